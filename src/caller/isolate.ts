@@ -1,0 +1,44 @@
+/**
+ * What an isolate has one of: its configuration, its caller, and the names of its policies.
+ *
+ * Made from the environment at first use, so that importing the library asks for nothing.
+ */
+import { env } from "cloudflare:workers";
+import { type Config, parseConfig } from "../config.ts";
+import { MisuseError } from "../limit/misuse.ts";
+import type { Policy } from "../limit/policy.ts";
+import { Caller } from "./caller.ts";
+
+let config: Config | undefined;
+let caller: Caller | undefined;
+const policies = new Map<string, string>();
+
+/** @throws {MisuseError} naming the variable, the rule and the value */
+export function isolateConfig(): Config {
+  config ??= parseConfig(env);
+  return config;
+}
+
+/** @throws {MisuseError} if the binding `RATE_LIMITER` is missing */
+export function isolateCaller(): Caller {
+  if (!env.RATE_LIMITER) {
+    const rule = "must be a Durable Object binding with the class_name RateLimiter";
+    throw new MisuseError("RATE_LIMITER", rule, env.RATE_LIMITER);
+  }
+  caller ??= new Caller({ owners: env.RATE_LIMITER, ...isolateConfig() });
+  return caller;
+}
+
+/**
+ * Takes note of a policy made in code.
+ *
+ * @throws {MisuseError} if another one has its name: the two would share their counters
+ */
+export function claimName(policy: Policy): void {
+  const description = JSON.stringify(policy);
+  const known = policies.get(policy.name);
+  if (known !== undefined && known !== description) {
+    throw new MisuseError("name", "must be different for each policy", policy.name);
+  }
+  policies.set(policy.name, description);
+}

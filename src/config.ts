@@ -1,0 +1,125 @@
+/**
+ * The configuration: the variables and secrets of `wrangler.toml`, read and checked once at start.
+ *
+ * The same reading serves the deployed Worker, the library inside somebody else's Worker, and the
+ * check before a deployment. Other variables are none of its business and pass unread.
+ */
+import * as v from "valibot";
+import { durationSchema } from "./limit/duration.ts";
+import { MisuseError, parse } from "./limit/misuse.ts";
+import { type Policy, parsePolicies } from "./limit/policy.ts";
+import { REGIONS } from "./ring/region.ts";
+
+/** The original's: 10 requests a minute for each address. */
+const DEFAULT_POLICIES = [{ limit: 10, window: "60s" }];
+
+/** Used where no `HASH_SECRET` is set: right for a try, but anyone who reads this can aim at one owner. */
+const DEFAULT_HASH_SECRET = "turnpike";
+
+const MAX_OWNERS = 256;
+
+const configSchema = v.object({
+  /** Where requests go that may pass: a URL, `"zone"`, or `""`. */
+  ORIGIN: v.optional(
+    v.pipe(
+      v.string("must be text"),
+      v.check(
+        (text) => text === "" || text === "zone" || isHttpUrl(text),
+        'must be a URL such as "https://example.com", "zone", or ""',
+      ),
+    ),
+    "",
+  ),
+  /** Owners in each region. */
+  OWNERS: v.optional(wholeNumber(1, MAX_OWNERS), 4),
+  /** The region that counts keys whose policies have the scope `global`. */
+  HOME_REGION: v.optional(
+    v.picklist(REGIONS, `must be one of ${REGIONS.map((region) => `"${region}"`).join(", ")}`),
+    "weur",
+  ),
+  /** How long to wait for an owner. */
+  DEADLINE: v.optional(durationSchema(1, 10_000), "250ms"),
+  /** Bits of an IPv6 address that tell clients apart. */
+  IPV6_PREFIX: v.optional(wholeNumber(32, 128), 64),
+  /** The header that names the client; its last entry, if it is a list. */
+  IP_HEADER: v.optional(
+    v.pipe(
+      v.string("must be text"),
+      v.regex(/^[A-Za-z0-9-]+$/, 'must be the name of a header such as "CF-Connecting-IP"'),
+    ),
+    "CF-Connecting-IP",
+  ),
+  /** A list of policies, or the same as JSON text. */
+  POLICIES: v.optional(v.unknown()),
+  /** A secret: opens the API; without it there is none. */
+  TOKEN: v.optional(v.unknown()),
+  /** A secret: spreads keys over owners so that no client can foresee which. */
+  HASH_SECRET: v.optional(v.unknown()),
+});
+
+/** RFC 6750, section 2.1: what may stand behind `Bearer`. */
+const TOKEN_PATTERN = /^[A-Za-z0-9._~+/-]+=*$/;
+
+export interface Config {
+  origin: string;
+  ownersPerRegion: number;
+  homeRegion: v.InferOutput<typeof configSchema>["HOME_REGION"];
+  deadlineMs: number;
+  ipv6Prefix: number;
+  ipHeader: string;
+  policies: Policy[];
+  token: string;
+  hashSecret: string;
+}
+
+/**
+ * Reads the configuration from a Worker's environment.
+ *
+ * @throws {MisuseError} naming the variable, the rule and the value
+ */
+export function parseConfig(env: object): Config {
+  const config = parse(configSchema, env);
+  return {
+    origin: config.ORIGIN,
+    ownersPerRegion: config.OWNERS,
+    homeRegion: config.HOME_REGION,
+    deadlineMs: config.DEADLINE,
+    ipv6Prefix: config.IPV6_PREFIX,
+    ipHeader: config.IP_HEADER,
+    policies: parsePolicies(fromJson(config.POLICIES) ?? DEFAULT_POLICIES, "POLICIES"),
+    token: secret("TOKEN", config.TOKEN, TOKEN_PATTERN) ?? "",
+    hashSecret: secret("HASH_SECRET", config.HASH_SECRET, /./) ?? DEFAULT_HASH_SECRET,
+  };
+}
+
+/** Reads a secret, which no error may show. */
+function secret(name: string, value: unknown, pattern: RegExp): string | undefined {
+  if (value === undefined || value === "") return undefined;
+  if (typeof value === "string" && pattern.test(value)) return value;
+  const rule =
+    name === "TOKEN" ? "must be letters, digits or -._~+/, with = at the end only" : "must be text";
+  throw new MisuseError(name, rule, "a value that is not shown");
+}
+
+/** A variable on the command line is always text, so text that reads as a number is one. */
+function wholeNumber(least: number, most: number) {
+  const rule = `must be a whole number from ${least} to ${most}`;
+  return v.pipe(
+    v.union([v.number(), v.pipe(v.string(), v.regex(/^\d{1,9}$/, rule))], rule),
+    v.transform(Number),
+    v.check((value) => Number.isInteger(value) && value >= least && value <= most, rule),
+  );
+}
+
+function isHttpUrl(text: string): boolean {
+  return URL.canParse(text) && /^https?:$/.test(new URL(text).protocol);
+}
+
+function fromJson(value: unknown): unknown {
+  if (typeof value !== "string") return value;
+  try {
+    return JSON.parse(value);
+  } catch {
+    throw new MisuseError("POLICIES", "must be a list of policies, or that as JSON text", value);
+  }
+}

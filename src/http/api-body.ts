@@ -1,0 +1,117 @@
+/**
+ * Reads the body of an API call: one check or many, each under named or inline policies.
+ *
+ * An inline policy is known by its algorithm and window, so that two calls with different limits
+ * count together.
+ */
+import * as v from "valibot";
+import type { Question } from "../caller/caller.ts";
+import { costSchema, keySchema, requireWithinLimits } from "../caller/question.ts";
+import { formatDuration } from "../limit/duration.ts";
+import { fieldPath, MisuseError, parse } from "../limit/misuse.ts";
+import { type Policy, parsePolicy } from "../limit/policy.ts";
+import type { Region } from "../ring/region.ts";
+
+const MAX_CHECKS = 1_000;
+const MAX_POLICIES = 16;
+
+/** Read further by `parsePolicy`, if it is not a name. */
+const policyFields = {
+  policy: v.optional(v.string("must be the name of a policy")),
+  limit: v.optional(v.unknown()),
+  window: v.optional(v.unknown()),
+  algorithm: v.optional(v.unknown()),
+};
+
+const policiesRule = `must be a list of 1 to ${MAX_POLICIES} policies`;
+const checksRule = `must be a list of 1 to ${MAX_CHECKS} checks`;
+const objectRule = "must be an object";
+
+const checkSchema = v.strictObject(
+  {
+    key: keySchema,
+    cost: costSchema,
+    ...policyFields,
+    policies: v.optional(
+      v.pipe(
+        v.array(v.strictObject(policyFields, objectRule), policiesRule),
+        v.minLength(1, policiesRule),
+        v.maxLength(MAX_POLICIES, policiesRule),
+      ),
+    ),
+  },
+  objectRule,
+);
+
+const manySchema = v.strictObject({
+  checks: v.pipe(
+    v.array(checkSchema, checksRule),
+    v.minLength(1, checksRule),
+    v.maxLength(MAX_CHECKS, checksRule),
+  ),
+});
+
+type CheckBody = v.InferOutput<typeof checkSchema>;
+type PolicyBody = Pick<CheckBody, "policy" | "limit" | "window" | "algorithm">;
+
+/**
+ * Returns the questions in a body, and whether it asked for many.
+ *
+ * @throws {MisuseError} naming the field, the rule and the value
+ */
+export function readQuestions(
+  body: unknown,
+  policies: readonly Policy[],
+  region: Region,
+): { questions: Question[]; many: boolean } {
+  if (Array.isArray(body)) throw new MisuseError("", objectRule, body);
+  if (typeof body === "object" && body !== null && "checks" in body) {
+    const { checks } = parse(manySchema, body);
+    const questions = checks.map((check, at) => question(check, `checks[${at}]`));
+    return { questions, many: true };
+  }
+  return { questions: [question(parse(checkSchema, body), "")], many: false };
+
+  function question({ key, cost, policies: several, ...one }: CheckBody, at: string): Question {
+    const asked = several
+      ? several.map((each, index) => policy(each, `${fieldPath(at, "policies")}[${index}]`))
+      : [policy(one, at)];
+    if (several && Object.values(one).some((field) => field !== undefined)) {
+      const rule = "must be left out, or hold what stands beside it";
+      throw new MisuseError(fieldPath(at, "policies"), rule, several);
+    }
+    requireDistinct(asked, fieldPath(at, "policies"));
+    requireWithinLimits(cost, asked, fieldPath(at, "cost"));
+    return { key: [key], policies: asked, cost, region };
+  }
+
+  function policy({ policy: name, ...inline }: PolicyBody, at: string): Policy {
+    if (name === undefined) return inlinePolicy(inline, at);
+    const [extra] = Object.entries(inline).find(([, value]) => value !== undefined) ?? [];
+    if (extra !== undefined) {
+      const rule = 'must be left out where "policy" names one';
+      throw new MisuseError(fieldPath(at, extra), rule, inline[extra as keyof typeof inline]);
+    }
+    const found = policies.find((known) => known.name === name);
+    if (found) return found;
+    const names = policies.map((known) => `"${known.name}"`).join(", ");
+    throw new MisuseError(fieldPath(at, "policy"), `must be one of ${names}`, name);
+  }
+}
+
+function inlinePolicy(fields: Omit<PolicyBody, "policy">, at: string): Policy {
+  if (fields.limit === undefined && fields.window === undefined) {
+    const rule = 'must name a policy, or "limit" and "window" must be given';
+    throw new MisuseError(fieldPath(at, "policy"), rule, undefined);
+  }
+  const policy = parsePolicy({ ...fields, scope: "global" }, at);
+  return { ...policy, name: `${policy.algorithm}:${formatDuration(policy.windowMs)}` };
+}
+
+function requireDistinct(policies: readonly Policy[], at: string): void {
+  for (const [index, { name }] of policies.entries()) {
+    if (policies.findIndex((policy) => policy.name === name) < index) {
+      throw new MisuseError(`${at}[${index}]`, "must differ from those before it", name);
+    }
+  }
+}

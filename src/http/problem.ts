@@ -1,0 +1,18 @@
+/** Errors over HTTP as RFC 9457 problem details. Names no internals: a client sees no stack trace. */
+
+export interface Problem {
+  status: number;
+  title: string;
+  /** What is wrong with this request, for a person. */
+  detail: string;
+  /** A URI from the registry of problem types; absent means the status says it all. */
+  type?: string;
+  [extension: string]: unknown;
+}
+
+export function problem(body: Problem, headers: HeadersInit = {}): Response {
+  const response = new Response(JSON.stringify(body), { status: body.status, headers });
+  response.headers.set("Content-Type", "application/problem+json");
+  response.headers.set("Cache-Control", "no-store");
+  return response;
+}

@@ -1,0 +1,50 @@
+/** What a check answers. Durations, never timestamps: only the owner's clock counts. */
+
+/** One policy's word on one check, as its algorithm gives it. */
+export interface Verdict {
+  /** May it pass, as far as this policy is concerned? */
+  allowed: boolean;
+  /** Units that could be spent right now, ≥ 0. */
+  remaining: number;
+  /** Milliseconds until the quota is whole again, ≥ 0. */
+  resetMs: number;
+  /** 0 if allowed, else milliseconds (> 0) until the same cost could pass. */
+  retryAfterMs: number;
+  /** Leaky bucket only: milliseconds to hold the request, else 0. */
+  delayMs: number;
+}
+
+/**
+ * Why a decision came out as it did: `ok` passed, `limited` over the limit, `failed` the owner did
+ * not answer and the policy says what then.
+ */
+export type Reason = "ok" | "limited" | "failed";
+
+/** Who decided. */
+export type Source = "owner" | "denial-cache" | "fallback";
+
+/** A verdict, and whose it is. */
+export interface Decision extends Verdict {
+  /** Name of the policy that decided: the one that denied, else the one with the least left. */
+  policy: string;
+  /** Units in a whole quota. */
+  limit: number;
+  reason: Reason;
+  source: Source;
+  /** False when the answer may be off: the owner was not asked or did not answer. */
+  exact: boolean;
+}
+
+/**
+ * Picks the decision that decides among those of several policies on one request: the denial that
+ * lasts longest, else the one with the least left.
+ *
+ * @throws {TypeError} if there is none
+ */
+export function decisive(decisions: readonly Decision[]): Decision {
+  return decisions.reduce((best, next) => {
+    if (best.allowed !== next.allowed) return next.allowed ? best : next;
+    if (!next.allowed) return next.retryAfterMs > best.retryAfterMs ? next : best;
+    return next.remaining < best.remaining ? next : best;
+  });
+}

@@ -1,0 +1,59 @@
+/**
+ * What a caller did wrong, said so that it can be mended: the field, the rule it broke, and the value.
+ *
+ * For misuse only (configuration, options, API bodies). A denial is a value, never an error.
+ */
+import * as v from "valibot";
+
+const MAX_SHOWN_CHARS = 80;
+
+/** Thrown where the mistake was written. `message` reads `POLICIES[0].limit must be …, got -1`. */
+export class MisuseError extends Error {
+  override readonly name = "MisuseError";
+  /** Path of the field, such as `POLICIES[0].limit`; empty for the whole input. */
+  readonly field: string;
+
+  /** @param rule what the field must be, as the rest of a sentence: "must be …" */
+  constructor(field: string, rule: string, value: unknown) {
+    super(`${field || "input"} ${rule}, got ${show(value)}`);
+    this.field = field;
+  }
+}
+
+/**
+ * Returns `input` as `schema` reads it.
+ *
+ * @param at path of `input` itself, put in front of the field's path in an error
+ * @throws {MisuseError} for the first field that breaks its rule
+ */
+export function parse<const Schema extends v.GenericSchema>(
+  schema: Schema,
+  input: unknown,
+  at = "",
+): v.InferOutput<Schema> {
+  const result = v.safeParse(schema, input, { abortEarly: true });
+  if (result.success) return result.output;
+  const [issue] = result.issues;
+  const path = issue.path ?? [];
+  const field = path.reduce((before, { key }) => fieldPath(before, key), at);
+  if (issue.type === "strict_object" && issue.expected === "never") {
+    throw new MisuseError(field, "is no field that is known here", path.at(-1)?.value);
+  }
+  if (issue.type === "strict_object" && issue.received === "undefined") {
+    throw new MisuseError(field, "is required", undefined);
+  }
+  throw new MisuseError(field, issue.message, issue.input);
+}
+
+/** Writes the path of a field inside another: `fieldPath("checks[0]", "cost") // "checks[0].cost"`. */
+export function fieldPath(before: string, key: unknown): string {
+  if (typeof key === "number") return `${before}[${key}]`;
+  return before ? `${before}.${String(key)}` : String(key);
+}
+
+function show(value: unknown): string {
+  if (value === undefined) return "nothing";
+  // JSON has no NaN and no Infinity, and turns both into null.
+  const text = typeof value === "number" ? String(value) : (JSON.stringify(value) ?? typeof value);
+  return text.length > MAX_SHOWN_CHARS ? `${text.slice(0, MAX_SHOWN_CHARS)}…` : text;
+}

@@ -1,0 +1,51 @@
+/**
+ * The region whose owners answer a request, from what Cloudflare knows of where it entered.
+ *
+ * A region's name is a Durable Object location hint
+ * (https://developers.cloudflare.com/durable-objects/reference/data-location/), so an owner's name
+ * says where it was created. Coarse on purpose: continent, and longitude where a continent has two.
+ */
+
+export const REGIONS = ["wnam", "enam", "sam", "weur", "eeur", "apac", "oc", "afr", "me"] as const;
+
+export type Region = (typeof REGIONS)[number];
+
+/** The parts of `request.cf` that tell where a request entered. */
+export interface Place {
+  continent?: string | undefined;
+  /** Degrees east as decimal text, as Cloudflare gives it. */
+  longitude?: string | undefined;
+}
+
+/** West of it lie Denver and Phoenix. */
+const WNAM_EAST_EDGE_DEGREES = -100;
+/** East of it lie Warsaw, Budapest and Athens. */
+const WEUR_EAST_EDGE_DEGREES = 18;
+/** East of it lie Karachi and Tashkent. */
+const ME_EAST_EDGE_DEGREES = 60;
+
+/**
+ * Returns the region nearest to a request.
+ *
+ * @param home what to answer where nothing is known of the place (Tor, Antarctica, a test)
+ */
+export function regionOf({ continent, longitude }: Place = {}, home: Region): Region {
+  // Number("") is 0 and so would put what has no longitude onto Greenwich.
+  const degrees = longitude ? Number(longitude) : Number.NaN;
+  switch (continent) {
+    case "NA":
+      return degrees < WNAM_EAST_EDGE_DEGREES ? "wnam" : "enam";
+    case "SA":
+      return "sam";
+    case "EU":
+      return degrees > WEUR_EAST_EDGE_DEGREES ? "eeur" : "weur";
+    case "AS":
+      return degrees < ME_EAST_EDGE_DEGREES ? "me" : "apac";
+    case "OC":
+      return "oc";
+    case "AF":
+      return "afr";
+    default:
+      return home;
+  }
+}

@@ -1,0 +1,33 @@
+/**
+ * The Worker that is deployed: every request is limited, then forwarded to the origin.
+ *
+ * Only wires the rooms together. The configuration is read as the module starts, so that a mistake
+ * in it shows at once and not with the first request.
+ */
+import { env } from "cloudflare:workers";
+import { Hono } from "hono";
+import { isolateCaller, isolateConfig } from "./caller/isolate.ts";
+import { demo } from "./dashboard/demo.ts";
+import { api } from "./http/api.ts";
+import { forwardTo, gateway } from "./http/gateway.ts";
+import { enforce } from "./http/rate-limit.ts";
+
+export { RateLimiter } from "./owner/rate-limiter.ts";
+
+const config = isolateConfig();
+const caller = isolateCaller();
+const rules = config.policies.map((policy) => ({ policy }));
+const { ORIGIN_SERVICE: service } = env as { ORIGIN_SERVICE?: Fetcher };
+
+const app = new Hono();
+app.route("/_turnpike/v1", api(caller, config));
+app.use(enforce(rules, caller, config));
+if (config.origin) app.all("*", gateway(forwardTo(config.origin)));
+else if (service)
+  app.all(
+    "*",
+    gateway((request) => service.fetch(request)),
+  );
+else app.all("*", demo);
+
+export default app;

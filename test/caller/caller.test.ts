@@ -1,0 +1,281 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { MAX_FAILURES, OPEN_MS } from "../../src/caller/breaker.ts";
+import { Caller, type Question } from "../../src/caller/caller.ts";
+import { MAX_DENIAL_MS } from "../../src/caller/denial-cache.ts";
+import { type PolicyInput, parsePolicy } from "../../src/limit/policy.ts";
+import { FakeOwners } from "./fake-owners.ts";
+
+const DEADLINE_MS = 30;
+const SECRET_KEY = "198.51.100.77";
+
+let owners: FakeOwners;
+let caller: Caller;
+let warnings: string[];
+
+function ask(change: Partial<PolicyInput> = {}, question: Partial<Question> = {}): Question {
+  const policy = parsePolicy({ limit: 10, window: "1d", ...change });
+  return { key: [SECRET_KEY], policies: [policy], cost: 1, region: "weur", ...question };
+}
+
+async function check(question = ask()) {
+  const [decisions] = await caller.check([question]);
+  return decisions?.[0];
+}
+
+beforeEach(() => {
+  // Noon: no window ends while a test runs, unless it moves the clock.
+  vi.useFakeTimers({ toFake: ["Date"], now: Date.UTC(2026, 10, 22, 12) });
+  owners = new FakeOwners();
+  caller = new Caller({
+    owners,
+    ownersPerRegion: 4,
+    homeRegion: "sam",
+    hashSecret: "secret",
+    deadlineMs: DEADLINE_MS,
+  });
+  warnings = [];
+  vi.spyOn(console, "warn").mockImplementation((line) => void warnings.push(line));
+});
+
+afterEach(() => {
+  vi.useRealTimers();
+  vi.restoreAllMocks();
+});
+
+describe("the call that looks local", () => {
+  it("asks one owner of the request's region, created there, never retried by the platform", async () => {
+    expect(await check()).toMatchObject({
+      allowed: true,
+      policy: "default",
+      limit: 10,
+      remaining: 9,
+      retryAfterMs: 0,
+      delayMs: 0,
+      reason: "ok",
+      source: "owner",
+      exact: true,
+    });
+    expect(owners.calls).toHaveLength(1);
+    expect(owners.calls[0]?.owner).toMatch(/^weur\/[0-3]$/);
+    expect(owners.options).toEqual([{ locationHint: "weur", retry: { maxRetries: 0 } }]);
+  });
+
+  it("asks the home region about keys of global scope, wherever the request came from", async () => {
+    await check(ask({ scope: "global" }, { region: "oc" }));
+    expect(owners.calls[0]?.owner).toMatch(/^sam\//);
+  });
+
+  it("asks each owner once about many keys and answers in order", async () => {
+    const questions = Array.from({ length: 200 }, (_, n) =>
+      ask({ limit: 1_000 }, { key: [`key ${n}`], cost: n + 1 }),
+    );
+    const decisions = await caller.check(questions);
+    expect(decisions.map(([decision]) => 1_000 - (decision?.remaining ?? 0))).toEqual(
+      questions.map(({ cost }) => cost),
+    );
+    expect(owners.calls.map(({ owner }) => owner).sort()).toEqual([
+      "weur/0",
+      "weur/1",
+      "weur/2",
+      "weur/3",
+    ]);
+  });
+
+  it("peeks without spending, past the denial cache", async () => {
+    await check(ask({}, { cost: 10 }));
+    await check();
+    expect(await caller.peek([ask()])).toMatchObject([
+      [{ allowed: false, remaining: 0, source: "owner" }],
+    ]);
+  });
+
+  it("forgets a key on reset, in the denial cache too", async () => {
+    await check(ask({}, { cost: 10 }));
+    expect(await check()).toMatchObject({ allowed: false });
+    expect(await check()).toMatchObject({ source: "denial-cache" });
+    await caller.reset([ask()]);
+    expect(await check()).toMatchObject({ allowed: true, remaining: 9 });
+  });
+});
+
+describe("the denial cache", () => {
+  beforeEach(async () => {
+    await check(ask({}, { cost: 8 }));
+    expect(await check(ask({}, { cost: 3 }))).toMatchObject({ allowed: false, source: "owner" });
+    owners.calls.length = 0;
+  });
+
+  it("denies the same cost and more without a call, and lets the owner decide on less", async () => {
+    const cached = {
+      allowed: false,
+      remaining: 2,
+      reason: "limited",
+      source: "denial-cache",
+      exact: true,
+    };
+    expect(await check(ask({}, { cost: 3 }))).toMatchObject(cached);
+    expect(await check(ask({}, { cost: 9 }))).toMatchObject(cached);
+    expect(owners.calls).toHaveLength(0);
+    expect(await check(ask({}, { cost: 2 }))).toMatchObject({ allowed: true, source: "owner" });
+  });
+
+  it("counts its durations down", async () => {
+    const before = await check(ask({}, { cost: 3 }));
+    vi.advanceTimersByTime(1_234);
+    const after = await check(ask({}, { cost: 3 }));
+    expect((before?.retryAfterMs ?? 0) - (after?.retryAfterMs ?? 0)).toBe(1_234);
+    expect((before?.resetMs ?? 0) - (after?.resetMs ?? 0)).toBe(1_234);
+  });
+
+  it("remembers for 5 s at most", async () => {
+    vi.advanceTimersByTime(MAX_DENIAL_MS - 1);
+    expect(await check(ask({}, { cost: 3 }))).toMatchObject({ source: "denial-cache" });
+    vi.advanceTimersByTime(1);
+    expect(await check(ask({}, { cost: 3 }))).toMatchObject({ source: "owner" });
+  });
+
+  it("never outlives the denial", async () => {
+    vi.setSystemTime(Date.UTC(2026, 10, 22, 23, 59, 59, 500));
+    await check(ask({}, { cost: 2 }));
+    expect(await check()).toMatchObject({ allowed: false, retryAfterMs: 500 });
+    vi.advanceTimersByTime(499);
+    expect(await check()).toMatchObject({ source: "denial-cache", retryAfterMs: 1 });
+    vi.advanceTimersByTime(1);
+    expect(await check()).toMatchObject({ allowed: true, remaining: 9, source: "owner" });
+  });
+
+  it("does not answer for another limit, policy or key", async () => {
+    for (const other of [
+      ask({ limit: 20 }, { cost: 3 }),
+      ask({ name: "other" }, { cost: 3 }),
+      ask({}, { cost: 3, key: ["203.0.113.1"] }),
+    ]) {
+      expect(await check(other)).toMatchObject({ allowed: true, source: "owner" });
+    }
+  });
+});
+
+describe("an owner that fails", () => {
+  const overloaded = Object.assign(new Error("too many requests queued"), { overloaded: true });
+  const fine = { allowed: true, remaining: 9, resetMs: 1, retryAfterMs: 0, delayMs: 0 };
+  const faults: [string, string, () => unknown][] = [
+    ["throws", "threw", () => Promise.reject(new Error("broken"))],
+    ["hangs past the deadline", "deadline", () => new Promise(() => {})],
+    ["is overloaded", "overloaded", () => Promise.reject(overloaded)],
+    ["answers nothing", "nonsense", () => undefined],
+    ["answers too few", "nonsense", () => []],
+    ["answers for too few policies", "nonsense", () => [[]]],
+    ["answers with words", "nonsense", () => [["denied"]]],
+    ["answers an empty denial", "nonsense", () => [[{ allowed: false }]]],
+    ["denies without a wait", "nonsense", () => [[{ ...fine, allowed: false }]]],
+    ["allows with a wait", "nonsense", () => [[{ ...fine, retryAfterMs: 5 }]]],
+    ["leaves more than there is", "nonsense", () => [[{ ...fine, remaining: 11 }]]],
+    ["leaves less than nothing", "nonsense", () => [[{ ...fine, remaining: -1 }]]],
+    ["answers NaN", "nonsense", () => [[{ ...fine, resetMs: Number.NaN }]]],
+  ];
+
+  it.each(faults)(
+    "that %s is stood in for, with one warning that names no key",
+    async (_, failure, fault) => {
+      owners.misbehave = fault;
+      expect(await check()).toMatchObject({
+        allowed: true,
+        remaining: 9,
+        reason: "ok",
+        source: "fallback",
+        exact: false,
+      });
+      expect(warnings).toHaveLength(1);
+      expect(JSON.parse(warnings[0] as string)).toMatchObject({
+        event: "owner-failed",
+        owner: expect.stringMatching(/^weur\/[0-3]$/),
+        failure,
+        failuresInARow: 1,
+      });
+      expect(warnings[0]).not.toContain(SECRET_KEY);
+    },
+  );
+
+  it("is not called again to make up for it", async () => {
+    owners.misbehave = () => Promise.reject(new Error("broken"));
+    await check();
+    expect(owners.calls).toHaveLength(1);
+  });
+
+  it("is counted for in the isolate by default, up to the limit", async () => {
+    owners.misbehave = () => Promise.reject(new Error("broken"));
+    const decisions = [];
+    for (let n = 0; n < 11; n++) decisions.push(await check());
+    expect(decisions.map((decision) => decision?.allowed)).toEqual([
+      ...Array<boolean>(10).fill(true),
+      false,
+    ]);
+    expect(decisions[10]).toMatchObject({ reason: "limited", source: "fallback", exact: false });
+  });
+
+  it("lets requests pass, or denies them, where the policy says so", async () => {
+    owners.misbehave = () => Promise.reject(new Error("broken"));
+    const failed = { reason: "failed", source: "fallback", exact: false };
+    expect(await check(ask({ onFailure: "allow" }))).toMatchObject({ allowed: true, ...failed });
+    expect(await check(ask({ onFailure: "deny" }))).toMatchObject({
+      allowed: false,
+      retryAfterMs: OPEN_MS,
+      ...failed,
+    });
+  });
+
+  it("is skipped after three failures in a row, without paying the deadline", async () => {
+    owners.misbehave = () => new Promise(() => {});
+    for (let n = 0; n < MAX_FAILURES; n++) await check();
+    expect(owners.calls).toHaveLength(MAX_FAILURES);
+    const waits = vi.spyOn(scheduler, "wait");
+    for (let n = 0; n < 20; n++) expect(await check()).toMatchObject({ source: "fallback" });
+    expect(waits).not.toHaveBeenCalled();
+    expect(owners.calls).toHaveLength(MAX_FAILURES);
+    expect(warnings).toHaveLength(1);
+  });
+
+  it("is tried by one request after a second, and used again once it answers", async () => {
+    owners.misbehave = () => Promise.reject(new Error("broken"));
+    for (let n = 0; n < MAX_FAILURES; n++) await check();
+    vi.advanceTimersByTime(OPEN_MS);
+    await Promise.all([check(), check(), check()]);
+    expect(owners.calls).toHaveLength(MAX_FAILURES + 1);
+    owners.misbehave = undefined;
+    expect(await check()).toMatchObject({ source: "fallback" });
+    vi.advanceTimersByTime(OPEN_MS);
+    expect(await check()).toMatchObject({ source: "owner", exact: true });
+    expect(await check()).toMatchObject({ source: "owner", exact: true });
+  });
+
+  it("does not keep others from being asked", async () => {
+    await check();
+    const bad = owners.calls[0]?.owner;
+    owners.misbehave = (owner) => (owner === bad ? Promise.reject(new Error("broken")) : [[fine]]);
+    const heard = new Set<string | undefined>();
+    for (let n = 0; n < 40; n++) {
+      const decision = await check(ask({}, { key: [`key ${n}`] }));
+      if (decision?.source === "owner") heard.add(owners.calls.at(-1)?.owner);
+    }
+    expect([...heard].sort()).toEqual(
+      ["weur/0", "weur/1", "weur/2", "weur/3"].filter((owner) => owner !== bad),
+    );
+  });
+
+  it("never stands in the way of a plain denial", async () => {
+    await check(ask({}, { cost: 10 }));
+    for (let n = 0; n < 10; n++) {
+      vi.advanceTimersByTime(MAX_DENIAL_MS);
+      expect(await check()).toMatchObject({ allowed: false, source: "owner", exact: true });
+    }
+    expect(warnings).toEqual([]);
+  });
+
+  it("makes a reset fail, since nothing can stand in for it", async () => {
+    owners.misbehave = () => Promise.reject(new Error("broken"));
+    await expect(caller.reset([ask()])).rejects.toMatchObject({
+      name: "CallError",
+      failure: "threw",
+    });
+  });
+});

@@ -1,0 +1,69 @@
+import { describe, expect, it } from "vitest";
+import { parseConfig } from "../src/config.ts";
+
+describe("config", () => {
+  it("has the original's defaults", () => {
+    expect(parseConfig({})).toMatchObject({
+      origin: "",
+      ownersPerRegion: 4,
+      homeRegion: "weur",
+      deadlineMs: 250,
+      ipv6Prefix: 64,
+      ipHeader: "CF-Connecting-IP",
+      token: "",
+      policies: [{ name: "default", limit: 10, windowMs: 60_000, algorithm: "fixed-window" }],
+    });
+  });
+
+  it("reads policies from JSON text and numbers from text, as they come from a command line", () => {
+    const policies = '[{"name":"a","limit":3,"window":"1d"}]';
+    expect(parseConfig({ POLICIES: policies, OWNERS: "7" })).toMatchObject({
+      ownersPerRegion: 7,
+      policies: [{ name: "a", limit: 3, windowMs: 86_400_000 }],
+    });
+  });
+
+  it("does not mind variables and bindings that are not its own", () => {
+    expect(() => parseConfig({ MY_KV: {}, SOME_VAR: "x" })).not.toThrow();
+  });
+
+  it.each([
+    [
+      { ORIGIN: "example.com" },
+      'ORIGIN must be a URL such as "https://example.com", "zone", or "", got "example.com"',
+    ],
+    [
+      { ORIGIN: "ftp://x.y" },
+      'ORIGIN must be a URL such as "https://example.com", "zone", or "", got "ftp://x.y"',
+    ],
+    [{ OWNERS: 0 }, "OWNERS must be a whole number from 1 to 256, got 0"],
+    [{ OWNERS: "many" }, 'OWNERS must be a whole number from 1 to 256, got "many"'],
+    [{ OWNERS: 1.5 }, "OWNERS must be a whole number from 1 to 256, got 1.5"],
+    [{ IPV6_PREFIX: 16 }, "IPV6_PREFIX must be a whole number from 32 to 128, got 16"],
+    [{ DEADLINE: "1m" }, 'DEADLINE must be a duration from 1ms to 10s such as "60s", got "1m"'],
+    [
+      { HOME_REGION: "moon" },
+      'HOME_REGION must be one of "wnam", "enam", "sam", "weur", "eeur", "apac", "oc", "afr", "me", got "moon"',
+    ],
+    [{ POLICIES: "[" }, 'POLICIES must be a list of policies, or that as JSON text, got "["'],
+    [{ POLICIES: [] }, "POLICIES must be a list of at least one policy, got []"],
+    [
+      { POLICIES: [{ limit: -1, window: "60s" }] },
+      "POLICIES[0].limit must be a whole number from 1 to 1000000000, got -1",
+    ],
+  ])("refuses %j", (env, message) => {
+    expect(() => parseConfig(env)).toThrow(expect.objectContaining({ message }));
+  });
+
+  it("does not print a secret that it refuses", () => {
+    for (const env of [{ TOKEN: "päss wörd" }, { HASH_SECRET: 12345 }]) {
+      try {
+        parseConfig(env);
+        expect.unreachable();
+      } catch (error) {
+        expect(String(error)).toMatch(/^MisuseError: (TOKEN|HASH_SECRET) must be /);
+        expect(String(error)).not.toMatch(/päss|12345/);
+      }
+    }
+  });
+});

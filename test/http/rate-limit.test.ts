@@ -1,0 +1,190 @@
+import { Hono } from "hono";
+import { parseItem, parseList } from "structured-headers";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { type RateLimitEnv, type RateLimitOptions, rateLimit } from "../../src/index.ts";
+
+/** 18 s into a minute. Each test is later than the one before: an owner's clock never runs backwards. */
+let nowMs = Date.UTC(2026, 10, 22, 12, 0, 18);
+
+beforeEach(() => {
+  nowMs += 3_600_000;
+  vi.useFakeTimers({ toFake: ["Date"], now: nowMs });
+});
+
+afterEach(() => {
+  vi.useRealTimers();
+  vi.restoreAllMocks();
+});
+
+function appWith(options: Partial<RateLimitOptions> = {}) {
+  const app = new Hono<RateLimitEnv>();
+  app.use(rateLimit({ name: crypto.randomUUID(), limit: 10, window: "1m", ...options }));
+  app.all("*", (c) => c.json(c.var.decision ?? null));
+  return {
+    send: (ip = "203.0.113.7", path = "/", init: RequestInit = {}) => {
+      const headers = new Headers({ "CF-Connecting-IP": ip });
+      for (const [name, value] of new Headers(init.headers)) headers.set(name, value);
+      return app.request(path, { ...init, headers });
+    },
+  };
+}
+
+async function statuses(responses: Iterable<Response | Promise<Response>>): Promise<number[]> {
+  return (await Promise.all(responses)).map(({ status }) => status);
+}
+
+describe("rateLimit", () => {
+  it("lets ten pass with 9 to 0 left, and refuses the eleventh until the window ends", async () => {
+    const { send } = appWith();
+    for (let left = 9; left >= 0; left--) {
+      const response = await send();
+      expect(response.status).toBe(200);
+      expect(await response.json()).toMatchObject({ remaining: left, exact: true });
+      expect(response.headers.get("RateLimit")).toMatch(new RegExp(`;r=${left};t=42$`));
+    }
+    const refused = await send();
+    expect(refused.status).toBe(429);
+    expect(refused.headers.get("RateLimit")).toMatch(/;r=0;t=42$/);
+    expect(refused.headers.get("Retry-After")).toBe("42");
+    vi.setSystemTime(nowMs + 42_000);
+    expect((await send()).status).toBe(200);
+  });
+
+  it("allows exactly the limit under 90 requests in parallel", async () => {
+    const { send } = appWith();
+    const all = await statuses(Array.from({ length: 90 }, () => send()));
+    expect(all.filter((status) => status === 200)).toHaveLength(10);
+    expect(all.filter((status) => status === 429)).toHaveLength(80);
+  });
+
+  it("keeps addresses apart, and puts one client's together", async () => {
+    const { send } = appWith({ limit: 1 });
+    const addresses = ["1.2.3.4", "1.2.3.5", "2001:db8::1", "2001:db8:0:1::1"];
+    expect(await statuses(addresses.map((ip) => send(ip)))).toEqual([200, 200, 200, 200]);
+    const again = ["::ffff:1.2.3.4", "2001:db8::2"];
+    expect(await statuses(again.map((ip) => send(ip)))).toEqual([429, 429]);
+  });
+
+  it("is not impressed by X-Forwarded-For", async () => {
+    const { send } = appWith({ limit: 1 });
+    const forge = (ip: string) => send("1.2.3.4", "/", { headers: { "X-Forwarded-For": ip } });
+    expect((await forge("9.9.9.1")).status).toBe(200);
+    expect((await forge("9.9.9.2")).status).toBe(429);
+  });
+
+  it("limits a missing or garbled address as one unknown", async () => {
+    const { send } = appWith({ limit: 2 });
+    expect((await send("garbled")).status).toBe(200);
+    expect((await send("")).status).toBe(200);
+    expect((await send("1.2.3")).status).toBe(429);
+  });
+
+  it("limits only the paths and methods of its policy", async () => {
+    const { send } = appWith({ limit: 1, path: "/login/*", method: ["POST"] });
+    const post = (path: string) => send("1.2.3.4", path, { method: "POST" });
+    expect((await post("/login")).status).toBe(200);
+    expect((await post("/login/again")).status).toBe(429);
+    const free = await send("1.2.3.4", "/login");
+    expect([free.status, free.headers.get("RateLimit")]).toEqual([200, null]);
+    expect((await post("/elsewhere")).status).toBe(200);
+  });
+
+  it("counts by the key that a function gives", async () => {
+    const { send } = appWith({ limit: 1, key: (c) => ["user", c.req.header("X-User") ?? ""] });
+    const as = (user: string, ip: string) => send(ip, "/", { headers: { "X-User": user } });
+    expect(await statuses([as("ada", "1.1.1.1"), as("bob", "1.1.1.1")])).toEqual([200, 200]);
+    expect((await as("ada", "2.2.2.2")).status).toBe(429);
+  });
+
+  it("limits as unknown, with a warning, where the key function throws", async () => {
+    const warn = vi.spyOn(console, "warn").mockImplementation(() => {});
+    const { send } = appWith({ limit: 1, key: () => Promise.reject(new Error("no session")) });
+    expect((await send("1.1.1.1")).status).toBe(200);
+    expect((await send("2.2.2.2")).status).toBe(429);
+    expect(JSON.parse(warn.mock.calls[0]?.[0])).toMatchObject({ event: "key-function-failed" });
+  });
+
+  it("refuses options that make no policy, where they are written", () => {
+    expect(() => rateLimit({ limit: 1.5, window: "1m" })).toThrow("limit must be a whole number");
+    expect(() => rateLimit({ limit: 1, window: "1m", path: "login" })).toThrow(
+      'path must be a path pattern such as "/*", "/login" or "/users/:id", got "login"',
+    );
+  });
+
+  it("adds to what a limiter further in said", async () => {
+    const app = new Hono();
+    app.use(rateLimit({ name: "outer", limit: 100, window: "1h" }));
+    app.use("/in/*", rateLimit({ name: "inner", limit: 5, window: "1m" }));
+    app.get("*", (c) => c.text("in"));
+    const { headers } = await app.request("/in/");
+    const items = parseList(headers.get("RateLimit") ?? "");
+    expect(items.map(([name]) => name)).toEqual(["inner", "outer"]);
+  });
+});
+
+describe("the fields", () => {
+  it("read as structured fields", async () => {
+    const { send } = appWith({ name: "fields" });
+    const { headers } = await send();
+    const [policy] = parseList(headers.get("RateLimit-Policy") ?? "");
+    expect(policy).toEqual([
+      "fields",
+      new Map([
+        ["q", 10],
+        ["w", 60],
+      ]),
+    ]);
+    const [quota] = parseList(headers.get("RateLimit") ?? "");
+    expect(quota).toEqual([
+      "fields",
+      new Map([
+        ["r", 9],
+        ["t", 42],
+      ]),
+    ]);
+    expect(() => parseItem(headers.get("RateLimit") ?? "")).not.toThrow();
+  });
+});
+
+describe("the refusal", () => {
+  async function refused(accept?: string, options: Partial<RateLimitOptions> = {}) {
+    const { send } = appWith({ limit: 1, ...options });
+    const init = accept === undefined ? {} : { headers: { Accept: accept } };
+    await send("1.2.3.4", "/", init);
+    return send("1.2.3.4", "/", init);
+  }
+
+  it("is a problem+json that names the policy", async () => {
+    const response = await refused(undefined, { name: "refusal" });
+    expect(response.status).toBe(429);
+    expect(response.headers.get("Content-Type")).toBe("application/problem+json");
+    expect(response.headers.get("Cache-Control")).toBe("no-store");
+    expect(await response.json()).toEqual({
+      type: "https://iana.org/assignments/http-problem-types#quota-exceeded",
+      title: "Too many requests",
+      status: 429,
+      detail: "The quota is 1 per 1m. Try again in 42 s.",
+      "violated-policies": ["refusal"],
+    });
+  });
+
+  it.each(["*/*", "application/json", "application/problem+json", "image/png"])(
+    "stays one for Accept: %s",
+    async (accept) => {
+      const response = await refused(accept);
+      expect(response.headers.get("Content-Type")).toBe("application/problem+json");
+    },
+  );
+
+  it.each([
+    "text/html",
+    "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8",
+  ])("is a page for Accept: %s", async (accept) => {
+    const response = await refused(accept);
+    expect(response.status).toBe(429);
+    expect(response.headers.get("Content-Type")).toMatch("text/html");
+    expect(response.headers.get("Retry-After")).toBe("42");
+    expect(response.headers.get("Cache-Control")).toBe("no-store");
+    expect(await response.text()).toContain("Try again in 42 s.");
+  });
+});

@@ -1,0 +1,65 @@
+/** Storage and time for an owner outside a Durable Object: what was written, and a clock that is set. */
+import type { OwnerStorage } from "../../src/owner/owner.ts";
+import { Owner } from "../../src/owner/owner.ts";
+
+export class MemoryStorage implements OwnerStorage {
+  readonly entries = new Map<string, unknown>();
+  alarmMs: number | null = null;
+  puts = 0;
+
+  async list<T>(): Promise<Map<string, T>> {
+    return new Map(structuredClone([...this.entries])) as Map<string, T>;
+  }
+  async put(entries: string | object): Promise<void> {
+    this.puts++;
+    for (const [key, value] of Object.entries(entries))
+      this.entries.set(key, structuredClone(value));
+  }
+  async delete(keys: string | string[]): Promise<never> {
+    for (const key of keys) this.entries.delete(key);
+    return 0 as never;
+  }
+  async deleteAll(): Promise<void> {
+    this.entries.clear();
+    this.alarmMs = null;
+  }
+  async getAlarm(): Promise<number | null> {
+    return this.alarmMs;
+  }
+  async setAlarm(time: number | Date): Promise<void> {
+    this.alarmMs = Number(time);
+  }
+}
+
+/** A machine for one owner: it can be let run, crashed, and started again on the same storage. */
+export class Bench {
+  nowMs = 1_700_000_000_000;
+  readonly storage = new MemoryStorage();
+  #timers: { atMs: number; task: () => Promise<void> }[] = [];
+
+  async start(): Promise<Owner> {
+    this.#timers = [];
+    const owner = new Owner({
+      clock: () => this.nowMs,
+      storage: this.storage,
+      after: (ms, task) => this.#timers.push({ atMs: this.nowMs + ms, task }),
+    });
+    await owner.load();
+    return owner;
+  }
+
+  /** Moves the clock, running what falls due on the way. */
+  async wait(ms: number): Promise<void> {
+    const endMs = this.nowMs + ms;
+    for (;;) {
+      const [next] = this.#timers
+        .filter(({ atMs }) => atMs <= endMs)
+        .sort((a, b) => a.atMs - b.atMs);
+      if (!next) break;
+      this.#timers = this.#timers.filter((timer) => timer !== next);
+      this.nowMs = Math.max(this.nowMs, next.atMs);
+      await next.task();
+    }
+    this.nowMs = endMs;
+  }
+}

@@ -1,0 +1,182 @@
+import { afterEach, describe, expect, it, vi } from "vitest";
+import { CHECKPOINT_DELAY_MS, CHECKPOINT_INTERVAL_MS, type Owner } from "../../src/owner/owner.ts";
+import { Bench } from "./memory-storage.ts";
+
+const DAY_MS = 86_400_000;
+const TEN_A_DAY = {
+  name: "default",
+  algorithm: "fixed-window",
+  limit: 10,
+  windowMs: DAY_MS,
+} as const;
+const TEN_A_SECOND = { ...TEN_A_DAY, name: "second", windowMs: 1_000 };
+const KEY = { hi: 1, lo: 2 };
+
+function spend(owner: Owner, cost = 1, policies = [TEN_A_DAY as typeof TEN_A_SECOND]) {
+  return owner.check([{ key: KEY, cost, policies }])[0]?.[0];
+}
+
+function left(owner: Owner, key = KEY) {
+  return owner.peek([{ key, cost: 1, policies: [TEN_A_DAY] }])[0]?.[0]?.remaining;
+}
+
+afterEach(() => vi.restoreAllMocks());
+
+describe("owner", () => {
+  it("has the count on disk a moment after activity starts", async () => {
+    const bench = new Bench();
+    spend(await bench.start(), 4);
+    await bench.wait(CHECKPOINT_DELAY_MS);
+    expect(left(await bench.start())).toBe(6);
+  });
+
+  it("loses at most one interval of counts in a crash, at any moment", async () => {
+    for (let crashMs = 0; crashMs < 3 * CHECKPOINT_INTERVAL_MS; crashMs += 130) {
+      const bench = new Bench();
+      const owner = await bench.start();
+      const spentAtMs: number[] = [];
+      for (let atMs = 0; atMs <= crashMs; atMs += 650) {
+        spend(owner);
+        spentAtMs.push(atMs);
+        await bench.wait(Math.min(650, crashMs - atMs));
+      }
+      const kept = 10 - (left(await bench.start()) ?? Number.NaN);
+      const safe = spentAtMs.filter((atMs) => atMs < crashMs - CHECKPOINT_INTERVAL_MS).length;
+      expect(kept).toBeGreaterThanOrEqual(safe);
+      expect(kept).toBeLessThanOrEqual(spentAtMs.length);
+    }
+  });
+
+  it("writes at most once in an interval under steady load, and nothing for denials", async () => {
+    const bench = new Bench();
+    const owner = await bench.start();
+    for (let second = 0; second < 10; second++) {
+      spend(owner);
+      await bench.wait(1_000);
+    }
+    expect(bench.storage.puts).toBeLessThanOrEqual(1 + 10_000 / CHECKPOINT_INTERVAL_MS);
+    await bench.wait(10_000);
+    const { puts } = bench.storage;
+    expect(spend(owner)?.allowed).toBe(false);
+    await bench.wait(10_000);
+    expect(bench.storage.puts).toBe(puts);
+  });
+
+  it("takes all policies of a check or none", async () => {
+    const owner = await new Bench().start();
+    expect(spend(owner, 6, [TEN_A_DAY, TEN_A_SECOND])?.remaining).toBe(4);
+    expect(spend(owner, 4)?.remaining).toBe(0);
+    const [verdicts] = owner.check([{ key: KEY, cost: 1, policies: [TEN_A_DAY, TEN_A_SECOND] }]);
+    expect(verdicts).toMatchObject([
+      { allowed: false, remaining: 0 },
+      { allowed: true, remaining: 4, retryAfterMs: 0 },
+    ]);
+  });
+
+  it("peeks without spending", async () => {
+    const owner = await new Bench().start();
+    spend(owner, 8);
+    const peek = () => owner.peek([{ key: KEY, cost: 3, policies: [TEN_A_DAY] }])[0]?.[0];
+    expect(peek()).toMatchObject({ allowed: false, remaining: 2 });
+    expect(peek()).toEqual(peek());
+    expect(left(owner)).toBe(2);
+  });
+
+  it("forgets a key on reset, also on disk, and keeps others", async () => {
+    const bench = new Bench();
+    const owner = await bench.start();
+    const other = { hi: 3, lo: 2 };
+    owner.check([{ key: other, cost: 3, policies: [TEN_A_DAY] }]);
+    spend(owner, 5);
+    await bench.wait(5_000);
+    owner.reset([{ key: KEY, policies: [TEN_A_DAY] }]);
+    expect(left(owner)).toBe(10);
+    await bench.wait(5_000);
+    const again = await bench.start();
+    expect(left(again)).toBe(10);
+    expect(left(again, other)).toBe(7);
+  });
+
+  it("lets expired counters go, and its storage when none is left", async () => {
+    const bench = new Bench();
+    const owner = await bench.start();
+    spend(owner, 1, [TEN_A_SECOND]);
+    await bench.wait(600);
+    expect(bench.storage.entries.size).toBeGreaterThan(0);
+    const alarmMs = bench.storage.alarmMs as number;
+    expect(alarmMs % 1_000).toBe(0);
+    await bench.wait(alarmMs - bench.nowMs);
+    await owner.wake();
+    expect(bench.storage.entries.size).toBe(0);
+    expect(bench.storage.alarmMs).toBeNull();
+  });
+
+  it("wakes again when something was counted since the alarm was set", async () => {
+    const bench = new Bench();
+    const owner = await bench.start();
+    spend(owner, 1, [TEN_A_SECOND]);
+    await bench.wait(5_000);
+    spend(owner, 1, [TEN_A_DAY as unknown as typeof TEN_A_SECOND]);
+    await bench.wait(5_000);
+    await owner.wake();
+    expect(bench.storage.alarmMs).toBe(Math.ceil(bench.nowMs / DAY_MS) * DAY_MS);
+    expect(left(await bench.start())).toBe(9);
+  });
+
+  it("does not follow a clock that runs backwards, not even over a restart", async () => {
+    const bench = new Bench();
+    const owner = await bench.start();
+    spend(owner, 10);
+    await bench.wait(5_000);
+    bench.nowMs -= 2 * DAY_MS;
+    expect(spend(owner)?.allowed).toBe(false);
+    expect(spend(await bench.start())?.allowed).toBe(false);
+  });
+
+  it("writes a table in pieces that storage can hold, and reads them back", async () => {
+    const bench = new Bench();
+    const owner = await bench.start();
+    const keys = Array.from({ length: 130_000 }, (_, n) => ({
+      hi: n,
+      lo: Math.imul(n, 40503) >>> 0,
+    }));
+    owner.check(keys.map((key) => ({ key, cost: 3, policies: [TEN_A_DAY] })));
+    await bench.wait(1_000);
+    const sizes = [...bench.storage.entries.values()].map((value) =>
+      value instanceof Uint8Array ? value.byteLength : 0,
+    );
+    expect(sizes.filter((bytes) => bytes > 0)).toHaveLength(3);
+    expect(Math.max(...sizes)).toBeLessThan(2_000_000);
+    const again = await bench.start();
+    for (const key of keys.slice(-1_000)) expect(left(again, key)).toBe(7);
+    again.reset(keys.map((key) => ({ key, policies: [TEN_A_DAY] })));
+    again.check([{ key: KEY, cost: 1, policies: [TEN_A_DAY] }]);
+    await bench.wait(5_000);
+    expect([...bench.storage.entries.keys()]).toHaveLength(2);
+  });
+
+  it.each([
+    [
+      "of another version",
+      (entries: Map<string, unknown>) => entries.set("checkpoint", { version: 9 }),
+    ],
+    ["without its manifest", (entries: Map<string, unknown>) => entries.delete("checkpoint")],
+    [
+      "that is cut short",
+      (entries: Map<string, unknown>) => {
+        const [piece] = [...entries.keys()].filter((key) => key !== "checkpoint");
+        entries.set(piece as string, (entries.get(piece as string) as Uint8Array).slice(1));
+      },
+    ],
+  ])("refuses a checkpoint %s, says so, and starts fresh", async (_, spoil) => {
+    const bench = new Bench();
+    spend(await bench.start(), 4);
+    await bench.wait(1_000);
+    spoil(bench.storage.entries);
+    const error = vi.spyOn(console, "error").mockImplementation(() => {});
+    expect(left(await bench.start())).toBe(10);
+    expect(error).toHaveBeenCalledOnce();
+    expect(JSON.parse(error.mock.calls[0]?.[0])).toMatchObject({ event: "checkpoint-refused" });
+    expect(bench.storage.entries.size).toBe(0);
+  });
+});

@@ -1,0 +1,73 @@
+import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
+import { env } from "cloudflare:workers";
+import { describe, expect, it } from "vitest";
+import type { Check } from "../../src/owner/counters.ts";
+
+const TEN_A_DAY = {
+  name: "default",
+  algorithm: "fixed-window",
+  limit: 10,
+  windowMs: 86_400_000,
+} as const;
+
+function freshOwner() {
+  return env.RATE_LIMITER.getByName(`weur/${crypto.randomUUID()}`);
+}
+
+function check(hi = 1, cost = 1, limit = 10): Check {
+  return { key: { hi, lo: 7 }, cost, policies: [{ ...TEN_A_DAY, limit }] };
+}
+
+async function spendInParallel(calls: number, limit: number): Promise<number> {
+  const owner = freshOwner();
+  const answers = await Promise.all(
+    Array.from({ length: calls }, () => owner.check([check(1, 1, limit)])),
+  );
+  return answers.filter(([verdicts]) => verdicts?.[0]?.allowed).length;
+}
+
+describe("the RateLimiter object", () => {
+  it("allows exactly 10 of 90 checks in parallel at limit 10", async () => {
+    expect(await spendInParallel(90, 10)).toBe(10);
+  });
+
+  it("allows exactly 1 of 25 checks in parallel at limit 1", async () => {
+    expect(await spendInParallel(25, 1)).toBe(1);
+  });
+
+  it("keeps different keys apart", async () => {
+    const owner = freshOwner();
+    await owner.check([check(1, 10)]);
+    expect(await owner.check([check(1), check(2)])).toMatchObject([
+      [{ allowed: false, remaining: 0 }],
+      [{ allowed: true, remaining: 9 }],
+    ]);
+  });
+
+  it("still knows the count after eviction", async () => {
+    const owner = freshOwner();
+    await owner.check([check(1, 10)]);
+    await scheduler.wait(700);
+    await evictDurableObject(owner);
+    expect(await owner.check([check()])).toMatchObject([[{ allowed: false, remaining: 0 }]]);
+  });
+
+  it("deletes its storage when nothing is live", async () => {
+    const owner = freshOwner();
+    await owner.check([check()]);
+    await scheduler.wait(700);
+    const stored = () => runInDurableObject(owner, (_, { storage }) => storage.list());
+    expect((await stored()).size).toBe(2);
+    await owner.reset([check()]);
+    expect(await runDurableObjectAlarm(owner)).toBe(true);
+    expect((await stored()).size).toBe(0);
+    expect(await runInDurableObject(owner, (_, { storage }) => storage.getAlarm())).toBeNull();
+  });
+
+  it("offers its verbs over RPC and nothing else", async () => {
+    const names = await runInDurableObject(freshOwner(), (object) =>
+      Object.getOwnPropertyNames(Object.getPrototypeOf(object)),
+    );
+    expect(names.sort()).toEqual(["alarm", "check", "constructor", "peek", "reset"]);
+  });
+});

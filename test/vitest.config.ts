@@ -1,0 +1,24 @@
+/**
+ * Two kinds of tests: those that run inside workerd, beside the objects they look at, and those that
+ * run in Node because they start servers and browsers.
+ */
+import { cloudflareTest } from "@cloudflare/vitest-plugin";
+import { defineConfig } from "vitest/config";
+
+const OUTSIDE = ["test/worker.test.ts", "test/http/gateway.test.ts", "test/{cli,dashboard}/**"];
+
+export default defineConfig({
+  test: {
+    projects: [
+      {
+        root: ".",
+        plugins: [cloudflareTest({ wrangler: { configPath: "./wrangler.toml" } })],
+        test: { name: "workerd", include: ["test/**/*.test.ts"], exclude: OUTSIDE },
+      },
+      {
+        root: ".",
+        test: { name: "outside", include: OUTSIDE, testTimeout: 60_000, hookTimeout: 60_000 },
+      },
+    ],
+  },
+});
