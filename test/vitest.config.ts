@@ -5,7 +5,11 @@
 import { cloudflareTest } from "@cloudflare/vitest-plugin";
 import { defineConfig } from "vitest/config";
 
-const OUTSIDE = ["test/worker.test.ts", "test/http/gateway.test.ts", "test/{cli,dashboard}/**"];
+const OUTSIDE = [
+  "test/worker.test.ts",
+  "test/http/gateway.test.ts",
+  "test/{cli,dashboard}/**/*.test.ts",
+];
 
 export default defineConfig({
   test: {

@@ -144,7 +144,7 @@ describe("who may call it", () => {
     "Bearer ",
     "Basic c2VjcmV0LTE=",
     "secret-1",
-    "Bearer ü",
+    "Bearer a b",
   ])("is not who says %j", async (authorization) => {
     const key = fresh();
     const response = await post("/check", { key, policy: "day" }, { Authorization: authorization });

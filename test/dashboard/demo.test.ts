@@ -1,0 +1,66 @@
+import type { Browser, Page } from "playwright-core";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { startBrowser } from "../browser.ts";
+import { type DevServer, startDev, stateFolder } from "../dev-server.ts";
+
+const state = stateFolder();
+let server: DevServer;
+let browser: Browser;
+
+beforeAll(async () => {
+  const POLICIES = JSON.stringify([{ limit: 10, window: "1d" }]);
+  server = await startDev(state.path, { POLICIES });
+  browser = await startBrowser();
+});
+
+afterAll(async () => {
+  await browser.close();
+  await server.kill();
+  state[Symbol.dispose]();
+});
+
+async function open(ip: string): Promise<{ page: Page; errors: string[] }> {
+  const page = await browser.newPage({ extraHTTPHeaders: { "CF-Connecting-IP": ip } });
+  const errors: string[] = [];
+  page.on("pageerror", (error) => errors.push(String(error)));
+  page.on("console", (message) => {
+    // The browser itself reports each 429.
+    if (message.type() === "error" && !message.text().includes("429")) errors.push(message.text());
+  });
+  await page.goto(server.url);
+  return { page, errors };
+}
+
+describe("the demo page", () => {
+  it("shows the count going down, and the denial", async () => {
+    const { page, errors } = await open("203.0.113.1");
+    const remaining = page.locator("#remaining");
+    expect(await remaining.textContent()).toBe("9");
+    for (const left of ["8", "7"]) {
+      await page.getByText("Send a request").click();
+      await remaining.filter({ hasText: left }).waitFor();
+    }
+    await page.getByText("Send 20 at once").click();
+    await page.locator("#log li").nth(19).waitFor();
+    expect(await remaining.textContent()).toBe("0");
+    expect(await page.locator("#verdict").textContent()).toMatch(/^Denied. Try again in \d+ s.$/);
+    const lines = await page.locator("#log li").allTextContents();
+    expect(lines.filter((line) => line.startsWith("200"))).toHaveLength(7);
+    expect(errors).toEqual([]);
+  });
+
+  it("is a plain page to a browser that is denied", async () => {
+    const ip = "203.0.113.2";
+    for (let n = 0; n < 10; n++) await fetch(server.url, { headers: { "CF-Connecting-IP": ip } });
+    const { page } = await open(ip);
+    expect(await page.locator("h1").textContent()).toBe("Too many requests");
+    expect(await page.locator("p").textContent()).toMatch(/^The quota is 10 per 1d. Try again in/);
+  });
+
+  it("tells a script the same in JSON", async () => {
+    const response = await fetch(server.url, { headers: { "CF-Connecting-IP": "203.0.113.3" } });
+    expect(await response.json()).toMatchObject({
+      decision: { allowed: true, limit: 10, remaining: 9, source: "owner", exact: true },
+    });
+  });
+});

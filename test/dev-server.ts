@@ -1,0 +1,68 @@
+/** A really running `wrangler dev`, on a free port of the loopback interface, stopped by its own pid. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+const WRANGLER = join(import.meta.dirname, "../node_modules/wrangler/bin/wrangler.js");
+const START_MS = 30_000;
+
+export interface DevServer {
+  url: string;
+  /** All that it printed. */
+  output(): string;
+  /** Ends it as Ctrl-C does. */
+  stop(): Promise<void>;
+  /** Ends it and the runtime below it without a chance to write anything. */
+  kill(): Promise<void>;
+}
+
+/** A folder for `--persist-to`, and what removes it. */
+export function stateFolder(): { path: string; [Symbol.dispose](): void } {
+  const path = mkdtempSync(join(tmpdir(), "turnpike-"));
+  return { path, [Symbol.dispose]: () => rmSync(path, { recursive: true, force: true }) };
+}
+
+export async function startDev(
+  persistTo: string,
+  vars: Record<string, string> = {},
+  ...more: string[]
+): Promise<DevServer> {
+  const given = Object.entries(vars).flatMap(([name, value]) => ["--var", `${name}:${value}`]);
+  const where = ["--ip", "127.0.0.1", "--port", "0", "--inspector-port", "0"];
+  const child = spawn(
+    process.execPath,
+    [WRANGLER, "dev", ...where, "--persist-to", persistTo, ...given, ...more],
+    { detached: true, stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, CI: "true" } },
+  );
+  let output = "";
+  const url = await new Promise<string>((resolve, reject) => {
+    const read = (chunk: Buffer) => {
+      output += chunk;
+      const ready = /Ready on (http:\/\/\S+)/.exec(output);
+      if (ready?.[1]) resolve(ready[1]);
+    };
+    child.stdout.on("data", read);
+    child.stderr.on("data", read);
+    child.on("exit", () => reject(new Error(`wrangler dev ended:\n${output}`)));
+    setTimeout(() => reject(new Error(`wrangler dev did not start:\n${output}`)), START_MS).unref();
+  }).catch(async (error) => {
+    await end(child, "SIGKILL");
+    throw error;
+  });
+  return {
+    url,
+    output: () => output,
+    stop: () => end(child, "SIGINT"),
+    kill: () => end(child, "SIGKILL"),
+  };
+}
+
+/** Signals the whole process group, since the runtime is a process of its own. */
+async function end(child: ChildProcess, signal: NodeJS.Signals): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null || !child.pid) return;
+  const exited = once(child, "exit");
+  process.kill(-child.pid, signal);
+  await exited;
+}
