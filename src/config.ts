@@ -18,7 +18,7 @@ const DEFAULT_HASH_SECRET = "turnpike";
 
 const MAX_OWNERS = 256;
 
-const configSchema = v.object({
+export const configSchema = v.object({
   /** Where requests go that may pass: a URL, `"zone"`, or `""`. */
   ORIGIN: v.optional(
     v.pipe(

@@ -40,7 +40,7 @@ export const algorithmSchema = v.picklist(["fixed-window"], 'must be "fixed-wind
 /** The length of a window, read as milliseconds. */
 export const windowSchema = durationSchema(MIN_WINDOW_MS, MAX_WINDOW_MS);
 
-const policySchema = v.pipe(
+export const policySchema = v.pipe(
   v.strictObject(
     {
       name: v.optional(nameSchema, "default"),

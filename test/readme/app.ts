@@ -1,0 +1,10 @@
+import { Hono } from "hono";
+import { rateLimit } from "turnpike";
+
+export { RateLimiter } from "turnpike";
+
+const app = new Hono();
+app.use(rateLimit({ limit: 100, window: "1m" }));
+app.get("/", (c) => c.text("Hello"));
+
+export default app;
