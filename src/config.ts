@@ -5,31 +5,25 @@
  * check before a deployment. Other variables are none of its business and pass unread.
  */
 import * as v from "valibot";
+import { type AddressList, addressListSchema } from "./limit/address-list.ts";
 import { durationSchema } from "./limit/duration.ts";
 import { MisuseError, parse } from "./limit/misuse.ts";
 import { type Policy, parsePolicies } from "./limit/policy.ts";
-import { REGIONS } from "./ring/region.ts";
+import { REGIONS, type Region } from "./ring/region.ts";
 
 /** The original's: 10 requests a minute for each address. */
 const DEFAULT_POLICIES = [{ limit: 10, window: "60s" }];
 
-/** Used where no `HASH_SECRET` is set: right for a try, but anyone who reads this can aim at one owner. */
+/**
+ * Used where no `HASH_SECRET` is set: right for a try, but anyone who reads this can aim at one
+ * owner.
+ */
 const DEFAULT_HASH_SECRET = "turnpike";
 
 const MAX_OWNERS = 256;
 
-export const configSchema = v.object({
-  /** Where requests go that may pass: a URL, `"zone"`, or `""`. */
-  ORIGIN: v.optional(
-    v.pipe(
-      v.string("must be text"),
-      v.check(
-        (text) => text === "" || text === "zone" || isHttpUrl(text),
-        'must be a URL such as "https://example.com", "zone", or ""',
-      ),
-    ),
-    "",
-  ),
+/** What a limiter needs, in the deployed Worker and in somebody else's. */
+export const limiterSchema = v.object({
   /** Owners in each region. */
   OWNERS: v.optional(wholeNumber(1, MAX_OWNERS), 4),
   /** The region that counts keys whose policies have the scope `global`. */
@@ -49,46 +43,85 @@ export const configSchema = v.object({
     ),
     "CF-Connecting-IP",
   ),
-  /** A list of policies, or the same as JSON text. */
-  POLICIES: v.optional(v.unknown()),
-  /** A secret: opens the API; without it there is none. */
-  TOKEN: v.optional(v.unknown()),
+  /** Addresses and networks that are never limited. */
+  ALLOW: v.optional(fromJson(addressListSchema), []),
+  /** Addresses and networks that are refused, unless they are allowed. */
+  DENY: v.optional(fromJson(addressListSchema), []),
   /** A secret: spreads keys over owners so that no client can foresee which. */
   HASH_SECRET: v.optional(v.unknown()),
+});
+
+/** What the gateway and its API need besides. */
+export const gatewaySchema = v.object({
+  /** Where requests go that may pass: a URL, `"zone"`, or `""`. */
+  ORIGIN: v.optional(
+    v.pipe(
+      v.string("must be text"),
+      v.check(
+        (text) => text === "" || text === "zone" || isOrigin(text),
+        'must be a URL such as "https://example.com" or "https://example.com/path", "zone", or ""',
+      ),
+    ),
+    "",
+  ),
+  /** A list of policies, or the same as JSON text. */
+  POLICIES: v.optional(fromJson(v.unknown()), DEFAULT_POLICIES),
+  /** A secret: opens the API; without it there is none. */
+  TOKEN: v.optional(v.unknown()),
 });
 
 /** RFC 6750, section 2.1: what may stand behind `Bearer`. */
 const TOKEN_PATTERN = /^[A-Za-z0-9._~+/-]+=*$/;
 
-export interface Config {
-  origin: string;
+export interface LimiterConfig {
   ownersPerRegion: number;
-  homeRegion: v.InferOutput<typeof configSchema>["HOME_REGION"];
+  homeRegion: Region;
   deadlineMs: number;
   ipv6Prefix: number;
   ipHeader: string;
-  policies: Policy[];
-  token: string;
+  allow: AddressList;
+  deny: AddressList;
   hashSecret: string;
 }
 
+export interface Config extends LimiterConfig {
+  origin: string;
+  policies: Policy[];
+  /** Empty where there is no API. */
+  token: string;
+}
+
 /**
- * Reads the configuration from a Worker's environment.
+ * Reads what a limiter needs from a Worker's environment.
  *
  * @throws {MisuseError} naming the variable, the rule and the value
  */
-export function parseConfig(env: object): Config {
-  const config = parse(configSchema, env);
+export function parseLimiterConfig(env: object): LimiterConfig {
+  const config = parse(limiterSchema, env);
   return {
-    origin: config.ORIGIN,
     ownersPerRegion: config.OWNERS,
     homeRegion: config.HOME_REGION,
     deadlineMs: config.DEADLINE,
     ipv6Prefix: config.IPV6_PREFIX,
     ipHeader: config.IP_HEADER,
-    policies: parsePolicies(fromJson(config.POLICIES) ?? DEFAULT_POLICIES, "POLICIES"),
-    token: secret("TOKEN", config.TOKEN, TOKEN_PATTERN) ?? "",
+    allow: config.ALLOW,
+    deny: config.DENY,
     hashSecret: secret("HASH_SECRET", config.HASH_SECRET, /./) ?? DEFAULT_HASH_SECRET,
+  };
+}
+
+/**
+ * Reads the whole configuration of the deployed Worker.
+ *
+ * @throws {MisuseError} naming the variable, the rule and the value
+ */
+export function parseConfig(env: object): Config {
+  const config = parse(gatewaySchema, env);
+  return {
+    ...parseLimiterConfig(env),
+    origin: config.ORIGIN,
+    policies: parsePolicies(config.POLICIES, "POLICIES"),
+    token: secret("TOKEN", config.TOKEN, TOKEN_PATTERN) ?? "",
   };
 }
 
@@ -111,15 +144,26 @@ function wholeNumber(least: number, most: number) {
   );
 }
 
-function isHttpUrl(text: string): boolean {
-  return URL.canParse(text) && /^https?:$/.test(new URL(text).protocol);
+/** What a request brings itself (a query, credentials) an origin cannot have. */
+function isOrigin(text: string): boolean {
+  if (!URL.canParse(text)) return false;
+  const { protocol, username, password, search, hash } = new URL(text);
+  return /^https?:$/.test(protocol) && !(username || password || search || hash);
 }
 
-function fromJson(value: unknown): unknown {
-  if (typeof value !== "string") return value;
-  try {
-    return JSON.parse(value);
-  } catch {
-    throw new MisuseError("POLICIES", "must be a list of policies, or that as JSON text", value);
-  }
+/** A variable on the command line is always text, so a list may also be said in JSON. */
+function fromJson<const Schema extends v.GenericSchema>(schema: Schema) {
+  return v.pipe(
+    v.unknown(),
+    v.rawTransform(({ dataset, addIssue, NEVER }) => {
+      if (typeof dataset.value !== "string") return dataset.value;
+      try {
+        return JSON.parse(dataset.value) as unknown;
+      } catch {
+        addIssue({ message: "must be a list, or a list as JSON text" });
+        return NEVER;
+      }
+    }),
+    schema,
+  );
 }

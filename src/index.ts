@@ -1,11 +1,7 @@
 /** The library's public names. */
 export { type CheckOptions, type Limiter, type LimiterOptions, limiter } from "./caller/limiter.ts";
-export {
-  type KeyFunction,
-  type RateLimitEnv,
-  type RateLimitOptions,
-  rateLimit,
-} from "./http/rate-limit.ts";
+export { type RateLimitEnv, rateLimit } from "./http/rate-limit.ts";
+export type { RateLimitOptions } from "./http/rules.ts";
 export type { Decision } from "./limit/decision.ts";
 export { MisuseError } from "./limit/misuse.ts";
 export { RateLimiter } from "./owner/rate-limiter.ts";

@@ -6,21 +6,24 @@
  */
 import { env } from "cloudflare:workers";
 import { Hono } from "hono";
-import { isolateCaller, isolateConfig } from "./caller/isolate.ts";
+import { isolateCaller } from "./caller/isolate.ts";
+import { parseConfig } from "./config.ts";
 import { demo } from "./dashboard/demo.ts";
-import { api } from "./http/api.ts";
+import { api, noSuchCall } from "./http/api.ts";
 import { forwardTo, gateway } from "./http/gateway.ts";
 import { enforce } from "./http/rate-limit.ts";
 
 export { RateLimiter } from "./owner/rate-limiter.ts";
 
-const config = isolateConfig();
+const config = parseConfig(env);
 const caller = isolateCaller();
 const rules = config.policies.map((policy) => ({ policy }));
 const { ORIGIN_SERVICE: service } = env as { ORIGIN_SERVICE?: Fetcher };
 
 const app = new Hono();
 app.route("/_turnpike/v1", api(caller, config));
+// Whatever else is asked for there may carry the token, and so never goes on to the origin.
+app.all("/_turnpike/*", () => noSuchCall());
 app.use(enforce(rules, caller, config));
 if (config.origin) app.all("*", gateway(forwardTo(config.origin)));
 else if (service)

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { parseConfig } from "../src/config.ts";
+import { parseConfig, parseLimiterConfig } from "../src/config.ts";
 
 describe("config", () => {
   it("has the original's defaults", () => {
@@ -25,27 +25,32 @@ describe("config", () => {
 
   it("does not mind variables and bindings that are not its own", () => {
     expect(() => parseConfig({ MY_KV: {}, SOME_VAR: "x" })).not.toThrow();
+    expect(() => parseLimiterConfig({ ORIGIN: "cors.example", TOKEN: "any word" })).not.toThrow();
   });
 
   it.each([
     [
       { ORIGIN: "example.com" },
-      'ORIGIN must be a URL such as "https://example.com", "zone", or "", got "example.com"',
+      'ORIGIN must be a URL such as "https://example.com" or "https://example.com/path", "zone", or "", got "example.com"',
     ],
     [
       { ORIGIN: "ftp://x.y" },
-      'ORIGIN must be a URL such as "https://example.com", "zone", or "", got "ftp://x.y"',
+      'ORIGIN must be a URL such as "https://example.com" or "https://example.com/path", "zone", or "", got "ftp://x.y"',
+    ],
+    [
+      { ORIGIN: "https://u:p@x.y/?q=1" },
+      'ORIGIN must be a URL such as "https://example.com" or "https://example.com/path", "zone", or "", got "https://u:p@x.y/?q=1"',
     ],
     [{ OWNERS: 0 }, "OWNERS must be a whole number from 1 to 256, got 0"],
     [{ OWNERS: "many" }, 'OWNERS must be a whole number from 1 to 256, got "many"'],
     [{ OWNERS: 1.5 }, "OWNERS must be a whole number from 1 to 256, got 1.5"],
     [{ IPV6_PREFIX: 16 }, "IPV6_PREFIX must be a whole number from 32 to 128, got 16"],
-    [{ DEADLINE: "1m" }, 'DEADLINE must be a duration from 1ms to 10s such as "60s", got "1m"'],
+    [{ DEADLINE: "1m" }, 'DEADLINE must be a duration from 1ms to 10s such as "10s", got "1m"'],
     [
       { HOME_REGION: "moon" },
       'HOME_REGION must be one of "wnam", "enam", "sam", "weur", "eeur", "apac", "oc", "afr", "me", got "moon"',
     ],
-    [{ POLICIES: "[" }, 'POLICIES must be a list of policies, or that as JSON text, got "["'],
+    [{ POLICIES: "[" }, 'POLICIES must be a list, or a list as JSON text, got "["'],
     [{ POLICIES: [] }, "POLICIES must be a list of at least one policy, got []"],
     [
       { POLICIES: [{ limit: -1, window: "60s" }] },

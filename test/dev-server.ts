@@ -1,4 +1,7 @@
-/** A really running `wrangler dev`, on a free port of the loopback interface, stopped by its own pid. */
+/**
+ * A really running `wrangler dev`, on a free port of the loopback interface, stopped by its own
+ * pid.
+ */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
@@ -10,8 +13,6 @@ const START_MS = 30_000;
 
 export interface DevServer {
   url: string;
-  /** All that it printed. */
-  output(): string;
   /** Ends it as Ctrl-C does. */
   stop(): Promise<void>;
   /** Ends it and the runtime below it without a chance to write anything. */
@@ -53,7 +54,6 @@ export async function startDev(
   });
   return {
     url,
-    output: () => output,
     stop: () => end(child, "SIGINT"),
     kill: () => end(child, "SIGKILL"),
   };

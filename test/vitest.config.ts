@@ -1,13 +1,13 @@
 /**
- * Two kinds of tests: those that run inside workerd, beside the objects they look at, and those that
- * run in Node because they start servers and browsers.
+ * Two kinds of tests: those that run inside workerd, beside the objects they look at, and those
+ * that run in Node because they start servers and browsers.
  */
 import { cloudflareTest } from "@cloudflare/vitest-plugin";
 import { defineConfig } from "vitest/config";
 
 const OUTSIDE = [
   "test/worker.test.ts",
-  "test/http/gateway.test.ts",
+  "test/http/{gateway,in-flight}.test.ts",
   "test/{cli,dashboard}/**/*.test.ts",
 ];
 

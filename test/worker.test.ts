@@ -1,4 +1,7 @@
-/** The whole thing as a user runs it: what survives a pause, a restart and a crash; a real site's log. */
+/**
+ * The whole thing as a user runs it: what survives a pause, a restart and a crash; a real site's
+ * log.
+ */
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, describe, expect, it } from "vitest";
 import { CHECKPOINT_INTERVAL_MS } from "../src/owner/owner.ts";

@@ -5,13 +5,20 @@
  * may have counted.
  */
 import type { Verdict } from "../limit/decision.ts";
-import type { Check } from "../owner/counters.ts";
+import { MAX_WINDOW_MS } from "../limit/policy.ts";
+import type { Check, CounterPolicy, Explanation, Refund } from "../owner/counters.ts";
+import type { Answer } from "../owner/owner.ts";
+import type { KeyHash } from "../ring/key-hash.ts";
 
 /** The methods of the `RateLimiter` object, as a stub offers them. */
 export interface OwnerStub {
-  check(batch: Check[]): Promise<Verdict[][]>;
-  peek(batch: Check[]): Promise<Verdict[][]>;
-  reset(batch: Pick<Check, "key" | "policies">[]): Promise<void>;
+  check(batch: Check[]): Promise<Answer>;
+  peek(batch: Check[]): Promise<Answer>;
+  refund(batch: Refund[]): Promise<Answer>;
+  reset(batch: Check[]): Promise<void>;
+  block(key: KeyHash, durationMs: number): Promise<void>;
+  unblock(key: KeyHash): Promise<void>;
+  explain(check: Check): Promise<{ blockedMs: number; policies: Explanation[] }>;
 }
 
 /** The part of `DurableObjectNamespace<RateLimiter>` that a caller needs. */
@@ -19,12 +26,11 @@ export interface OwnerNamespace {
   getByName(name: string, options: DurableObjectNamespaceGetDurableObjectOptions): OwnerStub;
 }
 
-/** Why a call failed: `threw` is what runtime or object raised, `skipped` that it was not made. */
-export type CallFailure = "deadline" | "overloaded" | "threw" | "nonsense" | "skipped";
+/** Why a call failed; `threw` is whatever the runtime or the object raised. */
+export type CallFailure = "deadline" | "overloaded" | "threw" | "nonsense";
 
 export class CallError extends Error {
   override readonly name = "CallError";
-
   readonly failure: CallFailure;
 
   constructor(failure: CallFailure, detail: string) {
@@ -38,12 +44,12 @@ export class CallError extends Error {
  *
  * @throws {CallError} if it throws or does not answer within the deadline
  */
-export async function callOwner<Answer>(
+export async function callOwner<Reply>(
   owners: OwnerNamespace,
   name: string,
   deadlineMs: number,
-  call: (stub: OwnerStub) => Promise<Answer>,
-): Promise<Answer> {
+  call: (stub: OwnerStub) => Promise<Reply>,
+): Promise<Reply> {
   const [region] = name.split("/");
   // A new stub each time: one belongs to its request, and after a failure it stays broken.
   const stub = owners.getByName(name, {
@@ -59,14 +65,18 @@ export async function callOwner<Answer>(
   }
 }
 
-/** Asks an owner about checks, and makes sure that the answer is one to these checks. */
+/**
+ * Asks an owner about checks, and makes sure that the answer is one to these checks.
+ *
+ * @throws {CallError} also if it is not
+ */
 export async function askOwner(
   owners: OwnerNamespace,
   name: string,
   deadlineMs: number,
-  verb: "check" | "peek",
+  verb: "check" | "peek" | "refund",
   batch: Check[],
-): Promise<Verdict[][]> {
+): Promise<Answer> {
   const answer = await callOwner(owners, name, deadlineMs, (stub) => stub[verb](batch));
   if (!isAnswer(answer, batch)) throw new CallError("nonsense", "not an answer to the question");
   return answer;
@@ -79,31 +89,43 @@ async function deadline(ms: number): Promise<never> {
   throw new CallError("deadline", `no answer within ${ms} ms`);
 }
 
-function isAnswer(answer: unknown, batch: readonly Check[]): answer is Verdict[][] {
+function isAnswer(answer: unknown, batch: readonly Check[]): answer is Answer {
+  if (typeof answer !== "object" || answer === null) return false;
+  const { atMs, verdicts } = answer as Partial<Record<keyof Answer, unknown>>;
   return (
-    Array.isArray(answer) &&
-    answer.length === batch.length &&
+    typeof atMs === "number" &&
+    Array.isArray(verdicts) &&
+    verdicts.length === batch.length &&
     batch.every(({ policies }, index) => {
-      const verdicts: unknown = answer[index];
+      const each: unknown = verdicts[index];
       return (
-        Array.isArray(verdicts) &&
-        verdicts.length === policies.length &&
-        policies.every(({ limit }, at) => isVerdict(verdicts[at], limit))
+        Array.isArray(each) &&
+        each.length === policies.length &&
+        policies.every((policy, at) => isVerdict(each[at], policy))
       );
     })
   );
 }
 
-function isVerdict(value: unknown, limit: number): value is Verdict {
+function isVerdict(value: unknown, policy: CounterPolicy): value is Verdict {
   if (typeof value !== "object" || value === null) return false;
-  const { allowed, remaining, resetMs, retryAfterMs, delayMs } = value as Record<string, unknown>;
+  const { allowed, remaining, resetMs, retryAfterMs, delayMs, reason } = value as Partial<
+    Record<keyof Verdict, unknown>
+  >;
+  const { limit, capacity, windowMs, cost } = policy;
+  // Two windows of a sliding one, a bucket's whole content, or a block.
+  const longestMs = Math.max(2 * windowMs, Math.ceil((capacity / limit) * windowMs), MAX_WINDOW_MS);
+  const isReason = (allowed ? ["ok", "shadow"] : ["limited", "blocked"]).includes(String(reason));
+  const isRoomLeft = reason === "limited" && Number(remaining) >= cost;
   return (
     allowed === (retryAfterMs === 0) &&
-    isBetween(remaining, 0, limit) &&
-    [resetMs, retryAfterMs, delayMs].every((ms) => isBetween(ms, 0, Number.MAX_SAFE_INTEGER))
+    isReason &&
+    !isRoomLeft &&
+    isWhole(remaining, capacity) &&
+    [resetMs, retryAfterMs, delayMs].every((ms) => isWhole(ms, longestMs))
   );
 }
 
-function isBetween(value: unknown, least: number, most: number): boolean {
-  return typeof value === "number" && value >= least && value <= most;
+function isWhole(value: unknown, most: number): boolean {
+  return Number.isInteger(value) && (value as number) >= 0 && (value as number) <= most;
 }

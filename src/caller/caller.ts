@@ -1,20 +1,21 @@
 /**
- * The call that looks local: a key and its policies in, a decision out, wherever the counter lives.
+ * The call that looks local: keys and their policies in, decisions out, wherever the counters live.
  *
  * The way of a check: key hash → denial cache → ring → one call to the owner → or the fallback. One
  * instance serves an isolate. An owner that fails is no error here, unless nothing can stand in for
- * it (a reset).
+ * it (a reset, a block).
  */
 import type { Decision, Source, Verdict } from "../limit/decision.ts";
 import type { Policy } from "../limit/policy.ts";
-import type { Check } from "../owner/counters.ts";
+import type { Check, Refund } from "../owner/counters.ts";
 import { type KeyHash, keyHasher } from "../ring/key-hash.ts";
 import type { Region } from "../ring/region.ts";
-import { Ring } from "../ring/ring.ts";
-import { Breaker, OPEN_MS } from "./breaker.ts";
-import { askOwner, CallError, callOwner, type OwnerNamespace } from "./call.ts";
-import { DenialCache } from "./denial-cache.ts";
+import type { OwnerNamespace, OwnerStub } from "./call.ts";
+import { type Asked, DenialCache } from "./denial-cache.ts";
+import { Directory } from "./directory.ts";
 import { Fallback } from "./fallback.ts";
+import { Owners } from "./owners.ts";
+import type { ExplainedKey, Question, Reply, Returned } from "./question.ts";
 
 export interface CallerOptions {
   /** Where the owners are: the binding of the `RateLimiter` class. */
@@ -29,22 +30,10 @@ export interface CallerOptions {
   deadlineMs?: number;
 }
 
-/** A question about one key. */
-export interface Question {
-  /** Who is limited: parts such as address and route. */
-  key: readonly string[];
-  /** At least one, with distinct names and of one scope. */
-  policies: readonly Policy[];
-  /** Units, a whole number from 1 to the least of the limits. */
-  cost: number;
-  /** Where the request came from, for policies with the scope `region`. */
-  region: Region;
-}
-
 /** A question that knows its way. */
 interface Message {
   question: Question;
-  check: Check;
+  check: Refund;
   owner: string;
   /** Its place among the questions, and so in the answer. */
   index: number;
@@ -53,179 +42,239 @@ interface Message {
 const DEFAULT_DEADLINE_MS = 250;
 
 export class Caller {
-  readonly #options: CallerOptions;
-  readonly #deadlineMs: number;
+  readonly #owners: Owners;
+  readonly #homeRegion: Region;
   readonly #hash: (parts: readonly string[]) => KeyHash;
-  readonly #rings = new Map<Region, Ring>();
+  readonly #directory: Directory;
   readonly #denials = new DenialCache();
-  readonly #breaker = new Breaker();
   readonly #fallback = new Fallback();
-  /** When each owner was last warned of, ms since the epoch. */
-  readonly #warnedMs = new Map<string, number>();
 
   constructor(options: CallerOptions) {
-    this.#options = options;
-    this.#deadlineMs = options.deadlineMs ?? DEFAULT_DEADLINE_MS;
+    this.#owners = new Owners(options.owners, options.deadlineMs ?? DEFAULT_DEADLINE_MS);
+    this.#homeRegion = options.homeRegion;
     this.#hash = keyHasher(options.hashSecret);
+    this.#directory = new Directory(options.ownersPerRegion);
   }
 
   /**
-   * Spends each question's cost under all of its policies, or, if one of them denies, under none.
-   *
-   * @returns for each question a decision for each of its policies, in order
+   * Spends each question's costs under all of its policies, or, if one of them denies, under none.
    */
-  check(questions: readonly Question[]): Promise<Decision[][]> {
+  check(questions: readonly Question[]): Promise<Reply[]> {
     return this.#ask("check", questions);
   }
 
+  /**
+   * Spends each group's questions, all or none: they are asked at once, and if one is denied, what
+   * the others took is given back.
+   *
+   * @returns for each group the replies to its questions, or, if it is known beforehand that some
+   *   will be denied, to those alone
+   */
+  async take(groups: readonly (readonly Question[])[]): Promise<Reply[][]> {
+    const asked = groups.map((group) => {
+      // One question alone is looked up on its way.
+      if (group.length < 2) return group;
+      const hopeless = group.filter((question) =>
+        this.#denials.find(askedOf(this.#address(question, 0)), Date.now()),
+      );
+      return hopeless.length > 0 ? hopeless : group;
+    });
+    const replies = (await this.check(asked.flat())).values();
+    const grouped = asked.map((group) => group.map(() => replies.next().value as Reply));
+    const vain = grouped.flatMap((group) =>
+      group.every(isAllowed) ? [] : group.filter(isAllowed),
+    );
+    await this.giveBack(vain);
+    return grouped;
+  }
+
   /** Answers as `check` would, spending nothing: `remaining` is what is left now. */
-  peek(questions: readonly Question[]): Promise<Decision[][]> {
+  peek(questions: readonly Question[]): Promise<Reply[]> {
     return this.#ask("peek", questions);
   }
 
+  /** Gives back what was spent; never rejects. An owner that does not answer keeps it. */
+  async giveBack(replies: readonly Reply[]): Promise<void> {
+    const returned = replies.map(({ question, decisions, atMs }) => {
+      const source = decisions[0]?.source;
+      return source ? { question, source, atMs } : { question };
+    });
+    for (const { question, source, atMs } of returned) {
+      if (source !== "fallback") continue;
+      const { check } = this.#address(question, 0);
+      this.#fallback.refund({ ...check, spentAtMs: atMs }, Date.now());
+    }
+    await this.refund(returned.filter(({ source }) => source === "owner"));
+  }
+
+  /** Gives costs back, never more than are spent, and answers as `peek` would then. */
+  refund(returned: readonly Returned[]): Promise<Reply[]> {
+    return this.#ask(
+      "refund",
+      returned.map(({ question }) => question),
+      returned.map(({ atMs }) => atMs),
+    );
+  }
+
   /**
-   * Forgets what the keys spent under the policies asked about.
+   * Forgets what the keys spent under the policies asked about, in all regions.
    *
    * Other isolates may go on denying for as long as their denial caches remember, at most 5 s.
    *
    * @throws {CallError} if an owner does not answer; what the others hold may be forgotten by then
    */
-  async reset(questions: readonly Omit<Question, "cost">[]): Promise<void> {
-    const messages = questions.map((question, index) =>
-      this.#address({ ...question, cost: 0 }, index),
+  async reset(questions: readonly Question[]): Promise<void> {
+    const checks = questions.map((question) => this.#address(question, 0).check);
+    const parcels = checks.flatMap((check) =>
+      this.#directory.ownersEverywhere(check.key).map((owner) => ({ owner, check })),
     );
-    await this.#eachOwner(messages, async (owner, batch) => {
-      const checks = batch.map(({ check }) => check);
-      await this.#guard(owner, () =>
-        callOwner(this.#options.owners, owner, this.#deadlineMs, (stub) => stub.reset(checks)),
-      );
-      for (const { key } of checks) this.#denials.forget(key);
-    });
+    await this.#eachOwner(parcels, (owner, batch) =>
+      this.#owners.operate(owner, (stub) => stub.reset(batch.map(({ check }) => check))),
+    );
+    for (const check of checks) {
+      this.#fallback.reset(check);
+      this.#denials.forget(check.key);
+    }
   }
 
-  async #ask(verb: "check" | "peek", questions: readonly Question[]): Promise<Decision[][]> {
-    const answers = new Array<Decision[]>(questions.length);
+  /**
+   * Denies a key everything for that long, in all regions. An earlier block that lasts longer
+   * stays.
+   *
+   * @throws {CallError} if an owner does not answer; the others may have blocked it by then
+   */
+  async block(key: readonly string[], durationMs: number): Promise<void> {
+    const hash = this.#hash(key);
+    await this.#operateEverywhere(hash, (stub) => stub.block(hash, durationMs));
+  }
+
+  /** Ends a block; like `reset` in all else. */
+  async unblock(key: readonly string[]): Promise<void> {
+    const hash = this.#hash(key);
+    await this.#operateEverywhere(hash, (stub) => stub.unblock(hash));
+    this.#denials.forget(hash);
+  }
+
+  /**
+   * Says why a key is decided on as it is.
+   *
+   * @throws {CallError} if its owner does not answer
+   */
+  async explain(question: Question): Promise<ExplainedKey> {
+    const { owner, check } = this.#address(question, 0);
+    const explained = await this.#owners.operate(owner, (stub) => stub.explain(check));
+    const { version } = this.#directory.ring(this.#regionOf(question));
+    return { owner, ringVersion: version, ...explained };
+  }
+
+  async #ask(
+    verb: "check" | "peek" | "refund",
+    questions: readonly Question[],
+    spentAtMs: readonly (number | undefined)[] = [],
+  ): Promise<Reply[]> {
+    const replies = new Array<Reply>(questions.length);
     const messages: Message[] = [];
     const sentMs = Date.now();
     for (const [index, question] of questions.entries()) {
-      const message = this.#address(question, index);
-      const { policies, cost } = question;
-      // A peek has to tell what is left by now, which only the owner knows.
-      const denial =
-        verb === "check" && this.#denials.find(message.check.key, policies, cost, sentMs);
-      if (denial) answers[index] = decide(policies, denial, "denial-cache");
-      else messages.push(message);
+      const message = this.#address(question, index, spentAtMs[index]);
+      // Anything but a check has to tell what is left by now, which only the owner knows.
+      const denial = verb === "check" ? this.#denials.find(askedOf(message), sentMs) : undefined;
+      if (!denial) messages.push(message);
+      else replies[index] = reply(question, denial, "denial-cache", sentMs);
     }
+    const { generation } = this.#denials;
     await this.#eachOwner(messages, async (owner, batch) => {
-      const verdicts = await this.#verdicts(verb, owner, batch);
-      for (const [at, { question, check, index }] of batch.entries()) {
-        const { policies, cost } = question;
-        const given = verdicts?.[at];
-        if (given && verb === "check") this.#denials.add(check.key, policies, cost, given, sentMs);
-        answers[index] = given
-          ? decide(policies, given, "owner")
-          : this.#fallback.decide(verb, check, policies, Date.now());
+      const checks = batch.map(({ check }) => check);
+      const answer = await this.#owners.ask(owner, verb, checks);
+      for (const [at, message] of batch.entries()) {
+        const { question, check, index } = message;
+        const verdicts = answer?.verdicts[at];
+        if (verb === "refund") this.#denials.forget(check.key);
+        if (answer && verdicts) {
+          if (verb === "check") this.#denials.add(askedOf(message), verdicts, sentMs, generation);
+          replies[index] = reply(question, verdicts, "owner", answer.atMs);
+        } else {
+          const atMs = Date.now();
+          const standIn = verb === "check" ? "check" : "peek";
+          const decisions = this.#fallback.decide(standIn, check, question.policies, atMs);
+          replies[index] = { question, decisions, atMs };
+        }
       }
     });
-    return answers;
+    return replies;
   }
 
-  /** Asks an owner; undefined if it does not answer. */
-  async #verdicts(
-    verb: "check" | "peek",
-    owner: string,
-    batch: readonly Message[],
-  ): Promise<Verdict[][] | undefined> {
-    const checks = batch.map(({ check }) => check);
-    try {
-      return await this.#guard(owner, () =>
-        askOwner(this.#options.owners, owner, this.#deadlineMs, verb, checks),
-      );
-    } catch (error) {
-      if (error instanceof CallError) return undefined;
-      throw error;
-    }
-  }
-
-  /** Makes a call unless the owner is being skipped, and keeps count of how calls to it end. */
-  async #guard<Answer>(owner: string, call: () => Promise<Answer>): Promise<Answer> {
-    if (!this.#breaker.admits(owner, Date.now())) {
-      throw new CallError("skipped", `${owner} has failed too often to be asked right now`);
-    }
-    try {
-      const answer = await call();
-      this.#breaker.succeeded(owner);
-      return answer;
-    } catch (error) {
-      if (error instanceof CallError) this.#failed(owner, error);
-      throw error;
-    }
-  }
-
-  /** Warns at most once in `OPEN_MS` for each owner, with no word of whose key it was. */
-  #failed(owner: string, { failure, message }: CallError): void {
-    const nowMs = Date.now();
-    const failuresInARow = this.#breaker.failed(owner, nowMs);
-    if (nowMs - (this.#warnedMs.get(owner) ?? 0) < OPEN_MS) return;
-    this.#warnedMs.set(owner, nowMs);
-    const warning = { event: "owner-failed", owner, failure, detail: message, failuresInARow };
-    console.warn(JSON.stringify(warning));
-  }
-
-  async #eachOwner(
-    messages: readonly Message[],
-    deliver: (owner: string, batch: Message[]) => Promise<void>,
+  async #eachOwner<Parcel extends { owner: string }>(
+    parcels: readonly Parcel[],
+    deliver: (owner: string, batch: Parcel[]) => Promise<void>,
   ): Promise<void> {
-    const batches = Map.groupBy(messages, ({ owner }) => owner);
+    const batches = Map.groupBy(parcels, ({ owner }) => owner);
     await Promise.all(Array.from(batches, ([owner, batch]) => deliver(owner, batch)));
   }
 
-  #address(question: Question, index: number): Message {
-    const key = this.#hash(question.key);
-    const isGlobal = question.policies[0]?.scope === "global";
-    const ring = this.#ring(isGlobal ? this.#options.homeRegion : question.region);
-    return {
-      question,
-      index,
-      owner: ring.ownerOf(key),
-      check: {
-        key,
-        cost: question.cost,
-        policies: question.policies.map(({ name, algorithm, limit, windowMs }) => ({
-          name,
-          algorithm,
-          limit,
-          windowMs,
-        })),
-      },
-    };
+  async #operateEverywhere(key: KeyHash, call: (stub: OwnerStub) => Promise<void>): Promise<void> {
+    const owners = this.#directory.ownersEverywhere(key);
+    await Promise.all(owners.map((owner) => this.#owners.operate(owner, call)));
   }
 
-  #ring(region: Region): Ring {
-    let ring = this.#rings.get(region);
-    if (!ring) {
-      const numbers = Array.from({ length: this.#options.ownersPerRegion }, (_, number) => number);
-      ring = new Ring(numbers.map((number) => `${region}/${number}`));
-      this.#rings.set(region, ring);
-    }
-    return ring;
+  #regionOf({ policies, region }: Question): Region {
+    return policies[0]?.scope === "global" ? this.#homeRegion : region;
+  }
+
+  #address(question: Question, index: number, spentAtMs?: number): Message {
+    const key = this.#hash(question.key);
+    const owner = this.#directory.ring(this.#regionOf(question)).ownerOf(key);
+    return { question, index, owner, check: { ...checkOf(key, question.policies), spentAtMs } };
   }
 }
 
-function decide(
-  policies: readonly Policy[],
+/** What an owner needs to know of a question: no raw key, and of its policies only the counting. */
+function checkOf(key: KeyHash, policies: readonly Policy[]): Check {
+  return {
+    key,
+    policies: policies.map(
+      ({ name, algorithm, limit, windowMs, capacity, cost, shadow, durable }) => ({
+        name,
+        algorithm,
+        limit,
+        windowMs,
+        capacity,
+        cost,
+        shadow,
+        durable,
+      }),
+    ),
+  };
+}
+
+function askedOf({ question, check, owner }: Message): Asked {
+  return { key: check.key, owner, policies: question.policies };
+}
+
+function isAllowed({ decisions }: Reply): boolean {
+  return decisions.every(({ allowed }) => allowed);
+}
+
+function reply(
+  question: Question,
   verdicts: readonly Verdict[],
   source: Source,
-): Decision[] {
-  return policies.map((policy, index) => {
-    const verdict = verdicts[index] as Verdict;
+  atMs: number,
+): Reply {
+  const decisions = question.policies.map(({ name, limit }, at): Decision => {
+    const { allowed, remaining, resetMs, retryAfterMs, delayMs, reason } = verdicts[at] as Verdict;
     return {
-      ...verdict,
-      policy: policy.name,
-      limit: policy.limit,
-      reason: verdict.allowed ? "ok" : "limited",
+      allowed,
+      policy: name,
+      limit,
+      remaining,
+      resetMs,
+      retryAfterMs,
+      delayMs,
+      reason,
       source,
       exact: true,
     };
   });
+  return { question, decisions, atMs };
 }

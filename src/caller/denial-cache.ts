@@ -1,8 +1,8 @@
 /**
  * Remembers denials in this isolate, so that a client over its limit costs no calls.
  *
- * A remembered denial is as exact as the owner's, with one exception: after a reset, other isolates
- * go on denying for at most `MAX_DENIAL_MS`.
+ * A remembered denial is as exact as the owner's, with one exception: after a reset, a refund or an
+ * unblock, other isolates go on denying for at most `MAX_DENIAL_MS`.
  */
 import type { Verdict } from "../limit/decision.ts";
 import type { Policy } from "../limit/policy.ts";
@@ -11,35 +11,45 @@ import type { KeyHash } from "../ring/key-hash.ts";
 /** The longest that a denial is remembered. */
 export const MAX_DENIAL_MS = 5_000;
 /** At about 300 bytes each, 15 MB of the isolate's 128. */
-const MAX_DENIALS = 50_000;
+export const MAX_DENIALS = 50_000;
 
-interface Denial {
+/** What was asked of whom. */
+export interface Asked {
+  key: KeyHash;
+  owner: string;
   policies: readonly Policy[];
-  /** Denied at this cost, so at any above it. */
-  cost: number;
+}
+
+interface Denial extends Asked {
   /** One for each policy. */
   verdicts: readonly Verdict[];
-  /** When the check was sent, ms since the epoch: the owner counted from no earlier. */
-  sentMs: number;
-  /** From then on it may pass again, or has been remembered for long enough. */
+  /** When they arrived, ms since the epoch: their durations may have been shorter, never longer. */
+  heardMs: number;
+  /** From then on something may have changed, or it has been remembered for long enough. */
   untilMs: number;
 }
 
 export class DenialCache {
   /** The last denial of each key, the oldest first. */
   readonly #denials = new Map<string, Denial>();
+  #generation = 0;
 
-  /** Returns the verdicts if it is known that this check would be denied, with durations as of now. */
-  find(
-    key: KeyHash,
-    policies: readonly Policy[],
-    cost: number,
-    nowMs: number,
-  ): Verdict[] | undefined {
-    const denial = this.#denials.get(cacheKey(key));
-    if (!denial || nowMs >= denial.untilMs || cost < denial.cost) return undefined;
-    if (!isSame(denial.policies, policies)) return undefined;
-    const ageMs = Math.max(0, nowMs - denial.sentMs);
+  /**
+   * Counts what `forget` was called for. A denial that was on its way meanwhile is not to be kept.
+   */
+  get generation(): number {
+    return this.#generation;
+  }
+
+  get size(): number {
+    return this.#denials.size;
+  }
+
+  /** Returns the verdicts if it is known that this would be denied, with durations as of now. */
+  find(asked: Asked, nowMs: number): Verdict[] | undefined {
+    const denial = this.#denials.get(idOf(asked.key));
+    if (!denial || nowMs >= denial.untilMs || !isCovered(asked, denial)) return undefined;
+    const ageMs = Math.max(0, nowMs - denial.heardMs);
     return denial.verdicts.map((verdict) => ({
       ...verdict,
       resetMs: Math.max(0, verdict.resetMs - ageMs),
@@ -47,20 +57,23 @@ export class DenialCache {
     }));
   }
 
-  /** Remembers the verdicts if they deny. */
-  add(
-    key: KeyHash,
-    policies: readonly Policy[],
-    cost: number,
-    verdicts: readonly Verdict[],
-    sentMs: number,
-  ): void {
-    const waitMs = Math.max(...verdicts.map(({ retryAfterMs }) => retryAfterMs));
-    if (waitMs === 0) return;
-    const id = cacheKey(key);
-    const untilMs = sentMs + Math.min(waitMs, MAX_DENIAL_MS);
+  /**
+   * Takes note of what an owner said: a denial is remembered if only time can change it, and a key
+   * that passed is denied no more.
+   *
+   * @param sentMs when the check was sent, ms since the epoch: the owner counted from no earlier
+   * @param generation the `generation` of that time
+   */
+  add(asked: Asked, verdicts: readonly Verdict[], sentMs: number, generation: number): void {
+    const id = idOf(asked.key);
     this.#denials.delete(id);
-    this.#denials.set(id, { policies, cost, verdicts, sentMs, untilMs });
+    const denies = verdicts.some(({ allowed }) => !allowed);
+    if (!denies || generation !== this.#generation || mayBeGivenBack(asked, verdicts)) return;
+    const changesMs = verdicts
+      .flatMap(({ retryAfterMs, resetMs }) => [retryAfterMs, resetMs])
+      .filter((ms) => ms > 0);
+    const untilMs = sentMs + Math.min(MAX_DENIAL_MS, ...changesMs);
+    this.#denials.set(id, { ...asked, verdicts, heardMs: Date.now(), untilMs });
     if (this.#denials.size > MAX_DENIALS) {
       const [oldest] = this.#denials.keys();
       if (oldest !== undefined) this.#denials.delete(oldest);
@@ -68,26 +81,39 @@ export class DenialCache {
   }
 
   forget(key: KeyHash): void {
-    this.#denials.delete(cacheKey(key));
+    this.#generation++;
+    this.#denials.delete(idOf(key));
   }
 }
 
-function cacheKey({ hi, lo }: KeyHash): string {
+function idOf({ hi, lo }: KeyHash): string {
   return `${hi}:${lo}`;
 }
 
-/** A limit may change between two requests (another plan, a new deployment), and then the owner is asked. */
-function isSame(before: readonly Policy[], now: readonly Policy[]): boolean {
-  if (before === now) return true;
+/** A slot that is freed, or a cost that is not charged after all, ends a denial before its time. */
+function mayBeGivenBack({ policies }: Asked, verdicts: readonly Verdict[]): boolean {
+  return policies.some(
+    ({ algorithm, charge }, at) =>
+      !verdicts[at]?.allowed && (algorithm === "concurrency" || charge !== "always"),
+  );
+}
+
+/** Is this the check that was denied, or one that costs more? A limit may have changed since. */
+function isCovered(asked: Asked, denied: Asked): boolean {
+  if (asked.owner !== denied.owner) return false;
+  if (asked.policies === denied.policies) return true;
   return (
-    before.length === now.length &&
-    before.every((policy, index) => {
-      const other = now[index];
+    asked.policies.length === denied.policies.length &&
+    denied.policies.every((policy, at) => {
+      const other = asked.policies[at];
       return (
-        policy.name === other?.name &&
+        other !== undefined &&
+        policy.name === other.name &&
+        policy.algorithm === other.algorithm &&
         policy.limit === other.limit &&
+        policy.capacity === other.capacity &&
         policy.windowMs === other.windowMs &&
-        policy.algorithm === other.algorithm
+        policy.cost <= other.cost
       );
     })
   );

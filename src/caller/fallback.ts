@@ -1,12 +1,12 @@
 /**
  * What is answered when the owner does not: each policy's `onFailure`, in this isolate.
  *
- * Never exact. With `local`, each isolate counts for itself from nothing, so with many isolates up to
- * that many times the limit can pass while an owner is gone.
+ * Never exact. With `local`, each isolate counts for itself from nothing, so with many isolates up
+ * to that many times the limit can pass while an owner is gone. Knows of no blocks.
  */
-import type { Decision } from "../limit/decision.ts";
+import type { Decision, Verdict } from "../limit/decision.ts";
 import type { Policy } from "../limit/policy.ts";
-import { type Check, Counters } from "../owner/counters.ts";
+import { type Check, Counters, type Refund } from "../owner/counters.ts";
 import { OPEN_MS } from "./breaker.ts";
 
 /** At about 40 bytes each, 2 MB of the isolate's 128. */
@@ -18,30 +18,32 @@ export class Fallback {
   /** Decides as the owner would have, from what this isolate saw while the owner was gone. */
   decide(
     verb: "check" | "peek",
-    { key, cost }: Check,
+    { key, policies: all }: Check,
     policies: readonly Policy[],
     nowMs: number,
   ): Decision[] {
     if (this.#counters.size >= MAX_COUNTERS) this.#makeRoom(nowMs);
-    const counted = policies.filter(({ onFailure }) => onFailure === "local");
-    const verdicts = this.#counters[verb]({ key, cost, policies: counted }, nowMs);
-    return policies.map((policy) => {
-      const verdict = verdicts[counted.indexOf(policy)];
-      const about = { policy: policy.name, limit: policy.limit } as const;
-      const from = { source: "fallback", exact: false } as const;
-      if (verdict) return { ...verdict, ...about, ...from, reason: reasonOf(verdict.allowed) };
-      const allowed = policy.onFailure === "allow";
-      return {
-        allowed,
-        remaining: 0,
-        resetMs: 0,
-        retryAfterMs: allowed ? 0 : OPEN_MS,
-        delayMs: 0,
-        ...about,
-        ...from,
-        reason: "failed",
-      };
-    });
+    const isCounted = policies.map(({ onFailure }) => onFailure === "local");
+    const counted = all.filter((_, at) => isCounted[at]);
+    // All or none: where one policy denies for want of an owner, the others spend nothing.
+    const isVain = policies.some(({ onFailure, shadow }) => onFailure === "deny" && !shadow);
+    const counting = isVain ? "peek" : verb;
+    const verdicts = this.#counters[counting]({ key, policies: counted }, nowMs).values();
+    return policies.map((policy, at) => ({
+      ...(isCounted[at] ? (verdicts.next().value as Verdict) : uncounted(policy)),
+      policy: policy.name,
+      limit: policy.limit,
+      source: "fallback",
+      exact: false,
+    }));
+  }
+
+  refund(refund: Refund, nowMs: number): void {
+    this.#counters.refund(refund, nowMs);
+  }
+
+  reset(check: Check): void {
+    this.#counters.reset(check);
   }
 
   #makeRoom(nowMs: number): void {
@@ -50,6 +52,9 @@ export class Fallback {
   }
 }
 
-function reasonOf(allowed: boolean): "ok" | "limited" {
-  return allowed ? "ok" : "limited";
+/** What is left is not known, so nothing is promised. */
+function uncounted({ onFailure, shadow }: Policy): Verdict {
+  const allowed = onFailure === "allow" || shadow;
+  const retryAfterMs = allowed ? 0 : OPEN_MS;
+  return { allowed, remaining: 0, resetMs: 0, retryAfterMs, delayMs: 0, reason: "failed" };
 }

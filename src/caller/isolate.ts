@@ -4,18 +4,18 @@
  * Made from the environment at first use, so that importing the library asks for nothing.
  */
 import { env } from "cloudflare:workers";
-import { type Config, parseConfig } from "../config.ts";
+import { type LimiterConfig, parseLimiterConfig } from "../config.ts";
 import { MisuseError } from "../limit/misuse.ts";
 import type { Policy } from "../limit/policy.ts";
 import { Caller } from "./caller.ts";
 
-let config: Config | undefined;
+let config: LimiterConfig | undefined;
 let caller: Caller | undefined;
 const policies = new Map<string, string>();
 
 /** @throws {MisuseError} naming the variable, the rule and the value */
-export function isolateConfig(): Config {
-  config ??= parseConfig(env);
+export function isolateConfig(): LimiterConfig {
+  config ??= parseLimiterConfig(env);
   return config;
 }
 
@@ -32,10 +32,11 @@ export function isolateCaller(): Caller {
 /**
  * Takes note of a policy made in code.
  *
+ * @param made what made it, with the text of the functions that are part of it
  * @throws {MisuseError} if another one has its name: the two would share their counters
  */
-export function claimName(policy: Policy): void {
-  const description = JSON.stringify(policy);
+export function claimName(policy: Policy, ...made: unknown[]): void {
+  const description = JSON.stringify([policy, ...made.map(String)]);
   const known = policies.get(policy.name);
   if (known !== undefined && known !== description) {
     throw new MisuseError("name", "must be different for each policy", policy.name);

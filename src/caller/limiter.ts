@@ -1,19 +1,32 @@
 /**
  * The limiter for code that is no HTTP middleware: a queue consumer, a login form, another object.
  */
+import * as v from "valibot";
 import { type Decision, decisive } from "../limit/decision.ts";
+import { durationSchema } from "../limit/duration.ts";
 import { parse } from "../limit/misuse.ts";
-import { type PolicyInput, parsePolicy } from "../limit/policy.ts";
-import type { Region } from "../ring/region.ts";
-import type { Question } from "./caller.ts";
+import {
+  MAX_WINDOW_MS,
+  type PolicyInput,
+  parsePolicy,
+  requireFits,
+  unitsSchema,
+} from "../limit/policy.ts";
+import { REGIONS, type Region } from "../ring/region.ts";
 import { claimName, isolateCaller, isolateConfig } from "./isolate.ts";
-import { costSchema, keySchema, requireWithinLimits } from "./question.ts";
+import { keySchema } from "./key.ts";
+import type { ExplainedKey, Question, Reply } from "./question.ts";
 
 /** A policy without what only a request has. `scope` is `global` unless said otherwise. */
-export type LimiterOptions = Omit<PolicyInput, "key" | "path" | "method">;
+export type LimiterOptions = Omit<
+  PolicyInput,
+  "key" | "path" | "method" | "charge" | "maxWait" | "allow" | "deny"
+>;
 
 export interface CheckOptions {
-  /** Units to spend, a whole number from 1 to the policy's limit. Default 1. */
+  /**
+   * Units, a whole number from 1 to what the policy lets pass at once. Default the policy's `cost`.
+   */
   cost?: number;
   /** Whose owners count, if the policy's scope is `region`. Default the home region. */
   region?: Region;
@@ -24,47 +37,63 @@ export interface Limiter {
   check(key: string, options?: CheckOptions): Promise<Decision>;
   /** Answers as `check` would, spending nothing. */
   peek(key: string, options?: CheckOptions): Promise<Decision>;
-  /** Forgets what the key has spent. Rejects if its owner does not answer. */
-  reset(key: string, options?: Pick<CheckOptions, "region">): Promise<void>;
+  /** Gives the cost back, never more than is spent, and answers as `peek` would then. */
+  refund(key: string, options?: CheckOptions): Promise<Decision>;
+  /** Forgets what the key has spent, in all regions. Rejects if an owner does not answer. */
+  reset(key: string): Promise<void>;
+  /** Denies the key under every policy, in all regions, for a duration such as `"10m"`. */
+  block(key: string, duration: string): Promise<void>;
+  /** Ends a block. */
+  unblock(key: string): Promise<void>;
+  /** Says what is stored for the key and where. Rejects if its owner does not answer. */
+  explain(key: string, options?: CheckOptions): Promise<ExplainedKey>;
 }
+
+const regionSchema = v.picklist(REGIONS, `must be one of ${REGIONS.join(", ")}`);
+
+/** How long a key may be blocked. */
+export const blockSchema = durationSchema(1, MAX_WINDOW_MS);
 
 /**
  * Makes a limiter for keys of your choice.
  *
- * @throws {MisuseError} naming the field, the rule and the value; `check` and `peek` reject with it
- *   for a key that is empty or over 1,024 bytes, or a cost that could never pass
+ * @throws {MisuseError} naming the field, the rule and the value; the methods reject with it for a
+ *   key that is empty or over 1,024 bytes, or a cost that could never pass
  * @example
  * const logins = limiter({ name: "logins", limit: 5, window: "15m" });
  * const { allowed, retryAfterMs } = await logins.check(userName);
  */
 export function limiter(options: LimiterOptions): Limiter {
   const policy = parsePolicy({ scope: "global", ...options });
-  claimName(policy);
+  claimName(policy, limiter.name);
   const caller = isolateCaller();
   const { homeRegion } = isolateConfig();
 
-  function ask(key: string, { cost, region = homeRegion }: CheckOptions = {}): Question {
-    const question = {
-      key: [parse(keySchema, key, "key")],
-      policies: [policy],
-      cost: parse(costSchema, cost, "cost"),
-      region,
-    };
-    requireWithinLimits(question.cost, question.policies);
-    return question;
+  function ask(
+    key: string,
+    { cost = policy.cost, region = homeRegion }: CheckOptions = {},
+  ): Question {
+    requireFits(parse(unitsSchema, cost, "cost"), policy);
+    parse(regionSchema, region, "region");
+    return { key: keyOf(key), policies: [{ ...policy, cost }], region };
   }
 
   return {
-    async check(key, options) {
-      const [decisions = []] = await caller.check([ask(key, options)]);
-      return decisive(decisions);
-    },
-    async peek(key, options) {
-      const [decisions = []] = await caller.peek([ask(key, options)]);
-      return decisive(decisions);
-    },
-    async reset(key, options) {
-      await caller.reset([ask(key, options)]);
-    },
+    check: async (key, options) => decided(await caller.check([ask(key, options)])),
+    peek: async (key, options) => decided(await caller.peek([ask(key, options)])),
+    refund: async (key, options) => decided(await caller.refund([{ question: ask(key, options) }])),
+    reset: async (key) => caller.reset([ask(key)]),
+    block: async (key, duration) =>
+      caller.block(keyOf(key), parse(blockSchema, duration, "duration")),
+    unblock: async (key) => caller.unblock(keyOf(key)),
+    explain: async (key, options) => caller.explain(ask(key, options)),
   };
+}
+
+function keyOf(key: string): string[] {
+  return [parse(keySchema, key, "key")];
+}
+
+function decided(replies: readonly Reply[]): Decision {
+  return decisive(replies.flatMap(({ decisions }) => decisions));
 }

@@ -1,27 +1,41 @@
-/** What may be asked: the rules for keys and costs, where they come from outside. */
-import * as v from "valibot";
-import { MisuseError } from "../limit/misuse.ts";
-import { type Policy, unitsSchema } from "../limit/policy.ts";
+/** What a caller is asked and what it replies: the shapes, and no more. */
+import type { Decision, Source } from "../limit/decision.ts";
+import type { Policy } from "../limit/policy.ts";
+import type { Explanation } from "../owner/counters.ts";
+import type { Region } from "../ring/region.ts";
 
-/** Longest key, in bytes of UTF-8. */
-export const MAX_KEY_BYTES = 1_024;
+/** A question about one key. */
+export interface Question {
+  /** Who is limited: parts such as address and route. */
+  key: readonly string[];
+  /** At least one, with distinct names and of one scope; each says what it costs. */
+  policies: readonly Policy[];
+  /** Where the request came from, for policies with the scope `region`. */
+  region: Region;
+}
 
-export const keySchema = v.pipe(
-  v.string("must be text"),
-  v.minLength(1, "must not be empty"),
-  v.maxBytes(MAX_KEY_BYTES, `must be at most ${MAX_KEY_BYTES} bytes`),
-);
+/** A question and what became of it. */
+export interface Reply {
+  question: Question;
+  /** One for each policy, in order. */
+  decisions: Decision[];
+  /** The clock of whoever counted, which a refund hands back. */
+  atMs: number;
+}
 
-export const costSchema = v.optional(unitsSchema, 1);
+/** What was spent on a question, to be given back. */
+export interface Returned {
+  question: Question;
+  /** Who counted, and when by their clock; absent where that is not known. */
+  source?: Source;
+  atMs?: number;
+}
 
-/**
- * Makes sure that a cost can pass at all.
- *
- * @throws {MisuseError} if it is above a limit: waiting would not help
- */
-export function requireWithinLimits(cost: number, policies: readonly Policy[], at = "cost"): void {
-  for (const { name, limit } of policies) {
-    if (cost > limit)
-      throw new MisuseError(at, `must be at most ${limit}, the limit of "${name}"`, cost);
-  }
+/** Why a key is decided on as it is. */
+export interface ExplainedKey {
+  owner: string;
+  ringVersion: number;
+  /** Milliseconds until a block ends; 0 if there is none. */
+  blockedMs: number;
+  policies: Explanation[];
 }

@@ -22,12 +22,19 @@ const { values } = parseArgs({
 });
 
 try {
-  const { vars } = readConfig({ config: text(values.config), env: text(values.env) });
+  const config = readConfig({ config: text(values.config), env: text(values.env) });
   const given = (values.var ?? []).map((pair) => String(pair).split(/:(.*)/s).slice(0, 2));
-  parseConfig({ ...vars, ...Object.fromEntries(given) });
+  parseConfig({ ...config.vars, ...Object.fromEntries(given) });
+  const bindings = config.durable_objects.bindings.map(({ name }: { name: string }) => name);
+  if (!bindings.includes("RATE_LIMITER")) {
+    throw new MisuseError(
+      "durable_objects.bindings",
+      'must have one named "RATE_LIMITER"',
+      bindings,
+    );
+  }
 } catch (error) {
-  if (!(error instanceof MisuseError)) throw error;
-  console.error(`Not deployed: ${error.message}`);
+  console.error(`Not deployed: ${error instanceof Error ? error.message : error}`);
   process.exit(1);
 }
 

@@ -8,6 +8,7 @@
 import type { Context } from "hono";
 import { accepts } from "hono/accepts";
 import { html } from "hono/html";
+import type { Reply } from "../caller/question.ts";
 import { type Decision, decisive } from "../limit/decision.ts";
 import { formatDuration } from "../limit/duration.ts";
 import type { Policy } from "../limit/policy.ts";
@@ -26,29 +27,32 @@ export interface Ruling {
   decision: Decision;
 }
 
-/**
- * Returns `RateLimit-Policy` and `RateLimit` for all policies that were asked.
- *
- * A policy whose owner did not answer is left out of `RateLimit`: what is left of it is not known.
- *
- * @example { "RateLimit-Policy": '"default";q=10;w=60', RateLimit: '"default";r=9;t=42' }
- */
-export function rateLimitFields(rulings: readonly Ruling[]): Record<string, string> {
-  const known = rulings.filter(({ decision }) => decision.reason !== "failed");
-  const fields: Record<string, string> = {
-    "RateLimit-Policy": rulings
-      .map(({ policy }) => `"${policy.name}";q=${policy.limit};w=${seconds(policy.windowMs)}`)
-      .join(", "),
-  };
-  if (known.length > 0) {
-    fields.RateLimit = known
-      .map(({ decision }) => `"${decision.policy}";r=${decision.remaining};t=${wait(decision)}`)
-      .join(", ");
-  }
-  return fields;
+/** Returns the decisions of all replies, each beside its policy. */
+export function rulingsOf(replies: readonly Reply[]): Ruling[] {
+  return replies.flatMap(({ question, decisions }) =>
+    question.policies.map((policy, at) => ({ policy, decision: decisions[at] as Decision })),
+  );
 }
 
-/** Answers a request that may not pass: 429, or 503 where no owner answered and its policy says deny. */
+/** Writes the fields onto the response, beside those of a limiter further in. */
+export function writeFields(c: Context, rulings: readonly Ruling[]): void {
+  for (const [name, value] of Object.entries(rateLimitFields(rulings))) {
+    c.header(name, value, { append: true });
+  }
+}
+
+/** Answers a request from an address that a list refuses. */
+export function refuseListed(c: Context): Response | Promise<Response> {
+  const title = "Forbidden";
+  const detail = "Requests from this address are not answered.";
+  if (prefersHtml(c)) return c.html(page(title, detail), 403, { "Cache-Control": "no-store" });
+  return problem({ status: 403, title, detail });
+}
+
+/**
+ * Answers a request that may not pass: 429, or 503 where no owner answered and its policy says
+ * deny.
+ */
 export function refuse(c: Context, rulings: readonly Ruling[]): Response | Promise<Response> {
   const decision = decisive(rulings.map((ruling) => ruling.decision));
   const policy = rulings.find((ruling) => ruling.decision === decision)?.policy as Policy;
@@ -77,22 +81,56 @@ export function refuse(c: Context, rulings: readonly Ruling[]): Response | Promi
   );
 }
 
-function quotaExceeded({ limit, windowMs }: Policy) {
+function quotaExceeded({ algorithm, limit, windowMs }: Policy) {
   return {
     status: 429,
     type: "quota-exceeded",
     title: "Too many requests",
-    cause: `The quota is ${limit} per ${formatDuration(windowMs)}.`,
+    cause:
+      algorithm === "concurrency"
+        ? `${limit} such requests may run at once.`
+        : `The quota is ${limit} per ${formatDuration(windowMs)}.`,
   } as const;
+}
+
+/**
+ * Returns `RateLimit-Policy` and `RateLimit` for all policies that were asked and are enforced.
+ *
+ * A policy whose owner did not answer is left out of `RateLimit`: what is left of it is not known.
+ *
+ * @example { "RateLimit-Policy": '"default";q=10;w=60', RateLimit: '"default";r=9;t=42' }
+ */
+function rateLimitFields(rulings: readonly Ruling[]): Record<string, string> {
+  const shown = rulings.filter(({ policy }) => !policy.shadow);
+  const known = shown.filter(({ decision }) => decision.reason !== "failed");
+  const fields: Record<string, string> = {};
+  if (shown.length > 0) {
+    fields["RateLimit-Policy"] = shown.map(({ policy }) => policyItem(policy)).join(", ");
+  }
+  if (known.length > 0) {
+    fields.RateLimit = known
+      .map(({ decision }) => `"${decision.policy}";r=${decision.remaining};t=${wait(decision)}`)
+      .join(", ");
+  }
+  return fields;
+}
+
+function policyItem({ name, algorithm, limit, windowMs }: Policy): string {
+  // What is in flight is no quota per window, and the draft has a unit for it.
+  if (algorithm === "concurrency") return `"${name}";q=${limit};qu="concurrent-requests"`;
+  return `"${name}";q=${limit};w=${seconds(windowMs)}`;
 }
 
 /** Is it a person's browser that asks? Whoever does not say is a script. */
 export function prefersHtml(c: Context): boolean {
-  const supports = ["application/json", "text/html"];
+  const supports = ["application/json", "application/problem+json", "text/html"];
   return accepts(c, { header: "Accept", supports, default: "application/json" }) === "text/html";
 }
 
-/** The seconds for `t` and `Retry-After`, which must agree: until it may pass, else until all is back. */
+/**
+ * The seconds for `t` and `Retry-After`, which must agree: until it may pass, else until all is
+ * back.
+ */
 function wait({ retryAfterMs, resetMs }: Decision): number {
   return seconds(retryAfterMs || resetMs);
 }

@@ -1,15 +1,16 @@
 /**
  * Reads the body of an API call: one check or many, each under named or inline policies.
  *
- * An inline policy is known by its algorithm and window, so that two calls with different limits
- * count together.
+ * An inline policy without a name is known by its algorithm and window, so that two calls with
+ * different limits count together.
  */
 import * as v from "valibot";
-import type { Question } from "../caller/caller.ts";
-import { costSchema, keySchema, requireWithinLimits } from "../caller/question.ts";
+import { keySchema } from "../caller/key.ts";
+import { blockSchema } from "../caller/limiter.ts";
+import type { Question } from "../caller/question.ts";
 import { formatDuration } from "../limit/duration.ts";
 import { fieldPath, MisuseError, parse } from "../limit/misuse.ts";
-import { type Policy, parsePolicy } from "../limit/policy.ts";
+import { type Policy, parsePolicy, requireFits, unitsSchema } from "../limit/policy.ts";
 import type { Region } from "../ring/region.ts";
 
 const MAX_CHECKS = 1_000;
@@ -18,9 +19,11 @@ const MAX_POLICIES = 16;
 /** Read further by `parsePolicy`, if it is not a name. */
 const policyFields = {
   policy: v.optional(v.string("must be the name of a policy")),
+  name: v.optional(v.unknown()),
   limit: v.optional(v.unknown()),
   window: v.optional(v.unknown()),
   algorithm: v.optional(v.unknown()),
+  burst: v.optional(v.unknown()),
 };
 
 const policiesRule = `must be a list of 1 to ${MAX_POLICIES} policies`;
@@ -30,7 +33,7 @@ const objectRule = "must be an object";
 const checkSchema = v.strictObject(
   {
     key: keySchema,
-    cost: costSchema,
+    cost: v.optional(unitsSchema),
     ...policyFields,
     policies: v.optional(
       v.pipe(
@@ -52,37 +55,43 @@ const manySchema = v.strictObject({
 });
 
 type CheckBody = v.InferOutput<typeof checkSchema>;
-type PolicyBody = Pick<CheckBody, "policy" | "limit" | "window" | "algorithm">;
+type PolicyBody = Omit<CheckBody, "key" | "cost" | "policies">;
+
+const blockBodySchema = v.strictObject({ key: keySchema, duration: blockSchema }, objectRule);
+const unblockBodySchema = v.strictObject({ key: keySchema }, objectRule);
 
 /**
- * Returns the questions in a body, and whether it asked for many.
+ * Returns the questions of each check in a body, one for each scope of its policies, and whether
+ * the body asked for many.
  *
  * @throws {MisuseError} naming the field, the rule and the value
  */
-export function readQuestions(
+export function readChecks(
   body: unknown,
   policies: readonly Policy[],
   region: Region,
-): { questions: Question[]; many: boolean } {
+): { groups: Question[][]; many: boolean } {
   if (Array.isArray(body)) throw new MisuseError("", objectRule, body);
   if (typeof body === "object" && body !== null && "checks" in body) {
     const { checks } = parse(manySchema, body);
-    const questions = checks.map((check, at) => question(check, `checks[${at}]`));
-    return { questions, many: true };
+    const groups = checks.map((check, at) => questions(check, `checks[${at}]`));
+    return { groups, many: true };
   }
-  return { questions: [question(parse(checkSchema, body), "")], many: false };
+  return { groups: [questions(parse(checkSchema, body), "")], many: false };
 
-  function question({ key, cost, policies: several, ...one }: CheckBody, at: string): Question {
-    const asked = several
-      ? several.map((each, index) => policy(each, `${fieldPath(at, "policies")}[${index}]`))
-      : [policy(one, at)];
+  function questions({ key, cost, policies: several, ...one }: CheckBody, at: string): Question[] {
     if (several && Object.values(one).some((field) => field !== undefined)) {
       const rule = "must be left out, or hold what stands beside it";
       throw new MisuseError(fieldPath(at, "policies"), rule, several);
     }
+    const asked = several
+      ? several.map((each, index) => policy(each, `${fieldPath(at, "policies")}[${index}]`))
+      : [policy(one, at)];
     requireDistinct(asked, fieldPath(at, "policies"));
-    requireWithinLimits(cost, asked, fieldPath(at, "cost"));
-    return { key: [key], policies: asked, cost, region };
+    const charged = asked.map((each) => ({ ...each, cost: cost ?? each.cost }));
+    for (const each of charged) requireFits(each.cost, each, fieldPath(at, "cost"));
+    const scopes = Map.groupBy(charged, ({ scope }) => scope);
+    return Array.from(scopes.values(), (group) => ({ key: [key], policies: group, region }));
   }
 
   function policy({ policy: name, ...inline }: PolicyBody, at: string): Policy {
@@ -99,12 +108,24 @@ export function readQuestions(
   }
 }
 
+/** @throws {MisuseError} naming the field, the rule and the value */
+export function readBlock(body: unknown): { key: string[]; durationMs: number } {
+  const { key, duration } = parse(blockBodySchema, body);
+  return { key: [key], durationMs: duration };
+}
+
+/** @throws {MisuseError} naming the field, the rule and the value */
+export function readUnblock(body: unknown): string[] {
+  return [parse(unblockBodySchema, body).key];
+}
+
 function inlinePolicy(fields: Omit<PolicyBody, "policy">, at: string): Policy {
   if (fields.limit === undefined && fields.window === undefined) {
     const rule = 'must name a policy, or "limit" and "window" must be given';
     throw new MisuseError(fieldPath(at, "policy"), rule, undefined);
   }
   const policy = parsePolicy({ ...fields, scope: "global" }, at);
+  if (fields.name !== undefined) return policy;
   return { ...policy, name: `${policy.algorithm}:${formatDuration(policy.windowMs)}` };
 }
 

@@ -10,44 +10,67 @@ import { bodyLimit } from "hono/body-limit";
 import { HTTPException } from "hono/http-exception";
 import { CallError } from "../caller/call.ts";
 import type { Caller } from "../caller/caller.ts";
+import type { ExplainedKey, Question, Reply } from "../caller/question.ts";
 import type { Config } from "../config.ts";
-import { type Decision, decisive } from "../limit/decision.ts";
+import { decisive } from "../limit/decision.ts";
 import { MisuseError } from "../limit/misuse.ts";
 import { regionOf } from "../ring/region.ts";
-import { readQuestions } from "./api-body.ts";
+import { readBlock, readChecks, readUnblock } from "./api-body.ts";
 import { problem } from "./problem.ts";
 
 const MAX_BODY_BYTES = 65_536;
 
-/** Makes the app that answers below the path where it is mounted; without a token, that is nothing. */
+/**
+ * Makes the app that answers below the path where it is mounted; without a token, that is nothing.
+ */
 export function api(caller: Caller, config: Config): Hono {
   const app = new Hono();
-  app.notFound(() =>
-    problem({ status: 404, title: "Not found", detail: "There is no such call." }),
-  );
+  app.notFound(noSuchCall);
   app.onError(answerError);
   if (config.token === "") return app;
 
   app.use(bearerAuth({ token: config.token }));
   app.use(bodyLimit({ maxSize: MAX_BODY_BYTES, onError: tooLarge }));
   app.post("/check", async (c) => {
-    const { questions, many } = await read(c);
-    return answer(c, await caller.check(questions), many);
+    const { groups, many } = await checksOf(c);
+    return answer(c, await caller.take(groups), many);
   });
   app.post("/peek", async (c) => {
-    const { questions, many } = await read(c);
-    return answer(c, await caller.peek(questions), many);
+    const { groups, many } = await checksOf(c);
+    return answer(c, regroup(groups, await caller.peek(groups.flat())), many);
+  });
+  app.post("/refund", async (c) => {
+    const { groups, many } = await checksOf(c);
+    const returned = groups.flat().map((question) => ({ question }));
+    return answer(c, regroup(groups, await caller.refund(returned)), many);
   });
   app.post("/reset", async (c) => {
-    const { questions } = await read(c);
-    await caller.reset(questions);
+    const { groups } = await checksOf(c);
+    await caller.reset(groups.flat());
+    return c.body(null, 204);
+  });
+  app.post("/explain", async (c) => {
+    const { groups, many } = await checksOf(c);
+    const explained = await Promise.all(
+      groups.map((group) => Promise.all(group.map((question) => caller.explain(question)))),
+    );
+    const merged = explained.map(mergeScopes);
+    return c.json(many ? { explanations: merged } : merged[0]);
+  });
+  app.post("/block", async (c) => {
+    const { key, durationMs } = readBlock(await json(c));
+    await caller.block(key, durationMs);
+    return c.body(null, 204);
+  });
+  app.post("/unblock", async (c) => {
+    await caller.unblock(readUnblock(await json(c)));
     return c.body(null, 204);
   });
   return app;
 
-  async function read(c: Context) {
+  async function checksOf(c: Context) {
     const region = regionOf(c.req.raw.cf as IncomingRequestCfProperties, config.homeRegion);
-    return readQuestions(await json(c), config.policies, region);
+    return readChecks(await json(c), config.policies, region);
   }
 }
 
@@ -60,9 +83,30 @@ async function json(c: Context): Promise<unknown> {
   }
 }
 
-function answer(c: Context, decisions: readonly (readonly Decision[])[], many: boolean): Response {
-  const decided = decisions.map(decisive);
+function answer(c: Context, groups: readonly (readonly Reply[])[], many: boolean): Response {
+  const decided = groups.map((replies) => decisive(replies.flatMap(({ decisions }) => decisions)));
   return c.json(many ? { decisions: decided } : decided[0]);
+}
+
+/** Puts replies beside each other as their questions are. */
+function regroup(
+  groups: readonly (readonly Question[])[],
+  replies: readonly Reply[],
+): (readonly Reply[])[] {
+  const each = replies.values();
+  return groups.map((group) => group.map(() => each.next().value as Reply));
+}
+
+/**
+ * A key whose policies have two scopes has two owners: one explanation, each policy with its owner.
+ */
+function mergeScopes(explained: readonly ExplainedKey[]) {
+  return {
+    blockedMs: Math.max(...explained.map(({ blockedMs }) => blockedMs)),
+    policies: explained.flatMap(({ owner, ringVersion, policies }) =>
+      policies.map((policy) => ({ owner, ringVersion, ...policy })),
+    ),
+  };
 }
 
 function answerError(error: Error): Response {
@@ -84,6 +128,12 @@ function answerError(error: Error): Response {
   }
   console.error(JSON.stringify({ event: "api-failed", detail: String(error) }));
   return problem({ status: 500, title: "Internal error", detail: "This is a mistake of ours." });
+}
+
+/** Answers what is no call: another path or method, or any while no token is set. */
+export function noSuchCall(): Response {
+  const detail = "There is no such call, or the API is closed because TOKEN is not set.";
+  return problem({ status: 404, title: "Not found", detail });
 }
 
 function tooLarge(): Response {

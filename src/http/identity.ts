@@ -1,13 +1,20 @@
 /**
- * Who a request counts as: the client's address, as Cloudflare saw it.
+ * Who a request counts as.
  *
- * Never `X-Forwarded-For`, which the client writes. Clients that share an address share its quota,
- * and an address that can't be read counts as one shared `unknown`, never as a way past the limit.
+ * The address is the client's as Cloudflare saw it, never `X-Forwarded-For`, which the client
+ * writes. Clients that share an address share its quota; an address that can't be read, and a
+ * header that is missing, count as one shared key, never as a way past the limit.
  */
+import type { Context } from "hono";
+import { getCookie } from "hono/cookie";
 import ipaddr from "ipaddr.js";
+import { type Address, readAddress } from "../limit/address-list.ts";
 
 /** The key of every request whose address is absent or can't be read. */
 export const UNKNOWN = "unknown";
+
+/** Stands for a header, cookie or place that is not there: no header's value has a NUL in it. */
+const MISSING = "\0";
 
 /**
  * The address of every Worker that fetches from another zone
@@ -16,37 +23,66 @@ export const UNKNOWN = "unknown";
 const CROSS_ZONE_WORKER = "2a06:98c0:3600::103";
 
 export interface IdentityOptions {
-  /** The header that names the client; its last entry, if it is a list. Default `CF-Connecting-IP`. */
-  ipHeader?: string;
-  /** Bits of an IPv6 address that tell clients apart, 32 to 128. Default 64. */
-  ipv6Prefix?: number;
+  /** The header that names the client; its last entry, if it is a list. */
+  ipHeader: string;
+  /** Bits of an IPv6 address that tell clients apart, 32 to 128. */
+  ipv6Prefix: number;
+}
+
+/** Returns the client's address; undefined where it is absent or can't be read. */
+export function clientAddress(
+  headers: Headers,
+  { ipHeader }: Pick<IdentityOptions, "ipHeader">,
+): Address | undefined {
+  return readAddress(headers.get(ipHeader)?.split(",").at(-1)?.trim() ?? "");
 }
 
 /**
- * Returns the key parts of a request's client.
+ * Returns a request's key from what a policy says it is made of.
  *
- * @example clientKey(new Headers({ "CF-Connecting-IP": "2001:db8::1" })) // ["2001:db8::/64"]
+ * @param parts each `ip`, `host`, `path`, `method`, `country`, `asn`, `header:NAME` or
+ *   `cookie:NAME`
+ * @example keyOf(c, ["ip", "method"], options) // ["2001:db8::/64", "GET"]
  */
-export function clientKey(
-  headers: Headers,
-  { ipHeader = "CF-Connecting-IP", ipv6Prefix = 64 }: IdentityOptions = {},
-): string[] {
-  const text = headers.get(ipHeader)?.split(",").at(-1)?.trim();
-  const address = text && readAddress(text);
+export function keyOf(c: Context, parts: readonly string[], options: IdentityOptions): string[] {
+  return parts.flatMap((part) => partOf(c, part, options));
+}
+
+/** The client's part of a key: the address, or for IPv6 its network. */
+export function clientKey(headers: Headers, options: IdentityOptions): string[] {
+  const address = clientAddress(headers, options);
   if (!address) return [UNKNOWN];
   if (address instanceof ipaddr.IPv4) return [address.toString()];
   // One zone's Worker must not spend the quota of all others.
   const worker = headers.get("CF-Worker");
   if (worker !== null && address.toString() === CROSS_ZONE_WORKER)
     return [CROSS_ZONE_WORKER, worker];
+  const { ipv6Prefix } = options;
   const network = ipaddr.IPv6.networkAddressFromCIDR(`${address}/${ipv6Prefix}`);
   return [`${network}/${ipv6Prefix}`];
 }
 
-function readAddress(text: string): ipaddr.IPv4 | ipaddr.IPv6 | undefined {
-  // The library also reads `127.1` and `0x7f000001`, which no proxy writes.
-  if (ipaddr.IPv4.isValidFourPartDecimal(text)) return ipaddr.IPv4.parse(text);
-  if (!ipaddr.IPv6.isValid(text) || text.includes("%")) return undefined;
-  const address = ipaddr.IPv6.parse(text);
-  return address.isIPv4MappedAddress() ? address.toIPv4Address() : address;
+function partOf(c: Context, part: string, options: IdentityOptions): string[] {
+  const [kind, name = ""] = part.split(/:(.*)/s);
+  const { cf } = c.req.raw as { cf?: { country?: string; asn?: number } };
+  switch (kind) {
+    case "ip":
+      return clientKey(c.req.raw.headers, options);
+    case "host":
+      return [new URL(c.req.url).host];
+    case "path":
+      return [c.req.path];
+    case "method":
+      return [c.req.method];
+    case "country":
+      return [cf?.country ?? MISSING];
+    case "asn":
+      return [cf?.asn === undefined ? MISSING : String(cf.asn)];
+    case "header":
+      return [c.req.header(name) ?? MISSING];
+    case "cookie":
+      return [getCookie(c, name) ?? MISSING];
+    default:
+      throw new TypeError(`no key part is called ${part}`);
+  }
 }

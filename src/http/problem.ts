@@ -1,4 +1,6 @@
-/** Errors over HTTP as RFC 9457 problem details. Names no internals: a client sees no stack trace. */
+/**
+ * Errors over HTTP as RFC 9457 problem details. Names no internals: a client sees no stack trace.
+ */
 
 export interface Problem {
   status: number;

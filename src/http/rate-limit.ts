@@ -1,112 +1,110 @@
 /**
- * The middleware: matches policies to a request, asks, and lets it pass or refuses it.
+ * The middleware: finds the policies that a request meets, asks, and lets it pass or refuses it.
  *
- * Decides before the handler runs. Policies on the same key are decided together, all or none; those
- * on different keys are asked at once, and what one of them spent stays spent if another denies.
+ * Decides before the handler runs. Policies on the same key are decided together in one hop; those
+ * on different keys are asked at once, and if one denies, what the others took is given back.
  */
 import type { Context, MiddlewareHandler } from "hono";
-import { METHOD_NAME_ALL } from "hono/router";
-import { TrieRouter } from "hono/router/trie-router";
-import type { Caller, Question } from "../caller/caller.ts";
+import type { Caller } from "../caller/caller.ts";
 import { claimName, isolateCaller, isolateConfig } from "../caller/isolate.ts";
-import type { Config } from "../config.ts";
+import type { Question, Reply } from "../caller/question.ts";
+import type { LimiterConfig } from "../config.ts";
+import { isListed } from "../limit/address-list.ts";
 import { type Decision, decisive } from "../limit/decision.ts";
-import { type Policy, type PolicyInput, parsePolicy } from "../limit/policy.ts";
-import { regionOf } from "../ring/region.ts";
-import { type Ruling, rateLimitFields, refuse } from "./answer.ts";
-import { clientKey, UNKNOWN } from "./identity.ts";
+import { MisuseError } from "../limit/misuse.ts";
+import { refuse, refuseListed, rulingsOf, writeFields } from "./answer.ts";
+import { clientAddress } from "./identity.ts";
+import { problem } from "./problem.ts";
+import {
+  parseRule,
+  questionsOf,
+  type RateLimitOptions,
+  type Rule,
+  RuleBook,
+  sift,
+} from "./rules.ts";
+import { settle } from "./settlement.ts";
 
-/** Says who a request counts as: one text, or parts that together are the key. */
-export type KeyFunction = (c: Context) => string | string[] | Promise<string | string[]>;
-
-export interface RateLimitOptions extends Omit<PolicyInput, "key"> {
-  /**
-   * Who is limited. Default `["ip"]`: the client's address. A function may name anyone else; if it
-   * throws or gives nothing, the request counts as `unknown`, together with all others like it.
-   */
-  key?: PolicyInput["key"] | KeyFunction;
-}
-
-/** What the middleware leaves for the handlers after it: `c.var.decision`. */
+/** What the middleware leaves for the handlers after it. */
 export interface RateLimitEnv {
-  Variables: { decision: Decision };
-}
-
-/** A policy, and the function that names its key if it is not named in words. */
-export interface Rule {
-  policy: Policy;
-  keyFunction?: KeyFunction | undefined;
+  Variables: {
+    /** The decision that decided: of several policies, the one with the least left. */
+    decision: Decision;
+    /** Those of all policies that the request met. */
+    decisions: Decision[];
+  };
 }
 
 /**
- * Makes a middleware that limits the requests of a Hono app.
+ * Makes a middleware that limits the requests of a Hono app, under one policy or several.
+ *
+ * Several in one call are taken all or none; those of separate calls, each for itself.
  *
  * @throws {MisuseError} naming the field, the rule and the value
  * @example app.use("/api/*", rateLimit({ limit: 100, window: "1m" }));
  */
-export function rateLimit({ key, ...options }: RateLimitOptions): MiddlewareHandler<RateLimitEnv> {
-  const keyFunction = typeof key === "function" ? key : undefined;
-  const scope = keyFunction ? { scope: "global" } : {};
-  const policy = parsePolicy({ ...scope, ...options, ...(keyFunction ? {} : { key }) });
-  claimName(policy);
-  return enforce([{ policy, keyFunction }], isolateCaller(), isolateConfig());
+export function rateLimit(...policies: RateLimitOptions[]): MiddlewareHandler<RateLimitEnv> {
+  const rules = policies.map(parseRule);
+  for (const { policy, key, limit, cost } of rules) {
+    claimName(policy, rateLimit.name, key, limit, cost);
+  }
+  return enforce(rules, isolateCaller(), isolateConfig());
 }
 
 /** Makes the middleware from rules that are already read. */
 export function enforce(
   rules: readonly Rule[],
   caller: Caller,
-  config: Pick<Config, "homeRegion" | "ipHeader" | "ipv6Prefix">,
+  config: Pick<LimiterConfig, "homeRegion" | "ipHeader" | "ipv6Prefix" | "allow" | "deny">,
 ): MiddlewareHandler<RateLimitEnv> {
-  const router = new TrieRouter<Rule>();
-  for (const rule of rules) {
-    for (const method of rule.policy.method ?? [METHOD_NAME_ALL]) {
-      router.add(method, rule.policy.path, rule);
-    }
-  }
+  const book = new RuleBook(rules);
 
   return async function rateLimit(c, next) {
-    const matching = router.match(c.req.method, c.req.path)[0].map(([rule]) => rule);
-    if (matching.length === 0) return next();
-    const questions = await ask(c, matching);
-    const answers = await caller.check(questions);
-    const rulings = questions.flatMap(({ policies }, index): Ruling[] =>
-      policies.map((policy, at) => ({ policy, decision: answers[index]?.[at] as Decision })),
-    );
-    const decision = decisive(rulings.map((ruling) => ruling.decision));
+    const address = clientAddress(c.req.raw.headers, config);
+    if (isListed(address, config.allow)) return next();
+    if (isListed(address, config.deny)) return refuseListed(c);
+    const { refusing, counting } = sift(book.match(c), address);
+    if (refusing) return refuseListed(c);
+    if (counting.length === 0) return next();
+
+    const replies = await ask(c, counting);
+    if (replies instanceof Response) return replies;
+    const rulings = rulingsOf(replies);
+    const decisions = rulings.map((ruling) => ruling.decision);
+    const decision = decisive(decisions);
     if (!decision.allowed) return refuse(c, rulings);
     c.set("decision", decision);
-    await next();
-    for (const [name, value] of Object.entries(rateLimitFields(rulings))) {
-      // Another limiter, further in, may have had its say before.
-      c.header(name, value, { append: true });
-    }
+    c.set("decisions", decisions);
+    const delayMs = Math.max(...decisions.map((each) => each.delayMs));
+    if (delayMs > 0) await scheduler.wait(delayMs);
+    await settle(c, caller, replies, next);
+    writeFields(c, rulings);
   };
 
-  /** One question for each key and scope: what has the same owner is decided in one hop. */
-  async function ask(c: Context, matching: readonly Rule[]): Promise<Question[]> {
-    const region = regionOf(c.req.raw.cf as IncomingRequestCfProperties, config.homeRegion);
-    const keys = await Promise.all(matching.map((rule) => keyOf(c, rule)));
-    const groups = Map.groupBy(matching.entries(), ([index, { policy }]) =>
-      JSON.stringify([policy.scope, keys[index]]),
-    );
-    return Array.from(groups.values(), (group) => ({
-      key: keys[group[0]?.[0] as number] as string[],
-      policies: group.map(([, { policy }]) => policy),
-      cost: 1,
-      region,
-    }));
-  }
-
-  async function keyOf(c: Context, { policy, keyFunction }: Rule): Promise<string[]> {
-    if (!keyFunction) return clientKey(c.req.raw.headers, config);
+  async function ask(c: Context, counting: readonly Rule[]): Promise<Reply[] | Response> {
     try {
-      const parts = [await keyFunction(c)].flat();
-      if (parts.length > 0 && parts.every((part) => typeof part === "string" && part)) return parts;
+      return await takeInTime(caller, await questionsOf(c, counting, config));
     } catch (error) {
-      const warning = { event: "key-function-failed", policy: policy.name, detail: String(error) };
-      console.warn(JSON.stringify(warning));
+      if (!(error instanceof MisuseError)) throw error;
+      // A limit that is none is the operator's mistake; a cost above it is the request's.
+      if (error.field !== "cost") throw error;
+      const { message: detail, field } = error;
+      return problem({ status: 400, title: "Request too costly", detail, field });
     }
-    return [UNKNOWN];
+  }
+}
+
+/** Takes what the questions cost, waiting for it as long as the policies that deny allow. */
+async function takeInTime(caller: Caller, questions: readonly Question[]): Promise<Reply[]> {
+  let waitedMs = 0;
+  for (;;) {
+    const [replies = []] = await caller.take([questions]);
+    const denials = rulingsOf(replies).filter(({ decision }) => !decision.allowed);
+    if (denials.length === 0) return replies;
+    const waitMs = Math.max(...denials.map(({ decision }) => decision.retryAfterMs));
+    const patienceMs = Math.min(...denials.map(({ policy }) => policy.maxWaitMs));
+    if (waitedMs + waitMs > patienceMs) return replies;
+    await scheduler.wait(waitMs);
+    waitedMs += waitMs;
   }
 }

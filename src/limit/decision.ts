@@ -1,6 +1,16 @@
 /** What a check answers. Durations, never timestamps: only the owner's clock counts. */
 
-/** One policy's word on one check, as its algorithm gives it. */
+/**
+ * Why a decision came out as it did: `ok` passed, `limited` over the limit, `blocked` by an
+ * operator, `listed` by an address list, `shadow` over a limit that is not enforced, `failed` the
+ * owner did not answer and the policy says what then.
+ */
+export type Reason = "ok" | "limited" | "blocked" | "listed" | "shadow" | "failed";
+
+/** Who decided. */
+export type Source = "owner" | "denial-cache" | "fallback" | "list";
+
+/** One policy's word on one check. */
 export interface Verdict {
   /** May it pass, as far as this policy is concerned? */
   allowed: boolean;
@@ -12,16 +22,8 @@ export interface Verdict {
   retryAfterMs: number;
   /** Leaky bucket only: milliseconds to hold the request, else 0. */
   delayMs: number;
+  reason: Reason;
 }
-
-/**
- * Why a decision came out as it did: `ok` passed, `limited` over the limit, `failed` the owner did
- * not answer and the policy says what then.
- */
-export type Reason = "ok" | "limited" | "failed";
-
-/** Who decided. */
-export type Source = "owner" | "denial-cache" | "fallback";
 
 /** A verdict, and whose it is. */
 export interface Decision extends Verdict {
@@ -29,7 +31,6 @@ export interface Decision extends Verdict {
   policy: string;
   /** Units in a whole quota. */
   limit: number;
-  reason: Reason;
   source: Source;
   /** False when the answer may be off: the owner was not asked or did not answer. */
   exact: boolean;

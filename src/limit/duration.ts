@@ -16,7 +16,8 @@ const UNIT_MS = {
 const PATTERN = /^(\d{1,15})(ms|s|m|h|d)$/;
 
 /**
- * Returns the milliseconds in `"250ms"`, `"60s"`, `"15m"`, `"1h"`, `"7d"`; undefined for any other text.
+ * Returns the milliseconds in `"250ms"`, `"60s"`, `"15m"`, `"1h"`, `"7d"`; undefined for any other
+ * text.
  *
  * @example parseDuration("60s") // 60_000
  */
@@ -27,6 +28,7 @@ export function parseDuration(text: string): number | undefined {
 
 /** Writes milliseconds in the largest unit that divides them: `formatDuration(60_000) // "1m"`. */
 export function formatDuration(ms: number): string {
+  if (ms === 0) return "0s";
   const units = Object.entries(UNIT_MS).reverse();
   const [unit, unitMs] = units.find(([, size]) => ms % size === 0) ?? ["ms", 1];
   return `${ms / unitMs}${unit}`;
@@ -34,7 +36,8 @@ export function formatDuration(ms: number): string {
 
 /** A schema for a duration within bounds, read as milliseconds. */
 export function durationSchema(minMs: number, maxMs: number) {
-  const rule = `must be a duration from ${formatDuration(minMs)} to ${formatDuration(maxMs)} such as "60s"`;
+  const example = formatDuration(Math.min(60_000, maxMs));
+  const rule = `must be a duration from ${formatDuration(minMs)} to ${formatDuration(maxMs)} such as "${example}"`;
   return v.pipe(
     v.string(rule),
     v.check((text) => {

@@ -1,5 +1,6 @@
 /**
- * What a caller did wrong, said so that it can be mended: the field, the rule it broke, and the value.
+ * What a caller did wrong, said so that it can be mended: the field, the rule it broke, and the
+ * value.
  *
  * For misuse only (configuration, options, API bodies). A denial is a value, never an error.
  */
@@ -37,7 +38,7 @@ export function parse<const Schema extends v.GenericSchema>(
   const path = issue.path ?? [];
   const field = path.reduce((before, { key }) => fieldPath(before, key), at);
   if (issue.type === "strict_object" && issue.expected === "never") {
-    throw new MisuseError(field, "is no field that is known here", path.at(-1)?.value);
+    throw new MisuseError(field, "is not a known field", path.at(-1)?.value);
   }
   if (issue.type === "strict_object" && issue.received === "undefined") {
     throw new MisuseError(field, "is required", undefined);
@@ -45,7 +46,9 @@ export function parse<const Schema extends v.GenericSchema>(
   throw new MisuseError(field, issue.message, issue.input);
 }
 
-/** Writes the path of a field inside another: `fieldPath("checks[0]", "cost") // "checks[0].cost"`. */
+/**
+ * Writes the path of a field inside another: `fieldPath("checks[0]", "cost") // "checks[0].cost"`.
+ */
 export function fieldPath(before: string, key: unknown): string {
   if (typeof key === "number") return `${before}[${key}]`;
   return before ? `${before}.${String(key)}` : String(key);
@@ -53,7 +56,8 @@ export function fieldPath(before: string, key: unknown): string {
 
 function show(value: unknown): string {
   if (value === undefined) return "nothing";
-  // JSON has no NaN and no Infinity, and turns both into null.
-  const text = typeof value === "number" ? String(value) : (JSON.stringify(value) ?? typeof value);
+  // JSON has no NaN and no Infinity and turns both into null; a bigint, it refuses.
+  const isPlain = typeof value === "number" || typeof value === "bigint";
+  const text = isPlain ? String(value) : (JSON.stringify(value) ?? typeof value);
   return text.length > MAX_SHOWN_CHARS ? `${text.slice(0, MAX_SHOWN_CHARS)}…` : text;
 }

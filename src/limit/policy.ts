@@ -1,98 +1,115 @@
 /**
  * A policy: how many units one key may spend in which window, and what its requests are.
  *
- * Reads and checks what a person wrote, in `wrangler.toml` or in code, into the form the rest of the
- * house uses: every field present, every duration in milliseconds.
+ * Reads and checks what a person wrote, in `wrangler.toml` or in code, into the form the rest of
+ * the house uses: defaults filled in, every duration in milliseconds.
  */
 import * as v from "valibot";
+import { addressListSchema } from "./address-list.ts";
+import type { Quota } from "./algorithm.ts";
+import { ALGORITHMS, type AlgorithmName } from "./algorithms.ts";
 import { durationSchema } from "./duration.ts";
-import { MisuseError, parse } from "./misuse.ts";
+import { fieldPath, MisuseError, parse } from "./misuse.ts";
+import { MAX_LOG_LIMIT } from "./sliding-log.ts";
 
-/** Largest limit, and so the largest cost: sums of them stay exact in a double. */
-export const MAX_LIMIT = 1_000_000_000;
-export const MIN_WINDOW_MS = 1_000;
+/** Largest limit, and so the largest cost. */
+const MAX_LIMIT = 1_000_000_000;
+const MIN_WINDOW_MS = 1_000;
 /** A year and a day. */
 export const MAX_WINDOW_MS = 366 * 86_400_000;
+/** The longest that a denied request is held. */
+const MAX_WAIT_MS = 30_000;
 
 const NAME_PATTERN = /^[A-Za-z0-9._-]{1,64}$/;
 const METHOD_PATTERN = /^[A-Z]{1,20}$/;
 /** Hono's patterns without the regular expressions: `*` and `:name` stand for whole segments. */
-const PATH_PATTERN = /^\/$|^(?:\/(?:\*|:[A-Za-z_]\w*|[^\s/*:{}?#\\][^\s/*{}?#\\]*))+\/?$/;
+const PATH_PATTERN = /^\/$|^(?:\/(?:\*|:[A-Za-z_]\w*|[^\s/*:{}?#%\\][^\s/*{}?#%\\]*))+\/?$/;
+/** What a key may be made of, the names as in RFC 9110, section 5.6.2. */
+const KEY_PART_PATTERN =
+  /^(?:ip|host|path|method|country|asn|(?:header|cookie):[\w!#$%&'*+.^`|~-]+)$/;
 
 const nameSchema = v.pipe(
   v.string("must be text"),
   v.regex(NAME_PATTERN, "must be 1 to 64 letters, digits, dots, dashes or underscores"),
 );
 
-const limitRule = `must be a whole number from 1 to ${MAX_LIMIT}`;
+const unitsRule = `must be a whole number from 1 to ${MAX_LIMIT}`;
 
 /** Units in a quota, or the cost of a check. */
 export const unitsSchema = v.pipe(
-  v.number(limitRule),
-  v.integer(limitRule),
-  v.minValue(1, limitRule),
-  v.maxValue(MAX_LIMIT, limitRule),
+  v.number(unitsRule),
+  v.integer(unitsRule),
+  v.minValue(1, unitsRule),
+  v.maxValue(MAX_LIMIT, unitsRule),
 );
 
-/** How the units are counted. One so far; see the file of that name for its rule and its weakness. */
-export const algorithmSchema = v.picklist(["fixed-window"], 'must be "fixed-window"');
+const methodSchema = v.pipe(
+  v.string("must be text"),
+  v.regex(METHOD_PATTERN, 'must be a method in capitals such as "POST"'),
+);
 
-/** The length of a window, read as milliseconds. */
-export const windowSchema = durationSchema(MIN_WINDOW_MS, MAX_WINDOW_MS);
-
-export const policySchema = v.pipe(
-  v.strictObject(
-    {
-      name: v.optional(nameSchema, "default"),
-      limit: unitsSchema,
-      window: windowSchema,
-      algorithm: v.optional(algorithmSchema, "fixed-window"),
-      key: v.optional(
-        v.pipe(
-          v.array(v.picklist(["ip"], 'must be "ip"'), 'must be a list such as ["ip"]'),
-          v.minLength(1, "must name at least one part"),
-        ),
-        ["ip"],
-      ),
-      path: v.optional(
-        v.pipe(
-          v.string("must be text"),
-          v.regex(PATH_PATTERN, 'must be a path pattern such as "/*", "/login" or "/users/:id"'),
-        ),
-        "/*",
-      ),
-      method: v.optional(
-        v.pipe(
-          v.array(
-            v.pipe(
-              v.string("must be text"),
-              v.regex(METHOD_PATTERN, 'must be a method in capitals such as "POST"'),
-            ),
-            'must be a list such as ["POST"]',
-          ),
-          v.minLength(1, "must name at least one method, or be left out for all of them"),
-        ),
-      ),
-      onFailure: v.optional(
-        v.picklist(["local", "allow", "deny"], 'must be "local", "allow" or "deny"'),
-        "local",
-      ),
-      scope: v.optional(v.picklist(["region", "global"], 'must be "region" or "global"')),
-    },
-    "must be a table of a policy's fields",
+const keyPartSchema = v.pipe(
+  v.string("must be text"),
+  v.regex(
+    KEY_PART_PATTERN,
+    'must be "ip", "host", "path", "method", "country", "asn", "header:NAME" or "cookie:NAME"',
   ),
-  v.transform(({ window, scope, ...rest }) => ({
-    ...rest,
-    windowMs: window,
-    scope: scope ?? (rest.key.includes("ip") ? ("region" as const) : ("global" as const)),
-  })),
+);
+
+const pathSchema = v.pipe(
+  v.string("must be text"),
+  v.regex(PATH_PATTERN, 'must be a path pattern such as "/*", "/login" or "/users/:id"'),
+);
+
+/** The fields of a policy as a person writes them. */
+export const policySchema = v.strictObject(
+  {
+    name: v.optional(nameSchema, "default"),
+    limit: unitsSchema,
+    window: durationSchema(MIN_WINDOW_MS, MAX_WINDOW_MS),
+    algorithm: v.optional(oneOf(Object.keys(ALGORITHMS) as AlgorithmName[]), "fixed-window"),
+    burst: v.optional(unitsSchema),
+    key: v.optional(
+      v.pipe(
+        v.array(keyPartSchema, 'must be a list such as ["ip"]'),
+        v.minLength(1, "must name at least one part"),
+      ),
+      ["ip"],
+    ),
+    path: v.optional(pathSchema, "/*"),
+    method: v.optional(
+      v.pipe(
+        v.array(methodSchema, 'must be a list such as ["POST"]'),
+        v.minLength(1, "must name at least one method, or be left out for all of them"),
+      ),
+    ),
+    cost: v.optional(unitsSchema, 1),
+    charge: v.optional(oneOf(["always", "failure", "success"]), "always"),
+    shadow: v.optional(v.boolean("must be true or false"), false),
+    maxWait: v.optional(durationSchema(0, MAX_WAIT_MS), "0s"),
+    allow: v.optional(addressListSchema, []),
+    deny: v.optional(addressListSchema, []),
+    durable: v.optional(v.boolean("must be true or false"), false),
+    onFailure: v.optional(oneOf(["local", "allow", "deny"]), "local"),
+    scope: v.optional(oneOf(["region", "global"])),
+  },
+  "must be a table of a policy's fields",
 );
 
 /** A policy as a person writes it; every field but `limit` and `window` has a default. */
 export type PolicyInput = v.InferInput<typeof policySchema>;
 
+type PolicyFields = v.InferOutput<typeof policySchema>;
+
 /** A policy as the house uses it. */
-export type Policy = v.InferOutput<typeof policySchema>;
+export interface Policy
+  extends Omit<PolicyFields, "window" | "maxWait" | "burst" | "scope">,
+    Quota {
+  /** As written: `capacity` is what follows from it. */
+  burst: number | undefined;
+  maxWaitMs: number;
+  scope: "region" | "global";
+}
 
 /**
  * Reads one policy.
@@ -102,7 +119,62 @@ export type Policy = v.InferOutput<typeof policySchema>;
  * @example parsePolicy({ limit: 10, window: "60s" }).windowMs // 60_000
  */
 export function parsePolicy(input: unknown, at = ""): Policy {
-  return parse(policySchema, input, at);
+  const { window, maxWait, burst, scope, ...fields } = parse(policySchema, input, at);
+  const isBucket = fields.algorithm === "token-bucket" || fields.algorithm === "leaky-bucket";
+  if (burst !== undefined && !isBucket) {
+    const rule = 'must be left out unless the algorithm is "token-bucket" or "leaky-bucket"';
+    throw new MisuseError(fieldPath(at, "burst"), rule, burst);
+  }
+  const policy = withLimit(
+    {
+      ...fields,
+      windowMs: window,
+      burst,
+      capacity: 0,
+      maxWaitMs: maxWait,
+      scope: scope ?? (fields.key.includes("ip") ? "region" : "global"),
+    },
+    fields.limit,
+    at,
+  );
+  requireFits(policy.cost, policy, fieldPath(at, "cost"));
+  return policy;
+}
+
+/**
+ * Returns the policy with another limit, as a request's plan may ask for.
+ *
+ * @throws {MisuseError} if its algorithm cannot count that high
+ */
+export function withLimit(policy: Policy, limit: number, at = ""): Policy {
+  const { algorithm, burst, windowMs } = policy;
+  const keepsEntries = algorithm === "sliding-log" || algorithm === "concurrency";
+  // All other sums are of units × ms, in doubles, and stay exact below 2^53.
+  const most = keepsEntries ? MAX_LOG_LIMIT : Math.floor(Number.MAX_SAFE_INTEGER / 4 / windowMs);
+  const capacity = burst === undefined ? limit : algorithm === "leaky-bucket" ? burst + 1 : burst;
+  for (const [field, units] of [
+    ["limit", limit],
+    ["burst", capacity],
+  ] as const) {
+    if (algorithm === "fixed-window" || units <= most) continue;
+    const rule = `must be at most ${most} with this algorithm and window`;
+    throw new MisuseError(fieldPath(at, field), rule, units);
+  }
+  return { ...policy, limit, capacity };
+}
+
+/**
+ * Makes sure that a cost can pass at all.
+ *
+ * @throws {MisuseError} if it is above what can be spent at once: waiting would not help
+ */
+export function requireFits(cost: number, { name, capacity }: Policy, at = "cost"): void {
+  if (cost <= capacity) return;
+  throw new MisuseError(
+    at,
+    `must be at most ${capacity}, the most that "${name}" lets pass at once`,
+    cost,
+  );
 }
 
 /**
@@ -123,4 +195,9 @@ export function parsePolicies(input: unknown, at: string): Policy[] {
     names.add(name);
   }
   return policies;
+}
+
+function oneOf<const Name extends string>(names: readonly Name[]) {
+  const quoted = names.map((name) => `"${name}"`);
+  return v.picklist(names, `must be ${quoted.slice(0, -1).join(", ")} or ${quoted.at(-1)}`);
 }

@@ -1,78 +1,80 @@
 /**
- * The counters of one policy in one flat buffer: open addressing, linear probing, no object per key.
+ * The counters of one policy in one flat buffer: open addressing, linear probing, no object per
+ * key.
  *
- * A row is 24 bytes: the 64-bit key hash, and the two numbers of a fixed window's state. Expired rows
- * stay until `sweep`, which rebuilds the table and so pauses in proportion to its size.
+ * A row is the 64-bit key hash and the numbers of a state, as many for each key. Expired rows stay
+ * until `sweep`, which rebuilds the table and so pauses in proportion to its size.
  */
-import type { FixedWindowState } from "../limit/fixed-window.ts";
+import type { State } from "../limit/algorithm.ts";
 import type { KeyHash } from "../ring/key-hash.ts";
 
-export const ROW_BYTES = 24;
-
-const ROW_WORDS = ROW_BYTES / Uint32Array.BYTES_PER_ELEMENT;
-const ROW_NUMBERS = ROW_BYTES / Float64Array.BYTES_PER_ELEMENT;
 const MIN_SLOTS = 64;
 const MAX_LOAD = 0.75;
+const NUMBER_BYTES = Float64Array.BYTES_PER_ELEMENT;
 
 export class CounterTable {
+  /** Numbers in a row: the hash takes the place of one. */
+  readonly #rowNumbers: number;
   #size = 0;
   /** Slots less one; they are a power of two, so `hash & mask` is a slot. */
   #mask = 0;
-  /** A row's first two words: the hash, high half first. */
-  #words = new Uint32Array();
-  /** The same bytes; a row's second and third number: `expiresAtMs`, 0 where free, and `spent`. */
+  /** The rows. A row's first number is free where its second, `expiresAtMs`, is 0. */
   #numbers = new Float64Array();
+  /** The same bytes; a row's first two words are the hash, high half first. */
+  #words = new Uint32Array();
 
-  /** @param rows what `toBytes` gave */
-  constructor(rows = new Uint8Array()) {
-    const words = new Uint32Array(rows.slice().buffer);
-    const numbers = new Float64Array(words.buffer);
-    this.#allocate(rows.length / ROW_BYTES);
-    for (let row = 0; row < rows.length / ROW_BYTES; row++) this.#insert(words, numbers, row);
+  /**
+   * @param stateNumbers numbers in a state, at least 1
+   * @param rows what `toBytes` gave
+   */
+  constructor(stateNumbers: number, rows = new Uint8Array()) {
+    this.#rowNumbers = stateNumbers + 1;
+    const numbers = new Float64Array(rows.slice().buffer);
+    const words = new Uint32Array(numbers.buffer);
+    const count = numbers.length / this.#rowNumbers;
+    this.#allocate(count);
+    for (let row = 0; row < count; row++) this.#insert(numbers, words, row);
   }
 
   get size(): number {
     return this.#size;
   }
 
-  get(key: KeyHash): FixedWindowState | undefined {
-    const slot = this.#slotOf(key.hi, key.lo);
-    if (this.#isFree(slot)) return undefined;
-    return {
-      expiresAtMs: this.#numbers[slot * ROW_NUMBERS + 1] as number,
-      spent: this.#numbers[slot * ROW_NUMBERS + 2] as number,
-    };
+  get(key: KeyHash): State | undefined {
+    const slot = this.#slotOf(key);
+    return this.#isFree(slot) ? undefined : this.#stateAt(this.#numbers, slot);
   }
 
-  set(key: KeyHash, { expiresAtMs, spent }: FixedWindowState): void {
-    let slot = this.#slotOf(key.hi, key.lo);
+  /** @param state as many numbers as the table was made for */
+  set(key: KeyHash, state: State): void {
+    let slot = this.#slotOf(key);
     if (this.#isFree(slot)) {
       if (this.#size >= (this.#mask + 1) * MAX_LOAD) {
         this.#keepWhere(() => true);
-        slot = this.#slotOf(key.hi, key.lo);
+        slot = this.#slotOf(key);
       }
       this.#size++;
     }
-    this.#words[slot * ROW_WORDS] = key.hi;
-    this.#words[slot * ROW_WORDS + 1] = key.lo;
-    this.#numbers[slot * ROW_NUMBERS + 1] = expiresAtMs;
-    this.#numbers[slot * ROW_NUMBERS + 2] = spent;
+    this.#words[this.#wordOf(slot)] = key.hi;
+    this.#words[this.#wordOf(slot) + 1] = key.lo;
+    this.#numbers.set(state, slot * this.#rowNumbers + 1);
   }
 
   /** Removes a key's counter; does nothing if there is none. */
   delete(key: KeyHash): void {
-    let hole = this.#slotOf(key.hi, key.lo);
+    let hole = this.#slotOf(key);
     if (this.#isFree(hole)) return;
     // Later rows of the same run move up, or a lookup would stop at the hole and miss them.
-    for (let slot = (hole + 1) & this.#mask; !this.#isFree(slot); slot = (slot + 1) & this.#mask) {
-      const home = (this.#words[slot * ROW_WORDS + 1] as number) & this.#mask;
+    for (let slot = this.#next(hole); !this.#isFree(slot); slot = this.#next(slot)) {
+      const home = (this.#words[this.#wordOf(slot) + 1] as number) & this.#mask;
       const fromHome = (slot - home) & this.#mask;
       const fromHole = (slot - hole) & this.#mask;
       if (fromHome < fromHole) continue;
-      this.#words.copyWithin(hole * ROW_WORDS, slot * ROW_WORDS, (slot + 1) * ROW_WORDS);
+      const start = slot * this.#rowNumbers;
+      this.#numbers.copyWithin(hole * this.#rowNumbers, start, start + this.#rowNumbers);
       hole = slot;
     }
-    this.#numbers[hole * ROW_NUMBERS + 1] = 0;
+    this.#numbers[hole * this.#rowNumbers + 1] = 0;
     this.#size--;
   }
 
@@ -84,34 +86,34 @@ export class CounterTable {
   /** The time at which the last counter expires, ms since the epoch; 0 if there is none. */
   lastExpiryMs(): number {
     let last = 0;
-    for (let slot = 0; slot <= this.#mask; slot++) {
-      last = Math.max(last, this.#numbers[slot * ROW_NUMBERS + 1] as number);
-    }
+    for (let slot = 0; slot <= this.#mask; slot++) last = Math.max(last, this.#expiryAt(slot));
     return last;
   }
 
-  /** The rows one after the other, `size * ROW_BYTES` bytes, in no order. */
+  /** The rows one after the other, in no order. */
   toBytes(): Uint8Array<ArrayBuffer> {
-    const rows = new Uint32Array(this.#size * ROW_WORDS);
+    const rows = new Float64Array(this.#size * this.#rowNumbers);
+    const bytes = new Uint8Array(rows.buffer);
+    // Copied as bytes: a hash read as a number may be a NaN, whose bits need not survive.
+    const source = new Uint8Array(this.#numbers.buffer);
+    const rowBytes = this.#rowNumbers * NUMBER_BYTES;
     let row = 0;
     for (let slot = 0; slot <= this.#mask; slot++) {
       if (this.#isFree(slot)) continue;
-      const start = slot * ROW_WORDS;
-      rows.set(this.#words.subarray(start, start + ROW_WORDS), row++ * ROW_WORDS);
+      bytes.set(source.subarray(slot * rowBytes, (slot + 1) * rowBytes), row++ * rowBytes);
     }
-    return new Uint8Array(rows.buffer);
+    return bytes;
   }
 
   #keepWhere(keep: (expiresAtMs: number) => boolean): void {
-    const words = this.#words;
     const numbers = this.#numbers;
+    const words = this.#words;
     const kept: number[] = [];
     for (let slot = 0; slot <= this.#mask; slot++) {
-      const expiresAtMs = numbers[slot * ROW_NUMBERS + 1] as number;
-      if (expiresAtMs !== 0 && keep(expiresAtMs)) kept.push(slot);
+      if (!this.#isFree(slot) && keep(this.#expiryAt(slot))) kept.push(slot);
     }
     this.#allocate(kept.length + 1);
-    for (const slot of kept) this.#insert(words, numbers, slot);
+    for (const slot of kept) this.#insert(numbers, words, slot);
   }
 
   #allocate(rows: number): void {
@@ -119,35 +121,46 @@ export class CounterTable {
     while (rows > slots * MAX_LOAD) slots *= 2;
     this.#mask = slots - 1;
     this.#size = 0;
-    const buffer = new ArrayBuffer(slots * ROW_BYTES);
-    this.#words = new Uint32Array(buffer);
-    this.#numbers = new Float64Array(buffer);
+    this.#numbers = new Float64Array(slots * this.#rowNumbers);
+    this.#words = new Uint32Array(this.#numbers.buffer);
   }
 
   /** Copies a row from other views of the same layout. */
-  #insert(words: Uint32Array, numbers: Float64Array, row: number): void {
-    this.set(
-      { hi: words[row * ROW_WORDS] as number, lo: words[row * ROW_WORDS + 1] as number },
-      {
-        expiresAtMs: numbers[row * ROW_NUMBERS + 1] as number,
-        spent: numbers[row * ROW_NUMBERS + 2] as number,
-      },
-    );
+  #insert(numbers: Float64Array, words: Uint32Array, row: number): void {
+    const word = this.#wordOf(row);
+    const key = { hi: words[word] as number, lo: words[word + 1] as number };
+    this.set(key, this.#stateAt(numbers, row));
   }
 
   /** The key's slot, or the free one where it would go. There is always a free one. */
-  #slotOf(hi: number, lo: number): number {
+  #slotOf({ hi, lo }: KeyHash): number {
     let slot = lo & this.#mask;
-    while (
-      !this.#isFree(slot) &&
-      (this.#words[slot * ROW_WORDS] !== hi || this.#words[slot * ROW_WORDS + 1] !== lo)
-    ) {
-      slot = (slot + 1) & this.#mask;
+    while (!this.#isFree(slot)) {
+      const word = this.#wordOf(slot);
+      if (this.#words[word] === hi && this.#words[word + 1] === lo) break;
+      slot = this.#next(slot);
     }
     return slot;
   }
 
+  #next(slot: number): number {
+    return (slot + 1) & this.#mask;
+  }
+
+  #wordOf(slot: number): number {
+    return slot * this.#rowNumbers * 2;
+  }
+
   #isFree(slot: number): boolean {
-    return this.#numbers[slot * ROW_NUMBERS + 1] === 0;
+    return this.#expiryAt(slot) === 0;
+  }
+
+  #expiryAt(slot: number): number {
+    return this.#numbers[slot * this.#rowNumbers + 1] as number;
+  }
+
+  #stateAt(numbers: Float64Array, row: number): State {
+    const start = row * this.#rowNumbers;
+    return Array.from(numbers.subarray(start + 1, start + this.#rowNumbers)) as unknown as State;
   }
 }

@@ -1,13 +1,20 @@
 /**
- * The process that owns counters: its clock, when it writes a checkpoint, when it lets go.
+ * The process that owns counters: its clock, when it writes what to disk, when it lets go.
  *
  * Knows nothing of Durable Objects; clock, timer and storage are handed in, so that a test or a
- * simulation can run it. The trade-off: memory is the truth, and a crash loses what was counted since
- * the last checkpoint.
+ * simulation can run it. The trade-off: memory is the truth, and a crash loses what was counted
+ * since the last checkpoint, except under policies that are `durable`.
  */
 import type { Verdict } from "../limit/decision.ts";
-import { type CheckpointStorage, readCheckpoint, writeCheckpoint } from "./checkpoint.ts";
-import { type Check, Counters } from "./counters.ts";
+import { MisuseError } from "../limit/misuse.ts";
+import type { KeyHash } from "../ring/key-hash.ts";
+import {
+  type CheckpointStorage,
+  readCheckpoint,
+  writeCheckpoint,
+  writeJournal,
+} from "./checkpoint.ts";
+import { type Check, Counters, type Explanation, type Refund, tableName } from "./counters.ts";
 
 /** From the first change after a pause to the checkpoint that holds it. */
 export const CHECKPOINT_DELAY_MS = 500;
@@ -26,13 +33,21 @@ export interface OwnerOptions {
   after: (ms: number, task: () => Promise<void>) => void;
 }
 
+/** What an owner answers to a batch. */
+export interface Answer {
+  /** The owner's clock. Means nothing to anyone else, who may hand it back with a refund. */
+  atMs: number;
+  /** For each check in order, a verdict for each of its policies. */
+  verdicts: Verdict[][];
+}
+
 export class Owner {
   readonly #clock: () => number;
   readonly #storage: OwnerStorage;
   readonly #after: OwnerOptions["after"];
   readonly #counters = new Counters();
+  readonly #storageKeys = new Set<string>();
   #nowMs = 0;
-  #checkpointKeys = new Set<string>();
   #checkpointDue = false;
   #checkpointAtMs = Number.NEGATIVE_INFINITY;
   #alarmSet = false;
@@ -43,44 +58,81 @@ export class Owner {
     this.#after = after;
   }
 
-  /** Reads the checkpoint. To be awaited before anything else is called. */
+  /** Reads what is on disk. To be awaited before anything else is called. */
   async load(): Promise<void> {
     try {
       const checkpoint = await readCheckpoint(this.#storage);
       if (checkpoint) {
         this.#nowMs = checkpoint.clockMs;
-        this.#checkpointKeys = checkpoint.keys;
+        for (const key of checkpoint.keys) this.#storageKeys.add(key);
         for (const [name, table] of checkpoint.tables) this.#counters.tables.set(name, table);
       }
     } catch (error) {
+      // What cannot be read now may be readable later; only what makes no sense is thrown away.
+      if (!(error instanceof MisuseError)) throw error;
       console.error(JSON.stringify({ event: "checkpoint-refused", detail: String(error) }));
       await this.#storage.deleteAll();
     }
     this.#alarmSet = (await this.#storage.getAlarm()) !== null;
+    // A crash may have come between the journal and the alarm that cleans up after it.
+    if (this.#storageKeys.size > 0 && !this.#alarmSet) this.#scheduleCheckpoint();
   }
 
-  /**
-   * Decides checks in order, at one time.
-   *
-   * @returns for each check a verdict for each of its policies; see {@link Counters.check}
-   */
-  check(batch: readonly Check[]): Verdict[][] {
-    const nowMs = this.#tick();
-    const verdicts = batch.map((check) => this.#counters.check(check, nowMs));
-    if (verdicts.some((each) => each.every(({ allowed }) => allowed))) this.#scheduleCheckpoint();
-    return verdicts;
+  /** Decides checks in order, at one time; see {@link Counters.check}. */
+  check(batch: readonly Check[]): Answer {
+    const atMs = this.#tick();
+    const verdicts = batch.map((check) => {
+      const each = this.#counters.check(check, atMs);
+      if (each.every(({ allowed }) => allowed)) this.#changed(check);
+      return each;
+    });
+    return { atMs, verdicts };
   }
 
   /** Answers as `check` would, spending nothing. */
-  peek(batch: readonly Check[]): Verdict[][] {
-    const nowMs = this.#tick();
-    return batch.map((check) => this.#counters.peek(check, nowMs));
+  peek(batch: readonly Check[]): Answer {
+    const atMs = this.#tick();
+    return { atMs, verdicts: batch.map((check) => this.#counters.peek(check, atMs)) };
+  }
+
+  /** Gives back what checks spent, and answers as `peek` would then. */
+  refund(batch: readonly Refund[]): Answer {
+    const atMs = this.#tick();
+    for (const each of batch) {
+      this.#counters.refund(each, atMs);
+      this.#changed(each);
+    }
+    return this.peek(batch);
   }
 
   /** Forgets what the keys spent under the policies named with each. */
-  reset(batch: readonly Pick<Check, "key" | "policies">[]): void {
-    for (const each of batch) this.#counters.reset(each);
+  reset(batch: readonly Check[]): void {
+    this.#tick();
+    for (const each of batch) {
+      this.#counters.reset(each);
+      this.#changed(each);
+    }
+  }
+
+  /** Denies a key everything for that long; an earlier block that lasts longer stays. */
+  block(key: KeyHash, durationMs: number): void {
+    this.#counters.block(key, this.#tick() + durationMs);
     this.#scheduleCheckpoint();
+  }
+
+  unblock(key: KeyHash): void {
+    this.#tick();
+    this.#counters.unblock(key);
+    this.#scheduleCheckpoint();
+  }
+
+  /** Says why the key is decided on as it is; `blockedMs` is 0 unless it is blocked. */
+  explain(check: Check): { blockedMs: number; policies: Explanation[] } {
+    const nowMs = this.#tick();
+    return {
+      blockedMs: this.#counters.blockedMs(check.key, nowMs),
+      policies: this.#counters.explain(check, nowMs),
+    };
   }
 
   /** To be called when the alarm goes off: lets go of what has expired. */
@@ -93,6 +145,16 @@ export class Owner {
   #tick(): number {
     this.#nowMs = Math.max(this.#nowMs, this.#clock());
     return this.#nowMs;
+  }
+
+  #changed({ key, policies }: Check): void {
+    this.#scheduleCheckpoint();
+    for (const policy of policies) {
+      if (!policy.durable) continue;
+      const table = tableName(policy);
+      const state = this.#counters.tables.get(table)?.get(key);
+      void writeJournal(this.#storage, table, key, state, this.#storageKeys);
+    }
   }
 
   #scheduleCheckpoint(): void {
@@ -110,12 +172,12 @@ export class Owner {
     this.#counters.sweep(clockMs);
     const { tables } = this.#counters;
     if (tables.size === 0) {
-      this.#checkpointKeys.clear();
+      this.#storageKeys.clear();
       this.#alarmSet = false;
       // Takes the alarm with it, and leaves an object that costs nothing.
       return this.#storage.deleteAll();
     }
-    const writes = [writeCheckpoint(this.#storage, { clockMs, tables }, this.#checkpointKeys)];
+    const writes = [writeCheckpoint(this.#storage, { clockMs, tables }, this.#storageKeys)];
     if (!this.#alarmSet) {
       this.#alarmSet = true;
       const lastMs = Math.max(...[...tables.values()].map((table) => table.lastExpiryMs()));

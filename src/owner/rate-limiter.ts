@@ -1,12 +1,13 @@
 /**
  * The Durable Object around an owner: native RPC in, storage and timer out, nothing decided here.
  *
- * Whatever is no RPC method is `#private`: TypeScript's `private` can still be called over RPC.
+ * Each method is the owner's of the same name. Whatever is no RPC method is `#private`:
+ * TypeScript's `private` can still be called over RPC.
  */
 import { DurableObject } from "cloudflare:workers";
-import type { Verdict } from "../limit/decision.ts";
-import type { Check } from "./counters.ts";
-import { Owner } from "./owner.ts";
+import type { KeyHash } from "../ring/key-hash.ts";
+import type { Check, Explanation, Refund } from "./counters.ts";
+import { type Answer, Owner } from "./owner.ts";
 
 export class RateLimiter extends DurableObject {
   readonly #owner: Owner;
@@ -14,6 +15,7 @@ export class RateLimiter extends DurableObject {
   constructor(ctx: DurableObjectState, env: Cloudflare.Env) {
     super(ctx, env);
     this.#owner = new Owner({
+      // Read anew each time: a test may put another clock in its place.
       clock: () => Date.now(),
       storage: ctx.storage,
       // A pending timer keeps the object in memory, so an idle one is on disk before it goes.
@@ -22,19 +24,32 @@ export class RateLimiter extends DurableObject {
     ctx.blockConcurrencyWhile(() => this.#owner.load());
   }
 
-  /** See {@link Owner.check}. */
-  check(batch: Check[]): Verdict[][] {
+  check(batch: Check[]): Answer {
     return this.#owner.check(batch);
   }
 
-  /** See {@link Owner.peek}. */
-  peek(batch: Check[]): Verdict[][] {
+  peek(batch: Check[]): Answer {
     return this.#owner.peek(batch);
   }
 
-  /** See {@link Owner.reset}. */
-  reset(batch: Pick<Check, "key" | "policies">[]): void {
+  refund(batch: Refund[]): Answer {
+    return this.#owner.refund(batch);
+  }
+
+  reset(batch: Check[]): void {
     this.#owner.reset(batch);
+  }
+
+  block(key: KeyHash, durationMs: number): void {
+    this.#owner.block(key, durationMs);
+  }
+
+  unblock(key: KeyHash): void {
+    this.#owner.unblock(key);
+  }
+
+  explain(check: Check): { blockedMs: number; policies: Explanation[] } {
+    return this.#owner.explain(check);
   }
 
   override async alarm(): Promise<void> {

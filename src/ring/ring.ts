@@ -2,17 +2,22 @@
  * Which owner holds which key: rendezvous hashing (Thaler and Ravishankar, 1998).
  *
  * Each owner scores each key and the highest score wins, so a change moves only the keys that must
- * move, and no table is kept. The price is one multiplication round per owner and lookup, so it suits
- * tens of owners, not thousands. Knows nothing of regions, objects or calls.
+ * move, and no table is kept. The price is one multiplication round per owner and lookup, so it
+ * suits tens of owners, not thousands. Knows nothing of regions, objects or calls.
  */
 import { type KeyHash, PUBLIC_SIP_KEY, sipHash } from "./key-hash.ts";
 
 /** An immutable set of owners. A change gives a new ring, so no lookup ever sees half of one. */
 export class Ring {
+  readonly version: number;
   readonly #owners: readonly { readonly name: string; readonly hash: KeyHash }[];
 
-  /** @param names the owners' names, distinct; their order does not matter */
-  constructor(names: Iterable<string>) {
+  /**
+   * @param names the owners' names, distinct; their order does not matter
+   * @param version counts the changes that led here; a later ring has a higher one
+   */
+  constructor(names: Iterable<string>, version = 1) {
+    this.version = version;
     this.#owners = [...new Set(names)]
       .sort()
       .map((name) => ({ name, hash: sipHash(PUBLIC_SIP_KEY, name) }));
@@ -24,12 +29,13 @@ export class Ring {
 
   /** Returns a ring with `name` in it too: only keys that it now holds have moved. */
   addOwner(name: string): Ring {
-    return new Ring([...this.owners, name]);
+    return new Ring([...this.owners, name], this.version + 1);
   }
 
   /** Returns a ring without `name`: only keys that it held have moved. */
   removeOwner(name: string): Ring {
-    return new Ring(this.owners.filter((owner) => owner !== name));
+    const others = this.owners.filter((owner) => owner !== name);
+    return new Ring(others, this.version + 1);
   }
 
   /** @throws {RangeError} if the ring is empty */
@@ -47,7 +53,9 @@ export class Ring {
     return winner;
   }
 
-  /** Returns the `count` owners that score highest for `key`, best first; fewer if there are fewer. */
+  /**
+   * Returns the `count` owners that score highest for `key`, best first; fewer if there are fewer.
+   */
   ownersOf(key: KeyHash, count: number): string[] {
     return this.#owners
       .map(({ name, hash }) => ({ name, rank: score(key, hash) }))
@@ -62,7 +70,9 @@ function score(key: KeyHash, owner: KeyHash): number {
   return mix(mix(key.lo ^ owner.lo) ^ key.hi ^ owner.hi);
 }
 
-/** The finalizer of MurmurHash3: each bit of the input changes each bit of the output half the time. */
+/**
+ * The finalizer of MurmurHash3: each bit of the input changes each bit of the output half the time.
+ */
 function mix(value: number): number {
   let bits = value ^ (value >>> 16);
   bits = Math.imul(bits, 0x85ebca6b);

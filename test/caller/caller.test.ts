@@ -1,7 +1,8 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { MAX_FAILURES, OPEN_MS } from "../../src/caller/breaker.ts";
-import { Caller, type Question } from "../../src/caller/caller.ts";
-import { MAX_DENIAL_MS } from "../../src/caller/denial-cache.ts";
+import { Caller } from "../../src/caller/caller.ts";
+import { DenialCache, MAX_DENIAL_MS, MAX_DENIALS } from "../../src/caller/denial-cache.ts";
+import type { Question } from "../../src/caller/question.ts";
 import { type PolicyInput, parsePolicy } from "../../src/limit/policy.ts";
 import { FakeOwners } from "./fake-owners.ts";
 
@@ -14,17 +15,17 @@ let warnings: string[];
 
 function ask(change: Partial<PolicyInput> = {}, question: Partial<Question> = {}): Question {
   const policy = parsePolicy({ limit: 10, window: "1d", ...change });
-  return { key: [SECRET_KEY], policies: [policy], cost: 1, region: "weur", ...question };
+  return { key: [SECRET_KEY], policies: [policy], region: "weur", ...question };
 }
 
 async function check(question = ask()) {
-  const [decisions] = await caller.check([question]);
-  return decisions?.[0];
+  const [reply] = await caller.check([question]);
+  return reply?.decisions[0];
 }
 
 beforeEach(() => {
   // Noon: no window ends while a test runs, unless it moves the clock.
-  vi.useFakeTimers({ toFake: ["Date"], now: Date.UTC(2026, 10, 22, 12) });
+  vi.useFakeTimers({ toFake: ["Date"], now: Date.UTC(2036, 10, 22, 12) });
   owners = new FakeOwners();
   caller = new Caller({
     owners,
@@ -67,11 +68,11 @@ describe("the call that looks local", () => {
 
   it("asks each owner once about many keys and answers in order", async () => {
     const questions = Array.from({ length: 200 }, (_, n) =>
-      ask({ limit: 1_000 }, { key: [`key ${n}`], cost: n + 1 }),
+      ask({ limit: 1_000, cost: n + 1 }, { key: [`key ${n}`] }),
     );
-    const decisions = await caller.check(questions);
-    expect(decisions.map(([decision]) => 1_000 - (decision?.remaining ?? 0))).toEqual(
-      questions.map(({ cost }) => cost),
+    const replies = await caller.check(questions);
+    expect(replies.map(({ decisions }) => 1_000 - (decisions[0]?.remaining ?? 0))).toEqual(
+      questions.map((_, n) => n + 1),
     );
     expect(owners.calls.map(({ owner }) => owner).sort()).toEqual([
       "weur/0",
@@ -82,15 +83,15 @@ describe("the call that looks local", () => {
   });
 
   it("peeks without spending, past the denial cache", async () => {
-    await check(ask({}, { cost: 10 }));
+    await check(ask({ cost: 10 }));
     await check();
     expect(await caller.peek([ask()])).toMatchObject([
-      [{ allowed: false, remaining: 0, source: "owner" }],
+      { decisions: [{ allowed: false, remaining: 0, source: "owner" }] },
     ]);
   });
 
   it("forgets a key on reset, in the denial cache too", async () => {
-    await check(ask({}, { cost: 10 }));
+    await check(ask({ cost: 10 }));
     expect(await check()).toMatchObject({ allowed: false });
     expect(await check()).toMatchObject({ source: "denial-cache" });
     await caller.reset([ask()]);
@@ -100,8 +101,8 @@ describe("the call that looks local", () => {
 
 describe("the denial cache", () => {
   beforeEach(async () => {
-    await check(ask({}, { cost: 8 }));
-    expect(await check(ask({}, { cost: 3 }))).toMatchObject({ allowed: false, source: "owner" });
+    await check(ask({ cost: 8 }));
+    expect(await check(ask({ cost: 3 }))).toMatchObject({ allowed: false, source: "owner" });
     owners.calls.length = 0;
   });
 
@@ -113,30 +114,30 @@ describe("the denial cache", () => {
       source: "denial-cache",
       exact: true,
     };
-    expect(await check(ask({}, { cost: 3 }))).toMatchObject(cached);
-    expect(await check(ask({}, { cost: 9 }))).toMatchObject(cached);
+    expect(await check(ask({ cost: 3 }))).toMatchObject(cached);
+    expect(await check(ask({ cost: 9 }))).toMatchObject(cached);
     expect(owners.calls).toHaveLength(0);
-    expect(await check(ask({}, { cost: 2 }))).toMatchObject({ allowed: true, source: "owner" });
+    expect(await check(ask({ cost: 2 }))).toMatchObject({ allowed: true, source: "owner" });
   });
 
   it("counts its durations down", async () => {
-    const before = await check(ask({}, { cost: 3 }));
+    const before = await check(ask({ cost: 3 }));
     vi.advanceTimersByTime(1_234);
-    const after = await check(ask({}, { cost: 3 }));
+    const after = await check(ask({ cost: 3 }));
     expect((before?.retryAfterMs ?? 0) - (after?.retryAfterMs ?? 0)).toBe(1_234);
     expect((before?.resetMs ?? 0) - (after?.resetMs ?? 0)).toBe(1_234);
   });
 
   it("remembers for 5 s at most", async () => {
     vi.advanceTimersByTime(MAX_DENIAL_MS - 1);
-    expect(await check(ask({}, { cost: 3 }))).toMatchObject({ source: "denial-cache" });
+    expect(await check(ask({ cost: 3 }))).toMatchObject({ source: "denial-cache" });
     vi.advanceTimersByTime(1);
-    expect(await check(ask({}, { cost: 3 }))).toMatchObject({ source: "owner" });
+    expect(await check(ask({ cost: 3 }))).toMatchObject({ source: "owner" });
   });
 
   it("never outlives the denial", async () => {
-    vi.setSystemTime(Date.UTC(2026, 10, 22, 23, 59, 59, 500));
-    await check(ask({}, { cost: 2 }));
+    vi.setSystemTime(Date.UTC(2036, 10, 22, 23, 59, 59, 500));
+    await check(ask({ cost: 2 }));
     expect(await check()).toMatchObject({ allowed: false, retryAfterMs: 500 });
     vi.advanceTimersByTime(499);
     expect(await check()).toMatchObject({ source: "denial-cache", retryAfterMs: 1 });
@@ -146,32 +147,156 @@ describe("the denial cache", () => {
 
   it("does not answer for another limit, policy or key", async () => {
     for (const other of [
-      ask({ limit: 20 }, { cost: 3 }),
-      ask({ name: "other" }, { cost: 3 }),
-      ask({}, { cost: 3, key: ["203.0.113.1"] }),
+      ask({ limit: 20, cost: 3 }),
+      ask({ name: "other", cost: 3 }),
+      ask({ cost: 3 }, { key: ["203.0.113.1"] }),
     ]) {
       expect(await check(other)).toMatchObject({ allowed: true, source: "owner" });
     }
   });
 });
 
+describe("what the denial cache does not pretend", () => {
+  it("asks again once any of several policies may have changed", async () => {
+    const second = parsePolicy({ name: "second", limit: 4, window: "1s" });
+    const day = parsePolicy({ name: "day", limit: 4, window: "1d" });
+    const both = ask({}, { policies: [second, day] });
+    for (let n = 0; n < 4; n++) await caller.check([both]);
+    expect(await caller.check([both])).toMatchObject([{ decisions: [{ allowed: false }, {}] }]);
+    vi.advanceTimersByTime(1_000);
+    expect(await caller.check([both])).toMatchObject([
+      {
+        decisions: [
+          { policy: "second", allowed: true, remaining: 4, source: "owner" },
+          { policy: "day", allowed: false, remaining: 0 },
+        ],
+      },
+    ]);
+  });
+
+  it("forgets a denial when a cheaper check has passed since", async () => {
+    await check(ask({ cost: 8 }));
+    await check(ask({ cost: 3 }));
+    await check(ask({ cost: 2 }));
+    expect(await check(ask({ cost: 3 }))).toMatchObject({ remaining: 0, source: "owner" });
+  });
+
+  it("does not take one region's denial for another's", async () => {
+    await check(ask({ cost: 10 }));
+    expect(await check()).toMatchObject({ allowed: false });
+    const elsewhere = ask({}, { region: "oc" });
+    expect(await check(elsewhere)).toMatchObject({ allowed: true, remaining: 9, source: "owner" });
+  });
+
+  it("does not keep a denial that was on its way while the key was reset", async () => {
+    await check(ask({ cost: 10 }));
+    const denied = { allowed: false, remaining: 0, resetMs: 9, retryAfterMs: 9, delayMs: 0 };
+    const { promise, resolve } = Promise.withResolvers();
+    owners.misbehave = () => promise;
+    const onItsWay = check();
+    owners.misbehave = undefined;
+    await caller.reset([ask()]);
+    resolve({ atMs: 1, verdicts: [[{ ...denied, reason: "limited" }]] });
+    expect(await onItsWay).toMatchObject({ allowed: false });
+    expect(await check()).toMatchObject({ allowed: true, remaining: 9 });
+  });
+
+  it("does not remember what a freed slot or a refund may end", async () => {
+    for (const change of [
+      { algorithm: "concurrency", name: "a" },
+      { charge: "failure", name: "b" },
+    ]) {
+      const question = ask(change as Partial<PolicyInput>);
+      for (let n = 0; n < 11; n++) await check(question);
+      expect(await check(question)).toMatchObject({ allowed: false, source: "owner" });
+    }
+  });
+
+  it("is bounded", () => {
+    const cache = new DenialCache();
+    const { policies } = ask();
+    const denied = { allowed: false, remaining: 0, resetMs: 9, retryAfterMs: 9, delayMs: 0 };
+    for (let n = 0; n < MAX_DENIALS + 10; n++) {
+      const asked = { key: { hi: n, lo: 0 }, owner: "weur/0", policies };
+      cache.add(asked, [{ ...denied, reason: "limited" }], Date.now(), 0);
+    }
+    expect(cache.size).toBe(MAX_DENIALS);
+  });
+});
+
+describe("several questions taken together", () => {
+  const inTwoRegions = () => [
+    ask({ name: "near", limit: 5 }),
+    ask({ name: "home", limit: 2, scope: "global" }),
+  ];
+
+  it("spend nothing where one is denied", async () => {
+    for (let n = 0; n < 2; n++) await caller.take([inTwoRegions()]);
+    for (let n = 0; n < 3; n++) {
+      vi.advanceTimersByTime(MAX_DENIAL_MS);
+      const [replies] = await caller.take([inTwoRegions()]);
+      expect(
+        replies?.flatMap(({ decisions }) => decisions.map(({ allowed }) => allowed)),
+      ).toContain(false);
+    }
+    const [near] = inTwoRegions();
+    expect(await caller.peek([near as Question])).toMatchObject([
+      { decisions: [{ remaining: 3 }] },
+    ]);
+  });
+
+  it("spend nothing in the fallback either", async () => {
+    owners.misbehave = () => Promise.reject(new Error("broken"));
+    const denying = parsePolicy({ name: "strict", limit: 9, window: "1d", onFailure: "deny" });
+    const counting = parsePolicy({ name: "lax", limit: 3, window: "1d" });
+    for (let n = 0; n < 5; n++) await caller.check([ask({}, { policies: [counting, denying] })]);
+    const [reply] = await caller.peek([ask({}, { policies: [counting] })]);
+    expect(reply?.decisions[0]).toMatchObject({ remaining: 3, source: "fallback" });
+  });
+});
+
 describe("an owner that fails", () => {
   const overloaded = Object.assign(new Error("too many requests queued"), { overloaded: true });
-  const fine = { allowed: true, remaining: 9, resetMs: 1, retryAfterMs: 0, delayMs: 0 };
+  const fine = {
+    allowed: true,
+    remaining: 9,
+    resetMs: 1,
+    retryAfterMs: 0,
+    delayMs: 0,
+    reason: "ok",
+  };
+  const saying = (verdict: unknown) => () => ({ atMs: 1, verdicts: [[verdict]] });
   const faults: [string, string, () => unknown][] = [
     ["throws", "threw", () => Promise.reject(new Error("broken"))],
     ["hangs past the deadline", "deadline", () => new Promise(() => {})],
     ["is overloaded", "overloaded", () => Promise.reject(overloaded)],
     ["answers nothing", "nonsense", () => undefined],
-    ["answers too few", "nonsense", () => []],
-    ["answers for too few policies", "nonsense", () => [[]]],
-    ["answers with words", "nonsense", () => [["denied"]]],
-    ["answers an empty denial", "nonsense", () => [[{ allowed: false }]]],
-    ["denies without a wait", "nonsense", () => [[{ ...fine, allowed: false }]]],
-    ["allows with a wait", "nonsense", () => [[{ ...fine, retryAfterMs: 5 }]]],
-    ["leaves more than there is", "nonsense", () => [[{ ...fine, remaining: 11 }]]],
-    ["leaves less than nothing", "nonsense", () => [[{ ...fine, remaining: -1 }]]],
-    ["answers NaN", "nonsense", () => [[{ ...fine, resetMs: Number.NaN }]]],
+    ["answers too few", "nonsense", () => ({ atMs: 1, verdicts: [] })],
+    ["answers for too few policies", "nonsense", () => ({ atMs: 1, verdicts: [[]] })],
+    ["answers with words", "nonsense", saying("denied")],
+    ["answers an empty denial", "nonsense", saying({ allowed: false })],
+    ["answers without its clock", "nonsense", () => ({ verdicts: [[fine]] })],
+    [
+      "denies for a reason that is none",
+      "nonsense",
+      saying({ ...fine, allowed: false, retryAfterMs: 1 }),
+    ],
+    ["denies without a wait", "nonsense", saying({ ...fine, allowed: false })],
+    ["allows with a wait", "nonsense", saying({ ...fine, retryAfterMs: 5 })],
+    ["leaves more than there is", "nonsense", saying({ ...fine, remaining: 11 })],
+    ["leaves less than nothing", "nonsense", saying({ ...fine, remaining: -1 })],
+    ["leaves half a unit", "nonsense", saying({ ...fine, remaining: 2.5 })],
+    [
+      "denies what there is room for",
+      "nonsense",
+      saying({ ...fine, allowed: false, retryAfterMs: 1, reason: "limited" }),
+    ],
+    [
+      "denies for ages",
+      "nonsense",
+      saying({ ...fine, allowed: false, remaining: 0, retryAfterMs: 2 ** 53, reason: "limited" }),
+    ],
+    ["answers NaN", "nonsense", saying({ ...fine, resetMs: Number.NaN })],
   ];
 
   it.each(faults)(
@@ -251,7 +376,8 @@ describe("an owner that fails", () => {
   it("does not keep others from being asked", async () => {
     await check();
     const bad = owners.calls[0]?.owner;
-    owners.misbehave = (owner) => (owner === bad ? Promise.reject(new Error("broken")) : [[fine]]);
+    owners.misbehave = (owner) =>
+      owner === bad ? Promise.reject(new Error("broken")) : saying(fine)();
     const heard = new Set<string | undefined>();
     for (let n = 0; n < 40; n++) {
       const decision = await check(ask({}, { key: [`key ${n}`] }));
@@ -263,7 +389,7 @@ describe("an owner that fails", () => {
   });
 
   it("never stands in the way of a plain denial", async () => {
-    await check(ask({}, { cost: 10 }));
+    await check(ask({ cost: 10 }));
     for (let n = 0; n < 10; n++) {
       vi.advanceTimersByTime(MAX_DENIAL_MS);
       expect(await check()).toMatchObject({ allowed: false, source: "owner", exact: true });

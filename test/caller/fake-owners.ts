@@ -1,34 +1,34 @@
 /** Owners that do what a test says, in place of Durable Objects. */
 import type { OwnerNamespace, OwnerStub } from "../../src/caller/call.ts";
-import { type Check, Counters } from "../../src/owner/counters.ts";
-
-type Answer = ReturnType<OwnerStub["check"]>;
+import { Owner } from "../../src/owner/owner.ts";
+import { MemoryStorage } from "../owner/memory-storage.ts";
 
 export class FakeOwners implements OwnerNamespace {
-  /** Calls made, by verb and owner. */
-  readonly calls: { verb: string; owner: string; batch: readonly unknown[] }[] = [];
+  /** Calls made, in order. */
+  readonly calls: { verb: string; owner: string }[] = [];
   readonly options: DurableObjectNamespaceGetDurableObjectOptions[] = [];
-  readonly #counters = new Map<string, Counters>();
-  /** Replaces the answer of every owner while it is set. */
+  readonly #owners = new Map<string, Owner>();
+  /** Replaces what every owner does while it is set. */
   misbehave: ((owner: string) => unknown) | undefined;
 
-  getByName(owner: string, options: DurableObjectNamespaceGetDurableObjectOptions): OwnerStub {
+  getByName(name: string, options: DurableObjectNamespaceGetDurableObjectOptions): OwnerStub {
     this.options.push(options);
-    const counters = this.#counters.get(owner) ?? new Counters();
-    this.#counters.set(owner, counters);
-    const answer = async (verb: "check" | "peek", batch: Check[]): Answer => {
-      this.calls.push({ verb, owner, batch });
-      if (this.misbehave) return (await this.misbehave(owner)) as Awaited<Answer>;
-      return batch.map((check) => counters[verb](check, Date.now()));
+    const owner =
+      this.#owners.get(name) ??
+      new Owner({ clock: () => Date.now(), storage: new MemoryStorage(), after: () => {} });
+    this.#owners.set(name, owner);
+    const answer = async <Reply>(verb: string, behave: () => Reply): Promise<Reply> => {
+      this.calls.push({ verb, owner: name });
+      return (this.misbehave ? await this.misbehave(name) : behave()) as Reply;
     };
     return {
-      check: (batch) => answer("check", batch),
-      peek: (batch) => answer("peek", batch),
-      reset: async (batch) => {
-        this.calls.push({ verb: "reset", owner, batch });
-        if (this.misbehave) await this.misbehave(owner);
-        for (const each of batch) counters.reset(each);
-      },
+      check: (batch) => answer("check", () => owner.check(batch)),
+      peek: (batch) => answer("peek", () => owner.peek(batch)),
+      refund: (batch) => answer("refund", () => owner.refund(batch)),
+      reset: (batch) => answer("reset", () => owner.reset(batch)),
+      block: (key, durationMs) => answer("block", () => owner.block(key, durationMs)),
+      unblock: (key) => answer("unblock", () => owner.unblock(key)),
+      explain: (check) => answer("explain", () => owner.explain(check)),
     };
   }
 }

@@ -31,12 +31,49 @@ describe("limiter", () => {
 
   it("rejects keys and costs that make no sense", async () => {
     const logins = limiter({ name: fresh(), limit: 5, window: "1d" });
+    await expect(logins.check("\ud800")).rejects.toThrow("key must be well-formed Unicode");
+    await expect(logins.check("ada", { region: "mars" as "me" })).rejects.toThrow(
+      'region must be one of wnam, enam, sam, weur, eeur, apac, oc, afr, me, got "mars"',
+    );
     await expect(logins.check("")).rejects.toThrow('key must not be empty, got ""');
     await expect(logins.check("ü".repeat(513))).rejects.toThrow("key must be at most 1024 bytes");
     await expect(logins.check("ada", { cost: 0 })).rejects.toThrow("cost must be a whole number");
     await expect(logins.check("ada", { cost: 6 })).rejects.toThrow(
-      "cost must be at most 5, the limit of",
+      "cost must be at most 5, the most that",
     );
     expect(await logins.peek("ada")).toMatchObject({ remaining: 5 });
+  });
+
+  it("refunds, blocks, unblocks and explains", async () => {
+    const name = fresh();
+    const calls = limiter({ name, limit: 5, window: "1d" });
+    await calls.check("ada", { cost: 4 });
+    expect(await calls.refund("ada", { cost: 3 })).toMatchObject({ remaining: 4 });
+    expect(await calls.refund("ada", { cost: 3 })).toMatchObject({ remaining: 5 });
+    await calls.check("ada", { cost: 2 });
+    await calls.block("ada", "1h");
+    expect(await calls.check("ada")).toMatchObject({
+      allowed: false,
+      reason: "blocked",
+      remaining: 3,
+    });
+    expect(await calls.explain("ada")).toMatchObject({
+      owner: expect.stringMatching(/^weur\/[0-3]$/),
+      ringVersion: 1,
+      blockedMs: expect.any(Number),
+      policies: [
+        {
+          policy: name,
+          remaining: 3,
+          state: expect.stringMatching(/^2 of 5 spent in the window that ends in \d+ ms$/),
+          nextUnitMs: expect.any(Number),
+        },
+      ],
+    });
+    await calls.unblock("ada");
+    expect(await calls.check("ada")).toMatchObject({ allowed: true, remaining: 2 });
+    await expect(calls.block("ada", "soon")).rejects.toThrow(
+      "duration must be a duration from 1ms to",
+    );
   });
 });

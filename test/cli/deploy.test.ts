@@ -36,5 +36,11 @@ describe("npm run deploy", () => {
     const { status, output } = deploy("--config", file, "--env", "big");
     expect(output).toContain("Not deployed: OWNERS must be a whole number from 1 to 256, got 1000");
     expect(status).toBe(1);
+    expect(deploy("--config", file)).toMatchObject({
+      output: expect.stringContaining(
+        'durable_objects.bindings must have one named "RATE_LIMITER"',
+      ),
+      status: 1,
+    });
   });
 });

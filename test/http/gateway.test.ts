@@ -29,6 +29,11 @@ beforeAll(async () => {
       });
     } else if (path === "/base/moved") {
       outgoing.writeHead(302, { Location: "/elsewhere" }).end();
+    } else if (path === "/base/limited") {
+      outgoing.setHeader("RateLimit", "limit=10, remaining=3, reset=5").end();
+    } else if (path === "/base/early") {
+      // Answers at the first piece of the body, so that whoever holds it back waits for ever.
+      incoming.once("data", (piece) => outgoing.end(`${piece}`));
     } else if (path === "/base/cookies") {
       outgoing.setHeader("Set-Cookie", ["a=1", "b=2"]).end("cookies");
     } else {
@@ -106,6 +111,31 @@ describe("gateway", () => {
     expect(JSON.parse(text).sha256).toBe(createHash("sha256").update(body).digest("hex"));
   });
 
+  it("streams a body before it is whole", async () => {
+    const outgoing = request(`${server.url}/early`, { method: "POST", agent: false });
+    outgoing.write("first piece");
+    const [incoming] = (await once(outgoing, "response")) as [IncomingMessage];
+    const [piece] = await once(incoming, "data");
+    expect(String(piece)).toBe("first piece");
+    outgoing.destroy();
+  });
+
+  it("does not forward what is asked of its own API, which may carry the token", async () => {
+    const asked = ["", "/", "/metrics", "/v1/check", "/v1/cheque", "/v1/check/", "/v1"];
+    for (const path of asked) {
+      for (const method of ["GET", "POST"]) {
+        const { incoming, text } = await send(method, `/_turnpike${path}`);
+        expect(incoming.statusCode, path).toBe(404);
+        expect(JSON.parse(text).title).toBe("Not found");
+      }
+    }
+  });
+
+  it("puts its own fields in the place of the origin's", async () => {
+    const { incoming } = await send("GET", "/limited");
+    expect(incoming.headers.ratelimit).toMatch(/^"gate-1000";r=\d+;t=\d+$/);
+  });
+
   it("streams an answer as it comes, and ends the origin's when the client goes", async () => {
     const before = disconnects;
     const abort = new AbortController();
@@ -153,6 +183,11 @@ describe("gateway", () => {
       expect(incoming.statusCode).toBe(502);
       expect(incoming.headers["content-type"]).toBe("application/problem+json");
       expect(JSON.parse(text)).toMatchObject({ title: "Bad gateway" });
+    }));
+
+  it("refuses to go round in circles where there is no zone", () =>
+    against(start("zone"), async () => {
+      expect((await send("GET", "/")).incoming.statusCode).toBe(502);
     }));
 
   it("forwards to a service binding where there is one", async () => {

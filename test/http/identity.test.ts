@@ -1,5 +1,11 @@
 import { describe, expect, it } from "vitest";
-import { clientKey } from "../../src/http/identity.ts";
+import { clientKey as keyOfClient } from "../../src/http/identity.ts";
+
+const USUAL = { ipHeader: "CF-Connecting-IP", ipv6Prefix: 64 };
+
+function clientKey(headers: Headers, change: Partial<typeof USUAL> = {}) {
+  return keyOfClient(headers, { ...USUAL, ...change });
+}
 
 function keyOf(address: string, headers: Record<string, string> = {}) {
   return clientKey(new Headers({ "CF-Connecting-IP": address, ...headers }));

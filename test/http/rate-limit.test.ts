@@ -3,8 +3,11 @@ import { parseItem, parseList } from "structured-headers";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { type RateLimitEnv, type RateLimitOptions, rateLimit } from "../../src/index.ts";
 
-/** 18 s into a minute. Each test is later than the one before: an owner's clock never runs backwards. */
-let nowMs = Date.UTC(2026, 10, 22, 12, 0, 18);
+/**
+ * 18 s into a minute. Each test is later than the one before: an owner's clock never runs
+ * backwards.
+ */
+let nowMs = Date.UTC(2036, 10, 22, 12, 0, 18);
 
 beforeEach(() => {
   nowMs += 3_600_000;

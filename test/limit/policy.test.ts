@@ -11,8 +11,17 @@ describe("policy", () => {
       limit: 10,
       windowMs: 60_000,
       algorithm: "fixed-window",
+      burst: undefined,
+      capacity: 10,
       key: ["ip"],
       path: "/*",
+      cost: 1,
+      charge: "always",
+      shadow: false,
+      maxWaitMs: 0,
+      allow: [],
+      deny: [],
+      durable: false,
       onFailure: "local",
       scope: "region",
     });
@@ -39,15 +48,54 @@ describe("policy", () => {
     [{ limit: 1e99 }, "limit must be a whole number from 1 to 1000000000, got 1e+99"],
     [{ limit: "10" }, 'limit must be a whole number from 1 to 1000000000, got "10"'],
     [{ limit: undefined }, "limit must be a whole number from 1 to 1000000000, got nothing"],
-    [{ window: "" }, 'window must be a duration from 1s to 366d such as "60s", got ""'],
+    [{ window: "" }, 'window must be a duration from 1s to 366d such as "1m", got ""'],
     [
       { window: "10 parsecs" },
-      'window must be a duration from 1s to 366d such as "60s", got "10 parsecs"',
+      'window must be a duration from 1s to 366d such as "1m", got "10 parsecs"',
     ],
-    [{ window: 0 }, 'window must be a duration from 1s to 366d such as "60s", got 0'],
-    [{ window: "0s" }, 'window must be a duration from 1s to 366d such as "60s", got "0s"'],
-    [{ window: "367d" }, 'window must be a duration from 1s to 366d such as "60s", got "367d"'],
-    [{ algorithm: "magic" }, 'algorithm must be "fixed-window", got "magic"'],
+    [{ window: 0 }, 'window must be a duration from 1s to 366d such as "1m", got 0'],
+    [{ window: "0s" }, 'window must be a duration from 1s to 366d such as "1m", got "0s"'],
+    [{ window: "367d" }, 'window must be a duration from 1s to 366d such as "1m", got "367d"'],
+    [
+      { algorithm: "magic" },
+      'algorithm must be "fixed-window", "sliding-window", "sliding-log", "token-bucket", "leaky-bucket" or "concurrency", got "magic"',
+    ],
+    [
+      { burst: 5 },
+      'burst must be left out unless the algorithm is "token-bucket" or "leaky-bucket", got 5',
+    ],
+    [
+      { algorithm: "sliding-log", limit: 10_001 },
+      "limit must be at most 10000 with this algorithm and window, got 10001",
+    ],
+    [
+      { algorithm: "concurrency", window: undefined },
+      'window must be a duration from 1s to 366d such as "1m", got nothing',
+    ],
+    [
+      { algorithm: "sliding-window", limit: 1_000_000, window: "366d" },
+      "limit must be at most 71209 with this algorithm and window, got 1000000",
+    ],
+    [
+      { algorithm: "token-bucket", burst: 1_000_000, window: "366d" },
+      "burst must be at most 71209 with this algorithm and window, got 1000000",
+    ],
+    [{ cost: 11 }, 'cost must be at most 10, the most that "default" lets pass at once, got 11'],
+    [
+      { algorithm: "token-bucket", burst: 5, cost: 6 },
+      'cost must be at most 5, the most that "default" lets pass at once, got 6',
+    ],
+    [{ charge: "maybe" }, 'charge must be "always", "failure" or "success", got "maybe"'],
+    [{ shadow: "yes" }, 'shadow must be true or false, got "yes"'],
+    [{ maxWait: "31s" }, 'maxWait must be a duration from 0s to 30s such as "30s", got "31s"'],
+    [
+      { deny: ["10.0.0.0/33"] },
+      'deny[0] must be an address or a network such as "192.0.2.7" or "2001:db8::/32", got "10.0.0.0/33"',
+    ],
+    [
+      { allow: ["1.2.3.4", "localhost"] },
+      'allow[1] must be an address or a network such as "192.0.2.7" or "2001:db8::/32", got "localhost"',
+    ],
     [{ name: "" }, 'name must be 1 to 64 letters, digits, dots, dashes or underscores, got ""'],
     [
       { name: 'a"b' },
@@ -67,10 +115,17 @@ describe("policy", () => {
     ],
     [{ method: ["get"] }, 'method[0] must be a method in capitals such as "POST", got "get"'],
     [{ key: [] }, "key must name at least one part, got []"],
-    [{ key: ["shoe-size"] }, 'key[0] must be "ip", got "shoe-size"'],
+    [
+      { key: ["ip", "shoe-size"] },
+      'key[1] must be "ip", "host", "path", "method", "country", "asn", "header:NAME" or "cookie:NAME", got "shoe-size"',
+    ],
+    [
+      { key: ["header:"] },
+      'key[0] must be "ip", "host", "path", "method", "country", "asn", "header:NAME" or "cookie:NAME", got "header:"',
+    ],
     [{ onFailure: "panic" }, 'onFailure must be "local", "allow" or "deny", got "panic"'],
     [{ scope: "galaxy" }, 'scope must be "region" or "global", got "galaxy"'],
-    [{ limits: 10 }, "limits is no field that is known here, got 10"],
+    [{ limits: 10 }, "limits is not a known field, got 10"],
   ])("refuses %j", (change, message) => {
     expect(() => parsePolicy({ ...VALID, ...change })).toThrow(
       expect.objectContaining({ message }),

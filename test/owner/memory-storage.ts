@@ -1,4 +1,7 @@
-/** Storage and time for an owner outside a Durable Object: what was written, and a clock that is set. */
+/**
+ * Storage and time for an owner outside a Durable Object: what was written, and a clock that is
+ * set.
+ */
 import type { OwnerStorage } from "../../src/owner/owner.ts";
 import { Owner } from "../../src/owner/owner.ts";
 

@@ -1,23 +1,29 @@
 import { afterEach, describe, expect, it, vi } from "vitest";
+import type { CounterPolicy } from "../../src/owner/counters.ts";
 import { CHECKPOINT_DELAY_MS, CHECKPOINT_INTERVAL_MS, type Owner } from "../../src/owner/owner.ts";
 import { Bench } from "./memory-storage.ts";
 
 const DAY_MS = 86_400_000;
-const TEN_A_DAY = {
+const TEN_A_DAY: CounterPolicy = {
   name: "default",
   algorithm: "fixed-window",
   limit: 10,
   windowMs: DAY_MS,
-} as const;
+  capacity: 10,
+  cost: 1,
+  shadow: false,
+  durable: false,
+};
 const TEN_A_SECOND = { ...TEN_A_DAY, name: "second", windowMs: 1_000 };
 const KEY = { hi: 1, lo: 2 };
 
-function spend(owner: Owner, cost = 1, policies = [TEN_A_DAY as typeof TEN_A_SECOND]) {
-  return owner.check([{ key: KEY, cost, policies }])[0]?.[0];
+function spend(owner: Owner, cost = 1, policies = [TEN_A_DAY]) {
+  const charged = policies.map((policy) => ({ ...policy, cost }));
+  return owner.check([{ key: KEY, policies: charged }]).verdicts[0]?.[0];
 }
 
 function left(owner: Owner, key = KEY) {
-  return owner.peek([{ key, cost: 1, policies: [TEN_A_DAY] }])[0]?.[0]?.remaining;
+  return owner.peek([{ key, policies: [TEN_A_DAY] }]).verdicts[0]?.[0]?.remaining;
 }
 
 afterEach(() => vi.restoreAllMocks());
@@ -66,8 +72,8 @@ describe("owner", () => {
     const owner = await new Bench().start();
     expect(spend(owner, 6, [TEN_A_DAY, TEN_A_SECOND])?.remaining).toBe(4);
     expect(spend(owner, 4)?.remaining).toBe(0);
-    const [verdicts] = owner.check([{ key: KEY, cost: 1, policies: [TEN_A_DAY, TEN_A_SECOND] }]);
-    expect(verdicts).toMatchObject([
+    const { verdicts } = owner.check([{ key: KEY, policies: [TEN_A_DAY, TEN_A_SECOND] }]);
+    expect(verdicts[0]).toMatchObject([
       { allowed: false, remaining: 0 },
       { allowed: true, remaining: 4, retryAfterMs: 0 },
     ]);
@@ -76,7 +82,8 @@ describe("owner", () => {
   it("peeks without spending", async () => {
     const owner = await new Bench().start();
     spend(owner, 8);
-    const peek = () => owner.peek([{ key: KEY, cost: 3, policies: [TEN_A_DAY] }])[0]?.[0];
+    const peek = () =>
+      owner.peek([{ key: KEY, policies: [{ ...TEN_A_DAY, cost: 3 }] }]).verdicts[0]?.[0];
     expect(peek()).toMatchObject({ allowed: false, remaining: 2 });
     expect(peek()).toEqual(peek());
     expect(left(owner)).toBe(2);
@@ -86,7 +93,7 @@ describe("owner", () => {
     const bench = new Bench();
     const owner = await bench.start();
     const other = { hi: 3, lo: 2 };
-    owner.check([{ key: other, cost: 3, policies: [TEN_A_DAY] }]);
+    owner.check([{ key: other, policies: [{ ...TEN_A_DAY, cost: 3 }] }]);
     spend(owner, 5);
     await bench.wait(5_000);
     owner.reset([{ key: KEY, policies: [TEN_A_DAY] }]);
@@ -116,11 +123,39 @@ describe("owner", () => {
     const owner = await bench.start();
     spend(owner, 1, [TEN_A_SECOND]);
     await bench.wait(5_000);
-    spend(owner, 1, [TEN_A_DAY as unknown as typeof TEN_A_SECOND]);
+    spend(owner, 1, [TEN_A_DAY]);
     await bench.wait(5_000);
     await owner.wake();
     expect(bench.storage.alarmMs).toBe(Math.ceil(bench.nowMs / DAY_MS) * DAY_MS);
     expect(left(await bench.start())).toBe(9);
+  });
+
+  it("has what is durable on disk at once, and cleans up after itself", async () => {
+    const bench = new Bench();
+    const durable = { ...TEN_A_DAY, name: "durable", durable: true };
+    const owner = await bench.start();
+    spend(owner, 4, [durable, TEN_A_DAY]);
+    const crashed = await bench.start();
+    const look = (each: Owner) =>
+      each.peek([{ key: KEY, policies: [durable, TEN_A_DAY] }]).verdicts[0];
+    expect(look(crashed)).toMatchObject([{ remaining: 6 }, { remaining: 10 }]);
+    crashed.reset([{ key: KEY, policies: [durable] }]);
+    const again = await bench.start();
+    expect(look(again)).toMatchObject([{ remaining: 10 }, { remaining: 10 }]);
+    await bench.wait(5_000);
+    expect(bench.storage.entries.size).toBe(0);
+  });
+
+  it("keeps a block over a restart, and a later shorter one does not shorten it", async () => {
+    const bench = new Bench();
+    const owner = await bench.start();
+    owner.block(KEY, 60_000);
+    owner.block(KEY, 1_000);
+    await bench.wait(5_000);
+    const again = await bench.start();
+    expect(spend(again)).toMatchObject({ allowed: false, retryAfterMs: 55_000, reason: "blocked" });
+    await bench.wait(55_000);
+    expect(spend(again)).toMatchObject({ allowed: true });
   });
 
   it("does not follow a clock that runs backwards, not even over a restart", async () => {
@@ -128,9 +163,35 @@ describe("owner", () => {
     const owner = await bench.start();
     spend(owner, 10);
     await bench.wait(5_000);
+    const retryAfterMs = spend(owner)?.retryAfterMs as number;
     bench.nowMs -= 2 * DAY_MS;
-    expect(spend(owner)?.allowed).toBe(false);
-    expect(spend(await bench.start())?.allowed).toBe(false);
+    expect(spend(owner)).toMatchObject({ allowed: false, retryAfterMs });
+    const again = await bench.start();
+    // As far as the checkpoint remembers, which was written before the last look at the clock.
+    const { retryAfterMs: later } = spend(again) as { retryAfterMs: number };
+    expect(later).toBeGreaterThanOrEqual(retryAfterMs);
+    expect(later).toBeLessThanOrEqual(retryAfterMs + 5_000);
+  });
+
+  it("keeps what is on disk when it cannot be read for now", async () => {
+    const bench = new Bench();
+    spend(await bench.start(), 10);
+    await bench.wait(1_000);
+    vi.spyOn(bench.storage, "list").mockRejectedValueOnce(new Error("disk is busy"));
+    await expect(bench.start()).rejects.toThrow("disk is busy");
+    expect(left(await bench.start())).toBe(0);
+  });
+
+  it("sets its alarm again after it has let go of everything", async () => {
+    const bench = new Bench();
+    const owner = await bench.start();
+    spend(owner, 1, [TEN_A_SECOND]);
+    await bench.wait(5_000);
+    await owner.wake();
+    expect(bench.storage.alarmMs).toBeNull();
+    spend(owner);
+    await bench.wait(5_000);
+    expect(bench.storage.alarmMs).toBeGreaterThan(bench.nowMs);
   });
 
   it("writes a table in pieces that storage can hold, and reads them back", async () => {
@@ -140,7 +201,7 @@ describe("owner", () => {
       hi: n,
       lo: Math.imul(n, 40503) >>> 0,
     }));
-    owner.check(keys.map((key) => ({ key, cost: 3, policies: [TEN_A_DAY] })));
+    owner.check(keys.map((key) => ({ key, policies: [{ ...TEN_A_DAY, cost: 3 }] })));
     await bench.wait(1_000);
     const sizes = [...bench.storage.entries.values()].map((value) =>
       value instanceof Uint8Array ? value.byteLength : 0,
@@ -150,7 +211,7 @@ describe("owner", () => {
     const again = await bench.start();
     for (const key of keys.slice(-1_000)) expect(left(again, key)).toBe(7);
     again.reset(keys.map((key) => ({ key, policies: [TEN_A_DAY] })));
-    again.check([{ key: KEY, cost: 1, policies: [TEN_A_DAY] }]);
+    again.check([{ key: KEY, policies: [TEN_A_DAY] }]);
     await bench.wait(5_000);
     expect([...bench.storage.entries.keys()]).toHaveLength(2);
   });

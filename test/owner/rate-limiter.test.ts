@@ -8,6 +8,8 @@ const TEN_A_DAY = {
   algorithm: "fixed-window",
   limit: 10,
   windowMs: 86_400_000,
+  shadow: false,
+  durable: false,
 } as const;
 
 function freshOwner() {
@@ -15,7 +17,7 @@ function freshOwner() {
 }
 
 function check(hi = 1, cost = 1, limit = 10): Check {
-  return { key: { hi, lo: 7 }, cost, policies: [{ ...TEN_A_DAY, limit }] };
+  return { key: { hi, lo: 7 }, policies: [{ ...TEN_A_DAY, limit, capacity: limit, cost }] };
 }
 
 async function spendInParallel(calls: number, limit: number): Promise<number> {
@@ -23,7 +25,7 @@ async function spendInParallel(calls: number, limit: number): Promise<number> {
   const answers = await Promise.all(
     Array.from({ length: calls }, () => owner.check([check(1, 1, limit)])),
   );
-  return answers.filter(([verdicts]) => verdicts?.[0]?.allowed).length;
+  return answers.filter(({ verdicts }) => verdicts[0]?.[0]?.allowed).length;
 }
 
 describe("the RateLimiter object", () => {
@@ -38,10 +40,9 @@ describe("the RateLimiter object", () => {
   it("keeps different keys apart", async () => {
     const owner = freshOwner();
     await owner.check([check(1, 10)]);
-    expect(await owner.check([check(1), check(2)])).toMatchObject([
-      [{ allowed: false, remaining: 0 }],
-      [{ allowed: true, remaining: 9 }],
-    ]);
+    expect(await owner.check([check(1), check(2)])).toMatchObject({
+      verdicts: [[{ allowed: false, remaining: 0 }], [{ allowed: true, remaining: 9 }]],
+    });
   });
 
   it("still knows the count after eviction", async () => {
@@ -49,7 +50,9 @@ describe("the RateLimiter object", () => {
     await owner.check([check(1, 10)]);
     await scheduler.wait(700);
     await evictDurableObject(owner);
-    expect(await owner.check([check()])).toMatchObject([[{ allowed: false, remaining: 0 }]]);
+    expect(await owner.check([check()])).toMatchObject({
+      verdicts: [[{ allowed: false, remaining: 0 }]],
+    });
   });
 
   it("deletes its storage when nothing is live", async () => {
@@ -68,6 +71,16 @@ describe("the RateLimiter object", () => {
     const names = await runInDurableObject(freshOwner(), (object) =>
       Object.getOwnPropertyNames(Object.getPrototypeOf(object)),
     );
-    expect(names.sort()).toEqual(["alarm", "check", "constructor", "peek", "reset"]);
+    expect(names.sort()).toEqual([
+      "alarm",
+      "block",
+      "check",
+      "constructor",
+      "explain",
+      "peek",
+      "refund",
+      "reset",
+      "unblock",
+    ]);
   });
 });

@@ -1,10 +1,10 @@
 /** Holds the README to what the code does: its snippets run, its tables are the schemas' fields. */
 import { parse as parseToml } from "smol-toml";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import manifest from "../../package.json";
 import readme from "../../README.md?raw";
 import { isolateCaller } from "../../src/caller/isolate.ts";
-import { configSchema, parseConfig } from "../../src/config.ts";
+import { gatewaySchema, limiterSchema, parseConfig } from "../../src/config.ts";
 import { api } from "../../src/http/api.ts";
 import { policySchema } from "../../src/limit/policy.ts";
 import app from "./app.ts";
@@ -22,7 +22,8 @@ function blocks(language: string): string[] {
 function rows(heading: string): string[] {
   const [, table] =
     new RegExp(`^\\| ${heading} \\|.*\\n\\| ---.*\\n((?:\\|.*\\n)+)`, "m").exec(readme) ?? [];
-  return [...(table ?? "").matchAll(/^\| `(\w+)` \|/gm)].map(([, name]) => name as string);
+  const cells = [...(table ?? "").matchAll(/^\| (.*?) \|/gm)].map(([, cell]) => cell as string);
+  return cells.flatMap((cell) => cell.replaceAll("`", "").split(", "));
 }
 
 describe("the README", () => {
@@ -30,16 +31,23 @@ describe("the README", () => {
     expect(blocks("ts")).toEqual([appSource, loginsSource]);
   });
 
-  it("shows an app that limits", async () => {
+  it("shows an app that limits, and a customer with a plan of his own", async () => {
     const response = await app.request("/");
     expect(await response.text()).toBe("Hello");
-    expect(response.headers.get("RateLimit")).toMatch(/^"default";r=99;t=\d+$/);
+    expect(response.headers.get("RateLimit")).toMatch(/^"default";r=599;t=\d+$/);
+    const ask = (key: string) => app.request("/api/", { headers: { "X-Api-Key": key } });
+    expect((await ask("stranger")).headers.get("RateLimit")).toMatch(/"plan";r=99;/);
+    expect((await ask("key-of-a-good-customer")).headers.get("RateLimit")).toMatch(
+      /"plan";r=4999;/,
+    );
   });
 
   it("shows a limiter that denies the sixth", async () => {
+    vi.useFakeTimers({ toFake: ["Date"], now: Date.UTC(2036, 10, 22, 12) });
     const user = crypto.randomUUID();
     const answers: boolean[] = [];
     for (let n = 0; n < 6; n++) answers.push(await mayLogIn(user));
+    vi.useRealTimers();
     expect(answers).toEqual([true, true, true, true, true, false]);
   });
 
@@ -49,8 +57,11 @@ describe("the README", () => {
     expect(parseConfig(vars)).toMatchObject({
       origin: "https://example.com",
       policies: [
-        { name: "site", limit: 600 },
-        { name: "login", path: "/login", method: ["POST"] },
+        { name: "login", method: ["POST"], charge: "failure" },
+        { name: "burst", capacity: 50, key: ["header:X-Api-Key"] },
+        { name: "day", windowMs: 86_400_000 },
+        { name: "crawl", algorithm: "leaky-bucket", capacity: 21 },
+        { name: "report", algorithm: "concurrency" },
       ],
     });
   });
@@ -78,8 +89,10 @@ describe("the README", () => {
   });
 
   it("lists every field of a policy and every variable, and no others", () => {
-    expect(rows("policy field")).toEqual(Object.keys(policySchema.pipe[0].entries));
-    expect(rows("variable").sort()).toEqual(Object.keys(configSchema.entries).sort());
+    expect(rows("policy field")).toEqual(Object.keys(policySchema.entries));
+    expect(rows("variable").sort()).toEqual(
+      [...Object.keys(gatewaySchema.entries), ...Object.keys(limiterSchema.entries)].sort(),
+    );
   });
 
   it("is at most 150 lines long", () => {

@@ -1,0 +1,151 @@
+/**
+ * What is to be asked about a request: which policies it meets, under which keys, at what cost.
+ *
+ * A rule is a policy with the functions that code may give in place of words.
+ */
+import type { Context } from "hono";
+import { METHOD_NAME_ALL } from "hono/router";
+import { TrieRouter } from "hono/router/trie-router";
+import type { Question } from "../caller/question.ts";
+import { type Address, isListed } from "../limit/address-list.ts";
+import { MisuseError, parse } from "../limit/misuse.ts";
+import {
+  type Policy,
+  type PolicyInput,
+  parsePolicy,
+  requireFits,
+  unitsSchema,
+  withLimit,
+} from "../limit/policy.ts";
+import { type Region, regionOf } from "../ring/region.ts";
+import { type IdentityOptions, keyOf, UNKNOWN } from "./identity.ts";
+
+type Given<Value> = (c: Context) => Value | Promise<Value>;
+
+export interface RateLimitOptions extends Omit<PolicyInput, "key" | "limit" | "cost"> {
+  /**
+   * Who is limited: parts as in the configuration, default `["ip"]`, or a function that gives one
+   * text or several parts. If it throws or gives none, the request counts as `unknown`, with all
+   * others like it, and a warning says so.
+   */
+  key?: PolicyInput["key"] | Given<string | string[] | undefined>;
+  /** Units in a window, or a function that gives them, such as the plan of a customer. */
+  limit: number | Given<number>;
+  /**
+   * Units a request costs, or a function that gives them. Default 1. A request that costs more than
+   * could ever pass is answered with 400.
+   */
+  cost?: number | Given<number>;
+}
+
+/** A policy, and the functions that stand for its fields. */
+export interface Rule {
+  policy: Policy;
+  key?: Given<string | string[] | undefined> | undefined;
+  limit?: Given<number> | undefined;
+  cost?: Given<number> | undefined;
+}
+
+/** @throws {MisuseError} naming the field, the rule and the value */
+export function parseRule({ key, limit, cost, ...options }: RateLimitOptions): Rule {
+  const keyFunction = typeof key === "function" ? key : undefined;
+  const limitFunction = typeof limit === "function" ? limit : undefined;
+  const costFunction = typeof cost === "function" ? cost : undefined;
+  if (costFunction && options.charge && options.charge !== "always") {
+    const rule = 'must be a number where "charge" looks at the response';
+    throw new MisuseError("cost", rule, "a function");
+  }
+  const policy = parsePolicy({
+    ...(keyFunction && { scope: "global" }),
+    ...options,
+    key: keyFunction ? undefined : key,
+    // Until a request says otherwise.
+    limit: limitFunction ? (options.burst ?? 1) : limit,
+    cost: costFunction ? undefined : cost,
+  });
+  return { policy, key: keyFunction, limit: limitFunction, cost: costFunction };
+}
+
+/** Finds the rules whose path and method a request meets. */
+export class RuleBook {
+  readonly #router = new TrieRouter<Rule>();
+
+  constructor(rules: readonly Rule[]) {
+    for (const rule of rules) {
+      for (const method of rule.policy.method ?? [METHOD_NAME_ALL]) {
+        this.#router.add(method, canonicalPath(rule.policy.path), rule);
+      }
+    }
+  }
+
+  match(c: Context): Rule[] {
+    // Whoever limits GET does not mean to leave HEAD open.
+    const method = c.req.method === "HEAD" ? "GET" : c.req.method;
+    return this.#router.match(method, canonicalPath(c.req.path))[0].map(([rule]) => rule);
+  }
+}
+
+/** The path as origins commonly read it: no doubled slashes, none at the end. */
+function canonicalPath(path: string): string {
+  return path.replace(/\/{2,}/g, "/").replace(/(?<=.)\/$/, "");
+}
+
+/**
+ * Returns the rule whose address list refuses the client, and those that are left to be counted.
+ */
+export function sift(
+  rules: readonly Rule[],
+  address: Address | undefined,
+): { refusing: Rule | undefined; counting: Rule[] } {
+  const counting = rules.filter(({ policy }) => !isListed(address, policy.allow));
+  return { refusing: counting.find(({ policy }) => isListed(address, policy.deny)), counting };
+}
+
+/**
+ * Returns one question for each key and scope: what has the same owner is decided in one hop.
+ *
+ * @throws {MisuseError} if a function gives a limit or a cost that is none
+ */
+export async function questionsOf(
+  c: Context,
+  rules: readonly Rule[],
+  options: IdentityOptions & { homeRegion: Region },
+): Promise<Question[]> {
+  const region = regionOf(c.req.raw.cf as IncomingRequestCfProperties, options.homeRegion);
+  const asked = await Promise.all(
+    rules.map(async (rule) => ({
+      key: await readKey(c, rule, options),
+      policy: await readPolicy(c, rule),
+    })),
+  );
+  const groups = Map.groupBy(asked, ({ key, policy }) => JSON.stringify([policy.scope, key]));
+  return Array.from(groups.values(), (group) => ({
+    key: group[0]?.key as string[],
+    policies: group.map(({ policy }) => policy),
+    region,
+  }));
+}
+
+async function readPolicy(c: Context, { policy, limit, cost }: Rule): Promise<Policy> {
+  if (!limit && !cost) return policy;
+  const limited = limit ? withLimit(policy, parse(unitsSchema, await limit(c), "limit")) : policy;
+  const charged = cost ? { ...limited, cost: parse(unitsSchema, await cost(c), "cost") } : limited;
+  requireFits(charged.cost, charged);
+  return charged;
+}
+
+async function readKey(c: Context, rule: Rule, options: IdentityOptions): Promise<string[]> {
+  if (!rule.key) return keyOf(c, rule.policy.key, options);
+  try {
+    const parts = [await rule.key(c)].flat();
+    if (parts.length > 0 && parts.every((part) => typeof part === "string" && part)) {
+      return parts as string[];
+    }
+    throw new TypeError("it must give text, or a list of texts, none of them empty");
+  } catch (error) {
+    const { name } = rule.policy;
+    const warning = { event: "key-function-failed", policy: name, detail: String(error) };
+    console.warn(JSON.stringify(warning));
+    return [UNKNOWN];
+  }
+}

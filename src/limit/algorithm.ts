@@ -1,0 +1,53 @@
+/** What every algorithm offers: three pure functions of a state, a quota and a time. */
+import type { Verdict } from "./decision.ts";
+
+/**
+ * What one key has spent under one policy: numbers, so that a table can keep them flat.
+ *
+ * The first tells when it matters no longer, ms since the epoch; the rest is the algorithm's own.
+ * Absent means nothing spent.
+ */
+export type State = readonly [expiresAtMs: number, ...rest: number[]];
+
+/** What an algorithm needs to know of a policy. */
+export interface Quota {
+  /** Units in a window. */
+  limit: number;
+  /** Length of a window, ms. */
+  windowMs: number;
+  /** The most units that can be spent at once: `limit`, or what a bucket holds. */
+  capacity: number;
+}
+
+/** A verdict, and the state to keep: the one given where nothing was spent. */
+export interface Outcome extends Omit<Verdict, "reason"> {
+  state: State | undefined;
+}
+
+export interface Algorithm {
+  /**
+   * Decides one check.
+   *
+   * A cost of 0 asks without spending: `remaining` and `resetMs` are then those of right now.
+   *
+   * @param nowMs the owner's clock, ms since the epoch, never less than in the call before
+   * @param cost units, a whole number from 0 to `quota.capacity`
+   */
+  decide(state: State | undefined, quota: Quota, nowMs: number, cost: number): Outcome;
+
+  /**
+   * Gives units back, never more than are spent, and none that time has given back already.
+   *
+   * @param spentAtMs the owner's clock when they were spent; absent where that is not known
+   */
+  refund(
+    state: State | undefined,
+    quota: Quota,
+    nowMs: number,
+    cost: number,
+    spentAtMs?: number,
+  ): State | undefined;
+
+  /** Says in words what is stored, for a person who asks why. */
+  describe(state: State | undefined, quota: Quota, nowMs: number): string;
+}

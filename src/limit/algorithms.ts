@@ -1,0 +1,19 @@
+/** The algorithms by name. Each file's header says what its algorithm is weak at. */
+import type { Algorithm } from "./algorithm.ts";
+import { concurrency } from "./concurrency.ts";
+import { fixedWindow } from "./fixed-window.ts";
+import { leakyBucket } from "./leaky-bucket.ts";
+import { slidingLog } from "./sliding-log.ts";
+import { slidingWindow } from "./sliding-window.ts";
+import { tokenBucket } from "./token-bucket.ts";
+
+export const ALGORITHMS = {
+  "fixed-window": fixedWindow,
+  "sliding-window": slidingWindow,
+  "sliding-log": slidingLog,
+  "token-bucket": tokenBucket,
+  "leaky-bucket": leakyBucket,
+  concurrency,
+} as const satisfies Record<string, Algorithm>;
+
+export type AlgorithmName = keyof typeof ALGORITHMS;

@@ -1,0 +1,60 @@
+/**
+ * The bucket that two algorithms share: units drain at a constant limit/window.
+ *
+ * Kept as GCRA does (ITU-T I.371), as the one time at which the bucket will be empty. That time is
+ * no whole number of milliseconds, so the state holds it rounded up, and by how much, in `limit`ths
+ * of a millisecond: no rounding error ever adds up.
+ */
+import type { Outcome, Quota, State } from "./algorithm.ts";
+
+/**
+ * @param surplus how much earlier than `expiresAtMs` it is empty, in `limit`ths of a millisecond
+ */
+type BucketState = readonly [expiresAtMs: number, surplus: number];
+
+/** What is in the bucket, in units × `windowMs`: a whole number, of which `limit` drain in 1 ms. */
+export function level(state: State | undefined, { limit }: Quota, nowMs: number): number {
+  if (!state) return 0;
+  const [expiresAtMs, surplus] = state as unknown as BucketState;
+  // A limit that was lowered since makes less of the surplus.
+  return Math.max(0, (expiresAtMs - nowMs) * limit - Math.min(surplus, limit - 1));
+}
+
+/** Pours `cost` in if there is room. */
+export function pour(
+  state: State | undefined,
+  quota: Quota,
+  nowMs: number,
+  cost: number,
+): Omit<Outcome, "delayMs"> {
+  const { limit, windowMs, capacity } = quota;
+  const before = level(state, quota, nowMs);
+  const poured = before + cost * windowMs;
+  const overflow = poured - capacity * windowMs;
+  const allowed = overflow <= 0;
+  const after = allowed ? poured : before;
+  return {
+    allowed,
+    remaining: Math.max(0, Math.floor((capacity * windowMs - after) / windowMs)),
+    resetMs: Math.ceil(after / limit),
+    retryAfterMs: allowed ? 0 : Math.ceil(overflow / limit),
+    state: allowed && cost > 0 ? write(after, quota, nowMs) : state,
+  };
+}
+
+/** Takes up to `cost` out again. */
+export function scoop(
+  state: State | undefined,
+  quota: Quota,
+  nowMs: number,
+  cost: number,
+): State | undefined {
+  const before = level(state, quota, nowMs);
+  return write(Math.max(0, before - cost * quota.windowMs), quota, nowMs);
+}
+
+function write(amount: number, { limit }: Quota, nowMs: number): State | undefined {
+  if (amount === 0) return undefined;
+  const drainMs = Math.ceil(amount / limit);
+  return [nowMs + drainMs, drainMs * limit - amount];
+}

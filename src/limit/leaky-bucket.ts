@@ -1,0 +1,27 @@
+/**
+ * Leaky bucket: requests leave at a constant limit/window; up to `burst` wait their turn, each told
+ * by `delayMs` for how long, as nginx's `limit_req` does.
+ *
+ * Protects what can't take a burst. Its weakness is the wait: at 10 a minute, the tenth of ten
+ * requests that come at 0:00 is held until 0:54, and a client that gives up has still taken its
+ * turn.
+ */
+import type { Algorithm } from "./algorithm.ts";
+import { level, pour, scoop } from "./bucket.ts";
+
+export const leakyBucket: Algorithm = {
+  decide(state, quota, nowMs, cost) {
+    const outcome = pour(state, quota, nowMs, cost);
+    // It leaves when all that was there before has left.
+    const delayMs = Math.ceil(level(state, quota, nowMs) / quota.limit);
+    return { ...outcome, delayMs: outcome.allowed && cost > 0 ? delayMs : 0 };
+  },
+
+  refund: scoop,
+
+  describe(state, quota, nowMs) {
+    const queued = level(state, quota, nowMs) / quota.windowMs;
+    const paceMs = quota.windowMs / quota.limit;
+    return `${queued.toFixed(3)} of ${quota.capacity} in the bucket, one leaves each ${paceMs.toFixed(3)} ms`;
+  },
+};

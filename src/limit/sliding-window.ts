@@ -1,0 +1,74 @@
+/**
+ * Sliding window: the previous window's count, weighted by how much of it still overlaps, + the
+ * present one's + cost ≤ limit. Two counters a key, as Cloudflare and Upstash count.
+ *
+ * Smooths the seam of the fixed window. Its weakness is the assumption that the previous window was
+ * spent evenly: at 10 a minute, ten requests at 0:59.9 weigh as if they had come at an even pace,
+ * so at 1:30 five more pass, 15 between 0:59.9 and 1:30. Over any span of one window, below twice
+ * the limit.
+ */
+import type { Algorithm, State } from "./algorithm.ts";
+
+/** It expires when the present window will no longer overlap, at the end of the next one. */
+type SlidingWindowState = readonly [expiresAtMs: number, previous: number, current: number];
+
+export const slidingWindow: Algorithm = {
+  // All sums are of units × ms, so that they stay whole numbers: see MAX_UNIT_MS.
+  decide(state, { limit, windowMs }, nowMs, cost) {
+    const [expiresAtMs, previous, before] = read(state, windowMs, nowMs);
+    const overlapMs = expiresAtMs - windowMs - nowMs;
+    const room = limit * windowMs - previous * overlapMs;
+    const allowed = (before + cost) * windowMs <= room;
+    const spends = allowed && cost > 0;
+    const current = spends ? before + cost : before;
+    return {
+      allowed,
+      remaining: Math.max(0, Math.floor((room - current * windowMs) / windowMs)),
+      resetMs: current > 0 ? expiresAtMs - nowMs : previous > 0 ? overlapMs : 0,
+      retryAfterMs: allowed ? 0 : waitMs(previous, before, limit, windowMs, overlapMs, cost),
+      delayMs: 0,
+      state: spends ? [expiresAtMs, previous, current] : state,
+    };
+  },
+
+  refund(state, { windowMs }, nowMs, cost, spentAtMs = nowMs) {
+    if (!state) return state;
+    const [expiresAtMs, previous, current] = read(state, windowMs, nowMs);
+    const startMs = expiresAtMs - 2 * windowMs;
+    if (spentAtMs >= startMs) return [expiresAtMs, previous, Math.max(0, current - cost)];
+    if (spentAtMs < startMs - windowMs) return state;
+    return [expiresAtMs, Math.max(0, previous - cost), current];
+  },
+
+  describe(state, { limit, windowMs }, nowMs) {
+    const [expiresAtMs, previous, current] = read(state, windowMs, nowMs);
+    const overlapMs = expiresAtMs - windowMs - nowMs;
+    return (
+      `${current} spent in this window and ${previous} in the one before it, ` +
+      `of which ${overlapMs} of ${windowMs} ms still count, against ${limit}`
+    );
+  },
+};
+
+/** The state of the window that `nowMs` lies in. */
+function read(state: State | undefined, windowMs: number, nowMs: number): SlidingWindowState {
+  const expiresAtMs = nowMs - (nowMs % windowMs) + 2 * windowMs;
+  const [until, previous = 0, current = 0] = state ?? [0];
+  if (until === expiresAtMs) return [expiresAtMs, previous, current];
+  if (until === expiresAtMs - windowMs) return [expiresAtMs, current, 0];
+  return [expiresAtMs, 0, 0];
+}
+
+/** Milliseconds until `cost` fits if nothing else is spent: in this window, or else in the next. */
+function waitMs(
+  previous: number,
+  current: number,
+  limit: number,
+  windowMs: number,
+  overlapMs: number,
+  cost: number,
+): number {
+  const free = limit - current - cost;
+  if (free >= 0) return overlapMs - Math.floor((free * windowMs) / previous);
+  return overlapMs + windowMs - Math.floor(((limit - cost) * windowMs) / current);
+}

@@ -1,0 +1,21 @@
+/**
+ * Token bucket: `burst` tokens, refilled continuously at limit/window.
+ *
+ * Allows a burst and then an even pace. Its weakness is the sum of both: at 10 a minute with a
+ * burst of 10, ten pass at 0:00 and ten more by 1:00, 20 within one minute. After a change of the
+ * limit, what is spent is refilled in the time it would have taken before.
+ */
+import type { Algorithm } from "./algorithm.ts";
+import { level, pour, scoop } from "./bucket.ts";
+
+export const tokenBucket: Algorithm = {
+  decide: (state, quota, nowMs, cost) => ({ ...pour(state, quota, nowMs, cost), delayMs: 0 }),
+
+  refund: scoop,
+
+  describe(state, quota, nowMs) {
+    const tokens = quota.capacity - level(state, quota, nowMs) / quota.windowMs;
+    const paceMs = quota.windowMs / quota.limit;
+    return `${tokens.toFixed(3)} of ${quota.capacity} tokens, one more each ${paceMs.toFixed(3)} ms`;
+  },
+};

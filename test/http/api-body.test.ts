@@ -1,0 +1,184 @@
+import { env } from "cloudflare:workers";
+import { describe, expect, it } from "vitest";
+import { Caller } from "../../src/caller/caller.ts";
+import { parseConfig } from "../../src/config.ts";
+import { api } from "../../src/http/api.ts";
+
+const DAY = [
+  { name: "day", limit: 10, window: "1d" },
+  { name: "hour", limit: 5, window: "1h" },
+];
+const config = parseConfig({ TOKEN: "secret-1", POLICIES: DAY });
+const caller = new Caller({ owners: env.RATE_LIMITER, ...config });
+const app = api(caller, config);
+
+const fresh = () => crypto.randomUUID();
+
+function post(path: string, body: unknown, headers: Record<string, string> = {}) {
+  return app.request(path, {
+    method: "POST",
+    headers: { Authorization: "Bearer secret-1", ...headers },
+    body: typeof body === "string" ? body : JSON.stringify(body),
+  });
+}
+
+async function answer<Body = Record<string, unknown>>(response: Response | Promise<Response>) {
+  return (await (await response).json()) as Body;
+}
+
+describe("what it refuses", () => {
+  const key = fresh();
+  const refusals: [string, unknown, string, string][] = [
+    ["no JSON", "{", "", 'input must be JSON, got "{"'],
+    ["nothing", "", "", 'input must be JSON, got ""'],
+    ["no object", [], "", "input must be an object, got []"],
+    ["null", null, "", "input must be an object, got null"],
+    ["no key", { policy: "day" }, "key", "key is required, got nothing"],
+    ["an empty key", { key: "", policy: "day" }, "key", 'key must not be empty, got ""'],
+    ["a key that is no text", { key: 5, policy: "day" }, "key", "key must be text, got 5"],
+    [
+      "a key over 1 KB",
+      { key: "x".repeat(1_025), policy: "day" },
+      "key",
+      `key must be at most 1024 bytes, got "${"x".repeat(79)}…`,
+    ],
+    [
+      "cost 0",
+      { key, policy: "day", cost: 0 },
+      "cost",
+      "cost must be a whole number from 1 to 1000000000, got 0",
+    ],
+    [
+      "cost -1",
+      { key, policy: "day", cost: -1 },
+      "cost",
+      "cost must be a whole number from 1 to 1000000000, got -1",
+    ],
+    [
+      "cost 1.5",
+      { key, policy: "day", cost: 1.5 },
+      "cost",
+      "cost must be a whole number from 1 to 1000000000, got 1.5",
+    ],
+    [
+      "a cost over the limit",
+      { key, policy: "day", cost: 11 },
+      "cost",
+      'cost must be at most 10, the most that "day" lets pass at once, got 11',
+    ],
+    [
+      "an unknown policy",
+      { key, policy: "week" },
+      "policy",
+      'policy must be one of "day", "hour", got "week"',
+    ],
+    [
+      "an unknown field",
+      { key, policy: "day", prize: 1 },
+      "prize",
+      "prize is not a known field, got 1",
+    ],
+    [
+      "no policy",
+      { key },
+      "policy",
+      'policy must name a policy, or "limit" and "window" must be given, got nothing',
+    ],
+    ["a limit without window", { key, limit: 5 }, "window", "window is required, got nothing"],
+    [
+      "a bad limit",
+      { key, limit: -1, window: "1s" },
+      "limit",
+      "limit must be a whole number from 1 to 1000000000, got -1",
+    ],
+    [
+      "both kinds of policy",
+      { key, policy: "day", limit: 5 },
+      "limit",
+      'limit must be left out where "policy" names one, got 5',
+    ],
+    [
+      "one policy twice",
+      { key, policies: [{ policy: "day" }, { policy: "day" }] },
+      "policies[1]",
+      'policies[1] must differ from those before it, got "day"',
+    ],
+    [
+      "no policies",
+      { key, policies: [] },
+      "policies",
+      "policies must be a list of 1 to 16 policies, got []",
+    ],
+    [
+      "policies beside a policy",
+      { key, policy: "day", policies: [{ policy: "day" }] },
+      "policies",
+      'policies must be left out, or hold what stands beside it, got [{"policy":"day"}]',
+    ],
+    ["no checks", { checks: [] }, "checks", "checks must be a list of 1 to 1000 checks, got []"],
+    [
+      "too many checks",
+      { checks: Array(1_001).fill({ key: "k", policy: "day" }) },
+      "checks",
+      "checks must be a list of 1 to 1000 checks, got",
+    ],
+    [
+      "one bad check among good ones",
+      {
+        checks: [
+          { key, policy: "day" },
+          { key, policy: "day", cost: 0 },
+        ],
+      },
+      "checks[1].cost",
+      "checks[1].cost must be a whole number from 1 to 1000000000, got 0",
+    ],
+    [
+      "one cost too high among good ones",
+      {
+        checks: [
+          { key, policy: "day" },
+          { key, policy: "day", cost: 99 },
+        ],
+      },
+      "checks[1].cost",
+      'checks[1].cost must be at most 10, the most that "day" lets pass at once, got 99',
+    ],
+  ];
+
+  it.each(refusals)("is %s", async (_, body, field, detail) => {
+    for (const path of ["/check", "/peek", "/reset"]) {
+      const response = await post(path, body);
+      expect(response.status).toBe(400);
+      expect(response.headers.get("Content-Type")).toBe("application/problem+json");
+      const problem = await answer<{ field: string; detail: string }>(response);
+      expect(problem.field).toBe(field);
+      expect(problem.detail.startsWith(detail), problem.detail).toBe(true);
+    }
+    expect(await answer(post("/peek", { key, policy: "day" }))).toMatchObject({ remaining: 10 });
+  });
+
+  it("is a body over 64 KB", async () => {
+    const response = await post("/check", { key, policy: "day", pad: "x".repeat(65_536) });
+    expect(response.status).toBe(413);
+    expect(response.headers.get("Content-Type")).toBe("application/problem+json");
+  });
+
+  it("is any other path or method", async () => {
+    expect((await post("/cheque", {})).status).toBe(404);
+    const headers = { Authorization: "Bearer secret-1" };
+    expect((await app.request("/check", { headers })).status).toBe(404);
+  });
+
+  it("is a block or an unblock that makes no sense", async () => {
+    const durations = ["", "0s", "367d", "ten minutes", 600];
+    for (const duration of durations) {
+      const response = await post("/block", { key, duration });
+      expect(response.status).toBe(400);
+      expect(await response.json()).toMatchObject({ field: "duration" });
+    }
+    expect((await post("/block", { key: "", duration: "1m" })).status).toBe(400);
+    expect((await post("/block", { key })).status).toBe(400);
+    expect((await post("/unblock", {})).status).toBe(400);
+  });
+});

@@ -1,0 +1,173 @@
+/**
+ * Each algorithm against a slow model of its rule that keeps every event, and against what all of
+ * them promise.
+ */
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import type { Quota, State } from "../../src/limit/algorithm.ts";
+import { ALGORITHMS, type AlgorithmName } from "../../src/limit/algorithms.ts";
+
+interface Event {
+  atMs: number;
+  cost: number;
+}
+
+const START_MS = 1_800_000_000_000;
+const sum = (events: Event[]) => events.reduce((total, { cost }) => total + cost, 0);
+
+/**
+ * May `cost` pass at `nowMs`, given all that has passed? In whole numbers throughout, so that the
+ * model has no rounding of its own.
+ */
+const MODELS: Record<AlgorithmName, (passed: Event[], quota: Quota, now: Event) => boolean> = {
+  "fixed-window": (passed, { limit, windowMs }, { atMs, cost }) => {
+    const windowOf = (ms: number) => Math.floor(ms / windowMs);
+    return sum(passed.filter((event) => windowOf(event.atMs) === windowOf(atMs))) + cost <= limit;
+  },
+  "sliding-window": (passed, { limit, windowMs }, { atMs, cost }) => {
+    const startMs = Math.floor(atMs / windowMs) * windowMs;
+    const current = sum(passed.filter((event) => event.atMs >= startMs));
+    const previous = sum(
+      passed.filter((event) => event.atMs >= startMs - windowMs && event.atMs < startMs),
+    );
+    const overlapMs = windowMs - (atMs - startMs);
+    return previous * overlapMs + (current + cost) * windowMs <= limit * windowMs;
+  },
+  "sliding-log": (passed, { limit, windowMs }, { atMs, cost }) =>
+    sum(passed.filter((event) => event.atMs > atMs - windowMs)) + cost <= limit,
+  // Never given back here, so each slot is held for a window.
+  concurrency: (passed, { limit, windowMs }, { atMs, cost }) =>
+    sum(passed.filter((event) => event.atMs > atMs - windowMs)) + cost <= limit,
+  "token-bucket": bucketModel,
+  "leaky-bucket": bucketModel,
+};
+
+/** Over every span that ends now, no more than the bucket holds and what drained meanwhile. */
+function bucketModel(
+  passed: Event[],
+  { limit, windowMs, capacity }: Quota,
+  { atMs, cost }: Event,
+): boolean {
+  const spans = [...passed.map((event) => event.atMs), atMs];
+  return spans.every((fromMs) => {
+    const poured = sum(passed.filter((event) => event.atMs >= fromMs)) + cost;
+    return poured * windowMs <= capacity * windowMs + (atMs - fromMs) * limit;
+  });
+}
+
+const sequences = fc.record({
+  limit: fc.integer({ min: 3, max: 12 }),
+  burst: fc.integer({ min: 3, max: 20 }),
+  windowMs: fc.integer({ min: 1_000, max: 3_000 }),
+  steps: fc.array(
+    fc.record({
+      afterMs: fc.oneof(fc.nat(5), fc.nat(400), fc.nat(4_000)),
+      cost: fc.integer({ min: 1, max: 3 }),
+    }),
+    { minLength: 1, maxLength: 40 },
+  ),
+});
+
+function quotaOf(
+  name: AlgorithmName,
+  { limit, burst, windowMs }: { limit: number; burst: number; windowMs: number },
+): Quota {
+  return { limit, windowMs, capacity: name.endsWith("bucket") ? burst : limit };
+}
+
+const NAMES = Object.keys(ALGORITHMS) as AlgorithmName[];
+
+describe.each(NAMES)("%s", (name) => {
+  const algorithm = ALGORITHMS[name];
+
+  it("decides as a model that keeps every event, and tells exactly what is left and when", () => {
+    fc.assert(
+      fc.property(sequences, (sequence) => {
+        const quota = quotaOf(name, sequence);
+        const passed: Event[] = [];
+        let state: State | undefined;
+        let atMs = START_MS;
+        for (const { afterMs, cost } of sequence.steps) {
+          atMs += afterMs;
+          const may = (units: number, laterMs = 0) =>
+            MODELS[name](passed, quota, { atMs: atMs + laterMs, cost: units });
+          const outcome = algorithm.decide(state, quota, atMs, cost);
+          expect(outcome.allowed).toBe(may(cost));
+          if (outcome.allowed) {
+            passed.push({ atMs, cost });
+            expect(outcome.retryAfterMs).toBe(0);
+          } else {
+            expect(outcome.state).toBe(state);
+            expect(may(cost, outcome.retryAfterMs - 1)).toBe(false);
+            expect(may(cost, outcome.retryAfterMs)).toBe(true);
+          }
+          state = outcome.state;
+          const { remaining } = outcome;
+          expect(remaining).toBe(algorithm.decide(state, quota, atMs, 0).remaining);
+          expect(remaining === 0 || may(remaining)).toBe(true);
+          expect(remaining === quota.capacity || !may(remaining + 1)).toBe(true);
+          const whole = algorithm.decide(state, quota, atMs + outcome.resetMs, 0);
+          expect(whole).toMatchObject({ remaining: quota.capacity, resetMs: 0 });
+        }
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  it("never goes below zero or above what it holds, whatever is given back", () => {
+    const step = fc.record({
+      afterMs: fc.nat(1_500),
+      cost: fc.integer({ min: 1, max: 3 }),
+      refund: fc.boolean(),
+      /** How long ago it was spent; absent where not known. */
+      ageMs: fc.option(fc.nat(4_000), { nil: undefined }),
+    });
+    fc.assert(
+      fc.property(sequences, fc.array(step, { maxLength: 60 }), (sequence, steps) => {
+        const quota = quotaOf(name, sequence);
+        let state: State | undefined;
+        let atMs = START_MS;
+        for (const { afterMs, cost, refund, ageMs } of steps) {
+          atMs += afterMs;
+          const before = algorithm.decide(state, quota, atMs, 0).remaining;
+          if (refund) {
+            const spentAtMs = ageMs === undefined ? undefined : atMs - ageMs;
+            state = algorithm.refund(state, quota, atMs, cost, spentAtMs);
+          } else {
+            ({ state } = algorithm.decide(state, quota, atMs, cost));
+          }
+          const after = algorithm.decide(state, quota, atMs, 0).remaining;
+          expect(after).toBeGreaterThanOrEqual(0);
+          expect(after).toBeLessThanOrEqual(quota.capacity);
+          if (refund) {
+            expect(after).toBeGreaterThanOrEqual(before);
+            expect(after).toBeLessThanOrEqual(before + cost + (name === "sliding-window" ? 1 : 0));
+          }
+        }
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  it("is as if it had never been spent, once it is given back at the same moment", () => {
+    fc.assert(
+      fc.property(sequences, fc.integer({ min: 1, max: 3 }), (sequence, cost) => {
+        const quota = quotaOf(name, sequence);
+        let state: State | undefined;
+        let atMs = START_MS;
+        for (const { afterMs, cost: each } of sequence.steps) {
+          atMs += afterMs;
+          ({ state } = algorithm.decide(state, quota, atMs, each));
+        }
+        const { allowed, state: spent } = algorithm.decide(state, quota, atMs, cost);
+        if (!allowed) return;
+        const restored = algorithm.refund(spent, quota, atMs, cost, atMs);
+        const look = (each: State | undefined) => {
+          const { state: _, ...verdict } = algorithm.decide(each, quota, atMs + 7, 0);
+          return verdict;
+        };
+        expect(look(restored)).toEqual(look(state));
+      }),
+    );
+  });
+});

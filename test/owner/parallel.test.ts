@@ -1,0 +1,114 @@
+/** Every algorithm in the real object, under calls in parallel. */
+import { abortAllDurableObjects, evictDurableObject } from "cloudflare:test";
+import { env } from "cloudflare:workers";
+import { describe, expect, it } from "vitest";
+import { ALGORITHMS, type AlgorithmName } from "../../src/limit/algorithms.ts";
+import type { Check, CounterPolicy } from "../../src/owner/counters.ts";
+
+const DAY_MS = 86_400_000;
+const KEY = { hi: 1, lo: 2 };
+
+function policy(change: Partial<CounterPolicy> = {}): CounterPolicy {
+  return {
+    name: "parallel",
+    algorithm: "fixed-window",
+    limit: 10,
+    windowMs: DAY_MS,
+    capacity: 10,
+    cost: 1,
+    shadow: false,
+    durable: false,
+    ...change,
+  };
+}
+
+function ask(...policies: Partial<CounterPolicy>[]): Check[] {
+  return [{ key: KEY, policies: policies.map(policy) }];
+}
+
+function freshOwner() {
+  return env.RATE_LIMITER.getByName(`weur/${crypto.randomUUID()}`);
+}
+
+describe("the RateLimiter object", () => {
+  it.each(Object.keys(ALGORITHMS) as AlgorithmName[])(
+    "allows exactly 10 of 100 parallel calls — %s",
+    async (algorithm) => {
+      const owner = freshOwner();
+      const answers = await Promise.all(
+        Array.from({ length: 100 }, () => owner.check(ask({ algorithm }))),
+      );
+      const verdicts = answers.map((answer) => answer.verdicts[0]?.[0]);
+      const passed = verdicts.filter((verdict) => verdict?.allowed);
+      expect(passed).toHaveLength(10);
+      if (algorithm !== "leaky-bucket") return;
+      // Turns are a tenth of a day apart; the calls themselves, milliseconds.
+      const turns = passed.map((verdict) => Math.round((verdict?.delayMs ?? 0) / (DAY_MS / 10)));
+      expect(turns.sort((a, b) => a - b)).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+    },
+  );
+
+  it.each(Object.keys(ALGORITHMS) as AlgorithmName[])(
+    "knows after eviction what it counted — %s",
+    async (algorithm) => {
+      const owner = freshOwner();
+      await owner.check(ask({ algorithm, cost: 7 }));
+      await scheduler.wait(700);
+      await evictDurableObject(owner);
+      const { verdicts } = await owner.peek(ask({ algorithm, cost: 4 }));
+      expect(verdicts).toMatchObject([[{ allowed: false, remaining: 3 }]]);
+    },
+  );
+
+  it("has a durable count on disk before it answers", async () => {
+    const name = `weur/${crypto.randomUUID()}`;
+    const fresh = () => env.RATE_LIMITER.getByName(name);
+    await fresh().check(ask({ durable: true, cost: 7 }, { name: "other", cost: 2 }));
+    await abortAllDurableObjects();
+    const { verdicts } = await fresh().peek(ask({ durable: true }, { name: "other" }));
+    expect(verdicts).toMatchObject([[{ remaining: 3 }, { remaining: 10 }]]);
+    await fresh().refund(ask({ durable: true, cost: 2 }));
+    await abortAllDurableObjects();
+    const after = await fresh().peek(ask({ durable: true }));
+    expect(after.verdicts).toMatchObject([[{ remaining: 5 }]]);
+  });
+
+  it("keeps a block over eviction, and over every policy", async () => {
+    const owner = freshOwner();
+    await owner.block(KEY, DAY_MS);
+    await scheduler.wait(700);
+    await evictDurableObject(owner);
+    const { verdicts } = await owner.check(ask({}, { algorithm: "token-bucket", name: "b" }));
+    expect(verdicts).toMatchObject([
+      [
+        { allowed: false, reason: "blocked" },
+        { allowed: false, reason: "blocked" },
+      ],
+    ]);
+    await owner.unblock(KEY);
+    expect((await owner.check(ask({}))).verdicts).toMatchObject([
+      [{ allowed: true, remaining: 9 }],
+    ]);
+  });
+
+  it("explains what it stores, in words and numbers, and when the next unit frees", async () => {
+    const owner = freshOwner();
+    await owner.check(ask({ cost: 7 }));
+    const [check] = ask({});
+    expect(await owner.explain(check as Check)).toMatchObject({
+      blockedMs: 0,
+      policies: [
+        {
+          policy: "parallel",
+          algorithm: "fixed-window",
+          limit: 10,
+          windowMs: DAY_MS,
+          remaining: 3,
+          state: expect.stringMatching(/^7 of 10 spent in the window that ends in \d+ ms$/),
+          stored: [expect.any(Number), 7],
+          nextUnitMs: expect.any(Number),
+        },
+      ],
+    });
+  });
+});
