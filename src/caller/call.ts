@@ -7,14 +7,20 @@
 import type { Verdict } from "../limit/decision.ts";
 import { MAX_WINDOW_MS } from "../limit/policy.ts";
 import type { Check, CounterPolicy, Explanation, Refund } from "../owner/counters.ts";
-import type { Answer } from "../owner/owner.ts";
+import {
+  type Answer,
+  decodeAnswer,
+  encodeBatch,
+  type WireAnswer,
+  type WireBatch,
+} from "../owner/wire.ts";
 import type { KeyHash } from "../ring/key-hash.ts";
 
 /** The methods of the `RateLimiter` object, as a stub offers them. */
 export interface OwnerStub {
-  check(batch: Check[]): Promise<Answer>;
-  peek(batch: Check[]): Promise<Answer>;
-  refund(batch: Refund[]): Promise<Answer>;
+  check(batch: WireBatch): Promise<WireAnswer>;
+  peek(batch: WireBatch): Promise<WireAnswer>;
+  refund(batch: WireBatch): Promise<WireAnswer>;
   reset(batch: Check[]): Promise<void>;
   block(key: KeyHash, durationMs: number): Promise<void>;
   unblock(key: KeyHash): Promise<void>;
@@ -75,11 +81,13 @@ export async function askOwner(
   name: string,
   deadlineMs: number,
   verb: "check" | "peek" | "refund",
-  batch: Check[],
+  batch: Refund[],
 ): Promise<Answer> {
-  const answer = await callOwner(owners, name, deadlineMs, (stub) => stub[verb](batch));
-  if (!isAnswer(answer, batch)) throw new CallError("nonsense", "not an answer to the question");
-  return answer;
+  const wire = encodeBatch(batch);
+  const given = await callOwner(owners, name, deadlineMs, (stub) => stub[verb](wire));
+  const answer = decodeAnswer(given, batch);
+  if (answer && isSensible(answer, batch)) return answer;
+  throw new CallError("nonsense", "not an answer to the question");
 }
 
 async function deadline(ms: number): Promise<never> {
@@ -89,43 +97,31 @@ async function deadline(ms: number): Promise<never> {
   throw new CallError("deadline", `no answer within ${ms} ms`);
 }
 
-function isAnswer(answer: unknown, batch: readonly Check[]): answer is Answer {
-  if (typeof answer !== "object" || answer === null) return false;
-  const { atMs, verdicts } = answer as Partial<Record<keyof Answer, unknown>>;
+function isSensible({ atMs, verdicts }: Answer, batch: readonly Check[]): boolean {
   return (
-    typeof atMs === "number" &&
-    Array.isArray(verdicts) &&
-    verdicts.length === batch.length &&
-    batch.every(({ policies }, index) => {
-      const each: unknown = verdicts[index];
-      return (
-        Array.isArray(each) &&
-        each.length === policies.length &&
-        policies.every((policy, at) => isVerdict(each[at], policy))
-      );
-    })
+    Number.isFinite(atMs) &&
+    batch.every(({ policies }, index) =>
+      policies.every((policy, at) => isVerdict(verdicts[index]?.[at] as Verdict, policy)),
+    )
   );
 }
 
-function isVerdict(value: unknown, policy: CounterPolicy): value is Verdict {
-  if (typeof value !== "object" || value === null) return false;
-  const { allowed, remaining, resetMs, retryAfterMs, delayMs, reason } = value as Partial<
-    Record<keyof Verdict, unknown>
-  >;
+function isVerdict(verdict: Verdict, policy: CounterPolicy): boolean {
+  const { allowed, remaining, resetMs, retryAfterMs, delayMs, reason } = verdict;
   const { limit, capacity, windowMs, cost } = policy;
   // Two windows of a sliding one, a bucket's whole content, or a block.
   const longestMs = Math.max(2 * windowMs, Math.ceil((capacity / limit) * windowMs), MAX_WINDOW_MS);
-  const isReason = (allowed ? ["ok", "shadow"] : ["limited", "blocked"]).includes(String(reason));
-  const isRoomLeft = reason === "limited" && Number(remaining) >= cost;
   return (
+    reason !== "failed" &&
     allowed === (retryAfterMs === 0) &&
-    isReason &&
-    !isRoomLeft &&
+    !(reason === "limited" && remaining >= cost) &&
     isWhole(remaining, capacity) &&
-    [resetMs, retryAfterMs, delayMs].every((ms) => isWhole(ms, longestMs))
+    isWhole(resetMs, longestMs) &&
+    isWhole(retryAfterMs, longestMs) &&
+    isWhole(delayMs, longestMs)
   );
 }
 
-function isWhole(value: unknown, most: number): boolean {
-  return Number.isInteger(value) && (value as number) >= 0 && (value as number) <= most;
+function isWhole(value: number, most: number): boolean {
+  return Number.isInteger(value) && value >= 0 && value <= most;
 }

@@ -7,7 +7,7 @@
  */
 import type { Decision, Source, Verdict } from "../limit/decision.ts";
 import type { Policy } from "../limit/policy.ts";
-import type { Check, Refund } from "../owner/counters.ts";
+import type { CounterPolicy, Refund } from "../owner/counters.ts";
 import { type KeyHash, keyHasher } from "../ring/key-hash.ts";
 import type { Region } from "../ring/region.ts";
 import type { OwnerNamespace, OwnerStub } from "./call.ts";
@@ -224,27 +224,21 @@ export class Caller {
   #address(question: Question, index: number, spentAtMs?: number): Message {
     const key = this.#hash(question.key);
     const owner = this.#directory.ring(this.#regionOf(question)).ownerOf(key);
-    return { question, index, owner, check: { ...checkOf(key, question.policies), spentAtMs } };
+    const policies = question.policies.map(counterPolicy);
+    return { question, index, owner, check: { key, policies, spentAtMs } };
   }
 }
 
-/** What an owner needs to know of a question: no raw key, and of its policies only the counting. */
-function checkOf(key: KeyHash, policies: readonly Policy[]): Check {
-  return {
-    key,
-    policies: policies.map(
-      ({ name, algorithm, limit, windowMs, capacity, cost, shadow, durable }) => ({
-        name,
-        algorithm,
-        limit,
-        windowMs,
-        capacity,
-        cost,
-        shadow,
-        durable,
-      }),
-    ),
-  };
+const counterPolicies = new WeakMap<Policy, CounterPolicy>();
+
+/** What an owner needs to know of a policy; the same object each time, so that a batch tells it once. */
+function counterPolicy(policy: Policy): CounterPolicy {
+  const known = counterPolicies.get(policy);
+  if (known) return known;
+  const { name, algorithm, limit, windowMs, capacity, cost, shadow, durable } = policy;
+  const made = { name, algorithm, limit, windowMs, capacity, cost, shadow, durable };
+  counterPolicies.set(policy, made);
+  return made;
 }
 
 function askedOf({ question, check, owner }: Message): Asked {

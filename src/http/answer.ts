@@ -64,7 +64,7 @@ export function refuse(c: Context, rulings: readonly Ruling[]): Response | Promi
     Vary: "Accept",
   };
   const { status, type, title, cause } =
-    decision.reason === "failed" ? OUT_OF_REACH : quotaExceeded(policy);
+    decision.reason === "failed" ? OUT_OF_REACH : tooMany(policy, decision);
   const detail = `${cause} Try again in ${wait(decision)} s.`;
   if (prefersHtml(c)) return c.html(page(title, detail), status, headers);
   return problem(
@@ -81,16 +81,13 @@ export function refuse(c: Context, rulings: readonly Ruling[]): Response | Promi
   );
 }
 
-function quotaExceeded({ algorithm, limit, windowMs }: Policy) {
-  return {
-    status: 429,
-    type: "quota-exceeded",
-    title: "Too many requests",
-    cause:
-      algorithm === "concurrency"
-        ? `${limit} such requests may run at once.`
-        : `The quota is ${limit} per ${formatDuration(windowMs)}.`,
-  } as const;
+function tooMany({ algorithm, limit, windowMs }: Policy, { reason }: Decision) {
+  const quota =
+    algorithm === "concurrency"
+      ? `${limit} such requests may run at once.`
+      : `The quota is ${limit} per ${formatDuration(windowMs)}.`;
+  const cause = reason === "blocked" ? "This client is blocked for now." : quota;
+  return { status: 429, type: "quota-exceeded", title: "Too many requests", cause } as const;
 }
 
 /**

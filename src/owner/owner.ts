@@ -5,7 +5,6 @@
  * simulation can run it. The trade-off: memory is the truth, and a crash loses what was counted
  * since the last checkpoint, except under policies that are `durable`.
  */
-import type { Verdict } from "../limit/decision.ts";
 import { MisuseError } from "../limit/misuse.ts";
 import type { KeyHash } from "../ring/key-hash.ts";
 import {
@@ -15,6 +14,7 @@ import {
   writeJournal,
 } from "./checkpoint.ts";
 import { type Check, Counters, type Explanation, type Refund, tableName } from "./counters.ts";
+import type { Answer } from "./wire.ts";
 
 /** From the first change after a pause to the checkpoint that holds it. */
 export const CHECKPOINT_DELAY_MS = 500;
@@ -31,14 +31,6 @@ export interface OwnerOptions {
   storage: OwnerStorage;
   /** Runs `task` once, `ms` milliseconds from now. */
   after: (ms: number, task: () => Promise<void>) => void;
-}
-
-/** What an owner answers to a batch. */
-export interface Answer {
-  /** The owner's clock. Means nothing to anyone else, who may hand it back with a refund. */
-  atMs: number;
-  /** For each check in order, a verdict for each of its policies. */
-  verdicts: Verdict[][];
 }
 
 export class Owner {

@@ -6,8 +6,9 @@
  */
 import { DurableObject } from "cloudflare:workers";
 import type { KeyHash } from "../ring/key-hash.ts";
-import type { Check, Explanation, Refund } from "./counters.ts";
-import { type Answer, Owner } from "./owner.ts";
+import type { Check, Explanation } from "./counters.ts";
+import { Owner } from "./owner.ts";
+import { decodeBatch, encodeAnswer, type WireAnswer, type WireBatch } from "./wire.ts";
 
 export class RateLimiter extends DurableObject {
   readonly #owner: Owner;
@@ -24,16 +25,16 @@ export class RateLimiter extends DurableObject {
     ctx.blockConcurrencyWhile(() => this.#owner.load());
   }
 
-  check(batch: Check[]): Answer {
-    return this.#owner.check(batch);
+  check(batch: WireBatch): WireAnswer {
+    return encodeAnswer(this.#owner.check(decodeBatch(batch)));
   }
 
-  peek(batch: Check[]): Answer {
-    return this.#owner.peek(batch);
+  peek(batch: WireBatch): WireAnswer {
+    return encodeAnswer(this.#owner.peek(decodeBatch(batch)));
   }
 
-  refund(batch: Refund[]): Answer {
-    return this.#owner.refund(batch);
+  refund(batch: WireBatch): WireAnswer {
+    return encodeAnswer(this.#owner.refund(decodeBatch(batch)));
   }
 
   reset(batch: Check[]): void {

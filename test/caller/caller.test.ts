@@ -190,13 +190,12 @@ describe("what the denial cache does not pretend", () => {
 
   it("does not keep a denial that was on its way while the key was reset", async () => {
     await check(ask({ cost: 10 }));
-    const denied = { allowed: false, remaining: 0, resetMs: 9, retryAfterMs: 9, delayMs: 0 };
     const { promise, resolve } = Promise.withResolvers();
     owners.misbehave = () => promise;
     const onItsWay = check();
     owners.misbehave = undefined;
     await caller.reset([ask()]);
-    resolve({ atMs: 1, verdicts: [[{ ...denied, reason: "limited" }]] });
+    resolve(Float64Array.of(1, 2, 0, 9, 9, 0));
     expect(await onItsWay).toMatchObject({ allowed: false });
     expect(await check()).toMatchObject({ allowed: true, remaining: 9 });
   });
@@ -257,46 +256,34 @@ describe("several questions taken together", () => {
 
 describe("an owner that fails", () => {
   const overloaded = Object.assign(new Error("too many requests queued"), { overloaded: true });
-  const fine = {
-    allowed: true,
-    remaining: 9,
-    resetMs: 1,
-    retryAfterMs: 0,
-    delayMs: 0,
-    reason: "ok",
-  };
-  const saying = (verdict: unknown) => () => ({ atMs: 1, verdicts: [[verdict]] });
+  /** An answer of the owner's clock and one verdict: reason, remaining, reset, retry after, delay. */
+  const saying =
+    (...numbers: number[]) =>
+    () =>
+      Float64Array.of(1, ...numbers);
+  const [OK, LIMITED] = [0, 2];
+  const fine = saying(OK, 9, 1, 0, 0);
   const faults: [string, string, () => unknown][] = [
     ["throws", "threw", () => Promise.reject(new Error("broken"))],
     ["hangs past the deadline", "deadline", () => new Promise(() => {})],
     ["is overloaded", "overloaded", () => Promise.reject(overloaded)],
     ["answers nothing", "nonsense", () => undefined],
-    ["answers too few", "nonsense", () => ({ atMs: 1, verdicts: [] })],
-    ["answers for too few policies", "nonsense", () => ({ atMs: 1, verdicts: [[]] })],
-    ["answers with words", "nonsense", saying("denied")],
-    ["answers an empty denial", "nonsense", saying({ allowed: false })],
-    ["answers without its clock", "nonsense", () => ({ verdicts: [[fine]] })],
-    [
-      "denies for a reason that is none",
-      "nonsense",
-      saying({ ...fine, allowed: false, retryAfterMs: 1 }),
-    ],
-    ["denies without a wait", "nonsense", saying({ ...fine, allowed: false })],
-    ["allows with a wait", "nonsense", saying({ ...fine, retryAfterMs: 5 })],
-    ["leaves more than there is", "nonsense", saying({ ...fine, remaining: 11 })],
-    ["leaves less than nothing", "nonsense", saying({ ...fine, remaining: -1 })],
-    ["leaves half a unit", "nonsense", saying({ ...fine, remaining: 2.5 })],
-    [
-      "denies what there is room for",
-      "nonsense",
-      saying({ ...fine, allowed: false, retryAfterMs: 1, reason: "limited" }),
-    ],
-    [
-      "denies for ages",
-      "nonsense",
-      saying({ ...fine, allowed: false, remaining: 0, retryAfterMs: 2 ** 53, reason: "limited" }),
-    ],
-    ["answers NaN", "nonsense", saying({ ...fine, resetMs: Number.NaN })],
+    ["answers with words", "nonsense", () => "denied"],
+    ["answers as another version might", "nonsense", () => ({ verdicts: [[{ allowed: false }]] })],
+    ["answers without its clock", "nonsense", () => new Float64Array()],
+    ["answers too little", "nonsense", saying(LIMITED, 0, 1, 1)],
+    ["answers too much", "nonsense", saying(OK, 9, 1, 0, 0, 0)],
+    ["has no clock", "nonsense", () => Float64Array.of(Number.NaN, OK, 9, 1, 0, 0)],
+    ["gives a reason that is none", "nonsense", saying(9, 0, 1, 1, 0)],
+    ["gives half a reason", "nonsense", saying(1.5, 0, 1, 1, 0)],
+    ["denies without a wait", "nonsense", saying(LIMITED, 0, 1, 0, 0)],
+    ["denies what there is room for", "nonsense", saying(LIMITED, 9, 1, 1, 0)],
+    ["denies for ages", "nonsense", saying(LIMITED, 0, 1, 2 ** 53, 0)],
+    ["allows with a wait", "nonsense", saying(OK, 9, 1, 5, 0)],
+    ["leaves more than there is", "nonsense", saying(OK, 11, 1, 0, 0)],
+    ["leaves less than nothing", "nonsense", saying(OK, -1, 1, 0, 0)],
+    ["leaves half a unit", "nonsense", saying(OK, 2.5, 1, 0, 0)],
+    ["answers NaN", "nonsense", saying(OK, 9, Number.NaN, 0, 0)],
   ];
 
   it.each(faults)(
@@ -376,8 +363,7 @@ describe("an owner that fails", () => {
   it("does not keep others from being asked", async () => {
     await check();
     const bad = owners.calls[0]?.owner;
-    owners.misbehave = (owner) =>
-      owner === bad ? Promise.reject(new Error("broken")) : saying(fine)();
+    owners.misbehave = (owner) => (owner === bad ? Promise.reject(new Error("broken")) : fine());
     const heard = new Set<string | undefined>();
     for (let n = 0; n < 40; n++) {
       const decision = await check(ask({}, { key: [`key ${n}`] }));

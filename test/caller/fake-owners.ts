@@ -1,6 +1,7 @@
 /** Owners that do what a test says, in place of Durable Objects. */
 import type { OwnerNamespace, OwnerStub } from "../../src/caller/call.ts";
 import { Owner } from "../../src/owner/owner.ts";
+import { decodeBatch, encodeAnswer } from "../../src/owner/wire.ts";
 import { MemoryStorage } from "../owner/memory-storage.ts";
 
 export class FakeOwners implements OwnerNamespace {
@@ -22,9 +23,9 @@ export class FakeOwners implements OwnerNamespace {
       return (this.misbehave ? await this.misbehave(name) : behave()) as Reply;
     };
     return {
-      check: (batch) => answer("check", () => owner.check(batch)),
-      peek: (batch) => answer("peek", () => owner.peek(batch)),
-      refund: (batch) => answer("refund", () => owner.refund(batch)),
+      check: (batch) => answer("check", () => encodeAnswer(owner.check(decodeBatch(batch)))),
+      peek: (batch) => answer("peek", () => encodeAnswer(owner.peek(decodeBatch(batch)))),
+      refund: (batch) => answer("refund", () => encodeAnswer(owner.refund(decodeBatch(batch)))),
       reset: (batch) => answer("reset", () => owner.reset(batch)),
       block: (key, durationMs) => answer("block", () => owner.block(key, durationMs)),
       unblock: (key) => answer("unblock", () => owner.unblock(key)),

@@ -27,6 +27,9 @@ afterEach(() => {
   vi.restoreAllMocks();
 });
 
+/** How long a caller waits for an owner, and twice that for another request's call. */
+const DEADLINE_MS = 250;
+
 interface Sent {
   ip?: string;
   path?: string;
@@ -296,12 +299,12 @@ describe("maxWait", () => {
   it("holds a denied request until it may pass", async () => {
     const waits = vi.spyOn(scheduler, "wait").mockImplementation(async (ms) => {
       // The deadline of a call is no part of this; it loses the race.
-      if (ms === 250) return new Promise(() => {});
+      if (ms === DEADLINE_MS) return new Promise(() => {});
       vi.setSystemTime(Date.now() + ms);
     });
     const send = appWith({ algorithm: "token-bucket", limit: 2, window: "2s", maxWait: "5s" });
     expect(await statuses(send, [{}, {}, {}, {}])).toEqual([200, 200, 200, 200]);
-    const held = waits.mock.calls.map(([ms]) => ms).filter((ms) => ms !== 250);
+    const held = waits.mock.calls.map(([ms]) => ms).filter((ms) => ms !== DEADLINE_MS);
     expect(held).toEqual([1_000, 1_000]);
   });
 
@@ -315,8 +318,8 @@ describe("the leaky bucket", () => {
   it("holds each request until its turn", async () => {
     const held: number[] = [];
     vi.spyOn(scheduler, "wait").mockImplementation((ms) => {
-      if (ms === 250) return new Promise(() => {});
-      held.push(ms);
+      if (ms === DEADLINE_MS || ms === 2 * DEADLINE_MS) return new Promise(() => {});
+      if (ms > 1) held.push(ms);
       return Promise.resolve();
     });
     const send = appWith({ algorithm: "leaky-bucket", limit: 4, window: "4s" });

@@ -4,6 +4,7 @@ import { env } from "cloudflare:workers";
 import { describe, expect, it } from "vitest";
 import { ALGORITHMS, type AlgorithmName } from "../../src/limit/algorithms.ts";
 import type { Check, CounterPolicy } from "../../src/owner/counters.ts";
+import { askObject } from "./ask-object.ts";
 
 const DAY_MS = 86_400_000;
 const KEY = { hi: 1, lo: 2 };
@@ -36,7 +37,7 @@ describe("the RateLimiter object", () => {
     async (algorithm) => {
       const owner = freshOwner();
       const answers = await Promise.all(
-        Array.from({ length: 100 }, () => owner.check(ask({ algorithm }))),
+        Array.from({ length: 100 }, () => askObject(owner, "check", ask({ algorithm }))),
       );
       const verdicts = answers.map((answer) => answer.verdicts[0]?.[0]);
       const passed = verdicts.filter((verdict) => verdict?.allowed);
@@ -52,10 +53,10 @@ describe("the RateLimiter object", () => {
     "knows after eviction what it counted — %s",
     async (algorithm) => {
       const owner = freshOwner();
-      await owner.check(ask({ algorithm, cost: 7 }));
+      await askObject(owner, "check", ask({ algorithm, cost: 7 }));
       await scheduler.wait(700);
       await evictDurableObject(owner);
-      const { verdicts } = await owner.peek(ask({ algorithm, cost: 4 }));
+      const { verdicts } = await askObject(owner, "peek", ask({ algorithm, cost: 4 }));
       expect(verdicts).toMatchObject([[{ allowed: false, remaining: 3 }]]);
     },
   );
@@ -63,13 +64,17 @@ describe("the RateLimiter object", () => {
   it("has a durable count on disk before it answers", async () => {
     const name = `weur/${crypto.randomUUID()}`;
     const fresh = () => env.RATE_LIMITER.getByName(name);
-    await fresh().check(ask({ durable: true, cost: 7 }, { name: "other", cost: 2 }));
+    await askObject(fresh(), "check", ask({ durable: true, cost: 7 }, { name: "other", cost: 2 }));
     await abortAllDurableObjects();
-    const { verdicts } = await fresh().peek(ask({ durable: true }, { name: "other" }));
+    const { verdicts } = await askObject(
+      fresh(),
+      "peek",
+      ask({ durable: true }, { name: "other" }),
+    );
     expect(verdicts).toMatchObject([[{ remaining: 3 }, { remaining: 10 }]]);
-    await fresh().refund(ask({ durable: true, cost: 2 }));
+    await askObject(fresh(), "refund", ask({ durable: true, cost: 2 }));
     await abortAllDurableObjects();
-    const after = await fresh().peek(ask({ durable: true }));
+    const after = await askObject(fresh(), "peek", ask({ durable: true }));
     expect(after.verdicts).toMatchObject([[{ remaining: 5 }]]);
   });
 
@@ -78,7 +83,11 @@ describe("the RateLimiter object", () => {
     await owner.block(KEY, DAY_MS);
     await scheduler.wait(700);
     await evictDurableObject(owner);
-    const { verdicts } = await owner.check(ask({}, { algorithm: "token-bucket", name: "b" }));
+    const { verdicts } = await askObject(
+      owner,
+      "check",
+      ask({}, { algorithm: "token-bucket", name: "b" }),
+    );
     expect(verdicts).toMatchObject([
       [
         { allowed: false, reason: "blocked" },
@@ -86,14 +95,14 @@ describe("the RateLimiter object", () => {
       ],
     ]);
     await owner.unblock(KEY);
-    expect((await owner.check(ask({}))).verdicts).toMatchObject([
+    expect((await askObject(owner, "check", ask({}))).verdicts).toMatchObject([
       [{ allowed: true, remaining: 9 }],
     ]);
   });
 
   it("explains what it stores, in words and numbers, and when the next unit frees", async () => {
     const owner = freshOwner();
-    await owner.check(ask({ cost: 7 }));
+    await askObject(owner, "check", ask({ cost: 7 }));
     const [check] = ask({});
     expect(await owner.explain(check as Check)).toMatchObject({
       blockedMs: 0,

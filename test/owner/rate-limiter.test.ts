@@ -2,6 +2,7 @@ import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from "c
 import { env } from "cloudflare:workers";
 import { describe, expect, it } from "vitest";
 import type { Check } from "../../src/owner/counters.ts";
+import { askObject } from "./ask-object.ts";
 
 const TEN_A_DAY = {
   name: "default",
@@ -23,7 +24,7 @@ function check(hi = 1, cost = 1, limit = 10): Check {
 async function spendInParallel(calls: number, limit: number): Promise<number> {
   const owner = freshOwner();
   const answers = await Promise.all(
-    Array.from({ length: calls }, () => owner.check([check(1, 1, limit)])),
+    Array.from({ length: calls }, () => askObject(owner, "check", [check(1, 1, limit)])),
   );
   return answers.filter(({ verdicts }) => verdicts[0]?.[0]?.allowed).length;
 }
@@ -39,25 +40,25 @@ describe("the RateLimiter object", () => {
 
   it("keeps different keys apart", async () => {
     const owner = freshOwner();
-    await owner.check([check(1, 10)]);
-    expect(await owner.check([check(1), check(2)])).toMatchObject({
+    await askObject(owner, "check", [check(1, 10)]);
+    expect(await askObject(owner, "check", [check(1), check(2)])).toMatchObject({
       verdicts: [[{ allowed: false, remaining: 0 }], [{ allowed: true, remaining: 9 }]],
     });
   });
 
   it("still knows the count after eviction", async () => {
     const owner = freshOwner();
-    await owner.check([check(1, 10)]);
+    await askObject(owner, "check", [check(1, 10)]);
     await scheduler.wait(700);
     await evictDurableObject(owner);
-    expect(await owner.check([check()])).toMatchObject({
+    expect(await askObject(owner, "check", [check()])).toMatchObject({
       verdicts: [[{ allowed: false, remaining: 0 }]],
     });
   });
 
   it("deletes its storage when nothing is live", async () => {
     const owner = freshOwner();
-    await owner.check([check()]);
+    await askObject(owner, "check", [check()]);
     await scheduler.wait(700);
     const stored = () => runInDurableObject(owner, (_, { storage }) => storage.list());
     expect((await stored()).size).toBe(2);

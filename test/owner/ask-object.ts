@@ -1,0 +1,14 @@
+/** Asks a real object as a caller does, in the form that crosses the RPC. */
+import type { RateLimiter } from "../../src/index.ts";
+import type { Refund } from "../../src/owner/counters.ts";
+import { type Answer, decodeAnswer, encodeBatch } from "../../src/owner/wire.ts";
+
+export async function askObject(
+  owner: DurableObjectStub<RateLimiter>,
+  verb: "check" | "peek" | "refund",
+  batch: Refund[],
+): Promise<Answer> {
+  const answer = decodeAnswer(await owner[verb](encodeBatch(batch)), batch);
+  if (!answer) throw new TypeError("the object gave no answer to this batch");
+  return answer;
+}

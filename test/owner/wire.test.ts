@@ -1,0 +1,59 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import type { CounterPolicy } from "../../src/owner/counters.ts";
+import { decodeAnswer, decodeBatch, encodeAnswer, encodeBatch } from "../../src/owner/wire.ts";
+
+const half = fc.integer({ min: 0, max: 0xffff_ffff });
+const policies = [1, 2, 3].map(
+  (limit): CounterPolicy => ({
+    name: `p${limit}`,
+    algorithm: "fixed-window",
+    limit,
+    windowMs: 1_000,
+    capacity: limit,
+    cost: 1,
+    shadow: false,
+    durable: false,
+  }),
+);
+const batches = fc.array(
+  fc.record({
+    key: fc.record({ hi: half, lo: half }),
+    policies: fc.subarray(policies, { minLength: 1 }),
+    spentAtMs: fc.option(fc.nat(), { nil: undefined }),
+  }),
+);
+const verdict = fc.record({
+  remaining: fc.nat(),
+  resetMs: fc.nat(),
+  retryAfterMs: fc.nat(),
+  delayMs: fc.nat(),
+  reason: fc.constantFrom("ok", "shadow", "limited", "blocked"),
+});
+
+describe("the wire", () => {
+  it("carries any batch, and tells each policy once", () => {
+    fc.assert(
+      fc.property(batches, (batch) => {
+        const wire = structuredClone(encodeBatch(batch));
+        expect(wire.policies.length).toBeLessThanOrEqual(policies.length);
+        expect(decodeBatch(wire)).toEqual(batch);
+      }),
+    );
+  });
+
+  it("carries any answer", () => {
+    fc.assert(
+      fc.property(batches, fc.infiniteStream(verdict), fc.nat(), (batch, stream, atMs) => {
+        const verdicts = batch.map((check) =>
+          check.policies.map(() => {
+            const each = stream.next().value;
+            return { ...each, allowed: each.reason === "ok" || each.reason === "shadow" };
+          }),
+        );
+        const wire = structuredClone(encodeAnswer({ atMs, verdicts }));
+        expect(decodeAnswer(wire, batch)).toEqual({ atMs, verdicts });
+      }),
+    );
+  });
+});
