@@ -84,7 +84,7 @@ export class Caller {
     const vain = grouped.flatMap((group) =>
       group.every(isAllowed) ? [] : group.filter(isAllowed),
     );
-    await this.giveBack(vain);
+    if (vain.length > 0) await this.giveBack(vain);
     return grouped;
   }
 
@@ -208,6 +208,8 @@ export class Caller {
     parcels: readonly Parcel[],
     deliver: (owner: string, batch: Parcel[]) => Promise<void>,
   ): Promise<void> {
+    const [only, ...others] = parcels;
+    if (only && others.length === 0) return deliver(only.owner, [only]);
     const batches = Map.groupBy(parcels, ({ owner }) => owner);
     await Promise.all(Array.from(batches, ([owner, batch]) => deliver(owner, batch)));
   }

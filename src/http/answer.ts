@@ -36,8 +36,12 @@ export function rulingsOf(replies: readonly Reply[]): Ruling[] {
 
 /** Writes the fields onto the response, beside those of a limiter further in. */
 export function writeFields(c: Context, rulings: readonly Ruling[]): void {
-  for (const [name, value] of Object.entries(rateLimitFields(rulings))) {
-    c.header(name, value, { append: true });
+  const fields = Object.entries(rateLimitFields(rulings));
+  try {
+    for (const [name, value] of fields) c.res.headers.append(name, value);
+  } catch {
+    // What `fetch` gave cannot be written on. Copying each time would cost more than the decision.
+    for (const [name, value] of fields) c.header(name, value, { append: true });
   }
 }
 

@@ -40,48 +40,56 @@ export function clientAddress(
 /**
  * Returns a request's key from what a policy says it is made of.
  *
- * @param parts each `ip`, `host`, `path`, `method`, `country`, `asn`, `header:NAME` or
- *   `cookie:NAME`
- * @example keyOf(c, ["ip", "method"], options) // ["2001:db8::/64", "GET"]
+ * @param parts each `ip`, `host`, `path`, `method`, `country`, `asn`, `header:NAME` or `cookie:NAME`
+ * @param client what `clientAddress` gave
+ * @example keyOf(c, ["ip", "method"], client, options) // ["2001:db8::/64", "GET"]
  */
-export function keyOf(c: Context, parts: readonly string[], options: IdentityOptions): string[] {
-  return parts.flatMap((part) => partOf(c, part, options));
+export function keyOf(
+  c: Context,
+  parts: readonly string[],
+  client: Address | undefined,
+  options: IdentityOptions,
+): string[] {
+  return parts.flatMap((part) =>
+    part === "ip" ? clientKey(client, c.req.raw.headers, options) : partOf(c, part),
+  );
 }
 
 /** The client's part of a key: the address, or for IPv6 its network. */
-export function clientKey(headers: Headers, options: IdentityOptions): string[] {
-  const address = clientAddress(headers, options);
+export function clientKey(
+  address: Address | undefined,
+  headers: Headers,
+  { ipv6Prefix }: Pick<IdentityOptions, "ipv6Prefix">,
+): string[] {
   if (!address) return [UNKNOWN];
   if (address instanceof ipaddr.IPv4) return [address.toString()];
-  // One zone's Worker must not spend the quota of all others.
-  const worker = headers.get("CF-Worker");
-  if (worker !== null && address.toString() === CROSS_ZONE_WORKER)
-    return [CROSS_ZONE_WORKER, worker];
-  const { ipv6Prefix } = options;
+  if (address.toString() === CROSS_ZONE_WORKER) {
+    // One zone's Worker must not spend the quota of all others.
+    const worker = headers.get("CF-Worker");
+    if (worker !== null) return [CROSS_ZONE_WORKER, worker];
+  }
   const network = ipaddr.IPv6.networkAddressFromCIDR(`${address}/${ipv6Prefix}`);
   return [`${network}/${ipv6Prefix}`];
 }
 
-function partOf(c: Context, part: string, options: IdentityOptions): string[] {
+function partOf(c: Context, part: string): string {
   const [kind, name = ""] = part.split(/:(.*)/s);
   const { cf } = c.req.raw as { cf?: { country?: string; asn?: number } };
   switch (kind) {
-    case "ip":
-      return clientKey(c.req.raw.headers, options);
     case "host":
-      return [new URL(c.req.url).host];
+      return new URL(c.req.url).host;
     case "path":
-      return [c.req.path];
+      return c.req.path;
     case "method":
-      return [c.req.method];
+      return c.req.method;
     case "country":
-      return [cf?.country ?? MISSING];
+      return cf?.country ?? MISSING;
     case "asn":
-      return [cf?.asn === undefined ? MISSING : String(cf.asn)];
+      return cf?.asn === undefined ? MISSING : String(cf.asn);
     case "header":
-      return [c.req.header(name) ?? MISSING];
+      return c.req.header(name) ?? MISSING;
     case "cookie":
-      return [getCookie(c, name) ?? MISSING];
+      return getCookie(c, name) ?? MISSING;
     default:
       throw new TypeError(`no key part is called ${part}`);
   }

@@ -9,7 +9,7 @@ import type { Caller } from "../caller/caller.ts";
 import { claimName, isolateCaller, isolateConfig } from "../caller/isolate.ts";
 import type { Question, Reply } from "../caller/question.ts";
 import type { LimiterConfig } from "../config.ts";
-import { isListed } from "../limit/address-list.ts";
+import { type Address, isListed } from "../limit/address-list.ts";
 import { type Decision, decisive } from "../limit/decision.ts";
 import { MisuseError } from "../limit/misuse.ts";
 import { refuse, refuseListed, rulingsOf, writeFields } from "./answer.ts";
@@ -67,7 +67,7 @@ export function enforce(
     if (refusing) return refuseListed(c);
     if (counting.length === 0) return next();
 
-    const replies = await ask(c, counting);
+    const replies = await ask(c, counting, address);
     if (replies instanceof Response) return replies;
     const rulings = rulingsOf(replies);
     const decisions = rulings.map((ruling) => ruling.decision);
@@ -81,9 +81,13 @@ export function enforce(
     writeFields(c, rulings);
   };
 
-  async function ask(c: Context, counting: readonly Rule[]): Promise<Reply[] | Response> {
+  async function ask(
+    c: Context,
+    counting: readonly Rule[],
+    client: Address | undefined,
+  ): Promise<Reply[] | Response> {
     try {
-      return await takeInTime(caller, await questionsOf(c, counting, config));
+      return await takeInTime(caller, await questionsOf(c, counting, client, config));
     } catch (error) {
       if (!(error instanceof MisuseError)) throw error;
       // A limit that is none is the operator's mistake; a cost above it is the request's.

@@ -109,41 +109,48 @@ export function sift(
 export async function questionsOf(
   c: Context,
   rules: readonly Rule[],
+  client: Address | undefined,
   options: IdentityOptions & { homeRegion: Region },
 ): Promise<Question[]> {
   const region = regionOf(c.req.raw.cf as IncomingRequestCfProperties, options.homeRegion);
-  const asked = await Promise.all(
-    rules.map(async (rule) => ({
-      key: await readKey(c, rule, options),
-      policy: await readPolicy(c, rule),
-    })),
-  );
-  const groups = Map.groupBy(asked, ({ key, policy }) => JSON.stringify([policy.scope, key]));
-  return Array.from(groups.values(), (group) => ({
-    key: group[0]?.key as string[],
-    policies: group.map(({ policy }) => policy),
-    region,
-  }));
+  const questions: { key: string[]; policies: Policy[]; region: Region }[] = [];
+  for (const rule of rules) {
+    const key = rule.key
+      ? await readKey(c, rule.key, rule.policy)
+      : keyOf(c, rule.policy.key, client, options);
+    const policy = rule.limit || rule.cost ? await readPolicy(c, rule) : rule.policy;
+    const known = questions.find(
+      (question) => question.policies[0]?.scope === policy.scope && isSame(question.key, key),
+    );
+    if (known) known.policies.push(policy);
+    else questions.push({ key, policies: [policy], region });
+  }
+  return questions;
+}
+
+function isSame(one: readonly string[], other: readonly string[]): boolean {
+  return one.length === other.length && one.every((part, at) => part === other[at]);
 }
 
 async function readPolicy(c: Context, { policy, limit, cost }: Rule): Promise<Policy> {
-  if (!limit && !cost) return policy;
   const limited = limit ? withLimit(policy, parse(unitsSchema, await limit(c), "limit")) : policy;
   const charged = cost ? { ...limited, cost: parse(unitsSchema, await cost(c), "cost") } : limited;
   requireFits(charged.cost, charged);
   return charged;
 }
 
-async function readKey(c: Context, rule: Rule, options: IdentityOptions): Promise<string[]> {
-  if (!rule.key) return keyOf(c, rule.policy.key, options);
+async function readKey(
+  c: Context,
+  key: NonNullable<Rule["key"]>,
+  { name }: Policy,
+): Promise<string[]> {
   try {
-    const parts = [await rule.key(c)].flat();
+    const parts = [await key(c)].flat();
     if (parts.length > 0 && parts.every((part) => typeof part === "string" && part)) {
       return parts as string[];
     }
     throw new TypeError("it must give text, or a list of texts, none of them empty");
   } catch (error) {
-    const { name } = rule.policy;
     const warning = { event: "key-function-failed", policy: name, detail: String(error) };
     console.warn(JSON.stringify(warning));
     return [UNKNOWN];

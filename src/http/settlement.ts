@@ -24,10 +24,8 @@ export async function settle(
   replies: readonly Reply[],
   handle: () => Promise<void>,
 ): Promise<void> {
+  if (!replies.some(({ question }) => question.policies.some(isSettled))) return handle();
   const held = part(replies, ({ algorithm }) => algorithm === "concurrency");
-  const isPending =
-    held.length > 0 || replies.some(({ question }) => question.policies.some(isSettled));
-  if (!isPending) return handle();
   const ended = Promise.withResolvers<void>();
   // A client that goes away ends its request, and with it all that is not waited for.
   waitUntil(
@@ -52,8 +50,8 @@ export async function settle(
   }
 }
 
-function isSettled({ charge }: Policy): boolean {
-  return charge !== "always";
+function isSettled({ algorithm, charge }: Policy): boolean {
+  return algorithm === "concurrency" || charge !== "always";
 }
 
 /** The replies as far as they are about policies that `belongs` picks. */

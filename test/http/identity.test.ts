@@ -1,10 +1,11 @@
 import { describe, expect, it } from "vitest";
-import { clientKey as keyOfClient } from "../../src/http/identity.ts";
+import { clientAddress, clientKey as keyOfClient } from "../../src/http/identity.ts";
 
 const USUAL = { ipHeader: "CF-Connecting-IP", ipv6Prefix: 64 };
 
 function clientKey(headers: Headers, change: Partial<typeof USUAL> = {}) {
-  return keyOfClient(headers, { ...USUAL, ...change });
+  const options = { ...USUAL, ...change };
+  return keyOfClient(clientAddress(headers, options), headers, options);
 }
 
 function keyOf(address: string, headers: Record<string, string> = {}) {

@@ -1,0 +1,92 @@
+import { describe, expect, it, vi } from "vitest";
+import { Coalescer, MAX_BATCH } from "../../src/caller/coalescer.ts";
+import type { Check } from "../../src/owner/counters.ts";
+import type { Answer } from "../../src/owner/wire.ts";
+
+const PATIENCE_MS = 100;
+
+const check = (n: number): Check => ({ key: { hi: 0, lo: n }, policies: [] });
+
+/** Answers each check with its own number, after a while. */
+function slowOwner(afterMs: number) {
+  const batches: number[][] = [];
+  const send = async (_: string, checks: Check[]): Promise<Answer> => {
+    batches.push(checks.map(({ key }) => key.lo));
+    await scheduler.wait(afterMs);
+    return {
+      atMs: 0,
+      verdicts: checks.map(({ key }) => [
+        { allowed: true, remaining: key.lo, resetMs: 0, retryAfterMs: 0, delayMs: 0, reason: "ok" },
+      ]),
+    };
+  };
+  return { batches, send };
+}
+
+const numberOf = ({ verdicts }: Answer) => verdicts[0]?.[0]?.remaining;
+
+describe("coalescing", () => {
+  it("never waits where the owner has no call in flight", async () => {
+    const { send } = slowOwner(0);
+    const coalescer = new Coalescer(send, PATIENCE_MS);
+    const waits = vi.spyOn(scheduler, "wait");
+    await coalescer.ask("a", check(1));
+    await coalescer.ask("a", check(2));
+    expect(waits.mock.calls.map(([ms]) => ms)).toEqual([0, 0]);
+    waits.mockRestore();
+  });
+
+  it("shares a call among the checks that come meanwhile, and gives each its own answer", async () => {
+    const { batches, send } = slowOwner(20);
+    const coalescer = new Coalescer(send, PATIENCE_MS);
+    const asked = Array.from({ length: 50 }, (_, n) => coalescer.ask("a", check(n)));
+    expect((await Promise.all(asked)).map(numberOf)).toEqual(
+      Array.from({ length: 50 }, (_, n) => n),
+    );
+    expect(batches.map((batch) => batch.length)).toEqual([1, 49]);
+  });
+
+  it("keeps owners apart", async () => {
+    const { batches, send } = slowOwner(20);
+    const coalescer = new Coalescer(send, PATIENCE_MS);
+    await Promise.all(["a", "b", "c"].map((owner, n) => coalescer.ask(owner, check(n))));
+    expect(batches).toEqual([[0], [1], [2]]);
+  });
+
+  it("bounds a batch", async () => {
+    const { batches, send } = slowOwner(20);
+    const coalescer = new Coalescer(send, PATIENCE_MS);
+    const count = 2 * MAX_BATCH + 10;
+    const asked = Array.from({ length: count }, (_, n) => coalescer.ask("a", check(n)));
+    expect((await Promise.all(asked)).map(numberOf)).toEqual(
+      Array.from({ length: count }, (_, n) => n),
+    );
+    expect(Math.max(...batches.map((batch) => batch.length))).toBe(MAX_BATCH);
+  });
+
+  it("lets each of those who wait hear of a failure", async () => {
+    const send = async () => {
+      await scheduler.wait(20);
+      throw new Error("broken");
+    };
+    const coalescer = new Coalescer(send, PATIENCE_MS);
+    const asked = Array.from({ length: 5 }, (_, n) => coalescer.ask("a", check(n)));
+    const ends = await Promise.allSettled(asked);
+    expect(ends.map(({ status }) => status)).toEqual(Array(5).fill("rejected"));
+    const { send: fine } = slowOwner(0);
+    expect(numberOf(await new Coalescer(fine, PATIENCE_MS).ask("a", check(7)))).toBe(7);
+  });
+
+  it("calls alone where the one who was to send never does", async () => {
+    const { batches, send } = slowOwner(20);
+    let calls = 0;
+    const coalescer = new Coalescer((owner, checks) => {
+      // The second call is that of a request which was cut short.
+      return ++calls === 2 ? new Promise(() => {}) : send(owner, checks);
+    }, PATIENCE_MS);
+    const [first, , follower] = [0, 1, 2].map((n) => coalescer.ask("a", check(n)));
+    expect(numberOf((await first) as Answer)).toBe(0);
+    expect(numberOf((await follower) as Answer)).toBe(2);
+    expect(batches).toEqual([[0], [2]]);
+  });
+});
