@@ -5,17 +5,24 @@
  * instance serves an isolate. An owner that fails is no error here, unless nothing can stand in for
  * it (a reset, a block).
  */
-import type { Decision, Source, Verdict } from "../limit/decision.ts";
+import type { Verdict } from "../limit/decision.ts";
 import type { Policy } from "../limit/policy.ts";
-import type { CounterPolicy, Refund } from "../owner/counters.ts";
 import { type KeyHash, keyHasher } from "../ring/key-hash.ts";
 import type { Region } from "../ring/region.ts";
 import type { OwnerNamespace, OwnerStub } from "./call.ts";
-import { type Asked, DenialCache } from "./denial-cache.ts";
+import { DenialCache } from "./denial-cache.ts";
 import { Directory } from "./directory.ts";
 import { Fallback } from "./fallback.ts";
+import { Leases } from "./leases.ts";
+import { askedOf, counterPolicy, type Message, widened } from "./message.ts";
 import { Owners } from "./owners.ts";
-import type { ExplainedKey, Question, Reply, Returned } from "./question.ts";
+import {
+  type ExplainedKey,
+  type Question,
+  type Reply,
+  type Returned,
+  replyOf,
+} from "./question.ts";
 
 export interface CallerOptions {
   /** Where the owners are: the binding of the `RateLimiter` class. */
@@ -30,15 +37,6 @@ export interface CallerOptions {
   deadlineMs?: number;
 }
 
-/** A question that knows its way. */
-interface Message {
-  question: Question;
-  check: Refund;
-  owner: string;
-  /** Its place among the questions, and so in the answer. */
-  index: number;
-}
-
 const DEFAULT_DEADLINE_MS = 250;
 
 export class Caller {
@@ -47,6 +45,7 @@ export class Caller {
   readonly #hash: (parts: readonly string[]) => KeyHash;
   readonly #directory: Directory;
   readonly #denials = new DenialCache();
+  readonly #leases = new Leases();
   readonly #fallback = new Fallback();
 
   constructor(options: CallerOptions) {
@@ -100,9 +99,10 @@ export class Caller {
       return source ? { question, source, atMs } : { question };
     });
     for (const { question, source, atMs } of returned) {
-      if (source !== "fallback") continue;
       const { check } = this.#address(question, 0);
-      this.#fallback.refund({ ...check, spentAtMs: atMs }, Date.now());
+      const [policy] = question.policies;
+      if (source === "fallback") this.#fallback.refund({ ...check, spentAtMs: atMs }, Date.now());
+      if (source === "lease" && policy) this.#leases.giveBack(check.key, policy, Date.now());
     }
     await this.refund(returned.filter(({ source }) => source === "owner"));
   }
@@ -131,9 +131,9 @@ export class Caller {
     await this.#eachOwner(parcels, (owner, batch) =>
       this.#owners.operate(owner, (stub) => stub.reset(batch.map(({ check }) => check))),
     );
-    for (const check of checks) {
+    for (const [at, check] of checks.entries()) {
       this.#fallback.reset(check);
-      this.#denials.forget(check.key);
+      this.#forget(questions[at]?.policies ?? [], check.key);
     }
   }
 
@@ -177,31 +177,62 @@ export class Caller {
     const sentMs = Date.now();
     for (const [index, question] of questions.entries()) {
       const message = this.#address(question, index, spentAtMs[index]);
-      // Anything but a check has to tell what is left by now, which only the owner knows.
-      const denial = verb === "check" ? this.#denials.find(askedOf(message), sentMs) : undefined;
-      if (!denial) messages.push(message);
-      else replies[index] = reply(question, denial, "denial-cache", sentMs);
+      const known = verb === "check" ? this.#known(message, sentMs) : undefined;
+      if (known) replies[index] = known;
+      else messages.push(message);
     }
     const { generation } = this.#denials;
     await this.#eachOwner(messages, async (owner, batch) => {
-      const checks = batch.map(({ check }) => check);
+      const slices = batch.map((message) =>
+        verb === "check" ? this.#leases.sliceFor(askedOf(message), sentMs) : 0,
+      );
+      const checks = batch.map(({ check }, at) => widened(check, slices[at] as number));
       const answer = await this.#owners.ask(owner, verb, checks);
       for (const [at, message] of batch.entries()) {
         const { question, check, index } = message;
         const verdicts = answer?.verdicts[at];
-        if (verb === "refund") this.#denials.forget(check.key);
-        if (answer && verdicts) {
-          if (verb === "check") this.#denials.add(askedOf(message), verdicts, sentMs, generation);
-          replies[index] = reply(question, verdicts, "owner", answer.atMs);
-        } else {
-          const atMs = Date.now();
-          const standIn = verb === "check" ? "check" : "peek";
-          const decisions = this.#fallback.decide(standIn, check, question.policies, atMs);
-          replies[index] = { question, decisions, atMs };
+        if (verb === "refund") this.#forget(question.policies, check.key);
+        if (!answer || !verdicts) {
+          replies[index] = this.#standIn(verb, message);
+          continue;
         }
+        replies[index] = replyOf(question, verdicts, "owner", answer.atMs);
+        if (verb !== "check") continue;
+        const slice = slices[at] as number;
+        this.#leases.add(askedOf(message), verdicts[0] as Verdict, slice, sentMs);
+        // What was denied with the slice may pass without it; the lease now knows how much is left.
+        if (slice > 0 && !verdicts[0]?.allowed) replies[index] = await this.#askOne(question);
+        else this.#denials.add(askedOf(message), verdicts, sentMs, generation);
       }
     });
     return replies;
+  }
+
+  async #askOne(question: Question): Promise<Reply> {
+    const [only] = await this.#ask("check", [question]);
+    return only as Reply;
+  }
+
+  /** The reply to a check, if it is known without asking: a lease pays, or a denial still holds. */
+  #known(message: Message, nowMs: number): Reply | undefined {
+    const asked = askedOf(message);
+    const leased = this.#leases.spend(asked, nowMs);
+    if (leased) return replyOf(message.question, [leased], "lease", nowMs);
+    const denial = this.#denials.find(asked, nowMs);
+    return denial && replyOf(message.question, denial, "denial-cache", nowMs);
+  }
+
+  /** The reply where the owner gives none. */
+  #standIn(verb: "check" | "peek" | "refund", { question, check }: Message): Reply {
+    const atMs = Date.now();
+    const counting = verb === "check" ? "check" : "peek";
+    const decisions = this.#fallback.decide(counting, check, question.policies, atMs);
+    return { question, decisions, atMs };
+  }
+
+  #forget(policies: readonly Policy[], key: KeyHash): void {
+    this.#denials.forget(key);
+    this.#leases.forget(key, policies);
   }
 
   async #eachOwner<Parcel extends { owner: string }>(
@@ -231,46 +262,6 @@ export class Caller {
   }
 }
 
-const counterPolicies = new WeakMap<Policy, CounterPolicy>();
-
-/** What an owner needs to know of a policy; the same object each time, so that a batch tells it once. */
-function counterPolicy(policy: Policy): CounterPolicy {
-  const known = counterPolicies.get(policy);
-  if (known) return known;
-  const { name, algorithm, limit, windowMs, capacity, cost, shadow, durable } = policy;
-  const made = { name, algorithm, limit, windowMs, capacity, cost, shadow, durable };
-  counterPolicies.set(policy, made);
-  return made;
-}
-
-function askedOf({ question, check, owner }: Message): Asked {
-  return { key: check.key, owner, policies: question.policies };
-}
-
 function isAllowed({ decisions }: Reply): boolean {
   return decisions.every(({ allowed }) => allowed);
-}
-
-function reply(
-  question: Question,
-  verdicts: readonly Verdict[],
-  source: Source,
-  atMs: number,
-): Reply {
-  const decisions = question.policies.map(({ name, limit }, at): Decision => {
-    const { allowed, remaining, resetMs, retryAfterMs, delayMs, reason } = verdicts[at] as Verdict;
-    return {
-      allowed,
-      policy: name,
-      limit,
-      remaining,
-      resetMs,
-      retryAfterMs,
-      delayMs,
-      reason,
-      source,
-      exact: true,
-    };
-  });
-  return { question, decisions, atMs };
 }

@@ -1,5 +1,5 @@
-/** What a caller is asked and what it replies: the shapes, and no more. */
-import type { Decision, Source } from "../limit/decision.ts";
+/** What a caller is asked and what it replies. */
+import type { Decision, Source, Verdict } from "../limit/decision.ts";
 import type { Policy } from "../limit/policy.ts";
 import type { Explanation } from "../owner/counters.ts";
 import type { Region } from "../ring/region.ts";
@@ -38,4 +38,30 @@ export interface ExplainedKey {
   /** Milliseconds until a block ends; 0 if there is none. */
   blockedMs: number;
   policies: Explanation[];
+}
+
+/** Puts a reply together from what an owner, a lease or a memory of either says. */
+export function replyOf(
+  question: Question,
+  verdicts: readonly Verdict[],
+  source: Source,
+  atMs: number,
+): Reply {
+  const decisions = question.policies.map(({ name, limit }, at): Decision => {
+    const { allowed, remaining, resetMs, retryAfterMs, delayMs, reason } = verdicts[at] as Verdict;
+    return {
+      allowed,
+      policy: name,
+      limit,
+      remaining,
+      resetMs,
+      retryAfterMs,
+      delayMs,
+      reason,
+      source,
+      // What is left of a lease is known, what is left beyond it is not.
+      exact: source !== "lease",
+    };
+  });
+  return { question, decisions, atMs };
 }

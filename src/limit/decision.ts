@@ -8,7 +8,7 @@
 export type Reason = "ok" | "limited" | "blocked" | "listed" | "shadow" | "failed";
 
 /** Who decided. */
-export type Source = "owner" | "denial-cache" | "fallback" | "list";
+export type Source = "owner" | "lease" | "denial-cache" | "fallback" | "list";
 
 /** One policy's word on one check. */
 export interface Verdict {

@@ -20,6 +20,9 @@ export const MAX_WINDOW_MS = 366 * 86_400_000;
 /** The longest that a denied request is held. */
 const MAX_WAIT_MS = 30_000;
 
+/** The largest share of a quota that is handed to one isolate. */
+const MAX_LEASE = 0.5;
+
 const NAME_PATTERN = /^[A-Za-z0-9._-]{1,64}$/;
 const METHOD_PATTERN = /^[A-Z]{1,20}$/;
 /** Hono's patterns without the regular expressions: `*` and `:name` stand for whole segments. */
@@ -61,6 +64,14 @@ const pathSchema = v.pipe(
   v.regex(PATH_PATTERN, 'must be a path pattern such as "/*", "/login" or "/users/:id"'),
 );
 
+const leaseRule = `must be a share of the limit from 0 to ${MAX_LEASE}`;
+
+const leaseSchema = v.pipe(
+  v.number(leaseRule),
+  v.minValue(0, leaseRule),
+  v.maxValue(MAX_LEASE, leaseRule),
+);
+
 /** The fields of a policy as a person writes them. */
 export const policySchema = v.strictObject(
   {
@@ -90,6 +101,7 @@ export const policySchema = v.strictObject(
     allow: v.optional(addressListSchema, []),
     deny: v.optional(addressListSchema, []),
     durable: v.optional(v.boolean("must be true or false"), false),
+    lease: v.optional(leaseSchema, 0),
     onFailure: v.optional(oneOf(["local", "allow", "deny"]), "local"),
     scope: v.optional(oneOf(["region", "global"])),
   },
@@ -124,6 +136,11 @@ export function parsePolicy(input: unknown, at = ""): Policy {
   if (burst !== undefined && !isBucket) {
     const rule = 'must be left out unless the algorithm is "token-bucket" or "leaky-bucket"';
     throw new MisuseError(fieldPath(at, "burst"), rule, burst);
+  }
+  if (fields.lease > 0 && (fields.algorithm !== "fixed-window" || fields.charge !== "always")) {
+    // Elsewhere a unit counts from when it is spent, and a lease spends it before.
+    const rule = 'must be left out unless the algorithm is "fixed-window" and all is charged';
+    throw new MisuseError(fieldPath(at, "lease"), rule, fields.lease);
   }
   const policy = withLimit(
     {

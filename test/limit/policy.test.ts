@@ -22,6 +22,7 @@ describe("policy", () => {
       allow: [],
       deny: [],
       durable: false,
+      lease: 0,
       onFailure: "local",
       scope: "region",
     });
@@ -84,6 +85,11 @@ describe("policy", () => {
     [
       { algorithm: "token-bucket", burst: 5, cost: 6 },
       'cost must be at most 5, the most that "default" lets pass at once, got 6',
+    ],
+    [{ lease: 0.6 }, "lease must be a share of the limit from 0 to 0.5, got 0.6"],
+    [
+      { lease: 0.1, algorithm: "sliding-log" },
+      'lease must be left out unless the algorithm is "fixed-window" and all is charged, got 0.1',
     ],
     [{ charge: "maybe" }, 'charge must be "always", "failure" or "success", got "maybe"'],
     [{ shadow: "yes" }, 'shadow must be true or false, got "yes"'],
