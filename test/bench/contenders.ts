@@ -1,0 +1,47 @@
+/** Who is measured: each a Worker of its own, built as it would be deployed. */
+import { join } from "node:path";
+import { build } from "esbuild";
+
+export interface Contender {
+  name: string;
+  /** The Worker's source, beside the others in `contenders/`. */
+  file: string;
+  /** Has it objects of a class `RateLimiter`? */
+  hasObjects: boolean;
+  vars: Record<string, string>;
+}
+
+/** Nobody limits: the ratio of all others is to it. */
+export const FLOOR = "floor";
+/** One RPC a request and nothing else. */
+export const BARE_RPC = "bare-rpc";
+/** Who the others are compared with. */
+export const TURNPIKE = "turnpike";
+
+/**
+ * Cloudflare's native binding is not among them: bare workerd has none, and the one of
+ * `wrangler dev` is a simulation in JavaScript.
+ */
+export const CONTENDERS: readonly Contender[] = [
+  { name: FLOOR, file: "floor.ts", hasObjects: false, vars: {} },
+  { name: BARE_RPC, file: "bare-rpc.ts", hasObjects: true, vars: {} },
+  { name: TURNPIKE, file: "turnpike.ts", hasObjects: true, vars: { OWNERS: "4" } },
+  { name: "turnpike-1", file: "turnpike.ts", hasObjects: true, vars: { OWNERS: "1" } },
+  { name: "hono-rate-limiter", file: "hono-rate-limiter.ts", hasObjects: true, vars: {} },
+  { name: "object-per-ip", file: "object-per-ip.ts", hasObjects: true, vars: {} },
+];
+
+/** Bundles a contender's Worker into one module and returns its text. */
+export async function bundle({ file }: Contender): Promise<string> {
+  const { outputFiles } = await build({
+    entryPoints: [join(import.meta.dirname, "contenders", file)],
+    bundle: true,
+    write: false,
+    format: "esm",
+    target: "es2024",
+    conditions: ["workerd", "worker", "browser"],
+    external: ["cloudflare:*", "node:*"],
+    logLevel: "error",
+  });
+  return outputFiles[0]?.text ?? "";
+}

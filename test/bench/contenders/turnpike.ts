@@ -1,0 +1,34 @@
+/** Turnpike's middleware, with an object that counts what it is asked. */
+import { Hono } from "hono";
+import { RateLimiter as Limiter, rateLimit } from "../../../src/index.ts";
+import { counts, limit, windowSeconds } from "./settings.ts";
+
+export class RateLimiter extends Limiter {
+  constructor(ctx: DurableObjectState, env: Cloudflare.Env) {
+    countRows(ctx.storage);
+    super(ctx, env);
+  }
+
+  override check(...args: Parameters<Limiter["check"]>): ReturnType<Limiter["check"]> {
+    counts.rpcs++;
+    counts.checks += args[0].length;
+    return super.check(...args);
+  }
+}
+
+/** Counts the rows of each `put`, which Turnpike always calls with an object of entries. */
+function countRows(storage: DurableObjectStorage): void {
+  const put = storage.put.bind(storage) as (entries: object, options?: object) => Promise<void>;
+  const counting = (entries: object, options?: object) => {
+    counts.rows += Object.keys(entries).length;
+    return put(entries, options);
+  };
+  Object.defineProperty(storage, "put", { value: counting });
+}
+
+const app = new Hono();
+app.get("/stats", (c) => c.json(counts));
+app.use(rateLimit({ limit, window: `${windowSeconds}s` }));
+app.get("/", (c) => c.text("Hello"));
+
+export default app;

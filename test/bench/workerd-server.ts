@@ -1,0 +1,135 @@
+/**
+ * A Worker in a workerd of its own, with no proxy in front: on a free port of the loopback
+ * interface, its storage in a temporary folder, stopped by its own pid.
+ */
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Readable } from "node:stream";
+import { parse as parseToml } from "smol-toml";
+
+/** The binary itself, whose pid is the one to read and to stop; the one that wrangler brings. */
+const { default: WORKERD } = createRequire(import.meta.url)("workerd") as { default: string };
+const START_MS = 20_000;
+const STOP_MS = 5_000;
+/** What `/proc` counts in: USER_HZ, 100 on every Linux that Node runs on. */
+const TICKS_PER_SECOND = 100;
+
+export interface WorkerdServer {
+  url: string;
+  /** CPU time it has used, seconds; undefined where there is no `/proc`. */
+  cpuSeconds(): number | undefined;
+  /** Takes all CPU from it until `resume`, so that it does not slow whoever is measured. */
+  pause(): void;
+  resume(): void;
+  stop(): Promise<void>;
+}
+
+export interface WorkerdOptions {
+  /** The Worker as one ES module. */
+  script: string;
+  vars: Record<string, string>;
+  /** Binds the exported class `RateLimiter` as `RATE_LIMITER`. */
+  hasObjects: boolean;
+}
+
+/** @throws {Error} with what workerd wrote, if it does not start */
+export async function startWorkerd(options: WorkerdOptions): Promise<WorkerdServer> {
+  const folder = mkdtempSync(join(tmpdir(), "turnpike-bench-"));
+  writeFileSync(join(folder, "worker.js"), options.script);
+  writeFileSync(join(folder, "config.capnp"), capnpConfig(folder, options));
+  // On the third stream it tells which port it got.
+  const child = spawn(WORKERD, ["serve", "--control-fd=3", join(folder, "config.capnp")], {
+    stdio: ["ignore", "ignore", "pipe", "pipe"],
+  });
+  const stop = async () => {
+    await end(child);
+    rmSync(folder, { recursive: true, force: true });
+  };
+  try {
+    return {
+      url: `http://127.0.0.1:${await listeningPort(child)}/`,
+      cpuSeconds: () => readCpuSeconds(child.pid),
+      pause: () => void child.kill("SIGSTOP"),
+      resume: () => void child.kill("SIGCONT"),
+      stop,
+    };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+function capnpConfig(folder: string, { vars, hasObjects }: WorkerdOptions): string {
+  const { compatibility_date, compatibility_flags } = parseToml(
+    readFileSync(join(import.meta.dirname, "../../wrangler.toml"), "utf8"),
+  ) as { compatibility_date: string; compatibility_flags: string[] };
+  const text = JSON.stringify;
+  const bindings = Object.entries(vars).map(
+    ([name, value]) => `(name = ${text(name)}, text = ${text(value)})`,
+  );
+  if (hasObjects) bindings.push('(name = "RATE_LIMITER", durableObjectNamespace = "RateLimiter")');
+  const objects = `
+  durableObjectNamespaces = [(className = "RateLimiter", uniqueKey = "bench", enableSql = true)],
+  durableObjectStorage = (localDisk = "state"),`;
+  return `using Workerd = import "/workerd/workerd.capnp";
+const config :Workerd.Config = (
+  services = [
+    (name = "bench", worker = .bench),
+    (name = "state", disk = (path = ${text(folder)}, writable = true)),
+  ],
+  sockets = [(name = "http", address = "127.0.0.1:0", http = (), service = "bench")],
+);
+const bench :Workerd.Worker = (
+  modules = [(name = "worker", esModule = embed "worker.js")],
+  compatibilityDate = ${text(compatibility_date)},
+  compatibilityFlags = ${text(compatibility_flags)},
+  bindings = [${bindings.join(", ")}],${hasObjects ? objects : ""}
+);
+`;
+}
+
+function listeningPort(child: ChildProcess): Promise<number> {
+  let errors = "";
+  let events = "";
+  const { promise, resolve, reject } = Promise.withResolvers<number>();
+  const fail = (what: string) => reject(new Error(`workerd ${what}:\n${errors}`));
+  const timer = setTimeout(() => fail("did not start"), START_MS);
+  child.stderr?.on("data", (chunk) => {
+    errors += chunk;
+  });
+  (child.stdio[3] as Readable).on("data", (chunk) => {
+    events += chunk;
+    const port = /"event":"listen".*?"port":(\d+)/.exec(events)?.[1];
+    if (port) resolve(Number(port));
+  });
+  child.on("error", reject);
+  child.on("exit", () => fail("ended"));
+  return promise.finally(() => clearTimeout(timer));
+}
+
+/** See proc_pid_stat(5): fields 14 and 15, counted from behind the name, which may hold spaces. */
+function readCpuSeconds(pid: number | undefined): number | undefined {
+  try {
+    const fields = readFileSync(`/proc/${pid}/stat`, "utf8")
+      .replace(/^.*\) /s, "")
+      .split(" ");
+    return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND;
+  } catch {
+    // Not every system has it, and the figures without it are still figures.
+    return undefined;
+  }
+}
+
+async function end(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null || child.pid === undefined) return;
+  const exited = once(child, "exit");
+  child.kill("SIGCONT");
+  child.kill("SIGTERM");
+  const timer = setTimeout(() => child.kill("SIGKILL"), STOP_MS);
+  await exited;
+  clearTimeout(timer);
+}
