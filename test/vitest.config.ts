@@ -8,7 +8,7 @@ import { defineConfig } from "vitest/config";
 const OUTSIDE = [
   "test/worker.test.ts",
   "test/http/{gateway,in-flight}.test.ts",
-  "test/{cli,dashboard}/**/*.test.ts",
+  "test/{bench,cli,dashboard}/**/*.test.ts",
 ];
 
 export default defineConfig({

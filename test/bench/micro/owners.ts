@@ -1,0 +1,86 @@
+/** An owner without its object: batches of 100 checks, at 1,000 to 1,000,000 keys, and memory. */
+import type { Check, CounterPolicy } from "../../../src/owner/counters.ts";
+import { Owner } from "../../../src/owner/owner.ts";
+import type { KeyHash } from "../../../src/ring/key-hash.ts";
+import { MemoryStorage } from "../../owner/memory-storage.ts";
+import { endless, keys } from "./keys.ts";
+import { timed } from "./timing.ts";
+
+const SIZES = [1_000, 10_000, 100_000, 1_000_000];
+const BATCH = 100;
+const LIMIT = 1_000_000_000;
+const DAY_MS = 86_400_000;
+
+export const POLICIES: readonly CounterPolicy[] = [
+  {
+    name: "default",
+    algorithm: "fixed-window",
+    limit: LIMIT,
+    windowMs: 366 * DAY_MS,
+    capacity: LIMIT,
+    cost: 1,
+    shadow: false,
+    durable: false,
+  },
+];
+
+/** An owner that counts each of the keys, and what it would do later. */
+export function ownerOf(all: readonly KeyHash[]): { owner: Owner; later: () => Promise<void> } {
+  let later = async () => {};
+  const owner = new Owner({
+    clock: () => Date.now(),
+    storage: new MemoryStorage(),
+    after: (_ms, task) => {
+      later = task;
+    },
+  });
+  for (const key of all) owner.check([{ key, policies: POLICIES }]);
+  return { owner, later: () => later() };
+}
+
+/** @returns ns for one check in a batch */
+export async function owners(): Promise<Record<string, number>> {
+  const times: Record<string, number> = {};
+  for (const size of SIZES) {
+    const all = keys(size);
+    const key = endless(all);
+    const { owner } = ownerOf(all);
+    const task = () => {
+      const batch: Check[] = Array.from({ length: BATCH }, () => ({
+        key: key(),
+        policies: POLICIES,
+      }));
+      owner.check(batch);
+    };
+    const name = `check in a batch of ${BATCH}, ${size.toLocaleString("en")} keys`;
+    Object.assign(times, await timed({ [name]: task }, BATCH));
+  }
+  return times;
+}
+
+/**
+ * Returns what an owner takes for each of a million keys, in buffers and on the heap, bytes.
+ *
+ * @throws {Error} if Node was started without `--expose-gc`
+ */
+export function bytesPerKey(count = 1_000_000): Record<string, number> {
+  const all = keys(count);
+  const before = memory();
+  const held = ownerOf(all);
+  const after = memory();
+  if (held.owner.explain({ key: all[0] as KeyHash, policies: POLICIES }).blockedMs !== 0) {
+    throw new Error("the owner was thrown away before it was measured");
+  }
+  return {
+    "bytes per key, buffers": (after.arrayBuffers - before.arrayBuffers) / count,
+    "bytes per key, heap": (after.heapUsed - before.heapUsed) / count,
+  };
+}
+
+function memory(): NodeJS.MemoryUsage {
+  if (!globalThis.gc) throw new Error("start Node with --expose-gc");
+  // Once to find what is garbage, and once to sweep what its finalizers let go of.
+  globalThis.gc();
+  globalThis.gc();
+  return process.memoryUsage();
+}

@@ -1,0 +1,30 @@
+/** The counter table: finding and writing a key among 10,000 to 1,000,000. */
+import { CounterTable } from "../../../src/owner/counter-table.ts";
+import { endless, keys } from "./keys.ts";
+import { OPERATIONS, timed } from "./timing.ts";
+
+const SIZES = [10_000, 100_000, 1_000_000];
+const STATE = [2_000_000_000_000, 1] as const;
+
+export async function tables(): Promise<Record<string, number>> {
+  const found: Record<string, number> = {};
+  for (const size of SIZES) {
+    const all = keys(size);
+    const key = endless(all);
+    const table = new CounterTable(STATE.length);
+    const startMs = performance.now();
+    for (const each of all) table.set(each, STATE);
+    const label = size.toLocaleString("en");
+    found[`insert ${label} keys, growing`] = ((performance.now() - startMs) * 1e6) / size;
+    const times = await timed({
+      [`find one of ${label}`]: () => {
+        for (let n = 0; n < OPERATIONS; n++) table.get(key());
+      },
+      [`write one of ${label}`]: () => {
+        for (let n = 0; n < OPERATIONS; n++) table.set(key(), STATE);
+      },
+    });
+    Object.assign(found, times);
+  }
+  return found;
+}
