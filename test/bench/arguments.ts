@@ -5,7 +5,7 @@ import type { WorkloadName } from "./workloads.ts";
 export const USAGE = `npm run bench -- [options]
 
   --quick        under a minute: fewer clients, one short round
-  --work LIST    workloads, of a,b,c,d (all)
+  --work LIST    workloads and figures, of a,b,c,d,latency,batches (all)
   --rounds N     rounds, 1 to 100 (5)
   --seconds S    measured in each round, 0.1 to 60 (4)
   --json FILE    writes the figures
@@ -13,19 +13,24 @@ export const USAGE = `npm run bench -- [options]
   --help         shows this
 `;
 
+/** A workload, or what else can be measured through the network. */
+export type Work = WorkloadName | "latency" | "batches";
+
 export interface Arguments {
   help: boolean;
-  work: WorkloadName[];
+  work: Work[];
   rounds: number;
   seconds: number;
   warmUpSeconds: number;
   clients: number;
   primingSeconds: number;
+  /** Batches in each round. */
+  batches: number;
   json: string | undefined;
   svg: string | undefined;
 }
 
-const NAMES: readonly WorkloadName[] = ["a", "b", "c", "d"];
+const NAMES: readonly Work[] = ["a", "b", "c", "d", "latency", "batches"];
 
 /** @throws {TypeError} naming the option, the rule and the value */
 export function readArguments(args: readonly string[]): Arguments {
@@ -42,9 +47,9 @@ export function readArguments(args: readonly string[]): Arguments {
     },
   });
   const { quick, help, json, svg } = values;
-  const work = values.work.split(",") as WorkloadName[];
+  const work = values.work.split(",") as Work[];
   const stranger = work.find((name) => !NAMES.includes(name));
-  if (stranger !== undefined) fail("work", "must be a list such as a,b,c,d", values.work);
+  if (stranger !== undefined) fail("work", `must be a list of ${NAMES.join(", ")}`, values.work);
   const rounds = Number(values.rounds ?? (quick ? 1 : 5));
   if (!Number.isInteger(rounds) || rounds < 1 || rounds > 100) {
     fail("rounds", "must be a whole number from 1 to 100", values.rounds);
@@ -61,6 +66,7 @@ export function readArguments(args: readonly string[]): Arguments {
     warmUpSeconds: quick ? 0.2 : 1,
     clients: quick ? 5_000 : 100_000,
     primingSeconds: quick ? 2 : 30,
+    batches: quick ? 200 : 2_000,
     json,
     svg,
   };

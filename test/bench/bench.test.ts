@@ -1,9 +1,14 @@
 /** The benchmark's own code: its load, its counts, its reports. Says nothing about time. */
+import { execFile } from "node:child_process";
+import { join } from "node:path";
+import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { readArguments } from "./arguments.ts";
+import { batches } from "./batches.ts";
 import { chart } from "./chart.ts";
 import { CONTENDERS, type Contender, FLOOR, TURNPIKE } from "./contenders.ts";
 import { costElsewhere, costOf } from "./cost.ts";
+import { LATENCY_CONTENDERS, latencies } from "./latency.ts";
 import { askOnceEach } from "./load.ts";
 import { table } from "./report.ts";
 import { type Row, run, start } from "./rounds.ts";
@@ -72,9 +77,34 @@ describe("attackers", () => {
   });
 });
 
+describe("latency and batches", () => {
+  it("are measured without an error", async () => {
+    const plan = { workload: known.a, load: LOAD, rounds: 1, onStep: () => {} };
+    const rows = await latencies(plan);
+    expect(rows).toHaveLength(LATENCY_CONTENDERS.length);
+    for (const row of rows) {
+      expect(row.errors).toBe(0);
+      expect(row.p99Ms).toBeGreaterThanOrEqual(row.p50Ms);
+    }
+    for (const figure of Object.values(await batches(1, 5))) expect(figure).toBeGreaterThan(0);
+  });
+});
+
+describe("the parts by themselves", () => {
+  it("are timed, each of them", async () => {
+    const script = join(import.meta.dirname, "micro.ts");
+    const args = ["--expose-gc", "--no-warnings", script, "--quick"];
+    const { stdout, stderr } = await promisify(execFile)(process.execPath, args);
+    expect(stderr).toBe("");
+    expect(stdout.match(/÷ first/g)).toHaveLength(8);
+    expect(stdout).not.toMatch(/NaN|undefined/);
+  });
+});
+
 describe("the command line", () => {
   it("has all workloads and five rounds unless told", () => {
-    expect(readArguments([])).toMatchObject({ work: ["a", "b", "c", "d"], rounds: 5 });
+    expect(readArguments([])).toMatchObject({ rounds: 5 });
+    expect(readArguments([]).work).toEqual(["a", "b", "c", "d", "latency", "batches"]);
     expect(readArguments(["--work", "d,a", "--rounds", "2"])).toMatchObject({
       work: ["a", "d"],
       rounds: 2,
@@ -82,7 +112,7 @@ describe("the command line", () => {
   });
 
   it.each([
-    [["--work", "a,e"], '--work must be a list such as a,b,c,d, not "a,e"'],
+    [["--work", "a,e"], '--work must be a list of a, b, c, d, latency, batches, not "a,e"'],
     [["--rounds", "0"], '--rounds must be a whole number from 1 to 100, not "0"'],
     [["--seconds", "x"], '--seconds must be a number from 0.1 to 60, not "x"'],
     [["--fast"], "Unknown option '--fast'"],

@@ -32,7 +32,7 @@ export const CONTENDERS: readonly Contender[] = [
 ];
 
 /** Bundles a contender's Worker into one module and returns its text. */
-export async function bundle({ file }: Contender): Promise<string> {
+export async function bundle({ file }: Pick<Contender, "file">): Promise<string> {
   const { outputFiles } = await build({
     entryPoints: [join(import.meta.dirname, "contenders", file)],
     bundle: true,

@@ -4,9 +4,9 @@
  *
  * How many checks share an RPC depends on how busy an isolate is: an almost idle one has one each.
  */
-import Table from "cli-table3";
 import { CONTENDERS, TURNPIKE } from "./contenders.ts";
 import { type Cost, costElsewhere, costOf, type Usage } from "./cost.ts";
+import { titled } from "./report.ts";
 import { run } from "./rounds.ts";
 import { workloads } from "./workloads.ts";
 
@@ -16,12 +16,7 @@ const HOURS_A_MONTH = 730;
 const CLIENTS = 100_000;
 const LOAD = { connections: 64, warmUpSeconds: 2, seconds: 8 };
 
-const table = new Table({
-  head: ["a billion checks a month", "checks/RPC", "cached", "requests", "duration", "rows", "$"],
-  colAligns: ["left", "right", "right", "right", "right", "right", "right"],
-  style: { head: [], border: [], compact: true },
-});
-
+const lines: string[][] = [];
 const { a, b } = workloads(CLIENTS);
 for (const workload of [a, b]) {
   console.error(`measuring ${workload.title} …`);
@@ -45,15 +40,16 @@ for (const workload of [a, b]) {
   add(`Turnpike, ${workload.title}`, usage, costOf(usage));
 }
 for (const [name, total] of Object.entries(costElsewhere(CHECKS))) {
-  table.push([name, "", "", "", "", "", amount(total)]);
+  lines.push([name, "", "", "", "", "", amount(total)]);
 }
-console.log(String(table));
+const head = ["", "checks/RPC", "cached", "requests", "duration", "rows", "$"];
+console.log(titled("A billion checks a month, dollars", head, lines));
 
 function add(name: string, usage: Usage, { requests, duration, rows, total }: Cost): void {
   const { checksPerRpc, cachedShare } = usage;
   const cached = `${(cachedShare * 100).toFixed(0)} %`;
   const dollars = [requests, duration, rows, total].map(amount);
-  table.push([name, checksPerRpc.toFixed(1), cached, ...dollars]);
+  lines.push([name, checksPerRpc.toFixed(1), cached, ...dollars]);
 }
 
 function amount(dollars: number): string {

@@ -1,6 +1,8 @@
-/** The figures as a table for a terminal. */
+/** The figures as tables for a terminal. */
 import { cpus } from "node:os";
 import Table from "cli-table3";
+import type { BatchFigures } from "./batches.ts";
+import type { LatencyRow } from "./latency.ts";
 import type { Row } from "./rounds.ts";
 
 const HEADINGS = [
@@ -19,27 +21,58 @@ const HEADINGS = [
 ];
 
 export function table(title: string, rows: readonly Row[]): string {
-  const printed = new Table({
-    head: HEADINGS,
-    colAligns: ["left", ...HEADINGS.slice(1).map(() => "right" as const)],
-    style: { head: [], border: [], compact: true },
-  });
-  for (const row of rows) {
-    printed.push([
+  const lines = rows.map((row) => [
+    row.contender,
+    whole(row.requestsPerSecond),
+    ratio(row.toFloor),
+    ratio(row.toBareRpc),
+    ratio(row.turnpikeToIt),
+    ratio(row.p50Ms),
+    ratio(row.p99Ms),
+    whole(row.requestsPerCpuSecond),
+    ratio(row.checksPerRpc),
+    ratio(row.requestsPerRpc),
+    `${(row.denied * 100).toFixed(1)} %`,
+    String(row.errors),
+  ]);
+  return titled(title, HEADINGS, lines);
+}
+
+export function latencyTable(rows: readonly LatencyRow[]): string {
+  return titled(
+    "Latency at half of what bare RPC takes at most, (a)",
+    ["contender", "requests/s", "p50 ms", "p99 ms", "p99 ÷ bare RPC", "errors"],
+    rows.map((row) => [
       row.contender,
       whole(row.requestsPerSecond),
-      ratio(row.toFloor),
-      ratio(row.toBareRpc),
-      ratio(row.turnpikeToIt),
       ratio(row.p50Ms),
       ratio(row.p99Ms),
-      whole(row.requestsPerCpuSecond),
-      ratio(row.checksPerRpc),
-      row.requestsPerRpc > 1e4 ? whole(row.requestsPerRpc) : ratio(row.requestsPerRpc),
-      `${(row.denied * 100).toFixed(1)} %`,
+      ratio(row.toBareRpc),
       String(row.errors),
-    ]);
-  }
+    ]),
+  );
+}
+
+export function batchTable(figures: BatchFigures): string {
+  return titled(
+    "Batches of 100 to one owner",
+    ["", "checks/s", ""],
+    [
+      ["an object that only adds", whole(figures.add), ""],
+      ["owner, through RPC", whole(figures.check), `${ratio(figures.checkToAdd)} ÷ adding`],
+      ["owner, inside", whole(figures.inside), `${ratio(figures.insideToCheck)} ÷ through RPC`],
+    ],
+  );
+}
+
+/** A table with a line above: the first column is text, the others are numbers. */
+export function titled(title: string, head: string[], lines: readonly string[][]): string {
+  const printed = new Table({
+    head,
+    colAligns: head.map((_, at) => (at === 0 ? "left" : "right")),
+    style: { head: [], border: [], compact: true },
+  });
+  printed.push(...lines);
   return `${title}\n${printed}\n`;
 }
 
@@ -56,5 +89,6 @@ function whole(value: number | undefined): string {
 }
 
 function ratio(value: number): string {
-  return Number.isFinite(value) ? value.toFixed(value < 10 ? 2 : 1) : "–";
+  if (!Number.isFinite(value)) return "–";
+  return value < 1_000 ? value.toFixed(value < 10 ? 2 : 1) : whole(value);
 }

@@ -7,56 +7,93 @@
 import { writeFileSync } from "node:fs";
 import { SingleBar } from "cli-progress";
 import { type Arguments, readArguments, USAGE } from "./arguments.ts";
+import { type BatchFigures, batches } from "./batches.ts";
 import { chart, type Results } from "./chart.ts";
 import { CONTENDERS } from "./contenders.ts";
-import { machine, table } from "./report.ts";
+import { LATENCY_CONTENDERS, type LatencyRow, latencies } from "./latency.ts";
+import { batchTable, latencyTable, machine, table } from "./report.ts";
 import { run } from "./rounds.ts";
 import { workloads } from "./workloads.ts";
 
-const CONNECTIONS = 64;
+interface Figures {
+  results: Results;
+  latency: LatencyRow[];
+  batches: BatchFigures | undefined;
+}
 
-/** @returns how many answers were wrong */
-async function main(options: Arguments): Promise<number> {
+const CONNECTIONS = 64;
+/** Between two lines of progress where nobody watches. */
+const PROGRESS_MS = 10_000;
+
+async function measureAll(options: Arguments): Promise<Figures> {
   const { work, rounds, seconds, warmUpSeconds, clients, primingSeconds } = options;
+  const load = { connections: CONNECTIONS, warmUpSeconds, seconds };
   const known = workloads(clients);
   const bar = new SingleBar({
     stream: process.stderr,
     format: "{bar} {value}/{total}, {eta_formatted} left · {what}",
     clearOnComplete: true,
+    noTTYOutput: true,
+    notTTYSchedule: PROGRESS_MS,
   });
-  bar.start(work.length * CONTENDERS.length * (rounds + 1), 0, { what: "" });
-  const results: Results = {};
-  for (const name of work) {
-    const workload = known[name];
-    results[workload.title] = await run({
-      contenders: CONTENDERS,
-      workload,
-      load: { connections: CONNECTIONS, warmUpSeconds, seconds },
-      rounds,
-      primingSeconds,
-      onStep: (step) => bar.increment({ what: `(${name}) ${step}` }),
-    });
+  const figures: Figures = { results: {}, latency: [], batches: undefined };
+  bar.start(stepsOf(options), 0, { what: "" });
+  try {
+    for (const name of work) {
+      const onStep = (step: string) => bar.increment({ what: `${name}: ${step}` });
+      if (name === "latency") {
+        figures.latency = await latencies({ workload: known.a, load, rounds, onStep });
+      } else if (name === "batches") {
+        onStep("all rounds");
+        figures.batches = await batches(rounds, options.batches);
+      } else {
+        const workload = known[name];
+        const plan = { contenders: CONTENDERS, workload, load, rounds, primingSeconds, onStep };
+        figures.results[workload.title] = await run(plan);
+      }
+    }
+  } finally {
+    bar.stop();
   }
-  bar.stop();
-
-  console.log(`${machine()}\n${CONNECTIONS} connections, ${rounds} rounds of ${seconds} s\n`);
-  for (const [title, rows] of Object.entries(results)) console.log(table(title, rows));
-  if (options.json) {
-    const figures = { machine: machine(), connections: CONNECTIONS, rounds, seconds, results };
-    writeFileSync(options.json, `${JSON.stringify(figures, null, 2)}\n`);
-  }
-  if (options.svg) writeFileSync(options.svg, `${chart(results)}\n`);
-  return Object.values(results)
-    .flat()
-    .reduce((all, { errors }) => all + errors, 0);
+  return figures;
 }
 
-try {
-  const options = readArguments(process.argv.slice(2));
-  if (options.help) console.log(USAGE);
-  else if ((await main(options)) > 0) throw new Error("some answers were neither 2xx nor 429");
-} catch (error) {
-  const isUsage = error instanceof TypeError;
-  console.error(isUsage ? `${error.message}\n\n${USAGE}` : error);
-  process.exitCode = 1;
+function stepsOf({ work, rounds }: Arguments): number {
+  const contenders = work.map((name) => {
+    if (name === "batches") return 0;
+    return name === "latency" ? LATENCY_CONTENDERS.length : CONTENDERS.length;
+  });
+  const servers = contenders.reduce((all, each) => all + each, 0);
+  return servers * (rounds + 1) + (work.includes("batches") ? 1 : 0);
+}
+
+/** @returns how many answers were wrong */
+function show(figures: Figures, { rounds, seconds, json, svg }: Arguments): number {
+  const { results, latency } = figures;
+  const measuredWith = { machine: machine(), connections: CONNECTIONS, rounds, seconds };
+  console.log(`${machine()}\n${CONNECTIONS} connections, rounds of ${seconds} s: ${rounds}\n`);
+  for (const [title, rows] of Object.entries(results)) console.log(table(title, rows));
+  if (latency.length > 0) console.log(latencyTable(latency));
+  if (figures.batches) console.log(batchTable(figures.batches));
+  if (json) writeFileSync(json, `${JSON.stringify({ ...measuredWith, ...figures }, null, 2)}\n`);
+  if (svg) writeFileSync(svg, `${chart(results)}\n`);
+  return [...Object.values(results).flat(), ...latency].reduce((all, row) => all + row.errors, 0);
+}
+
+/** Reads the command line, or says what it takes and leaves. */
+function readCommandLine(): Arguments {
+  try {
+    return readArguments(process.argv.slice(2));
+  } catch (error) {
+    if (!(error instanceof TypeError)) throw error;
+    console.error(`${error.message}\n\n${USAGE}`);
+    process.exit(2);
+  }
+}
+
+const options = readCommandLine();
+if (options.help) console.log(USAGE);
+else {
+  const errors = show(await measureAll(options), options);
+  if (errors > 0) throw new Error(`${errors} requests failed, or were answered with nonsense`);
 }

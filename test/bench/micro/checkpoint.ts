@@ -1,5 +1,5 @@
 /**
- * How long checks wait while a million keys are written to disk, against an owner that rests.
+ * How long checks wait while an owner's keys are written to disk, against an owner that rests.
  *
  * Checks arrive by the clock, whether the one before is done or not: what waits behind a pause
  * counts as late. The storage is a copy in memory, so what is measured is the owner's own work.
@@ -9,19 +9,20 @@ import { percentile } from "../statistics.ts";
 import { endless, keys } from "./keys.ts";
 import { ownerOf, POLICIES } from "./owners.ts";
 
-const KEYS = 1_000_000;
 const CHECKS_PER_MS = 5;
-const MEASURED_MS = 2_000;
 
 /** @returns milliseconds */
-export async function checkpoint(): Promise<Record<string, number>> {
-  const all = keys(KEYS);
+export async function checkpoint(
+  count: number,
+  measuredMs: number,
+): Promise<Record<string, number>> {
+  const all = keys(count);
   const { owner, later } = ownerOf(all);
   const key = endless(all);
   const p999 = async () => {
     const lateMs: number[] = [];
     const startMs = performance.now();
-    while (lateMs.length < MEASURED_MS * CHECKS_PER_MS) {
+    while (lateMs.length < measuredMs * CHECKS_PER_MS) {
       await turn();
       const dueMs = () => startMs + lateMs.length / CHECKS_PER_MS;
       while (dueMs() <= performance.now()) {

@@ -14,7 +14,13 @@ const MANY = 1_000_000_000;
 const OPERATIONS = 100;
 
 /** @returns ns for one request */
-export async function middleware(): Promise<Record<string, number>> {
+export function allowed(): Promise<Record<string, number>> {
+  const limited = app(limitedTo(MANY));
+  return timed({ "bare Hono": repeat(app()), "with Turnpike": repeat(limited) }, OPERATIONS);
+}
+
+/** @returns ns for one request; the fixed answer has the headers and the body of the denial */
+export async function denied(): Promise<Record<string, number>> {
   const denying = app(limitedTo(1));
   await ask(denying);
   const denial = await ask(denying);
@@ -23,12 +29,7 @@ export async function middleware(): Promise<Record<string, number>> {
   const body = await denial.text();
   const fixed = new Hono().get("/", (c) => c.body(body, 429, headers));
   return timed(
-    {
-      "bare Hono": repeat(app()),
-      "Turnpike, allowed": repeat(app(limitedTo(MANY))),
-      "bare Hono, a fixed 429": repeat(fixed),
-      "Turnpike, denied from memory": repeat(denying),
-    },
+    { "bare Hono, a fixed 429": repeat(fixed), "Turnpike, from memory": repeat(denying) },
     OPERATIONS,
   );
 }
