@@ -21,6 +21,8 @@ const writtenMs = quick ? 50 : 2_000;
 if (quick) setTime(2);
 
 console.log(`${machine()}\n`);
+// First: what others leave behind would count as freed.
+print(`Memory of an owner of ${count} keys`, "bytes", await bytesPerKey(many));
 print("From address to owner", "ns", await lookup());
 print("Deciding one check", "ns", await algorithms());
 print(
@@ -33,7 +35,6 @@ print(
   "ns a check",
   await owners([1_000, 10_000, 100_000, 1_000_000].filter((size) => size <= many)),
 );
-print(`Memory of an owner of ${count} keys`, "bytes", bytesPerKey(many));
 print(`Checks while ${count} keys are written`, "ms", await checkpoint(many, writtenMs));
 print("A request that may pass, in process", "ns", await allowed());
 print("A request that may not, in process", "ns", await denied());

@@ -1,4 +1,5 @@
 /** An owner without its object: batches of 100 checks among few keys and many, and memory. */
+import { setTimeout as sleep } from "node:timers/promises";
 import type { Check, CounterPolicy } from "../../../src/owner/counters.ts";
 import { Owner } from "../../../src/owner/owner.ts";
 import type { KeyHash } from "../../../src/ring/key-hash.ts";
@@ -7,6 +8,7 @@ import { endless, keys } from "./keys.ts";
 import { timed } from "./timing.ts";
 
 const BATCH = 100;
+const SWEEP_MS = 200;
 const LIMIT = 1_000_000_000;
 const DAY_MS = 86_400_000;
 
@@ -62,11 +64,11 @@ export async function owners(sizes: readonly number[]): Promise<Record<string, n
  *
  * @throws {Error} if Node was started without `--expose-gc`
  */
-export function bytesPerKey(count: number): Record<string, number> {
+export async function bytesPerKey(count: number): Promise<Record<string, number>> {
   const all = keys(count);
-  const before = memory();
+  const before = await memory();
   const held = ownerOf(all);
-  const after = memory();
+  const after = await memory();
   if (held.owner.explain({ key: all[0] as KeyHash, policies: POLICIES }).blockedMs !== 0) {
     throw new Error("the owner was thrown away before it was measured");
   }
@@ -76,10 +78,11 @@ export function bytesPerKey(count: number): Record<string, number> {
   };
 }
 
-function memory(): NodeJS.MemoryUsage {
+async function memory(): Promise<NodeJS.MemoryUsage> {
   if (!globalThis.gc) throw new Error("start Node with --expose-gc");
-  // Once to find what is garbage, and once to sweep what its finalizers let go of.
   globalThis.gc();
+  // Buffers are let go of in the background.
+  await sleep(SWEEP_MS);
   globalThis.gc();
   return process.memoryUsage();
 }
