@@ -16,7 +16,7 @@ import { median, percentile } from "./statistics.ts";
 import type { WorkerdServer } from "./workerd-server.ts";
 import { addressOf, workloads, zipf } from "./workloads.ts";
 
-const CLIENTS = 200;
+const CLIENTS = 100;
 const LOAD = { connections: 8, warmUpSeconds: 0.05, seconds: 0.2 };
 const known = workloads(CLIENTS);
 
@@ -46,7 +46,7 @@ describe("a round", () => {
 
   it("is shown as a table and as a chart", () => {
     const lines = table(known.a.title, rows).split("\n");
-    expect(lines[0]).toBe("(a) 200 IPs evenly, all allowed");
+    expect(lines[0]).toBe("(a) 100 IPs evenly, all allowed");
     expect(lines.filter((line) => /│ +1\.00 │.*│ +0\.0 % │ +0 │$/.test(line))).not.toEqual([]);
     const svg = chart({ [known.a.title]: rows });
     expect(svg).toMatch(/^<svg [^>]*>.*<\/svg>$/s);

@@ -5,7 +5,9 @@ import type { Row } from "./rounds.ts";
 const WIDTH_PX = 800;
 const BAR_PX = 22;
 const TITLE_PX = 44;
-const AXIS_PX = 12;
+const GAP_PX = 12;
+const CAPTION_PX = 24;
+const NAMES_PX = 150;
 /** Readable on GitHub's light and dark pages alike. */
 const TEXT = "#7d8590";
 const BAR = "#8b949e";
@@ -21,20 +23,34 @@ export function chart(results: Results): string {
   let height = 0;
   for (const [, rows] of groups) {
     tops.push(height + TITLE_PX);
-    height += TITLE_PX + rows.length * BAR_PX + AXIS_PX;
+    height += TITLE_PX + rows.length * BAR_PX + GAP_PX;
   }
-  const drawing = init(null, null, { renderer: "svg", ssr: true, width: WIDTH_PX, height });
+  const drawing = init(null, null, {
+    renderer: "svg",
+    ssr: true,
+    width: WIDTH_PX,
+    height: height + CAPTION_PX,
+  });
   drawing.setOption({
     animation: false,
     textStyle: { fontFamily: "system-ui, sans-serif", color: TEXT },
-    title: groups.map(([title], at) => ({
-      text: title,
-      left: 0,
-      top: (tops[at] as number) - TITLE_PX + 10,
-      textStyle: { fontSize: 14, color: TEXT },
-    })),
+    title: [
+      ...groups.map(([text], at) => ({
+        text,
+        left: 0,
+        top: (tops[at] as number) - TITLE_PX + 10,
+        textStyle: { fontSize: 14, color: TEXT },
+      })),
+      {
+        text: "requests per second ÷ those without a limiter",
+        left: NAMES_PX,
+        top: height,
+        padding: 0,
+        textStyle: { fontSize: 12, fontWeight: "normal", color: TEXT },
+      },
+    ],
     grid: groups.map(([, rows], at) => ({
-      left: 150,
+      left: NAMES_PX,
       right: 110,
       top: tops[at] as number,
       height: rows.length * BAR_PX,
