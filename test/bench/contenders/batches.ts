@@ -6,10 +6,13 @@
 import { env } from "cloudflare:workers";
 import { Hono } from "hono";
 import { RateLimiter as Limiter } from "../../../src/index.ts";
-
-type Batch = Parameters<Limiter["check"]>[0];
+import type { CounterPolicy } from "../../../src/owner/counters.ts";
+import { encodeBatch, type WireBatch } from "../../../src/owner/wire.ts";
 
 const CHECKS = 100;
+/** Of a check under one policy: see `WireBatch` and `WireAnswer`. */
+const CHECK_WORDS = 4;
+const VERDICT_NUMBERS = 5;
 const KEYS = 100_000;
 const LIMIT = 1_000_000_000;
 
@@ -17,8 +20,8 @@ export class RateLimiter extends Limiter {
   #total = 0;
 
   /** Adds one for each check, and no more: the least that an object could do. */
-  add(batch: Batch): number[] {
-    return batch.map(() => ++this.#total);
+  add({ words }: WireBatch): Float64Array {
+    return Float64Array.from({ length: words.length / CHECK_WORDS }, () => ++this.#total);
   }
 
   inside(batches: number): void {
@@ -39,17 +42,17 @@ app.get("/:verb{check|add}", async (c) => {
   const batches = Number(c.req.query("batches"));
   for (let n = 0; n < batches; n++) {
     const answer = await object[verb](newBatch());
-    const count = Array.isArray(answer) ? answer.length : answer.verdicts.length;
-    if (count !== CHECKS) throw new Error(`${count} answers to ${CHECKS} checks`);
+    const expected = verb === "add" ? CHECKS : 1 + CHECKS * VERDICT_NUMBERS;
+    if (answer.length !== expected) throw new Error(`${answer.length} numbers, not ${expected}`);
   }
   return c.text("done");
 });
 
-function newBatch(): Batch {
-  return Array.from({ length: CHECKS }, () => ({ key: newKey(), policies: POLICIES }));
+function newBatch(): WireBatch {
+  return encodeBatch(Array.from({ length: CHECKS }, () => ({ key: newKey(), policies: POLICIES })));
 }
 
-const POLICIES: Batch[number]["policies"] = [
+const POLICIES: CounterPolicy[] = [
   {
     name: "default",
     algorithm: "fixed-window",
@@ -62,7 +65,7 @@ const POLICIES: Batch[number]["policies"] = [
   },
 ];
 
-function newKey(): Batch[number]["key"] {
+function newKey() {
   const client = Math.floor(Math.random() * KEYS);
   // Spread as a hash would be.
   return { hi: Math.imul(client, 0x9e3779b1) >>> 0, lo: Math.imul(client, 0x85ebca6b) >>> 0 };
