@@ -65,7 +65,7 @@ export function readArguments(args: readonly string[]): Arguments {
     seconds,
     warmUpSeconds: quick ? 0.2 : 1,
     clients: quick ? 5_000 : 100_000,
-    primingSeconds: quick ? 2 : 30,
+    primingSeconds: quick ? 2 : 60,
     batches: quick ? 200 : 2_000,
     json,
     svg,
