@@ -5,7 +5,10 @@
 import { registerHooks } from "node:module";
 import { scheduler } from "node:timers/promises";
 
-const MODULE = "data:text/javascript,export const env = {}; export class DurableObject {}";
+const MODULE = `data:text/javascript,
+  export const env = {};
+  export const waitUntil = () => {};
+  export class DurableObject {}`;
 
 registerHooks({
   resolve: (specifier, context, next) =>
