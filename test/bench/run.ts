@@ -91,6 +91,7 @@ function readCommandLine(): Arguments {
   }
 }
 
+for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => process.exit(1));
 const options = readCommandLine();
 if (options.help) console.log(USAGE);
 else {

@@ -45,9 +45,17 @@ export async function startWorkerd(options: WorkerdOptions): Promise<WorkerdServ
   const child = spawn(WORKERD, ["serve", "--control-fd=3", join(folder, "config.capnp")], {
     stdio: ["ignore", "ignore", "pipe", "pipe"],
   });
+  const remove = () => rmSync(folder, { recursive: true, force: true });
+  // Whoever interrupts the benchmark must not be left with a runtime that is paused.
+  const abandon = () => {
+    child.kill("SIGKILL");
+    remove();
+  };
+  process.on("exit", abandon);
   const stop = async () => {
     await end(child);
-    rmSync(folder, { recursive: true, force: true });
+    process.off("exit", abandon);
+    remove();
   };
   try {
     return {
