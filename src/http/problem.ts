@@ -12,9 +12,13 @@ export interface Problem {
   [extension: string]: unknown;
 }
 
-export function problem(body: Problem, headers: HeadersInit = {}): Response {
-  const response = new Response(JSON.stringify(body), { status: body.status, headers });
-  response.headers.set("Content-Type", "application/problem+json");
-  response.headers.set("Cache-Control", "no-store");
-  return response;
+export function problem(body: Problem, headers: Record<string, string> = {}): Response {
+  return new Response(JSON.stringify(body), {
+    status: body.status,
+    headers: {
+      ...headers,
+      "Content-Type": "application/problem+json",
+      "Cache-Control": "no-store",
+    },
+  });
 }

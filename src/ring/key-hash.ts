@@ -17,10 +17,14 @@ export type SipKey = readonly [number, number, number, number];
 /** For hashes that need no secret, and for making a key from one. */
 export const PUBLIC_SIP_KEY: SipKey = [0, 0, 0, 0];
 
+const MAX_ASCII = 0x7f;
+
 /** v0 to v3 as low and high halves. Shared: no call here lets another one in between. */
 const state = new Int32Array(8);
 const encoder = new TextEncoder();
 let bytes = new Uint8Array(256);
+/** The same bytes. */
+let words = new Int32Array(bytes.buffer);
 
 /**
  * Returns the function that hashes a key's parts under `secret`.
@@ -34,14 +38,21 @@ export function keyHasher(secret: string): (parts: readonly string[]) => KeyHash
   const low = sipHash(PUBLIC_SIP_KEY, `0${secret}`);
   const high = sipHash(PUBLIC_SIP_KEY, `1${secret}`);
   const key: SipKey = [low.lo, low.hi, high.lo, high.hi];
-  return (parts) => sipHash(key, parts.map((part) => `${part.length}:${part}`).join(""));
+  return (parts) => {
+    let text = "";
+    for (const part of parts) text += `${part.length}:${part}`;
+    return sipHash(key, text);
+  };
 }
 
 /** Returns the SipHash-1-3 of a text's UTF-8 bytes. */
 export function sipHash([k0, k1, k2, k3]: SipKey, text: string): KeyHash {
   // A UTF-16 unit is at most three bytes of UTF-8; seven more pad the last word.
-  if (bytes.length < text.length * 3 + 7) bytes = new Uint8Array(text.length * 6 + 7);
-  const length = encoder.encodeInto(text, bytes).written;
+  if (bytes.length < text.length * 3 + 7) {
+    bytes = new Uint8Array((text.length + 3) * 8);
+    words = new Int32Array(bytes.buffer);
+  }
+  const length = write(text);
   bytes.fill(0, length, length + 7);
 
   state[0] = k0 ^ 0x70736575;
@@ -66,6 +77,16 @@ export function sipHash([k0, k1, k2, k3]: SipKey, text: string): KeyHash {
   };
 }
 
+/** Writes a text's UTF-8 into the buffer and returns its length. Most keys are ASCII, and short. */
+function write(text: string): number {
+  for (let index = 0; index < text.length; index++) {
+    const unit = text.charCodeAt(index);
+    if (unit > MAX_ASCII) return encoder.encodeInto(text, bytes).written;
+    bytes[index] = unit;
+  }
+  return text.length;
+}
+
 function compress(low: number, high: number): void {
   state[6] = at(6) ^ low;
   state[7] = at(7) ^ high;
@@ -78,9 +99,9 @@ function at(half: number): number {
   return state[half] as number;
 }
 
+/** Read from four-byte boundaries only, and little-endian, as all machines are that run this. */
 function int32At(offset: number): number {
-  const byte = (index: number) => bytes[offset + index] as number;
-  return byte(0) | (byte(1) << 8) | (byte(2) << 16) | (byte(3) << 24);
+  return words[offset >> 2] as number;
 }
 
 /** One SipRound on the shared state. */
