@@ -1,149 +1,176 @@
 /**
- * What an owner has on disk: a checkpoint of its counters, and a journal of the durable ones since.
+ * What an owner has on disk: its tables, as far as the last checkpoint, and the durable counters
+ * since.
  *
- * The checkpoint is one manifest, and the tables' rows in pieces that stay under the 2 MB a storage
- * value may have. Written whole each time. Read whole or not at all: what is cut short or of
- * another version is refused, and the owner starts fresh.
+ * A checkpoint writes the rows that changed, and a few segments whole, those that were written
+ * longest ago first, so that the changes before them can go. What it takes follows from the traffic
+ * and not from the tables: random keys change a little of every segment, and to write all of them
+ * would take 30 MB each time for a million keys. All is written in one turn, which reaches the
+ * disk together or not at all. Read whole or not at all: what is cut short or of another version is
+ * refused.
  */
-import * as v from "valibot";
 import type { State } from "../limit/algorithm.ts";
-import { MisuseError, parse } from "../limit/misuse.ts";
 import type { KeyHash } from "../ring/key-hash.ts";
-import { newTable, type Table, tableOf } from "./counters.ts";
+import type { CounterTable } from "./counter-table.ts";
+import {
+  JOURNAL,
+  MANIFEST,
+  readJournalEntry,
+  readManifest,
+  type TableParts,
+  writeManifest,
+} from "./manifest.ts";
+import { toPieces } from "./pieces.ts";
+import { TableCopy } from "./table-copy.ts";
+import { newTable } from "./table-kind.ts";
 
-const VERSION = 1;
-const MANIFEST = "checkpoint";
-const JOURNAL = "journal";
-const PIECE_BYTES = 1_500_000;
+/** Written whole each time at least, where so much has changed: as much as takes about 1 ms. */
+const WHOLE_BYTES = 128_000;
+/** What a changed row takes, about. */
+const CHANGE_BYTES = 40;
 /** The most keys that one `put` or `delete` takes. */
 const MAX_KEYS_A_CALL = 128;
 
-const numberSchema = v.pipe(v.number("must be a number"), v.minValue(0, "must not be negative"));
-
-const manifestSchema = v.strictObject({
-  version: v.literal(VERSION, `must be ${VERSION}`),
-  /** The owner's clock when it was written, ms since the epoch. */
-  clockMs: numberSchema,
-  /** Length of each table, by its name. */
-  bytes: v.record(v.string(), numberSchema),
-});
-
-const journalSchema = v.strictObject({
-  table: v.string("must be text"),
-  hi: numberSchema,
-  lo: numberSchema,
-  /** Null where it was deleted. */
-  state: v.nullable(v.array(numberSchema, "must be a list")),
-});
-
 /** The part of a Durable Object's storage that a checkpoint needs. */
-export type CheckpointStorage = Pick<DurableObjectStorage, "list" | "put" | "delete">;
+export type CheckpointStorage = Pick<DurableObjectStorage, "list" | "put" | "delete" | "deleteAll">;
 
-export interface Checkpoint {
-  /** The owner's clock, ms since the epoch. */
-  clockMs: number;
-  tables: Map<string, Table>;
-}
+export class Checkpoint {
+  readonly #storage: CheckpointStorage;
+  /** The storage keys that are in use. */
+  readonly #keys = new Set<string>();
+  #number = 0;
+  readonly #copies = new Map<string, TableCopy>();
 
-/**
- * Writes the tables, and removes what an earlier checkpoint and the journal no longer need.
- *
- * @param keys the storage keys that are in use; brought up to date at once
- */
-export async function writeCheckpoint(
-  storage: CheckpointStorage,
-  { clockMs, tables }: Checkpoint,
-  keys: Set<string>,
-): Promise<void> {
-  const entries = new Map<string, unknown>();
-  const lengths: Record<string, number> = {};
-  for (const [name, table] of tables) {
-    const bytes = table.toBytes();
-    lengths[name] = bytes.length;
-    for (let start = 0; start < bytes.length; start += PIECE_BYTES) {
-      entries.set(pieceKey(name, start), bytes.slice(start, start + PIECE_BYTES));
+  constructor(storage: CheckpointStorage) {
+    this.#storage = storage;
+  }
+
+  /** One more after each `write` and `clear`. */
+  get number(): number {
+    return this.#number;
+  }
+
+  get isEmpty(): boolean {
+    return this.#keys.size === 0;
+  }
+
+  /** Counters that changed since the last checkpoint. */
+  get changes(): number {
+    let changes = 0;
+    for (const { changed } of this.#copies.values()) changes += changed;
+    return changes;
+  }
+
+  /** To be called when a counter was set or deleted. */
+  change(table: string, key: KeyHash): void {
+    this.#copyOf(table).change(key);
+  }
+
+  /**
+   * Reads the checkpoint with the journal on top.
+   *
+   * @param tables where the tables are put
+   * @returns the owner's clock, ms since the epoch; 0 if there is no checkpoint
+   * @throws {MisuseError} if it is not whole or not of this version
+   */
+  async read(tables: Map<string, CounterTable>): Promise<number> {
+    const entries = await this.#storage.list();
+    for (const key of entries.keys()) this.#keys.add(key);
+    let clockMs = 0;
+    if ([...entries.keys()].some((key) => key.startsWith(MANIFEST))) {
+      const manifest = readManifest(entries.get(MANIFEST));
+      ({ clockMs, number: this.#number } = manifest);
+      for (const [name, parts] of Object.entries(manifest.tables)) {
+        tables.set(name, this.#copyOf(name).read(entries, parts));
+      }
     }
-  }
-  entries.set(MANIFEST, { version: VERSION, clockMs, bytes: lengths });
-  const stale = [...keys].filter((key) => !entries.has(key));
-  for (const key of stale) keys.delete(key);
-  for (const key of entries.keys()) keys.add(key);
-  // No `await` before the last call: writes of one turn reach the disk together or not at all.
-  // Unconfirmed: an answer need not wait for the disk, and a crash may lose one interval anyway.
-  const options = { allowUnconfirmed: true };
-  await Promise.all([
-    ...chunks([...entries]).map((some) => storage.put(Object.fromEntries(some), options)),
-    ...chunks(stale).map((some) => storage.delete(some, options)),
-  ]);
-}
-
-/**
- * Writes one counter at once. The runtime holds back the answer until it is on disk.
- *
- * @param state undefined where the counter was deleted
- * @param keys the storage keys that are in use; brought up to date
- */
-export async function writeJournal(
-  storage: CheckpointStorage,
-  table: string,
-  { hi, lo }: KeyHash,
-  state: State | undefined,
-  keys: Set<string>,
-): Promise<void> {
-  const key = `${JOURNAL}/${table}/${hi}:${lo}`;
-  keys.add(key);
-  await storage.put({ [key]: { table, hi, lo, state: state ?? null } });
-}
-
-/**
- * Reads the checkpoint with the journal on top; undefined if there is neither.
- *
- * @returns it, and the storage keys it takes
- * @throws {MisuseError} if it is not whole or not of this version
- */
-export async function readCheckpoint(
-  storage: CheckpointStorage,
-): Promise<(Checkpoint & { keys: Set<string> }) | undefined> {
-  const entries = await storage.list();
-  if (entries.size === 0) return undefined;
-  const tables = new Map<string, Table>();
-  let clockMs = 0;
-  if ([...entries.keys()].some((key) => key.startsWith(MANIFEST))) {
-    const manifest = parse(manifestSchema, entries.get(MANIFEST), MANIFEST);
-    ({ clockMs } = manifest);
-    for (const [name, length] of Object.entries(manifest.bytes)) {
-      tables.set(name, newTable(name, readPieces(entries, name, length)));
+    for (const [key, entry] of entries) {
+      if (!key.startsWith(JOURNAL)) continue;
+      const { table: name, state, ...hash } = readJournalEntry(key, entry);
+      const table = tables.get(name) ?? newTable(name);
+      tables.set(name, table);
+      if (state) table.set(hash, state as unknown as State);
+      else table.delete(hash);
+      this.change(name, hash);
     }
+    return clockMs;
   }
-  for (const [key, entry] of entries) {
-    if (!key.startsWith(`${JOURNAL}/`)) continue;
-    const { table, hi, lo, state } = parse(journalSchema, entry, key);
-    if (state) tableOf(tables, table).set({ hi, lo }, state as unknown as State);
-    else tables.get(table)?.delete({ hi, lo });
-  }
-  return { clockMs, tables, keys: new Set(entries.keys()) };
-}
 
-function readPieces(
-  entries: Map<string, unknown>,
-  name: string,
-  length: number,
-): Uint8Array<ArrayBuffer> {
-  const bytes = new Uint8Array(length);
-  for (let start = 0; start < length; start += PIECE_BYTES) {
-    const key = pieceKey(name, start);
-    const piece = entries.get(key);
-    const pieceLength = Math.min(PIECE_BYTES, length - start);
-    if (!(piece instanceof Uint8Array) || piece.length !== pieceLength) {
-      throw new MisuseError(key, `must be ${pieceLength} bytes`, typeof piece);
+  /** Writes what changed since the last time, and removes what is no longer needed. */
+  async write(clockMs: number, tables: Map<string, CounterTable>): Promise<void> {
+    this.#number++;
+    const values = new Map<string, unknown>();
+    for (const name of this.#copies.keys()) if (!tables.has(name)) this.#copies.delete(name);
+    const changeBytes = this.changes * CHANGE_BYTES;
+    for (const [name, table] of tables) this.#copyOf(name).compare(table);
+    this.#writeSegments(values, changeBytes);
+    for (const copy of this.#copies.values()) copy.writeChanges(values, this.#number);
+    const used = this.#writeManifest(values, clockMs);
+    const unused = [...this.#keys].filter((key) => !used.has(key));
+    for (const key of unused) this.#keys.delete(key);
+    for (const key of used) this.#keys.add(key);
+    // No `await` before the last call: writes of one turn reach the disk together or not at all.
+    // Unconfirmed: an answer need not wait for the disk, and a crash may lose one interval anyway.
+    const options = { allowUnconfirmed: true };
+    await Promise.all([
+      ...chunks([...values]).map((some) => this.#storage.put(Object.fromEntries(some), options)),
+      ...chunks(unused).map((some) => this.#storage.delete(some, options)),
+    ]);
+  }
+
+  /**
+   * Writes one counter at once. The runtime holds back the answer until it is on disk.
+   *
+   * @param state undefined where the counter was deleted
+   */
+  async writeJournal(table: string, { hi, lo }: KeyHash, state: State | undefined): Promise<void> {
+    const key = `${JOURNAL}${table}/${hi}:${lo}`;
+    this.#keys.add(key);
+    await this.#storage.put({ [key]: { table, hi, lo, state: state ?? null } });
+  }
+
+  /** Deletes all that is on disk, and the alarm with it. */
+  async clear(): Promise<void> {
+    this.#number++;
+    this.#keys.clear();
+    this.#copies.clear();
+    await this.#storage.deleteAll();
+  }
+
+  #copyOf(table: string): TableCopy {
+    const copy = this.#copies.get(table) ?? new TableCopy(table);
+    this.#copies.set(table, copy);
+    return copy;
+  }
+
+  /** Writes new segments, and of the stale ones those written longest ago, up to some bytes. */
+  #writeSegments(values: Map<string, unknown>, changeBytes: number): void {
+    const copies = [...this.#copies.values()].flatMap(({ segments }) => segments);
+    const stale = copies.filter(({ isStale }) => isStale).sort((a, b) => a.number - b.number);
+    let left = Math.max(WHOLE_BYTES, changeBytes);
+    for (const copy of stale) {
+      if (left <= 0 && copy.number > 0) break;
+      const bytes = copy.segment.toBytes();
+      for (const [key, piece] of toPieces(copy.storageKey, bytes)) values.set(key, piece);
+      copy.bytes = bytes.length;
+      copy.isStale = false;
+      left -= bytes.length;
     }
-    bytes.set(piece, start);
+    // What has not changed since is as good as written now.
+    for (const copy of copies) if (!copy.isStale) copy.number = this.#number;
   }
-  return bytes;
-}
 
-function pieceKey(table: string, start: number): string {
-  return `${MANIFEST}/${table}/${start / PIECE_BYTES}`;
+  /** @returns all storage keys that are in use now */
+  #writeManifest(values: Map<string, unknown>, clockMs: number): Set<string> {
+    const tables: Record<string, TableParts> = {};
+    const used = new Set([MANIFEST]);
+    for (const [name, copy] of this.#copies) {
+      tables[name] = copy.parts;
+      for (const key of copy.storageKeys) used.add(key);
+    }
+    values.set(MANIFEST, writeManifest({ clockMs, number: this.#number, tables }));
+    return used;
+  }
 }
 
 function chunks<Item>(items: readonly Item[]): Item[][] {

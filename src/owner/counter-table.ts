@@ -1,166 +1,154 @@
 /**
- * The counters of one policy in one flat buffer: open addressing, linear probing, no object per
- * key.
+ * The counters of one policy, in segments of bounded size.
  *
- * A row is the 64-bit key hash and the numbers of a state, as many for each key. Expired rows stay
- * until `sweep`, which rebuilds the table and so pauses in proportion to its size.
+ * Grows and shrinks by one segment at a time (linear hashing: Litwin, 1980), so no call waits for
+ * longer as the table grows, and no two segments split at once. A caller that stops asking leaves
+ * expired rows behind: they go with `sweep`, a few at a time.
  */
 import type { State } from "../limit/algorithm.ts";
 import type { KeyHash } from "../ring/key-hash.ts";
+import type { Segment } from "./segment.ts";
 
-const MIN_SLOTS = 64;
-const MAX_LOAD = 0.75;
-const NUMBER_BYTES = Float64Array.BYTES_PER_ELEMENT;
+/**
+ * What a segment's rows take on average, bytes. The largest hold twice that and as much again in
+ * free slots: under 0.5 MB, so one is split, or written to storage, in a millisecond or so.
+ */
+const SEGMENT_BYTES = 4_096 * 24;
+/** How empty segments are when two become one: far below, or a table would split again at once. */
+const MIN_FILL = 0.25;
 
 export class CounterTable {
-  /** Numbers in a row: the hash takes the place of one. */
-  readonly #rowNumbers: number;
+  readonly #newSegment: (rows: number) => Segment;
+  readonly #segments: Segment[];
   #size = 0;
-  /** Slots less one; they are a power of two, so `hash & mask` is a slot. */
-  #mask = 0;
-  /** The rows. A row's first number is free where its second, `expiresAtMs`, is 0. */
-  #numbers = new Float64Array();
-  /** The same bytes; a row's first two words are the hash, high half first. */
-  #words = new Uint32Array();
+  #bytes = 0;
+  /** The segment that is swept next. */
+  #hand = 0;
 
   /**
-   * @param stateNumbers numbers in a state, at least 1
-   * @param rows what `toBytes` gave
+   * @param newSegment makes an empty one, with room for some rows
+   * @param segments those of a table that was made alike, in their order; at least one
    */
-  constructor(stateNumbers: number, rows = new Uint8Array()) {
-    this.#rowNumbers = stateNumbers + 1;
-    const numbers = new Float64Array(rows.slice().buffer);
-    const words = new Uint32Array(numbers.buffer);
-    const count = numbers.length / this.#rowNumbers;
-    this.#allocate(count);
-    for (let row = 0; row < count; row++) this.#insert(numbers, words, row);
+  constructor(newSegment: (rows: number) => Segment, segments: Segment[] = [newSegment(0)]) {
+    this.#newSegment = newSegment;
+    this.#segments = segments;
+    for (const { size, bytes } of this.#segments) {
+      this.#size += size;
+      this.#bytes += bytes;
+    }
   }
 
+  /** Rows, expired ones included. */
   get size(): number {
     return this.#size;
   }
 
+  /** What the rows take; the buffers take up to 1.67 times that. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** A segment that was split or joined since is another object; one that grew is the same. */
+  get segments(): readonly Segment[] {
+    return this.#segments;
+  }
+
+  /** No counter expires later; ms since the epoch, 0 where there never was one. */
+  get lastExpiryMs(): number {
+    return Math.max(...this.#segments.map(({ lastExpiryMs }) => lastExpiryMs));
+  }
+
   get(key: KeyHash): State | undefined {
-    const slot = this.#slotOf(key);
-    return this.#isFree(slot) ? undefined : this.#stateAt(this.#numbers, slot);
+    return this.#segmentOf(key).get(key);
   }
 
   /** @param state as many numbers as the table was made for */
   set(key: KeyHash, state: State): void {
-    let slot = this.#slotOf(key);
-    if (this.#isFree(slot)) {
-      if (this.#size >= (this.#mask + 1) * MAX_LOAD) {
-        this.#keepWhere(() => true);
-        slot = this.#slotOf(key);
-      }
-      this.#size++;
-    }
-    this.#words[this.#wordOf(slot)] = key.hi;
-    this.#words[this.#wordOf(slot) + 1] = key.lo;
-    this.#numbers.set(state, slot * this.#rowNumbers + 1);
+    const segment = this.#segmentOf(key);
+    this.#change(segment, () => segment.set(key, state));
+    if (this.#bytes > this.#segments.length * SEGMENT_BYTES) this.#split();
   }
 
   /** Removes a key's counter; does nothing if there is none. */
   delete(key: KeyHash): void {
-    let hole = this.#slotOf(key);
-    if (this.#isFree(hole)) return;
-    // Later rows of the same run move up, or a lookup would stop at the hole and miss them.
-    for (let slot = this.#next(hole); !this.#isFree(slot); slot = this.#next(slot)) {
-      const home = (this.#words[this.#wordOf(slot) + 1] as number) & this.#mask;
-      const fromHome = (slot - home) & this.#mask;
-      const fromHole = (slot - hole) & this.#mask;
-      if (fromHome < fromHole) continue;
-      const start = slot * this.#rowNumbers;
-      this.#numbers.copyWithin(hole * this.#rowNumbers, start, start + this.#rowNumbers);
-      hole = slot;
-    }
-    this.#numbers[hole * this.#rowNumbers + 1] = 0;
-    this.#size--;
+    const segment = this.#segmentOf(key);
+    this.#change(segment, () => segment.delete(key));
+    this.#join();
   }
 
-  /** Removes what expired at or before `nowMs` and gives back the memory it took. */
+  /** Removes all that expired at or before `nowMs`. Takes time in proportion to the table. */
   sweep(nowMs: number): void {
-    this.#keepWhere((expiresAtMs) => expiresAtMs > nowMs);
-  }
-
-  /** The time at which the last counter expires, ms since the epoch; 0 if there is none. */
-  lastExpiryMs(): number {
-    let last = 0;
-    for (let slot = 0; slot <= this.#mask; slot++) last = Math.max(last, this.#expiryAt(slot));
-    return last;
-  }
-
-  /** The rows one after the other, in no order. */
-  toBytes(): Uint8Array<ArrayBuffer> {
-    const rows = new Float64Array(this.#size * this.#rowNumbers);
-    const bytes = new Uint8Array(rows.buffer);
-    // Copied as bytes: a hash read as a number may be a NaN, whose bits need not survive.
-    const source = new Uint8Array(this.#numbers.buffer);
-    const rowBytes = this.#rowNumbers * NUMBER_BYTES;
-    let row = 0;
-    for (let slot = 0; slot <= this.#mask; slot++) {
-      if (this.#isFree(slot)) continue;
-      bytes.set(source.subarray(slot * rowBytes, (slot + 1) * rowBytes), row++ * rowBytes);
+    for (const segment of this.#segments) {
+      this.#change(segment, () => segment.sweep(nowMs, Number.POSITIVE_INFINITY));
     }
-    return bytes;
+    for (let at = this.#segments.length; at > 1; at--) this.#join();
   }
 
-  #keepWhere(keep: (expiresAtMs: number) => boolean): void {
-    const numbers = this.#numbers;
-    const words = this.#words;
-    const kept: number[] = [];
-    for (let slot = 0; slot <= this.#mask; slot++) {
-      if (!this.#isFree(slot) && keep(this.#expiryAt(slot))) kept.push(slot);
-    }
-    this.#allocate(kept.length + 1);
-    for (const slot of kept) this.#insert(numbers, words, slot);
+  /** Goes on from where it stopped and removes what expired, looking at no more than `steps` rows. */
+  sweepSome(nowMs: number, steps: number): void {
+    if (this.#hand >= this.#segments.length) this.#hand = 0;
+    const segment = this.#segments[this.#hand] as Segment;
+    this.#change(segment, () => {
+      if (segment.sweep(nowMs, steps)) this.#hand++;
+    });
+    this.#join();
   }
 
-  #allocate(rows: number): void {
-    let slots = MIN_SLOTS;
-    while (rows > slots * MAX_LOAD) slots *= 2;
-    this.#mask = slots - 1;
-    this.#size = 0;
-    this.#numbers = new Float64Array(slots * this.#rowNumbers);
-    this.#words = new Uint32Array(this.#numbers.buffer);
+  /** Calls `visit` with rows around a key's place, and stops where it returns true. */
+  some(near: KeyHash, visit: (key: KeyHash, state: State) => boolean): void {
+    this.#segmentOf(near).some(visit, near);
   }
 
-  /** Copies a row from other views of the same layout. */
-  #insert(numbers: Float64Array, words: Uint32Array, row: number): void {
-    const word = this.#wordOf(row);
-    const key = { hi: words[word] as number, lo: words[word + 1] as number };
-    this.set(key, this.#stateAt(numbers, row));
+  #segmentOf(key: KeyHash): Segment {
+    return this.#segments[segmentOf(key, this.#segments.length)] as Segment;
   }
 
-  /** The key's slot, or the free one where it would go. There is always a free one. */
-  #slotOf({ hi, lo }: KeyHash): number {
-    let slot = lo & this.#mask;
-    while (!this.#isFree(slot)) {
-      const word = this.#wordOf(slot);
-      if (this.#words[word] === hi && this.#words[word + 1] === lo) break;
-      slot = this.#next(slot);
-    }
-    return slot;
+  /** Keeps the sums right over what `act` does to a segment. */
+  #change(segment: Segment, act: () => void): void {
+    const { size, bytes } = segment;
+    act();
+    this.#size += segment.size - size;
+    this.#bytes += segment.bytes - bytes;
   }
 
-  #next(slot: number): number {
-    return (slot + 1) & this.#mask;
+  /** Makes two of the next segment in order. */
+  #split(): void {
+    const count = this.#segments.length;
+    const at = indexOf(count, count);
+    const whole = this.#segments[at] as Segment;
+    this.#segments[at] = this.#newSegment(whole.size / 2);
+    this.#segments.push(this.#newSegment(whole.size / 2));
+    this.#move(whole);
   }
 
-  #wordOf(slot: number): number {
-    return slot * this.#rowNumbers * 2;
+  /** Puts the last segment's rows back where they came from, if the table is mostly empty. */
+  #join(): void {
+    const count = this.#segments.length - 1;
+    if (count === 0 || this.#bytes > count * SEGMENT_BYTES * MIN_FILL) return;
+    const at = indexOf(count, count);
+    const last = this.#segments.pop() as Segment;
+    const other = this.#segments[at] as Segment;
+    this.#segments[at] = this.#newSegment(other.size + last.size);
+    this.#move(other);
+    this.#move(last);
   }
 
-  #isFree(slot: number): boolean {
-    return this.#expiryAt(slot) === 0;
+  #move(from: Segment): void {
+    from.some((key, state) => {
+      this.#segmentOf(key).set(key, state);
+      return false;
+    });
   }
+}
 
-  #expiryAt(slot: number): number {
-    return this.#numbers[slot * this.#rowNumbers + 1] as number;
-  }
+/** Index of the segment that a key belongs to in a table of `count`. */
+export function segmentOf({ hi, lo }: KeyHash, count: number): number {
+  return indexOf(hi + lo, count);
+}
 
-  #stateAt(numbers: Float64Array, row: number): State {
-    const start = row * this.#rowNumbers;
-    return Array.from(numbers.subarray(start + 1, start + this.#rowNumbers)) as unknown as State;
-  }
+function indexOf(hash: number, count: number): number {
+  // One less than the power of two that is not below `count`.
+  const mask = (1 << (32 - Math.clz32(count - 1))) - 1;
+  const at = hash & mask;
+  return at < count ? at : at & (mask >>> 1);
 }

@@ -4,75 +4,38 @@
  *
  * The fallback in the caller's isolate counts with this same class.
  */
-import type { Outcome, Quota } from "../limit/algorithm.ts";
-import { ALGORITHMS, type AlgorithmName } from "../limit/algorithms.ts";
+import type { Outcome } from "../limit/algorithm.ts";
+import { ALGORITHMS } from "../limit/algorithms.ts";
 import type { Verdict } from "../limit/decision.ts";
 import type { KeyHash } from "../ring/key-hash.ts";
-import { CounterTable } from "./counter-table.ts";
-import { LogTable } from "./log-table.ts";
+import type { Check, CounterPolicy, Explanation, Refund } from "./check.ts";
+import type { CounterTable } from "./counter-table.ts";
+import { BLOCKED } from "./table-kind.ts";
+import { Tables, type TablesOptions } from "./tables.ts";
 
-/** What an owner needs to know of a policy. */
-export interface CounterPolicy extends Quota {
-  name: string;
-  algorithm: AlgorithmName;
-  /** Units, a whole number from 1 to `capacity`. */
-  cost: number;
-  /** Decided and counted, never enforced. */
-  shadow: boolean;
-  /** Written through before it is answered. */
-  durable: boolean;
-}
-
-/** One question to an owner: may this key spend what all of these policies cost? */
-export interface Check {
-  key: KeyHash;
-  /** At least one, with distinct names. */
-  policies: readonly CounterPolicy[];
-}
-
-/** What was spent by a check, given back. */
-export interface Refund extends Check {
-  /** The owner's clock when it was spent; absent where that is not known. */
-  spentAtMs?: number | undefined;
-}
-
-/** Why a policy decides as it does about one key. */
-export interface Explanation {
-  policy: string;
-  algorithm: AlgorithmName;
-  limit: number;
-  windowMs: number;
-  remaining: number;
-  /** What is stored, in words. */
-  state: string;
-  /** What is stored, as it is; null where nothing is. */
-  stored: readonly number[] | null;
-  /** Milliseconds until one unit more could be spent than now; 0 if all could. */
-  nextUnitMs: number;
-}
-
-export type Table = CounterTable | LogTable;
-
-/** The table of blocked keys, whose states are the time when the block ends. */
-export const BLOCKED = "blocked";
-
-/** How many numbers a state has, where it is always as many. */
-const STATE_NUMBERS: Partial<Record<string, number>> = {
-  "fixed-window": 2,
-  "sliding-window": 3,
-  "token-bucket": 2,
-  "leaky-bucket": 2,
-  [BLOCKED]: 1,
-};
+export type { Check, CounterPolicy, Explanation, Refund } from "./check.ts";
 
 export class Counters {
+  readonly #tables: Tables;
+
+  constructor(options: TablesOptions = {}) {
+    this.#tables = new Tables(options);
+  }
+
   /** A table for each policy, by the name that `tableName` gives it, and the blocked keys. */
-  readonly tables = new Map<string, Table>();
+  get tables(): Map<string, CounterTable> {
+    return this.#tables.byName;
+  }
 
   get size(): number {
     let size = 0;
     for (const table of this.tables.values()) size += table.size;
     return size;
+  }
+
+  /** Counters that were dropped before they expired, to make room. */
+  get dropped(): number {
+    return this.#tables.dropped;
   }
 
   /**
@@ -89,7 +52,7 @@ export class Counters {
     return outcomes.map((outcome, at) => {
       const policy = policies[at] as CounterPolicy;
       const { state, ...verdict } = outcome;
-      if (state) tableOf(this.tables, tableName(policy)).set(key, state);
+      if (state) this.#tables.spend(policy, key, state, nowMs);
       return enforced(policy, verdict);
     });
   }
@@ -117,40 +80,39 @@ export class Counters {
   /** Gives back what a check spent, never more than is spent now. */
   refund({ key, policies, spentAtMs }: Refund, nowMs: number): void {
     for (const policy of policies) {
-      const table = this.tables.get(tableName(policy));
-      const before = table?.get(key);
-      if (!table || !before) continue;
+      const before = this.#tables.get(policy, key);
+      if (!before) continue;
       const algorithm = ALGORITHMS[policy.algorithm];
       const after = algorithm.refund(before, policy, nowMs, policy.cost, spentAtMs);
-      if (after) table.set(key, after);
-      else table.delete(key);
+      if (after) this.#tables.set(policy, key, after);
+      else this.#tables.delete(policy, key);
     }
   }
 
   /** Forgets what the key spent under these policies. */
   reset({ key, policies }: Check): void {
-    for (const policy of policies) this.tables.get(tableName(policy))?.delete(key);
+    for (const policy of policies) this.#tables.delete(policy, key);
   }
 
   /** Denies the key everything until then; an earlier block that ends later stays. */
   block(key: KeyHash, untilMs: number): void {
-    const table = tableOf(this.tables, BLOCKED);
-    table.set(key, [Math.max(untilMs, table.get(key)?.[0] ?? 0)]);
+    const beforeMs = this.#tables.get(BLOCKED, key)?.[0] ?? 0;
+    this.#tables.set(BLOCKED, key, [Math.max(untilMs, beforeMs)]);
   }
 
   unblock(key: KeyHash): void {
-    this.tables.get(BLOCKED)?.delete(key);
+    this.#tables.delete(BLOCKED, key);
   }
 
   /** For how long the key is still blocked; 0 if it is not. */
   blockedMs(key: KeyHash, nowMs: number): number {
-    return Math.max(0, (this.tables.get(BLOCKED)?.get(key)?.[0] ?? 0) - nowMs);
+    return Math.max(0, (this.#tables.get(BLOCKED, key)?.[0] ?? 0) - nowMs);
   }
 
   explain({ key, policies }: Check, nowMs: number): Explanation[] {
     return policies.map((policy) => {
       const { name, algorithm, limit, windowMs, capacity } = policy;
-      const stored = this.tables.get(tableName(policy))?.get(key);
+      const stored = this.#tables.get(policy, key);
       const { remaining } = this.#decide(key, policy, nowMs, 0);
       return {
         policy: name,
@@ -166,39 +128,20 @@ export class Counters {
     });
   }
 
-  /** Removes what can no longer matter. */
-  sweep(nowMs: number): void {
-    for (const [name, table] of this.tables) {
-      table.sweep(nowMs);
-      if (table.size === 0) this.tables.delete(name);
-    }
+  /**
+   * Removes what can no longer matter. What has expired altogether goes at once.
+   *
+   * @param rows how many to look at in each of the other tables; all if absent, which takes time in
+   *   proportion to them
+   */
+  sweep(nowMs: number, rows?: number): void {
+    this.#tables.sweep(nowMs, rows);
   }
 
   #decide(key: KeyHash, policy: CounterPolicy, nowMs: number, cost: number): Outcome {
-    const state = this.tables.get(tableName(policy))?.get(key);
+    const state = this.#tables.get(policy, key);
     return ALGORITHMS[policy.algorithm].decide(state, policy, nowMs, cost);
   }
-}
-
-/** Makes the table that a name asks for, from the bytes that one like it gave. */
-export function newTable(name: string, bytes?: Uint8Array<ArrayBuffer>): Table {
-  const [kind = ""] = name.split("/");
-  const stateNumbers = STATE_NUMBERS[kind];
-  return stateNumbers ? new CounterTable(stateNumbers, bytes) : new LogTable(bytes);
-}
-
-/**
- * A policy whose limit changes goes on with what is counted; one whose algorithm or window changes
- * starts anew, since its old state would mean something else.
- */
-export function tableName({ name, algorithm, windowMs }: CounterPolicy): string {
-  return `${algorithm}/${windowMs}/${name}`;
-}
-
-export function tableOf(tables: Map<string, Table>, name: string): Table {
-  const table = tables.get(name) ?? newTable(name);
-  tables.set(name, table);
-  return table;
 }
 
 /** The verdict as it is to be acted on: a shadow's denial is told and not enforced. */

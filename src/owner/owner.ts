@@ -7,23 +7,24 @@
  */
 import { MisuseError } from "../limit/misuse.ts";
 import type { KeyHash } from "../ring/key-hash.ts";
-import {
-  type CheckpointStorage,
-  readCheckpoint,
-  writeCheckpoint,
-  writeJournal,
-} from "./checkpoint.ts";
-import { type Check, Counters, type Explanation, type Refund, tableName } from "./counters.ts";
+import { Checkpoint, type CheckpointStorage } from "./checkpoint.ts";
+import type { CounterTable } from "./counter-table.ts";
+import { type Check, Counters, type Explanation, type Refund } from "./counters.ts";
+import { DropWarning } from "./drop-warning.ts";
+import { tableName } from "./table-kind.ts";
 import type { Answer } from "./wire.ts";
 
 /** From the first change after a pause to the checkpoint that holds it. */
 export const CHECKPOINT_DELAY_MS = 500;
 /** The least time between two checkpoints, so also the most that a crash can lose. */
 export const CHECKPOINT_INTERVAL_MS = 2_000;
+/** So many changes are written at once, or to write them would hold up the checks. */
+const MAX_CHANGES = 2_048;
+/** Rows that each checkpoint looks at for expired ones, in tables that nobody may be asking for. */
+const SWEEP_ROWS = 1_024;
 
 /** The part of a Durable Object's storage that an owner needs. */
-export type OwnerStorage = CheckpointStorage &
-  Pick<DurableObjectStorage, "deleteAll" | "getAlarm" | "setAlarm">;
+export type OwnerStorage = CheckpointStorage & Pick<DurableObjectStorage, "getAlarm" | "setAlarm">;
 
 export interface OwnerOptions {
   /** Milliseconds since the epoch. May run backwards: the owner does not follow it there. */
@@ -31,43 +32,50 @@ export interface OwnerOptions {
   storage: OwnerStorage;
   /** Runs `task` once, `ms` milliseconds from now. */
   after: (ms: number, task: () => Promise<void>) => void;
+  /** As in {@link TablesOptions}. */
+  maxBytes?: number | undefined;
 }
 
 export class Owner {
   readonly #clock: () => number;
   readonly #storage: OwnerStorage;
   readonly #after: OwnerOptions["after"];
-  readonly #counters = new Counters();
-  readonly #storageKeys = new Set<string>();
+  readonly #counters: Counters;
+  readonly #checkpoint: Checkpoint;
+  readonly #dropWarning = new DropWarning();
   #nowMs = 0;
   #checkpointDue = false;
   #checkpointAtMs = Number.NEGATIVE_INFINITY;
   #alarmSet = false;
+  /** Whether there is so much to write that it does not wait. */
+  #isUrgent = false;
 
-  constructor({ clock, storage, after }: OwnerOptions) {
+  constructor({ clock, storage, after, maxBytes }: OwnerOptions) {
     this.#clock = clock;
     this.#storage = storage;
     this.#after = after;
+    this.#checkpoint = new Checkpoint(storage);
+    this.#counters = new Counters({
+      maxBytes,
+      onChange: (table, key) => this.#onChange(table, key),
+    });
   }
 
   /** Reads what is on disk. To be awaited before anything else is called. */
   async load(): Promise<void> {
     try {
-      const checkpoint = await readCheckpoint(this.#storage);
-      if (checkpoint) {
-        this.#nowMs = checkpoint.clockMs;
-        for (const key of checkpoint.keys) this.#storageKeys.add(key);
-        for (const [name, table] of checkpoint.tables) this.#counters.tables.set(name, table);
-      }
+      const tables = new Map<string, CounterTable>();
+      this.#nowMs = await this.#checkpoint.read(tables);
+      for (const [name, table] of tables) this.#counters.tables.set(name, table);
     } catch (error) {
       // What cannot be read now may be readable later; only what makes no sense is thrown away.
       if (!(error instanceof MisuseError)) throw error;
       console.error(JSON.stringify({ event: "checkpoint-refused", detail: String(error) }));
-      await this.#storage.deleteAll();
+      await this.#checkpoint.clear();
     }
     this.#alarmSet = (await this.#storage.getAlarm()) !== null;
     // A crash may have come between the journal and the alarm that cleans up after it.
-    if (this.#storageKeys.size > 0 && !this.#alarmSet) this.#scheduleCheckpoint();
+    if (!this.#checkpoint.isEmpty && !this.#alarmSet) this.#scheduleCheckpoint();
   }
 
   /** Decides checks in order, at one time; see {@link Counters.check}. */
@@ -75,7 +83,7 @@ export class Owner {
     const atMs = this.#tick();
     const verdicts = batch.map((check) => {
       const each = this.#counters.check(check, atMs);
-      if (each.every(({ allowed }) => allowed)) this.#changed(check);
+      if (each.every(({ allowed }) => allowed)) this.#writeThrough(check);
       return each;
     });
     return { atMs, verdicts };
@@ -92,7 +100,7 @@ export class Owner {
     const atMs = this.#tick();
     for (const each of batch) {
       this.#counters.refund(each, atMs);
-      this.#changed(each);
+      this.#writeThrough(each);
     }
     return this.peek(batch);
   }
@@ -102,20 +110,18 @@ export class Owner {
     this.#tick();
     for (const each of batch) {
       this.#counters.reset(each);
-      this.#changed(each);
+      this.#writeThrough(each);
     }
   }
 
   /** Denies a key everything for that long; an earlier block that lasts longer stays. */
   block(key: KeyHash, durationMs: number): void {
     this.#counters.block(key, this.#tick() + durationMs);
-    this.#scheduleCheckpoint();
   }
 
   unblock(key: KeyHash): void {
     this.#tick();
     this.#counters.unblock(key);
-    this.#scheduleCheckpoint();
   }
 
   /** Says why the key is decided on as it is; `blockedMs` is 0 unless it is blocked. */
@@ -130,7 +136,7 @@ export class Owner {
   /** To be called when the alarm goes off: lets go of what has expired. */
   async wake(): Promise<void> {
     this.#alarmSet = false;
-    await this.#checkpoint();
+    await this.#save();
   }
 
   /** Reads the clock, which to the counters never runs backwards. */
@@ -139,14 +145,22 @@ export class Owner {
     return this.#nowMs;
   }
 
-  #changed({ key, policies }: Check): void {
-    this.#scheduleCheckpoint();
+  /** Puts what durable policies have counted on disk. The runtime holds the answer back for it. */
+  #writeThrough({ key, policies }: Check): void {
     for (const policy of policies) {
       if (!policy.durable) continue;
       const table = tableName(policy);
       const state = this.#counters.tables.get(table)?.get(key);
-      void writeJournal(this.#storage, table, key, state, this.#storageKeys);
+      void this.#checkpoint.writeJournal(table, key, state);
     }
+  }
+
+  #onChange(table: string, key: KeyHash): void {
+    this.#checkpoint.change(table, key);
+    this.#scheduleCheckpoint();
+    if (this.#isUrgent || this.#checkpoint.changes < MAX_CHANGES) return;
+    this.#isUrgent = true;
+    this.#saveIn(0);
   }
 
   #scheduleCheckpoint(): void {
@@ -154,25 +168,34 @@ export class Owner {
     this.#checkpointDue = true;
     const sinceLastMs = this.#nowMs - this.#checkpointAtMs;
     const waitMs = Math.max(CHECKPOINT_DELAY_MS, CHECKPOINT_INTERVAL_MS - sinceLastMs);
-    this.#after(waitMs, () => this.#checkpoint());
+    this.#saveIn(waitMs);
   }
 
-  async #checkpoint(): Promise<void> {
-    const clockMs = this.#tick();
+  #saveIn(ms: number): void {
+    const { number } = this.#checkpoint;
+    // Unless it was done meanwhile.
+    this.#after(ms, async () => {
+      if (number === this.#checkpoint.number) await this.#save();
+    });
+  }
+
+  async #save(): Promise<void> {
+    const nowMs = this.#tick();
     this.#checkpointDue = false;
-    this.#checkpointAtMs = clockMs;
-    this.#counters.sweep(clockMs);
-    const { tables } = this.#counters;
+    this.#isUrgent = false;
+    this.#checkpointAtMs = nowMs;
+    this.#counters.sweep(nowMs, SWEEP_ROWS);
+    const { tables, dropped, size } = this.#counters;
+    this.#dropWarning.tell(dropped, size, nowMs);
     if (tables.size === 0) {
-      this.#storageKeys.clear();
       this.#alarmSet = false;
-      // Takes the alarm with it, and leaves an object that costs nothing.
-      return this.#storage.deleteAll();
+      // Leaves an object that costs nothing.
+      return this.#checkpoint.clear();
     }
-    const writes = [writeCheckpoint(this.#storage, { clockMs, tables }, this.#storageKeys)];
+    const writes = [this.#checkpoint.write(nowMs, tables)];
     if (!this.#alarmSet) {
       this.#alarmSet = true;
-      const lastMs = Math.max(...[...tables.values()].map((table) => table.lastExpiryMs()));
+      const lastMs = Math.max(...[...tables.values()].map(({ lastExpiryMs }) => lastExpiryMs));
       writes.push(this.#storage.setAlarm(lastMs, { allowUnconfirmed: true }));
     }
     await Promise.all(writes);

@@ -5,7 +5,6 @@
  */
 import { parseArgs } from "node:util";
 import { algorithms } from "./micro/algorithms.ts";
-import { checkpoint } from "./micro/checkpoint.ts";
 import { lookup } from "./micro/lookup.ts";
 import { allowed, denied } from "./micro/middleware.ts";
 import { bytesPerKey, owners } from "./micro/owners.ts";
@@ -17,12 +16,11 @@ const { values } = parseArgs({ options: { quick: { type: "boolean", default: fal
 const { quick } = values;
 const many = quick ? 10_000 : 1_000_000;
 const count = many.toLocaleString("en");
-const writtenMs = quick ? 50 : 2_000;
 if (quick) setTime(2);
 
 console.log(`${machine()}\n`);
 // First: what others leave behind would count as freed.
-print(`Memory of an owner of ${count} keys`, "bytes", await bytesPerKey(many));
+print(`Memory of ${count} counters`, "bytes", await bytesPerKey(many));
 print("From address to owner", "ns", await lookup());
 print("Deciding one check", "ns", await algorithms());
 print(
@@ -35,7 +33,6 @@ print(
   "ns a check",
   await owners([1_000, 10_000, 100_000, 1_000_000].filter((size) => size <= many)),
 );
-print(`Checks while ${count} keys are written`, "ms", await checkpoint(many, writtenMs));
 print("A request that may pass, in process", "ns", await allowed());
 print("A request that may not, in process", "ns", await denied());
 

@@ -9,14 +9,18 @@ export class MemoryStorage implements OwnerStorage {
   readonly entries = new Map<string, unknown>();
   alarmMs: number | null = null;
   puts = 0;
+  /** Bytes of tables that were put. */
+  bytes = 0;
 
   async list<T>(): Promise<Map<string, T>> {
     return new Map(structuredClone([...this.entries])) as Map<string, T>;
   }
   async put(entries: string | object): Promise<void> {
     this.puts++;
-    for (const [key, value] of Object.entries(entries))
+    for (const [key, value] of Object.entries(entries)) {
       this.entries.set(key, structuredClone(value));
+      if (value instanceof Uint8Array) this.bytes += value.length;
+    }
   }
   async delete(keys: string | string[]): Promise<never> {
     for (const key of keys) this.entries.delete(key);
@@ -40,11 +44,13 @@ export class Bench {
   readonly storage = new MemoryStorage();
   #timers: { atMs: number; task: () => Promise<void> }[] = [];
 
-  async start(): Promise<Owner> {
+  /** @param maxBytes as in `OwnerOptions` */
+  async start(maxBytes?: number): Promise<Owner> {
     this.#timers = [];
     const owner = new Owner({
       clock: () => this.nowMs,
       storage: this.storage,
+      maxBytes,
       after: (ms, task) => this.#timers.push({ atMs: this.nowMs + ms, task }),
     });
     await owner.load();

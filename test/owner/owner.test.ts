@@ -194,28 +194,6 @@ describe("owner", () => {
     expect(bench.storage.alarmMs).toBeGreaterThan(bench.nowMs);
   });
 
-  it("writes a table in pieces that storage can hold, and reads them back", async () => {
-    const bench = new Bench();
-    const owner = await bench.start();
-    const keys = Array.from({ length: 130_000 }, (_, n) => ({
-      hi: n,
-      lo: Math.imul(n, 40503) >>> 0,
-    }));
-    owner.check(keys.map((key) => ({ key, policies: [{ ...TEN_A_DAY, cost: 3 }] })));
-    await bench.wait(1_000);
-    const sizes = [...bench.storage.entries.values()].map((value) =>
-      value instanceof Uint8Array ? value.byteLength : 0,
-    );
-    expect(sizes.filter((bytes) => bytes > 0)).toHaveLength(3);
-    expect(Math.max(...sizes)).toBeLessThan(2_000_000);
-    const again = await bench.start();
-    for (const key of keys.slice(-1_000)) expect(left(again, key)).toBe(7);
-    again.reset(keys.map((key) => ({ key, policies: [TEN_A_DAY] })));
-    again.check([{ key: KEY, policies: [TEN_A_DAY] }]);
-    await bench.wait(5_000);
-    expect([...bench.storage.entries.keys()]).toHaveLength(2);
-  });
-
   it.each([
     [
       "of another version",

@@ -1,5 +1,5 @@
 /** The counter table: inserting, finding and writing keys, among few and among many. */
-import { CounterTable } from "../../../src/owner/counter-table.ts";
+import { newTable } from "../../../src/owner/table-kind.ts";
 import { endless, keys } from "./keys.ts";
 import { OPERATIONS, timed } from "./timing.ts";
 
@@ -10,7 +10,7 @@ export async function tables(sizes: readonly number[]): Promise<Record<string, n
   for (const size of sizes) {
     const all = keys(size);
     const key = endless(all);
-    const table = new CounterTable(STATE.length);
+    const table = newTable("fixed-window/1000/bench");
     const startMs = performance.now();
     for (const each of all) table.set(each, STATE);
     const label = size.toLocaleString("en");

@@ -1,0 +1,44 @@
+/** What an owner is asked, and how it explains itself. */
+import type { Quota } from "../limit/algorithm.ts";
+import type { AlgorithmName } from "../limit/algorithms.ts";
+import type { KeyHash } from "../ring/key-hash.ts";
+
+/** What an owner needs to know of a policy. */
+export interface CounterPolicy extends Quota {
+  name: string;
+  algorithm: AlgorithmName;
+  /** Units, a whole number from 1 to `capacity`. */
+  cost: number;
+  /** Decided and counted, never enforced. */
+  shadow: boolean;
+  /** Written through before it is answered. */
+  durable: boolean;
+}
+
+/** One question to an owner: may this key spend what all of these policies cost? */
+export interface Check {
+  key: KeyHash;
+  /** At least one, with distinct names. */
+  policies: readonly CounterPolicy[];
+}
+
+/** What was spent by a check, given back. */
+export interface Refund extends Check {
+  /** The owner's clock when it was spent; absent where that is not known. */
+  spentAtMs?: number | undefined;
+}
+
+/** Why a policy decides as it does about one key. */
+export interface Explanation {
+  policy: string;
+  algorithm: AlgorithmName;
+  limit: number;
+  windowMs: number;
+  remaining: number;
+  /** What is stored, in words. */
+  state: string;
+  /** What is stored, as it is; null where nothing is. */
+  stored: readonly number[] | null;
+  /** Milliseconds until one unit more could be spent than now; 0 if all could. */
+  nextUnitMs: number;
+}

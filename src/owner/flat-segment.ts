@@ -1,0 +1,216 @@
+/**
+ * Rows in one flat buffer: open addressing, linear probing, no object per key.
+ *
+ * A row is the 64-bit key hash and the numbers of a state, as many for each key. Slots are no power
+ * of two, so that the buffer can grow by a quarter: at most 1.67 slots a row, where doubling would
+ * need 2.67. It does not grow by pieces, so its owner keeps it small.
+ */
+import type { State } from "../limit/algorithm.ts";
+import { MisuseError } from "../limit/misuse.ts";
+import type { KeyHash } from "../ring/key-hash.ts";
+import type { Segment } from "./segment.ts";
+
+const MIN_SLOTS = 16;
+/** Above it, lookups of absent keys get long. */
+const MAX_LOAD = 0.75;
+/** After growing or shrinking. */
+const NEW_LOAD = 0.6;
+const MIN_LOAD = 0.3;
+const NUMBER_BYTES = Float64Array.BYTES_PER_ELEMENT;
+/** 2³² ÷ the golden ratio: spreads hashes that aren't uniform, as a test's. */
+const GOLDEN = 0x9e3779b9;
+
+export class FlatSegment implements Segment {
+  /** Numbers in a row: the hash takes the place of one. */
+  readonly #rowNumbers: number;
+  #size = 0;
+  #slots = 0;
+  #lastExpiryMs = 0;
+  /** Where the next sweep begins. */
+  #hand = 0;
+  /** The rows. A row's first number is free where its second, `expiresAtMs`, is 0. */
+  #numbers = new Float64Array();
+  /** The same bytes; a row's first two words are the hash, high half first. */
+  #words = new Uint32Array();
+
+  /**
+   * @param stateNumbers numbers in a state, at least 1
+   * @param rows how many to make room for
+   */
+  constructor(stateNumbers: number, rows = 0) {
+    this.#rowNumbers = stateNumbers + 1;
+    this.#allocate(rows);
+  }
+
+  /**
+   * @param bytes what `toBytes` gave; taken over where they fill their buffer
+   * @throws {MisuseError} if they can't be that
+   */
+  static fromBytes(stateNumbers: number, bytes: Uint8Array<ArrayBuffer>): FlatSegment {
+    const segment = new FlatSegment(stateNumbers);
+    const slots = bytes.length / (segment.#rowNumbers * NUMBER_BYTES);
+    if (!Number.isInteger(slots))
+      throw new MisuseError("segment", "must be whole rows", bytes.length);
+    const isWhole = bytes.length === bytes.buffer.byteLength;
+    segment.#numbers = new Float64Array(isWhole ? bytes.buffer : bytes.slice().buffer);
+    segment.#words = new Uint32Array(segment.#numbers.buffer);
+    segment.#slots = slots;
+    for (let slot = 0; slot < slots; slot++) {
+      if (segment.#isFree(slot)) continue;
+      segment.#size++;
+      segment.#lastExpiryMs = Math.max(segment.#lastExpiryMs, segment.#expiryAt(slot));
+    }
+    // Without a free slot, a lookup would not end.
+    if (segment.#size >= slots) throw new MisuseError("segment", "must have a free slot", slots);
+    return segment;
+  }
+
+  get size(): number {
+    return this.#size;
+  }
+  get bytes(): number {
+    return this.#size * this.#rowNumbers * NUMBER_BYTES;
+  }
+  get lastExpiryMs(): number {
+    return this.#lastExpiryMs;
+  }
+
+  get(key: KeyHash): State | undefined {
+    const slot = this.#slotOf(key);
+    return this.#isFree(slot) ? undefined : this.#stateAt(slot);
+  }
+
+  set(key: KeyHash, state: State): void {
+    let slot = this.#slotOf(key);
+    if (this.#isFree(slot)) {
+      if (this.#size >= this.#slots * MAX_LOAD) {
+        this.#resize();
+        slot = this.#slotOf(key);
+      }
+      this.#size++;
+    }
+    const word = slot * this.#rowNumbers * 2;
+    this.#words[word] = key.hi;
+    this.#words[word + 1] = key.lo;
+    const start = slot * this.#rowNumbers + 1;
+    for (let at = 0; at < state.length; at++) this.#numbers[start + at] = state[at] as number;
+    if (state[0] > this.#lastExpiryMs) this.#lastExpiryMs = state[0];
+  }
+
+  delete(key: KeyHash): void {
+    const slot = this.#slotOf(key);
+    if (this.#isFree(slot)) return;
+    this.#empty(slot);
+    this.#shrink();
+  }
+
+  sweep(nowMs: number, steps: number): boolean {
+    let passed = 0;
+    let isPastEnd = false;
+    for (let step = 0; step < steps && passed < this.#slots; step++) {
+      if (!this.#isFree(this.#hand) && this.#expiryAt(this.#hand) <= nowMs) {
+        // Another row may have moved here, so the hand stays.
+        this.#empty(this.#hand);
+        continue;
+      }
+      passed++;
+      this.#hand = this.#next(this.#hand);
+      if (this.#hand === 0) isPastEnd = true;
+    }
+    this.#shrink();
+    return isPastEnd;
+  }
+
+  some(visit: (key: KeyHash, state: State) => boolean, near?: KeyHash): void {
+    let slot = near ? this.#home(near.lo) : 0;
+    for (let passed = 0; passed < this.#slots; passed++, slot = this.#next(slot)) {
+      if (this.#isFree(slot)) continue;
+      const word = slot * this.#rowNumbers * 2;
+      const key = { hi: this.#words[word] as number, lo: this.#words[word + 1] as number };
+      if (visit(key, this.#stateAt(slot))) return;
+    }
+  }
+
+  toBytes(): Uint8Array<ArrayBuffer> {
+    return new Uint8Array(this.#numbers.buffer);
+  }
+
+  /** Frees a slot. Later rows of its run move up, or a lookup would stop here and miss them. */
+  #empty(freed: number): void {
+    let hole = freed;
+    for (let slot = this.#next(hole); !this.#isFree(slot); slot = this.#next(slot)) {
+      const home = this.#home(this.#words[slot * this.#rowNumbers * 2 + 1] as number);
+      if (this.#distance(home, slot) < this.#distance(hole, slot)) continue;
+      const start = slot * this.#rowNumbers;
+      this.#numbers.copyWithin(hole * this.#rowNumbers, start, start + this.#rowNumbers);
+      hole = slot;
+    }
+    this.#numbers[hole * this.#rowNumbers + 1] = 0;
+    this.#size--;
+  }
+
+  #shrink(): void {
+    if (this.#slots > MIN_SLOTS && this.#size < this.#slots * MIN_LOAD) this.#resize();
+  }
+
+  #resize(): void {
+    const { length } = this.#numbers;
+    const words = this.#words;
+    const numbers = this.#numbers;
+    this.#allocate(this.#size);
+    const rowWords = this.#rowNumbers * 2;
+    for (let start = 0, from = 0; start < length; start += this.#rowNumbers, from += rowWords) {
+      if (numbers[start + 1] === 0) continue;
+      let slot = this.#home(words[from + 1] as number);
+      while (!this.#isFree(slot)) slot = this.#next(slot);
+      // Copied as words: a hash read as a number may be a NaN, whose bits need not survive.
+      const to = slot * rowWords;
+      for (let word = 0; word < rowWords; word++) this.#words[to + word] = words[from + word] ?? 0;
+    }
+  }
+
+  #allocate(rows: number): void {
+    this.#slots = Math.max(MIN_SLOTS, Math.ceil((rows + 1) / NEW_LOAD));
+    this.#hand = 0;
+    this.#numbers = new Float64Array(this.#slots * this.#rowNumbers);
+    this.#words = new Uint32Array(this.#numbers.buffer);
+  }
+
+  /** The key's slot, or the free one where it would go. There is always a free one. */
+  #slotOf({ hi, lo }: KeyHash): number {
+    let slot = this.#home(lo);
+    while (!this.#isFree(slot)) {
+      const word = slot * this.#rowNumbers * 2;
+      if (this.#words[word] === hi && this.#words[word + 1] === lo) break;
+      slot = this.#next(slot);
+    }
+    return slot;
+  }
+
+  #home(lo: number): number {
+    return Math.floor(((Math.imul(lo, GOLDEN) >>> 0) / 2 ** 32) * this.#slots);
+  }
+
+  #next(slot: number): number {
+    return slot + 1 === this.#slots ? 0 : slot + 1;
+  }
+
+  #distance(from: number, to: number): number {
+    return to >= from ? to - from : to - from + this.#slots;
+  }
+
+  #isFree(slot: number): boolean {
+    return this.#expiryAt(slot) === 0;
+  }
+
+  #expiryAt(slot: number): number {
+    return this.#numbers[slot * this.#rowNumbers + 1] as number;
+  }
+
+  #stateAt(slot: number): State {
+    const start = slot * this.#rowNumbers;
+    const state: [number, ...number[]] = [this.#expiryAt(slot)];
+    for (let at = 2; at < this.#rowNumbers; at++) state.push(this.#numbers[start + at] as number);
+    return state;
+  }
+}

@@ -1,0 +1,50 @@
+/** Bytes in storage values, which may not be longer than 2 MB. */
+import { MisuseError } from "../limit/misuse.ts";
+
+const PIECE_BYTES = 1_500_000;
+
+/** Cuts bytes into values, each with the storage key it goes under. */
+export function* toPieces(
+  key: string,
+  bytes: Uint8Array<ArrayBuffer>,
+): Generator<[string, Uint8Array<ArrayBuffer>]> {
+  if (bytes.length <= PIECE_BYTES) yield [`${key}/0`, bytes];
+  // Copied: storage writes a view's whole buffer.
+  else for (const piece of cuts(key, bytes.length)) yield [piece.key, bytes.slice(...piece.range)];
+}
+
+/** The storage keys that so many bytes take. */
+export function pieceKeys(key: string, length: number): string[] {
+  return cuts(key, length).map((cut) => cut.key);
+}
+
+/**
+ * Puts bytes together again.
+ *
+ * @throws {MisuseError} if a value is missing or is not as long as it was
+ */
+export function fromPieces(
+  entries: Map<string, unknown>,
+  key: string,
+  length: number,
+): Uint8Array<ArrayBuffer> {
+  const pieces = cuts(key, length).map((cut) => {
+    const piece = entries.get(cut.key);
+    const pieceLength = cut.range[1] - cut.range[0];
+    if (!(piece instanceof Uint8Array) || piece.length !== pieceLength) {
+      throw new MisuseError(cut.key, `must be ${pieceLength} bytes`, typeof piece);
+    }
+    return piece as Uint8Array<ArrayBuffer>;
+  });
+  if (pieces[0] && pieces.length === 1) return pieces[0];
+  const bytes = new Uint8Array(length);
+  for (const [at, piece] of pieces.entries()) bytes.set(piece, at * PIECE_BYTES);
+  return bytes;
+}
+
+function cuts(key: string, length: number): { key: string; range: [number, number] }[] {
+  return Array.from({ length: Math.max(1, Math.ceil(length / PIECE_BYTES)) }, (_, at) => ({
+    key: `${key}/${at}`,
+    range: [at * PIECE_BYTES, Math.min(length, (at + 1) * PIECE_BYTES)],
+  }));
+}

@@ -1,0 +1,60 @@
+/**
+ * What a counter table is made of: rows that are kept, swept and written to disk on their own, so
+ * that none of it takes longer as the table grows.
+ */
+import type { State } from "../limit/algorithm.ts";
+import type { KeyHash } from "../ring/key-hash.ts";
+
+export interface Segment {
+  /** Rows, expired ones included. */
+  readonly size: number;
+  /** What the rows take, bytes. */
+  readonly bytes: number;
+  /** No row expires later; ms since the epoch, 0 where there never was one. */
+  readonly lastExpiryMs: number;
+
+  get(key: KeyHash): State | undefined;
+  set(key: KeyHash, state: State): void;
+  /** Removes a row; does nothing if there is none. */
+  delete(key: KeyHash): void;
+
+  /**
+   * Goes on from where it stopped and removes what expired at or before `nowMs`.
+   *
+   * @param steps the most rows to look at; as many as there are, or more, sweeps all
+   * @returns whether it came past the end
+   */
+  sweep(nowMs: number, steps: number): boolean;
+
+  /** Calls `visit` with each row, in no order, and stops where it returns true. */
+  some(visit: (key: KeyHash, state: State) => boolean, near?: KeyHash): void;
+
+  /** All rows. May share memory with the segment: to be written before anything is set. */
+  toBytes(): Uint8Array<ArrayBuffer>;
+}
+
+/** Writes rows one after the other: the hash's halves, how many numbers follow, and these. */
+export function encodeRows(
+  rows: Iterable<{ key: KeyHash; state: State | undefined }>,
+): Uint8Array<ArrayBuffer> {
+  const numbers: number[] = [];
+  for (const { key, state = [] } of rows) {
+    numbers.push(key.hi, key.lo, state.length);
+    for (const number of state) numbers.push(number);
+  }
+  return new Uint8Array(new Float64Array(numbers).buffer);
+}
+
+/** Calls `visit` with each row that `encodeRows` wrote; the state is absent where it had none. */
+export function decodeRows(
+  bytes: Uint8Array<ArrayBuffer>,
+  visit: (key: KeyHash, state: State | undefined) => void,
+): void {
+  const numbers = new Float64Array(bytes.slice().buffer);
+  for (let at = 0; at < numbers.length; ) {
+    const [hi = 0, lo = 0, length = 0] = numbers.subarray(at, at + 3);
+    at += 3 + length;
+    const state = Array.from(numbers.subarray(at - length, at)) as unknown as State;
+    visit({ hi, lo }, length > 0 ? state : undefined);
+  }
+}

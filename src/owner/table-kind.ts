@@ -1,0 +1,54 @@
+/** Which table holds what, and of what kind it is. */
+import type { CounterPolicy } from "./check.ts";
+import { CounterTable } from "./counter-table.ts";
+import { FlatSegment } from "./flat-segment.ts";
+import { LogSegment } from "./log-segment.ts";
+import type { Segment } from "./segment.ts";
+
+/** The table of blocked keys, whose states are the time when the block ends. */
+export const BLOCKED = "blocked";
+
+/** How many numbers a state has, where it is always as many. */
+const STATE_NUMBERS: Partial<Record<string, number>> = {
+  "fixed-window": 2,
+  "sliding-window": 3,
+  "token-bucket": 2,
+  "leaky-bucket": 2,
+  [BLOCKED]: 1,
+};
+
+/**
+ * A policy whose limit changes goes on with what is counted; one whose algorithm or window changes
+ * starts anew, since its old state would mean something else.
+ */
+export function tableName({ name, algorithm, windowMs }: CounterPolicy): string {
+  return `${algorithm}/${windowMs}/${name}`;
+}
+
+/**
+ * Makes the table that a name asks for.
+ *
+ * @param segments those of one like it, in their order
+ */
+export function newTable(name: string, segments?: Segment[]): CounterTable {
+  const stateNumbers = stateNumbersOf(name);
+  const newSegment = (rows: number): Segment =>
+    stateNumbers ? new FlatSegment(stateNumbers, rows) : new LogSegment();
+  return new CounterTable(newSegment, segments);
+}
+
+/**
+ * Makes a segment of the table that a name asks for.
+ *
+ * @param bytes what another gave
+ * @throws {MisuseError} if they can't be that
+ */
+export function readSegment(name: string, bytes: Uint8Array<ArrayBuffer>): Segment {
+  const stateNumbers = stateNumbersOf(name);
+  return stateNumbers ? FlatSegment.fromBytes(stateNumbers, bytes) : new LogSegment(bytes);
+}
+
+function stateNumbersOf(tableName: string): number | undefined {
+  const [kind = ""] = tableName.split("/");
+  return STATE_NUMBERS[kind];
+}

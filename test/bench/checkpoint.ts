@@ -1,0 +1,196 @@
+/**
+ * What counters cost as they grow, and what a checkpoint does to the checks beside it.
+ *
+ *     npm run bench:checkpoint
+ *
+ * Storage is SQLite on disk, written in the turn of the `put` as workerd does. Only the ratios mean
+ * something on another machine; both sides of each are measured in turns in one run.
+ */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+import { setImmediate as turn } from "node:timers/promises";
+import { deserialize, serialize } from "node:v8";
+import { type Check, type CounterPolicy, Counters } from "../../src/owner/counters.ts";
+import { Owner, type OwnerStorage } from "../../src/owner/owner.ts";
+
+const SIZES = [1_000, 10_000, 100_000, 1_000_000];
+const CHECKS_A_ROUND = 200_000;
+const ROUNDS = 7;
+const BATCH_CHECKS = 20;
+const BATCH_EVERY_MS = 2;
+const PHASE_MS = 6_000;
+const PHASES = 4;
+const HOUR_MS = 3_600_000;
+const POLICY: CounterPolicy = {
+  name: "default",
+  algorithm: "fixed-window",
+  limit: 1_000_000,
+  windowMs: HOUR_MS,
+  capacity: 1_000_000,
+  cost: 1,
+  shadow: false,
+  durable: false,
+};
+
+/** The n-th check: made, not looked up, as a check that comes by RPC is in the cache. */
+function checkOf(n: number): Check {
+  const hi = Math.imul(n ^ (n >>> 15), 0x2c1b3c6d);
+  const lo = Math.imul(hi ^ (hi >>> 12), 0x297a2d39) ^ n;
+  return { key: { hi: hi >>> 0, lo: lo >>> 0 }, policies: [POLICY] };
+}
+
+function randomCheck(keys: number): Check {
+  return checkOf(Math.floor(Math.random() * keys));
+}
+
+function median(numbers: number[]): number {
+  return numbers.toSorted((a, b) => a - b)[numbers.length >> 1] as number;
+}
+
+/** What the tables' buffers take. */
+function bufferBytes({ tables }: Counters): number {
+  return [...tables.values()]
+    .flatMap(({ segments }) => segments)
+    .reduce((total, segment) => total + segment.toBytes().buffer.byteLength, 0);
+}
+
+class SqliteStorage implements OwnerStorage {
+  bytes = 0;
+  rows = 0;
+  puts = 0;
+  readonly #db: DatabaseSync;
+
+  constructor(path: string) {
+    this.#db = new DatabaseSync(path);
+    this.#db.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF");
+    this.#db.exec("CREATE TABLE kv (key TEXT PRIMARY KEY, value BLOB) WITHOUT ROWID");
+  }
+  async list<T>(): Promise<Map<string, T>> {
+    const rows = this.#db.prepare("SELECT key, value FROM kv").all();
+    return new Map(
+      rows.map(({ key, value }) => [key as string, deserialize(value as Uint8Array) as T]),
+    );
+  }
+  async put(entries: string | object): Promise<void> {
+    this.puts++;
+    const insert = this.#db.prepare("INSERT OR REPLACE INTO kv VALUES (?, ?)");
+    for (const [key, value] of Object.entries(entries)) {
+      const bytes = serialize(value);
+      this.bytes += bytes.length;
+      this.rows++;
+      insert.run(key, bytes);
+    }
+  }
+  async delete(keys: string | string[]): Promise<never> {
+    const remove = this.#db.prepare("DELETE FROM kv WHERE key = ?");
+    for (const key of keys) remove.run(key);
+    return 0 as never;
+  }
+  async deleteAll(): Promise<void> {
+    this.#db.exec("DELETE FROM kv");
+  }
+  async getAlarm(): Promise<number | null> {
+    return null;
+  }
+  async setAlarm(): Promise<void> {}
+}
+
+function growth(): void {
+  const nowMs = Date.now();
+  const tables = SIZES.map((keys) => {
+    const counters = new Counters();
+    let worst = 0;
+    for (let n = 0; n < keys; n++) {
+      counters.check(checkOf(n), nowMs);
+      if (n > keys / 2 && n % Math.ceil(keys / 1_000) === 0) {
+        worst = Math.max(worst, bufferBytes(counters) / counters.size);
+      }
+    }
+    return { keys, counters, worst, nanoseconds: [] as number[] };
+  });
+  for (let round = 0; round <= ROUNDS; round++) {
+    for (const { keys, counters, nanoseconds } of tables) {
+      const start = performance.now();
+      for (let n = 0; n < CHECKS_A_ROUND; n++) counters.check(randomCheck(keys), nowMs);
+      const each = ((performance.now() - start) * 1e6) / CHECKS_A_ROUND;
+      // The first round warms up.
+      if (round > 0) nanoseconds.push(each);
+    }
+  }
+  const first = median(tables[0]?.nanoseconds ?? []);
+  for (const { keys, worst, nanoseconds } of tables) {
+    const each = median(nanoseconds);
+    console.log(
+      `${keys} keys: ${each.toFixed(0)} ns a check, ${(each / first).toFixed(2)} × the first; ` +
+        `at most ${worst.toFixed(1)} bytes a key while it grew`,
+    );
+  }
+}
+
+/** Sends batches at a fixed pace; returns how late each was answered, ms, the worst last. */
+async function latencies(check: (batch: Check[]) => void, keys: number): Promise<number[]> {
+  const late: number[] = [];
+  const endMs = performance.now() + PHASE_MS;
+  for (let dueMs = performance.now(); dueMs < endMs; dueMs += BATCH_EVERY_MS) {
+    while (performance.now() < dueMs) await turn();
+    check(Array.from({ length: BATCH_CHECKS }, () => randomCheck(keys)));
+    late.push(performance.now() - dueMs);
+  }
+  return late.sort((a, b) => a - b);
+}
+
+async function pauses(keys: number): Promise<void> {
+  const directory = mkdtempSync(join(tmpdir(), "turnpike-bench-"));
+  const storage = new SqliteStorage(join(directory, "owner.sqlite"));
+  let isOn = false;
+  const tasks: (() => Promise<void>)[] = [];
+  const owner = new Owner({
+    clock: () => Date.now(),
+    storage,
+    after: (ms, task) => void setTimeout(() => (isOn ? void task() : tasks.push(task)), ms),
+  });
+  await owner.load();
+  const counters = new Counters();
+  isOn = true;
+  for (let n = 0; n < keys; n += 100) {
+    owner.check(Array.from({ length: 100 }, (_, at) => checkOf(n + at)));
+    await turn();
+  }
+  for (let n = 0; n < keys; n++) counters.check(checkOf(n), Date.now());
+  await latencies((batch) => owner.check(batch), keys);
+  const ratios: number[] = [];
+  storage.bytes = 0;
+  storage.rows = 0;
+  storage.puts = 0;
+  const names = ["p50", "p99", "p99.9", "max"];
+  for (let phase = 0; phase < PHASES; phase++) {
+    isOn = true;
+    for (const task of tasks.splice(0)) await task();
+    const on = await latencies((batch) => owner.check(batch), keys);
+    isOn = false;
+    const off = await latencies((batch) => {
+      const nowMs = Date.now();
+      for (const each of batch) counters.check(each, nowMs);
+    }, keys);
+    const at = (late: number[]) =>
+      [0.5, 0.99, 0.999, 1].map((part) => late[Math.ceil(late.length * part) - 1] as number);
+    ratios.push((at(on)[2] as number) / (at(off)[2] as number));
+    const show = (late: number[]) =>
+      at(late)
+        .map((ms, index) => `${names[index]} ${ms.toFixed(3)}`)
+        .join(", ");
+    console.log(`with checkpoints: ${show(on)} ms; without: ${show(off)} ms`);
+  }
+  const mb = storage.bytes / 1e6 / storage.puts;
+  console.log(
+    `p99.9 with ÷ without: ${median(ratios).toFixed(2)} (median of ${PHASES}); ` +
+      `${storage.puts} checkpoints of ${mb.toFixed(2)} MB in ` +
+      `${(storage.rows / storage.puts).toFixed(1)} rows, at ${(BATCH_CHECKS / BATCH_EVERY_MS) * 1000} checks/s`,
+  );
+  rmSync(directory, { recursive: true });
+}
+
+growth();
+await pauses(1_000_000);

@@ -1,0 +1,159 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import type { CounterPolicy } from "../../src/owner/counters.ts";
+import { CHECKPOINT_INTERVAL_MS, type Owner } from "../../src/owner/owner.ts";
+import { type KeyHash, PUBLIC_SIP_KEY, sipHash } from "../../src/ring/key-hash.ts";
+import { Bench } from "./memory-storage.ts";
+
+const DAY_MS = 86_400_000;
+const LIMIT = 1_000;
+const POLICY: CounterPolicy = {
+  name: "default",
+  algorithm: "fixed-window",
+  limit: LIMIT,
+  windowMs: DAY_MS,
+  capacity: LIMIT,
+  cost: 1,
+  shadow: false,
+  durable: false,
+};
+const LOG_POLICY: CounterPolicy = { ...POLICY, name: "log", algorithm: "sliding-log" };
+
+function keysUpTo(count: number): KeyHash[] {
+  return Array.from({ length: count }, (_, n) => sipHash(PUBLIC_SIP_KEY, `${n}`));
+}
+
+function spend(owner: Owner, keys: readonly KeyHash[], cost = 1, policy = POLICY): void {
+  owner.check(keys.map((key) => ({ key, policies: [{ ...policy, cost }] })));
+}
+
+function spent(owner: Owner, keys: readonly KeyHash[], policy = POLICY): number[] {
+  const { verdicts } = owner.peek(keys.map((key) => ({ key, policies: [policy] })));
+  return verdicts.map(([verdict]) => LIMIT - (verdict?.remaining ?? Number.NaN));
+}
+
+describe("checkpoint", () => {
+  it("writes a small part of a large table when few of its keys changed", async () => {
+    const bench = new Bench();
+    const owner = await bench.start();
+    const keys = keysUpTo(100_000);
+    spend(owner, keys);
+    await bench.wait(10_000);
+    const { entries } = bench.storage;
+    const sizes = [...entries.values()].map((value) =>
+      value instanceof Uint8Array ? value.length : 0,
+    );
+    const whole = sizes.reduce((total, bytes) => total + bytes, 0);
+    expect(whole).toBeGreaterThan(100_000 * 24);
+    expect(Math.max(...sizes)).toBeLessThan(1_000_000);
+
+    bench.storage.bytes = 0;
+    await bench.wait(10_000);
+    expect(bench.storage.bytes).toBe(0);
+
+    spend(owner, keys.slice(0, 1));
+    await bench.wait(10_000);
+    expect(bench.storage.bytes).toBeLessThan(1_000_000);
+
+    bench.storage.bytes = 0;
+    const some = keys.filter((_, n) => n % 50 === 0);
+    spend(owner, some, 5);
+    await bench.wait(10_000);
+    expect(bench.storage.bytes).toBeLessThan(whole / 3);
+    const again = await bench.start();
+    expect(spent(again, keys.slice(0, 3))).toEqual([7, 1, 1]);
+    expect(new Set(spent(again, some.slice(1)))).toEqual(new Set([6]));
+  });
+
+  it("holds no more than twice what the tables take, however long keys change", async () => {
+    const bench = new Bench();
+    const owner = await bench.start();
+    const keys = keysUpTo(60_000);
+    spend(owner, keys);
+    await bench.wait(10_000);
+    for (let round = 0; round < 60; round++) {
+      spend(
+        owner,
+        keys.filter((_, n) => n % 30 === round % 3),
+      );
+      await bench.wait(CHECKPOINT_INTERVAL_MS);
+    }
+    const bytes = [...bench.storage.entries.values()].reduce<number>(
+      (total, value) => total + (value instanceof Uint8Array ? value.length : 0),
+      0,
+    );
+    expect(bytes).toBeLessThan(2 * 60_000 * 40);
+    await bench.wait(CHECKPOINT_INTERVAL_MS);
+    expect(spent(await bench.start(), keys)).toEqual(keys.map((_, n) => (n % 30 < 3 ? 21 : 1)));
+  });
+
+  it("after a crash at any moment has each count as of the last interval or later", async () => {
+    const step = fc.record({
+      verb: fc.constantFrom("spend", "spend", "spend", "reset", "wait", "crash"),
+      from: fc.nat(39),
+      waitMs: fc.constantFrom(1, 499, 700, CHECKPOINT_INTERVAL_MS),
+    });
+    const keys = keysUpTo(60_000);
+    const groupOf = (at: number) => keys.filter((_, n) => n % 40 === at);
+    await fc.assert(
+      fc.asyncProperty(
+        fc.constantFrom(POLICY, LOG_POLICY),
+        fc.array(step, { maxLength: 25 }),
+        async (policy, steps) => {
+          const bench = new Bench();
+          let owner = await bench.start();
+          spend(owner, keys, 1, policy);
+          await bench.wait(CHECKPOINT_INTERVAL_MS);
+          const counts = new Array<number>(40).fill(1);
+          /** For each group, the counts that it had in the last interval. */
+          let recent = counts.map((count) => [{ atMs: 0, count }]);
+          for (const { verb, from, waitMs } of steps) {
+            if (verb === "spend") {
+              spend(owner, groupOf(from), 2, policy);
+              counts[from] = (counts[from] as number) + 2;
+            } else if (verb === "reset") {
+              owner.reset(groupOf(from).map((key) => ({ key, policies: [policy] })));
+              counts[from] = 0;
+            } else if (verb === "crash") {
+              owner = await bench.start();
+              for (let group = 0; group < 40; group++) {
+                const found = new Set(spent(owner, groupOf(group), policy));
+                expect(found.size).toBe(1);
+                const [count] = found;
+                const possible = recent[group]?.map((each) => each.count);
+                expect(possible).toContain(count);
+                counts[group] = count as number;
+              }
+              recent = counts.map((count) => [{ atMs: bench.nowMs, count }]);
+            }
+            const now = { atMs: bench.nowMs, count: counts[from] as number };
+            if (verb !== "wait") recent[from]?.push(now);
+            await bench.wait(verb === "wait" ? waitMs : 0);
+            const safeMs = bench.nowMs - CHECKPOINT_INTERVAL_MS;
+            recent = recent.map((each) => {
+              const lastSafe = each.findLastIndex(({ atMs }) => atMs < safeMs);
+              return each.slice(Math.max(0, lastSafe));
+            });
+          }
+        },
+      ),
+      { numRuns: 15 },
+    );
+  }, 60_000);
+
+  it("reads a million keys back", async () => {
+    const bench = new Bench();
+    const owner = await bench.start();
+    const keys = keysUpTo(1_000_000);
+    for (let at = 0; at < keys.length; at += 10_000) {
+      spend(owner, keys.slice(at, at + 10_000), 3);
+      await bench.wait(1);
+    }
+    await bench.wait(CHECKPOINT_INTERVAL_MS);
+    const again = await bench.start();
+    for (let at = 0; at < keys.length; at += 10_000) {
+      const some = keys.slice(at, at + 10_000);
+      expect(spent(again, some).every((count) => count === 3)).toBe(true);
+    }
+  }, 60_000);
+});

@@ -1,0 +1,116 @@
+import { afterEach, describe, expect, it, vi } from "vitest";
+import { type CounterPolicy, Counters } from "../../src/owner/counters.ts";
+import { type KeyHash, PUBLIC_SIP_KEY, sipHash } from "../../src/ring/key-hash.ts";
+import { Bench } from "./memory-storage.ts";
+
+const NOW_MS = 1_700_000_000_000;
+const DAY_MS = 86_400_000;
+const ROW_BYTES = 24;
+const POLICY: CounterPolicy = {
+  name: "default",
+  algorithm: "token-bucket",
+  limit: 10,
+  windowMs: DAY_MS,
+  capacity: 10,
+  cost: 1,
+  shadow: false,
+  durable: false,
+};
+
+function keyOf(name: string): KeyHash {
+  return sipHash(PUBLIC_SIP_KEY, name);
+}
+
+function keysUpTo(count: number, name = ""): KeyHash[] {
+  return Array.from({ length: count }, (_, n) => keyOf(`${name}${n}`));
+}
+
+function spend(counters: Counters, key: KeyHash, cost: number, policy = POLICY) {
+  return counters.check({ key, policies: [{ ...policy, cost }] }, NOW_MS)[0];
+}
+
+function knows(counters: Counters, key: KeyHash, policy = POLICY): boolean {
+  return counters.explain({ key, policies: [policy] }, NOW_MS)[0]?.stored !== null;
+}
+
+afterEach(() => vi.restoreAllMocks());
+
+describe("full counters", () => {
+  it("drop what expires soonest, of a sample, and count it", () => {
+    const counters = new Counters({ maxBytes: 20 * ROW_BYTES });
+    // The more is spent, the longer a token bucket takes to refill.
+    const [soonest, ...others] = keysUpTo(20);
+    for (const key of others) spend(counters, key, 5);
+    spend(counters, soonest as KeyHash, 2);
+    expect(counters.dropped).toBe(0);
+    spend(counters, keyOf("new"), 5);
+    expect(counters).toMatchObject({ size: 20, dropped: 1 });
+    expect(knows(counters, soonest as KeyHash)).toBe(false);
+    expect(knows(counters, keyOf("new"))).toBe(true);
+  });
+
+  it("drop no denied key while an allowed one can be dropped, the new one included", () => {
+    const counters = new Counters({ maxBytes: 1_000 * 32 });
+    const policy = { ...POLICY, algorithm: "sliding-window" } as const;
+    const seamMs = Math.ceil(NOW_MS / DAY_MS) * DAY_MS;
+    const check = (key: KeyHash, cost: number, nowMs: number) =>
+      counters.check({ key, policies: [{ ...policy, cost }] }, nowMs)[0];
+    // Spent before the seam, so that they expire a day before the allowed ones.
+    const denied = keysUpTo(900, "denied");
+    for (const key of denied) check(key, 10, seamMs - 1);
+    for (const key of keysUpTo(5_000, "allowed")) check(key, 1, seamMs);
+    for (const key of denied) expect(check(key, 1, seamMs)?.allowed).toBe(false);
+    expect(counters).toMatchObject({ size: 1_000, dropped: 4_900 });
+  });
+
+  it("drop a denied key where all are, the new one too", () => {
+    const counters = new Counters({ maxBytes: 50 * ROW_BYTES });
+    for (const key of keysUpTo(60)) spend(counters, key, 10);
+    expect(counters).toMatchObject({ size: 50, dropped: 10 });
+    expect(knows(counters, keyOf("59"))).toBe(true);
+  });
+
+  it("never drop a block", () => {
+    const counters = new Counters({ maxBytes: 50 * ROW_BYTES });
+    const blocked = keysUpTo(40, "blocked");
+    for (const key of blocked) counters.block(key, NOW_MS + 1);
+    for (const key of keysUpTo(500)) spend(counters, key, 1);
+    for (const key of blocked) expect(counters.blockedMs(key, NOW_MS)).toBe(1);
+  });
+
+  it("take room from the largest table, so that a small one still counts", () => {
+    const counters = new Counters({ maxBytes: 200 * ROW_BYTES });
+    for (const key of keysUpTo(500)) spend(counters, key, 1);
+    const small = { ...POLICY, name: "small", windowMs: 1_000 };
+    for (const key of keysUpTo(50)) spend(counters, key, 1, small);
+    for (const key of keysUpTo(50)) expect(knows(counters, key, small)).toBe(true);
+  });
+
+  it("let go of what has expired first, and do not count that", () => {
+    const counters = new Counters({ maxBytes: 20 * ROW_BYTES });
+    const short = { ...POLICY, windowMs: 1_000 };
+    for (const key of keysUpTo(20)) spend(counters, key, 1, short);
+    for (const key of keysUpTo(20, "later")) {
+      counters.check({ key, policies: [short] }, NOW_MS + 1_000);
+    }
+    expect(counters).toMatchObject({ size: 20, dropped: 0 });
+  });
+});
+
+describe("a full owner", () => {
+  it("warns that counters were dropped, at most once a minute", async () => {
+    const warn = vi.spyOn(console, "warn").mockImplementation(() => {});
+    const bench = new Bench();
+    const owner = await bench.start(20 * ROW_BYTES);
+    for (const key of keysUpTo(100)) {
+      owner.check([{ key, policies: [POLICY] }]);
+      await bench.wait(1_000);
+    }
+    expect(warn).toHaveBeenCalledTimes(2);
+    expect(JSON.parse(warn.mock.calls[0]?.[0])).toEqual({
+      event: "counters-dropped",
+      dropped: expect.any(Number),
+      kept: 20,
+    });
+  });
+});
