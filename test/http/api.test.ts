@@ -1,31 +1,9 @@
-import { env } from "cloudflare:workers";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { Caller } from "../../src/caller/caller.ts";
 import { parseConfig } from "../../src/config.ts";
 import { api } from "../../src/http/api.ts";
 import { FakeOwners } from "../caller/fake-owners.ts";
-
-const DAY = [
-  { name: "day", limit: 10, window: "1d" },
-  { name: "hour", limit: 5, window: "1h" },
-];
-const config = parseConfig({ TOKEN: "secret-1", POLICIES: DAY });
-const caller = new Caller({ owners: env.RATE_LIMITER, ...config });
-const app = api(caller, config);
-
-const fresh = () => crypto.randomUUID();
-
-function post(path: string, body: unknown, headers: Record<string, string> = {}) {
-  return app.request(path, {
-    method: "POST",
-    headers: { Authorization: "Bearer secret-1", ...headers },
-    body: typeof body === "string" ? body : JSON.stringify(body),
-  });
-}
-
-async function answer<Body = Record<string, unknown>>(response: Response | Promise<Response>) {
-  return (await (await response).json()) as Body;
-}
+import { answer, caller, config, fresh, post } from "./api-client.ts";
 
 afterEach(() => vi.restoreAllMocks());
 

@@ -1,19 +1,8 @@
 import { afterEach, describe, expect, it, vi } from "vitest";
-import type { CounterPolicy } from "../../src/owner/counters.ts";
 import { CHECKPOINT_DELAY_MS, CHECKPOINT_INTERVAL_MS, type Owner } from "../../src/owner/owner.ts";
 import { Bench } from "./memory-storage.ts";
+import { DAY_MS, TEN_A_DAY } from "./ten-a-day.ts";
 
-const DAY_MS = 86_400_000;
-const TEN_A_DAY: CounterPolicy = {
-  name: "default",
-  algorithm: "fixed-window",
-  limit: 10,
-  windowMs: DAY_MS,
-  capacity: 10,
-  cost: 1,
-  shadow: false,
-  durable: false,
-};
 const TEN_A_SECOND = { ...TEN_A_DAY, name: "second", windowMs: 1_000 };
 const KEY = { hi: 1, lo: 2 };
 

@@ -5,22 +5,12 @@ import { describe, expect, it } from "vitest";
 import { ALGORITHMS, type AlgorithmName } from "../../src/limit/algorithms.ts";
 import type { Check, CounterPolicy } from "../../src/owner/counters.ts";
 import { askObject } from "./ask-object.ts";
+import { DAY_MS, TEN_A_DAY } from "./ten-a-day.ts";
 
-const DAY_MS = 86_400_000;
 const KEY = { hi: 1, lo: 2 };
 
 function policy(change: Partial<CounterPolicy> = {}): CounterPolicy {
-  return {
-    name: "parallel",
-    algorithm: "fixed-window",
-    limit: 10,
-    windowMs: DAY_MS,
-    capacity: 10,
-    cost: 1,
-    shadow: false,
-    durable: false,
-    ...change,
-  };
+  return { ...TEN_A_DAY, name: "parallel", ...change };
 }
 
 function ask(...policies: Partial<CounterPolicy>[]): Check[] {

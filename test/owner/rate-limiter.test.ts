@@ -3,15 +3,7 @@ import { env } from "cloudflare:workers";
 import { describe, expect, it } from "vitest";
 import type { Check } from "../../src/owner/counters.ts";
 import { askObject } from "./ask-object.ts";
-
-const TEN_A_DAY = {
-  name: "default",
-  algorithm: "fixed-window",
-  limit: 10,
-  windowMs: 86_400_000,
-  shadow: false,
-  durable: false,
-} as const;
+import { TEN_A_DAY } from "./ten-a-day.ts";
 
 function freshOwner() {
   return env.RATE_LIMITER.getByName(`weur/${crypto.randomUUID()}`);

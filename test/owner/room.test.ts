@@ -2,20 +2,11 @@ import { afterEach, describe, expect, it, vi } from "vitest";
 import { type CounterPolicy, Counters } from "../../src/owner/counters.ts";
 import { type KeyHash, PUBLIC_SIP_KEY, sipHash } from "../../src/ring/key-hash.ts";
 import { Bench } from "./memory-storage.ts";
+import { DAY_MS, TEN_A_DAY } from "./ten-a-day.ts";
 
 const NOW_MS = 1_700_000_000_000;
-const DAY_MS = 86_400_000;
 const ROW_BYTES = 24;
-const POLICY: CounterPolicy = {
-  name: "default",
-  algorithm: "token-bucket",
-  limit: 10,
-  windowMs: DAY_MS,
-  capacity: 10,
-  cost: 1,
-  shadow: false,
-  durable: false,
-};
+const POLICY: CounterPolicy = { ...TEN_A_DAY, algorithm: "token-bucket" };
 
 function keyOf(name: string): KeyHash {
   return sipHash(PUBLIC_SIP_KEY, name);
