@@ -6,7 +6,6 @@
  * it (a reset, a block).
  */
 import type { Verdict } from "../limit/decision.ts";
-import type { Policy } from "../limit/policy.ts";
 import { type KeyHash, keyHasher } from "../ring/key-hash.ts";
 import type { Region } from "../ring/region.ts";
 import type { OwnerNamespace, OwnerStub } from "./call.ts";
@@ -131,9 +130,9 @@ export class Caller {
     await this.#eachOwner(parcels, (owner, batch) =>
       this.#owners.operate(owner, (stub) => stub.reset(batch.map(({ check }) => check))),
     );
-    for (const [at, check] of checks.entries()) {
+    for (const check of checks) {
       this.#fallback.reset(check);
-      this.#forget(questions[at]?.policies ?? [], check.key);
+      this.#forget(check.key);
     }
   }
 
@@ -146,13 +145,14 @@ export class Caller {
   async block(key: readonly string[], durationMs: number): Promise<void> {
     const hash = this.#hash(key);
     await this.#operateEverywhere(hash, (stub) => stub.block(hash, durationMs));
+    this.#forget(hash);
   }
 
   /** Ends a block; like `reset` in all else. */
   async unblock(key: readonly string[]): Promise<void> {
     const hash = this.#hash(key);
     await this.#operateEverywhere(hash, (stub) => stub.unblock(hash));
-    this.#denials.forget(hash);
+    this.#forget(hash);
   }
 
   /**
@@ -191,7 +191,7 @@ export class Caller {
       for (const [at, message] of batch.entries()) {
         const { question, check, index } = message;
         const verdicts = answer?.verdicts[at];
-        if (verb === "refund") this.#forget(question.policies, check.key);
+        if (verb === "refund") this.#forget(check.key);
         if (!answer || !verdicts) {
           replies[index] = this.#standIn(verb, message);
           continue;
@@ -230,9 +230,9 @@ export class Caller {
     return { question, decisions, atMs };
   }
 
-  #forget(policies: readonly Policy[], key: KeyHash): void {
+  #forget(key: KeyHash): void {
     this.#denials.forget(key);
-    this.#leases.forget(key, policies);
+    this.#leases.forget(key);
   }
 
   async #eachOwner<Parcel extends { owner: string }>(

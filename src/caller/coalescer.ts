@@ -44,7 +44,7 @@ export class Coalescer {
   async ask(owner: string, check: Check): Promise<Answer> {
     const line = this.#lines.get(owner) ?? { callsInFlight: 0, gathering: undefined };
     this.#lines.set(owner, line);
-    if (line.callsInFlight === 0) return this.#call(line, owner, [check]);
+    if (line.callsInFlight === 0) return keptAlive(this.#call(line, owner, [check]));
 
     const { gathering } = line;
     if (!gathering || gathering.checks.length >= MAX_BATCH) return this.#lead(line, owner, check);
@@ -63,9 +63,7 @@ export class Coalescer {
     };
     const batch: Batch = { checks, answer: gatherAndCall() };
     line.gathering = batch;
-    // Each of those who wait hears of a failure itself.
-    waitUntil(batch.answer.catch(() => {}));
-    return part(await batch.answer, 0);
+    return part(await keptAlive(batch.answer), 0);
   }
 
   async #call(line: Line, owner: string, checks: Check[]): Promise<Answer> {
@@ -80,6 +78,16 @@ export class Coalescer {
   async #patience(): Promise<undefined> {
     await scheduler.wait(this.#patienceMs);
   }
+}
+
+/**
+ * Keeps the request alive until the call has ended, even if its client goes away: others may wait for
+ * the answer, and one that was never counted as ended would make all later checks wait.
+ */
+function keptAlive(answer: Promise<Answer>): Promise<Answer> {
+  // Those who wait for it hear of a failure themselves.
+  waitUntil(answer.catch(() => {}));
+  return answer;
 }
 
 /** The answer to one check of a batch. */

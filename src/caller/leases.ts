@@ -19,7 +19,7 @@ const MAX_KEYS = 10_000;
 
 interface Lease {
   owner: string;
-  limit: number;
+  policy: Policy;
   /** How often the key was asked about since it was first seen. */
   checks: number;
   /** What is left to spend. */
@@ -31,16 +31,14 @@ interface Lease {
 }
 
 export class Leases {
-  /** The keys that were seen, the oldest first, by hash and policy. */
+  /** The keys that were seen, the oldest first: of each, the policy it was last asked under. */
   readonly #leases = new Map<string, Lease>();
 
   /** Spends from the key's lease; undefined if there is none, or not enough of it. */
-  spend({ key, owner, policies }: Asked, nowMs: number): Verdict | undefined {
-    const [policy] = policies;
-    if (!policy?.lease) return undefined;
-    const lease = this.#leases.get(idOf(key, policy));
-    if (!lease || lease.owner !== owner || lease.limit !== policy.limit) return undefined;
-    if (lease.units < policy.cost || nowMs >= lease.untilMs) return undefined;
+  spend(asked: Asked, nowMs: number): Verdict | undefined {
+    const policy = leasable(asked);
+    const lease = policy && this.#find(asked, policy, nowMs);
+    if (!lease || lease.units < policy.cost) return undefined;
     lease.units -= policy.cost;
     const remaining = lease.units + lease.ownersRemaining;
     const resetMs = lease.untilMs + MARGIN_MS - nowMs;
@@ -48,11 +46,10 @@ export class Leases {
   }
 
   /** How many units to ask the owner for beyond the cost; 0 unless the key is hot. */
-  sliceFor({ key, owner, policies }: Asked, nowMs: number): number {
-    const [policy, ...others] = policies;
-    if (!policy?.lease || others.length > 0) return 0;
-    const lease = this.#leases.get(idOf(key, policy));
-    if (!lease || lease.owner !== owner || nowMs >= lease.untilMs) return 0;
+  sliceFor(asked: Asked, nowMs: number): number {
+    const policy = leasable(asked);
+    const lease = policy && this.#find(asked, policy, nowMs);
+    if (!lease) return 0;
     const slice = Math.floor(policy.limit * policy.lease);
     return lease.checks >= HOT_CHECKS && policy.cost + slice <= lease.ownersRemaining ? slice : 0;
   }
@@ -64,18 +61,17 @@ export class Leases {
    * @param sentMs when the check was sent, ms since the epoch: the owner's window ends no earlier
    *   than the time it says after that
    */
-  add({ key, owner, policies }: Asked, verdict: Verdict, slice: number, sentMs: number): void {
-    const [policy] = policies;
-    if (!policy?.lease) return;
-    const id = idOf(key, policy);
-    const before = this.#leases.get(id);
-    const isSameWindow = before !== undefined && before.owner === owner && sentMs < before.untilMs;
+  add(asked: Asked, verdict: Verdict, slice: number, sentMs: number): void {
+    const policy = leasable(asked);
+    if (!policy) return;
+    const id = idOf(asked.key);
+    const before = this.#find(asked, policy, sentMs);
     this.#leases.delete(id);
     this.#leases.set(id, {
-      owner,
-      limit: policy.limit,
-      checks: (isSameWindow ? before.checks : 0) + 1,
-      units: (isSameWindow ? before.units : 0) + (verdict.allowed ? slice : 0),
+      owner: asked.owner,
+      policy,
+      checks: (before?.checks ?? 0) + 1,
+      units: (before?.units ?? 0) + (verdict.reason === "ok" ? slice : 0),
       ownersRemaining: verdict.remaining,
       untilMs: sentMs + verdict.resetMs - MARGIN_MS,
     });
@@ -87,16 +83,31 @@ export class Leases {
 
   /** Puts units back that were spent from the key's lease. */
   giveBack(key: KeyHash, policy: Policy, nowMs: number): void {
-    const lease = this.#leases.get(idOf(key, policy));
-    if (lease && nowMs < lease.untilMs) lease.units += policy.cost;
+    const lease = this.#leases.get(idOf(key));
+    if (lease && isSame(lease.policy, policy) && nowMs < lease.untilMs) lease.units += policy.cost;
   }
 
-  /** Ends the key's leases under these policies; what is left of them is lost. */
-  forget(key: KeyHash, policies: readonly Policy[]): void {
-    for (const policy of policies) this.#leases.delete(idOf(key, policy));
+  /** Ends the key's lease; what is left of it is lost. */
+  forget(key: KeyHash): void {
+    this.#leases.delete(idOf(key));
+  }
+
+  #find({ key, owner }: Asked, policy: Policy, nowMs: number): Lease | undefined {
+    const lease = this.#leases.get(idOf(key));
+    if (!lease || lease.owner !== owner || nowMs >= lease.untilMs) return undefined;
+    return isSame(lease.policy, policy) ? lease : undefined;
   }
 }
 
-function idOf({ hi, lo }: KeyHash, { name, windowMs }: Policy): string {
-  return `${hi}:${lo}:${windowMs}:${name}`;
+/** The policy that a lease could pay for; of several, none could be left uncounted. */
+function leasable({ policies: [policy, ...others] }: Asked): Policy | undefined {
+  return policy && policy.lease > 0 && others.length === 0 ? policy : undefined;
+}
+
+function isSame(one: Policy, other: Policy): boolean {
+  return one.name === other.name && one.limit === other.limit && one.windowMs === other.windowMs;
+}
+
+function idOf({ hi, lo }: KeyHash): string {
+  return `${hi}:${lo}`;
 }

@@ -111,4 +111,26 @@ describe("a lease", () => {
     await caller.take([[ask(), none]]);
     expect((await decide(caller))?.remaining).toBe(before - 1);
   });
+
+  it("pays only where its policy is the only one, so that no other goes uncounted", async () => {
+    const caller = isolate();
+    for (let n = 0; n < 4; n++) await decide(caller);
+    const leased = ask();
+    const other = parsePolicy({ name: "other", limit: 2, window: "1m" });
+    const both = { ...leased, policies: [...leased.policies, other] };
+    const passed: boolean[] = [];
+    for (let n = 0; n < 4; n++) {
+      const [reply] = await caller.check([both]);
+      expect(reply?.decisions).toHaveLength(2);
+      passed.push(reply?.decisions.every(({ allowed }) => allowed) ?? false);
+    }
+    expect(passed).toEqual([true, true, false, false]);
+  });
+
+  it("ends with a block", async () => {
+    const caller = isolate();
+    for (let n = 0; n < 6; n++) await decide(caller);
+    await caller.block(["hot"], 60_000);
+    expect(await decide(caller)).toMatchObject({ allowed: false, reason: "blocked" });
+  });
 });
