@@ -76,8 +76,11 @@ export function enforce(
     c.set("decision", decision);
     c.set("decisions", decisions);
     const delayMs = Math.max(...decisions.map((each) => each.delayMs));
-    if (delayMs > 0) await scheduler.wait(delayMs);
-    await settle(c, caller, replies, next);
+    // A wait is part of the request's flight: a client that goes away in it frees its slot too.
+    await settle(c, caller, replies, async () => {
+      if (delayMs > 0) await scheduler.wait(delayMs);
+      await next();
+    });
     writeFields(c, rulings);
   };
 

@@ -28,10 +28,10 @@ export async function settle(
   const held = part(replies, ({ algorithm }) => algorithm === "concurrency");
   const ended = Promise.withResolvers<void>();
   // A client that goes away ends its request, and with it all that is not waited for.
-  waitUntil(
-    c,
-    ended.promise.then(() => caller.giveBack(held)),
-  );
+  if (held.length > 0) {
+    const freed = ended.promise.then(() => caller.giveBack(held));
+    waitUntil(c, freed);
+  }
   try {
     await handle();
   } catch (error) {
