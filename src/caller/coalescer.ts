@@ -44,9 +44,8 @@ export class Coalescer {
   async ask(owner: string, check: Check): Promise<Answer> {
     const line = this.#lines.get(owner) ?? { callsInFlight: 0, gathering: undefined };
     this.#lines.set(owner, line);
-    if (line.callsInFlight === 0) return keptAlive(this.#call(line, owner, [check]));
-
-    const { gathering } = line;
+    const { gathering, callsInFlight } = line;
+    if (!gathering && callsInFlight === 0) return keptAlive(this.#call(line, owner, [check]));
     if (!gathering || gathering.checks.length >= MAX_BATCH) return this.#lead(line, owner, check);
     const at = gathering.checks.push(check) - 1;
     const answer = await Promise.race([gathering.answer, this.#patience()]);
