@@ -14,9 +14,16 @@ const GATHER_MS = 1;
 /** The most checks in one call. */
 export const MAX_BATCH = 256;
 
+/** Settles the promise of a request that waits for another's call. */
+interface Waiter {
+  resolve: (answer: Answer) => void;
+  reject: (error: unknown) => void;
+}
+
 interface Batch {
   checks: Check[];
-  answer: Promise<Answer>;
+  /** One for each check but the first, which is the sender's own. */
+  waiters: Waiter[];
 }
 
 /** What is under way to one owner. */
@@ -41,28 +48,42 @@ export class Coalescer {
   }
 
   /** Asks an owner about a check; rejects as `send` does. */
-  async ask(owner: string, check: Check): Promise<Answer> {
+  ask(owner: string, check: Check): Promise<Answer> {
     const line = this.#lines.get(owner) ?? { callsInFlight: 0, gathering: undefined };
     this.#lines.set(owner, line);
     const { gathering, callsInFlight } = line;
-    if (!gathering && callsInFlight === 0) return keptAlive(this.#call(line, owner, [check]));
-    if (!gathering || gathering.checks.length >= MAX_BATCH) return this.#lead(line, owner, check);
-    const at = gathering.checks.push(check) - 1;
-    const answer = await Promise.race([gathering.answer, this.#patience()]);
-    return answer ? part(answer, at) : this.#call(line, owner, [check]);
+    if (gathering && gathering.checks.length < MAX_BATCH) {
+      return this.#follow(gathering, line, owner, check);
+    }
+    const isIdle = !gathering && callsInFlight === 0;
+    return keptAlive(
+      isIdle ? this.#call(line, owner, [check]) : this.#gatherAndCall(line, owner, check),
+    );
+  }
+
+  async #follow(batch: Batch, line: Line, owner: string, check: Check): Promise<Answer> {
+    // Of this request, and settled by the other: to await the other's own promise costs more.
+    const { promise, resolve, reject } = Promise.withResolvers<Answer | undefined>();
+    batch.checks.push(check);
+    batch.waiters.push({ resolve, reject });
+    scheduler.wait(this.#patienceMs).then(() => resolve(undefined));
+    return (await promise) ?? this.#call(line, owner, [check]);
   }
 
   /** Gathers checks for a moment, then sends them all. */
-  async #lead(line: Line, owner: string, check: Check): Promise<Answer> {
-    const checks = [check];
-    const gatherAndCall = async () => {
-      await scheduler.wait(GATHER_MS);
-      if (line.gathering === batch) line.gathering = undefined;
-      return this.#call(line, owner, checks);
-    };
-    const batch: Batch = { checks, answer: gatherAndCall() };
+  async #gatherAndCall(line: Line, owner: string, check: Check): Promise<Answer> {
+    const batch: Batch = { checks: [check], waiters: [] };
     line.gathering = batch;
-    return part(await keptAlive(batch.answer), 0);
+    await scheduler.wait(GATHER_MS);
+    if (line.gathering === batch) line.gathering = undefined;
+    try {
+      const answer = await this.#call(line, owner, batch.checks);
+      for (const [at, { resolve }] of batch.waiters.entries()) resolve(part(answer, at + 1));
+      return part(answer, 0);
+    } catch (error) {
+      for (const { reject } of batch.waiters) reject(error);
+      throw error;
+    }
   }
 
   async #call(line: Line, owner: string, checks: Check[]): Promise<Answer> {
@@ -72,10 +93,6 @@ export class Coalescer {
     } finally {
       line.callsInFlight--;
     }
-  }
-
-  async #patience(): Promise<undefined> {
-    await scheduler.wait(this.#patienceMs);
   }
 }
 
