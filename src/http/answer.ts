@@ -12,7 +12,10 @@ import type { Reply } from "../caller/question.ts";
 import { type Decision, decisive } from "../limit/decision.ts";
 import { formatDuration } from "../limit/duration.ts";
 import type { Policy } from "../limit/policy.ts";
-import { problem } from "./problem.ts";
+import { problem, problemParts, type ResponseParts } from "./problem.ts";
+
+const POLICY_FIELD = "RateLimit-Policy";
+const QUOTA_FIELD = "RateLimit";
 
 const OUT_OF_REACH = {
   status: 503,
@@ -20,6 +23,9 @@ const OUT_OF_REACH = {
   title: "Limiter out of reach",
   cause: "Nothing can be counted right now.",
 } as const;
+
+/** Of each policy the last refusal under it alone, and what it depends on. */
+const refusals = new WeakMap<Policy, { id: string; parts: ResponseParts }>();
 
 /** A decision beside the policy it was made under. */
 export interface Ruling {
@@ -36,12 +42,15 @@ export function rulingsOf(replies: readonly Reply[]): Ruling[] {
 
 /** Writes the fields onto the response, beside those of a limiter further in. */
 export function writeFields(c: Context, rulings: readonly Ruling[]): void {
-  const fields = Object.entries(rateLimitFields(rulings));
+  const { policies, quotas } = rateLimitFields(rulings);
   try {
-    for (const [name, value] of fields) c.res.headers.append(name, value);
+    const { headers } = c.res;
+    if (policies) headers.append(POLICY_FIELD, policies);
+    if (quotas) headers.append(QUOTA_FIELD, quotas);
   } catch {
     // What `fetch` gave cannot be written on. Copying each time would cost more than the decision.
-    for (const [name, value] of fields) c.header(name, value, { append: true });
+    if (policies) c.header(POLICY_FIELD, policies, { append: true });
+    if (quotas) c.header(QUOTA_FIELD, quotas, { append: true });
   }
 }
 
@@ -58,31 +67,50 @@ export function refuseListed(c: Context): Response | Promise<Response> {
  * deny.
  */
 export function refuse(c: Context, rulings: readonly Ruling[]): Response | Promise<Response> {
+  if (prefersHtml(c)) {
+    const { body, headers } = refusalOf(rulings);
+    return c.html(page(body.title, body.detail), body.status, headers);
+  }
+  return new Response(...refusalParts(rulings));
+}
+
+/** The answer to whoever wants no page, remembered: to make its headers takes longest. */
+function refusalParts(rulings: readonly Ruling[]): ResponseParts {
+  const [first, second] = rulings;
+  const known = first && !second && refusals.get(first.policy);
+  const id =
+    first && `${first.decision.reason} ${first.decision.remaining} ${wait(first.decision)}`;
+  if (known && known.id === id) return known.parts;
+  const { body, headers } = refusalOf(rulings);
+  const parts = problemParts(body, headers);
+  if (first && id && !second) refusals.set(first.policy, { id, parts });
+  return parts;
+}
+
+function refusalOf(rulings: readonly Ruling[]) {
   const decision = decisive(rulings.map((ruling) => ruling.decision));
   const policy = rulings.find((ruling) => ruling.decision === decision)?.policy as Policy;
+  const { policies, quotas } = rateLimitFields(rulings);
+  const { status, type, title, cause } =
+    decision.reason === "failed" ? OUT_OF_REACH : tooMany(policy, decision);
   const headers = {
-    ...rateLimitFields(rulings),
+    ...(policies && { [POLICY_FIELD]: policies }),
+    ...(quotas && { [QUOTA_FIELD]: quotas }),
     "Retry-After": String(wait(decision)),
     // RFC 6585, section 4. A cached denial would also be served past the limiter.
     "Cache-Control": "no-store",
     Vary: "Accept",
   };
-  const { status, type, title, cause } =
-    decision.reason === "failed" ? OUT_OF_REACH : tooMany(policy, decision);
-  const detail = `${cause} Try again in ${wait(decision)} s.`;
-  if (prefersHtml(c)) return c.html(page(title, detail), status, headers);
-  return problem(
-    {
-      type: `https://iana.org/assignments/http-problem-types#${type}`,
-      title,
-      status,
-      detail,
-      "violated-policies": rulings
-        .filter((ruling) => !ruling.decision.allowed)
-        .map((ruling) => ruling.policy.name),
-    },
-    headers,
-  );
+  const body = {
+    type: `https://iana.org/assignments/http-problem-types#${type}`,
+    title,
+    status,
+    detail: `${cause} Try again in ${wait(decision)} s.`,
+    "violated-policies": rulings
+      .filter((ruling) => !ruling.decision.allowed)
+      .map((ruling) => ruling.policy.name),
+  };
+  return { body, headers };
 }
 
 function tooMany({ algorithm, limit, windowMs }: Policy, { reason }: Decision) {
@@ -95,25 +123,24 @@ function tooMany({ algorithm, limit, windowMs }: Policy, { reason }: Decision) {
 }
 
 /**
- * Returns `RateLimit-Policy` and `RateLimit` for all policies that were asked and are enforced.
+ * Returns the values of both fields for all policies that were asked and are enforced; empty texts
+ * where there are none.
  *
  * A policy whose owner did not answer is left out of `RateLimit`: what is left of it is not known.
  *
- * @example { "RateLimit-Policy": '"default";q=10;w=60', RateLimit: '"default";r=9;t=42' }
+ * @example { policies: '"default";q=10;w=60', quotas: '"default";r=9;t=42' }
  */
-function rateLimitFields(rulings: readonly Ruling[]): Record<string, string> {
-  const shown = rulings.filter(({ policy }) => !policy.shadow);
-  const known = shown.filter(({ decision }) => decision.reason !== "failed");
-  const fields: Record<string, string> = {};
-  if (shown.length > 0) {
-    fields["RateLimit-Policy"] = shown.map(({ policy }) => policyItem(policy)).join(", ");
+function rateLimitFields(rulings: readonly Ruling[]): { policies: string; quotas: string } {
+  let policies = "";
+  let quotas = "";
+  for (const { policy, decision } of rulings) {
+    if (policy.shadow) continue;
+    policies += (policies && ", ") + policyItem(policy);
+    if (decision.reason === "failed") continue;
+    const item = `"${policy.name}";r=${decision.remaining};t=${wait(decision)}`;
+    quotas += (quotas && ", ") + item;
   }
-  if (known.length > 0) {
-    fields.RateLimit = known
-      .map(({ decision }) => `"${decision.policy}";r=${decision.remaining};t=${wait(decision)}`)
-      .join(", ");
-  }
-  return fields;
+  return { policies, quotas };
 }
 
 function policyItem({ name, algorithm, limit, windowMs }: Policy): string {

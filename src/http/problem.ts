@@ -12,13 +12,19 @@ export interface Problem {
   [extension: string]: unknown;
 }
 
-export function problem(body: Problem, headers: Record<string, string> = {}): Response {
-  return new Response(JSON.stringify(body), {
-    status: body.status,
-    headers: {
-      ...headers,
-      "Content-Type": "application/problem+json",
-      "Cache-Control": "no-store",
-    },
+/** What a `Response` is made from. */
+export type ResponseParts = [body: string, init: { status: number; headers: Headers }];
+
+export function problem(body: Problem, headers?: Record<string, string>): Response {
+  return new Response(...problemParts(body, headers));
+}
+
+/** For whoever answers with the same problem again and again. */
+export function problemParts(body: Problem, headers?: Record<string, string>): ResponseParts {
+  const all = new Headers({
+    ...headers,
+    "Content-Type": "application/problem+json",
+    "Cache-Control": "no-store",
   });
+  return [JSON.stringify(body), { status: body.status, headers: all }];
 }
