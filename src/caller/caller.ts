@@ -17,6 +17,7 @@ import { askedOf, counterPolicy, type Message, widened } from "./message.ts";
 import { Owners } from "./owners.ts";
 import {
   type ExplainedKey,
+  isAllowed,
   type Question,
   type Reply,
   type Returned,
@@ -181,6 +182,7 @@ export class Caller {
       if (known) replies[index] = known;
       else messages.push(message);
     }
+    if (messages.length === 0) return replies;
     const { generation } = this.#denials;
     await this.#eachOwner(messages, async (owner, batch) => {
       const slices = batch.map((message) =>
@@ -235,14 +237,14 @@ export class Caller {
     this.#leases.forget(key);
   }
 
-  async #eachOwner<Parcel extends { owner: string }>(
-    parcels: readonly Parcel[],
+  #eachOwner<Parcel extends { owner: string }>(
+    parcels: Parcel[],
     deliver: (owner: string, batch: Parcel[]) => Promise<void>,
-  ): Promise<void> {
-    const [only, ...others] = parcels;
-    if (only && others.length === 0) return deliver(only.owner, [only]);
+  ): Promise<unknown> {
+    const [only] = parcels;
+    if (only && parcels.length === 1) return deliver(only.owner, parcels);
     const batches = Map.groupBy(parcels, ({ owner }) => owner);
-    await Promise.all(Array.from(batches, ([owner, batch]) => deliver(owner, batch)));
+    return Promise.all(Array.from(batches, ([owner, batch]) => deliver(owner, batch)));
   }
 
   async #operateEverywhere(key: KeyHash, call: (stub: OwnerStub) => Promise<void>): Promise<void> {
@@ -260,8 +262,4 @@ export class Caller {
     const policies = question.policies.map(counterPolicy);
     return { question, index, owner, check: { key, policies, spentAtMs } };
   }
-}
-
-function isAllowed({ decisions }: Reply): boolean {
-  return decisions.every(({ allowed }) => allowed);
 }

@@ -40,6 +40,10 @@ export interface ExplainedKey {
   policies: Explanation[];
 }
 
+export function isAllowed({ decisions }: Reply): boolean {
+  return decisions.every(({ allowed }) => allowed);
+}
+
 /** Puts a reply together from what an owner, a lease or a memory of either says. */
 export function replyOf(
   question: Question,

@@ -7,7 +7,7 @@
 import type { Context, MiddlewareHandler } from "hono";
 import type { Caller } from "../caller/caller.ts";
 import { claimName, isolateCaller, isolateConfig } from "../caller/isolate.ts";
-import type { Question, Reply } from "../caller/question.ts";
+import { isAllowed, type Question, type Reply } from "../caller/question.ts";
 import type { LimiterConfig } from "../config.ts";
 import { type Address, isListed } from "../limit/address-list.ts";
 import { type Decision, decisive } from "../limit/decision.ts";
@@ -23,7 +23,7 @@ import {
   RuleBook,
   sift,
 } from "./rules.ts";
-import { settle } from "./settlement.ts";
+import { isSettled, settle } from "./settlement.ts";
 
 /** What the middleware leaves for the handlers after it. */
 export interface RateLimitEnv {
@@ -77,10 +77,8 @@ export function enforce(
     c.set("decisions", decisions);
     const delayMs = Math.max(...decisions.map((each) => each.delayMs));
     // A wait is part of the request's flight: a client that goes away in it frees its slot too.
-    await settle(c, caller, replies, async () => {
-      if (delayMs > 0) await scheduler.wait(delayMs);
-      await next();
-    });
+    const handle = delayMs > 0 ? () => scheduler.wait(delayMs).then(next) : next;
+    await (isSettled(replies) ? settle(c, caller, replies, handle) : handle());
     writeFields(c, rulings);
   };
 
@@ -105,9 +103,11 @@ export function enforce(
 async function takeInTime(caller: Caller, questions: readonly Question[]): Promise<Reply[]> {
   let waitedMs = 0;
   for (;;) {
-    const [replies = []] = await caller.take([questions]);
+    // One question alone leaves nothing to give back.
+    const [replies = []] =
+      questions.length > 1 ? await caller.take([questions]) : [await caller.check(questions)];
+    if (replies.every(isAllowed)) return replies;
     const denials = rulingsOf(replies).filter(({ decision }) => !decision.allowed);
-    if (denials.length === 0) return replies;
     const waitMs = Math.max(...denials.map(({ decision }) => decision.retryAfterMs));
     const patienceMs = Math.min(...denials.map(({ policy }) => policy.maxWaitMs));
     if (waitedMs + waitMs > patienceMs) return replies;

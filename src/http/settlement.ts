@@ -13,6 +13,15 @@ import type { Policy } from "../limit/policy.ts";
 /** Least status of a response that failed. */
 const FAILURE = 400;
 
+/** Is there anything that waits for the response? */
+export function isSettled(replies: readonly Reply[]): boolean {
+  return replies.some(({ question }) =>
+    question.policies.some(({ algorithm, charge }) => {
+      return algorithm === "concurrency" || charge !== "always";
+    }),
+  );
+}
+
 /**
  * Runs the handler, and gives back what its response turns out not to cost.
  *
@@ -24,7 +33,6 @@ export async function settle(
   replies: readonly Reply[],
   handle: () => Promise<void>,
 ): Promise<void> {
-  if (!replies.some(({ question }) => question.policies.some(isSettled))) return handle();
   const held = part(replies, ({ algorithm }) => algorithm === "concurrency");
   const ended = Promise.withResolvers<void>();
   // A client that goes away ends its request, and with it all that is not waited for.
@@ -48,10 +56,6 @@ export async function settle(
   } else {
     ended.resolve();
   }
-}
-
-function isSettled({ algorithm, charge }: Policy): boolean {
-  return algorithm === "concurrency" || charge !== "always";
 }
 
 /** The replies as far as they are about policies that `belongs` picks. */
