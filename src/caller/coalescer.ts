@@ -67,7 +67,11 @@ export class Coalescer {
     batch.checks.push(check);
     batch.waiters.push({ resolve, reject });
     scheduler.wait(this.#patienceMs).then(() => resolve(undefined));
-    return (await promise) ?? this.#call(line, owner, [check]);
+    const answer = await promise;
+    if (answer) return answer;
+    // Or all who come later would wait for the same in vain.
+    if (line.gathering === batch) line.gathering = undefined;
+    return this.#call(line, owner, [check]);
   }
 
   /** Gathers checks for a moment, then sends them all. */

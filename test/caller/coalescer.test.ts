@@ -89,4 +89,17 @@ describe("coalescing", () => {
     expect(numberOf((await follower) as Answer)).toBe(2);
     expect(batches).toEqual([[0], [2]]);
   });
+
+  it("gathers anew where the one who was to gather never does", async () => {
+    const { batches, send } = slowOwner(20);
+    const coalescer = new Coalescer(send, PATIENCE_MS);
+    const wait = scheduler.wait.bind(scheduler);
+    const waits = vi.spyOn(scheduler, "wait");
+    waits.mockImplementationOnce(wait).mockReturnValueOnce(new Promise(() => {}));
+    const [, , follower] = [0, 1, 2].map((n) => coalescer.ask("a", check(n)));
+    expect(numberOf((await follower) as Answer)).toBe(2);
+    expect(numberOf(await coalescer.ask("a", check(3)))).toBe(3);
+    expect(batches).toEqual([[0], [2], [3]]);
+    waits.mockRestore();
+  });
 });
