@@ -11,6 +11,7 @@ import { parseConfig } from "./config.ts";
 import { demo } from "./dashboard/demo.ts";
 import { api, noSuchCall } from "./http/api.ts";
 import { forwardTo, gateway } from "./http/gateway.ts";
+import { couldBeOwn } from "./http/path.ts";
 import { enforce } from "./http/rate-limit.ts";
 
 export { RateLimiter } from "./owner/rate-limiter.ts";
@@ -22,8 +23,7 @@ const { ORIGIN_SERVICE: service } = env as { ORIGIN_SERVICE?: Fetcher };
 
 const app = new Hono();
 app.route("/_turnpike/v1", api(caller, config));
-// Whatever else is asked for there may carry the token, and so never goes on to the origin.
-app.all("/_turnpike/*", () => noSuchCall());
+app.use((c, next) => (couldBeOwn(c.req.url) ? Promise.resolve(noSuchCall()) : next()));
 app.use(enforce(rules, caller, config));
 if (config.origin) app.all("*", gateway(forwardTo(config.origin)));
 else if (service)

@@ -9,6 +9,7 @@ import type { Context } from "hono";
 import { getCookie } from "hono/cookie";
 import ipaddr from "ipaddr.js";
 import { type Address, readAddress } from "../limit/address-list.ts";
+import { pathsOf } from "./path.ts";
 
 /** The key of every request whose address is absent or can't be read. */
 export const UNKNOWN = "unknown";
@@ -79,7 +80,8 @@ function partOf(c: Context, part: string): string {
     case "host":
       return new URL(c.req.url).host;
     case "path":
-      return c.req.path;
+      // The looser reading: no other spelling of a path must bring a quota of its own.
+      return pathsOf(c.req.url).at(-1) as string;
     case "method":
       return c.req.method;
     case "country":

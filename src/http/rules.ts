@@ -19,6 +19,7 @@ import {
 } from "../limit/policy.ts";
 import { type Region, regionOf } from "../ring/region.ts";
 import { type IdentityOptions, keyOf, UNKNOWN } from "./identity.ts";
+import { pathsOf } from "./path.ts";
 
 type Given<Value> = (c: Context) => Value | Promise<Value>;
 
@@ -68,26 +69,29 @@ export function parseRule({ key, limit, cost, ...options }: RateLimitOptions): R
 
 /** Finds the rules whose path and method a request meets. */
 export class RuleBook {
+  readonly #rules: readonly Rule[];
   readonly #router = new TrieRouter<Rule>();
 
   constructor(rules: readonly Rule[]) {
+    this.#rules = rules;
     for (const rule of rules) {
+      const [path] = pathsOf(`http://pattern${rule.policy.path}`);
       for (const method of rule.policy.method ?? [METHOD_NAME_ALL]) {
-        this.#router.add(method, canonicalPath(rule.policy.path), rule);
+        this.#router.add(method, path, rule);
       }
     }
   }
 
-  match(c: Context): Rule[] {
+  match(c: Context): readonly Rule[] {
     // Whoever limits GET does not mean to leave HEAD open.
     const method = c.req.method === "HEAD" ? "GET" : c.req.method;
-    return this.#router.match(method, canonicalPath(c.req.path))[0].map(([rule]) => rule);
+    const [met = [], ...more] = pathsOf(c.req.url).map((path) =>
+      this.#router.match(method, path)[0].map(([rule]) => rule),
+    );
+    if (more.length === 0) return met;
+    const either = new Set([met, ...more].flat());
+    return this.#rules.filter((rule) => either.has(rule));
   }
-}
-
-/** The path as origins commonly read it: no doubled slashes, none at the end. */
-function canonicalPath(path: string): string {
-  return path.replace(/\/{2,}/g, "/").replace(/(?<=.)\/$/, "");
 }
 
 /**

@@ -88,6 +88,7 @@ const config :Workerd.Config = (
   services = [
     (name = "bench", worker = .bench),
     (name = "state", disk = (path = ${text(folder)}, writable = true)),
+    (name = "internet", network = (allow = ["public", "private"])),
   ],
   sockets = [(name = "http", address = "127.0.0.1:0", http = (), service = "bench")],
 );

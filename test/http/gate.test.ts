@@ -1,0 +1,188 @@
+/**
+ * Request lines that no well-behaved client writes, through a raw socket to a workerd with nothing
+ * in front: `wrangler dev` would tidy them up before the Worker sees them.
+ */
+import { once } from "node:events";
+import { createServer, type IncomingMessage, type Server } from "node:http";
+import { type AddressInfo, connect } from "node:net";
+import { text } from "node:stream/consumers";
+import { build } from "esbuild";
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { startWorkerd, type WorkerdServer } from "../bench/workerd-server.ts";
+
+const POLICIES = [
+  { limit: 100_000, window: "1d" },
+  { name: "login", path: "/login", limit: 100_000, window: "1d" },
+  { name: "api", path: "/api/*", limit: 100_000, window: "1d" },
+  { name: "each", path: "/each/*", key: ["path"], limit: 1, window: "1d" },
+];
+
+let origin: Server;
+let worker: WorkerdServer;
+let received: IncomingMessage[] = [];
+
+beforeAll(async () => {
+  origin = createServer((incoming, outgoing) => {
+    received.push(incoming);
+    outgoing.setHeader("Connection", "X-Hop, close").setHeader("X-Hop", "1");
+    outgoing.setHeader("Proxy-Authenticate", "Basic").setHeader("X-End", "1").end("origin");
+  });
+  origin.listen(0, "127.0.0.1");
+  await once(origin, "listening");
+  const { port } = origin.address() as AddressInfo;
+  worker = await startWorkerd({
+    script: await bundle(),
+    vars: {
+      ORIGIN: `http://127.0.0.1:${port}/base`,
+      POLICIES: JSON.stringify(POLICIES),
+      TOKEN: "secret",
+    },
+    hasObjects: true,
+  });
+});
+
+afterAll(async () => {
+  await worker.stop();
+  origin.closeAllConnections();
+  origin.close();
+});
+
+beforeEach(() => {
+  received = [];
+});
+
+async function bundle(): Promise<string> {
+  const { outputFiles } = await build({
+    entryPoints: ["src/worker.ts"],
+    bundle: true,
+    write: false,
+    format: "esm",
+    conditions: ["workerd", "worker", "browser"],
+    external: ["cloudflare:*"],
+    loader: { ".html": "text" },
+  });
+  return outputFiles[0]?.text ?? "";
+}
+
+/** Sends a request line as it is, with the API's token, and returns all that comes back. */
+async function send(target: string, host = "gate.example", ...headers: string[]): Promise<string> {
+  const socket = connect(Number(new URL(worker.url).port), "127.0.0.1");
+  const fields = [`Host: ${host}`, "Authorization: Bearer secret", ...headers];
+  if (!headers.some((header) => header.startsWith("Connection"))) fields.push("Connection: close");
+  socket.write(`GET ${target} HTTP/1.1\r\n${fields.join("\r\n")}\r\n\r\n`);
+  return text(socket);
+}
+
+function metPolicies(answer: string): string[] {
+  const [, field = ""] = /^RateLimit-Policy: (.*)$/m.exec(answer) ?? [];
+  return [...field.matchAll(/"(.*?)"/g)].map(([, name]) => name as string);
+}
+
+describe("paths that could be the API's", () => {
+  it.each([
+    "/_turnpike",
+    "/_turnpike/v1/cheque",
+    "//_turnpike/v1/check",
+    "///_turnpike/v1/check",
+    "/./_turnpike/v1/check",
+    "/x/../_turnpike/v1/check",
+    "/x/%2e%2E/_turnpike/v1/check",
+    "/%5fturnpike/v1/cheque",
+    "/%5Fturn%70ike/v1/cheque",
+    "/%255fturnpike/v1/check",
+    "/%25255fturnpike/v1/check",
+    "/\\_turnpike/v1/check",
+    "/_turnpike\\v1\\check",
+    "/%5c_turnpike/v1/check",
+    "/x/..\\_turnpike/v1/check",
+    "/_TurnPike/v1/check",
+    "/_turnpike%2fv1/check",
+    "/%2f_turnpike/v1/check",
+    "/x%2f..%2f_turnpike/v1/check",
+    "/a/..;/_turnpike/v1/check",
+    "/_turnpike;a=b/v1/check",
+    "/_turnpike%00/v1/check",
+    "/_turn%09pike/v1/check",
+    "/%ef%bc%bfturnpike/v1/check",
+    "/%ff%5fturnpike/v1/check",
+    "/base/_turnpike/v1/check",
+    "http://evil.example/_turnpike/v1/cheque",
+    "http://evil.example//_turnpike/v1/check",
+    "/_turnpike?a",
+    "/_turnpike#a",
+  ])("are answered with 404 and not forwarded: %s", async (target) => {
+    expect(await send(target)).toMatch(/^HTTP\/1.1 404 /);
+    expect(received).toEqual([]);
+  });
+
+  it("are not made from another host's name", async () => {
+    for (const host of ["gate.example/_turnpike", "gate.example\\_turnpike\\?"]) {
+      expect(await send("/v1/check", host), host).toMatch(/^HTTP\/1.1 404 /);
+    }
+    expect(received).toEqual([]);
+  });
+
+  it("ask for the token in every spelling that the router knows", async () => {
+    for (const target of ["/_turnpike/v1/check", "/%5fturnpike/v1/check"]) {
+      const answer = await send(target, "gate.example", "Authorization: Bearer wrong");
+      expect(answer).toMatch(/^HTTP\/1.1 401 /);
+    }
+  });
+});
+
+describe("a policy's path", () => {
+  it.each([
+    "/login",
+    "/login/",
+    "//login",
+    "/login//?a=b",
+    "/./login",
+    "/x/../login",
+    "/x/%2e./login",
+    "/../../login",
+    "/x/..\\login",
+    "/%6cogin",
+    "/%256cogin",
+    "/%25%36cogin",
+    "/LOGIN",
+    "/Login",
+    "/login;a=b",
+    "/login%3ba",
+    "/login%3fa",
+    "/login%00",
+    "/login%2f",
+    "/%2flogin",
+    "/x%2f..%2flogin",
+    "/x%5c..%5clogin",
+    "/lo%0agin",
+    "/%ef%bd%8cogin",
+    "http://evil.example/login",
+  ])("is met however it is written: %s", async (target) => {
+    expect(metPolicies(await send(target))).toEqual(["default", "login"]);
+  });
+
+  it("is met where another host's name hides it", async () => {
+    expect(metPolicies(await send("/x", "gate.example\\login?"))).toEqual(["default", "login"]);
+    expect(received[0]?.url).toBe("/base/login?/x");
+  });
+
+  it("is not left by what only a decoder would resolve", async () => {
+    for (const target of ["/api/x%2f..%2f..%2fother", "/api/..%5c..%5cother", "/api/..;/other"]) {
+      expect(metPolicies(await send(target)), target).toEqual(["default", "api"]);
+    }
+  });
+
+  it("is not met by others", async () => {
+    for (const target of ["/logins", "/login/x", "/x?/login", "/log/in", "/login.json", "/apis"]) {
+      expect(metPolicies(await send(target)), target).toEqual(["default"]);
+    }
+  });
+
+  it("has one quota in all spellings where the path is the key", async () => {
+    expect(await send("/each/a")).toMatch(/^HTTP\/1.1 200 /);
+    for (const target of ["/each/a/", "//each//a", "/EACH/A", "/each/%61", "/each/a;b"]) {
+      expect(await send(target), target).toMatch(/^HTTP\/1.1 429 /);
+    }
+    expect(await send("/each/b")).toMatch(/^HTTP\/1.1 200 /);
+  });
+});
