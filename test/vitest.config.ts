@@ -7,7 +7,7 @@ import { defineConfig } from "vitest/config";
 
 const OUTSIDE = [
   "test/worker.test.ts",
-  "test/http/{gate,gateway,in-flight}.test.ts",
+  "test/http/{gate,gateway,in-flight,streaming}.test.ts",
   "test/{bench,cli,dashboard}/**/*.test.ts",
 ];
 

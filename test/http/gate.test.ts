@@ -6,9 +6,9 @@ import { once } from "node:events";
 import { createServer, type IncomingMessage, type Server } from "node:http";
 import { type AddressInfo, connect } from "node:net";
 import { text } from "node:stream/consumers";
-import { build } from "esbuild";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { startWorkerd, type WorkerdServer } from "../bench/workerd-server.ts";
+import type { WorkerdServer } from "../bench/workerd-server.ts";
+import { startGate } from "./gate-server.ts";
 
 const POLICIES = [
   { limit: 100_000, window: "1d" },
@@ -30,14 +30,10 @@ beforeAll(async () => {
   origin.listen(0, "127.0.0.1");
   await once(origin, "listening");
   const { port } = origin.address() as AddressInfo;
-  worker = await startWorkerd({
-    script: await bundle(),
-    vars: {
-      ORIGIN: `http://127.0.0.1:${port}/base`,
-      POLICIES: JSON.stringify(POLICIES),
-      TOKEN: "secret",
-    },
-    hasObjects: true,
+  worker = await startGate({
+    ORIGIN: `http://127.0.0.1:${port}/base`,
+    POLICIES: JSON.stringify(POLICIES),
+    TOKEN: "secret",
   });
 });
 
@@ -50,19 +46,6 @@ afterAll(async () => {
 beforeEach(() => {
   received = [];
 });
-
-async function bundle(): Promise<string> {
-  const { outputFiles } = await build({
-    entryPoints: ["src/worker.ts"],
-    bundle: true,
-    write: false,
-    format: "esm",
-    conditions: ["workerd", "worker", "browser"],
-    external: ["cloudflare:*"],
-    loader: { ".html": "text" },
-  });
-  return outputFiles[0]?.text ?? "";
-}
 
 /** Sends a request line as it is, with the API's token, and returns all that comes back. */
 async function send(target: string, host = "gate.example", ...headers: string[]): Promise<string> {
@@ -184,5 +167,63 @@ describe("a policy's path", () => {
       expect(await send(target), target).toMatch(/^HTTP\/1.1 429 /);
     }
     expect(await send("/each/b")).toMatch(/^HTTP\/1.1 200 /);
+  });
+});
+
+describe("the origin", () => {
+  it.each([
+    ["/x", "/base/x"],
+    ["//evil.example/x", "/base//evil.example/x"],
+    ["///evil.example", "/base///evil.example"],
+    ["http://evil.example/x", "/base/x"],
+    ["https://user:word@evil.example:1/x", "/base/x"],
+    ["/../../x", "/base/x"],
+    ["/%2e%2e/x", "/base/x"],
+    ["/@evil.example", "/base/@evil.example"],
+    ["/%41%2F%ff%?", "/base/%41%2F%ff%?"],
+    ["/a;b=c/'()*!$&+,=:@~?d=%2F&e=//", "/base/a;b=c/'()*!$&+,=:@~?d=%2F&e=//"],
+  ])("stays the origin, and gets %s as %s", async (target, path) => {
+    expect(await send(target)).toMatch(/\r\n\r\norigin$/);
+    const { port } = origin.address() as AddressInfo;
+    const [{ url, headers }] = received as [IncomingMessage];
+    expect([url, headers.host]).toEqual([path, `127.0.0.1:${port}`]);
+  });
+
+  it.each(["evil.example", "evil.example:80", "user@evil.example"])(
+    "is not chosen by Host: %s",
+    async (host) => {
+      expect(await send("/x", host)).toMatch(/\r\n\r\norigin$/);
+    },
+  );
+
+  it("gets no header that ends at a proxy, and neither does the client", async () => {
+    const answer = await send(
+      "/x",
+      "gate.example",
+      "Connection: close, X-Named, CF-Ray, X-Forwarded-For",
+      "X-Named: 1",
+      "CF-Ray: 2",
+      "X-Forwarded-For: 192.0.2.1",
+      "X-Plain: 3",
+      "Keep-Alive: timeout=5",
+      "Proxy-Authorization: Basic eDp5",
+      "Proxy-Connection: keep-alive",
+      "TE: trailers",
+      "Trailer: X-Sum",
+    );
+    const [{ headers }] = received as [IncomingMessage];
+    expect(headers).toMatchObject({ "cf-ray": "2", "x-plain": "3" });
+    expect(headers).toHaveProperty("x-forwarded-for");
+    for (const name of ["x-named", "keep-alive", "te", "trailer"]) {
+      expect(headers).not.toHaveProperty(name);
+    }
+    expect(Object.keys(headers).filter((name) => name.startsWith("proxy-"))).toEqual([]);
+    expect(answer).toMatch(/^X-End: 1\r$/m);
+    expect(answer).not.toMatch(/^(?:X-Hop|Proxy-)/im);
+  });
+
+  it("does not see its client's own RateLimit fields come back", async () => {
+    const answer = await send("/x", "gate.example", 'RateLimit: "default";r=99999999;t=1');
+    expect(answer).toMatch(/^RateLimit: "default";r=\d{1,5};t=\d+\r$/m);
   });
 });

@@ -30,7 +30,9 @@ beforeAll(async () => {
     } else if (path === "/base/moved") {
       outgoing.writeHead(302, { Location: "/elsewhere" }).end();
     } else if (path === "/base/limited") {
-      outgoing.setHeader("RateLimit", "limit=10, remaining=3, reset=5").end();
+      outgoing.setHeader("RateLimit", "limit=10, remaining=3, reset=5");
+      outgoing.setHeader("RateLimit-Policy", '"origin";q=1').setHeader("X-RateLimit-Limit", "10");
+      outgoing.writeHead(429, { "Retry-After": "7" }).end();
     } else if (path === "/base/early") {
       // Answers at the first piece of the body, so that whoever holds it back waits for ever.
       incoming.once("data", (piece) => outgoing.end(`${piece}`));
@@ -134,6 +136,10 @@ describe("gateway", () => {
   it("puts its own fields in the place of the origin's", async () => {
     const { incoming } = await send("GET", "/limited");
     expect(incoming.headers.ratelimit).toMatch(/^"gate-1000";r=\d+;t=\d+$/);
+    expect(incoming.headers["ratelimit-policy"]).toBe('"gate-1000";q=1000;w=86400');
+    // An origin's own denial is its own to explain.
+    expect(incoming.statusCode).toBe(429);
+    expect(incoming.headers).toMatchObject({ "retry-after": "7", "x-ratelimit-limit": "10" });
   });
 
   it("streams an answer as it comes, and ends the origin's when the client goes", async () => {
@@ -177,12 +183,16 @@ describe("gateway", () => {
       expect(JSON.parse(text)).toMatchObject({ status: 429, "violated-policies": ["gate-1"] });
     }));
 
-  it("answers 502 as a problem where the origin is down", () =>
-    against(start("http://127.0.0.1:1"), async () => {
-      const { incoming, text } = await send("GET", "/");
-      expect(incoming.statusCode).toBe(502);
-      expect(incoming.headers["content-type"]).toBe("application/problem+json");
-      expect(JSON.parse(text)).toMatchObject({ title: "Bad gateway" });
+  it("answers 502 as a problem where the origin is down, and charges for it", () =>
+    against(start("http://127.0.0.1:1", 2), async () => {
+      for (const left of [1, 0]) {
+        const { incoming, text } = await send("GET", "/");
+        expect(incoming.statusCode).toBe(502);
+        expect(incoming.headers["content-type"]).toBe("application/problem+json");
+        expect(incoming.headers.ratelimit).toContain(`"gate-2";r=${left};`);
+        expect(JSON.parse(text)).toMatchObject({ title: "Bad gateway" });
+      }
+      expect((await send("GET", "/")).incoming.statusCode).toBe(429);
     }));
 
   it("refuses to go round in circles where there is no zone", () =>
