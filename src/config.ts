@@ -66,12 +66,23 @@ export const gatewaySchema = v.object({
   ),
   /** A list of policies, or the same as JSON text. */
   POLICIES: v.optional(fromJson(v.unknown()), DEFAULT_POLICIES),
-  /** A secret: opens the API; without it there is none. */
+  /**
+   * A secret: one token or several, separated by spaces; in front of each may stand `check:`, for
+   * what only checks, peeks and refunds, or `admin:`, as for a token with nothing in front.
+   */
   TOKEN: v.optional(v.unknown()),
 });
 
-/** RFC 6750, section 2.1: what may stand behind `Bearer`. */
-const TOKEN_PATTERN = /^[A-Za-z0-9._~+/-]+=*$/;
+/** A scope, and what RFC 6750, section 2.1, lets stand behind `Bearer`: it has no colon. */
+const TOKEN_PATTERN = /^(?:(check|admin):)?([A-Za-z0-9._~+/-]+=*)$/;
+
+/** What a token is for: `check`, to check, peek and refund; `admin`, everything. */
+export type Scope = "check" | "admin";
+
+export interface Token {
+  scope: Scope;
+  secret: string;
+}
 
 export interface LimiterConfig {
   ownersPerRegion: number;
@@ -88,7 +99,7 @@ export interface Config extends LimiterConfig {
   origin: string;
   policies: Policy[];
   /** Empty where there is no API. */
-  token: string;
+  tokens: Token[];
 }
 
 /**
@@ -106,7 +117,7 @@ export function parseLimiterConfig(env: object): LimiterConfig {
     ipHeader: config.IP_HEADER,
     allow: config.ALLOW,
     deny: config.DENY,
-    hashSecret: secret("HASH_SECRET", config.HASH_SECRET, /./) ?? DEFAULT_HASH_SECRET,
+    hashSecret: secret("HASH_SECRET", config.HASH_SECRET) ?? DEFAULT_HASH_SECRET,
   };
 }
 
@@ -121,17 +132,30 @@ export function parseConfig(env: object): Config {
     ...parseLimiterConfig(env),
     origin: config.ORIGIN,
     policies: parsePolicies(config.POLICIES, "POLICIES"),
-    token: secret("TOKEN", config.TOKEN, TOKEN_PATTERN) ?? "",
+    tokens: readTokens(config.TOKEN),
   };
 }
 
+function readTokens(value: unknown): Token[] {
+  const entries = secret("TOKEN", value)?.match(/\S+/g) ?? [];
+  const tokens = entries.map((entry) => {
+    const [, scope = "admin", secret] = TOKEN_PATTERN.exec(entry) ?? [];
+    if (secret) return { scope, secret } as Token;
+    throw hidden("TOKEN", "must be tokens of letters, digits or -._~+/, with = at the end only");
+  });
+  if (new Set(tokens.map(({ secret }) => secret)).size === tokens.length) return tokens;
+  throw hidden("TOKEN", "must not name one token twice");
+}
+
 /** Reads a secret, which no error may show. */
-function secret(name: string, value: unknown, pattern: RegExp): string | undefined {
+function secret(name: string, value: unknown): string | undefined {
   if (value === undefined || value === "") return undefined;
-  if (typeof value === "string" && pattern.test(value)) return value;
-  const rule =
-    name === "TOKEN" ? "must be letters, digits or -._~+/, with = at the end only" : "must be text";
-  throw new MisuseError(name, rule, "a value that is not shown");
+  if (typeof value === "string") return value;
+  throw hidden(name, "must be text");
+}
+
+function hidden(name: string, rule: string): MisuseError {
+  return new MisuseError(name, rule, "a value that is not shown");
 }
 
 /** A variable on the command line is always text, so text that reads as a number is one. */

@@ -10,7 +10,7 @@ describe("config", () => {
       deadlineMs: 250,
       ipv6Prefix: 64,
       ipHeader: "CF-Connecting-IP",
-      token: "",
+      tokens: [],
       policies: [{ name: "default", limit: 10, windowMs: 60_000, algorithm: "fixed-window" }],
     });
   });
@@ -60,15 +60,33 @@ describe("config", () => {
     expect(() => parseConfig(env)).toThrow(expect.objectContaining({ message }));
   });
 
-  it("does not print a secret that it refuses", () => {
-    for (const env of [{ TOKEN: "päss wörd" }, { HASH_SECRET: 12345 }]) {
-      try {
-        parseConfig(env);
-        expect.unreachable();
-      } catch (error) {
-        expect(String(error)).toMatch(/^MisuseError: (TOKEN|HASH_SECRET) must be /);
-        expect(String(error)).not.toMatch(/päss|12345/);
-      }
+  it("reads tokens with their scopes", () => {
+    expect(parseConfig({ TOKEN: "dev" }).tokens).toEqual([{ scope: "admin", secret: "dev" }]);
+    expect(parseConfig({ TOKEN: " check:a\tadmin:b/+~.-_==\nc " }).tokens).toEqual([
+      { scope: "check", secret: "a" },
+      { scope: "admin", secret: "b/+~.-_==" },
+      { scope: "admin", secret: "c" },
+    ]);
+    for (const TOKEN of [undefined, "", " \n"]) expect(parseConfig({ TOKEN }).tokens).toEqual([]);
+  });
+
+  it.each([
+    { TOKEN: "päss-12345" },
+    { TOKEN: "fine write:12345" },
+    { TOKEN: "check:" },
+    { TOKEN: "check:admin:12345" },
+    { TOKEN: "check:12345 admin:12345" },
+    { TOKEN: ["12345"] },
+    { HASH_SECRET: 12345 },
+  ])("does not print a secret that it refuses: %j", (env) => {
+    const [name] = Object.keys(env);
+    const shape =
+      /^MisuseError: \w+ must (?:be text|be tokens of .*|not name one token twice), got "a value that is not shown"$/;
+    expect(() => parseConfig(env)).toThrow(expect.objectContaining({ field: name }));
+    try {
+      parseConfig(env);
+    } catch (error) {
+      expect(String(error)).toMatch(shape);
     }
   });
 });

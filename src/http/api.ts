@@ -1,13 +1,11 @@
 /**
- * The API under `/_turnpike/v1`: the verbs over HTTP, for whoever holds the token.
+ * The API under `/_turnpike/v1`: the verbs over HTTP, for whoever holds a token.
  *
  * Reads a body whole before it asks anything, so a mistake anywhere in it leaves all counters as
  * they are. A denial is an answer here, 200, and not an error.
  */
 import { type Context, Hono } from "hono";
-import { bearerAuth } from "hono/bearer-auth";
 import { bodyLimit } from "hono/body-limit";
-import { HTTPException } from "hono/http-exception";
 import { CallError } from "../caller/call.ts";
 import type { Caller } from "../caller/caller.ts";
 import type { ExplainedKey, Question, Reply } from "../caller/question.ts";
@@ -16,6 +14,7 @@ import { decisive } from "../limit/decision.ts";
 import { MisuseError } from "../limit/misuse.ts";
 import { regionOf } from "../ring/region.ts";
 import { readBlock, readChecks, readUnblock } from "./api-body.ts";
+import { authorize, requireAdmin } from "./authorization.ts";
 import { problem } from "./problem.ts";
 
 const MAX_BODY_BYTES = 65_536;
@@ -27,9 +26,9 @@ export function api(caller: Caller, config: Config): Hono {
   const app = new Hono();
   app.notFound(noSuchCall);
   app.onError(answerError);
-  if (config.token === "") return app;
+  if (config.tokens.length === 0) return app;
 
-  app.use(bearerAuth({ token: config.token }));
+  app.use(authorize(caller, config));
   app.use(bodyLimit({ maxSize: MAX_BODY_BYTES, onError: tooLarge }));
   app.post("/check", async (c) => {
     const { groups, many } = await checksOf(c);
@@ -44,6 +43,8 @@ export function api(caller: Caller, config: Config): Hono {
     const returned = groups.flat().map((question) => ({ question }));
     return answer(c, regroup(groups, await caller.refund(returned)), many);
   });
+
+  app.use(requireAdmin);
   app.post("/reset", async (c) => {
     const { groups } = await checksOf(c);
     await caller.reset(groups.flat());
@@ -113,14 +114,6 @@ function answerError(error: Error): Response {
   if (error instanceof MisuseError) {
     const { message: detail, field } = error;
     return problem({ status: 400, title: "Not a valid request", detail, field });
-  }
-  if (error instanceof HTTPException) {
-    const challenge = error.getResponse().headers.get("WWW-Authenticate") ?? "Bearer";
-    const detail = "The header Authorization must be Bearer and the token.";
-    return problem(
-      { status: 401, title: "Not authorized", detail },
-      { "WWW-Authenticate": challenge },
-    );
   }
   if (error instanceof CallError) {
     const detail = "The owner of the key did not answer. Try again.";

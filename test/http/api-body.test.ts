@@ -137,6 +137,11 @@ describe("what it refuses", () => {
     const response = await post("/check", { key, policy: "day", pad: "x".repeat(65_536) });
     expect(response.status).toBe(413);
     expect(response.headers.get("Content-Type")).toBe("application/problem+json");
+    const piece = new TextEncoder().encode(" ".repeat(1_024));
+    const pieces = new ReadableStream({ pull: (controller) => controller.enqueue(piece) });
+    const headers = { Authorization: "Bearer secret-1" };
+    const endless = await app.request("/check", { method: "POST", headers, body: pieces });
+    expect(endless.status).toBe(413);
   });
 
   it("is any other path or method", async () => {

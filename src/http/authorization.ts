@@ -1,0 +1,110 @@
+/**
+ * Who may call the API: whoever has one of the tokens, for what its scope allows.
+ *
+ * Wrong tokens are counted by the limiter itself, for each client address. An address that sent too
+ * many is refused whatever it sends, the right token too: else guessing could go on unhindered. So
+ * whoever shares an address with a guesser waits with him; nobody else does. Costs a right token no
+ * call to an owner, unless this isolate saw its address fail in the last minute.
+ */
+import { createMiddleware } from "hono/factory";
+import type { Caller } from "../caller/caller.ts";
+import type { Config, Scope, Token } from "../config.ts";
+import { parsePolicy } from "../limit/policy.ts";
+import { regionOf } from "../ring/region.ts";
+import { refuse, rulingsOf } from "./answer.ts";
+import { clientAddress, clientKey } from "./identity.ts";
+import { problem } from "./problem.ts";
+
+/** RFC 6750, section 2.1. */
+const BEARER = /^Bearer +([\w.~+/-]+=*)$/i;
+
+const FAILURES = parsePolicy({ name: "wrong-token", limit: 10, window: "1m" });
+
+/** Addresses that an isolate remembers to have failed; the owners count on if it forgets them. */
+const MAX_SUSPECTS = 10_000;
+
+interface AuthorizedEnv {
+  Variables: { scope: Scope };
+}
+
+/** Makes the middleware that lets those with a token pass, and notes what it is for. */
+export function authorize(caller: Caller, config: Config) {
+  const scopeOf = tokenReader(config.tokens);
+  const suspects = new Suspects();
+
+  return createMiddleware<AuthorizedEnv>(async function authorize(c, next) {
+    const [, given] = BEARER.exec(c.req.header("Authorization") ?? "") ?? [];
+    // No guess, so not counted: any page can make a visitor's browser send this.
+    if (given === undefined) return unauthorized();
+    const scope = await scopeOf(given);
+    const { headers, cf } = c.req.raw;
+    const client = clientKey(clientAddress(headers, config), headers, config);
+    const failures = suspects.failuresOf(client.join(), scope === undefined, Date.now());
+    if (failures > 0) {
+      const region = regionOf(cf as IncomingRequestCfProperties, config.homeRegion);
+      const questions = [{ key: ["wrong-token", ...client], policies: [FAILURES], region }];
+      // A look could overtake the guesses before it that are still on their way to the owner.
+      const looks = scope !== undefined && failures < FAILURES.limit;
+      const replies = await (looks ? caller.peek(questions) : caller.check(questions));
+      const rulings = rulingsOf(replies);
+      if (rulings.some(({ decision }) => !decision.allowed)) return refuse(c, rulings);
+    }
+    if (scope === undefined) return unauthorized();
+    c.set("scope", scope);
+    await next();
+  });
+}
+
+/** What this isolate knows by itself, and at once. */
+class Suspects {
+  readonly #known = new Map<string, { failures: number; untilMs: number }>();
+
+  /** Returns how often an address failed in the last minute, now included if it `fails`. */
+  failuresOf(address: string, fails: boolean, nowMs: number): number {
+    const known = this.#known.get(address);
+    const entry =
+      known && nowMs < known.untilMs ? known : { failures: 0, untilMs: nowMs + FAILURES.windowMs };
+    if (!fails) return entry.failures;
+    entry.failures++;
+    if (this.#known.size >= MAX_SUSPECTS) this.#known.clear();
+    this.#known.set(address, entry);
+    return entry.failures;
+  }
+}
+
+/** Lets only those pass whose token may do everything. */
+export const requireAdmin = createMiddleware<AuthorizedEnv>(async (c, next) => {
+  if (c.var.scope === "admin") return next();
+  const detail = 'This call needs a token with the scope "admin".';
+  return problem(
+    { status: 403, title: "Not allowed", detail },
+    { "WWW-Authenticate": 'Bearer error="insufficient_scope", scope="admin"' },
+  );
+});
+
+function unauthorized(): Response {
+  const detail = "The header Authorization must be Bearer and a token.";
+  return problem(
+    { status: 401, title: "Not authorized", detail },
+    { "WWW-Authenticate": "Bearer" },
+  );
+}
+
+/** Returns what finds a token's scope, in a time that says nothing about any token. */
+function tokenReader(tokens: readonly Token[]) {
+  let hashes: ArrayBuffer[] | undefined;
+
+  return async function scopeOf(given: string): Promise<Scope | undefined> {
+    hashes ??= await Promise.all(tokens.map(({ secret }) => digest(secret)));
+    const hash = await digest(given);
+    let found: Scope | undefined;
+    for (const [at, { scope }] of tokens.entries()) {
+      if (crypto.subtle.timingSafeEqual(hash, hashes[at] as ArrayBuffer)) found = scope;
+    }
+    return found;
+  };
+}
+
+function digest(text: string): Promise<ArrayBuffer> {
+  return crypto.subtle.digest("SHA-256", new TextEncoder().encode(text));
+}
