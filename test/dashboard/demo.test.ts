@@ -57,6 +57,52 @@ describe("the demo page", () => {
     expect(await page.locator("p").textContent()).toMatch(/^The quota is 10 per 1d. Try again in/);
   });
 
+  it("runs and loads nothing but its own, in nobody's frame", async () => {
+    const ask = async () => {
+      const headers = { Accept: "text/html", "CF-Connecting-IP": "203.0.113.4" };
+      const response = await fetch(server.url, { headers });
+      return { headers: response.headers, html: await response.text() };
+    };
+    const { headers, html } = await ask();
+    const policy = headers.get("Content-Security-Policy") ?? "";
+    const [, nonce = ""] =
+      /^default-src 'none'; script-src 'nonce-([\w-]{36})'; /.exec(policy) ?? [];
+    expect(policy).toBe(
+      `default-src 'none'; script-src 'nonce-${nonce}'; style-src 'nonce-${nonce}'; img-src data:; ` +
+        "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    );
+    expect(Object.fromEntries(headers)).toMatchObject({
+      "x-content-type-options": "nosniff",
+      "referrer-policy": "no-referrer",
+      "cache-control": "no-store",
+    });
+    // Attributes that would need 'unsafe-inline', and elements without the nonce.
+    expect(html).not.toMatch(/\s(?:on\w+|style)=|javascript:/i);
+    expect(html.match(/<(?:script|style)\b[^>]*>/g)).toEqual([
+      `<style nonce="${nonce}">`,
+      `<script nonce="${nonce}">`,
+    ]);
+    const again = await ask();
+    expect(again.headers.get("Content-Security-Policy")).not.toBe(policy);
+  });
+
+  it("cannot be framed, nor have a script put into it, in a browser", async () => {
+    const { page, errors } = await open("203.0.113.5");
+    await page.evaluate(`
+      const script = document.createElement("script");
+      script.textContent = "document.title = 'injected'";
+      document.body.append(script);
+    `);
+    expect(await page.title()).toBe("Turnpike demo");
+    expect(errors.join()).toMatch(/Executing inline script violates/);
+
+    const other = await browser.newPage();
+    const refusals: string[] = [];
+    other.on("console", (message) => refusals.push(message.text()));
+    await other.setContent(`<iframe src="${server.url}"></iframe>`);
+    await expect.poll(() => refusals.join()).toMatch(/frame-ancestors 'none'/);
+  });
+
   it("tells a script the same in JSON", async () => {
     const response = await fetch(server.url, { headers: { "CF-Connecting-IP": "203.0.113.3" } });
     expect(await response.json()).toMatchObject({
