@@ -156,7 +156,15 @@ describe("a policy's path", () => {
   });
 
   it("is not met by others", async () => {
-    for (const target of ["/logins", "/login/x", "/x?/login", "/log/in", "/login.json", "/apis"]) {
+    for (const target of [
+      "/logins",
+      "/login/x",
+      "/x?/login",
+      "/log/in",
+      "/login.json",
+      "/apis",
+      "/*",
+    ]) {
       expect(metPolicies(await send(target)), target).toEqual(["default"]);
     }
   });
