@@ -60,6 +60,22 @@ describe("config", () => {
     expect(() => parseConfig(env)).toThrow(expect.objectContaining({ message }));
   });
 
+  it("names the field of a value that JSON has no words for", () => {
+    const round: unknown[] = [1n];
+    round.push(round);
+    for (const [value, shown] of [
+      [round, "object"],
+      [[{ id: 1n }], "object"],
+      [7n, "7"],
+      [Number.NaN, "NaN"],
+      [parseConfig, "function"],
+    ]) {
+      expect(() => parseConfig({ OWNERS: value })).toThrow(
+        `OWNERS must be a whole number from 1 to 256, got ${shown}`,
+      );
+    }
+  });
+
   it("reads tokens with their scopes", () => {
     expect(parseConfig({ TOKEN: "dev" }).tokens).toEqual([{ scope: "admin", secret: "dev" }]);
     expect(parseConfig({ TOKEN: " check:a\tadmin:b/+~.-_==\nc " }).tokens).toEqual([

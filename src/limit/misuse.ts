@@ -56,8 +56,16 @@ export function fieldPath(before: string, key: unknown): string {
 
 function show(value: unknown): string {
   if (value === undefined) return "nothing";
-  // JSON has no NaN and no Infinity and turns both into null; a bigint, it refuses.
-  const isPlain = typeof value === "number" || typeof value === "bigint";
-  const text = isPlain ? String(value) : (JSON.stringify(value) ?? typeof value);
+  // JSON has no NaN and no Infinity and turns both into null.
+  const text = typeof value === "number" ? String(value) : toJson(value);
   return text.length > MAX_SHOWN_CHARS ? `${text.slice(0, MAX_SHOWN_CHARS)}…` : text;
+}
+
+function toJson(value: unknown): string {
+  try {
+    return JSON.stringify(value) ?? typeof value;
+  } catch {
+    // A bigint, or something that holds itself, such as a request's context.
+    return typeof value === "bigint" ? String(value) : typeof value;
+  }
 }
