@@ -11,13 +11,21 @@ const OUTSIDE = [
   "test/{bench,cli,dashboard}/**/*.test.ts",
 ];
 
+/** Cases for each property in test/fuzz: workerd has no environment of its own to read it from. */
+const fuzzRuns = Number(process.env.FUZZ_RUNS ?? 200);
+
 export default defineConfig({
   test: {
     projects: [
       {
         root: ".",
         plugins: [cloudflareTest({ wrangler: { configPath: "./wrangler.toml" } })],
-        test: { name: "workerd", include: ["test/**/*.test.ts"], exclude: OUTSIDE },
+        test: {
+          name: "workerd",
+          include: ["test/**/*.test.ts"],
+          exclude: OUTSIDE,
+          provide: { fuzzRuns },
+        },
       },
       {
         root: ".",

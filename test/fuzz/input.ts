@@ -1,0 +1,58 @@
+/** What people and programs write where a value is due: near the truth, or anything. */
+import fc from "fast-check";
+
+const ODD_TEXTS = [
+  "",
+  "0",
+  "-1",
+  "1e9",
+  "NaN",
+  "null",
+  "__proto__",
+  "60s",
+  "1d",
+  "0s",
+  "999ms",
+  "367d",
+  "\0",
+  "é",
+];
+const ODD_VALUES = [0, -0, 1, -1, 1.5, 1e9, 2 ** 53, Number.NaN, Infinity, null, undefined, true];
+
+const anything: fc.Arbitrary<unknown> = fc.oneof(
+  fc.constantFrom<unknown>(...ODD_VALUES, ...ODD_TEXTS),
+  fc.string({ unit: "binary", maxLength: 20 }),
+  fc.anything({ maxDepth: 2, withBigInt: true, withNullPrototype: true }),
+);
+
+type Fields = Record<string, fc.Arbitrary<unknown>>;
+
+/** An object whose fields are right, but now and then one is wrong, missing, or one too many. */
+export function record(required: Fields, optional: Fields = {}): fc.Arbitrary<unknown> {
+  const each = Object.entries({ ...required, ...optional }).map(
+    ([name, good]) => [name, mostly(good)] as const,
+  );
+  const near = fc.record(Object.fromEntries(each), { requiredKeys: Object.keys(required) });
+  const more = mostly(fc.constant({}), fc.dictionary(fc.string(), anything, { maxKeys: 2 }));
+  return mostly(fc.tuple(near, more).map(([one, other]) => Object.assign({}, one, other)));
+}
+
+function mostly(good: fc.Arbitrary<unknown>, bad = anything): fc.Arbitrary<unknown> {
+  return fc.oneof({ weight: 40, arbitrary: good }, { weight: 1, arbitrary: bad });
+}
+
+export const inlinePolicy = {
+  limit: fc.integer({ min: 1, max: 10_000 }),
+  window: fc.constantFrom("1s", "60s", "15m", "24h", "366d"),
+};
+
+export const policy = record(
+  { name: fc.stringMatching(/^[A-Za-z0-9._-]{2,8}$/), ...inlinePolicy },
+  { algorithm: fc.constantFrom("fixed-window", "sliding-window", "sliding-log", "concurrency") },
+);
+
+export const bucket = record({
+  ...inlinePolicy,
+  algorithm: fc.constantFrom("token-bucket", "leaky-bucket"),
+  burst: fc.integer({ min: 1, max: 1e9 }),
+});
