@@ -9,7 +9,9 @@ import { type AddressList, addressListSchema } from "./limit/address-list.ts";
 import { durationSchema } from "./limit/duration.ts";
 import { MisuseError, parse } from "./limit/misuse.ts";
 import { type Policy, parsePolicies } from "./limit/policy.ts";
+import type { Elasticity } from "./ring/elasticity.ts";
 import { REGIONS, type Region } from "./ring/region.ts";
+import { MAX_OWNERS } from "./ring/ring-record.ts";
 
 /** The original's: 10 requests a minute for each address. */
 const DEFAULT_POLICIES = [{ limit: 10, window: "60s" }];
@@ -20,12 +22,20 @@ const DEFAULT_POLICIES = [{ limit: 10, window: "60s" }];
  */
 const DEFAULT_HASH_SECRET = "turnpike";
 
-const MAX_OWNERS = 256;
+const DEFAULT_OWNERS = 4;
+/** So many owners a ring grows to by itself, unless it is told otherwise. */
+const DEFAULT_MAX_OWNERS = 16;
 
 /** What a limiter needs, in the deployed Worker and in somebody else's. */
 export const limiterSchema = v.object({
-  /** Owners in each region. */
-  OWNERS: v.optional(wholeNumber(1, MAX_OWNERS), 4),
+  /** Owners that each region begins with. */
+  OWNERS: v.optional(wholeNumber(1, MAX_OWNERS), DEFAULT_OWNERS),
+  /** The fewest owners that a quiet region keeps. Default `OWNERS`. */
+  OWNERS_MIN: v.optional(wholeNumber(1, MAX_OWNERS)),
+  /** The most owners that a busy region gets. Default 16, or `OWNERS` if that is more. */
+  OWNERS_MAX: v.optional(wholeNumber(1, MAX_OWNERS)),
+  /** Checks a second that an owner takes before others join it; 0 leaves the ring as it is. */
+  HIGH_WATER: v.optional(wholeNumber(0, 1_000_000), 400),
   /** The region that counts keys whose policies have the scope `global`. */
   HOME_REGION: v.optional(
     v.picklist(REGIONS, `must be one of ${REGIONS.map((region) => `"${region}"`).join(", ")}`),
@@ -84,7 +94,8 @@ export interface Token {
   secret: string;
 }
 
-export interface LimiterConfig {
+export interface LimiterConfig extends Elasticity {
+  /** That each region begins with. */
   ownersPerRegion: number;
   homeRegion: Region;
   deadlineMs: number;
@@ -109,8 +120,13 @@ export interface Config extends LimiterConfig {
  */
 export function parseLimiterConfig(env: object): LimiterConfig {
   const config = parse(limiterSchema, env);
+  const { OWNERS, OWNERS_MIN = OWNERS, OWNERS_MAX = Math.max(OWNERS, DEFAULT_MAX_OWNERS) } = config;
+  requireOrder(OWNERS_MIN, OWNERS, OWNERS_MAX);
   return {
-    ownersPerRegion: config.OWNERS,
+    ownersPerRegion: OWNERS,
+    minOwners: OWNERS_MIN,
+    maxOwners: OWNERS_MAX,
+    highWater: config.HIGH_WATER,
     homeRegion: config.HOME_REGION,
     deadlineMs: config.DEADLINE,
     ipv6Prefix: config.IPV6_PREFIX,
@@ -145,6 +161,11 @@ function readTokens(value: unknown): Token[] {
   });
   if (new Set(tokens.map(({ secret }) => secret)).size === tokens.length) return tokens;
   throw hidden("TOKEN", "must not name one token twice");
+}
+
+function requireOrder(min: number, start: number, max: number): void {
+  if (min > start) throw new MisuseError("OWNERS_MIN", `must be at most OWNERS, ${start}`, min);
+  if (max < start) throw new MisuseError("OWNERS_MAX", `must be at least OWNERS, ${start}`, max);
 }
 
 /** Reads a secret, which no error may show. */

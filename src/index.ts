@@ -5,3 +5,4 @@ export type { RateLimitOptions } from "./http/rules.ts";
 export type { Decision } from "./limit/decision.ts";
 export { MisuseError } from "./limit/misuse.ts";
 export { RateLimiter } from "./owner/rate-limiter.ts";
+export { Membership } from "./ring/membership.ts";

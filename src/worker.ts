@@ -6,7 +6,7 @@
  */
 import { env } from "cloudflare:workers";
 import { Hono } from "hono";
-import { isolateCaller } from "./caller/isolate.ts";
+import { isolateCaller, isolateMemberships } from "./caller/isolate.ts";
 import { parseConfig } from "./config.ts";
 import { demo } from "./dashboard/demo.ts";
 import { api, noSuchCall } from "./http/api.ts";
@@ -15,6 +15,7 @@ import { couldBeOwn } from "./http/path.ts";
 import { enforce } from "./http/rate-limit.ts";
 
 export { RateLimiter } from "./owner/rate-limiter.ts";
+export { Membership } from "./ring/membership.ts";
 
 const config = parseConfig(env);
 const caller = isolateCaller();
@@ -22,7 +23,7 @@ const rules = config.policies.map((policy) => ({ policy }));
 const { ORIGIN_SERVICE: service } = env as { ORIGIN_SERVICE?: Fetcher };
 
 const app = new Hono();
-app.route("/_turnpike/v1", api(caller, config));
+app.route("/_turnpike/v1", api(caller, config, isolateMemberships()));
 app.use((c, next) => (couldBeOwn(c.req.url) ? Promise.resolve(noSuchCall()) : next()));
 app.use(enforce(rules, caller, config));
 if (config.origin) app.all("*", gateway(forwardTo(config.origin)));

@@ -6,26 +6,33 @@
  */
 import type { Verdict } from "../limit/decision.ts";
 import { MAX_WINDOW_MS } from "../limit/policy.ts";
-import type { Check, CounterPolicy, Explanation, Refund } from "../owner/counters.ts";
+import type { Check, CounterPolicy } from "../owner/counters.ts";
+import type { Explained, Operated } from "../owner/member.ts";
 import {
   type Answer,
+  type Batch,
   decodeAnswer,
   encodeBatch,
   type WireAnswer,
   type WireBatch,
 } from "../owner/wire.ts";
 import type { KeyHash } from "../ring/key-hash.ts";
+import { readRingRecord, regionOf } from "../ring/ring-record.ts";
+import type { Platform } from "./platform.ts";
 
 /** The methods of the `RateLimiter` object, as a stub offers them. */
 export interface OwnerStub {
   check(batch: WireBatch): Promise<WireAnswer>;
   peek(batch: WireBatch): Promise<WireAnswer>;
   refund(batch: WireBatch): Promise<WireAnswer>;
-  reset(batch: Check[]): Promise<void>;
-  block(key: KeyHash, durationMs: number): Promise<void>;
-  unblock(key: KeyHash): Promise<void>;
-  explain(check: Check): Promise<{ blockedMs: number; policies: Explanation[] }>;
+  reset(batch: WireBatch): Promise<WireAnswer>;
+  block(version: number, key: KeyHash, durationMs: number): Promise<Operated<void>>;
+  unblock(version: number, key: KeyHash): Promise<Operated<void>>;
+  explain(version: number, check: Check): Promise<Operated<Explained>>;
 }
+
+/** What is asked of an owner about many keys at once. */
+export type Verb = "check" | "peek" | "refund" | "reset";
 
 /** The part of `DurableObjectNamespace<RateLimiter>` that a caller needs. */
 export interface OwnerNamespace {
@@ -45,25 +52,30 @@ export class CallError extends Error {
   }
 }
 
+/** How calls are made: to which objects, in what runtime, and how long they may take. */
+export interface Line {
+  namespace: OwnerNamespace;
+  platform: Platform;
+  deadlineMs: number;
+}
+
 /**
  * Calls an owner by its name, which begins with the region it is to be created in.
  *
  * @throws {CallError} if it throws or does not answer within the deadline
  */
 export async function callOwner<Reply>(
-  owners: OwnerNamespace,
+  { namespace, platform, deadlineMs }: Line,
   name: string,
-  deadlineMs: number,
   call: (stub: OwnerStub) => Promise<Reply>,
 ): Promise<Reply> {
-  const [region] = name.split("/");
   // A new stub each time: one belongs to its request, and after a failure it stays broken.
-  const stub = owners.getByName(name, {
-    locationHint: region as DurableObjectLocationHint,
+  const stub = namespace.getByName(name, {
+    locationHint: regionOf(name) as DurableObjectLocationHint,
     retry: { maxRetries: 0 },
   });
   try {
-    return await Promise.race([call(stub), deadline(deadlineMs)]);
+    return await Promise.race([call(stub), deadline(deadlineMs, platform)]);
   } catch (error) {
     if (error instanceof CallError) throw error;
     const overloaded = (error as { overloaded?: unknown } | null)?.overloaded === true;
@@ -77,33 +89,44 @@ export async function callOwner<Reply>(
  * @throws {CallError} also if it is not
  */
 export async function askOwner(
-  owners: OwnerNamespace,
+  line: Line,
   name: string,
-  deadlineMs: number,
-  verb: "check" | "peek" | "refund",
-  batch: Refund[],
+  verb: Verb,
+  batch: Batch,
 ): Promise<Answer> {
   const wire = encodeBatch(batch);
-  const given = await callOwner(owners, name, deadlineMs, (stub) => stub[verb](wire));
-  const answer = decodeAnswer(given, batch);
-  if (answer && isSensible(answer, batch)) return answer;
+  const given = await callOwner(line, name, (stub) => stub[verb](wire));
+  const answer = decodeAnswer(given, batch.checks);
+  if (answer && isSensible(answer, batch, name)) return answer;
   throw new CallError("nonsense", "not an answer to the question");
 }
 
-async function deadline(ms: number): Promise<never> {
-  await scheduler.wait(ms);
+async function deadline(ms: number, { wait }: Platform): Promise<never> {
+  await wait(ms);
   // After a stall of the whole isolate the answer may have arrived behind this timer.
-  await scheduler.wait(0);
+  await wait(0);
   throw new CallError("deadline", `no answer within ${ms} ms`);
 }
 
-function isSensible({ atMs, verdicts }: Answer, batch: readonly Check[]): boolean {
+function isSensible({ atMs, verdicts, ring }: Answer, batch: Batch, owner: string): boolean {
+  if (ring && !isLaterRing(ring, batch.version, owner)) return false;
   return (
     Number.isFinite(atMs) &&
-    batch.every(({ policies }, index) =>
-      policies.every((policy, at) => isVerdict(verdicts[index]?.[at] as Verdict, policy)),
-    )
+    batch.checks.every(({ policies }, index) => {
+      const each = verdicts[index];
+      // Moved, which makes sense only with a ring that says where to.
+      if (!each) return ring !== undefined;
+      return policies.every((policy, at) => isVerdict(each[at] as Verdict, policy));
+    })
   );
+}
+
+function isLaterRing(ring: unknown, version: number, owner: string): boolean {
+  try {
+    return readRingRecord(regionOf(owner), ring).version > version;
+  } catch {
+    return false;
+  }
 }
 
 function isVerdict(verdict: Verdict, policy: CounterPolicy): boolean {

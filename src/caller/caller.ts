@@ -6,15 +6,20 @@
  * it (a reset, a block).
  */
 import type { Verdict } from "../limit/decision.ts";
+import type { Refund } from "../owner/check.ts";
+import type { Operated } from "../owner/member.ts";
+import type { Answer, Batch } from "../owner/wire.ts";
 import { type KeyHash, keyHasher } from "../ring/key-hash.ts";
-import type { Region } from "../ring/region.ts";
-import type { OwnerNamespace, OwnerStub } from "./call.ts";
+import { REGIONS, type Region } from "../ring/region.ts";
+import { readRingRecord, regionOf } from "../ring/ring-record.ts";
+import { CallError, type OwnerNamespace, type OwnerStub } from "./call.ts";
 import { DenialCache } from "./denial-cache.ts";
 import { Directory } from "./directory.ts";
 import { Fallback } from "./fallback.ts";
 import { Leases } from "./leases.ts";
 import { askedOf, counterPolicy, type Message, widened } from "./message.ts";
 import { Owners } from "./owners.ts";
+import type { Platform } from "./platform.ts";
 import {
   type ExplainedKey,
   isAllowed,
@@ -35,11 +40,17 @@ export interface CallerOptions {
   hashSecret: string;
   /** How long to wait for an owner. Default 250 ms. */
   deadlineMs?: number;
+  platform: Platform;
+  /** Tells the membership object of an owner that is out of reach. */
+  reportFailure?: (owner: string) => void;
 }
 
 const DEFAULT_DEADLINE_MS = 250;
+/** The most owners that a check is sent to, one after the other, because its key has moved. */
+const MAX_HOPS = 4;
 
 export class Caller {
+  readonly #platform: Platform;
   readonly #owners: Owners;
   readonly #homeRegion: Region;
   readonly #hash: (parts: readonly string[]) => KeyHash;
@@ -49,7 +60,12 @@ export class Caller {
   readonly #fallback = new Fallback();
 
   constructor(options: CallerOptions) {
-    this.#owners = new Owners(options.owners, options.deadlineMs ?? DEFAULT_DEADLINE_MS);
+    const { owners: namespace, platform, deadlineMs = DEFAULT_DEADLINE_MS } = options;
+    this.#platform = platform;
+    this.#owners = new Owners(
+      { namespace, platform, deadlineMs },
+      options.reportFailure ?? (() => {}),
+    );
     this.#homeRegion = options.homeRegion;
     this.#hash = keyHasher(options.hashSecret);
     this.#directory = new Directory(options.ownersPerRegion);
@@ -74,7 +90,7 @@ export class Caller {
       // One question alone is looked up on its way.
       if (group.length < 2) return group;
       const hopeless = group.filter((question) =>
-        this.#denials.find(askedOf(this.#address(question, 0)), Date.now()),
+        this.#denials.find(askedOf(this.#address(question, 0)), this.#platform.now()),
       );
       return hopeless.length > 0 ? hopeless : group;
     });
@@ -101,8 +117,9 @@ export class Caller {
     for (const { question, source, atMs } of returned) {
       const { check } = this.#address(question, 0);
       const [policy] = question.policies;
-      if (source === "fallback") this.#fallback.refund({ ...check, spentAtMs: atMs }, Date.now());
-      if (source === "lease" && policy) this.#leases.giveBack(check.key, policy, Date.now());
+      const nowMs = this.#platform.now();
+      if (source === "fallback") this.#fallback.refund({ ...check, spentAtMs: atMs }, nowMs);
+      if (source === "lease" && policy) this.#leases.giveBack(check.key, policy, nowMs);
     }
     await this.refund(returned.filter(({ source }) => source === "owner"));
   }
@@ -124,14 +141,13 @@ export class Caller {
    * @throws {CallError} if an owner does not answer; what the others hold may be forgotten by then
    */
   async reset(questions: readonly Question[]): Promise<void> {
-    const checks = questions.map((question) => this.#address(question, 0).check);
-    const parcels = checks.flatMap((check) =>
-      this.#directory.ownersEverywhere(check.key).map((owner) => ({ owner, check })),
+    const everywhere = questions.flatMap((question) =>
+      REGIONS.map((region) => this.#address({ ...question, region }, 0, region)),
     );
-    await this.#eachOwner(parcels, (owner, batch) =>
-      this.#owners.operate(owner, (stub) => stub.reset(batch.map(({ check }) => check))),
+    await this.#deliver(everywhere, async (owner, batch) =>
+      this.#owners.insist(owner, "reset", batchOf(batch)),
     );
-    for (const check of checks) {
+    for (const { check } of everywhere) {
       this.#fallback.reset(check);
       this.#forget(check.key);
     }
@@ -145,14 +161,14 @@ export class Caller {
    */
   async block(key: readonly string[], durationMs: number): Promise<void> {
     const hash = this.#hash(key);
-    await this.#operateEverywhere(hash, (stub) => stub.block(hash, durationMs));
+    await this.#operateEverywhere(hash, (stub, version) => stub.block(version, hash, durationMs));
     this.#forget(hash);
   }
 
   /** Ends a block; like `reset` in all else. */
   async unblock(key: readonly string[]): Promise<void> {
     const hash = this.#hash(key);
-    await this.#operateEverywhere(hash, (stub) => stub.unblock(hash));
+    await this.#operateEverywhere(hash, (stub, version) => stub.unblock(version, hash));
     this.#forget(hash);
   }
 
@@ -162,10 +178,11 @@ export class Caller {
    * @throws {CallError} if its owner does not answer
    */
   async explain(question: Question): Promise<ExplainedKey> {
-    const { owner, check } = this.#address(question, 0);
-    const explained = await this.#owners.operate(owner, (stub) => stub.explain(check));
-    const { version } = this.#directory.ring(this.#regionOf(question));
-    return { owner, ringVersion: version, ...explained };
+    const { region, check } = this.#address(question, 0);
+    const explained = await this.#operate(region, check.key, (stub, version) =>
+      stub.explain(version, check),
+    );
+    return { owner: this.#directory.ring(region).ownerOf(check.key), ...explained };
   }
 
   async #ask(
@@ -175,30 +192,29 @@ export class Caller {
   ): Promise<Reply[]> {
     const replies = new Array<Reply>(questions.length);
     const messages: Message[] = [];
-    const sentMs = Date.now();
+    const sentMs = this.#platform.now();
     for (const [index, question] of questions.entries()) {
-      const message = this.#address(question, index, spentAtMs[index]);
+      const message = this.#address(question, index, undefined, spentAtMs[index]);
       const known = verb === "check" ? this.#known(message, sentMs) : undefined;
       if (known) replies[index] = known;
       else messages.push(message);
     }
     if (messages.length === 0) return replies;
     const { generation } = this.#denials;
-    await this.#eachOwner(messages, async (owner, batch) => {
+    await this.#deliver(messages, async (owner, batch) => {
       const slices = batch.map((message) =>
         verb === "check" ? this.#leases.sliceFor(askedOf(message), sentMs) : 0,
       );
       const checks = batch.map(({ check }, at) => widened(check, slices[at] as number));
-      const answer = await this.#owners.ask(owner, verb, checks);
+      const { version } = batch[0] as Message;
+      const answer = await this.#owners.ask(owner, verb, { version, checks });
       for (const [at, message] of batch.entries()) {
         const { question, check, index } = message;
         const verdicts = answer?.verdicts[at];
         if (verb === "refund") this.#forget(check.key);
-        if (!answer || !verdicts) {
-          replies[index] = this.#standIn(verb, message);
-          continue;
-        }
-        replies[index] = replyOf(question, verdicts, "owner", answer.atMs);
+        // Moved, or without an answer.
+        if (!answer || !verdicts) continue;
+        replies[index] = replyOf(question, verdicts, "owner", answer.atMs, answer.unsure?.[at]);
         if (verb !== "check") continue;
         const slice = slices[at] as number;
         this.#leases.add(askedOf(message), verdicts[0] as Verdict, slice, sentMs);
@@ -206,7 +222,9 @@ export class Caller {
         if (slice > 0 && !verdicts[0]?.allowed) replies[index] = await this.#askOne(question);
         else this.#denials.add(askedOf(message), verdicts, sentMs, generation);
       }
+      return answer;
     });
+    for (const message of messages) replies[message.index] ??= this.#standIn(verb, message);
     return replies;
   }
 
@@ -226,7 +244,7 @@ export class Caller {
 
   /** The reply where the owner gives none. */
   #standIn(verb: "check" | "peek" | "refund", { question, check }: Message): Reply {
-    const atMs = Date.now();
+    const atMs = this.#platform.now();
     const counting = verb === "check" ? "check" : "peek";
     const decisions = this.#fallback.decide(counting, check, question.policies, atMs);
     return { question, decisions, atMs };
@@ -237,29 +255,80 @@ export class Caller {
     this.#leases.forget(key);
   }
 
-  #eachOwner<Parcel extends { owner: string }>(
-    parcels: Parcel[],
-    deliver: (owner: string, batch: Parcel[]) => Promise<void>,
-  ): Promise<unknown> {
-    const [only] = parcels;
-    if (only && parcels.length === 1) return deliver(only.owner, parcels);
-    const batches = Map.groupBy(parcels, ({ owner }) => owner);
-    return Promise.all(Array.from(batches, ([owner, batch]) => deliver(owner, batch)));
+  /**
+   * Has each owner answer what is its own, and follows the keys that have moved.
+   *
+   * @param ask sends an owner a batch
+   */
+  async #deliver(
+    messages: readonly Message[],
+    ask: (owner: string, batch: Message[]) => Promise<Answer | undefined>,
+    hops = MAX_HOPS,
+  ): Promise<void> {
+    const moved: Message[] = [];
+    const askOne = async (owner: string, batch: Message[]) => {
+      const answer = await ask(owner, batch);
+      if (answer?.ring) this.#directory.learn(regionOf(owner) as Region, answer.ring);
+      if (answer) moved.push(...batch.filter((_, at) => !answer.verdicts[at]));
+    };
+    const [only] = messages;
+    if (only && messages.length === 1) await askOne(only.owner, [only]);
+    else {
+      const batches = Map.groupBy(messages, ({ owner }) => owner);
+      await Promise.all(Array.from(batches, ([owner, batch]) => askOne(owner, batch)));
+    }
+    if (moved.length === 0 || hops === 0) return;
+    const readdressed = moved.map((message) => ({ ...message, ...this.#route(message) }));
+    return this.#deliver(readdressed, ask, hops - 1);
   }
 
-  async #operateEverywhere(key: KeyHash, call: (stub: OwnerStub) => Promise<void>): Promise<void> {
-    const owners = this.#directory.ownersEverywhere(key);
-    await Promise.all(owners.map((owner) => this.#owners.operate(owner, call)));
+  async #operateEverywhere(
+    key: KeyHash,
+    call: (stub: OwnerStub, version: number) => Promise<Operated<void>>,
+  ): Promise<void> {
+    await Promise.all(REGIONS.map((region) => this.#operate(region, key, call)));
+  }
+
+  /** Calls a key's owner in a region, wherever the key has moved to. */
+  async #operate<Reply>(
+    region: Region,
+    key: KeyHash,
+    call: (stub: OwnerStub, version: number) => Promise<Operated<Reply>>,
+  ): Promise<Reply> {
+    for (let hops = MAX_HOPS; hops >= 0; hops--) {
+      const ring = this.#directory.ring(region);
+      const operated = await this.#owners.operate(ring.ownerOf(key), (stub) =>
+        call(stub, ring.version),
+      );
+      if ("reply" in operated) return operated.reply;
+      this.#directory.learn(region, readRingRecord(region, operated.moved));
+    }
+    throw new CallError("threw", "the key has moved again and again");
   }
 
   #regionOf({ policies, region }: Question): Region {
     return policies[0]?.scope === "global" ? this.#homeRegion : region;
   }
 
-  #address(question: Question, index: number, spentAtMs?: number): Message {
+  #address(
+    question: Question,
+    index: number,
+    region = this.#regionOf(question),
+    spentAtMs?: number,
+  ): Message {
     const key = this.#hash(question.key);
-    const owner = this.#directory.ring(this.#regionOf(question)).ownerOf(key);
     const policies = question.policies.map(counterPolicy);
-    return { question, index, owner, check: { key, policies, spentAtMs } };
+    const check = { key, policies, spentAtMs };
+    return { question, index, region, check, ...this.#route({ region, check }) };
   }
+
+  #route({ region, check }: { region: Region; check: Refund }) {
+    const ring = this.#directory.ring(region);
+    return { owner: ring.ownerOf(check.key), version: ring.version };
+  }
+}
+
+/** Those to one owner, as they were addressed: at one time, and so by one ring. */
+function batchOf(messages: readonly Message[]): Batch {
+  return { version: messages[0]?.version ?? 0, checks: messages.map(({ check }) => check) };
 }

@@ -5,9 +5,9 @@
  * with two safeguards: who sends keeps its request alive until the answer is there, and who waits
  * has a timer of its own, without which the runtime may end its request as hung.
  */
-import { waitUntil } from "cloudflare:workers";
 import type { Check } from "../owner/counters.ts";
-import type { Answer } from "../owner/wire.ts";
+import type { Answer, Batch } from "../owner/wire.ts";
+import type { Platform } from "./platform.ts";
 
 /** How long checks are gathered. */
 const GATHER_MS = 1;
@@ -20,7 +20,7 @@ interface Waiter {
   reject: (error: unknown) => void;
 }
 
-interface Batch {
+interface Gathering {
   checks: Check[];
   /** One for each check but the first, which is the sender's own. */
   waiters: Waiter[];
@@ -28,12 +28,14 @@ interface Batch {
 
 /** What is under way to one owner. */
 interface Line {
+  owner: string;
   callsInFlight: number;
-  gathering: Batch | undefined;
+  gathering: Gathering | undefined;
 }
 
 export class Coalescer {
-  readonly #send: (owner: string, checks: Check[]) => Promise<Answer>;
+  readonly #send: (owner: string, batch: Batch) => Promise<Answer>;
+  readonly #platform: Platform;
   readonly #patienceMs: number;
   readonly #lines = new Map<string, Line>();
 
@@ -42,75 +44,90 @@ export class Coalescer {
    * @param patienceMs after which a check that shares another request's call makes its own; longer
    *   than `send` ever takes, so that it ends a wait only where that other request was cut short
    */
-  constructor(send: (owner: string, checks: Check[]) => Promise<Answer>, patienceMs: number) {
+  constructor(
+    send: (owner: string, batch: Batch) => Promise<Answer>,
+    platform: Platform,
+    patienceMs: number,
+  ) {
     this.#send = send;
+    this.#platform = platform;
     this.#patienceMs = patienceMs;
   }
 
-  /** Asks an owner about a check; rejects as `send` does. */
-  ask(owner: string, check: Check): Promise<Answer> {
-    const line = this.#lines.get(owner) ?? { callsInFlight: 0, gathering: undefined };
+  /**
+   * Asks an owner about a check; rejects as `send` does.
+   *
+   * @param version of the ring that led to this owner. Checks that gather are sent by the version
+   *   of the first, the oldest: the owner then looks whether each is still its own.
+   */
+  ask(owner: string, version: number, check: Check): Promise<Answer> {
+    const line = this.#lines.get(owner) ?? { owner, callsInFlight: 0, gathering: undefined };
     this.#lines.set(owner, line);
     const { gathering, callsInFlight } = line;
     if (gathering && gathering.checks.length < MAX_BATCH) {
-      return this.#follow(gathering, line, owner, check);
+      return this.#follow(gathering, line, version, check);
     }
     const isIdle = !gathering && callsInFlight === 0;
-    return keptAlive(
-      isIdle ? this.#call(line, owner, [check]) : this.#gatherAndCall(line, owner, check),
+    return this.#keptAlive(
+      isIdle
+        ? this.#call(line, { version, checks: [check] })
+        : this.#gatherAndCall(line, version, check),
     );
   }
 
-  async #follow(batch: Batch, line: Line, owner: string, check: Check): Promise<Answer> {
+  async #follow(gathering: Gathering, line: Line, version: number, check: Check): Promise<Answer> {
     // Of this request, and settled by the other: to await the other's own promise costs more.
     const { promise, resolve, reject } = Promise.withResolvers<Answer | undefined>();
-    batch.checks.push(check);
-    batch.waiters.push({ resolve, reject });
-    scheduler.wait(this.#patienceMs).then(() => resolve(undefined));
+    gathering.checks.push(check);
+    gathering.waiters.push({ resolve, reject });
+    this.#platform.wait(this.#patienceMs).then(() => resolve(undefined));
     const answer = await promise;
     if (answer) return answer;
     // Or all who come later would wait for the same in vain.
-    if (line.gathering === batch) line.gathering = undefined;
-    return this.#call(line, owner, [check]);
+    if (line.gathering === gathering) line.gathering = undefined;
+    return this.#call(line, { version, checks: [check] });
   }
 
   /** Gathers checks for a moment, then sends them all. */
-  async #gatherAndCall(line: Line, owner: string, check: Check): Promise<Answer> {
-    const batch: Batch = { checks: [check], waiters: [] };
-    line.gathering = batch;
-    await scheduler.wait(GATHER_MS);
-    if (line.gathering === batch) line.gathering = undefined;
+  async #gatherAndCall(line: Line, version: number, check: Check): Promise<Answer> {
+    const gathering: Gathering = { checks: [check], waiters: [] };
+    const { checks, waiters } = gathering;
+    line.gathering = gathering;
+    await this.#platform.wait(GATHER_MS);
+    if (line.gathering === gathering) line.gathering = undefined;
     try {
-      const answer = await this.#call(line, owner, batch.checks);
-      for (const [at, { resolve }] of batch.waiters.entries()) resolve(part(answer, at + 1));
+      const answer = await this.#call(line, { version, checks });
+      for (const [at, { resolve }] of waiters.entries()) resolve(part(answer, at + 1));
       return part(answer, 0);
     } catch (error) {
-      for (const { reject } of batch.waiters) reject(error);
+      for (const { reject } of waiters) reject(error);
       throw error;
     }
   }
 
-  async #call(line: Line, owner: string, checks: Check[]): Promise<Answer> {
+  async #call(line: Line, batch: Batch): Promise<Answer> {
     line.callsInFlight++;
     try {
-      return await this.#send(owner, checks);
+      return await this.#send(line.owner, batch);
     } finally {
       line.callsInFlight--;
     }
   }
-}
 
-/**
- * Keeps the request alive until the call has ended, even if its client goes away: others may wait for
- * the answer, and one that was never counted as ended would make all later checks wait.
- */
-function keptAlive(answer: Promise<Answer>): Promise<Answer> {
-  // Those who wait for it hear of a failure themselves.
-  waitUntil(answer.catch(() => {}));
-  return answer;
+  /**
+   * Keeps the request alive until the call has ended, even if its client goes away: others may wait
+   * for the answer, and one that was never counted as ended would make all later checks wait.
+   */
+  #keptAlive(answer: Promise<Answer>): Promise<Answer> {
+    // Those who wait for it hear of a failure themselves.
+    this.#platform.keepAlive(answer.catch(() => {}));
+    return answer;
+  }
 }
 
 /** The answer to one check of a batch. */
-function part({ atMs, verdicts }: Answer, at: number): Answer {
-  return { atMs, verdicts: verdicts.slice(at, at + 1) };
+function part({ atMs, verdicts, unsure, ring }: Answer, at: number): Answer {
+  const answer: Answer = { atMs, verdicts: verdicts.slice(at, at + 1), ring };
+  if (unsure?.[at]) answer.unsure = [true];
+  return answer;
 }

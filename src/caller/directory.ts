@@ -1,7 +1,12 @@
-/** Where each key's owner is: the ring of each region, made when it is first asked for. */
-import type { KeyHash } from "../ring/key-hash.ts";
-import { REGIONS, type Region } from "../ring/region.ts";
+/**
+ * Where each key's owner is: the ring of each region, as configured until an owner knows better.
+ */
+import type { Region } from "../ring/region.ts";
 import { Ring } from "../ring/ring.ts";
+import { firstOwners, type RingRecord } from "../ring/ring-record.ts";
+
+/** Below that of any ring that somebody has decided on. */
+const CONFIGURED = 0;
 
 export class Directory {
   readonly #ownersPerRegion: number;
@@ -13,14 +18,13 @@ export class Directory {
 
   ring(region: Region): Ring {
     const ring =
-      this.#rings.get(region) ??
-      new Ring(Array.from({ length: this.#ownersPerRegion }, (_, at) => `${region}/${at}`));
+      this.#rings.get(region) ?? new Ring(firstOwners(region, this.#ownersPerRegion), CONFIGURED);
     this.#rings.set(region, ring);
     return ring;
   }
 
-  /** The key's owner in each region, since a client may enter anywhere. */
-  ownersEverywhere(key: KeyHash): string[] {
-    return REGIONS.map((region) => this.ring(region).ownerOf(key));
+  /** Takes note of a ring, if it is later than the one known. */
+  learn(region: Region, { owners, version }: RingRecord): void {
+    if (version > this.ring(region).version) this.#rings.set(region, new Ring(owners, version));
   }
 }

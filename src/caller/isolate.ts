@@ -8,9 +8,12 @@ import { type LimiterConfig, parseLimiterConfig } from "../config.ts";
 import { MisuseError } from "../limit/misuse.ts";
 import type { Policy } from "../limit/policy.ts";
 import { Caller } from "./caller.ts";
+import { Memberships } from "./memberships.ts";
+import { RUNTIME } from "./platform.ts";
 
 let config: LimiterConfig | undefined;
 let caller: Caller | undefined;
+let memberships: Memberships | undefined;
 const policies = new Map<string, string>();
 
 /** @throws {MisuseError} naming the variable, the rule and the value */
@@ -25,8 +28,19 @@ export function isolateCaller(): Caller {
     const rule = "must be a Durable Object binding with the class_name RateLimiter";
     throw new MisuseError("RATE_LIMITER", rule, env.RATE_LIMITER);
   }
-  caller ??= new Caller({ owners: env.RATE_LIMITER, ...isolateConfig() });
+  caller ??= new Caller({
+    owners: env.RATE_LIMITER,
+    platform: RUNTIME,
+    reportFailure: (owner) => isolateMemberships()?.reportFailure(owner),
+    ...isolateConfig(),
+  });
   return caller;
+}
+
+/** The membership objects; undefined without the binding `MEMBERSHIP`, and then rings never change. */
+export function isolateMemberships(): Memberships | undefined {
+  if (env.MEMBERSHIP) memberships ??= new Memberships(env.MEMBERSHIP, RUNTIME);
+  return memberships;
 }
 
 /**

@@ -1,7 +1,6 @@
 /**
  * The limiter for code that is no HTTP middleware: a queue consumer, a login form, another object.
  */
-import * as v from "valibot";
 import { type Decision, decisive } from "../limit/decision.ts";
 import { durationSchema } from "../limit/duration.ts";
 import { parse } from "../limit/misuse.ts";
@@ -12,7 +11,7 @@ import {
   requireFits,
   unitsSchema,
 } from "../limit/policy.ts";
-import { REGIONS, type Region } from "../ring/region.ts";
+import { type Region, regionSchema } from "../ring/region.ts";
 import { claimName, isolateCaller, isolateConfig } from "./isolate.ts";
 import { keySchema } from "./key.ts";
 import type { ExplainedKey, Question, Reply } from "./question.ts";
@@ -48,8 +47,6 @@ export interface Limiter {
   /** Says what is stored for the key and where. Rejects if its owner does not answer. */
   explain(key: string, options?: CheckOptions): Promise<ExplainedKey>;
 }
-
-const regionSchema = v.picklist(REGIONS, `must be one of ${REGIONS.join(", ")}`);
 
 /** How long a key may be blocked. */
 export const blockSchema = durationSchema(1, MAX_WINDOW_MS);

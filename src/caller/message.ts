@@ -1,13 +1,17 @@
 /** A question on its way to an owner: no raw key any more, and of its policies only the counting. */
 import type { Policy } from "../limit/policy.ts";
 import type { CounterPolicy, Refund } from "../owner/counters.ts";
+import type { Region } from "../ring/region.ts";
 import type { Asked } from "./denial-cache.ts";
 import type { Question } from "./question.ts";
 
 export interface Message {
   question: Question;
   check: Refund;
+  region: Region;
   owner: string;
+  /** The ring's by which that is the owner. */
+  version: number;
   /** Its place among the questions, and so in the answer. */
   index: number;
 }

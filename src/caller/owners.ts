@@ -2,43 +2,43 @@
  * The owners as one isolate sees them: whom to call and with whom to share the call, whom to skip,
  * and what to say when one fails.
  */
-import type { Check } from "../owner/counters.ts";
-import type { Answer } from "../owner/wire.ts";
-import { Breaker, OPEN_MS } from "./breaker.ts";
-import { askOwner, CallError, callOwner, type OwnerNamespace, type OwnerStub } from "./call.ts";
+import type { Answer, Batch } from "../owner/wire.ts";
+import { Breaker, MAX_FAILURES, OPEN_MS } from "./breaker.ts";
+import { askOwner, CallError, callOwner, type Line, type OwnerStub, type Verb } from "./call.ts";
 import { Coalescer } from "./coalescer.ts";
 
 /** For calls that an operator makes, to owners that may be far away and cold. */
 const OPERATOR_DEADLINE_MS = 5_000;
+/** From one report of an owner that is skipped to the next. */
+const REPORT_INTERVAL_MS = 10_000;
 
 export class Owners {
-  readonly #namespace: OwnerNamespace;
-  readonly #deadlineMs: number;
+  readonly #line: Line;
+  readonly #report: (owner: string) => void;
   readonly #coalescer: Coalescer;
   readonly #breaker = new Breaker();
   /** When each owner was last warned of, ms since the epoch. */
   readonly #warnedMs = new Map<string, number>();
+  /** When each owner was last reported, ms since the epoch. */
+  readonly #reportedMs = new Map<string, number>();
 
-  constructor(namespace: OwnerNamespace, deadlineMs: number) {
-    this.#namespace = namespace;
-    this.#deadlineMs = deadlineMs;
-    const send = (owner: string, checks: Check[]) => this.#send(owner, "check", checks);
-    this.#coalescer = new Coalescer(send, 2 * deadlineMs);
+  /** @param report tells of an owner that is being skipped */
+  constructor(line: Line, report: (owner: string) => void) {
+    this.#line = line;
+    this.#report = report;
+    const send = (owner: string, batch: Batch) => this.#send(owner, "check", batch);
+    this.#coalescer = new Coalescer(send, line.platform, 2 * line.deadlineMs);
   }
 
   /** Asks an owner about checks; undefined if it does not answer, or is being skipped. */
-  async ask(
-    owner: string,
-    verb: "check" | "peek" | "refund",
-    batch: Check[],
-  ): Promise<Answer | undefined> {
-    if (!this.#breaker.admits(owner, Date.now())) return undefined;
-    const [only, ...others] = batch;
+  async ask(owner: string, verb: Verb, batch: Batch): Promise<Answer | undefined> {
+    if (!this.#breaker.admits(owner, this.#line.platform.now())) return undefined;
+    const [only, ...others] = batch.checks;
     try {
       if (verb !== "check" || !only || others.length > 0) {
         return await this.#send(owner, verb, batch);
       }
-      return await this.#coalescer.ask(owner, only);
+      return await this.#coalescer.ask(owner, batch.version, only);
     } catch (error) {
       if (!(error instanceof CallError)) throw error;
       return undefined;
@@ -51,13 +51,26 @@ export class Owners {
    * @throws {CallError} if it does not answer
    */
   operate<Reply>(owner: string, call: (stub: OwnerStub) => Promise<Reply>): Promise<Reply> {
-    return callOwner(this.#namespace, owner, OPERATOR_DEADLINE_MS, call);
+    return callOwner(this.#operatorLine, owner, call);
+  }
+
+  /**
+   * Asks an owner about many keys for an operator.
+   *
+   * @throws {CallError} if it does not answer
+   */
+  insist(owner: string, verb: Verb, batch: Batch): Promise<Answer> {
+    return askOwner(this.#operatorLine, owner, verb, batch);
+  }
+
+  get #operatorLine(): Line {
+    return { ...this.#line, deadlineMs: OPERATOR_DEADLINE_MS };
   }
 
   /** Makes one call, and keeps count of how calls to this owner end. */
-  async #send(owner: string, verb: "check" | "peek" | "refund", batch: Check[]): Promise<Answer> {
+  async #send(owner: string, verb: Verb, batch: Batch): Promise<Answer> {
     try {
-      const answer = await askOwner(this.#namespace, owner, this.#deadlineMs, verb, batch);
+      const answer = await askOwner(this.#line, owner, verb, batch);
       this.#breaker.succeeded(owner);
       return answer;
     } catch (error) {
@@ -68,11 +81,18 @@ export class Owners {
 
   /** Warns at most once in `OPEN_MS` for each owner, with no word of whose key it was. */
   #failed(owner: string, { failure, message }: CallError): void {
-    const nowMs = Date.now();
+    const nowMs = this.#line.platform.now();
     const failuresInARow = this.#breaker.failed(owner, nowMs);
+    if (failuresInARow >= MAX_FAILURES) this.#reportOnce(owner, nowMs);
     if (nowMs - (this.#warnedMs.get(owner) ?? 0) < OPEN_MS) return;
     this.#warnedMs.set(owner, nowMs);
     const warning = { event: "owner-failed", owner, failure, detail: message, failuresInARow };
     console.warn(JSON.stringify(warning));
+  }
+
+  #reportOnce(owner: string, nowMs: number): void {
+    if (nowMs - (this.#reportedMs.get(owner) ?? 0) < REPORT_INTERVAL_MS) return;
+    this.#reportedMs.set(owner, nowMs);
+    this.#report(owner);
   }
 }

@@ -1,7 +1,7 @@
 /** What a caller is asked and what it replies. */
 import type { Decision, Source, Verdict } from "../limit/decision.ts";
 import type { Policy } from "../limit/policy.ts";
-import type { Explanation } from "../owner/counters.ts";
+import type { Explained } from "../owner/member.ts";
 import type { Region } from "../ring/region.ts";
 
 /** A question about one key. */
@@ -32,24 +32,25 @@ export interface Returned {
 }
 
 /** Why a key is decided on as it is. */
-export interface ExplainedKey {
+export interface ExplainedKey extends Explained {
   owner: string;
-  ringVersion: number;
-  /** Milliseconds until a block ends; 0 if there is none. */
-  blockedMs: number;
-  policies: Explanation[];
 }
 
 export function isAllowed({ decisions }: Reply): boolean {
   return decisions.every(({ allowed }) => allowed);
 }
 
-/** Puts a reply together from what an owner, a lease or a memory of either says. */
+/**
+ * Puts a reply together from what an owner, a lease or a memory of either says.
+ *
+ * @param isUnsure whether the owner may have lost some of what was counted
+ */
 export function replyOf(
   question: Question,
   verdicts: readonly Verdict[],
   source: Source,
   atMs: number,
+  isUnsure = false,
 ): Reply {
   const decisions = question.policies.map(({ name, limit }, at): Decision => {
     const { allowed, remaining, resetMs, retryAfterMs, delayMs, reason } = verdicts[at] as Verdict;
@@ -64,7 +65,7 @@ export function replyOf(
       reason,
       source,
       // What is left of a lease is known, what is left beyond it is not.
-      exact: source !== "lease",
+      exact: source !== "lease" && !isUnsure,
     };
   });
   return { question, decisions, atMs };

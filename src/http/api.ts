@@ -8,6 +8,7 @@ import { type Context, Hono } from "hono";
 import { bodyLimit } from "hono/body-limit";
 import { CallError } from "../caller/call.ts";
 import type { Caller } from "../caller/caller.ts";
+import type { Memberships } from "../caller/memberships.ts";
 import type { ExplainedKey, Question, Reply } from "../caller/question.ts";
 import type { Config } from "../config.ts";
 import { decisive } from "../limit/decision.ts";
@@ -15,14 +16,18 @@ import { MisuseError } from "../limit/misuse.ts";
 import { regionOf } from "../ring/region.ts";
 import { readBlock, readChecks, readUnblock } from "./api-body.ts";
 import { authorize, requireAdmin } from "./authorization.ts";
+import { jsonBody } from "./json-body.ts";
 import { problem } from "./problem.ts";
+import { ringApi } from "./ring-api.ts";
 
 const MAX_BODY_BYTES = 65_536;
 
 /**
  * Makes the app that answers below the path where it is mounted; without a token, that is nothing.
+ *
+ * @param memberships absent where the rings never change
  */
-export function api(caller: Caller, config: Config): Hono {
+export function api(caller: Caller, config: Config, memberships?: Memberships): Hono {
   const app = new Hono();
   app.notFound(noSuchCall);
   app.onError(answerError);
@@ -59,28 +64,20 @@ export function api(caller: Caller, config: Config): Hono {
     return c.json(many ? { explanations: merged } : merged[0]);
   });
   app.post("/block", async (c) => {
-    const { key, durationMs } = readBlock(await json(c));
+    const { key, durationMs } = readBlock(await jsonBody(c));
     await caller.block(key, durationMs);
     return c.body(null, 204);
   });
   app.post("/unblock", async (c) => {
-    await caller.unblock(readUnblock(await json(c)));
+    await caller.unblock(readUnblock(await jsonBody(c)));
     return c.body(null, 204);
   });
+  if (memberships) app.route("/ring", ringApi(memberships, config.homeRegion));
   return app;
 
   async function checksOf(c: Context) {
     const region = regionOf(c.req.raw.cf as IncomingRequestCfProperties, config.homeRegion);
-    return readChecks(await json(c), config.policies, region);
-  }
-}
-
-async function json(c: Context): Promise<unknown> {
-  const text = await c.req.text();
-  try {
-    return JSON.parse(text);
-  } catch {
-    throw new MisuseError("", "must be JSON", text);
+    return readChecks(await jsonBody(c), config.policies, region);
   }
 }
 

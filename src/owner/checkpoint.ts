@@ -75,7 +75,9 @@ export class Checkpoint {
    */
   async read(tables: Map<string, CounterTable>): Promise<number> {
     const entries = await this.#storage.list();
-    for (const key of entries.keys()) this.#keys.add(key);
+    for (const key of entries.keys()) {
+      if (key.startsWith(MANIFEST) || key.startsWith(JOURNAL)) this.#keys.add(key);
+    }
     let clockMs = 0;
     if ([...entries.keys()].some((key) => key.startsWith(MANIFEST))) {
       const manifest = readManifest(entries.get(MANIFEST));

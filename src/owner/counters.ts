@@ -22,6 +22,11 @@ export class Counters {
     this.#tables = new Tables(options);
   }
 
+  /** Where all is kept. */
+  get store(): Tables {
+    return this.#tables;
+  }
+
   /** A table for each policy, by the name that `tableName` gives it, and the blocked keys. */
   get tables(): Map<string, CounterTable> {
     return this.#tables.byName;

@@ -11,6 +11,7 @@ import { Checkpoint, type CheckpointStorage } from "./checkpoint.ts";
 import type { CounterTable } from "./counter-table.ts";
 import { type Check, Counters, type Explanation, type Refund } from "./counters.ts";
 import { DropWarning } from "./drop-warning.ts";
+import { Handover } from "./handover.ts";
 import { tableName } from "./table-kind.ts";
 import type { Answer } from "./wire.ts";
 
@@ -24,7 +25,8 @@ const MAX_CHANGES = 2_048;
 const SWEEP_ROWS = 1_024;
 
 /** The part of a Durable Object's storage that an owner needs. */
-export type OwnerStorage = CheckpointStorage & Pick<DurableObjectStorage, "getAlarm" | "setAlarm">;
+export type OwnerStorage = CheckpointStorage &
+  Pick<DurableObjectStorage, "getAlarm" | "setAlarm" | "sync">;
 
 export interface OwnerOptions {
   /** Milliseconds since the epoch. May run backwards: the owner does not follow it there. */
@@ -34,12 +36,17 @@ export interface OwnerOptions {
   after: (ms: number, task: () => Promise<void>) => void;
   /** As in {@link TablesOptions}. */
   maxBytes?: number | undefined;
+  /** Called when nothing was live and all that was on disk has been deleted. */
+  onCleared?: () => void;
 }
 
 export class Owner {
+  /** Counters that change hands with the ring. */
+  readonly handover: Handover;
   readonly #clock: () => number;
   readonly #storage: OwnerStorage;
   readonly #after: OwnerOptions["after"];
+  readonly #onCleared: () => void;
   readonly #counters: Counters;
   readonly #checkpoint: Checkpoint;
   readonly #dropWarning = new DropWarning();
@@ -50,15 +57,22 @@ export class Owner {
   /** Whether there is so much to write that it does not wait. */
   #isUrgent = false;
 
-  constructor({ clock, storage, after, maxBytes }: OwnerOptions) {
+  constructor({ clock, storage, after, maxBytes, onCleared = () => {} }: OwnerOptions) {
     this.#clock = clock;
     this.#storage = storage;
     this.#after = after;
+    this.#onCleared = onCleared;
     this.#checkpoint = new Checkpoint(storage);
     this.#counters = new Counters({
       maxBytes,
       onChange: (table, key) => this.#onChange(table, key),
     });
+    this.handover = new Handover(this.#counters.store);
+  }
+
+  /** Counters, expired ones included. */
+  get keys(): number {
+    return this.#counters.size;
   }
 
   /** Reads what is on disk. To be awaited before anything else is called. */
@@ -80,7 +94,7 @@ export class Owner {
 
   /** Decides checks in order, at one time; see {@link Counters.check}. */
   check(batch: readonly Check[]): Answer {
-    const atMs = this.#tick();
+    const atMs = this.now();
     const verdicts = batch.map((check) => {
       const each = this.#counters.check(check, atMs);
       if (each.every(({ allowed }) => allowed)) this.#writeThrough(check);
@@ -91,13 +105,13 @@ export class Owner {
 
   /** Answers as `check` would, spending nothing. */
   peek(batch: readonly Check[]): Answer {
-    const atMs = this.#tick();
+    const atMs = this.now();
     return { atMs, verdicts: batch.map((check) => this.#counters.peek(check, atMs)) };
   }
 
   /** Gives back what checks spent, and answers as `peek` would then. */
   refund(batch: readonly Refund[]): Answer {
-    const atMs = this.#tick();
+    const atMs = this.now();
     for (const each of batch) {
       this.#counters.refund(each, atMs);
       this.#writeThrough(each);
@@ -105,32 +119,43 @@ export class Owner {
     return this.peek(batch);
   }
 
-  /** Forgets what the keys spent under the policies named with each. */
-  reset(batch: readonly Check[]): void {
-    this.#tick();
+  /** Forgets what the keys spent under the policies named with each, and answers as `peek` would. */
+  reset(batch: readonly Check[]): Answer {
+    this.now();
     for (const each of batch) {
       this.#counters.reset(each);
       this.#writeThrough(each);
     }
+    return this.peek(batch);
   }
 
   /** Denies a key everything for that long; an earlier block that lasts longer stays. */
   block(key: KeyHash, durationMs: number): void {
-    this.#counters.block(key, this.#tick() + durationMs);
+    this.#counters.block(key, this.now() + durationMs);
   }
 
   unblock(key: KeyHash): void {
-    this.#tick();
+    this.now();
     this.#counters.unblock(key);
   }
 
   /** Says why the key is decided on as it is; `blockedMs` is 0 unless it is blocked. */
   explain(check: Check): { blockedMs: number; policies: Explanation[] } {
-    const nowMs = this.#tick();
+    const nowMs = this.now();
     return {
       blockedMs: this.#counters.blockedMs(check.key, nowMs),
       policies: this.#counters.explain(check, nowMs),
     };
+  }
+
+  /**
+   * Reads the clock, which to the counters never runs backwards.
+   *
+   * @param leastMs a time that has been already, by the clock of another owner
+   */
+  now(leastMs = 0): number {
+    this.#nowMs = Math.max(this.#nowMs, this.#clock(), leastMs);
+    return this.#nowMs;
   }
 
   /** To be called when the alarm goes off: lets go of what has expired. */
@@ -139,10 +164,19 @@ export class Owner {
     await this.#save();
   }
 
-  /** Reads the clock, which to the counters never runs backwards. */
-  #tick(): number {
-    this.#nowMs = Math.max(this.#nowMs, this.#clock());
-    return this.#nowMs;
+  /** Returns when all that is counted now is on disk. */
+  async flush(): Promise<void> {
+    await this.#save();
+    await this.#storage.sync();
+  }
+
+  /** Deletes all that is on disk, where nothing is counted any more. */
+  async clear(): Promise<void> {
+    this.#alarmSet = false;
+    // Leaves an object that costs nothing.
+    const cleared = this.#checkpoint.clear();
+    this.#onCleared();
+    await cleared;
   }
 
   /** Puts what durable policies have counted on disk. The runtime holds the answer back for it. */
@@ -180,18 +214,14 @@ export class Owner {
   }
 
   async #save(): Promise<void> {
-    const nowMs = this.#tick();
+    const nowMs = this.now();
     this.#checkpointDue = false;
     this.#isUrgent = false;
     this.#checkpointAtMs = nowMs;
     this.#counters.sweep(nowMs, SWEEP_ROWS);
     const { tables, dropped, size } = this.#counters;
     this.#dropWarning.tell(dropped, size, nowMs);
-    if (tables.size === 0) {
-      this.#alarmSet = false;
-      // Leaves an object that costs nothing.
-      return this.#checkpoint.clear();
-    }
+    if (tables.size === 0) return this.clear();
     const writes = [this.#checkpoint.write(nowMs, tables)];
     if (!this.#alarmSet) {
       this.#alarmSet = true;

@@ -1,59 +1,119 @@
 /**
- * The Durable Object around an owner: native RPC in, storage and timer out, nothing decided here.
+ * The Durable Object around an owner: native RPC in, storage, timer and calls to others out,
+ * nothing decided here.
  *
- * Each method is the owner's of the same name. Whatever is no RPC method is `#private`:
+ * Each method is the member's of the same name. Whatever is no RPC method is `#private`:
  * TypeScript's `private` can still be called over RPC.
  */
 import { DurableObject } from "cloudflare:workers";
+import { parseLimiterConfig } from "../config.ts";
 import type { KeyHash } from "../ring/key-hash.ts";
-import type { Check, Explanation } from "./counters.ts";
+import type { OwnerLoad } from "../ring/members.ts";
+import { isOwnerName, type RingRecord, regionOf } from "../ring/ring-record.ts";
+import type { Check } from "./check.ts";
+import type { Parcel } from "./handover.ts";
+import { type Explained, Member, type MembershipLink, type Operated } from "./member.ts";
 import { Owner } from "./owner.ts";
+import type { Peer, Released, Rows } from "./takeover.ts";
 import { decodeBatch, encodeAnswer, type WireAnswer, type WireBatch } from "./wire.ts";
 
-export class RateLimiter extends DurableObject {
-  readonly #owner: Owner;
+export class RateLimiter extends DurableObject<Cloudflare.Env> {
+  readonly #member: Member;
 
   constructor(ctx: DurableObjectState, env: Cloudflare.Env) {
     super(ctx, env);
-    this.#owner = new Owner({
+    const { deadlineMs, highWater } = parseLimiterConfig(env);
+    const name = ctx.id.name ?? "";
+    const owner = new Owner({
       // Read anew each time: a test may put another clock in its place.
       clock: () => Date.now(),
       storage: ctx.storage,
       // A pending timer keeps the object in memory, so an idle one is on disk before it goes.
       after: (ms, task) => void setTimeout(() => ctx.waitUntil(task()), ms),
+      onCleared: () => this.#member.cleared(),
     });
-    ctx.blockConcurrencyWhile(() => this.#owner.load());
+    this.#member = new Member({
+      name,
+      owner,
+      storage: ctx.storage,
+      peer: (other) => this.#peer(other),
+      membership:
+        env.MEMBERSHIP && isOwnerName(name) ? this.#membership(regionOf(name)) : undefined,
+      releaseDeadlineMs: deadlineMs / 2,
+      highWater,
+      wait: (ms) => scheduler.wait(ms),
+    });
+    ctx.blockConcurrencyWhile(() => this.#member.load());
   }
 
-  check(batch: WireBatch): WireAnswer {
-    return encodeAnswer(this.#owner.check(decodeBatch(batch)));
+  check(batch: WireBatch): WireAnswer | Promise<WireAnswer> {
+    const answer = this.#member.check(decodeBatch(batch));
+    return answer instanceof Promise ? answer.then(encodeAnswer) : encodeAnswer(answer);
   }
 
-  peek(batch: WireBatch): WireAnswer {
-    return encodeAnswer(this.#owner.peek(decodeBatch(batch)));
+  async peek(batch: WireBatch): Promise<WireAnswer> {
+    return encodeAnswer(await this.#member.peek(decodeBatch(batch)));
   }
 
-  refund(batch: WireBatch): WireAnswer {
-    return encodeAnswer(this.#owner.refund(decodeBatch(batch)));
+  async refund(batch: WireBatch): Promise<WireAnswer> {
+    return encodeAnswer(await this.#member.refund(decodeBatch(batch)));
   }
 
-  reset(batch: Check[]): void {
-    this.#owner.reset(batch);
+  async reset(batch: WireBatch): Promise<WireAnswer> {
+    return encodeAnswer(await this.#member.reset(decodeBatch(batch)));
   }
 
-  block(key: KeyHash, durationMs: number): void {
-    this.#owner.block(key, durationMs);
+  block(version: number, key: KeyHash, durationMs: number): Promise<Operated<void>> {
+    return this.#member.block(version, key, durationMs);
   }
 
-  unblock(key: KeyHash): void {
-    this.#owner.unblock(key);
+  unblock(version: number, key: KeyHash): Promise<Operated<void>> {
+    return this.#member.unblock(version, key);
   }
 
-  explain(check: Check): { blockedMs: number; policies: Explanation[] } {
-    return this.#owner.explain(check);
+  explain(version: number, check: Check): Promise<Operated<Explained>> {
+    return this.#member.explain(version, check);
+  }
+
+  release(version: number, keys: KeyHash[]): Promise<Released<Rows>> {
+    return this.#member.release(version, keys);
+  }
+
+  releaseSome(version: number, to: string, from: number): Promise<Released<Parcel>> {
+    return this.#member.releaseSome(version, to, from);
+  }
+
+  adopt(record: RingRecord): Promise<void> {
+    return this.#member.adopt(record);
+  }
+
+  takeOver(version: number): Promise<{ isDone: boolean; silent: string[] }> {
+    return this.#member.takeOver(version);
+  }
+
+  status(): OwnerLoad {
+    return this.#member.status();
   }
 
   override async alarm(): Promise<void> {
-    await this.#owner.wake();
+    await this.#member.wake();
   }
+
+  #peer(name: string): Peer {
+    return this.env.RATE_LIMITER.getByName(name, at(name));
+  }
+
+  #membership(region: string): MembershipLink {
+    const stub = () => this.env.MEMBERSHIP.getByName(region, at(region));
+    return {
+      ring: () => stub().ring(),
+      reportLoad: (owner, checksPerSecond) => stub().reportLoad(owner, checksPerSecond),
+    };
+  }
+}
+
+/** Where an object is created, and that a call to it is not repeated behind our back. */
+function at(name: string): DurableObjectNamespaceGetDurableObjectOptions {
+  const locationHint = regionOf(name) as DurableObjectLocationHint;
+  return { locationHint, retry: { maxRetries: 0 } };
 }

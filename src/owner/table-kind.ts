@@ -7,6 +7,10 @@ import type { Segment } from "./segment.ts";
 
 /** The table of blocked keys, whose states are the time when the block ends. */
 export const BLOCKED = "blocked";
+/** While a ring change settles: the keys whose counters their owner before has given. */
+const TAKEN = "taken";
+/** Keys whose counters were not handed over, and since when they are counted anew. */
+export const UNSURE = "unsure";
 
 /** How many numbers a state has, where it is always as many. */
 const STATE_NUMBERS: Partial<Record<string, number>> = {
@@ -15,6 +19,8 @@ const STATE_NUMBERS: Partial<Record<string, number>> = {
   "token-bucket": 2,
   "leaky-bucket": 2,
   [BLOCKED]: 1,
+  [TAKEN]: 1,
+  [UNSURE]: 2,
 };
 
 /**
@@ -23,6 +29,15 @@ const STATE_NUMBERS: Partial<Record<string, number>> = {
  */
 export function tableName({ name, algorithm, windowMs }: CounterPolicy): string {
   return `${algorithm}/${windowMs}/${name}`;
+}
+
+/** The table of the keys taken over from the ring of that version. */
+export function takenName(version: number): string {
+  return `${TAKEN}/${version}`;
+}
+
+export function isTaken(tableName: string): boolean {
+  return tableName.startsWith(`${TAKEN}/`);
 }
 
 /**

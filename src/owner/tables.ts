@@ -46,7 +46,11 @@ export class Tables {
   }
 
   set(of: CounterPolicy | typeof BLOCKED, key: KeyHash, state: State): void {
-    const name = this.#nameOf(of);
+    this.put(this.#nameOf(of), key, state);
+  }
+
+  /** As `set`, in the table of that name. */
+  put(name: string, key: KeyHash, state: State): void {
     let table = this.byName.get(name);
     if (!table) {
       table = newTable(name);
@@ -57,7 +61,11 @@ export class Tables {
   }
 
   delete(of: CounterPolicy | typeof BLOCKED, key: KeyHash): void {
-    const name = this.#nameOf(of);
+    this.remove(this.#nameOf(of), key);
+  }
+
+  /** As `delete`, from the table of that name. */
+  remove(name: string, key: KeyHash): void {
     const table = this.byName.get(name);
     if (!table) return;
     table.delete(key);

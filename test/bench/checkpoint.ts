@@ -91,6 +91,7 @@ class SqliteStorage implements OwnerStorage {
   async deleteAll(): Promise<void> {
     this.#db.exec("DELETE FROM kv");
   }
+  async sync(): Promise<void> {}
   async getAlarm(): Promise<number | null> {
     return null;
   }

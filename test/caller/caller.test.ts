@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { MAX_FAILURES, OPEN_MS } from "../../src/caller/breaker.ts";
 import { Caller } from "../../src/caller/caller.ts";
 import { DenialCache, MAX_DENIAL_MS, MAX_DENIALS } from "../../src/caller/denial-cache.ts";
+import { RUNTIME } from "../../src/caller/platform.ts";
 import type { Question } from "../../src/caller/question.ts";
 import { type PolicyInput, parsePolicy } from "../../src/limit/policy.ts";
 import { FakeOwners } from "./fake-owners.ts";
@@ -33,6 +34,7 @@ beforeEach(() => {
     homeRegion: "sam",
     hashSecret: "secret",
     deadlineMs: DEADLINE_MS,
+    platform: RUNTIME,
   });
   warnings = [];
   vi.spyOn(console, "warn").mockImplementation((line) => void warnings.push(line));

@@ -1,16 +1,19 @@
 import { describe, expect, it, vi } from "vitest";
 import { Coalescer, MAX_BATCH } from "../../src/caller/coalescer.ts";
+import { RUNTIME } from "../../src/caller/platform.ts";
 import type { Check } from "../../src/owner/counters.ts";
-import type { Answer } from "../../src/owner/wire.ts";
+import type { Answer, Batch } from "../../src/owner/wire.ts";
 
 const PATIENCE_MS = 100;
+/** The ring's. */
+const VERSION = 1;
 
 const check = (n: number): Check => ({ key: { hi: 0, lo: n }, policies: [] });
 
 /** Answers each check with its own number, after a while. */
 function slowOwner(afterMs: number) {
   const batches: number[][] = [];
-  const send = async (_: string, checks: Check[]): Promise<Answer> => {
+  const send = async (_: string, { checks }: Batch): Promise<Answer> => {
     batches.push(checks.map(({ key }) => key.lo));
     await scheduler.wait(afterMs);
     return {
@@ -28,18 +31,18 @@ const numberOf = ({ verdicts }: Answer) => verdicts[0]?.[0]?.remaining;
 describe("coalescing", () => {
   it("never waits where the owner has no call in flight", async () => {
     const { send } = slowOwner(0);
-    const coalescer = new Coalescer(send, PATIENCE_MS);
+    const coalescer = new Coalescer(send, RUNTIME, PATIENCE_MS);
     const waits = vi.spyOn(scheduler, "wait");
-    await coalescer.ask("a", check(1));
-    await coalescer.ask("a", check(2));
+    await coalescer.ask("a", VERSION, check(1));
+    await coalescer.ask("a", VERSION, check(2));
     expect(waits.mock.calls.map(([ms]) => ms)).toEqual([0, 0]);
     waits.mockRestore();
   });
 
   it("shares a call among the checks that come meanwhile, and gives each its own answer", async () => {
     const { batches, send } = slowOwner(20);
-    const coalescer = new Coalescer(send, PATIENCE_MS);
-    const asked = Array.from({ length: 50 }, (_, n) => coalescer.ask("a", check(n)));
+    const coalescer = new Coalescer(send, RUNTIME, PATIENCE_MS);
+    const asked = Array.from({ length: 50 }, (_, n) => coalescer.ask("a", VERSION, check(n)));
     expect((await Promise.all(asked)).map(numberOf)).toEqual(
       Array.from({ length: 50 }, (_, n) => n),
     );
@@ -48,16 +51,16 @@ describe("coalescing", () => {
 
   it("keeps owners apart", async () => {
     const { batches, send } = slowOwner(20);
-    const coalescer = new Coalescer(send, PATIENCE_MS);
-    await Promise.all(["a", "b", "c"].map((owner, n) => coalescer.ask(owner, check(n))));
+    const coalescer = new Coalescer(send, RUNTIME, PATIENCE_MS);
+    await Promise.all(["a", "b", "c"].map((owner, n) => coalescer.ask(owner, VERSION, check(n))));
     expect(batches).toEqual([[0], [1], [2]]);
   });
 
   it("bounds a batch", async () => {
     const { batches, send } = slowOwner(20);
-    const coalescer = new Coalescer(send, PATIENCE_MS);
+    const coalescer = new Coalescer(send, RUNTIME, PATIENCE_MS);
     const count = 2 * MAX_BATCH + 10;
-    const asked = Array.from({ length: count }, (_, n) => coalescer.ask("a", check(n)));
+    const asked = Array.from({ length: count }, (_, n) => coalescer.ask("a", VERSION, check(n)));
     expect((await Promise.all(asked)).map(numberOf)).toEqual(
       Array.from({ length: count }, (_, n) => n),
     );
@@ -69,22 +72,28 @@ describe("coalescing", () => {
       await scheduler.wait(20);
       throw new Error("broken");
     };
-    const coalescer = new Coalescer(send, PATIENCE_MS);
-    const asked = Array.from({ length: 5 }, (_, n) => coalescer.ask("a", check(n)));
+    const coalescer = new Coalescer(send, RUNTIME, PATIENCE_MS);
+    const asked = Array.from({ length: 5 }, (_, n) => coalescer.ask("a", VERSION, check(n)));
     const ends = await Promise.allSettled(asked);
     expect(ends.map(({ status }) => status)).toEqual(Array(5).fill("rejected"));
     const { send: fine } = slowOwner(0);
-    expect(numberOf(await new Coalescer(fine, PATIENCE_MS).ask("a", check(7)))).toBe(7);
+    expect(
+      numberOf(await new Coalescer(fine, RUNTIME, PATIENCE_MS).ask("a", VERSION, check(7))),
+    ).toBe(7);
   });
 
   it("calls alone where the one who was to send never does", async () => {
     const { batches, send } = slowOwner(20);
     let calls = 0;
-    const coalescer = new Coalescer((owner, checks) => {
-      // The second call is that of a request which was cut short.
-      return ++calls === 2 ? new Promise(() => {}) : send(owner, checks);
-    }, PATIENCE_MS);
-    const [first, , follower] = [0, 1, 2].map((n) => coalescer.ask("a", check(n)));
+    const coalescer = new Coalescer(
+      (owner, batch) => {
+        // The second call is that of a request which was cut short.
+        return ++calls === 2 ? new Promise(() => {}) : send(owner, batch);
+      },
+      RUNTIME,
+      PATIENCE_MS,
+    );
+    const [first, , follower] = [0, 1, 2].map((n) => coalescer.ask("a", VERSION, check(n)));
     expect(numberOf((await first) as Answer)).toBe(0);
     expect(numberOf((await follower) as Answer)).toBe(2);
     expect(batches).toEqual([[0], [2]]);
@@ -92,13 +101,13 @@ describe("coalescing", () => {
 
   it("gathers anew where the one who was to gather never does", async () => {
     const { batches, send } = slowOwner(20);
-    const coalescer = new Coalescer(send, PATIENCE_MS);
+    const coalescer = new Coalescer(send, RUNTIME, PATIENCE_MS);
     const wait = scheduler.wait.bind(scheduler);
     const waits = vi.spyOn(scheduler, "wait");
     waits.mockImplementationOnce(wait).mockReturnValueOnce(new Promise(() => {}));
-    const [, , follower] = [0, 1, 2].map((n) => coalescer.ask("a", check(n)));
+    const [, , follower] = [0, 1, 2].map((n) => coalescer.ask("a", VERSION, check(n)));
     expect(numberOf((await follower) as Answer)).toBe(2);
-    expect(numberOf(await coalescer.ask("a", check(3)))).toBe(3);
+    expect(numberOf(await coalescer.ask("a", VERSION, check(3)))).toBe(3);
     expect(batches).toEqual([[0], [2], [3]]);
     waits.mockRestore();
   });

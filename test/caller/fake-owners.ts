@@ -1,7 +1,7 @@
 /** Owners that do what a test says, in place of Durable Objects. */
 import type { OwnerNamespace, OwnerStub } from "../../src/caller/call.ts";
 import { Owner } from "../../src/owner/owner.ts";
-import { decodeBatch, encodeAnswer } from "../../src/owner/wire.ts";
+import { decodeBatch, encodeAnswer, type WireBatch } from "../../src/owner/wire.ts";
 import { MemoryStorage } from "../owner/memory-storage.ts";
 
 export class FakeOwners implements OwnerNamespace {
@@ -23,13 +23,19 @@ export class FakeOwners implements OwnerNamespace {
       return (this.misbehave ? await this.misbehave(name) : behave()) as Reply;
     };
     return {
-      check: (batch) => answer("check", () => encodeAnswer(owner.check(decodeBatch(batch)))),
-      peek: (batch) => answer("peek", () => encodeAnswer(owner.peek(decodeBatch(batch)))),
-      refund: (batch) => answer("refund", () => encodeAnswer(owner.refund(decodeBatch(batch)))),
-      reset: (batch) => answer("reset", () => owner.reset(batch)),
-      block: (key, durationMs) => answer("block", () => owner.block(key, durationMs)),
-      unblock: (key) => answer("unblock", () => owner.unblock(key)),
-      explain: (check) => answer("explain", () => owner.explain(check)),
+      check: (batch) => answer("check", () => encodeAnswer(owner.check(checksOf(batch)))),
+      peek: (batch) => answer("peek", () => encodeAnswer(owner.peek(checksOf(batch)))),
+      refund: (batch) => answer("refund", () => encodeAnswer(owner.refund(checksOf(batch)))),
+      reset: (batch) => answer("reset", () => encodeAnswer(owner.reset(checksOf(batch)))),
+      block: (_, key, durationMs) =>
+        answer("block", () => ({ reply: owner.block(key, durationMs) })),
+      unblock: (_, key) => answer("unblock", () => ({ reply: owner.unblock(key) })),
+      explain: (_, check) =>
+        answer("explain", () => ({ reply: { ringVersion: 1, ...owner.explain(check) } })),
     };
   }
+}
+
+function checksOf(batch: WireBatch) {
+  return decodeBatch(batch).checks;
 }

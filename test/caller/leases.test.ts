@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { Caller } from "../../src/caller/caller.ts";
+import { RUNTIME } from "../../src/caller/platform.ts";
 import type { Question } from "../../src/caller/question.ts";
 import { type PolicyInput, parsePolicy } from "../../src/limit/policy.ts";
 import { FakeOwners } from "./fake-owners.ts";
@@ -7,7 +8,13 @@ import { FakeOwners } from "./fake-owners.ts";
 let owners: FakeOwners;
 
 function isolate(): Caller {
-  return new Caller({ owners, ownersPerRegion: 1, homeRegion: "sam", hashSecret: "secret" });
+  return new Caller({
+    owners,
+    ownersPerRegion: 1,
+    homeRegion: "sam",
+    hashSecret: "secret",
+    platform: RUNTIME,
+  });
 }
 
 function ask(change: Partial<PolicyInput> = {}, key = "hot"): Question {

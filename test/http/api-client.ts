@@ -1,6 +1,8 @@
 /** The API over real owners, and how the tests call it. */
+
 import { env } from "cloudflare:workers";
 import { Caller } from "../../src/caller/caller.ts";
+import { RUNTIME } from "../../src/caller/platform.ts";
 import { parseConfig } from "../../src/config.ts";
 import { api } from "../../src/http/api.ts";
 
@@ -9,7 +11,7 @@ const DAY = [
   { name: "hour", limit: 5, window: "1h" },
 ];
 export const config = parseConfig({ TOKEN: "secret-1", POLICIES: DAY });
-export const caller = new Caller({ owners: env.RATE_LIMITER, ...config });
+export const caller = new Caller({ owners: env.RATE_LIMITER, platform: RUNTIME, ...config });
 export const app = api(caller, config);
 
 export const fresh = () => crypto.randomUUID();

@@ -2,6 +2,7 @@
 import { env } from "cloudflare:workers";
 import { beforeEach, describe, expect, it, vi } from "vitest";
 import { Caller } from "../../src/caller/caller.ts";
+import { RUNTIME } from "../../src/caller/platform.ts";
 import { parseConfig } from "../../src/config.ts";
 import { api } from "../../src/http/api.ts";
 import { FakeOwners } from "../caller/fake-owners.ts";
@@ -19,7 +20,7 @@ beforeEach(() => {
 
 /** The API in an isolate of its own, over the owners of all. */
 function isolate(owners: Pick<typeof env.RATE_LIMITER, "getByName"> = env.RATE_LIMITER) {
-  const app = api(new Caller({ owners, ...config } as never), config);
+  const app = api(new Caller({ owners, platform: RUNTIME, ...config } as never), config);
   return (authorization: string | undefined, path = "/peek", address = ip, method = "POST") =>
     app.request(path, {
       method,

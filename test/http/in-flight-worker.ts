@@ -4,7 +4,7 @@
 import { Hono } from "hono";
 import { rateLimit } from "../../src/index.ts";
 
-export { RateLimiter } from "../../src/index.ts";
+export { Membership, RateLimiter } from "../../src/index.ts";
 
 let inFlight = 0;
 let most = 0;

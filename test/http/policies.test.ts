@@ -1,7 +1,9 @@
 /** Everything a policy may say about a request, beyond its limit. */
+
 import { Hono } from "hono";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { Caller } from "../../src/caller/caller.ts";
+import { RUNTIME } from "../../src/caller/platform.ts";
 import { parseConfig } from "../../src/config.ts";
 import { enforce } from "../../src/http/rate-limit.ts";
 import {
@@ -411,7 +413,7 @@ describe("an owner out of reach", () => {
     const config = parseConfig({ HOME_REGION: "sam" });
     const app = new Hono();
     const rule = { policy: parsePolicy({ limit: 5, window: "1h", ...policy }) };
-    app.use(enforce([rule], new Caller({ owners, ...config }), config));
+    app.use(enforce([rule], new Caller({ owners, platform: RUNTIME, ...config }), config));
     app.get("*", (c) => c.text("in"));
     return app;
   }

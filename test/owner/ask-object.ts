@@ -5,10 +5,10 @@ import { type Answer, decodeAnswer, encodeBatch } from "../../src/owner/wire.ts"
 
 export async function askObject(
   owner: DurableObjectStub<RateLimiter>,
-  verb: "check" | "peek" | "refund",
-  batch: Refund[],
+  verb: "check" | "peek" | "refund" | "reset",
+  checks: Refund[],
 ): Promise<Answer> {
-  const answer = decodeAnswer(await owner[verb](encodeBatch(batch)), batch);
+  const answer = decodeAnswer(await owner[verb](encodeBatch({ version: 0, checks })), checks);
   if (!answer) throw new TypeError("the object gave no answer to this batch");
   return answer;
 }

@@ -29,7 +29,7 @@ function spend(owner: Owner, keys: readonly KeyHash[], cost = 1, policy = POLICY
 
 function spent(owner: Owner, keys: readonly KeyHash[], policy = POLICY): number[] {
   const { verdicts } = owner.peek(keys.map((key) => ({ key, policies: [policy] })));
-  return verdicts.map(([verdict]) => LIMIT - (verdict?.remaining ?? Number.NaN));
+  return verdicts.map((each) => LIMIT - (each?.[0]?.remaining ?? Number.NaN));
 }
 
 describe("checkpoint", () => {

@@ -15,6 +15,9 @@ export class MemoryStorage implements OwnerStorage {
   async list<T>(): Promise<Map<string, T>> {
     return new Map(structuredClone([...this.entries])) as Map<string, T>;
   }
+  async get(key: string | string[]): Promise<never> {
+    return structuredClone(this.entries.get(String(key))) as never;
+  }
   async put(entries: string | object): Promise<void> {
     this.puts++;
     for (const [key, value] of Object.entries(entries)) {
@@ -30,6 +33,7 @@ export class MemoryStorage implements OwnerStorage {
     this.entries.clear();
     this.alarmMs = null;
   }
+  async sync(): Promise<void> {}
   async getAlarm(): Promise<number | null> {
     return this.alarmMs;
   }

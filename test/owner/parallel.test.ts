@@ -70,7 +70,7 @@ describe("the RateLimiter object", () => {
 
   it("keeps a block over eviction, and over every policy", async () => {
     const owner = freshOwner();
-    await owner.block(KEY, DAY_MS);
+    await owner.block(0, KEY, DAY_MS);
     await scheduler.wait(700);
     await evictDurableObject(owner);
     const { verdicts } = await askObject(
@@ -84,7 +84,7 @@ describe("the RateLimiter object", () => {
         { allowed: false, reason: "blocked" },
       ],
     ]);
-    await owner.unblock(KEY);
+    await owner.unblock(0, KEY);
     expect((await askObject(owner, "check", ask({}))).verdicts).toMatchObject([
       [{ allowed: true, remaining: 9 }],
     ]);
@@ -94,20 +94,22 @@ describe("the RateLimiter object", () => {
     const owner = freshOwner();
     await askObject(owner, "check", ask({ cost: 7 }));
     const [check] = ask({});
-    expect(await owner.explain(check as Check)).toMatchObject({
-      blockedMs: 0,
-      policies: [
-        {
-          policy: "parallel",
-          algorithm: "fixed-window",
-          limit: 10,
-          windowMs: DAY_MS,
-          remaining: 3,
-          state: expect.stringMatching(/^7 of 10 spent in the window that ends in \d+ ms$/),
-          stored: [expect.any(Number), 7],
-          nextUnitMs: expect.any(Number),
-        },
-      ],
+    expect(await owner.explain(0, check as Check)).toMatchObject({
+      reply: {
+        blockedMs: 0,
+        policies: [
+          {
+            policy: "parallel",
+            algorithm: "fixed-window",
+            limit: 10,
+            windowMs: DAY_MS,
+            remaining: 3,
+            state: expect.stringMatching(/^7 of 10 spent in the window that ends in \d+ ms$/),
+            stored: [expect.any(Number), 7],
+            nextUnitMs: expect.any(Number),
+          },
+        ],
+      },
     });
   });
 });

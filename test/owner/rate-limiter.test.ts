@@ -54,7 +54,7 @@ describe("the RateLimiter object", () => {
     await scheduler.wait(700);
     const stored = () => runInDurableObject(owner, (_, { storage }) => storage.list());
     expect((await stored()).size).toBe(2);
-    await owner.reset([check()]);
+    await askObject(owner, "reset", [check()]);
     expect(await runDurableObjectAlarm(owner)).toBe(true);
     expect((await stored()).size).toBe(0);
     expect(await runInDurableObject(owner, (_, { storage }) => storage.getAlarm())).toBeNull();
@@ -65,6 +65,7 @@ describe("the RateLimiter object", () => {
       Object.getOwnPropertyNames(Object.getPrototypeOf(object)),
     );
     expect(names.sort()).toEqual([
+      "adopt",
       "alarm",
       "block",
       "check",
@@ -72,7 +73,11 @@ describe("the RateLimiter object", () => {
       "explain",
       "peek",
       "refund",
+      "release",
+      "releaseSome",
       "reset",
+      "status",
+      "takeOver",
       "unblock",
     ]);
   });

@@ -1,7 +1,7 @@
 import { type Context, Hono } from "hono";
 import { rateLimit } from "turnpike";
 
-export { RateLimiter } from "turnpike";
+export { Membership, RateLimiter } from "turnpike";
 
 const app = new Hono();
 app.use(rateLimit({ limit: 600, window: "1m" }));

@@ -87,9 +87,9 @@ describe("the vectors", () => {
       const { name, algorithm, limit, windowMs, capacity, shadow, durable } = policy;
       const charged = { name, algorithm, limit, windowMs, capacity, shadow, durable, cost };
       const check = { key: KEY, policies: [charged] };
-      if (verb === "block") await owner.block(KEY, cost);
-      else if (verb === "unblock") await owner.unblock(KEY);
-      else if (verb === "reset") await owner.reset([check]);
+      if (verb === "block") await owner.block(0, KEY, cost);
+      else if (verb === "unblock") await owner.unblock(0, KEY);
+      else if (verb === "reset") await askObject(owner, "reset", [check]);
       else compare(step, (await askObject(owner, verb, [check])).verdicts[0]?.[0]);
     }
   });

@@ -41,7 +41,7 @@ app.get("/:verb{check|add}", async (c) => {
   const verb = c.req.param("verb") as "check" | "add";
   const batches = Number(c.req.query("batches"));
   for (let n = 0; n < batches; n++) {
-    const answer = await object[verb](newBatch());
+    const answer = (await object[verb](newBatch())) as Float64Array;
     const expected = verb === "add" ? CHECKS : 1 + CHECKS * VERDICT_NUMBERS;
     if (answer.length !== expected) throw new Error(`${answer.length} numbers, not ${expected}`);
   }
@@ -49,7 +49,8 @@ app.get("/:verb{check|add}", async (c) => {
 });
 
 function newBatch(): WireBatch {
-  return encodeBatch(Array.from({ length: CHECKS }, () => ({ key: newKey(), policies: POLICIES })));
+  const checks = Array.from({ length: CHECKS }, () => ({ key: newKey(), policies: POLICIES }));
+  return encodeBatch({ version: 0, checks });
 }
 
 const POLICIES: CounterPolicy[] = [

@@ -1,0 +1,91 @@
+/** The membership objects as a caller reaches them: one for each region, named after it. */
+import type { Refusal, RingStatus } from "../ring/members.ts";
+import { REGIONS, type Region } from "../ring/region.ts";
+import { regionOf } from "../ring/ring-record.ts";
+import { within } from "../ring/within.ts";
+import { CallError } from "./call.ts";
+import type { Platform } from "./platform.ts";
+
+/** The methods of the `Membership` object that a caller needs, as a stub offers them. */
+export interface MembershipStub {
+  status(isWanted: boolean): Promise<RingStatus | null>;
+  add(name?: string): Promise<Refusal | undefined>;
+  remove(name: string): Promise<Refusal | undefined>;
+  reportFailure(owner: string, reporter: string): Promise<void>;
+}
+
+/** The part of `DurableObjectNamespace<Membership>` that a caller needs. */
+export interface MembershipNamespace {
+  getByName(name: string, options: DurableObjectNamespaceGetDurableObjectOptions): MembershipStub;
+}
+
+/** For an operator, who would rather wait: a membership object asks each of its owners. */
+const OPERATOR_DEADLINE_MS = 5_000;
+
+export class Memberships {
+  readonly #namespace: MembershipNamespace;
+  readonly #platform: Platform;
+  /** Which isolate this is, to tell reports apart. */
+  #isolateId: string | undefined;
+
+  constructor(namespace: MembershipNamespace, platform: Platform) {
+    this.#namespace = namespace;
+    this.#platform = platform;
+  }
+
+  /**
+   * Says how the rings are, of all regions that have one.
+   *
+   * @param home a region that gets one if it has none yet
+   * @throws {CallError} if a membership object does not answer
+   */
+  async status(home: Region): Promise<RingStatus[]> {
+    const asked = REGIONS.map((region) => this.statusOf(region, region === home));
+    return (await Promise.all(asked)).filter((status) => status !== null);
+  }
+
+  /** @throws {CallError} if the membership object does not answer */
+  statusOf(region: Region, isWanted: boolean): Promise<RingStatus | null> {
+    return this.#operate(region, (stub) => stub.status(isWanted));
+  }
+
+  /**
+   * Begins to add an owner to a region: the one named, or one with the lowest free number.
+   *
+   * @returns why not, if the ring can't change that way now
+   * @throws {CallError} if the membership object does not answer
+   */
+  add(region: Region, name?: string): Promise<Refusal | undefined> {
+    return this.#operate(region, (stub) => stub.add(name));
+  }
+
+  /** Begins to remove an owner; see {@link add}. */
+  remove(name: string): Promise<Refusal | undefined> {
+    return this.#operate(regionOf(name) as Region, (stub) => stub.remove(name));
+  }
+
+  /** Tells of an owner that is out of reach, with no word of whose key it was. */
+  reportFailure(owner: string): void {
+    // Not made at start, where the runtime gives no random numbers.
+    this.#isolateId ??= crypto.randomUUID();
+    const reported = this.#stub(regionOf(owner)).reportFailure(owner, this.#isolateId);
+    // One that does not arrive is made up for by the next.
+    this.#platform.keepAlive(reported.catch(() => {}));
+  }
+
+  async #operate<Reply>(
+    region: Region,
+    call: (stub: MembershipStub) => Promise<Reply>,
+  ): Promise<Reply> {
+    try {
+      return await within(OPERATOR_DEADLINE_MS, call(this.#stub(region)), this.#platform.wait);
+    } catch (error) {
+      throw new CallError("threw", `membership of ${region}: ${error}`);
+    }
+  }
+
+  #stub(region: string): MembershipStub {
+    const locationHint = region as DurableObjectLocationHint;
+    return this.#namespace.getByName(region, { locationHint, retry: { maxRetries: 0 } });
+  }
+}

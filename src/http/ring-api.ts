@@ -1,0 +1,46 @@
+/**
+ * The part of the API that looks at the rings and changes them. A change is begun here and goes on
+ * by itself: 202, and `GET ring` tells how far it is.
+ */
+import { Hono } from "hono";
+import * as v from "valibot";
+import type { Memberships } from "../caller/memberships.ts";
+import { parse } from "../limit/misuse.ts";
+import type { Refusal, RingStatus } from "../ring/members.ts";
+import { type Region, regionSchema } from "../ring/region.ts";
+import { ownerNameSchema, regionOf } from "../ring/ring-record.ts";
+import { jsonBody } from "./json-body.ts";
+import { problem } from "./problem.ts";
+
+const addSchema = v.strictObject(
+  { region: v.optional(regionSchema), name: v.optional(ownerNameSchema) },
+  "must be an object",
+);
+
+/** Makes the app that answers below `/ring`. */
+export function ringApi(memberships: Memberships, home: Region): Hono {
+  const app = new Hono();
+  app.get("/", async (c) => c.json({ regions: await memberships.status(home) }));
+  app.post("/owners", async (c) => {
+    const { name, region = name ? (regionOf(name) as Region) : home } = parse(
+      addSchema,
+      await jsonBody(c),
+    );
+    if (name)
+      parse(v.pipe(v.string(), v.startsWith(`${region}/`, `must be in ${region}`)), name, "name");
+    return answer(region, await memberships.add(region, name));
+  });
+  app.delete("/owners/:name", async (c) => {
+    const name = parse(ownerNameSchema, c.req.param("name"), "name");
+    return answer(regionOf(name) as Region, await memberships.remove(name));
+  });
+  return app;
+
+  async function answer(region: Region, refusal: Refusal | undefined): Promise<Response> {
+    if (refusal) {
+      return problem({ status: 409, title: "Not now", detail: `${refusal.refused}.` });
+    }
+    const status: RingStatus | null = await memberships.statusOf(region, true);
+    return Response.json({ regions: [status] }, { status: 202 });
+  }
+}

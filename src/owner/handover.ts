@@ -1,0 +1,164 @@
+/**
+ * Counters that change hands when the ring does: what an owner gives, and what it takes.
+ *
+ * To give is to read: the old owner counts no more for a key that has moved, so what it holds stays
+ * as it is, and may be asked for again, until the new owner has it on disk.
+ */
+import type { State } from "../limit/algorithm.ts";
+import { MAX_WINDOW_MS } from "../limit/policy.ts";
+import type { KeyHash } from "../ring/key-hash.ts";
+import { decodeRows, encodeRows, type Segment } from "./segment.ts";
+import { isTaken, takenName, UNSURE } from "./table-kind.ts";
+import type { Tables } from "./tables.ts";
+
+/** Rows of one table, as `encodeRows` writes them. */
+export interface TableRows {
+  table: string;
+  bytes: Uint8Array<ArrayBuffer>;
+}
+
+/** Some of the rows that an owner gives, and where to go on; null at the end. */
+export interface Parcel {
+  rows: TableRows[];
+  next: number | null;
+}
+
+/** Bytes of rows looked at for one parcel: few milliseconds, and far below what an RPC may carry. */
+const PARCEL_BYTES = 400_000;
+
+export class Handover {
+  readonly #tables: Tables;
+  /** For each owner that takes all it can get, the segments as they were when it began. */
+  readonly #journeys = new Map<string, { table: string; segment: Segment }[]>();
+  /** The table of keys taken over in the change under way. */
+  #taken: string | undefined;
+
+  constructor(tables: Tables) {
+    this.#tables = tables;
+  }
+
+  /**
+   * Begins with a change, or goes on with it after a restart.
+   *
+   * @param version of the ring that keys are taken from; undefined where no change is under way
+   */
+  begin(version: number | undefined): void {
+    this.#journeys.clear();
+    this.#taken = version === undefined ? undefined : takenName(version);
+    for (const name of [...this.#tables.byName.keys()]) {
+      // Marks of another change would have keys taken for here that are not.
+      if (isTaken(name) && name !== this.#taken) this.#tables.byName.delete(name);
+    }
+  }
+
+  /** What is counted for these keys. */
+  give(keys: readonly KeyHash[], nowMs: number): TableRows[] {
+    const given: TableRows[] = [];
+    for (const [table, { get }] of this.#each()) {
+      const rows = keys.map((key) => ({ key, state: get(key) }));
+      const live = rows.filter(({ state }) => isLive(state, nowMs));
+      if (live.length > 0) given.push({ table, bytes: encodeRows(live) });
+    }
+    return given;
+  }
+
+  /**
+   * What is counted for some of the keys that are `to`'s now.
+   *
+   * @param from where to go on: 0, or what the parcel before said
+   * @param isTheirs tells whether a key is
+   */
+  giveSome(to: string, from: number, isTheirs: (key: KeyHash) => boolean, nowMs: number): Parcel {
+    const journey = from === 0 ? this.#setOut(to) : this.#journeys.get(to);
+    // Begun before this object was last started: once more, from the beginning.
+    if (!journey) return { rows: [], next: 0 };
+    const rows: TableRows[] = [];
+    let at = from;
+    for (let looked = 0; at < journey.length && looked < PARCEL_BYTES; at++) {
+      const { table, segment } = journey[at] as { table: string; segment: Segment };
+      const theirs: { key: KeyHash; state: State }[] = [];
+      segment.some((key, state) => {
+        if (isLive(state, nowMs) && isTheirs(key)) theirs.push({ key, state });
+        return false;
+      });
+      if (theirs.length > 0) rows.push({ table, bytes: encodeRows(theirs) });
+      looked += segment.bytes;
+    }
+    return { rows, next: at < journey.length ? at : null };
+  }
+
+  /** Puts in place what was given, but for keys that were taken before. */
+  take(given: readonly TableRows[], nowMs: number): void {
+    const taken = new Map<string, KeyHash>();
+    for (const { table, bytes } of given) {
+      decodeRows(bytes, (key, state) => {
+        if (!state || this.hasTaken(key)) return;
+        this.#tables.put(table, key, state);
+        taken.set(`${key.hi}:${key.lo}`, key);
+      });
+    }
+    // Only now, since a key may have rows in several tables.
+    for (const key of taken.values()) this.mark(key, nowMs);
+  }
+
+  /** Takes note that a key's counters are here, or that there were none. */
+  mark(key: KeyHash, nowMs: number): void {
+    if (this.#taken) this.#tables.put(this.#taken, key, [nowMs + MAX_WINDOW_MS]);
+  }
+
+  hasTaken(key: KeyHash): boolean {
+    return (
+      this.#taken === undefined || this.#tables.byName.get(this.#taken)?.get(key) !== undefined
+    );
+  }
+
+  /** Takes note that a key is counted anew, since nobody gave its counters. */
+  doubt(key: KeyHash, nowMs: number): void {
+    this.#tables.put(UNSURE, key, [nowMs + MAX_WINDOW_MS, nowMs]);
+    this.mark(key, nowMs);
+  }
+
+  /** When a key began to be counted anew, ms since the epoch; undefined if it was not. */
+  doubtedMs(key: KeyHash): number | undefined {
+    return this.#tables.byName.get(UNSURE)?.get(key)?.[1];
+  }
+
+  /**
+   * Removes the counters that are others' now; a step a segment, so that checks may come between.
+   *
+   * @param isMine tells whether a key is still this owner's
+   */
+  *letGo(isMine: (key: KeyHash) => boolean): Generator<void> {
+    for (const [table, { segments }] of [...this.#each()]) {
+      for (const segment of [...segments]) {
+        const gone: KeyHash[] = [];
+        segment.some((key) => {
+          if (!isMine(key)) gone.push(key);
+          return false;
+        });
+        for (const key of gone) this.#tables.remove(table, key);
+        yield;
+      }
+    }
+  }
+
+  #setOut(to: string): { table: string; segment: Segment }[] {
+    // A segment that is split later stays here as it was, and what has moved does not change.
+    const journey = [...this.#each()].flatMap(([table, { segments }]) =>
+      segments.map((segment) => ({ table, segment })),
+    );
+    this.#journeys.set(to, journey);
+    return journey;
+  }
+
+  *#each() {
+    for (const [name, table] of this.#tables.byName) {
+      if (isTaken(name)) continue;
+      yield [name, { get: (key: KeyHash) => table.get(key), segments: table.segments }] as const;
+    }
+  }
+}
+
+function isLive(state: State | undefined, nowMs: number): boolean {
+  return state !== undefined && state[0] > nowMs;
+}

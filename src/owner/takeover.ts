@@ -1,0 +1,148 @@
+/**
+ * How an owner comes by the counters of keys that are its own now: key by key as they are asked
+ * for, and all the rest while nobody waits.
+ *
+ * May ask for the same again after any failure, since to give is to read. What cannot be had in
+ * time is counted anew, and its decisions are said to be unsure.
+ */
+import type { KeyHash } from "../ring/key-hash.ts";
+import type { RingRecord } from "../ring/ring-record.ts";
+import { within } from "../ring/within.ts";
+import type { Parcel, TableRows } from "./handover.ts";
+import type { Owner } from "./owner.ts";
+import type { Tenure } from "./tenure.ts";
+
+/** What an owner asks another for, both at one version of the ring. */
+export interface Peer {
+  /** The counters of single keys. */
+  release(version: number, keys: KeyHash[]): Promise<Released<Rows>>;
+  /** The counters of all that is `to`'s now, a parcel at a time; see {@link Parcel}. */
+  releaseSome(version: number, to: string, from: number): Promise<Released<Parcel>>;
+}
+
+export interface Rows {
+  rows: TableRows[];
+}
+
+/** What is released, by whose clock; or the ring in which there is nothing to release. */
+export type Released<What> = { atMs: number; what: What } | { moved: RingRecord };
+
+export interface TakeoverOptions {
+  tenure: Tenure;
+  owner: Owner;
+  name: string;
+  peer: (name: string) => Peer;
+  /** How long another owner may take to release a key; less than callers wait for this one. */
+  deadlineMs: number;
+  wait: (ms: number) => Promise<void>;
+}
+
+/** How long one call takes over before it says how far it came. */
+const TAKE_ALL_MS = 5_000;
+/** How long another owner may take to look its counters through for a parcel. */
+const PARCEL_DEADLINE_MS = 5_000;
+
+export class Takeover {
+  readonly #options: TakeoverOptions;
+  /** What is under way, by the key. */
+  readonly #taking = new Map<string, Promise<void>>();
+
+  constructor(options: TakeoverOptions) {
+    this.#options = options;
+  }
+
+  /** Takes over these keys, asking for each once however many wait for it. */
+  async take(keys: readonly KeyHash[]): Promise<void> {
+    const isNew = (key: KeyHash) => !this.#taking.has(idOf(key));
+    const holders = Map.groupBy(keys.filter(isNew), (key) => this.#options.tenure.heldBy(key));
+    for (const [holder, held] of holders) {
+      if (holder === undefined) continue;
+      const taking = this.#takeFrom(holder, held).finally(() => {
+        for (const key of held) this.#taking.delete(idOf(key));
+      });
+      for (const key of held) this.#taking.set(idOf(key), taking);
+    }
+    await Promise.all(keys.map((key) => this.#taking.get(idOf(key))));
+  }
+
+  /**
+   * Takes over all that is this owner's.
+   *
+   * @returns the owners that did not hand over; `isDone` once nothing is missing and all is on disk
+   */
+  async takeAll(version: number): Promise<{ isDone: boolean; silent: string[] }> {
+    const { tenure, owner, name } = this.#options;
+    await tenure.catchUp(version);
+    const endMs = owner.now() + TAKE_ALL_MS;
+    const silent: string[] = [];
+    let isDone = true;
+    for (const from of tenure.previous?.owners ?? []) {
+      if (from === name || tenure.isLost(from)) continue;
+      try {
+        isDone = (await this.#takeAllFrom(from, version, endMs)) && isDone;
+      } catch (error) {
+        this.#warn(from, error);
+        silent.push(from);
+      }
+    }
+    if (silent.length > 0) isDone = false;
+    if (isDone) await owner.flush();
+    return { isDone: isDone && tenure.ring.version === version, silent };
+  }
+
+  async #takeFrom(from: string, keys: KeyHash[]): Promise<void> {
+    const { tenure, owner, peer, deadlineMs, wait } = this.#options;
+    const { version } = tenure.ring;
+    const change = tenure.previous?.version;
+    try {
+      if (tenure.isLost(from)) throw new Error("given up");
+      const released = await within(deadlineMs, peer(from).release(version, keys), wait);
+      const given = await this.#ifStill(version, released);
+      if (!given) return;
+      owner.handover.take(given.rows, owner.now());
+      for (const key of keys) owner.handover.mark(key, owner.now());
+    } catch (error) {
+      if (tenure.previous?.version !== change) return;
+      if (!tenure.isLost(from)) this.#warn(from, error);
+      for (const key of keys) {
+        if (!owner.handover.hasTaken(key)) owner.handover.doubt(key, owner.now());
+      }
+    }
+  }
+
+  /** @returns whether that was all; false if time ran out or the ring has changed */
+  async #takeAllFrom(from: string, version: number, endMs: number): Promise<boolean> {
+    const { owner, name, peer, wait } = this.#options;
+    for (let next: number | null = 0; next !== null; ) {
+      if (owner.now() >= endMs) return false;
+      const call: Promise<Released<Parcel>> = peer(from).releaseSome(version, name, next);
+      const given = await this.#ifStill(version, await within(PARCEL_DEADLINE_MS, call, wait));
+      if (!given) return false;
+      owner.handover.take(given.rows, owner.now());
+      next = given.next;
+    }
+    return true;
+  }
+
+  /** What was released, if this owner's ring is still the one that it was asked for in. */
+  async #ifStill<What>(version: number, released: Released<What>): Promise<What | undefined> {
+    const { tenure, owner } = this.#options;
+    if ("moved" in released) {
+      await tenure.adopt(released.moved);
+      return undefined;
+    }
+    if (tenure.ring.version !== version) return undefined;
+    // What was counted by the other's clock must not lie in the future here.
+    owner.now(released.atMs);
+    return released.what;
+  }
+
+  #warn(from: string, error: unknown): void {
+    const { name: owner } = this.#options;
+    console.warn(JSON.stringify({ event: "release-failed", owner, from, detail: String(error) }));
+  }
+}
+
+function idOf({ hi, lo }: KeyHash): string {
+  return `${hi}:${lo}`;
+}

@@ -1,0 +1,172 @@
+/**
+ * What an owner knows of its ring: which keys are its own, which it has yet to take over, and of
+ * which some counts are lost.
+ *
+ * Told by the membership object, and asks it where a caller or another owner knows of a later ring.
+ * A ring is on disk before it counts: an owner that forgot it would count for keys that have moved.
+ */
+import { MisuseError } from "../limit/misuse.ts";
+import type { KeyHash } from "../ring/key-hash.ts";
+import { Ring } from "../ring/ring.ts";
+import { isNews, type RingRecord, readRingRecord, regionOf } from "../ring/ring-record.ts";
+import { within } from "../ring/within.ts";
+import type { CounterPolicy } from "./check.ts";
+import type { Owner } from "./owner.ts";
+
+export interface TenureOptions {
+  /** The owner's name, such as `weur/3`. */
+  name: string;
+  owner: Owner;
+  storage: Pick<DurableObjectStorage, "get" | "put">;
+  /** Asks the membership object of the owner's region. */
+  askRing: () => Promise<RingRecord>;
+  wait: (ms: number) => Promise<void>;
+}
+
+const STORAGE_KEY = "ring";
+/** The version of a ring that nobody has told of yet; no caller has it. */
+const UNKNOWN = -1;
+/** How long the membership object may take. */
+const ASK_DEADLINE_MS = 2_000;
+
+export class Tenure {
+  readonly #options: TenureOptions;
+  #record: RingRecord | undefined;
+  #ring = new Ring([], UNKNOWN);
+  #previous: Ring | undefined;
+  #losses: { owner: string; ring: Ring; atMs: number }[] = [];
+  #asking: Promise<void> | undefined;
+  #adopting = Promise.resolve();
+
+  constructor(options: TenureOptions) {
+    this.#options = options;
+  }
+
+  /** The ring; undefined as long as nobody could say what it is. */
+  get record(): RingRecord | undefined {
+    return this.#record;
+  }
+
+  get ring(): Ring {
+    return this.#ring;
+  }
+
+  /** The ring that keys are taken over from; undefined while no change is under way. */
+  get previous(): Ring | undefined {
+    return this.#previous;
+  }
+
+  /** Is the ring of that version this owner's, and every key a caller sends by it at home here? */
+  isPlain(version: number): boolean {
+    return version === this.#ring.version && !this.#previous && this.#losses.length === 0;
+  }
+
+  async load(): Promise<void> {
+    const { storage, name } = this.#options;
+    const stored = await storage.get(STORAGE_KEY);
+    try {
+      if (stored !== undefined) this.#use(readRingRecord(regionOf(name), stored));
+    } catch (error) {
+      if (!(error instanceof MisuseError)) throw error;
+      console.error(JSON.stringify({ event: "ring-refused", owner: name, detail: error.message }));
+    }
+    // One that left the ring, or never was in it, must not take a caller's word for it. Where
+    // nobody answers now, the first check asks again.
+    if (!this.#record) await this.catchUp(1).catch(() => {});
+  }
+
+  /**
+   * Makes sure that this owner knows of the ring of that version, or of a later one.
+   *
+   * @throws {Error} if the membership object does not answer or has not heard of it either
+   */
+  async catchUp(version: number): Promise<void> {
+    if (this.#record && version <= this.#record.version) return;
+    this.#asking ??= within(ASK_DEADLINE_MS, this.#options.askRing(), this.#options.wait)
+      .then((record) => this.adopt(record))
+      .finally(() => {
+        this.#asking = undefined;
+      });
+    await this.#asking;
+    const known = this.#ring.version;
+    if (version <= known) return;
+    const { name: owner } = this.#options;
+    console.error(JSON.stringify({ event: "ring-refused", owner, version, known }));
+    throw new Error(`no ring has the version ${version}; the latest is ${known}`);
+  }
+
+  /**
+   * Hears of a ring. What is no news changes nothing.
+   *
+   * @throws {MisuseError} if it can't be a ring of this region
+   */
+  async adopt(value: unknown): Promise<void> {
+    const record = readRingRecord(regionOf(this.#options.name), value);
+    // One after the other: what the last one lets go of is gone before the next begins.
+    const adopting = this.#adopting.then(() => this.#adopt(record));
+    this.#adopting = adopting.catch(() => {});
+    return adopting;
+  }
+
+  isMine(key: KeyHash): boolean {
+    return this.#ring.ownerOf(key) === this.#options.name;
+  }
+
+  /** Whom to ask for a key's counters; undefined if they are here. */
+  heldBy(key: KeyHash): string | undefined {
+    const holder = this.#previous?.ownerOf(key);
+    if (holder === undefined || holder === this.#options.name) return undefined;
+    return this.#options.owner.handover.hasTaken(key) ? undefined : holder;
+  }
+
+  /** Was an owner given up, with all it held? */
+  isLost(owner: string): boolean {
+    return this.#losses.some((loss) => loss.owner === owner);
+  }
+
+  /** May some of what a key has spent under these policies be lost? */
+  isUnsure(key: KeyHash, policies: readonly CounterPolicy[], nowMs: number): boolean {
+    const longestMs = Math.max(...policies.map(spanMs));
+    const doubtedMs = this.#options.owner.handover.doubtedMs(key);
+    if (doubtedMs !== undefined && nowMs - doubtedMs < longestMs) return true;
+    return this.#losses.some(
+      ({ owner, ring, atMs }) => nowMs - atMs < longestMs && ring.ownerOf(key) === owner,
+    );
+  }
+
+  /** Puts the ring on disk again after all else was deleted there. */
+  keep(): void {
+    const { storage, name } = this.#options;
+    if (!this.#record?.owners.includes(name)) return;
+    void storage.put({ [STORAGE_KEY]: this.#record }, { allowUnconfirmed: true });
+  }
+
+  async #adopt(record: RingRecord): Promise<void> {
+    if (!isNews(record, this.#record)) return;
+    const { owner, storage, name, wait } = this.#options;
+    if (!record.previous) {
+      const ring = new Ring(record.owners, record.version);
+      // Who hears of the change and of its end at once still counts by the ring before: no pause.
+      const isKnown = record.version === this.#record?.version;
+      const removing = owner.handover.letGo((key) => ring.ownerOf(key) === name);
+      for (const _ of removing) if (isKnown) await wait(0);
+    }
+    await storage.put({ [STORAGE_KEY]: record });
+    this.#use(record);
+    if (!record.previous && !record.owners.includes(name)) await owner.clear();
+  }
+
+  #use(record: RingRecord): void {
+    const { version, owners, previous, lost } = record;
+    this.#record = record;
+    this.#ring = new Ring(owners, version);
+    this.#previous = previous && new Ring(previous.owners, previous.version);
+    this.#losses = lost.map((loss) => ({ ...loss, ring: new Ring(loss.owners) }));
+    this.#options.owner.handover.begin(previous?.version);
+  }
+}
+
+/** The longest that anything counted under a policy matters. */
+function spanMs({ windowMs, capacity, limit }: CounterPolicy): number {
+  return Math.max(2 * windowMs, Math.ceil((capacity / limit) * windowMs));
+}

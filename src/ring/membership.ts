@@ -1,0 +1,83 @@
+/**
+ * The Durable Object around a region's members: native RPC in, calls to owners out, nothing decided
+ * here.
+ *
+ * Named after its region, and created there. No check ever waits for it, but the first that an
+ * owner gets in its life.
+ */
+import { DurableObject } from "cloudflare:workers";
+import { parseLimiterConfig } from "../config.ts";
+import { Members, type OwnerLink, type Refusal, type RingStatus } from "./members.ts";
+import type { Region } from "./region.ts";
+import type { RingRecord } from "./ring-record.ts";
+import { within } from "./within.ts";
+
+/** How long an owner may take to hear of a ring, which may have it let go of a million keys. */
+const ADOPT_DEADLINE_MS = 5_000;
+/** How long an owner may take over before it must have said how far it came. */
+const TAKE_OVER_DEADLINE_MS = 15_000;
+/** How long an owner may take to say how it is. */
+const STATUS_DEADLINE_MS = 1_000;
+
+export class Membership extends DurableObject<Cloudflare.Env> {
+  readonly #members: Members;
+
+  constructor(ctx: DurableObjectState, env: Cloudflare.Env) {
+    super(ctx, env);
+    const config = parseLimiterConfig(env);
+    this.#members = new Members({
+      ...config,
+      region: ctx.id.name as Region,
+      startingOwners: config.ownersPerRegion,
+      clock: () => Date.now(),
+      storage: ctx.storage,
+      link: (owner) => this.#link(owner),
+      background: (task) => ctx.waitUntil(task),
+    });
+    ctx.blockConcurrencyWhile(() => this.#members.load());
+  }
+
+  ring(): Promise<RingRecord> {
+    return this.#members.ring();
+  }
+
+  /** Says how the ring is; null where no owner has ever asked for it, unless it is wanted. */
+  async status(isWanted: boolean): Promise<RingStatus | null> {
+    return isWanted || this.#members.isUsed ? this.#members.status() : null;
+  }
+
+  add(name?: string): Promise<Refusal | undefined> {
+    return this.#members.add(name);
+  }
+
+  remove(name: string): Promise<Refusal | undefined> {
+    return this.#members.remove(name);
+  }
+
+  reportLoad(owner: string, checksPerSecond: number): Promise<void> {
+    return this.#members.reportLoad(owner, checksPerSecond);
+  }
+
+  reportFailure(owner: string, reporter: string): Promise<void> {
+    return this.#members.reportFailure(owner, reporter);
+  }
+
+  override async alarm(): Promise<void> {
+    await this.#members.wake();
+  }
+
+  #link(owner: string): OwnerLink {
+    // A new stub for each call: after a failure one stays broken.
+    const stub = () =>
+      this.env.RATE_LIMITER.getByName(owner, {
+        locationHint: this.ctx.id.name as DurableObjectLocationHint,
+        retry: { maxRetries: 0 },
+      });
+    const wait = (ms: number) => scheduler.wait(ms);
+    return {
+      adopt: (record) => within(ADOPT_DEADLINE_MS, stub().adopt(record), wait),
+      takeOver: (version) => within(TAKE_OVER_DEADLINE_MS, stub().takeOver(version), wait),
+      load: () => within(STATUS_DEADLINE_MS, stub().status(), wait),
+    };
+  }
+}

@@ -1,0 +1,94 @@
+/**
+ * What the membership object has decided about one region's owners, as it is stored and sent.
+ *
+ * Read with care wherever it arrives: a ring that can't be is refused, never adopted.
+ */
+import * as v from "valibot";
+import { parse } from "../limit/misuse.ts";
+import { REGIONS, type Region } from "./region.ts";
+
+/** The most owners a region has. */
+export const MAX_OWNERS = 256;
+/** Above any number of changes that a membership object could have made. */
+const MAX_VERSION = 2 ** 32;
+
+const NAME = new RegExp(`^(?:${REGIONS.join("|")})/(?:0|[1-9]\\d{0,3})$`);
+
+export const ownerNameSchema = v.pipe(
+  v.string("must be text"),
+  v.regex(NAME, 'must be a region and a number, such as "weur/3"'),
+);
+
+const ownersSchema = v.pipe(
+  v.array(ownerNameSchema, "must be a list"),
+  v.minLength(1, "must not be empty"),
+  v.maxLength(MAX_OWNERS, `must be at most ${MAX_OWNERS}`),
+  v.check((names) => new Set(names).size === names.length, "must be distinct"),
+);
+
+const wholeSchema = v.pipe(
+  v.number("must be a number"),
+  v.safeInteger("must be whole"),
+  v.minValue(0, "must not be negative"),
+);
+
+const lossSchema = v.strictObject({
+  owner: ownerNameSchema,
+  /** The ring in which it held what was lost. */
+  owners: ownersSchema,
+  /** When it was given up, ms since the epoch by the membership object's clock. */
+  atMs: wholeSchema,
+});
+
+const versionSchema = v.pipe(
+  wholeSchema,
+  v.minValue(1, "must be at least 1"),
+  v.maxValue(MAX_VERSION, `must be at most ${MAX_VERSION}`),
+);
+
+const ringRecordSchema = v.strictObject({
+  /** Counts the changes; 1 is the ring that a region began with. */
+  version: versionSchema,
+  owners: ownersSchema,
+  /** The ring that settled last, while its owners still hold counts of keys that moved. */
+  previous: v.optional(v.strictObject({ version: versionSchema, owners: ownersSchema })),
+  /** Owners that were given up with the counts they held, the latest last. */
+  lost: v.array(lossSchema, "must be a list"),
+});
+
+export type RingRecord = v.InferOutput<typeof ringRecordSchema>;
+
+/**
+ * Reads a ring.
+ *
+ * @throws {MisuseError} if it can't be one of this region
+ */
+export function readRingRecord(region: string, value: unknown): RingRecord {
+  const record = parse(ringRecordSchema, value, "ring");
+  const { owners, previous, lost } = record;
+  const names = [owners, previous?.owners ?? [], ...lost.map((loss) => loss.owners)];
+  const hereSchema = v.pipe(v.string(), v.startsWith(`${region}/`, `must be in ${region}`));
+  for (const name of names.flat()) parse(hereSchema, name, "ring.owners");
+  return record;
+}
+
+export function isOwnerName(name: string): boolean {
+  return NAME.test(name);
+}
+
+/** The region that an owner's name begins with. */
+export function regionOf(owner: string): string {
+  return owner.split("/")[0] as string;
+}
+
+/** The ring that a region begins with. */
+export function firstOwners(region: Region, count: number): string[] {
+  return Array.from({ length: count }, (_, at) => `${region}/${at}`);
+}
+
+/** Is `next` something that who knows `known` has not heard of? */
+export function isNews(next: RingRecord, known: RingRecord | undefined): boolean {
+  if (!known || next.version > known.version) return true;
+  // The same ring once more, with nothing left to hand over.
+  return next.version === known.version && known.previous !== undefined && !next.previous;
+}

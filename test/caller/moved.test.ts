@@ -1,0 +1,142 @@
+import { env } from "cloudflare:workers";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { Caller } from "../../src/caller/caller.ts";
+import { RUNTIME } from "../../src/caller/platform.ts";
+import type { Question, Reply } from "../../src/caller/question.ts";
+import { parsePolicy } from "../../src/limit/policy.ts";
+import type { Region } from "../../src/ring/region.ts";
+
+const POLICY = parsePolicy({ limit: 10, window: "366d" });
+const KEYS = Array.from({ length: 60 }, (_, n) => `key-${n}`);
+
+/** What an isolate has that was started now, with nothing but the configuration to go by. */
+function isolate(ownersPerRegion = 2): Caller {
+  return new Caller({
+    owners: env.RATE_LIMITER,
+    platform: RUNTIME,
+    ownersPerRegion,
+    homeRegion: "sam",
+    hashSecret: "secret",
+    deadlineMs: 5_000,
+  });
+}
+
+function questions(region: Region, keys = KEYS, change = {}): Question[] {
+  return keys.map((key) => ({ key: [key], policies: [{ ...POLICY, ...change }], region }));
+}
+
+const remaining = (replies: Reply[]) => replies.map(({ decisions }) => decisions[0]?.remaining);
+
+/** A region's ring, that of `owners` owners. */
+async function ring(region: Region, owners = 2) {
+  const membership = env.MEMBERSHIP.getByName(region);
+  const settle = async () => {
+    while ((await membership.status(true))?.settling) await scheduler.wait(5);
+  };
+  for (const { name } of (await membership.status(true))?.owners.slice(owners) ?? []) {
+    await membership.remove(name);
+    await settle();
+  }
+  return { membership, settle };
+}
+
+/** Spies on calls to owners; gives how many each got since. */
+function counted(): Map<string, number> {
+  const calls = new Map<string, number>();
+  const { getByName } = env.RATE_LIMITER;
+  vi.spyOn(env.RATE_LIMITER, "getByName").mockImplementation((name, options) => {
+    calls.set(name, (calls.get(name) ?? 0) + 1);
+    return getByName.call(env.RATE_LIMITER, name, options);
+  });
+  return calls;
+}
+
+// Owners that join and leave are logged.
+beforeEach(() => void vi.spyOn(console, "log").mockImplementation(() => {}));
+afterEach(() => vi.restoreAllMocks());
+
+describe("a caller whose ring is old", () => {
+  it("is told by the owners it asks, and asks again where the keys are now", async () => {
+    const { membership, settle } = await ring("enam");
+    const stale = isolate();
+    await stale.check(questions("enam", KEYS, { cost: 4 }));
+    await membership.add();
+    await settle();
+    const calls = counted();
+    const replies = await stale.check(questions("enam", KEYS, { cost: 2 }));
+    expect(new Set(remaining(replies))).toEqual(new Set([4]));
+    expect(replies.every(({ decisions }) => decisions[0]?.source === "owner")).toBe(true);
+    expect([...calls].sort()).toEqual([
+      ["enam/0", 1],
+      ["enam/1", 1],
+      ["enam/2", 1],
+    ]);
+    calls.clear();
+    await stale.check(questions("enam"));
+    expect([...calls.values()]).toEqual([1, 1, 1]);
+  });
+
+  it("splits a call that many share where some of its keys have moved", async () => {
+    const { membership, settle } = await ring("sam");
+    const stale = isolate();
+    await stale.check(questions("sam", KEYS, { cost: 4 }));
+    await membership.add();
+    await settle();
+    const calls = counted();
+    const each = questions("sam").map((question) => stale.check([question]));
+    expect(new Set(remaining((await Promise.all(each)).flat()))).toEqual(new Set([5]));
+    const total = [...calls.values()].reduce((sum, count) => sum + count);
+    expect(total).toBeLessThan(KEYS.length / 2);
+  });
+
+  it("counts exactly in the midst of changes, whoever asks", async () => {
+    const { membership, settle } = await ring("weur");
+    const callers = [isolate(), isolate(2), isolate(7)];
+    const allowed = new Map<string, number>();
+    let isOver = false;
+    const traffic = callers.map(async (caller, n) => {
+      for (let at = n; !isOver; at += 7) {
+        const keys = [0, 1, 2, 3].map((step) => KEYS[(at + step * 17) % KEYS.length] as string);
+        const replies = await caller.check(questions("weur", keys));
+        for (const [place, { decisions }] of replies.entries()) {
+          expect(decisions[0]).toMatchObject({ exact: true });
+          const key = keys[place] as string;
+          if (decisions[0]?.allowed) allowed.set(key, (allowed.get(key) ?? 0) + 1);
+        }
+        await scheduler.wait(0);
+      }
+    });
+    for (const change of ["add", "add", "weur/0", "add", "weur/2", "weur/1"]) {
+      if (change === "add") await membership.add();
+      else await membership.remove(change);
+      await settle();
+    }
+    isOver = true;
+    await Promise.all(traffic);
+    const [caller] = callers as [Caller];
+    const rest = await caller.peek(questions("weur"));
+    for (const [at, key] of KEYS.entries()) {
+      expect((allowed.get(key) ?? 0) + (remaining(rest)[at] ?? 0)).toBe(10);
+    }
+  });
+
+  it("remembers denials rightly, and resets and blocks a key wherever it is now", async () => {
+    const { membership, settle } = await ring("apac");
+    const [stale, other] = [isolate(), isolate()];
+    await stale.check(questions("apac", KEYS, { cost: 10 }));
+    await stale.check(questions("apac"));
+    await membership.add();
+    await settle();
+    const denied = await stale.check(questions("apac"));
+    expect(denied.every(({ decisions }) => decisions[0]?.allowed === false)).toBe(true);
+    await other.reset(questions("apac"));
+    expect(new Set(remaining(await isolate().peek(questions("apac"))))).toEqual(new Set([10]));
+    await isolate().block(["key-7"], 60_000);
+    const [reply] = await isolate().check(questions("apac", ["key-7"]));
+    expect(reply?.decisions[0]).toMatchObject({ allowed: false, reason: "blocked" });
+    const { owner, ringVersion } = await isolate().explain(
+      questions("apac", ["key-7"])[0] as Question,
+    );
+    expect([owner, ringVersion]).toEqual([expect.stringMatching(/^apac\/[012]$/), 4]);
+  });
+});

@@ -1,0 +1,226 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { Member } from "../../src/owner/member.ts";
+import { Owner } from "../../src/owner/owner.ts";
+import { PUBLIC_SIP_KEY, sipHash } from "../../src/ring/key-hash.ts";
+import { Ring } from "../../src/ring/ring.ts";
+import type { RingRecord } from "../../src/ring/ring-record.ts";
+import { MemoryStorage } from "./memory-storage.ts";
+import { TEN_A_DAY } from "./ten-a-day.ts";
+
+const KEYS = Array.from({ length: 200 }, (_, n) => sipHash(PUBLIC_SIP_KEY, `${n}`));
+const TWO = ["weur/0", "weur/1"];
+const THREE = [...TWO, "weur/2"];
+const BEFORE: RingRecord = { version: 1, owners: TWO, lost: [] };
+const DURING: RingRecord = {
+  version: 2,
+  owners: THREE,
+  previous: { version: 1, owners: TWO },
+  lost: [],
+};
+const AFTER: RingRecord = { version: 2, owners: THREE, lost: [] };
+
+/** The owners of a region in one process, and what the membership object would answer. */
+class Region {
+  ring = BEFORE;
+  readonly storages = new Map<string, MemoryStorage>();
+  readonly members = new Map<string, Member>();
+  /** Asked of the membership object or by one owner of another. */
+  readonly calls: string[] = [];
+  readonly silent = new Set<string>();
+
+  async start(name: string): Promise<Member> {
+    const storage = this.storages.get(name) ?? new MemoryStorage();
+    this.storages.set(name, storage);
+    const owner = new Owner({
+      clock: () => Date.now(),
+      storage,
+      after: () => {},
+      onCleared: () => member.cleared(),
+    });
+    const member: Member = new Member({
+      name,
+      owner,
+      storage,
+      peer: (other) => ({
+        release: (...asked) => this.#ask("release", other, (peer) => peer.release(...asked)),
+        releaseSome: (...asked) =>
+          this.#ask("releaseSome", other, (peer) => peer.releaseSome(...asked)),
+      }),
+      membership: {
+        ring: () => this.#ask("ring", "membership", async () => this.ring),
+        reportLoad: () => this.#ask("reportLoad", "membership", async () => {}),
+      },
+      releaseDeadlineMs: 50,
+      highWater: 400,
+      wait: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
+    });
+    await member.load();
+    this.members.set(name, member);
+    return member;
+  }
+
+  of(name: string): Member {
+    return this.members.get(name) as Member;
+  }
+
+  async #ask<Reply>(verb: string, who: string, act: (peer: Member) => Promise<Reply>) {
+    this.calls.push(`${verb} ${who}`);
+    if (this.silent.has(who)) return new Promise<never>(() => {});
+    return act(this.members.get(who) as Member);
+  }
+}
+
+let region: Region;
+
+beforeEach(async () => {
+  vi.spyOn(console, "warn").mockImplementation(() => {});
+  vi.spyOn(console, "error").mockImplementation(() => {});
+  region = new Region();
+  for (const name of THREE) await region.start(name);
+  region.calls.length = 0;
+});
+
+afterEach(() => vi.restoreAllMocks());
+
+/** Asks an owner about all keys, by a ring of that version. */
+async function check(name: string, version: number, cost = 1, keys = KEYS) {
+  const policies = [{ ...TEN_A_DAY, cost }];
+  return region.of(name).check({ version, checks: keys.map((key) => ({ key, policies })) });
+}
+
+const held = (ring: string[], name: string) =>
+  KEYS.filter((key) => new Ring(ring).ownerOf(key) === name);
+
+async function adopt(ring: RingRecord): Promise<void> {
+  region.ring = ring;
+  for (const name of THREE) await region.of(name).adopt(ring);
+}
+
+describe("an owner in a ring", () => {
+  it("asks nobody for anything while the ring is settled", async () => {
+    for (let n = 0; n < 100; n++) {
+      const answer = region.of("weur/0").check({ version: 1, checks: [] });
+      expect(answer).not.toBeInstanceOf(Promise);
+    }
+    expect(region.calls).toEqual([]);
+  });
+
+  it("counts its own keys for a caller that only guesses, and tells it the ring", async () => {
+    const answers = [await check("weur/0", 0), await check("weur/1", 0)];
+    for (const { ring } of answers) expect(ring).toEqual(BEFORE);
+    for (const [at] of KEYS.entries()) {
+      expect(answers.filter(({ verdicts }) => verdicts[at])).toHaveLength(1);
+    }
+    expect((await check("weur/2", 0)).verdicts.every((each) => each === undefined)).toBe(true);
+  });
+
+  it("says of a key that has moved where it is now, and counts nothing", async () => {
+    await adopt(DURING);
+    const { verdicts, ring } = await check("weur/0", 1);
+    expect(ring).toEqual(DURING);
+    const mine = held(THREE, "weur/0");
+    expect(KEYS.filter((_, at) => verdicts[at])).toEqual(mine);
+  });
+
+  it("takes over what a key has spent, once, before it counts for it", async () => {
+    await check("weur/0", 0, 4);
+    await check("weur/1", 0, 4);
+    await adopt(DURING);
+    const mine = held(THREE, "weur/2");
+    const both = await Promise.all([check("weur/2", 2, 3, mine), check("weur/2", 2, 3, mine)]);
+    expect(both[0]?.verdicts.every((each) => each?.[0]?.remaining === 3)).toBe(true);
+    expect(both[1]?.verdicts.every((each) => each?.[0]?.remaining === 0)).toBe(true);
+    expect(region.calls.sort()).toEqual(["release weur/0", "release weur/1"]);
+    expect(both.some(({ unsure }) => unsure)).toBe(false);
+  });
+
+  it("takes over all the rest, keeps what was taken before, and then needs nobody", async () => {
+    await check("weur/0", 0, 4);
+    await check("weur/1", 0, 4);
+    await adopt(DURING);
+    const mine = held(THREE, "weur/2");
+    await check("weur/2", 2, 5, mine.slice(0, 10));
+    expect(await region.of("weur/2").takeOver(2)).toEqual({ isDone: true, silent: [] });
+    await adopt(AFTER);
+    region.calls.length = 0;
+    const { verdicts } = await check("weur/2", 2, 1, mine);
+    expect(verdicts.map((each) => each?.[0]?.remaining)).toEqual(
+      mine.map((_, at) => (at < 10 ? 0 : 5)),
+    );
+    expect(region.calls).toEqual([]);
+    const keys = THREE.map((name) => region.of(name).status().keys);
+    expect(keys).toEqual(THREE.map((name) => held(THREE, name).length));
+  });
+
+  it("begins anew where the owner before does not answer, and says it is unsure", async () => {
+    await check("weur/0", 0, 10);
+    await check("weur/1", 0, 10);
+    await adopt(DURING);
+    region.silent.add("weur/0");
+    const mine = held(THREE, "weur/2");
+    const { verdicts, unsure } = await check("weur/2", 2, 1, mine);
+    const before = new Ring(TWO);
+    for (const [at, key] of mine.entries()) {
+      const isLost = before.ownerOf(key) === "weur/0";
+      expect(verdicts[at]?.[0]?.allowed).toBe(isLost);
+      expect(unsure?.[at] ?? false).toBe(isLost);
+    }
+    expect(
+      await region
+        .of("weur/2")
+        .takeOver(2)
+        .then(({ isDone }) => isDone),
+    ).toBe(false);
+  }, 20_000);
+
+  it("asks the membership object where a caller knows of a later ring", async () => {
+    region.ring = DURING;
+    const { verdicts } = await check("weur/0", 2);
+    expect(KEYS.filter((_, at) => verdicts[at])).toEqual(held(THREE, "weur/0"));
+    expect(region.calls).toEqual(["ring membership"]);
+  });
+
+  it("refuses a ring that nobody has heard of, and goes on with its own", async () => {
+    await expect(check("weur/0", 7)).rejects.toThrow("no ring has the version 7; the latest is 1");
+    const rings = [
+      { ...AFTER, version: 0 },
+      { ...AFTER, version: 2 ** 40 },
+      { ...AFTER, owners: [] },
+      { ...AFTER, owners: ["enam/0"] },
+      { ...AFTER, owners: ["weur/0", "weur/0"] },
+      "ring",
+      null,
+    ];
+    for (const ring of rings) await expect(region.of("weur/0").adopt(ring)).rejects.toThrow("ring");
+    await region.of("weur/0").adopt({ ...BEFORE, owners: ["weur/1"] });
+    expect((await check("weur/0", 1)).verdicts).toHaveLength(KEYS.length);
+    expect((await check("weur/0", 0)).ring).toEqual(BEFORE);
+  });
+
+  it("knows after a restart that keys have moved, even if all its storage is gone", async () => {
+    const alone: RingRecord = { version: 3, owners: ["weur/1"], lost: [] };
+    await adopt(DURING);
+    await region.start("weur/0");
+    expect((await check("weur/0", 1)).ring).toEqual(DURING);
+    await adopt(alone);
+    expect(region.storages.get("weur/0")?.entries.size).toBe(0);
+    await region.start("weur/0");
+    const { verdicts, ring } = await check("weur/0", 1);
+    expect(ring).toEqual(alone);
+    expect(verdicts.every((each) => each === undefined)).toBe(true);
+  });
+
+  it("takes over a block, and what an operator does meanwhile is not undone", async () => {
+    const [key] = held(THREE, "weur/2").filter((each) => new Ring(TWO).ownerOf(each) === "weur/0");
+    if (!key) throw new Error("no key moves");
+    await region.of("weur/0").block(1, key, 60_000);
+    await check("weur/0", 1, 10, [key]);
+    await adopt(DURING);
+    expect(await region.of("weur/0").unblock(1, key)).toEqual({ moved: DURING });
+    const left = async () => (await check("weur/2", 2, 1, [key])).verdicts[0]?.[0];
+    expect(await left()).toMatchObject({ allowed: false, reason: "blocked" });
+    await region.of("weur/2").unblock(2, key);
+    await region.of("weur/2").takeOver(2);
+    expect(await left()).toMatchObject({ allowed: true, remaining: 9 });
+  });
+});
