@@ -71,9 +71,12 @@ export function parseRule({ key, limit, cost, ...options }: RateLimitOptions): R
 export class RuleBook {
   readonly #rules: readonly Rule[];
   readonly #router = new TrieRouter<Rule>();
+  /** Does every request meet every rule? Then its path need not be read. */
+  readonly #meetsAll: boolean;
 
   constructor(rules: readonly Rule[]) {
     this.#rules = rules;
+    this.#meetsAll = rules.every(({ policy }) => policy.path === "/*" && !policy.method);
     for (const rule of rules) {
       const [path] = pathsOf(`http://pattern${rule.policy.path}`);
       for (const method of rule.policy.method ?? [METHOD_NAME_ALL]) {
@@ -83,6 +86,7 @@ export class RuleBook {
   }
 
   match(c: Context): readonly Rule[] {
+    if (this.#meetsAll) return this.#rules;
     // Whoever limits GET does not mean to leave HEAD open.
     const method = c.req.method === "HEAD" ? "GET" : c.req.method;
     const met = pathsOf(c.req.url).flatMap((path) =>
