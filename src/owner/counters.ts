@@ -56,9 +56,8 @@ export class Counters {
     if (!passes) return this.peek(check, nowMs);
     return outcomes.map((outcome, at) => {
       const policy = policies[at] as CounterPolicy;
-      const { state, ...verdict } = outcome;
-      if (state) this.#tables.spend(policy, key, state, nowMs);
-      return enforced(policy, verdict);
+      if (outcome.state) this.#tables.spend(policy, key, outcome.state, nowMs);
+      return enforced(policy, outcome);
     });
   }
 
@@ -150,8 +149,14 @@ export class Counters {
 }
 
 /** The verdict as it is to be acted on: a shadow's denial is told and not enforced. */
-function enforced({ shadow }: CounterPolicy, verdict: Omit<Verdict, "reason">): Verdict {
-  if (verdict.allowed) return { ...verdict, reason: "ok" };
-  if (shadow) return { ...verdict, allowed: true, retryAfterMs: 0, reason: "shadow" };
-  return { ...verdict, reason: "limited" };
+function enforced(
+  { shadow }: CounterPolicy,
+  { allowed, remaining, resetMs, retryAfterMs, delayMs }: Omit<Verdict, "reason">,
+): Verdict {
+  // Field by field: what is left of an outcome with `...` takes longer than the whole decision.
+  if (allowed) return { allowed, remaining, resetMs, retryAfterMs, delayMs, reason: "ok" };
+  if (shadow) {
+    return { allowed: true, remaining, resetMs, retryAfterMs: 0, delayMs, reason: "shadow" };
+  }
+  return { allowed, remaining, resetMs, retryAfterMs, delayMs, reason: "limited" };
 }

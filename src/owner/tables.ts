@@ -15,8 +15,13 @@ import { BLOCKED, newTable, tableName } from "./table-kind.ts";
  * take up to 67 MB of the isolate's 128.
  */
 export const MAX_BYTES = 40_000_000;
-/** Rows that a check looks at for expired ones. More than it can add, so they can't pile up. */
-const SWEEP_ROWS = 8;
+/**
+ * One key in so many has its checks look at rows for expired ones, a power of two. A few rows each
+ * time would be read from memory one by one; many in a row are there before they are needed.
+ */
+const SWEEP_EVERY = 16;
+/** Rows looked at each time: 8 for each key that can have been added, so they can't pile up. */
+const SWEEP_ROWS = 8 * SWEEP_EVERY;
 /** Rows that each counter set drops at most: more than it adds, so that an overfull owner shrinks. */
 const MAX_DROPS = 2;
 
@@ -80,7 +85,7 @@ export class Tables {
     if (this.#asked.get(policy.name)?.table !== name) {
       this.#asked.set(policy.name, { policy, table: name });
     }
-    this.byName.get(name)?.sweepSome(nowMs, SWEEP_ROWS);
+    if (key.lo % SWEEP_EVERY === 0) this.byName.get(name)?.sweepSome(nowMs, SWEEP_ROWS);
     for (let drops = 0; drops < MAX_DROPS && this.#bytes() > this.#maxBytes; drops++) {
       this.#makeRoom(key, name, nowMs);
     }
