@@ -11,6 +11,7 @@
  */
 import type { State } from "../limit/algorithm.ts";
 import type { KeyHash } from "../ring/key-hash.ts";
+import { checksum } from "./checksum.ts";
 import type { CounterTable } from "./counter-table.ts";
 import {
   JOURNAL,
@@ -18,6 +19,7 @@ import {
   readJournalEntry,
   readManifest,
   type TableParts,
+  writeJournalEntry,
   writeManifest,
 } from "./manifest.ts";
 import { toPieces } from "./pieces.ts";
@@ -128,7 +130,8 @@ export class Checkpoint {
   async writeJournal(table: string, { hi, lo }: KeyHash, state: State | undefined): Promise<void> {
     const key = `${JOURNAL}${table}/${hi}:${lo}`;
     this.#keys.add(key);
-    await this.#storage.put({ [key]: { table, hi, lo, state: state ?? null } });
+    const entry = writeJournalEntry({ table, hi, lo, state: state ? [...state] : null });
+    await this.#storage.put({ [key]: entry });
   }
 
   /** Deletes all that is on disk, and the alarm with it. */
@@ -155,6 +158,7 @@ export class Checkpoint {
       const bytes = copy.segment.toBytes();
       for (const [key, piece] of toPieces(copy.storageKey, bytes)) values.set(key, piece);
       copy.bytes = bytes.length;
+      copy.sum = checksum(bytes);
       copy.isStale = false;
       left -= bytes.length;
     }

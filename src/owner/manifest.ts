@@ -1,8 +1,9 @@
 /** What a checkpoint says of itself: which values belong to it, and in what order they came. */
 import * as v from "valibot";
-import { parse } from "../limit/misuse.ts";
+import { MisuseError, parse } from "../limit/misuse.ts";
+import { checksumOf } from "./checksum.ts";
 
-const VERSION = 2;
+const VERSION = 3;
 
 /** The storage key of the manifest. */
 export const MANIFEST = "checkpoint";
@@ -16,6 +17,8 @@ const partSchema = v.strictObject({
   number: numberSchema,
   /** Length. */
   bytes: numberSchema,
+  /** Its checksum. */
+  sum: numberSchema,
 });
 
 const tableSchema = v.strictObject({
@@ -32,6 +35,8 @@ const manifestSchema = v.strictObject({
   /** Number of this checkpoint; each is one above the one before. */
   number: numberSchema,
   tables: v.record(v.string(), tableSchema),
+  /** The checksum of all else here. */
+  sum: numberSchema,
 });
 
 const journalSchema = v.strictObject({
@@ -40,25 +45,35 @@ const journalSchema = v.strictObject({
   lo: numberSchema,
   /** Null where it was deleted. */
   state: v.nullable(v.array(numberSchema, "must be a list")),
+  /** The checksum of all else here. */
+  sum: numberSchema,
 });
 
 export type Part = v.InferOutput<typeof partSchema>;
 export type TableParts = v.InferOutput<typeof tableSchema>;
-export type Manifest = Omit<v.InferOutput<typeof manifestSchema>, "version">;
-export type JournalEntry = v.InferOutput<typeof journalSchema>;
+export type Manifest = Omit<v.InferOutput<typeof manifestSchema>, "version" | "sum">;
+export type JournalEntry = Omit<v.InferOutput<typeof journalSchema>, "sum">;
 
 export function writeManifest(manifest: Manifest): unknown {
-  return { version: VERSION, ...manifest };
+  return summed({ version: VERSION, ...manifest });
 }
 
-/** @throws {MisuseError} if it is no manifest, or of another version */
+export function writeJournalEntry(entry: JournalEntry): unknown {
+  return summed(entry);
+}
+
+/** @throws {MisuseError} if it is no manifest, of another version, or not what was written */
 export function readManifest(value: unknown): Manifest {
-  return parse(manifestSchema, value, MANIFEST);
+  const manifest = parse(manifestSchema, value, MANIFEST);
+  requireSum(value, MANIFEST);
+  return manifest;
 }
 
-/** @throws {MisuseError} if it is no entry of the journal */
+/** @throws {MisuseError} if it is no entry of the journal, or not the one that was written */
 export function readJournalEntry(key: string, value: unknown): JournalEntry {
-  return parse(journalSchema, value, key);
+  const entry = parse(journalSchema, value, key);
+  requireSum(value, key);
+  return entry;
 }
 
 export function segmentKey(table: string, index: number): string {
@@ -67,4 +82,15 @@ export function segmentKey(table: string, index: number): string {
 
 export function changesKey(table: string, number: number): string {
   return `${MANIFEST}/${table}/changes/${number}`;
+}
+
+function summed(value: object): object {
+  return { ...value, sum: checksumOf(value) };
+}
+
+/** @throws {MisuseError} if it does not have the sum that it says */
+function requireSum(value: unknown, at: string): void {
+  const { sum, ...rest } = value as { sum: number };
+  const found = checksumOf(rest);
+  if (found !== sum) throw new MisuseError(at, `must have the checksum ${sum}`, found);
 }

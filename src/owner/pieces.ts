@@ -1,5 +1,6 @@
 /** Bytes in storage values, which may not be longer than 2 MB. */
 import { MisuseError } from "../limit/misuse.ts";
+import { checksum } from "./checksum.ts";
 
 const PIECE_BYTES = 1_500_000;
 
@@ -21,9 +22,23 @@ export function pieceKeys(key: string, length: number): string[] {
 /**
  * Puts bytes together again.
  *
- * @throws {MisuseError} if a value is missing or is not as long as it was
+ * @param length of all, bytes
+ * @param sum the checksum of all
+ * @throws {MisuseError} if a value is missing or is not what it was
  */
 export function fromPieces(
+  entries: Map<string, unknown>,
+  key: string,
+  length: number,
+  sum: number,
+): Uint8Array<ArrayBuffer> {
+  const bytes = joined(entries, key, length);
+  const found = checksum(bytes);
+  if (found !== sum) throw new MisuseError(key, `must have the checksum ${sum}`, found);
+  return bytes;
+}
+
+function joined(
   entries: Map<string, unknown>,
   key: string,
   length: number,

@@ -4,6 +4,7 @@
  */
 import type { State } from "../limit/algorithm.ts";
 import type { KeyHash } from "../ring/key-hash.ts";
+import { checksum } from "./checksum.ts";
 import { type CounterTable, segmentOf } from "./counter-table.ts";
 import { FlatSegment } from "./flat-segment.ts";
 import { changesKey, type Part, segmentKey, type TableParts } from "./manifest.ts";
@@ -44,7 +45,7 @@ export class TableCopy {
 
   /** What a manifest says of it. */
   get parts(): TableParts {
-    const segments = this.#segments.map(({ number, bytes }) => ({ number, bytes }));
+    const segments = this.#segments.map(({ number, bytes, sum }) => ({ number, bytes, sum }));
     return { segments, changes: this.#changes };
   }
 
@@ -72,11 +73,14 @@ export class TableCopy {
     this.#changes = parts.changes;
     this.#segments = parts.segments.map((part, index) => {
       const storageKey = segmentKey(this.#name, index);
-      const segment = readSegment(this.#name, fromPieces(entries, storageKey, part.bytes));
+      const segment = readSegment(
+        this.#name,
+        fromPieces(entries, storageKey, part.bytes, part.sum),
+      );
       return { ...part, storageKey, segment, isStale: false };
     });
-    for (const { number, bytes } of parts.changes) {
-      decodeRows(fromPieces(entries, changesKey(this.#name, number), bytes), (key, state) => {
+    for (const { number, bytes, sum } of parts.changes) {
+      decodeRows(fromPieces(entries, changesKey(this.#name, number), bytes, sum), (key, state) => {
         const copy = this.#copyOf(key);
         // A segment that was written later has it, or something newer.
         if (copy.number >= number) return;
@@ -96,7 +100,7 @@ export class TableCopy {
       // Another object where it was split or joined since.
       if (copy?.segment === segment) return copy;
       const storageKey = segmentKey(this.#name, index);
-      return { storageKey, segment, number: 0, bytes: 0, isStale: true };
+      return { storageKey, segment, number: 0, bytes: 0, sum: 0, isStale: true };
     });
     this.#changed.some((key) => {
       this.#copyOf(key).isStale = true;
@@ -120,7 +124,7 @@ export class TableCopy {
     for (const [key, piece] of toPieces(changesKey(this.#name, number), bytes)) {
       values.set(key, piece);
     }
-    this.#changes.push({ number, bytes: bytes.length });
+    this.#changes.push({ number, bytes: bytes.length, sum: checksum(bytes) });
   }
 
   #copyOf(key: KeyHash): SegmentCopy {

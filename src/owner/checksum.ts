@@ -1,0 +1,31 @@
+/**
+ * A sum over what is on disk: FNV-1a, taken by 32-bit words, since a checkpoint has to be summed in
+ * far less time than the checks that it holds up.
+ *
+ * Any one word that differs changes it for sure, more of them all but once in 2^32. Finds accidents;
+ * who can write to the storage can also write a sum.
+ */
+const OFFSET = 0x811c9dc5;
+const PRIME = 0x01000193;
+
+/** @returns an unsigned 32-bit number */
+export function checksum(bytes: Uint8Array<ArrayBuffer>): number {
+  // A view on words must begin at one.
+  const { buffer, byteOffset, length } = byteAligned(bytes);
+  const words = new Uint32Array(buffer, byteOffset, length >>> 2);
+  let sum = OFFSET ^ length;
+  for (const word of words) sum = Math.imul(sum ^ word, PRIME);
+  for (const byte of new Uint8Array(buffer, byteOffset + words.byteLength, length & 3)) {
+    sum = Math.imul(sum ^ byte, PRIME);
+  }
+  return sum >>> 0;
+}
+
+/** The sum of a value as JSON. */
+export function checksumOf(value: unknown): number {
+  return checksum(new TextEncoder().encode(JSON.stringify(value)) as Uint8Array<ArrayBuffer>);
+}
+
+function byteAligned(bytes: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
+  return bytes.byteOffset % Uint32Array.BYTES_PER_ELEMENT === 0 ? bytes : bytes.slice();
+}
