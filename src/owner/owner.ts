@@ -161,12 +161,31 @@ export class Owner {
   /** To be called when the alarm goes off: lets go of what has expired. */
   async wake(): Promise<void> {
     this.#alarmSet = false;
-    await this.#save();
+    await this.save();
+  }
+
+  /** Writes what changed. It is on disk no later than what is written next, in the same turn too. */
+  async save(): Promise<void> {
+    const nowMs = this.now();
+    this.#checkpointDue = false;
+    this.#isUrgent = false;
+    this.#checkpointAtMs = nowMs;
+    this.#counters.sweep(nowMs, SWEEP_ROWS);
+    const { tables, dropped, size } = this.#counters;
+    this.#dropWarning.tell(dropped, size, nowMs);
+    if (tables.size === 0) return this.clear();
+    const writes = [this.#checkpoint.write(nowMs, tables)];
+    if (!this.#alarmSet) {
+      this.#alarmSet = true;
+      const lastMs = Math.max(...[...tables.values()].map(({ lastExpiryMs }) => lastExpiryMs));
+      writes.push(this.#storage.setAlarm(lastMs, { allowUnconfirmed: true }));
+    }
+    await Promise.all(writes);
   }
 
   /** Returns when all that is counted now is on disk. */
   async flush(): Promise<void> {
-    await this.#save();
+    await this.save();
     await this.#storage.sync();
   }
 
@@ -209,25 +228,7 @@ export class Owner {
     const { number } = this.#checkpoint;
     // Unless it was done meanwhile.
     this.#after(ms, async () => {
-      if (number === this.#checkpoint.number) await this.#save();
+      if (number === this.#checkpoint.number) await this.save();
     });
-  }
-
-  async #save(): Promise<void> {
-    const nowMs = this.now();
-    this.#checkpointDue = false;
-    this.#isUrgent = false;
-    this.#checkpointAtMs = nowMs;
-    this.#counters.sweep(nowMs, SWEEP_ROWS);
-    const { tables, dropped, size } = this.#counters;
-    this.#dropWarning.tell(dropped, size, nowMs);
-    if (tables.size === 0) return this.clear();
-    const writes = [this.#checkpoint.write(nowMs, tables)];
-    if (!this.#alarmSet) {
-      this.#alarmSet = true;
-      const lastMs = Math.max(...[...tables.values()].map(({ lastExpiryMs }) => lastExpiryMs));
-      writes.push(this.#storage.setAlarm(lastMs, { allowUnconfirmed: true }));
-    }
-    await Promise.all(writes);
   }
 }

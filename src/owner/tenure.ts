@@ -151,8 +151,10 @@ export class Tenure {
       const removing = owner.handover.letGo((key) => ring.ownerOf(key) === name);
       for (const _ of removing) if (isKnown) await wait(0);
     }
-    await storage.put({ [STORAGE_KEY]: record });
     this.#use(record);
+    // In one turn: a ring on disk with counters from before it would have these come back.
+    const saved = record.previous ? undefined : owner.save();
+    await Promise.all([saved, storage.put({ [STORAGE_KEY]: record })]);
     if (!record.previous && !record.owners.includes(name)) await owner.clear();
   }
 
