@@ -118,6 +118,10 @@ export class Handover {
     this.mark(key, nowMs);
   }
 
+  get hasDoubts(): boolean {
+    return this.#tables.byName.has(UNSURE);
+  }
+
   /** When a key began to be counted anew, ms since the epoch; undefined if it was not. */
   doubtedMs(key: KeyHash): number | undefined {
     return this.#tables.byName.get(UNSURE)?.get(key)?.[1];

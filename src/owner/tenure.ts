@@ -56,9 +56,10 @@ export class Tenure {
     return this.#previous;
   }
 
-  /** Is the ring of that version this owner's, and every key a caller sends by it at home here? */
+  /** Is the ring of that version this owner's, every key sent by it at home here, and no count lost? */
   isPlain(version: number): boolean {
-    return version === this.#ring.version && !this.#previous && this.#losses.length === 0;
+    const isSettled = version === this.#ring.version && !this.#previous;
+    return isSettled && this.#losses.length === 0 && !this.#options.owner.handover.hasDoubts;
   }
 
   async load(): Promise<void> {
