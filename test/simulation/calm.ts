@@ -1,0 +1,75 @@
+/** What must be so when all is calm again: the change is over, and nothing of it is left anywhere. */
+import { Checkpoint } from "../../src/owner/checkpoint.ts";
+import type { CounterTable } from "../../src/owner/counter-table.ts";
+import { isTaken } from "../../src/owner/table-kind.ts";
+import { Ring } from "../../src/ring/ring.ts";
+import type { RingRecord } from "../../src/ring/ring-record.ts";
+import type { Disk } from "./disk.ts";
+import { REGION } from "./hosts.ts";
+import type { Story } from "./story.ts";
+import type { World } from "./world.ts";
+
+interface StoredMembers {
+  record: RingRecord;
+  pending: string[];
+  down: unknown[];
+}
+
+export async function checkCalm(world: World, story: Story): Promise<void> {
+  const { ledger, objects } = world;
+  const members = objects.get(REGION)?.disk.entries.get("members") as StoredMembers | undefined;
+  if (!members) return ledger.violated("nobody has asked for the ring");
+  const { record, pending, down } = members;
+  if (record.previous || pending.length > 0 || down.length > 0) {
+    return ledger.violated(`the change does not settle: ${JSON.stringify(members)}`);
+  }
+  for (const [name, { disk }] of objects) {
+    if (name === REGION) continue;
+    if (record.owners.includes(name)) await checkOwner(world, name, disk, record);
+    else if (disk.entries.size > 0) {
+      const left = [...disk.entries.keys()].join(", ");
+      ledger.violated(`${name} has left the ring, and ${left} is on its disk`);
+    }
+  }
+  if (!story.isFaulty) checkSums(world, story);
+}
+
+async function checkOwner(
+  { ledger }: World,
+  name: string,
+  { entries }: Disk,
+  { version, owners }: RingRecord,
+): Promise<void> {
+  const known = entries.get("ring") as RingRecord | undefined;
+  if (known?.version !== version || known.previous) {
+    ledger.violated(`${name} knows of the ring ${JSON.stringify(known)}, not of ${version}`);
+  }
+  const ring = new Ring(owners);
+  const tables = new Map<string, CounterTable>();
+  const reader = { list: async () => structuredClone(entries) } as never;
+  await new Checkpoint(reader).read(tables);
+  for (const [table, { segments, size }] of tables) {
+    if (isTaken(table) && size > 0) ledger.violated(`${name} keeps ${table}`);
+    for (const segment of segments) {
+      segment.some((key) => {
+        if (ring.ownerOf(key) === name) return false;
+        ledger.violated(`${name} keeps a key of ${ring.ownerOf(key)} in ${table}`);
+        return true;
+      });
+    }
+  }
+}
+
+/** Where nothing failed, what passed is the limit, to the unit: each key was asked beyond it. */
+function checkSums({ ledger }: World, { subjects }: Story): void {
+  for (const subject of subjects) {
+    const accounts = subject.policies.map(({ name }) => ledger.account(subject.hash, name));
+    // How much a reset forgot, or a refund gave back, is not known here.
+    if (ledger.isBlocked(subject)) continue;
+    if (accounts.some(({ resets, returned }) => resets + returned > 0)) continue;
+    const most = Math.min(...accounts.map(({ limit }) => limit));
+    for (const { passed } of accounts) {
+      if (passed !== most) ledger.violated(`${passed} of ${subject.key} passed, not ${most}`);
+    }
+  }
+}

@@ -1,0 +1,23 @@
+/** An owner in a region where nobody has been: resets and blocks go to all of them. */
+import type { OwnerStub } from "../../src/caller/call.ts";
+import { Counters } from "../../src/owner/counters.ts";
+import { decodeBatch, encodeAnswer } from "../../src/owner/wire.ts";
+
+export function elsewhere(): OwnerStub {
+  const nobody = async (): Promise<never> => {
+    throw new Error("asked in another region");
+  };
+  return {
+    check: nobody,
+    peek: nobody,
+    refund: nobody,
+    explain: nobody,
+    block: async () => ({ reply: undefined }),
+    unblock: async () => ({ reply: undefined }),
+    reset: async (wire) => {
+      const { checks } = decodeBatch(wire);
+      const none = new Counters();
+      return encodeAnswer({ atMs: 0, verdicts: checks.map((check) => none.peek(check, 0)) });
+    },
+  };
+}

@@ -1,0 +1,134 @@
+/**
+ * The objects around the protocol, as `src/owner/rate-limiter.ts` and `src/ring/membership.ts` make
+ * them of what the runtime gives. Their few lines are repeated here, since those import the runtime.
+ */
+import type { OwnerStub } from "../../src/caller/call.ts";
+import type { Check } from "../../src/owner/check.ts";
+import { Member } from "../../src/owner/member.ts";
+import { Owner } from "../../src/owner/owner.ts";
+import type { Peer } from "../../src/owner/takeover.ts";
+import { decodeBatch, encodeAnswer } from "../../src/owner/wire.ts";
+import type { KeyHash } from "../../src/ring/key-hash.ts";
+import { Members, type OwnerLink } from "../../src/ring/members.ts";
+import { within } from "../../src/ring/within.ts";
+import type { Ledger } from "./ledger.ts";
+import type { Machine } from "./machine.ts";
+import type { Host } from "./network.ts";
+import type { World } from "./world.ts";
+
+export const REGION = "weur";
+export const DEADLINE_MS = 250;
+const ADOPT_DEADLINE_MS = 5_000;
+const TAKE_OVER_DEADLINE_MS = 15_000;
+const STATUS_DEADLINE_MS = 1_000;
+
+export type OwnerMethods = OwnerStub & Peer & OwnerLink & { wake(): Promise<void> };
+
+/** An owner whose counting is entered in a ledger in the very moment. */
+class WatchedOwner extends Owner {
+  /** Set by who makes it: before it counts anything. */
+  entered: { ledger: Ledger; machine: Machine } | undefined;
+
+  override check(batch: readonly Check[]) {
+    const answer = super.check(batch);
+    this.entered?.ledger.counted(this.entered.machine, batch, answer);
+    return answer;
+  }
+
+  override block(key: KeyHash, durationMs: number) {
+    super.block(key, durationMs);
+    this.entered?.ledger.blocked(this.entered.machine, key);
+  }
+}
+
+export function startOwner(world: World, machine: Machine): Host<OwnerMethods> {
+  const { name, storage } = machine;
+  const { ledger, variant } = world;
+  const owner = new WatchedOwner({
+    clock: () => machine.now(),
+    storage,
+    after: (ms, task) => machine.after(ms, task),
+    onCleared: () => member.cleared(),
+  });
+  owner.entered = { ledger, machine };
+  storage.watcher = ledger.watch(machine);
+  const askOwner = world.line(machine, (to) => world.owner(to));
+  const membership = world.line(machine, () => world.membership());
+  const peer = (to: string): Peer => ({
+    release: (version, keys) => askOwner(to, (other) => other.release(version, keys)),
+    releaseSome: (version, whose, from) =>
+      askOwner(to, (other) => other.releaseSome(version, whose, from)),
+  });
+  const member = new Member({
+    name,
+    owner,
+    storage,
+    peer: (to) => variant.peer?.(peer(to)) ?? peer(to),
+    membership: {
+      ring: () => membership(REGION, (members) => members.ring()),
+      reportLoad: async () => {},
+    },
+    releaseDeadlineMs: DEADLINE_MS / 2,
+    highWater: 0,
+    wait: (ms) => machine.wait(ms),
+  });
+  const methods: OwnerMethods = {
+    async check(wire) {
+      const batch = decodeBatch(wire);
+      const answer = await member.check(batch);
+      ledger.answered(machine, batch, answer);
+      return encodeAnswer(answer);
+    },
+    peek: async (wire) => encodeAnswer(await member.peek(decodeBatch(wire))),
+    refund: async (wire) => encodeAnswer(await member.refund(decodeBatch(wire))),
+    reset: async (wire) => encodeAnswer(await member.reset(decodeBatch(wire))),
+    block: (version, key, durationMs) => member.block(version, key, durationMs),
+    unblock: (version, key) => member.unblock(version, key),
+    explain: (version, check) => member.explain(version, check),
+    release: (version, keys) => member.release(version, keys),
+    releaseSome: (version, to, from) => member.releaseSome(version, to, from),
+    adopt: (record) => member.adopt(record),
+    takeOver: (version) => member.takeOver(version),
+    load: async () => member.status(),
+    wake: () => member.wake(),
+  };
+  return { machine, ready: member.load(), methods: variant.owner?.(methods) ?? methods };
+}
+
+export function startMembership(world: World, machine: Machine): Host<Members> {
+  const { storage } = machine;
+  const askOwner = world.line(machine, (to) => world.owner(to));
+  const wait = (ms: number) => machine.wait(ms);
+  const link = (to: string): OwnerLink => ({
+    adopt: (record) =>
+      within(
+        ADOPT_DEADLINE_MS,
+        askOwner(to, (owner) => owner.adopt(record)),
+        wait,
+      ),
+    takeOver: (version) =>
+      within(
+        TAKE_OVER_DEADLINE_MS,
+        askOwner(to, (owner) => owner.takeOver(version)),
+        wait,
+      ),
+    load: () =>
+      within(
+        STATUS_DEADLINE_MS,
+        askOwner(to, (owner) => owner.load()),
+        wait,
+      ),
+  });
+  const members = new Members({
+    region: REGION,
+    startingOwners: world.startingOwners,
+    highWater: 0,
+    minOwners: 1,
+    maxOwners: 8,
+    clock: () => machine.now(),
+    storage,
+    link,
+    background: (task) => machine.background(task),
+  });
+  return { machine, ready: members.load(), methods: members };
+}

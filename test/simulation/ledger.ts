@@ -1,0 +1,210 @@
+/**
+ * What was asked, counted and decided, seen from outside, and the invariants that follow from it.
+ *
+ * Books are kept for each key and policy. Knows nothing of how the protocol keeps its promises.
+ */
+import type { Reply } from "../../src/caller/question.ts";
+import type { Check, CounterPolicy } from "../../src/owner/check.ts";
+import { JOURNAL, MANIFEST } from "../../src/owner/manifest.ts";
+import { CHECKPOINT_INTERVAL_MS } from "../../src/owner/owner.ts";
+import type { Answer, Batch } from "../../src/owner/wire.ts";
+import type { KeyHash } from "../../src/ring/key-hash.ts";
+import { type DiskWatcher, MOST_COMMIT_MS } from "./disk.ts";
+import type { Machine } from "./machine.ts";
+import { idOf, SUBJECTS, type Subject } from "./subjects.ts";
+
+export interface Account {
+  limit: number;
+  /** Whether it is on disk before anyone hears of it. */
+  durable: boolean;
+  /** Units that callers asked for. */
+  asked: number;
+  /** Units that owners let pass. */
+  counted: number;
+  /** Those of them that were said to be sure. */
+  countedExactly: number;
+  /** Units that callers were told may pass. */
+  passed: number;
+  passedExactly: number;
+  /** Units that an owner counted, and the next life of it knew nothing of. */
+  lost: number;
+  /** Units that callers tried to give back. */
+  returned: number;
+  /** How often callers tried to have it forgotten. */
+  resets: number;
+}
+
+/** What a life of an owner has counted and not put on disk yet. */
+interface Tail {
+  entries: { account: Account; units: number; atMs: number; number: number }[];
+  blocks: { id: string; number: number }[];
+  /** Number of the write that the journal was written with last. */
+  journal: number;
+}
+
+/** The most that a crash may lose: an interval, and until it is on disk. */
+const MOST_LOST_MS = CHECKPOINT_INTERVAL_MS + MOST_COMMIT_MS;
+/** In place of the number of a write that has yet to be made. */
+const UNWRITTEN = Number.POSITIVE_INFINITY;
+
+export class Ledger {
+  /** The first invariant that did not hold. */
+  violation: string | undefined;
+  readonly accounts = new Map<string, Account>();
+  /** Keys whose callers have heard that they are blocked. */
+  readonly #blocked = new Set<string>();
+  /** Keys of which a block may be lost. */
+  readonly #unblocked = new Set<string>();
+  readonly #tails = new Map<Machine, Tail>();
+  readonly #onViolation: (text: string) => void;
+
+  constructor(onViolation: (text: string) => void) {
+    this.#onViolation = onViolation;
+    for (const { hash, policies } of SUBJECTS) {
+      for (const { name, limit, durable } of policies) {
+        const none = { asked: 0, counted: 0, countedExactly: 0, passed: 0, passedExactly: 0 };
+        const account = { limit, durable, ...none, lost: 0, returned: 0, resets: 0 };
+        this.accounts.set(`${idOf(hash)}/${name}`, account);
+      }
+    }
+  }
+
+  account(key: KeyHash, policy: string): Account {
+    return this.accounts.get(`${idOf(key)}/${policy}`) as Account;
+  }
+
+  violated(text: string): void {
+    if (this.violation !== undefined) return;
+    this.violation = text;
+    this.#onViolation(text);
+  }
+
+  isBlocked({ hash }: Subject): boolean {
+    return this.#blocked.has(idOf(hash)) && !this.#unblocked.has(idOf(hash));
+  }
+
+  /** A caller has heard that a key is blocked. */
+  blockConfirmed({ hash }: Subject): void {
+    this.#blocked.add(idOf(hash));
+  }
+
+  /** An owner has counted a batch. */
+  counted(machine: Machine, batch: readonly Check[], { verdicts }: Answer): void {
+    for (const [at, { key, policies }] of batch.entries()) {
+      const each = verdicts[at] ?? [];
+      const passes = each.every(({ allowed }) => allowed);
+      for (const [place, { name, limit, cost }] of policies.entries()) {
+        const account = this.account(key, name);
+        if (passes) {
+          account.counted += cost;
+          this.#enter(machine, account, cost);
+        }
+        const spent = limit - (each[place]?.remaining ?? 0);
+        if (spent > account.counted) {
+          this.violated(`${name}: ${spent} spent where ${account.counted} were ever counted`);
+        }
+        if (account.counted > account.asked) {
+          this.violated(
+            `${name}: ${account.counted} counted where ${account.asked} were asked for`,
+          );
+        }
+      }
+    }
+  }
+
+  /** An owner has blocked a key. */
+  blocked(machine: Machine, key: KeyHash): void {
+    if (machine.isSole) this.#tail(machine).blocks.push({ id: idOf(key), number: UNWRITTEN });
+    else this.#unblocked.add(idOf(key));
+  }
+
+  /** An owner answers to a batch. */
+  answered({ name: owner }: Machine, { checks }: Batch, { verdicts, unsure }: Answer): void {
+    for (const [at, { key, policies }] of checks.entries()) {
+      const each = verdicts[at];
+      if (!each || unsure?.[at] || !each.every(({ allowed }) => allowed)) continue;
+      for (const policy of policies) {
+        const account = this.account(key, policy.name);
+        account.countedExactly += policy.cost;
+        this.#compare(`${owner} counted of ${policy.name}`, account, account.countedExactly);
+      }
+    }
+  }
+
+  /** A caller has been asked. */
+  asked({ hash }: Subject, policies: readonly Pick<CounterPolicy, "name" | "cost">[]): void {
+    for (const { name, cost } of policies) this.account(hash, name).asked += cost;
+  }
+
+  /** A caller has decided. @param wasBlocked when it was asked */
+  decided(subject: Subject, { question, decisions }: Reply, wasBlocked: boolean): void {
+    if (!decisions.every(({ allowed }) => allowed)) return;
+    const isExact = decisions.every(({ exact }) => exact);
+    if (isExact && wasBlocked && this.isBlocked(subject)) {
+      this.violated(`${question.key[0]} passes while it is blocked`);
+    }
+    for (const { name, cost } of question.policies) {
+      const account = this.account(subject.hash, name);
+      account.passed += cost;
+      if (!isExact) continue;
+      account.passedExactly += cost;
+      this.#compare(`callers let pass of ${name}`, account, account.passedExactly, account.durable);
+    }
+  }
+
+  /** Whether a life has counted what is not on disk. */
+  owes(machine: Machine): boolean {
+    const { entries, blocks } = this.#tail(machine);
+    return entries.length + blocks.length > 0;
+  }
+
+  /** What was counted in this life and is not on disk is lost, now and from now on. */
+  died(machine: Machine): void {
+    const { entries, blocks } = this.#tail(machine);
+    for (const { account, units, atMs } of entries) {
+      account.lost += units;
+      const ageMs = machine.now() - atMs;
+      if (ageMs > MOST_LOST_MS) this.violated(`what was counted ${ageMs} ms ago is lost`);
+    }
+    for (const { id } of blocks) this.#unblocked.add(id);
+    this.#tails.delete(machine);
+  }
+
+  watch(machine: Machine): DiskWatcher {
+    return {
+      wrote: (key, number) => {
+        if (key.startsWith(JOURNAL)) this.#tail(machine).journal = number;
+        // A checkpoint holds all there is, and so does nothing where all is deleted.
+        if (key !== MANIFEST && key !== "") return;
+        const { entries, blocks } = this.#tail(machine);
+        for (const each of [...entries, ...blocks]) each.number = Math.min(each.number, number);
+      },
+      durable: (number) => {
+        const tail = this.#tail(machine);
+        tail.entries = tail.entries.filter((each) => each.number > number);
+        tail.blocks = tail.blocks.filter((each) => each.number > number);
+      },
+    };
+  }
+
+  /** @param keepsAll whether a crash loses none of it */
+  #compare(who: string, account: Account, units: number, keepsAll = false): void {
+    const { limit, resets, returned, lost } = account;
+    const most = limit * (1 + resets) + returned + (keepsAll ? 0 : lost);
+    if (units <= most) return;
+    this.violated(`${who} ${units} as exact, ${most} at most: ${JSON.stringify(account)}`);
+  }
+
+  #enter(machine: Machine, account: Account, units: number): void {
+    const { entries, journal } = this.#tail(machine);
+    const number = account.durable ? journal : UNWRITTEN;
+    if (machine.isSole) entries.push({ account, units, number, atMs: machine.now() });
+    else account.lost += units;
+  }
+
+  #tail(machine: Machine): Tail {
+    const tail = this.#tails.get(machine) ?? { entries: [], blocks: [], journal: UNWRITTEN };
+    this.#tails.set(machine, tail);
+    return tail;
+  }
+}

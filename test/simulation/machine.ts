@@ -1,0 +1,76 @@
+/** One life of an object or an isolate: all it does is over when it is. */
+import { type Disk, DiskView, newDisk } from "./disk.ts";
+import type { Schedule } from "./schedule.ts";
+
+/** By how much a clock may be off. */
+const MOST_SKEW_MS = 100;
+
+export class Machine {
+  readonly name: string;
+  readonly storage: DiskView;
+  isAlive = true;
+  /** False from when another life of the same object has begun. */
+  isSole = true;
+  /** Timers that keep it in memory. */
+  timers = 0;
+  /** What happens to calls that are under way when it dies. */
+  readonly calls = new Set<() => void>();
+  readonly #schedule: Schedule;
+  readonly #skewMs: number;
+  readonly #onDeath: (machine: Machine) => void;
+
+  constructor(
+    name: string,
+    schedule: Schedule,
+    disk: Disk = newDisk(),
+    onDeath: (machine: Machine) => void = () => {},
+  ) {
+    this.name = name;
+    this.#schedule = schedule;
+    this.#skewMs = schedule.int(-MOST_SKEW_MS, MOST_SKEW_MS);
+    this.#onDeath = onDeath;
+    this.storage = new DiskView(schedule, this, disk);
+  }
+
+  /** Whether the runtime may let go of it, and nothing is lost. */
+  get isIdle(): boolean {
+    return this.timers === 0 && this.calls.size === 0 && this.storage.isQuiet;
+  }
+
+  now(): number {
+    return this.#schedule.nowMs + this.#skewMs;
+  }
+
+  wait(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      this.#schedule.after(ms, () => {
+        if (this.isAlive) resolve();
+      });
+    });
+  }
+
+  after(ms: number, task: () => Promise<void>): void {
+    this.timers++;
+    this.#schedule.after(ms, () => {
+      this.timers--;
+      if (this.isAlive) this.background(task());
+    });
+  }
+
+  /** Keeps it in memory until the task has ended, whichever way. */
+  background(task: Promise<unknown>): void {
+    this.timers++;
+    const ended = () => {
+      this.timers--;
+    };
+    task.then(ended, ended);
+  }
+
+  die(): void {
+    if (!this.isAlive) return;
+    this.isAlive = false;
+    this.#onDeath(this);
+    for (const broken of this.calls) broken();
+    this.calls.clear();
+  }
+}

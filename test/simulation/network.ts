@@ -1,0 +1,102 @@
+/**
+ * Calls between machines, each way of which takes its time, gets lost or comes too late.
+ *
+ * What is lost on the way back has taken effect, and nobody knows.
+ */
+import type { Machine } from "./machine.ts";
+import type { Schedule } from "./schedule.ts";
+
+/** One way, where nothing is wrong: eight of them fit into any deadline. */
+const MOST_DELAY_MS = 10;
+/** One way, where something is: longer than most deadlines. */
+const MOST_LATE_MS = 3_000;
+
+/** What can be called. */
+export interface Host<Methods> {
+  machine: Machine;
+  /** Rejects if it could not start. */
+  ready: Promise<void>;
+  methods: Methods;
+}
+
+export class Network {
+  /** How many messages get lost, and how many are late; shares of 1. */
+  lossShare = 0;
+  lateShare = 0;
+  /** Pairs of names between which nothing passes. */
+  readonly cuts = new Set<string>();
+  readonly #schedule: Schedule;
+
+  constructor(schedule: Schedule) {
+    this.#schedule = schedule;
+  }
+
+  cut(one: string, other: string, ms: number): void {
+    const pair = pairOf(one, other);
+    this.cuts.add(pair);
+    this.#schedule.after(ms, () => this.cuts.delete(pair));
+  }
+
+  heal(): void {
+    this.cuts.clear();
+    this.lossShare = 0;
+    this.lateShare = 0;
+  }
+
+  /** @param reach finds who is there when the message arrives */
+  call<Methods, Reply>(
+    from: Machine,
+    to: string,
+    reach: () => Host<Methods>,
+    act: (methods: Methods) => Reply | Promise<Reply>,
+  ): Promise<Reply> {
+    return new Promise((resolve, reject) => {
+      const fail = (why: string) => {
+        // Half of the failures are heard of, the others are silence.
+        if (this.#schedule.odds(0.5)) return;
+        this.#schedule.after(this.#schedule.int(0, MOST_DELAY_MS), () => {
+          if (from.isAlive) reject(new Error(why));
+        });
+      };
+      const back = (deliver: () => void) => {
+        this.#travel(to, from.name, () => from.isAlive && deliver(), fail);
+      };
+      const arrive = async () => {
+        const { machine, ready, methods } = reach();
+        const broken = () => fail("the object was reset");
+        machine.calls.add(broken);
+        try {
+          await ready;
+          const reply = await act(methods);
+          await machine.storage.gate();
+          if (machine.isAlive) back(() => resolve(reply));
+        } catch (error) {
+          if (machine.isAlive) back(() => reject(error));
+        } finally {
+          machine.calls.delete(broken);
+        }
+      };
+      const send = () => {
+        if (from.isAlive) this.#travel(from.name, to, arrive, fail);
+      };
+      const gate = from.storage.gate();
+      if (gate) gate.then(send);
+      else send();
+    });
+  }
+
+  #travel(from: string, to: string, arrive: () => void, fail: (why: string) => void): void {
+    const isCut = this.cuts.size > 0 && this.cuts.has(pairOf(from, to));
+    if (isCut || this.#schedule.odds(this.lossShare)) {
+      fail("the network is down");
+      return;
+    }
+    const isLate = this.#schedule.odds(this.lateShare);
+    const mostMs = isLate ? MOST_LATE_MS : MOST_DELAY_MS;
+    this.#schedule.after(this.#schedule.int(0, mostMs), arrive);
+  }
+}
+
+function pairOf(one: string, other: string): string {
+  return [one, other].sort().join("|");
+}

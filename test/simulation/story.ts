@@ -1,0 +1,205 @@
+/**
+ * What happens in a run, by chance: requests, changes of the ring, whatever else an operator does,
+ * and, in most runs, failures of all kinds. Then calm, and each key asked until it is denied.
+ */
+import type { Question } from "../../src/caller/question.ts";
+import type { Policy } from "../../src/limit/policy.ts";
+import { REGION } from "./hosts.ts";
+import { Machine } from "./machine.ts";
+import { SUBJECTS, type Subject } from "./subjects.ts";
+import type { Isolate, World } from "./world.ts";
+
+const EVENTFUL_MS = 6_000;
+/** By then all that was begun is over, and no denial is remembered any more. */
+const CALM_MS = 8_000;
+/** The same after failures: owners given up have come back. */
+const LONG_CALM_MS = 60_000;
+const PROBING_MS = 1_000;
+/** By then all is on disk. */
+const REST_MS = 4_000;
+/** Owners that are in the ring at some time. */
+const NAMES = 5;
+const BLOCK_MS = 3_600_000;
+const MOST_CUT_MS = 14_000;
+/** One run in so many is spared. */
+const SPARED = 3;
+
+export class Story {
+  readonly subjects: readonly Subject[];
+  /** Whether anything fails in it. */
+  readonly isFaulty: boolean;
+  readonly #world: World;
+  readonly #operator: Machine;
+  readonly #isolates: Isolate[];
+
+  constructor(world: World, seed: number) {
+    const { schedule } = world;
+    this.#world = world;
+    this.isFaulty = seed % SPARED !== 0;
+    this.#operator = new Machine("operator", schedule);
+    this.#isolates = Array.from({ length: 3 }, () => world.newIsolate());
+    const first = schedule.int(0, SUBJECTS.length - 1);
+    this.subjects = Array.from(
+      { length: schedule.int(2, 5) },
+      (_, at) => SUBJECTS[(first + at) % SUBJECTS.length] as Subject,
+    );
+  }
+
+  /** The parts of the story: what each begins, and how long it lasts. */
+  get parts(): { begin: () => void; lastsMs: number }[] {
+    return [
+      { begin: () => this.#stir(), lastsMs: EVENTFUL_MS },
+      { begin: () => this.#calmDown(), lastsMs: this.isFaulty ? LONG_CALM_MS : CALM_MS },
+      { begin: () => this.#probe(), lastsMs: PROBING_MS + REST_MS },
+    ];
+  }
+
+  #stir(): void {
+    const { schedule } = this.#world;
+    this.#often(24, 40, () => this.#ask());
+    this.#often(1, 4, () => this.#change());
+    this.#often(0, 4, () => this.#world.evict(this.#name()));
+    this.#often(0, 1, () => this.#restartIsolate());
+    if (schedule.odds(0.3)) this.#often(1, 3, () => this.#operate());
+    if (!this.isFaulty) return;
+    if (schedule.odds(0.4)) this.#world.network.lossShare = schedule.pick([0.01, 0.05, 0.15]);
+    if (schedule.odds(0.4)) this.#world.network.lateShare = schedule.pick([0.02, 0.1, 0.3]);
+    this.#often(1, 6, () => this.#fail());
+  }
+
+  #calmDown(): void {
+    this.#world.tell("calm");
+    this.#world.network.heal();
+  }
+
+  #probe(): void {
+    const { schedule, ledger } = this.#world;
+    this.#world.tell("probing");
+    for (const subject of this.subjects) {
+      const most = Math.max(
+        ...subject.policies.map(({ name }) => {
+          const { limit, returned } = ledger.account(subject.hash, name);
+          return limit + returned + 1;
+        }),
+      );
+      for (let check = 0; check < most; check++) {
+        const isolate = schedule.pick(this.#isolates);
+        schedule.after(schedule.int(0, PROBING_MS), () =>
+          this.#check(isolate, [subject], ({ policies }) => policies),
+        );
+      }
+    }
+  }
+
+  #often(least: number, most: number, act: () => void): void {
+    const { schedule } = this.#world;
+    const times = schedule.int(least, most);
+    for (let time = 0; time < times; time++) schedule.after(schedule.int(0, EVENTFUL_MS), act);
+  }
+
+  #name(): string {
+    const { schedule } = this.#world;
+    return schedule.odds(0.2) ? REGION : this.#ownerName();
+  }
+
+  #ownerName(): string {
+    return `${REGION}/${this.#world.schedule.int(0, NAMES - 1)}`;
+  }
+
+  #ask(): void {
+    const { schedule } = this.#world;
+    const isolate = schedule.pick(this.#isolates);
+    const isDear = schedule.odds(0.1);
+    const policiesOf = (subject: Subject) => (isDear ? subject.dearPolicies : subject.policies);
+    const isAboutAll = schedule.odds(0.2);
+    const subjects = isAboutAll ? this.subjects : [schedule.pick(this.subjects)];
+    // Some at once, so that they share a call.
+    const times = isAboutAll ? 1 : schedule.int(1, 3);
+    for (let time = 0; time < times; time++) this.#check(isolate, subjects, policiesOf);
+  }
+
+  #check(
+    { machine, caller }: Isolate,
+    subjects: readonly Subject[],
+    policiesOf: (subject: Subject) => readonly Policy[],
+  ): void {
+    const { ledger } = this.#world;
+    const wereBlocked = subjects.map((subject) => ledger.isBlocked(subject));
+    for (const subject of subjects) ledger.asked(subject, policiesOf(subject));
+    const questions = subjects.map((subject) => questionOf(subject, policiesOf(subject)));
+    const decided = caller.check(questions).then((replies) => {
+      if (!machine.isAlive) return;
+      for (const [at, reply] of replies.entries()) {
+        ledger.decided(subjects[at] as Subject, reply, wereBlocked[at] as boolean);
+        const { exact, source, reason } = reply.decisions[0] ?? {};
+        const said = `${reason} by ${source}${exact ? "" : ", unsure"}`;
+        this.#world.tell(`${machine.name} has for ${reply.question.key}: ${said}`);
+        if (!this.isFaulty && !exact) ledger.violated(`${said} though nothing fails`);
+      }
+    });
+    decided.catch((error) => ledger.violated(`a check rejects: ${error}`));
+  }
+
+  #change(): void {
+    const { schedule } = this.#world;
+    const name = this.#ownerName();
+    const call = this.#world.line(this.#operator, () => this.#world.membership());
+    const verb = schedule.pick(["add", "add one", "remove"]);
+    const refused = call(REGION, (members) => {
+      if (verb === "remove") return members.remove(name);
+      return members.add(verb === "add" ? undefined : name);
+    });
+    refused.then(
+      (refusal) => this.#world.tell(`${verb} ${name}: ${refusal?.refused ?? "begun"}`),
+      (error) => this.#world.tell(`${verb} ${name}: ${error}`),
+    );
+  }
+
+  #restartIsolate(): void {
+    const at = this.#world.schedule.int(0, this.#isolates.length - 1);
+    this.#isolates[at] = this.#world.newIsolate();
+  }
+
+  #operate(): void {
+    const { schedule, ledger } = this.#world;
+    const { caller } = schedule.pick(this.#isolates);
+    const subject = schedule.pick(this.subjects);
+    const question = questionOf(subject, subject.policies);
+    const verb = schedule.pick(["refund", "reset", "block"]);
+    const accounts = subject.policies.map(({ name }) => ledger.account(subject.hash, name));
+    const done = (what: string) => this.#world.tell(`${verb} ${subject.key}: ${what}`);
+    const failed = (error: unknown) => done(String(error));
+    done("begun");
+    if (verb === "refund") {
+      for (const account of accounts) account.returned++;
+      caller.refund([{ question }]).then(() => done("over"), failed);
+    } else if (verb === "reset") {
+      for (const account of accounts) account.resets++;
+      caller.reset([question]).then(() => done("over"), failed);
+    } else {
+      const confirm = () => {
+        ledger.blockConfirmed(subject);
+        done("over");
+      };
+      caller.block(subject.key, BLOCK_MS).then(confirm, failed);
+    }
+  }
+
+  #fail(): void {
+    const { schedule, network } = this.#world;
+    const kind = schedule.pick(["crash", "crash", "duplicate", "cut", "restart"]);
+    if (kind === "crash") this.#world.crash(this.#name());
+    if (kind === "duplicate") this.#world.duplicate(this.#name());
+    if (kind === "restart") for (let at = 0; at < NAMES; at++) this.#world.crash(`${REGION}/${at}`);
+    if (kind !== "cut") return;
+    const owner = this.#ownerName();
+    const isolate = schedule.pick(this.#isolates).machine.name;
+    const [one, other] = [owner, schedule.pick([REGION, this.#ownerName(), isolate])];
+    this.#world.tell(`nothing passes between ${one} and ${other}`);
+    network.cut(one, other, schedule.int(100, MOST_CUT_MS));
+  }
+}
+
+function questionOf({ key }: Subject, policies: readonly Policy[]): Question {
+  return { key, policies, region: REGION };
+}
