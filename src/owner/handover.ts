@@ -27,6 +27,8 @@ export interface Parcel {
 const PARCEL_BYTES = 400_000;
 
 export class Handover {
+  /** Whether the last checkpoint holds all that was taken over. */
+  isSaved = true;
   readonly #tables: Tables;
   /** For each owner that takes all it can get, the segments as they were when it began. */
   readonly #journeys = new Map<string, { table: string; segment: Segment }[]>();
@@ -103,7 +105,9 @@ export class Handover {
 
   /** Takes note that a key's counters are here, or that there were none. */
   mark(key: KeyHash, nowMs: number): void {
-    if (this.#taken) this.#tables.put(this.#taken, key, [nowMs + MAX_WINDOW_MS]);
+    if (!this.#taken) return;
+    this.#tables.put(this.#taken, key, [nowMs + MAX_WINDOW_MS]);
+    this.isSaved = false;
   }
 
   hasTaken(key: KeyHash): boolean {

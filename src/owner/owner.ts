@@ -169,6 +169,7 @@ export class Owner {
     const nowMs = this.now();
     this.#checkpointDue = false;
     this.#isUrgent = false;
+    this.handover.isSaved = true;
     this.#checkpointAtMs = nowMs;
     this.#counters.sweep(nowMs, SWEEP_ROWS);
     const { tables, dropped, size } = this.#counters;
@@ -202,6 +203,8 @@ export class Owner {
   #writeThrough({ key, policies }: Check): void {
     for (const policy of policies) {
       if (!policy.durable) continue;
+      // Taken over once more after a crash, the key would lose what is written here.
+      if (!this.handover.isSaved) void this.save();
       const table = tableName(policy);
       const state = this.#counters.tables.get(table)?.get(key);
       void this.#checkpoint.writeJournal(table, key, state);
