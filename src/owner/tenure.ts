@@ -145,7 +145,8 @@ export class Tenure {
   async #adopt(record: RingRecord): Promise<void> {
     if (!isNews(record, this.#record)) return;
     const { owner, storage, name, wait } = this.#options;
-    if (!record.previous) {
+    const isPart = [record, record.previous].some((ring) => ring?.owners.includes(name));
+    if (!record.previous || !isPart) {
       const ring = new Ring(record.owners, record.version);
       // Who hears of the change and of its end at once still counts by the ring before: no pause.
       const isKnown = record.version === this.#record?.version;
@@ -153,10 +154,10 @@ export class Tenure {
       for (const _ of removing) if (isKnown) await wait(0);
     }
     this.#use(record);
+    if (!isPart) return owner.clear();
     // In one turn: a ring on disk with counters from before it would have these come back.
     const saved = record.previous ? undefined : owner.save();
     await Promise.all([saved, storage.put({ [STORAGE_KEY]: record })]);
-    if (!record.previous && !record.owners.includes(name)) await owner.clear();
   }
 
   #use(record: RingRecord): void {
