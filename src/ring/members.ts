@@ -81,7 +81,8 @@ interface Stored {
   changedMs: number;
   /** When each owner joined, ms since the epoch. */
   joinedMs: Record<string, number>;
-  down: { owner: string; sinceMs: number }[];
+  /** Owners that were given up; those that are leaving come back only to hear of it. */
+  down: { owner: string; sinceMs: number; isLeaving: boolean }[];
   /** When owners were last busy, or their number changed. */
   busyMs: number;
 }
@@ -168,7 +169,10 @@ export class Members {
     const { record, down } = await this.#known();
     if (down.some(({ owner }) => owner === name)) {
       // It is out of the ring; now it stays so.
-      await this.#store({ down: down.filter(({ owner }) => owner !== name) });
+      const leaving = down.map((each) =>
+        each.owner === name ? { ...each, isLeaving: true } : each,
+      );
+      await this.#store({ down: leaving });
       return undefined;
     }
     const refusal = this.#busyWith();
@@ -411,19 +415,22 @@ export class Members {
       },
       pending: [...new Set([...pending, ...others])].filter((other) => other !== owner),
       changedMs: pending.length > 0 ? (this.#stored as Stored).changedMs : nowMs,
-      down: isMember ? [...down, { owner, sinceMs: nowMs }] : down,
+      down: [...down, { owner, sinceMs: nowMs, isLeaving: !isMember }],
     });
     this.#log("owner-down", owner);
   }
 
-  /** Has an owner that answers again join anew. */
+  /** Has an owner that answers again join anew, or learn that it has left. */
   async #bringBack(): Promise<void> {
     const { down, record } = this.#stored as Stored;
-    for (const { owner } of down) {
-      if (!(await this.#answers(owner)) || this.#stored?.record !== record) continue;
+    for (const { owner, isLeaving } of down) {
+      const silent = isLeaving ? await this.#tell([owner], record) : [];
+      const answers = isLeaving ? silent.length === 0 : await this.#answers(owner);
+      if (!answers || this.#stored?.record !== record) continue;
       this.#log("owner-up", owner);
-      const stillDown = down.filter((other) => other.owner !== owner);
-      return this.#change([...record.owners, owner], stillDown);
+      const stillDown = this.#stored.down.filter((other) => other.owner !== owner);
+      if (!isLeaving) return this.#change([...record.owners, owner], stillDown);
+      await this.#store({ down: stillDown });
     }
   }
 
