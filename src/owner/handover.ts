@@ -23,6 +23,14 @@ export interface Parcel {
   next: number | null;
 }
 
+interface Row {
+  key: KeyHash;
+  state: State;
+}
+
+/** A table's name and what is in it. */
+type Table = [string, { get: (key: KeyHash) => State | undefined; segments: readonly Segment[] }];
+
 /** Bytes of rows looked at for one parcel: few milliseconds, and far below what an RPC may carry. */
 const PARCEL_BYTES = 400_000;
 
@@ -65,7 +73,7 @@ export class Handover {
   }
 
   /**
-   * What is counted for some of the keys that are `to`'s now.
+   * All that is counted for some of the keys that are `to`'s now.
    *
    * @param from where to go on: 0, or what the parcel before said
    * @param isTheirs tells whether a key is
@@ -74,18 +82,18 @@ export class Handover {
     const journey = from === 0 ? this.#setOut(to) : this.#journeys.get(to);
     // Begun before this object was last started: once more, from the beginning.
     if (!journey) return { rows: [], next: 0 };
-    const rows: TableRows[] = [];
+    const given = new Map<string, Row[]>();
+    const tables = [...this.#each()];
     let at = from;
     for (let looked = 0; at < journey.length && looked < PARCEL_BYTES; at++) {
       const { table, segment } = journey[at] as { table: string; segment: Segment };
-      const theirs: { key: KeyHash; state: State }[] = [];
-      segment.some((key, state) => {
-        if (isLive(state, nowMs) && isTheirs(key)) theirs.push({ key, state });
+      segment.some((key) => {
+        if (isTheirs(key)) addWhole(given, key, table, tables, nowMs);
         return false;
       });
-      if (theirs.length > 0) rows.push({ table, bytes: encodeRows(theirs) });
       looked += segment.bytes;
     }
+    const rows = Array.from(given, ([table, each]) => ({ table, bytes: encodeRows(each) }));
     return { rows, next: at < journey.length ? at : null };
   }
 
@@ -159,14 +167,37 @@ export class Handover {
     return journey;
   }
 
-  *#each() {
+  *#each(): Generator<Table> {
     for (const [name, table] of this.#tables.byName) {
       if (isTaken(name)) continue;
-      yield [name, { get: (key: KeyHash) => table.get(key), segments: table.segments }] as const;
+      yield [name, { get: (key) => table.get(key), segments: table.segments }];
     }
   }
 }
 
-function isLive(state: State | undefined, nowMs: number): boolean {
+/**
+ * Adds all that is counted of a key, if the table that it was met in is the first that has it: who
+ * takes a key over takes no more of it afterwards.
+ */
+function addWhole(
+  given: Map<string, Row[]>,
+  key: KeyHash,
+  metIn: string,
+  tables: readonly Table[],
+  nowMs: number,
+): void {
+  let isFirst = true;
+  for (const [name, { get }] of tables) {
+    const state = get(key);
+    if (!isLive(state, nowMs)) continue;
+    if (isFirst && name !== metIn) return;
+    isFirst = false;
+    const rows = given.get(name) ?? [];
+    given.set(name, rows);
+    rows.push({ key, state });
+  }
+}
+
+function isLive(state: State | undefined, nowMs: number): state is State {
   return state !== undefined && state[0] > nowMs;
 }
