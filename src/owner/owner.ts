@@ -12,7 +12,7 @@ import type { CounterTable } from "./counter-table.ts";
 import { type Check, Counters, type Explanation, type Refund } from "./counters.ts";
 import { DropWarning } from "./drop-warning.ts";
 import { Handover } from "./handover.ts";
-import { tableName } from "./table-kind.ts";
+import { isMark, tableName } from "./table-kind.ts";
 import type { Answer } from "./wire.ts";
 
 /** From the first change after a pause to the checkpoint that holds it. */
@@ -178,8 +178,7 @@ export class Owner {
     const writes = [this.#checkpoint.write(nowMs, tables)];
     if (!this.#alarmSet) {
       this.#alarmSet = true;
-      const lastMs = Math.max(...[...tables.values()].map(({ lastExpiryMs }) => lastExpiryMs));
-      writes.push(this.#storage.setAlarm(lastMs, { allowUnconfirmed: true }));
+      writes.push(this.#storage.setAlarm(this.#lastExpiryMs, { allowUnconfirmed: true }));
     }
     await Promise.all(writes);
   }
@@ -197,6 +196,14 @@ export class Owner {
     const cleared = this.#checkpoint.clear();
     this.#onCleared();
     await cleared;
+  }
+
+  /** When the last counter expires, or, where there are none, the last mark of a ring change. */
+  get #lastExpiryMs(): number {
+    const tables = [...this.#counters.tables];
+    const counters = tables.filter(([name]) => !isMark(name));
+    const last = counters.length > 0 ? counters : tables;
+    return Math.max(...last.map(([, { lastExpiryMs }]) => lastExpiryMs));
   }
 
   /** Puts what durable policies have counted on disk. The runtime holds the answer back for it. */

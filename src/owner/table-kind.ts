@@ -40,6 +40,11 @@ export function isTaken(tableName: string): boolean {
   return tableName.startsWith(`${TAKEN}/`);
 }
 
+/** Is it about a change of the ring, and no counter? Such rows last for as long as any may. */
+export function isMark(tableName: string): boolean {
+  return isTaken(tableName) || tableName === UNSURE;
+}
+
 /**
  * Makes the table that a name asks for.
  *
