@@ -192,6 +192,9 @@ export class Owner {
   /** Deletes all that is on disk, where nothing is counted any more. */
   async clear(): Promise<void> {
     this.#alarmSet = false;
+    // A checkpoint that is due will find that it was done.
+    this.#checkpointDue = false;
+    this.#isUrgent = false;
     // Leaves an object that costs nothing.
     const cleared = this.#checkpoint.clear();
     this.#onCleared();

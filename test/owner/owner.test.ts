@@ -25,6 +25,19 @@ describe("owner", () => {
     expect(left(await bench.start())).toBe(6);
   });
 
+  it("goes on with checkpoints after it has deleted all", async () => {
+    const bench = new Bench();
+    const owner = await bench.start();
+    spend(owner);
+    owner.handover.begin(undefined);
+    for (const _ of owner.handover.letGo(() => false));
+    await owner.clear();
+    await bench.wait(CHECKPOINT_INTERVAL_MS);
+    spend(owner, 4);
+    await bench.wait(CHECKPOINT_INTERVAL_MS);
+    expect(left(await bench.start())).toBe(6);
+  });
+
   it("loses at most one interval of counts in a crash, at any moment", async () => {
     for (let crashMs = 0; crashMs < 3 * CHECKPOINT_INTERVAL_MS; crashMs += 130) {
       const bench = new Bench();
