@@ -1,7 +1,7 @@
 /** What must be so when all is calm again: the change is over, and nothing of it is left anywhere. */
 import { Checkpoint } from "../../src/owner/checkpoint.ts";
 import type { CounterTable } from "../../src/owner/counter-table.ts";
-import { isTaken } from "../../src/owner/table-kind.ts";
+import { isTaken, UNSURE } from "../../src/owner/table-kind.ts";
 import { Ring } from "../../src/ring/ring.ts";
 import type { RingRecord } from "../../src/ring/ring-record.ts";
 import type { Disk } from "./disk.ts";
@@ -9,15 +9,8 @@ import { REGION } from "./hosts.ts";
 import type { Story } from "./story.ts";
 import type { World } from "./world.ts";
 
-interface StoredMembers {
-  record: RingRecord;
-  pending: string[];
-  down: unknown[];
-}
-
 export async function checkCalm(world: World, story: Story): Promise<void> {
-  const { ledger, objects } = world;
-  const members = objects.get(REGION)?.disk.entries.get("members") as StoredMembers | undefined;
+  const { ledger, objects, members } = world;
   if (!members) return ledger.violated("nobody has asked for the ring");
   const { record, pending, down } = members;
   if (record.previous || pending.length > 0 || down.length > 0) {
@@ -32,6 +25,16 @@ export async function checkCalm(world: World, story: Story): Promise<void> {
     }
   }
   if (!story.isFaulty) checkSums(world, story);
+}
+
+/** What must be so when all that was counted has expired: no owner has anything of it on disk. */
+export function checkEmpty({ ledger, objects }: World): void {
+  for (const [name, { disk }] of objects) {
+    const keys = [...disk.entries.keys()].filter((key) => key !== "ring" && key !== "members");
+    // Doubts stay for as long as the longest window there may be.
+    if (keys.length === 0 || keys.some((key) => key.includes(UNSURE))) continue;
+    ledger.violated(`${name} keeps ${keys.join(", ")}`);
+  }
 }
 
 async function checkOwner(

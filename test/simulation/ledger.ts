@@ -4,6 +4,7 @@
  * Books are kept for each key and policy. Knows nothing of how the protocol keeps its promises.
  */
 import type { Reply } from "../../src/caller/question.ts";
+import type { Verdict } from "../../src/limit/decision.ts";
 import type { Check, CounterPolicy } from "../../src/owner/check.ts";
 import { JOURNAL, MANIFEST } from "../../src/owner/manifest.ts";
 import { CHECKPOINT_INTERVAL_MS } from "../../src/owner/owner.ts";
@@ -40,6 +41,8 @@ interface Tail {
   blocks: { id: string; number: number }[];
   /** Number of the write that the journal was written with last. */
   journal: number;
+  /** The same of a checkpoint that was written while it was counting. */
+  checkpoint: number;
 }
 
 /** The most that a crash may lose: an interval, and until it is on disk. */
@@ -88,26 +91,26 @@ export class Ledger {
     this.#blocked.add(idOf(hash));
   }
 
-  /** An owner has counted a batch. */
-  counted(machine: Machine, batch: readonly Check[], { verdicts }: Answer): void {
-    for (const [at, { key, policies }] of batch.entries()) {
-      const each = verdicts[at] ?? [];
-      const passes = each.every(({ allowed }) => allowed);
-      for (const [place, { name, limit, cost }] of policies.entries()) {
-        const account = this.account(key, name);
-        if (passes) {
-          account.counted += cost;
-          this.#enter(machine, account, cost);
-        }
-        const spent = limit - (each[place]?.remaining ?? 0);
-        if (spent > account.counted) {
-          this.violated(`${name}: ${spent} spent where ${account.counted} were ever counted`);
-        }
-        if (account.counted > account.asked) {
-          this.violated(
-            `${name}: ${account.counted} counted where ${account.asked} were asked for`,
-          );
-        }
+  /** An owner is about to count. */
+  counting(machine: Machine): void {
+    this.#tail(machine).checkpoint = UNWRITTEN;
+  }
+
+  /** An owner has counted. */
+  counted(machine: Machine, { key, policies }: Check, verdicts: readonly Verdict[]): void {
+    const passes = verdicts.every(({ allowed }) => allowed);
+    for (const [at, { name, limit, cost }] of policies.entries()) {
+      const account = this.account(key, name);
+      if (passes) {
+        account.counted += cost;
+        this.#enter(machine, account, cost);
+      }
+      const spent = limit - (verdicts[at]?.remaining ?? 0);
+      if (spent > account.counted) {
+        this.violated(`${name}: ${spent} spent where ${account.counted} were ever counted`);
+      }
+      if (account.counted > account.asked) {
+        this.violated(`${name}: ${account.counted} counted where ${account.asked} were asked for`);
       }
     }
   }
@@ -176,7 +179,9 @@ export class Ledger {
         if (key.startsWith(JOURNAL)) this.#tail(machine).journal = number;
         // A checkpoint holds all there is, and so does nothing where all is deleted.
         if (key !== MANIFEST && key !== "") return;
-        const { entries, blocks } = this.#tail(machine);
+        const tail = this.#tail(machine);
+        const { entries, blocks } = tail;
+        tail.checkpoint = number;
         for (const each of [...entries, ...blocks]) each.number = Math.min(each.number, number);
       },
       durable: (number) => {
@@ -196,14 +201,19 @@ export class Ledger {
   }
 
   #enter(machine: Machine, account: Account, units: number): void {
-    const { entries, journal } = this.#tail(machine);
-    const number = account.durable ? journal : UNWRITTEN;
+    const { entries, journal, checkpoint } = this.#tail(machine);
+    const number = account.durable ? journal : checkpoint;
     if (machine.isSole) entries.push({ account, units, number, atMs: machine.now() });
     else account.lost += units;
   }
 
   #tail(machine: Machine): Tail {
-    const tail = this.#tails.get(machine) ?? { entries: [], blocks: [], journal: UNWRITTEN };
+    const tail = this.#tails.get(machine) ?? {
+      entries: [],
+      blocks: [],
+      journal: UNWRITTEN,
+      checkpoint: UNWRITTEN,
+    };
     this.#tails.set(machine, tail);
     return tail;
   }

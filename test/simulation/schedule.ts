@@ -1,9 +1,12 @@
 /** Virtual time and seeded chance: what happens and when, the same each time for a seed. */
 import { uniformInt } from "pure-rand/distribution/uniformInt";
 import { xoroshiro128plus } from "pure-rand/generator/xoroshiro128plus";
+import { skipN } from "pure-rand/utils/skipN";
 
 /** Far from the end of any window that is counted in. */
 const START_MS = 1_700_000_000_000;
+/** The first numbers of seeds that lie next to each other are nearly the same. */
+const ALIKE_NUMBERS = 32;
 
 interface Event {
   atMs: number;
@@ -20,6 +23,7 @@ export class Schedule {
 
   constructor(seed: number) {
     this.#chance = xoroshiro128plus(seed);
+    skipN(this.#chance, ALIKE_NUMBERS);
   }
 
   /** A whole number from `least` to `most`. */

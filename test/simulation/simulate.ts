@@ -1,11 +1,14 @@
 /** Runs many seeds side by side: each goes one step, then all that follows from it happens. */
 import { setImmediate } from "node:timers/promises";
-import { checkCalm } from "./calm.ts";
+import { checkCalm, checkEmpty } from "./calm.ts";
 import { Story } from "./story.ts";
 import { type Variant, World } from "./world.ts";
 
 /** To wait for the microtasks takes as long for many as for one. */
 const SIDE_BY_SIDE = 64;
+
+/** By then all that was counted has expired, and alarms have gone off. */
+const EXPIRY_MS = 3 * 86_400_000;
 
 export interface Failure {
   seed: number;
@@ -55,14 +58,17 @@ class Run {
   readonly seed: number;
   readonly world: World;
   readonly #parts: Story["parts"];
-  readonly #story: Story;
   #untilMs: number;
 
   constructor(seed: number, variant: Variant, isTold = false) {
     this.seed = seed;
     this.world = new World(seed, variant, isTold);
-    this.#story = new Story(this.world, seed);
-    this.#parts = this.#story.parts;
+    const story = new Story(this.world, seed);
+    this.#parts = [
+      ...story.parts,
+      { begin: () => void checkCalm(this.world, story), lastsMs: EXPIRY_MS },
+      { begin: () => checkEmpty(this.world), lastsMs: 0 },
+    ];
     this.#untilMs = this.world.schedule.nowMs;
   }
 
@@ -70,17 +76,8 @@ class Run {
     const { schedule } = this.world;
     if (schedule.step(this.#untilMs)) return;
     const part = this.#parts.shift();
-    if (!part) {
-      this.#parts.push({
-        begin: () => {
-          this.isOver = true;
-        },
-        lastsMs: 0,
-      });
-      void checkCalm(this.world, this.#story);
-      return;
-    }
-    this.#untilMs = schedule.nowMs + part.lastsMs;
-    part.begin();
+    this.isOver = part === undefined;
+    this.#untilMs = schedule.nowMs + (part?.lastsMs ?? 0);
+    part?.begin();
   }
 }

@@ -9,7 +9,8 @@ import { Machine } from "./machine.ts";
 import { SUBJECTS, type Subject } from "./subjects.ts";
 import type { Isolate, World } from "./world.ts";
 
-const EVENTFUL_MS = 6_000;
+/** How long it lasts; in the longest, owners that do not answer are given up. */
+const EVENTFUL_MS = [2_000, 6_000, 30_000];
 /** By then all that was begun is over, and no denial is remembered any more. */
 const CALM_MS = 8_000;
 /** The same after failures: owners given up have come back. */
@@ -20,7 +21,10 @@ const REST_MS = 4_000;
 /** Owners that are in the ring at some time. */
 const NAMES = 5;
 const BLOCK_MS = 3_600_000;
-const MOST_CUT_MS = 14_000;
+const MOST_CUT_MS = 4_000;
+const LONG_CUT_MS = 20_000;
+/** A failure often comes in the middle of a change. */
+const SOON_MS = 200;
 /** One run in so many is spared. */
 const SPARED = 3;
 
@@ -29,12 +33,14 @@ export class Story {
   /** Whether anything fails in it. */
   readonly isFaulty: boolean;
   readonly #world: World;
+  readonly #eventfulMs: number;
   readonly #operator: Machine;
   readonly #isolates: Isolate[];
 
   constructor(world: World, seed: number) {
     const { schedule } = world;
     this.#world = world;
+    this.#eventfulMs = schedule.pick(EVENTFUL_MS);
     this.isFaulty = seed % SPARED !== 0;
     this.#operator = new Machine("operator", schedule);
     this.#isolates = Array.from({ length: 3 }, () => world.newIsolate());
@@ -48,7 +54,7 @@ export class Story {
   /** The parts of the story: what each begins, and how long it lasts. */
   get parts(): { begin: () => void; lastsMs: number }[] {
     return [
-      { begin: () => this.#stir(), lastsMs: EVENTFUL_MS },
+      { begin: () => this.#stir(), lastsMs: this.#eventfulMs },
       { begin: () => this.#calmDown(), lastsMs: this.isFaulty ? LONG_CALM_MS : CALM_MS },
       { begin: () => this.#probe(), lastsMs: PROBING_MS + REST_MS },
     ];
@@ -65,6 +71,7 @@ export class Story {
     if (schedule.odds(0.4)) this.#world.network.lossShare = schedule.pick([0.01, 0.05, 0.15]);
     if (schedule.odds(0.4)) this.#world.network.lateShare = schedule.pick([0.02, 0.1, 0.3]);
     this.#often(1, 6, () => this.#fail());
+    if (this.#eventfulMs > LONG_CUT_MS && schedule.odds(0.5)) this.#often(1, 1, () => this.#lose());
   }
 
   #calmDown(): void {
@@ -94,7 +101,7 @@ export class Story {
   #often(least: number, most: number, act: () => void): void {
     const { schedule } = this.#world;
     const times = schedule.int(least, most);
-    for (let time = 0; time < times; time++) schedule.after(schedule.int(0, EVENTFUL_MS), act);
+    for (let time = 0; time < times; time++) schedule.after(schedule.int(0, this.#eventfulMs), act);
   }
 
   #name(): string {
@@ -103,7 +110,9 @@ export class Story {
   }
 
   #ownerName(): string {
-    return `${REGION}/${this.#world.schedule.int(0, NAMES - 1)}`;
+    const { schedule, members } = this.#world;
+    if (members && schedule.odds(0.7)) return schedule.pick(members.record.owners);
+    return `${REGION}/${schedule.int(0, NAMES - 1)}`;
   }
 
   #ask(): void {
@@ -145,6 +154,9 @@ export class Story {
     const name = this.#ownerName();
     const call = this.#world.line(this.#operator, () => this.#world.membership());
     const verb = schedule.pick(["add", "add one", "remove"]);
+    if (this.isFaulty && schedule.odds(0.5)) {
+      schedule.after(schedule.int(0, SOON_MS), () => this.#fail());
+    }
     const refused = call(REGION, (members) => {
       if (verb === "remove") return members.remove(name);
       return members.add(verb === "add" ? undefined : name);
@@ -186,17 +198,42 @@ export class Story {
   }
 
   #fail(): void {
-    const { schedule, network } = this.#world;
-    const kind = schedule.pick(["crash", "crash", "duplicate", "cut", "restart"]);
+    const { schedule } = this.#world;
+    const kind = schedule.pick([
+      "crash",
+      "crash",
+      "duplicate",
+      "cut",
+      "cut off",
+      "cut off",
+      "restart",
+    ]);
     if (kind === "crash") this.#world.crash(this.#name());
     if (kind === "duplicate") this.#world.duplicate(this.#name());
-    if (kind === "restart") for (let at = 0; at < NAMES; at++) this.#world.crash(`${REGION}/${at}`);
-    if (kind !== "cut") return;
+    if (kind === "restart") for (const name of this.#known) this.#world.crash(name);
+    if (kind === "cut") this.#cut([schedule.pick(this.#all)], schedule.int(50, MOST_CUT_MS));
+    if (kind === "cut off") this.#cut(this.#all, schedule.int(50, MOST_CUT_MS));
+  }
+
+  /** Has an owner be gone for so long that a change goes on without it. */
+  #lose(): void {
+    this.#cut(this.#world.schedule.odds(0.5) ? this.#all : [REGION], LONG_CUT_MS);
+    this.#change();
+  }
+
+  #cut(others: readonly string[], ms: number): void {
     const owner = this.#ownerName();
-    const isolate = schedule.pick(this.#isolates).machine.name;
-    const [one, other] = [owner, schedule.pick([REGION, this.#ownerName(), isolate])];
-    this.#world.tell(`nothing passes between ${one} and ${other}`);
-    network.cut(one, other, schedule.int(100, MOST_CUT_MS));
+    this.#world.tell(`nothing passes between ${owner} and ${others} for ${ms} ms`);
+    for (const other of others) this.#world.network.cut(owner, other, ms);
+  }
+
+  get #all(): string[] {
+    return [...this.#known, REGION, ...this.#isolates.map(({ machine }) => machine.name)];
+  }
+
+  /** The objects that there are. */
+  get #known(): string[] {
+    return [...this.#world.objects.keys()];
   }
 }
 

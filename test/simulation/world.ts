@@ -9,6 +9,7 @@ import type { OwnerNamespace, OwnerStub } from "../../src/caller/call.ts";
 import { Caller } from "../../src/caller/caller.ts";
 import type { Peer } from "../../src/owner/takeover.ts";
 import type { Members } from "../../src/ring/members.ts";
+import type { RingRecord } from "../../src/ring/ring-record.ts";
 import { type Disk, newDisk } from "./disk.ts";
 import { elsewhere } from "./elsewhere.ts";
 import { DEADLINE_MS, type OwnerMethods, REGION, startMembership, startOwner } from "./hosts.ts";
@@ -31,13 +32,19 @@ export interface Isolate {
   caller: Caller;
 }
 
+export interface StoredMembers {
+  record: RingRecord;
+  pending: string[];
+  down: unknown[];
+}
+
 interface Lives<Methods> {
   disk: Disk;
   present?: Host<Methods> | undefined;
   older?: Host<Methods> | undefined;
 }
 
-const INSPECT = { depth: 4, breakLength: Number.POSITIVE_INFINITY };
+const INSPECT = { depth: 6, compact: 100, breakLength: Number.POSITIVE_INFINITY };
 const ALARM_RETRY_MS = 2_000;
 const MOST_DUPLICATED_MS = 1_500;
 
@@ -64,6 +71,11 @@ export class World {
 
   get objects(): ReadonlyMap<string, { disk: Disk }> {
     return this.#objects;
+  }
+
+  /** What the membership object has on disk. */
+  get members(): StoredMembers | undefined {
+    return this.#objects.get(REGION)?.disk.entries.get("members") as StoredMembers | undefined;
   }
 
   tell(text: string): void {
