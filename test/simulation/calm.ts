@@ -16,7 +16,7 @@ export async function checkCalm(world: World, story: Story): Promise<void> {
   if (record.previous || pending.length > 0 || down.length > 0) {
     return ledger.violated(`the change does not settle: ${JSON.stringify(members)}`);
   }
-  for (const [name, { disk }] of objects) {
+  for (const [name, disk] of objects.disks) {
     if (name === REGION) continue;
     if (record.owners.includes(name)) await checkOwner(world, name, disk, record);
     else if (disk.entries.size > 0) {
@@ -29,7 +29,7 @@ export async function checkCalm(world: World, story: Story): Promise<void> {
 
 /** What must be so when all that was counted has expired: no owner has anything of it on disk. */
 export function checkEmpty({ ledger, objects }: World): void {
-  for (const [name, { disk }] of objects) {
+  for (const [name, disk] of objects.disks) {
     const keys = [...disk.entries.keys()].filter((key) => key !== "ring" && key !== "members");
     // Doubts stay for as long as the longest window there may be.
     if (keys.length === 0 || keys.some((key) => key.includes(UNSURE))) continue;

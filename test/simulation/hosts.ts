@@ -32,7 +32,7 @@ class WatchedOwner extends Owner {
   override check(batch: readonly Check[]) {
     const atMs = this.now();
     const verdicts = batch.map((check) => {
-      this.entered?.ledger.counting(this.entered.machine);
+      this.entered?.ledger.tail(this.entered.machine).counting();
       const [each = []] = super.check([check]).verdicts;
       this.entered?.ledger.counted(this.entered.machine, check, each);
       return each;
@@ -56,7 +56,7 @@ export function startOwner(world: World, machine: Machine): Host<OwnerMethods> {
     onCleared: () => member.cleared(),
   });
   owner.entered = { ledger, machine };
-  storage.watcher = ledger.watch(machine);
+  storage.watcher = ledger.tail(machine);
   const askOwner = world.line(machine, (to) => world.owner(to));
   const membership = world.line(machine, () => world.membership());
   const peer = (to: string): Peer => ({
@@ -92,7 +92,10 @@ export function startOwner(world: World, machine: Machine): Host<OwnerMethods> {
     explain: (version, check) => member.explain(version, check),
     release: (version, keys) => member.release(version, keys),
     releaseSome: (version, to, from) => member.releaseSome(version, to, from),
-    adopt: (record) => member.adopt(record),
+    adopt: (record) => {
+      ledger.told(record);
+      return member.adopt(record);
+    },
     takeOver: (version) => member.takeOver(version),
     load: async () => member.status(),
     wake: () => member.wake(),

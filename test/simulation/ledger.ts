@@ -6,13 +6,15 @@
 import type { Reply } from "../../src/caller/question.ts";
 import type { Verdict } from "../../src/limit/decision.ts";
 import type { Check, CounterPolicy } from "../../src/owner/check.ts";
-import { JOURNAL, MANIFEST } from "../../src/owner/manifest.ts";
 import { CHECKPOINT_INTERVAL_MS } from "../../src/owner/owner.ts";
 import type { Answer, Batch } from "../../src/owner/wire.ts";
 import type { KeyHash } from "../../src/ring/key-hash.ts";
-import { type DiskWatcher, MOST_COMMIT_MS } from "./disk.ts";
+import type { RingRecord } from "../../src/ring/ring-record.ts";
+import { MOST_COMMIT_MS } from "./disk.ts";
 import type { Machine } from "./machine.ts";
+import { Rings } from "./rings.ts";
 import { idOf, SUBJECTS, type Subject } from "./subjects.ts";
+import { Tail } from "./tail.ts";
 
 export interface Account {
   limit: number;
@@ -35,20 +37,8 @@ export interface Account {
   resets: number;
 }
 
-/** What a life of an owner has counted and not put on disk yet. */
-interface Tail {
-  entries: { account: Account; units: number; atMs: number; number: number }[];
-  blocks: { id: string; number: number }[];
-  /** Number of the write that the journal was written with last. */
-  journal: number;
-  /** The same of a checkpoint that was written while it was counting. */
-  checkpoint: number;
-}
-
 /** The most that a crash may lose: an interval, and until it is on disk. */
 const MOST_LOST_MS = CHECKPOINT_INTERVAL_MS + MOST_COMMIT_MS;
-/** In place of the number of a write that has yet to be made. */
-const UNWRITTEN = Number.POSITIVE_INFINITY;
 
 export class Ledger {
   /** The first invariant that did not hold. */
@@ -58,6 +48,7 @@ export class Ledger {
   readonly #blocked = new Set<string>();
   /** Keys of which a block may be lost. */
   readonly #unblocked = new Set<string>();
+  readonly #rings = new Rings();
   readonly #tails = new Map<Machine, Tail>();
   readonly #onViolation: (text: string) => void;
 
@@ -91,11 +82,6 @@ export class Ledger {
     this.#blocked.add(idOf(hash));
   }
 
-  /** An owner is about to count. */
-  counting(machine: Machine): void {
-    this.#tail(machine).checkpoint = UNWRITTEN;
-  }
-
   /** An owner has counted. */
   counted(machine: Machine, { key, policies }: Check, verdicts: readonly Verdict[]): void {
     const passes = verdicts.every(({ allowed }) => allowed);
@@ -103,7 +89,8 @@ export class Ledger {
       const account = this.account(key, name);
       if (passes) {
         account.counted += cost;
-        this.#enter(machine, account, cost);
+        if (!machine.isSole) account.lost += cost;
+        else this.tail(machine).counted({ account, units: cost, atMs: machine.now() });
       }
       const spent = limit - (verdicts[at]?.remaining ?? 0);
       if (spent > account.counted) {
@@ -117,15 +104,19 @@ export class Ledger {
 
   /** An owner has blocked a key. */
   blocked(machine: Machine, key: KeyHash): void {
-    if (machine.isSole) this.#tail(machine).blocks.push({ id: idOf(key), number: UNWRITTEN });
+    if (machine.isSole) this.tail(machine).blocked(idOf(key));
     else this.#unblocked.add(idOf(key));
   }
 
   /** An owner answers to a batch. */
-  answered({ name: owner }: Machine, { checks }: Batch, { verdicts, unsure }: Answer): void {
+  answered({ name: owner }: Machine, { version, checks }: Batch, answer: Answer): void {
+    const { verdicts, unsure, ring } = answer;
     for (const [at, { key, policies }] of checks.entries()) {
       const each = verdicts[at];
-      if (!each || unsure?.[at] || !each.every(({ allowed }) => allowed)) continue;
+      if (!each) continue;
+      const wrong = this.#rings.decided(ring?.version ?? version, key, owner);
+      if (wrong) this.violated(wrong);
+      if (unsure?.[at] || !each.every(({ allowed }) => allowed)) continue;
       for (const policy of policies) {
         const account = this.account(key, policy.name);
         account.countedExactly += policy.cost;
@@ -155,41 +146,34 @@ export class Ledger {
     }
   }
 
+  /** An owner is told of a ring. */
+  told(record: RingRecord): void {
+    const wrong = this.#rings.told(record);
+    if (wrong) this.violated(wrong);
+  }
+
   /** Whether a life has counted what is not on disk. */
   owes(machine: Machine): boolean {
-    const { entries, blocks } = this.#tail(machine);
+    const { entries, blocks } = this.tail(machine);
     return entries.length + blocks.length > 0;
   }
 
   /** What was counted in this life and is not on disk is lost, now and from now on. */
   died(machine: Machine): void {
-    const { entries, blocks } = this.#tail(machine);
+    const { entries, blocks } = this.tail(machine);
     for (const { account, units, atMs } of entries) {
       account.lost += units;
       const ageMs = machine.now() - atMs;
       if (ageMs > MOST_LOST_MS) this.violated(`what was counted ${ageMs} ms ago is lost`);
     }
-    for (const { id } of blocks) this.#unblocked.add(id);
+    for (const id of blocks) this.#unblocked.add(id);
     this.#tails.delete(machine);
   }
 
-  watch(machine: Machine): DiskWatcher {
-    return {
-      wrote: (key, number) => {
-        if (key.startsWith(JOURNAL)) this.#tail(machine).journal = number;
-        // A checkpoint holds all there is, and so does nothing where all is deleted.
-        if (key !== MANIFEST && key !== "") return;
-        const tail = this.#tail(machine);
-        const { entries, blocks } = tail;
-        tail.checkpoint = number;
-        for (const each of [...entries, ...blocks]) each.number = Math.min(each.number, number);
-      },
-      durable: (number) => {
-        const tail = this.#tail(machine);
-        tail.entries = tail.entries.filter((each) => each.number > number);
-        tail.blocks = tail.blocks.filter((each) => each.number > number);
-      },
-    };
+  tail(machine: Machine): Tail {
+    const tail = this.#tails.get(machine) ?? new Tail();
+    this.#tails.set(machine, tail);
+    return tail;
   }
 
   /** @param keepsAll whether a crash loses none of it */
@@ -198,23 +182,5 @@ export class Ledger {
     const most = limit * (1 + resets) + returned + (keepsAll ? 0 : lost);
     if (units <= most) return;
     this.violated(`${who} ${units} as exact, ${most} at most: ${JSON.stringify(account)}`);
-  }
-
-  #enter(machine: Machine, account: Account, units: number): void {
-    const { entries, journal, checkpoint } = this.#tail(machine);
-    const number = account.durable ? journal : checkpoint;
-    if (machine.isSole) entries.push({ account, units, number, atMs: machine.now() });
-    else account.lost += units;
-  }
-
-  #tail(machine: Machine): Tail {
-    const tail = this.#tails.get(machine) ?? {
-      entries: [],
-      blocks: [],
-      journal: UNWRITTEN,
-      checkpoint: UNWRITTEN,
-    };
-    this.#tails.set(machine, tail);
-    return tail;
   }
 }

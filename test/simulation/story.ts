@@ -4,6 +4,7 @@
  */
 import type { Question } from "../../src/caller/question.ts";
 import type { Policy } from "../../src/limit/policy.ts";
+import { Failures, LONG_CUT_MS } from "./failures.ts";
 import { REGION } from "./hosts.ts";
 import { Machine } from "./machine.ts";
 import { SUBJECTS, type Subject } from "./subjects.ts";
@@ -18,11 +19,7 @@ const LONG_CALM_MS = 60_000;
 const PROBING_MS = 1_000;
 /** By then all is on disk. */
 const REST_MS = 4_000;
-/** Owners that are in the ring at some time. */
-const NAMES = 5;
 const BLOCK_MS = 3_600_000;
-const MOST_CUT_MS = 4_000;
-const LONG_CUT_MS = 20_000;
 /** A failure often comes in the middle of a change. */
 const SOON_MS = 200;
 /** One run in so many is spared. */
@@ -36,6 +33,7 @@ export class Story {
   readonly #eventfulMs: number;
   readonly #operator: Machine;
   readonly #isolates: Isolate[];
+  readonly #failures: Failures;
 
   constructor(world: World, seed: number) {
     const { schedule } = world;
@@ -44,6 +42,7 @@ export class Story {
     this.isFaulty = seed % SPARED !== 0;
     this.#operator = new Machine("operator", schedule);
     this.#isolates = Array.from({ length: 3 }, () => world.newIsolate());
+    this.#failures = new Failures(world, this.#isolates);
     const first = schedule.int(0, SUBJECTS.length - 1);
     this.subjects = Array.from(
       { length: schedule.int(2, 5) },
@@ -64,14 +63,17 @@ export class Story {
     const { schedule } = this.#world;
     this.#often(24, 40, () => this.#ask());
     this.#often(1, 4, () => this.#change());
-    this.#often(0, 4, () => this.#world.evict(this.#name()));
+    this.#often(0, 4, () => this.#world.evict(this.#world.anyObject()));
     this.#often(0, 1, () => this.#restartIsolate());
     if (schedule.odds(0.3)) this.#often(1, 3, () => this.#operate());
     if (!this.isFaulty) return;
-    if (schedule.odds(0.4)) this.#world.network.lossShare = schedule.pick([0.01, 0.05, 0.15]);
-    if (schedule.odds(0.4)) this.#world.network.lateShare = schedule.pick([0.02, 0.1, 0.3]);
-    this.#often(1, 6, () => this.#fail());
-    if (this.#eventfulMs > LONG_CUT_MS && schedule.odds(0.5)) this.#often(1, 1, () => this.#lose());
+    this.#failures.trouble();
+    this.#often(1, 6, () => this.#failures.strike());
+    if (this.#eventfulMs < LONG_CUT_MS || schedule.odds(0.5)) return;
+    this.#often(1, 1, () => {
+      this.#failures.lose();
+      this.#change();
+    });
   }
 
   #calmDown(): void {
@@ -102,17 +104,6 @@ export class Story {
     const { schedule } = this.#world;
     const times = schedule.int(least, most);
     for (let time = 0; time < times; time++) schedule.after(schedule.int(0, this.#eventfulMs), act);
-  }
-
-  #name(): string {
-    const { schedule } = this.#world;
-    return schedule.odds(0.2) ? REGION : this.#ownerName();
-  }
-
-  #ownerName(): string {
-    const { schedule, members } = this.#world;
-    if (members && schedule.odds(0.7)) return schedule.pick(members.record.owners);
-    return `${REGION}/${schedule.int(0, NAMES - 1)}`;
   }
 
   #ask(): void {
@@ -151,11 +142,11 @@ export class Story {
 
   #change(): void {
     const { schedule } = this.#world;
-    const name = this.#ownerName();
+    const name = this.#world.anyOwner();
     const call = this.#world.line(this.#operator, () => this.#world.membership());
     const verb = schedule.pick(["add", "add one", "remove"]);
     if (this.isFaulty && schedule.odds(0.5)) {
-      schedule.after(schedule.int(0, SOON_MS), () => this.#fail());
+      schedule.after(schedule.int(0, SOON_MS), () => this.#failures.strike());
     }
     const refused = call(REGION, (members) => {
       if (verb === "remove") return members.remove(name);
@@ -195,45 +186,6 @@ export class Story {
       };
       caller.block(subject.key, BLOCK_MS).then(confirm, failed);
     }
-  }
-
-  #fail(): void {
-    const { schedule } = this.#world;
-    const kind = schedule.pick([
-      "crash",
-      "crash",
-      "duplicate",
-      "cut",
-      "cut off",
-      "cut off",
-      "restart",
-    ]);
-    if (kind === "crash") this.#world.crash(this.#name());
-    if (kind === "duplicate") this.#world.duplicate(this.#name());
-    if (kind === "restart") for (const name of this.#known) this.#world.crash(name);
-    if (kind === "cut") this.#cut([schedule.pick(this.#all)], schedule.int(50, MOST_CUT_MS));
-    if (kind === "cut off") this.#cut(this.#all, schedule.int(50, MOST_CUT_MS));
-  }
-
-  /** Has an owner be gone for so long that a change goes on without it. */
-  #lose(): void {
-    this.#cut(this.#world.schedule.odds(0.5) ? this.#all : [REGION], LONG_CUT_MS);
-    this.#change();
-  }
-
-  #cut(others: readonly string[], ms: number): void {
-    const owner = this.#ownerName();
-    this.#world.tell(`nothing passes between ${owner} and ${others} for ${ms} ms`);
-    for (const other of others) this.#world.network.cut(owner, other, ms);
-  }
-
-  get #all(): string[] {
-    return [...this.#known, REGION, ...this.#isolates.map(({ machine }) => machine.name)];
-  }
-
-  /** The objects that there are. */
-  get #known(): string[] {
-    return [...this.#world.objects.keys()];
   }
 }
 
