@@ -21,6 +21,7 @@ export const CHECKPOINT_DELAY_MS = 500;
 export const CHECKPOINT_INTERVAL_MS = 2_000;
 /** So many changes are written at once, or to write them would hold up the checks. */
 const MAX_CHANGES = 2_048;
+const NO_ALARM = Number.POSITIVE_INFINITY;
 /** Rows that each checkpoint looks at for expired ones, in tables that nobody may be asking for. */
 const SWEEP_ROWS = 1_024;
 
@@ -53,7 +54,8 @@ export class Owner {
   #nowMs = 0;
   #checkpointDue = false;
   #checkpointAtMs = Number.NEGATIVE_INFINITY;
-  #alarmSet = false;
+  /** When the alarm goes off, ms since the epoch. */
+  #alarmMs = NO_ALARM;
   /** Whether there is so much to write that it does not wait. */
   #isUrgent = false;
 
@@ -87,9 +89,9 @@ export class Owner {
       console.error(JSON.stringify({ event: "checkpoint-refused", detail: String(error) }));
       await this.#checkpoint.clear();
     }
-    this.#alarmSet = (await this.#storage.getAlarm()) !== null;
+    this.#alarmMs = (await this.#storage.getAlarm()) ?? NO_ALARM;
     // A crash may have come between the journal and the alarm that cleans up after it.
-    if (!this.#checkpoint.isEmpty && !this.#alarmSet) this.#scheduleCheckpoint();
+    if (!this.#checkpoint.isEmpty && this.#alarmMs === NO_ALARM) this.#scheduleCheckpoint();
   }
 
   /** Decides checks in order, at one time; see {@link Counters.check}. */
@@ -160,7 +162,7 @@ export class Owner {
 
   /** To be called when the alarm goes off: lets go of what has expired. */
   async wake(): Promise<void> {
-    this.#alarmSet = false;
+    this.#alarmMs = NO_ALARM;
     await this.save();
   }
 
@@ -176,9 +178,10 @@ export class Owner {
     this.#dropWarning.tell(dropped, size, nowMs);
     if (tables.size === 0) return this.clear();
     const writes = [this.#checkpoint.write(nowMs, tables)];
-    if (!this.#alarmSet) {
-      this.#alarmSet = true;
-      writes.push(this.#storage.setAlarm(this.#lastExpiryMs, { allowUnconfirmed: true }));
+    const lastMs = this.#lastExpiryMs;
+    if (lastMs < this.#alarmMs) {
+      this.#alarmMs = lastMs;
+      writes.push(this.#storage.setAlarm(lastMs, { allowUnconfirmed: true }));
     }
     await Promise.all(writes);
   }
@@ -191,7 +194,7 @@ export class Owner {
 
   /** Deletes all that is on disk, where nothing is counted any more. */
   async clear(): Promise<void> {
-    this.#alarmSet = false;
+    this.#alarmMs = NO_ALARM;
     // A checkpoint that is due will find that it was done.
     this.#checkpointDue = false;
     this.#isUrgent = false;
