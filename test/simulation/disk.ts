@@ -79,20 +79,21 @@ export class DiskView implements OwnerStorage, MembersStorage {
   }
 
   async get(key: string | string[]): Promise<never> {
-    return structuredClone(this.#view.entries.get(key as string)) as never;
+    return copied(this.#view.entries.get(key as string)) as never;
   }
 
   async list<T>(): Promise<Map<string, T>> {
-    return structuredClone(this.#view.entries) as Map<string, T>;
+    return new Map(Array.from(this.#view.entries, ([key, value]) => [key, copied(value) as T]));
   }
 
   async put(entries: string | object, value?: unknown, options?: Options): Promise<void> {
     const isOne = typeof entries === "string";
-    const copy = structuredClone(isOne ? { [entries]: value } : entries);
+    const given = isOne ? [[entries, value] as const] : Object.entries(entries);
+    const copies = given.map(([key, each]) => [key, copied(each)] as const);
     this.#write(isOne ? options : (value as Options), (disk) => {
-      for (const [key, each] of Object.entries(copy)) disk.entries.set(key, each);
+      for (const [key, each] of copies) disk.entries.set(key, each);
     });
-    for (const key of Object.keys(copy)) this.watcher?.wrote(key, this.#written);
+    for (const [key] of copies) this.watcher?.wrote(key, this.#written);
   }
 
   async delete(keys: string | string[], options?: Options): Promise<never> {
@@ -168,4 +169,9 @@ export class DiskView implements OwnerStorage, MembersStorage {
       this.#waiting = this.#waiting.filter((each) => each.number > number);
     });
   }
+}
+
+/** Most values are bytes, and to copy these by themselves takes a tenth of the time. */
+function copied(value: unknown): unknown {
+  return value instanceof Uint8Array ? value.slice() : structuredClone(value);
 }

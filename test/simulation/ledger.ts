@@ -13,7 +13,7 @@ import type { RingRecord } from "../../src/ring/ring-record.ts";
 import { MOST_COMMIT_MS } from "./disk.ts";
 import type { Machine } from "./machine.ts";
 import { Rings } from "./rings.ts";
-import { idOf, SUBJECTS, type Subject } from "./subjects.ts";
+import { idOf, type Subject } from "./subjects.ts";
 import { Tail } from "./tail.ts";
 
 export interface Account {
@@ -43,7 +43,8 @@ const MOST_LOST_MS = CHECKPOINT_INTERVAL_MS + MOST_COMMIT_MS;
 export class Ledger {
   /** The first invariant that did not hold. */
   violation: string | undefined;
-  readonly accounts = new Map<string, Account>();
+  /** By a half of the key's hash, which is enough here, and the policy's name. */
+  readonly #accounts = new Map<number, Map<string, Account>>();
   /** Keys whose callers have heard that they are blocked. */
   readonly #blocked = new Set<string>();
   /** Keys of which a block may be lost. */
@@ -54,17 +55,21 @@ export class Ledger {
 
   constructor(onViolation: (text: string) => void) {
     this.#onViolation = onViolation;
-    for (const { hash, policies } of SUBJECTS) {
-      for (const { name, limit, durable } of policies) {
-        const none = { asked: 0, counted: 0, countedExactly: 0, passed: 0, passedExactly: 0 };
-        const account = { limit, durable, ...none, lost: 0, returned: 0, resets: 0 };
-        this.accounts.set(`${idOf(hash)}/${name}`, account);
-      }
-    }
   }
 
-  account(key: KeyHash, policy: string): Account {
-    return this.accounts.get(`${idOf(key)}/${policy}`) as Account;
+  account({ lo }: KeyHash, policy: string): Account {
+    const account = this.#accounts.get(lo)?.get(policy);
+    if (!account) throw new RangeError(`nobody asks for ${policy}`);
+    return account;
+  }
+
+  open({ hash, policies }: Subject): void {
+    const accounts = new Map<string, Account>();
+    for (const { name, limit, durable } of policies) {
+      const none = { asked: 0, counted: 0, countedExactly: 0, passed: 0, passedExactly: 0 };
+      accounts.set(name, { limit, durable, ...none, lost: 0, returned: 0, resets: 0 });
+    }
+    this.#accounts.set(hash.lo, accounts);
   }
 
   violated(text: string): void {

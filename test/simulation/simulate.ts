@@ -5,7 +5,7 @@ import { Story } from "./story.ts";
 import { type Variant, World } from "./world.ts";
 
 /** To wait for the microtasks takes as long for many as for one. */
-const SIDE_BY_SIDE = 64;
+const SIDE_BY_SIDE = 24;
 
 /** By then all that was counted has expired, and alarms have gone off. */
 const EXPIRY_MS = 3 * 86_400_000;

@@ -48,6 +48,7 @@ export class Story {
       { length: schedule.int(2, 5) },
       (_, at) => SUBJECTS[(first + at) % SUBJECTS.length] as Subject,
     );
+    for (const subject of this.subjects) world.ledger.open(subject);
   }
 
   /** The parts of the story: what each begins, and how long it lasts. */
