@@ -56,6 +56,12 @@ export function startOwner(world: World, machine: Machine): Host<OwnerMethods> {
     onCleared: () => member.cleared(),
   });
   owner.entered = { ledger, machine };
+  const { handover } = owner;
+  const doubt = handover.doubt.bind(handover);
+  handover.doubt = (key, nowMs) => {
+    ledger.doubted(key);
+    doubt(key, nowMs);
+  };
   storage.watcher = ledger.tail(machine);
   const askOwner = world.line(machine, (to) => world.owner(to));
   const membership = world.line(machine, () => world.membership());

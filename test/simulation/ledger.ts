@@ -9,11 +9,12 @@ import type { Check, CounterPolicy } from "../../src/owner/check.ts";
 import { CHECKPOINT_INTERVAL_MS } from "../../src/owner/owner.ts";
 import type { Answer, Batch } from "../../src/owner/wire.ts";
 import type { KeyHash } from "../../src/ring/key-hash.ts";
+import { Ring } from "../../src/ring/ring.ts";
 import type { RingRecord } from "../../src/ring/ring-record.ts";
 import { MOST_COMMIT_MS } from "./disk.ts";
 import type { Machine } from "./machine.ts";
 import { Rings } from "./rings.ts";
-import { idOf, type Subject } from "./subjects.ts";
+import { idOf, SUBJECTS, type Subject } from "./subjects.ts";
 import { Tail } from "./tail.ts";
 
 export interface Account {
@@ -47,7 +48,7 @@ export class Ledger {
   readonly #accounts = new Map<number, Map<string, Account>>();
   /** Keys whose callers have heard that they are blocked. */
   readonly #blocked = new Set<string>();
-  /** Keys of which a block may be lost. */
+  /** Keys of which a block may be lost, or not known to all who decide. */
   readonly #unblocked = new Set<string>();
   readonly #rings = new Rings();
   readonly #tails = new Map<Machine, Tail>();
@@ -155,6 +156,15 @@ export class Ledger {
   told(record: RingRecord): void {
     const wrong = this.#rings.told(record);
     if (wrong) this.violated(wrong);
+    for (const { owner, owners } of record.lost) {
+      const ring = new Ring(owners);
+      for (const { hash } of SUBJECTS) if (ring.ownerOf(hash) === owner) this.doubted(hash);
+    }
+  }
+
+  /** Another owner may go on with a key by a ring of its own, where a block does not reach it. */
+  doubted(key: KeyHash): void {
+    this.#unblocked.add(idOf(key));
   }
 
   /** Whether a life has counted what is not on disk. */

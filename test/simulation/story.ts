@@ -62,7 +62,7 @@ export class Story {
 
   #stir(): void {
     const { schedule } = this.#world;
-    this.#often(24, 40, () => this.#ask());
+    this.#often(16, 32, () => this.#ask());
     this.#often(1, 4, () => this.#change());
     this.#often(0, 4, () => this.#world.evict(this.#world.anyObject()));
     this.#often(0, 1, () => this.#restartIsolate());
