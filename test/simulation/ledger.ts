@@ -91,6 +91,7 @@ export class Ledger {
   /** An owner has counted. */
   counted(machine: Machine, { key, policies }: Check, verdicts: readonly Verdict[]): void {
     const passes = verdicts.every(({ allowed }) => allowed);
+    if (!machine.isSole) this.doubted(key);
     for (const [at, { name, limit, cost }] of policies.entries()) {
       const account = this.account(key, name);
       if (passes) {
@@ -162,7 +163,7 @@ export class Ledger {
     }
   }
 
-  /** Another owner may go on with a key by a ring of its own, where a block does not reach it. */
+  /** Another owner, or another life of it, may decide on a key where no block has reached it. */
   doubted(key: KeyHash): void {
     this.#unblocked.add(idOf(key));
   }
