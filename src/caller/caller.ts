@@ -220,7 +220,10 @@ export class Caller {
         this.#leases.add(askedOf(message), verdicts[0] as Verdict, slice, sentMs);
         // What was denied with the slice may pass without it; the lease now knows how much is left.
         if (slice > 0 && !verdicts[0]?.allowed) replies[index] = await this.#askOne(question);
-        else this.#denials.add(askedOf(message), verdicts, sentMs, generation);
+        else {
+          const heardMs = this.#platform.now();
+          this.#denials.add(askedOf(message), verdicts, { sentMs, heardMs, generation });
+        }
       }
       return answer;
     });

@@ -61,10 +61,14 @@ export class DenialCache {
    * Takes note of what an owner said: a denial is remembered if only time can change it, and a key
    * that passed is denied no more.
    *
-   * @param sentMs when the check was sent, ms since the epoch: the owner counted from no earlier
-   * @param generation the `generation` of that time
+   * @param when in ms since the epoch the check was sent, from when on the owner counted, with the
+   *   `generation` of that time, and when the answer was heard
    */
-  add(asked: Asked, verdicts: readonly Verdict[], sentMs: number, generation: number): void {
+  add(
+    asked: Asked,
+    verdicts: readonly Verdict[],
+    { sentMs, heardMs, generation }: { sentMs: number; heardMs: number; generation: number },
+  ): void {
     const id = idOf(asked.key);
     this.#denials.delete(id);
     const denies = verdicts.some(({ allowed }) => !allowed);
@@ -73,7 +77,7 @@ export class DenialCache {
       .flatMap(({ retryAfterMs, resetMs }) => [retryAfterMs, resetMs])
       .filter((ms) => ms > 0);
     const untilMs = sentMs + Math.min(MAX_DENIAL_MS, ...changesMs);
-    this.#denials.set(id, { ...asked, verdicts, heardMs: Date.now(), untilMs });
+    this.#denials.set(id, { ...asked, verdicts, heardMs, untilMs });
     if (this.#denials.size > MAX_DENIALS) {
       const [oldest] = this.#denials.keys();
       if (oldest !== undefined) this.#denials.delete(oldest);

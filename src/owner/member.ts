@@ -7,7 +7,7 @@
  */
 import { isBusy } from "../ring/elasticity.ts";
 import type { KeyHash } from "../ring/key-hash.ts";
-import type { OwnerLoad } from "../ring/members.ts";
+import type { OwnerLoad } from "../ring/ring-change.ts";
 import type { RingRecord } from "../ring/ring-record.ts";
 import type { Check, Explanation, Refund } from "./check.ts";
 import type { Parcel } from "./handover.ts";

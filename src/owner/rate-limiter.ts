@@ -8,7 +8,7 @@
 import { DurableObject } from "cloudflare:workers";
 import { parseLimiterConfig } from "../config.ts";
 import type { KeyHash } from "../ring/key-hash.ts";
-import type { OwnerLoad } from "../ring/members.ts";
+import type { OwnerLoad } from "../ring/ring-change.ts";
 import { isOwnerName, type RingRecord, regionOf } from "../ring/ring-record.ts";
 import type { Check } from "./check.ts";
 import type { Parcel } from "./handover.ts";

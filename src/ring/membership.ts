@@ -7,8 +7,9 @@
  */
 import { DurableObject } from "cloudflare:workers";
 import { parseLimiterConfig } from "../config.ts";
-import { Members, type OwnerLink, type Refusal, type RingStatus } from "./members.ts";
+import { Members, type Refusal, type RingStatus } from "./members.ts";
 import type { Region } from "./region.ts";
+import type { OwnerLink } from "./ring-change.ts";
 import type { RingRecord } from "./ring-record.ts";
 import { within } from "./within.ts";
 

@@ -219,7 +219,8 @@ describe("what the denial cache does not pretend", () => {
     const denied = { allowed: false, remaining: 0, resetMs: 9, retryAfterMs: 9, delayMs: 0 };
     for (let n = 0; n < MAX_DENIALS + 10; n++) {
       const asked = { key: { hi: n, lo: 0 }, owner: "weur/0", policies };
-      cache.add(asked, [{ ...denied, reason: "limited" }], Date.now(), 0);
+      const when = { sentMs: Date.now(), heardMs: Date.now(), generation: 0 };
+      cache.add(asked, [{ ...denied, reason: "limited" }], when);
     }
     expect(cache.size).toBe(MAX_DENIALS);
   });

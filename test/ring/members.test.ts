@@ -1,7 +1,9 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { QUIET_MS } from "../../src/ring/elasticity.ts";
 import { ENOUGH_REPORTERS, REPORT_FRESH_MS } from "../../src/ring/failure-reports.ts";
-import { GIVE_UP_MS, Members, PROBE_MS, RETRY_MS } from "../../src/ring/members.ts";
+import { Members } from "../../src/ring/members.ts";
+import { PROBE_MS, RETRY_MS } from "../../src/ring/members-state.ts";
+import { GIVE_UP_MS } from "../../src/ring/ring-change.ts";
 import type { RingRecord } from "../../src/ring/ring-record.ts";
 
 /** A crash: nothing of what follows in that process happens. */
@@ -150,7 +152,7 @@ describe("the members of a ring", () => {
     const members = await region.start(1);
     region.nowMs += 5;
     expect(await members.add("weur/0")).toEqual({
-      refused: "weur/0 is in the ring already, since 0 ms ago",
+      refused: "weur/0 is in the ring already, since 0 ms",
     });
     expect(await members.remove("weur/0")).toEqual({ refused: "weur/0 is the last owner" });
     expect(await members.remove("weur/7")).toEqual({

@@ -5,7 +5,7 @@
  * has not arrived is lost in a crash; a confirmed write holds back whatever is sent after it.
  */
 import type { OwnerStorage } from "../../src/owner/owner.ts";
-import type { MembersStorage } from "../../src/ring/members.ts";
+import type { MembersStorage } from "../../src/ring/members-state.ts";
 import type { Schedule } from "./schedule.ts";
 
 /** From a write until it is on disk. */

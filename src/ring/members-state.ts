@@ -1,0 +1,99 @@
+/**
+ * What a membership object has on disk, and the alarm that goes with it.
+ *
+ * The two are written in one turn, and so reach the disk together: a change without an alarm might
+ * stay as it is after a crash.
+ */
+import { type Elasticity, ownersForQuiet, QUIET_MS } from "./elasticity.ts";
+import type { Region } from "./region.ts";
+import { firstOwners, type RingRecord } from "./ring-record.ts";
+
+export type MembersStorage = Pick<DurableObjectStorage, "get" | "put" | "setAlarm" | "deleteAlarm">;
+
+export interface MembersStateOptions extends Elasticity {
+  region: Region;
+  /** How many owners the region begins with. */
+  startingOwners: number;
+  /** Milliseconds since the epoch. */
+  clock: () => number;
+  storage: MembersStorage;
+}
+
+export interface Stored {
+  record: RingRecord;
+  /** Who has not heard yet that the last change is over; empty while none is under way. */
+  pending: string[];
+  /** When the last change began, ms since the epoch. */
+  changedMs: number;
+  /** When each owner joined, ms since the epoch. */
+  joinedMs: Record<string, number>;
+  /** Owners that were given up; those that are leaving come back only to hear of it. */
+  down: { owner: string; isLeaving: boolean }[];
+  /** When owners were last busy, or their number changed, ms since the epoch. */
+  busyMs: number;
+}
+
+const STORAGE_KEY = "members";
+/** From one try at an interrupted change to the next. */
+export const RETRY_MS = 1_000;
+/** From one look at an owner that is down to the next. */
+export const PROBE_MS = 10_000;
+
+export class MembersState {
+  readonly #options: MembersStateOptions;
+  #stored: Stored | undefined;
+
+  constructor(options: MembersStateOptions) {
+    this.#options = options;
+  }
+
+  async load(): Promise<void> {
+    this.#stored = await this.#options.storage.get<Stored>(STORAGE_KEY);
+  }
+
+  /** Has anyone asked for the ring yet? */
+  get isUsed(): boolean {
+    return this.#stored !== undefined;
+  }
+
+  /** To be read once `begin` or `load` has put something there. */
+  get now(): Stored {
+    return this.#stored as Stored;
+  }
+
+  /** Settles what the region begins with, if nobody has yet. */
+  async begin(): Promise<Stored> {
+    if (this.#stored) return this.#stored;
+    const { region, startingOwners, clock } = this.#options;
+    const owners = firstOwners(region, startingOwners);
+    const nowMs = clock();
+    await this.store({
+      record: { version: 1, owners, lost: [] },
+      pending: [],
+      changedMs: nowMs,
+      joinedMs: Object.fromEntries(owners.map((owner) => [owner, nowMs])),
+      down: [],
+      busyMs: nowMs,
+    });
+    return this.now;
+  }
+
+  async store(changes: Partial<Stored>): Promise<void> {
+    this.#stored = { ...this.now, ...changes };
+    await Promise.all([this.#options.storage.put(STORAGE_KEY, this.#stored), this.setAlarm()]);
+  }
+
+  /** Sets the alarm for whatever is to be looked at next. */
+  async setAlarm(): Promise<void> {
+    const { clock, storage } = this.#options;
+    const { pending, down, busyMs, record } = this.now;
+    const nowMs = clock();
+    const times: number[] = [];
+    if (pending.length > 0) times.push(nowMs + RETRY_MS);
+    if (down.length > 0) times.push(nowMs + PROBE_MS);
+    const { length } = record.owners;
+    if (ownersForQuiet(length, this.#options) < length) times.push(busyMs + QUIET_MS);
+    if (times.length > 0) await storage.setAlarm(Math.min(...times));
+    else await storage.deleteAlarm();
+  }
+}

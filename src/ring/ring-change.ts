@@ -1,0 +1,199 @@
+/**
+ * One change of a region's ring, from its order to its end.
+ *
+ * Goes in three steps, each of which may be repeated: every old and new owner hears of the ring, so
+ * that from then on nobody counts what is no longer theirs; the new owners take over what moved and
+ * put it on disk; every one hears that the ring has settled, and the old owners let go. What is
+ * under way is on disk, so a crash at any point ends in the next alarm going on with it.
+ */
+import type { MembersState } from "./members-state.ts";
+import type { RingRecord } from "./ring-record.ts";
+
+/** What an owner says of itself. */
+export interface OwnerLoad {
+  /** Counters it holds, expired ones included. */
+  keys: number;
+  checksPerSecond: number;
+}
+
+/** How an owner is reached. Each call is over in time or rejects, and may be repeated. */
+export interface OwnerLink {
+  /** Tells it of a ring. */
+  adopt(record: RingRecord): Promise<void>;
+  /**
+   * Has it take over all that is its own in this ring.
+   *
+   * @returns the owners that did not hand over; `isDone` once nothing is missing and all is on disk
+   */
+  takeOver(version: number): Promise<{ isDone: boolean; silent: string[] }>;
+  load(): Promise<OwnerLoad>;
+}
+
+export interface RingChangeOptions {
+  /** Milliseconds since the epoch. */
+  clock: () => number;
+  link: (owner: string) => OwnerLink;
+  /** Keeps going on with a task after the call that began it has been answered. */
+  background: (task: Promise<void>) => void;
+}
+
+/** After which a change goes on without an owner that does not answer. */
+export const GIVE_UP_MS = 10_000;
+/** The most losses remembered. */
+const MAX_LOST = 16;
+
+export class RingChange {
+  readonly #options: RingChangeOptions;
+  readonly #state: MembersState;
+  /** Since when an owner has been waited for. */
+  readonly #silentMs = new Map<string, number>();
+  #advancing: Promise<void> | undefined;
+
+  constructor(options: RingChangeOptions, state: MembersState) {
+    this.#options = options;
+    this.#state = state;
+  }
+
+  /** The owners that the change under way waits for. */
+  get waitingFor(): string[] {
+    return [...this.#silentMs.keys()];
+  }
+
+  /**
+   * Begins a change; what follows is done in the background.
+   *
+   * @param down owners that are given up and stay so
+   */
+  async begin(owners: string[], down = this.#state.now.down): Promise<void> {
+    const { record, joinedMs } = this.#state.now;
+    const nowMs = this.#options.clock();
+    const joined = owners.filter((owner) => !record.owners.includes(owner));
+    const left = record.owners.filter((owner) => !owners.includes(owner));
+    const since = joined.map((owner) => [owner, nowMs]);
+    this.#silentMs.clear();
+    await this.#state.store({
+      record: {
+        version: record.version + 1,
+        owners,
+        previous: { version: record.version, owners: record.owners },
+        lost: record.lost,
+      },
+      pending: [...new Set([...record.owners, ...owners])],
+      down,
+      changedMs: nowMs,
+      busyMs: nowMs,
+      joinedMs: { ...joinedMs, ...Object.fromEntries(since) },
+    });
+    for (const owner of joined) this.log("owner-joined", owner);
+    for (const owner of left) this.log("owner-left", owner);
+    this.#options.background(this.advance());
+  }
+
+  /** Goes on with the change under way, as far as the owners answer. */
+  advance(): Promise<void> {
+    this.#advancing ??= this.#eachStep().finally(() => {
+      this.#advancing = undefined;
+    });
+    return this.#advancing;
+  }
+
+  /** Goes on without an owner, whose counts are lost with it. The last one is never given up. */
+  async giveUp(owner: string): Promise<void> {
+    const { record, pending, down, changedMs } = this.#state.now;
+    const nowMs = this.#options.clock();
+    const owners = record.owners.filter((other) => other !== owner);
+    this.#silentMs.delete(owner);
+    if (owners.length === 0) return;
+    const rings = [record.previous?.owners ?? [], record.owners];
+    const lost = rings
+      .filter((ring) => ring.includes(owner))
+      .map((ring) => ({ owner, owners: ring, atMs: nowMs }));
+    await this.#state.store({
+      record: {
+        ...record,
+        version: record.version + 1,
+        owners,
+        lost: [...record.lost, ...lost].slice(-MAX_LOST),
+      },
+      pending: [...new Set([...pending, ...owners])].filter((other) => other !== owner),
+      changedMs: pending.length > 0 ? changedMs : nowMs,
+      down: [...down, { owner, isLeaving: !record.owners.includes(owner) }],
+    });
+    this.log("owner-down", owner);
+    this.#options.background(this.advance());
+  }
+
+  /** Tells owners of a ring. @returns who does not answer */
+  tell(owners: readonly string[], record: RingRecord): Promise<string[]> {
+    return this.#each(owners, (owner) => this.#options.link(owner).adopt(record));
+  }
+
+  log(event: string, owner: string): void {
+    const { version } = this.#state.now.record;
+    console.log(JSON.stringify({ event, owner, version }));
+  }
+
+  async #eachStep(): Promise<void> {
+    for (;;) {
+      const { record, pending } = this.#state.now;
+      if (pending.length === 0) return;
+      const silent = record.previous ? await this.#handOver(record) : await this.#settle(record);
+      for (const owner of this.waitingFor) {
+        if (!silent.includes(owner)) this.#silentMs.delete(owner);
+      }
+      if (silent.length > 0 && !(await this.#waitedEnough(silent))) return;
+    }
+  }
+
+  /** Tells all of the ring and has the new owners take over. @returns who does not answer */
+  async #handOver(record: RingRecord): Promise<string[]> {
+    const deaf = await this.tell(this.#state.now.pending, record);
+    if (deaf.length > 0) return deaf;
+    const silent = new Set<string>();
+    let isDone = true;
+    const takeOver = async (owner: string) => {
+      const result = await this.#options.link(owner).takeOver(record.version);
+      for (const other of result.silent) silent.add(other);
+      isDone &&= result.isDone;
+    };
+    for (const owner of await this.#each(record.owners, takeOver)) silent.add(owner);
+    const { version, owners, lost } = record;
+    if (isDone && silent.size === 0) await this.#state.store({ record: { version, owners, lost } });
+    return [...silent];
+  }
+
+  /** Tells all that the change is over. @returns who does not answer */
+  async #settle({ version, owners, lost }: RingRecord): Promise<string[]> {
+    const silent = await this.tell(this.#state.now.pending, { version, owners, lost });
+    await this.#state.store({ pending: silent });
+    if (silent.length > 0) return silent;
+    const tookMs = this.#options.clock() - this.#state.now.changedMs;
+    console.log(JSON.stringify({ event: "ring-settled", version, owners, tookMs }));
+    return [];
+  }
+
+  async #each(owners: readonly string[], act: (owner: string) => Promise<void>): Promise<string[]> {
+    const tried = owners.map(async (owner) => {
+      try {
+        await act(owner);
+        return [];
+      } catch (error) {
+        console.warn(JSON.stringify({ event: "owner-silent", owner, detail: String(error) }));
+        return [owner];
+      }
+    });
+    return (await Promise.all(tried)).flat();
+  }
+
+  /** Gives up on who has been silent for too long. @returns whether there is anything to go on with */
+  async #waitedEnough(silent: readonly string[]): Promise<boolean> {
+    const nowMs = this.#options.clock();
+    for (const owner of silent) {
+      if (!this.#silentMs.has(owner)) this.#silentMs.set(owner, nowMs);
+    }
+    const given = silent.filter((owner) => nowMs - (this.#silentMs.get(owner) ?? 0) >= GIVE_UP_MS);
+    for (const owner of given) await this.giveUp(owner);
+    if (given.length === 0) await this.#state.setAlarm();
+    return given.length > 0;
+  }
+}
