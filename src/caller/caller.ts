@@ -6,15 +6,11 @@
  * it (a reset, a block).
  */
 import type { Verdict } from "../limit/decision.ts";
-import type { Refund } from "../owner/check.ts";
-import type { Operated } from "../owner/member.ts";
-import type { Answer, Batch } from "../owner/wire.ts";
+import type { Batch } from "../owner/wire.ts";
 import { type KeyHash, keyHasher } from "../ring/key-hash.ts";
 import { REGIONS, type Region } from "../ring/region.ts";
-import { readRingRecord, regionOf } from "../ring/ring-record.ts";
-import { CallError, type OwnerNamespace, type OwnerStub } from "./call.ts";
+import { CallError, type OwnerNamespace } from "./call.ts";
 import { DenialCache } from "./denial-cache.ts";
-import { Directory } from "./directory.ts";
 import { Fallback } from "./fallback.ts";
 import { Leases } from "./leases.ts";
 import { askedOf, counterPolicy, type Message, widened } from "./message.ts";
@@ -28,6 +24,7 @@ import {
   type Returned,
   replyOf,
 } from "./question.ts";
+import { Routes } from "./routes.ts";
 
 export interface CallerOptions {
   /** Where the owners are: the binding of the `RateLimiter` class. */
@@ -46,15 +43,13 @@ export interface CallerOptions {
 }
 
 const DEFAULT_DEADLINE_MS = 250;
-/** The most owners that a check is sent to, one after the other, because its key has moved. */
-const MAX_HOPS = 4;
 
 export class Caller {
   readonly #platform: Platform;
   readonly #owners: Owners;
   readonly #homeRegion: Region;
   readonly #hash: (parts: readonly string[]) => KeyHash;
-  readonly #directory: Directory;
+  readonly #routes: Routes;
   readonly #denials = new DenialCache();
   readonly #leases = new Leases();
   readonly #fallback = new Fallback();
@@ -68,7 +63,7 @@ export class Caller {
     );
     this.#homeRegion = options.homeRegion;
     this.#hash = keyHasher(options.hashSecret);
-    this.#directory = new Directory(options.ownersPerRegion);
+    this.#routes = new Routes(this.#owners, options.ownersPerRegion);
   }
 
   /**
@@ -144,9 +139,10 @@ export class Caller {
     const everywhere = questions.flatMap((question) =>
       REGIONS.map((region) => this.#address({ ...question, region }, 0, region)),
     );
-    await this.#deliver(everywhere, async (owner, batch) =>
+    const lost = await this.#routes.deliver(everywhere, (owner, batch) =>
       this.#owners.insist(owner, "reset", batchOf(batch)),
     );
+    if (lost.length > 0) throw new CallError("threw", "keys have moved again and again");
     for (const { check } of everywhere) {
       this.#fallback.reset(check);
       this.#forget(check.key);
@@ -161,14 +157,16 @@ export class Caller {
    */
   async block(key: readonly string[], durationMs: number): Promise<void> {
     const hash = this.#hash(key);
-    await this.#operateEverywhere(hash, (stub, version) => stub.block(version, hash, durationMs));
+    await this.#routes.operateEverywhere(hash, (stub, version) =>
+      stub.block(version, hash, durationMs),
+    );
     this.#forget(hash);
   }
 
   /** Ends a block; like `reset` in all else. */
   async unblock(key: readonly string[]): Promise<void> {
     const hash = this.#hash(key);
-    await this.#operateEverywhere(hash, (stub, version) => stub.unblock(version, hash));
+    await this.#routes.operateEverywhere(hash, (stub, version) => stub.unblock(version, hash));
     this.#forget(hash);
   }
 
@@ -179,10 +177,10 @@ export class Caller {
    */
   async explain(question: Question): Promise<ExplainedKey> {
     const { region, check } = this.#address(question, 0);
-    const explained = await this.#operate(region, check.key, (stub, version) =>
+    const explained = await this.#routes.operate(check.key, region, (stub, version) =>
       stub.explain(version, check),
     );
-    return { owner: this.#directory.ring(region).ownerOf(check.key), ...explained };
+    return { owner: this.#routes.to(check.key, region).owner, ...explained };
   }
 
   async #ask(
@@ -201,7 +199,7 @@ export class Caller {
     }
     if (messages.length === 0) return replies;
     const { generation } = this.#denials;
-    await this.#deliver(messages, async (owner, batch) => {
+    await this.#routes.deliver(messages, async (owner, batch) => {
       const slices = batch.map((message) =>
         verb === "check" ? this.#leases.sliceFor(askedOf(message), sentMs) : 0,
       );
@@ -258,57 +256,6 @@ export class Caller {
     this.#leases.forget(key);
   }
 
-  /**
-   * Has each owner answer what is its own, and follows the keys that have moved.
-   *
-   * @param ask sends an owner a batch
-   */
-  async #deliver(
-    messages: readonly Message[],
-    ask: (owner: string, batch: Message[]) => Promise<Answer | undefined>,
-    hops = MAX_HOPS,
-  ): Promise<void> {
-    const moved: Message[] = [];
-    const askOne = async (owner: string, batch: Message[]) => {
-      const answer = await ask(owner, batch);
-      if (answer?.ring) this.#directory.learn(regionOf(owner) as Region, answer.ring);
-      if (answer) moved.push(...batch.filter((_, at) => !answer.verdicts[at]));
-    };
-    const [only] = messages;
-    if (only && messages.length === 1) await askOne(only.owner, [only]);
-    else {
-      const batches = Map.groupBy(messages, ({ owner }) => owner);
-      await Promise.all(Array.from(batches, ([owner, batch]) => askOne(owner, batch)));
-    }
-    if (moved.length === 0 || hops === 0) return;
-    const readdressed = moved.map((message) => ({ ...message, ...this.#route(message) }));
-    return this.#deliver(readdressed, ask, hops - 1);
-  }
-
-  async #operateEverywhere(
-    key: KeyHash,
-    call: (stub: OwnerStub, version: number) => Promise<Operated<void>>,
-  ): Promise<void> {
-    await Promise.all(REGIONS.map((region) => this.#operate(region, key, call)));
-  }
-
-  /** Calls a key's owner in a region, wherever the key has moved to. */
-  async #operate<Reply>(
-    region: Region,
-    key: KeyHash,
-    call: (stub: OwnerStub, version: number) => Promise<Operated<Reply>>,
-  ): Promise<Reply> {
-    for (let hops = MAX_HOPS; hops >= 0; hops--) {
-      const ring = this.#directory.ring(region);
-      const operated = await this.#owners.operate(ring.ownerOf(key), (stub) =>
-        call(stub, ring.version),
-      );
-      if ("reply" in operated) return operated.reply;
-      this.#directory.learn(region, readRingRecord(region, operated.moved));
-    }
-    throw new CallError("threw", "the key has moved again and again");
-  }
-
   #regionOf({ policies, region }: Question): Region {
     return policies[0]?.scope === "global" ? this.#homeRegion : region;
   }
@@ -322,12 +269,7 @@ export class Caller {
     const key = this.#hash(question.key);
     const policies = question.policies.map(counterPolicy);
     const check = { key, policies, spentAtMs };
-    return { question, index, region, check, ...this.#route({ region, check }) };
-  }
-
-  #route({ region, check }: { region: Region; check: Refund }) {
-    const ring = this.#directory.ring(region);
-    return { owner: ring.ownerOf(check.key), version: ring.version };
+    return { question, index, region, check, ...this.#routes.to(key, region) };
   }
 }
 

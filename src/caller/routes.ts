@@ -1,0 +1,107 @@
+/**
+ * The way to each key's owner: the ring of each region, as configured until an owner knows better,
+ * and from there on wherever the owners say that a key has moved.
+ *
+ * Nobody is asked for a ring: who has an old one learns of the new one with its next answer.
+ */
+import type { Operated } from "../owner/member.ts";
+import type { Answer } from "../owner/wire.ts";
+import type { KeyHash } from "../ring/key-hash.ts";
+import { REGIONS, type Region } from "../ring/region.ts";
+import { Ring } from "../ring/ring.ts";
+import { firstOwners, type RingRecord, readRingRecord } from "../ring/ring-record.ts";
+import { CallError, type OwnerStub } from "./call.ts";
+import type { Message } from "./message.ts";
+import type { Owners } from "./owners.ts";
+
+/** Below the version of any ring that somebody has decided on. */
+const CONFIGURED = 0;
+/** The most owners that are asked about a key, one after the other, because it has moved. */
+const MAX_OWNERS = 5;
+
+export class Routes {
+  readonly #owners: Owners;
+  readonly #ownersPerRegion: number;
+  readonly #rings = new Map<Region, Ring>();
+
+  constructor(owners: Owners, ownersPerRegion: number) {
+    this.#owners = owners;
+    this.#ownersPerRegion = ownersPerRegion;
+  }
+
+  /** A key's owner in a region, and the version of the ring that says so. */
+  to(key: KeyHash, region: Region): { owner: string; version: number } {
+    const ring = this.#ring(region);
+    return { owner: ring.ownerOf(key), version: ring.version };
+  }
+
+  /**
+   * Has each owner asked about what is its own, and follows the keys that have moved.
+   *
+   * @param ask asks an owner
+   * @returns those that had moved again each time
+   */
+  async deliver(
+    messages: Message[],
+    ask: (owner: string, batch: Message[]) => Promise<Answer | undefined>,
+    attempts = MAX_OWNERS,
+  ): Promise<Message[]> {
+    if (messages.length === 0 || attempts === 0) return messages;
+    const moved: Message[] = [];
+    const askOne = async (owner: string, batch: Message[]) => {
+      const answer = await ask(owner, batch);
+      if (!answer?.ring) return;
+      this.#learn((batch[0] as Message).region, answer.ring);
+      moved.push(...batch.filter((_, at) => !answer.verdicts[at]));
+    };
+    const [only] = messages;
+    if (only && messages.length === 1) await askOne(only.owner, messages);
+    else {
+      const batches = Map.groupBy(messages, ({ owner }) => owner);
+      await Promise.all(Array.from(batches, ([owner, batch]) => askOne(owner, batch)));
+    }
+    if (moved.length === 0) return moved;
+    const readdressed = moved.map((message) => {
+      return { ...message, ...this.to(message.check.key, message.region) };
+    });
+    return this.deliver(readdressed, ask, attempts - 1);
+  }
+
+  /**
+   * Calls a key's owner for an operator, wherever the key has moved to.
+   *
+   * @throws {CallError} if it does not answer, or the key moves again each time
+   */
+  async operate<Reply>(
+    key: KeyHash,
+    region: Region,
+    call: (stub: OwnerStub, version: number) => Promise<Operated<Reply>>,
+  ): Promise<Reply> {
+    for (let attempts = MAX_OWNERS; attempts > 0; attempts--) {
+      const { owner, version } = this.to(key, region);
+      const operated = await this.#owners.operate(owner, (stub) => call(stub, version));
+      if ("reply" in operated) return operated.reply;
+      this.#learn(region, readRingRecord(region, operated.moved));
+    }
+    throw new CallError("threw", "the key has moved again and again");
+  }
+
+  /** Calls a key's owners in all regions, since a client may enter anywhere; see `operate`. */
+  async operateEverywhere(
+    key: KeyHash,
+    call: (stub: OwnerStub, version: number) => Promise<Operated<void>>,
+  ): Promise<void> {
+    await Promise.all(REGIONS.map((region) => this.operate(key, region, call)));
+  }
+
+  #ring(region: Region): Ring {
+    const ring =
+      this.#rings.get(region) ?? new Ring(firstOwners(region, this.#ownersPerRegion), CONFIGURED);
+    this.#rings.set(region, ring);
+    return ring;
+  }
+
+  #learn(region: Region, { owners, version }: RingRecord): void {
+    if (version > this.#ring(region).version) this.#rings.set(region, new Ring(owners, version));
+  }
+}
