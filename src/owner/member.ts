@@ -122,7 +122,7 @@ export class Member {
   /**
    * Hears of a ring.
    *
-   * @throws {MisuseError} if it can't be a ring of this region
+   * @throws {Error} if it can't be a ring of this region
    */
   async adopt(record: unknown): Promise<void> {
     await this.#tenure?.adopt(record);
@@ -195,7 +195,7 @@ export class Member {
     await tenure.catchUp(version);
     if (tenure.ring.version !== version) return { moved: tenure.record as RingRecord };
     const atMs = this.#owner.now();
-    return { atMs, what: give(atMs, tenure) };
+    return { version, atMs, what: give(atMs, tenure) };
   }
 
   /** Counts checks, and tells the membership object now and then of a load that is high. */

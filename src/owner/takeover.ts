@@ -25,7 +25,7 @@ export interface Rows {
 }
 
 /** What is released, by whose clock; or the ring in which there is nothing to release. */
-export type Released<What> = { atMs: number; what: What } | { moved: RingRecord };
+export type Released<What> = { version: number; atMs: number; what: What } | { moved: RingRecord };
 
 export interface TakeoverOptions {
   tenure: Tenure;
@@ -124,12 +124,19 @@ export class Takeover {
     return true;
   }
 
-  /** What was released, if this owner's ring is still the one that it was asked for in. */
+  /**
+   * What was released, if this owner's ring is still the one that it was asked for in.
+   *
+   * @throws {Error} if it was released for another version than it was asked for
+   */
   async #ifStill<What>(version: number, released: Released<What>): Promise<What | undefined> {
     const { tenure, owner } = this.#options;
     if ("moved" in released) {
       await tenure.adopt(released.moved);
       return undefined;
+    }
+    if (released.version !== version) {
+      throw new Error(`released for version ${released.version}, not ${version}`);
     }
     if (tenure.ring.version !== version) return undefined;
     // What was counted by the other's clock must not lie in the future here.

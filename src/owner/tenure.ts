@@ -63,14 +63,9 @@ export class Tenure {
   }
 
   async load(): Promise<void> {
-    const { storage, name } = this.#options;
-    const stored = await storage.get(STORAGE_KEY);
-    try {
-      if (stored !== undefined) this.#use(readRingRecord(regionOf(name), stored));
-    } catch (error) {
-      if (!(error instanceof MisuseError)) throw error;
-      console.error(JSON.stringify({ event: "ring-refused", owner: name, detail: error.message }));
-    }
+    const stored = await this.#options.storage.get(STORAGE_KEY);
+    const record = stored === undefined ? undefined : this.#read(stored);
+    if (record) this.#use(record);
     // One that left the ring, or never was in it, must not take a caller's word for it. Where
     // nobody answers now, the first check asks again.
     if (!this.#record) await this.catchUp(1).catch(() => {});
@@ -99,10 +94,11 @@ export class Tenure {
   /**
    * Hears of a ring. What is no news changes nothing.
    *
-   * @throws {MisuseError} if it can't be a ring of this region
+   * @throws {Error} if it can't be a ring of this region
    */
   async adopt(value: unknown): Promise<void> {
-    const record = readRingRecord(regionOf(this.#options.name), value);
+    const record = this.#read(value);
+    if (!record) throw new Error("not a ring of this region");
     // One after the other: what the last one lets go of is gone before the next begins.
     const adopting = this.#adopting.then(() => this.#adopt(record));
     this.#adopting = adopting.catch(() => {});
@@ -140,6 +136,18 @@ export class Tenure {
     const { storage, name } = this.#options;
     if (!this.#record?.owners.includes(name)) return;
     void storage.put({ [STORAGE_KEY]: this.#record }, { allowUnconfirmed: true });
+  }
+
+  /** Reads a ring; says so and returns undefined if it can't be one. */
+  #read(value: unknown): RingRecord | undefined {
+    const { name } = this.#options;
+    try {
+      return readRingRecord(regionOf(name), value);
+    } catch (error) {
+      if (!(error instanceof MisuseError)) throw error;
+      console.error(JSON.stringify({ event: "ring-refused", owner: name, detail: error.message }));
+      return undefined;
+    }
   }
 
   async #adopt(record: RingRecord): Promise<void> {

@@ -71,10 +71,12 @@ class Region {
 }
 
 let region: Region;
+let lines: string[];
 
 beforeEach(async () => {
-  vi.spyOn(console, "warn").mockImplementation(() => {});
-  vi.spyOn(console, "error").mockImplementation(() => {});
+  lines = [];
+  vi.spyOn(console, "warn").mockImplementation((line) => void lines.push(line));
+  vi.spyOn(console, "error").mockImplementation((line) => void lines.push(line));
   region = new Region();
   for (const name of THREE) await region.start(name);
   region.calls.length = 0;
@@ -173,6 +175,24 @@ describe("an owner in a ring", () => {
     ).toBe(false);
   }, 20_000);
 
+  it("refuses counters released for another version, and begins anew", async () => {
+    await check("weur/0", 0, 10);
+    await check("weur/1", 0, 10);
+    await adopt(DURING);
+    const mine = held(THREE, "weur/2");
+    for (const name of TWO) {
+      vi.spyOn(region.of(name), "release").mockResolvedValue({
+        version: 1,
+        atMs: Date.now(),
+        what: { rows: [] },
+      });
+    }
+    const { verdicts, unsure } = await check("weur/2", 2, 1, mine);
+    expect(verdicts.every((each) => each?.[0]?.remaining === 9)).toBe(true);
+    expect(unsure).toEqual(mine.map(() => true));
+    expect(lines.at(-1)).toContain("released for version 1, not 2");
+  });
+
   it("asks the membership object where a caller knows of a later ring", async () => {
     region.ring = DURING;
     const { verdicts } = await check("weur/0", 2);
@@ -191,7 +211,10 @@ describe("an owner in a ring", () => {
       "ring",
       null,
     ];
-    for (const ring of rings) await expect(region.of("weur/0").adopt(ring)).rejects.toThrow("ring");
+    for (const ring of rings) {
+      await expect(region.of("weur/0").adopt(ring)).rejects.toThrow("not a ring of this region");
+      expect(lines.pop()).toContain("ring-refused");
+    }
     await region.of("weur/0").adopt({ ...BEFORE, owners: ["weur/1"] });
     expect((await check("weur/0", 1)).verdicts).toHaveLength(KEYS.length);
     expect((await check("weur/0", 0)).ring).toEqual(BEFORE);
