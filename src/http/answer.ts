@@ -24,6 +24,13 @@ const OUT_OF_REACH = {
   cause: "Nothing can be counted right now.",
 } as const;
 
+/** A page that says no has nothing but its own style. */
+const PAGE_HEADERS = {
+  "Content-Security-Policy":
+    "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'",
+  "X-Content-Type-Options": "nosniff",
+};
+
 /** Of each policy the last refusal under it alone, and what it depends on. */
 const refusals = new WeakMap<Policy, { id: string; parts: ResponseParts }>();
 
@@ -58,7 +65,9 @@ export function writeFields(c: Context, rulings: readonly Ruling[]): void {
 export function refuseListed(c: Context): Response | Promise<Response> {
   const title = "Forbidden";
   const detail = "Requests from this address are not answered.";
-  if (prefersHtml(c)) return c.html(page(title, detail), 403, { "Cache-Control": "no-store" });
+  if (prefersHtml(c)) {
+    return c.html(page(title, detail), 403, { ...PAGE_HEADERS, "Cache-Control": "no-store" });
+  }
   return problem({ status: 403, title, detail });
 }
 
@@ -69,7 +78,7 @@ export function refuseListed(c: Context): Response | Promise<Response> {
 export function refuse(c: Context, rulings: readonly Ruling[]): Response | Promise<Response> {
   if (prefersHtml(c)) {
     const { body, headers } = refusalOf(rulings);
-    return c.html(page(body.title, body.detail), body.status, headers);
+    return c.html(page(body.title, body.detail), body.status, { ...PAGE_HEADERS, ...headers });
   }
   return new Response(...refusalParts(rulings));
 }

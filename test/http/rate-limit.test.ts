@@ -188,6 +188,8 @@ describe("the refusal", () => {
     expect(response.headers.get("Content-Type")).toMatch("text/html");
     expect(response.headers.get("Retry-After")).toBe("42");
     expect(response.headers.get("Cache-Control")).toBe("no-store");
+    expect(response.headers.get("Content-Security-Policy")).toContain("default-src 'none'");
+    expect(response.headers.get("X-Content-Type-Options")).toBe("nosniff");
     expect(await response.text()).toContain("Try again in 42 s.");
   });
 });
