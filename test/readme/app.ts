@@ -5,7 +5,6 @@ export { Membership, RateLimiter } from "turnpike";
 
 const app = new Hono();
 app.use(rateLimit({ limit: 600, window: "1m" }));
-
 // A limit that depends on the customer's plan.
 const PLANS = new Map([["key-of-a-good-customer", 5_000]]);
 const keyOf = (c: Context) => c.req.header("X-Api-Key") ?? "none";
