@@ -100,7 +100,11 @@ export class Checkpoint {
     return clockMs;
   }
 
-  /** Writes what changed since the last time, and removes what is no longer needed. */
+  /**
+   * Writes what changed since the last time, and removes what is no longer needed.
+   *
+   * @throws what the storage does if it can't write; then the next call writes that too
+   */
   async write(clockMs: number, tables: Map<string, CounterTable>): Promise<void> {
     this.#number++;
     const values = new Map<string, unknown>();
@@ -116,10 +120,20 @@ export class Checkpoint {
     // No `await` before the last call: writes of one turn reach the disk together or not at all.
     // Unconfirmed: an answer need not wait for the disk, and a crash may lose one interval anyway.
     const options = { allowUnconfirmed: true };
-    await Promise.all([
-      ...chunks([...values]).map((some) => this.#storage.put(Object.fromEntries(some), options)),
-      ...chunks(unused).map((some) => this.#storage.delete(some, options)),
-    ]);
+    const number = this.#number;
+    try {
+      await Promise.all(
+        chunks([...values]).map((some) => this.#storage.put(Object.fromEntries(some), options)),
+      );
+    } catch (error) {
+      for (const copy of this.#copies.values()) copy.takeBack(number);
+      for (const key of unused) this.#keys.add(key);
+      throw error;
+    }
+    // Not before: what is on disk still counts where it could not be replaced. Some of it may be
+    // in use again by now.
+    const gone = unused.filter((key) => !this.#keys.has(key));
+    await Promise.all(chunks(gone).map((some) => this.#storage.delete(some, options)));
   }
 
   /**
@@ -160,6 +174,7 @@ export class Checkpoint {
       copy.bytes = bytes.length;
       copy.sum = checksum(bytes);
       copy.isStale = false;
+      copy.writtenWith = this.#number;
       left -= bytes.length;
     }
     // What has not changed since is as good as written now.

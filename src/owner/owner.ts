@@ -179,11 +179,20 @@ export class Owner {
     if (tables.size === 0) return this.clear();
     const writes = [this.#checkpoint.write(nowMs, tables)];
     const lastMs = this.#lastExpiryMs;
-    if (lastMs < this.#alarmMs) {
+    const alarmMs = this.#alarmMs;
+    if (lastMs < alarmMs) {
       this.#alarmMs = lastMs;
       writes.push(this.#storage.setAlarm(lastMs, { allowUnconfirmed: true }));
     }
-    await Promise.all(writes);
+    try {
+      await Promise.all(writes);
+    } catch (error) {
+      this.#alarmMs = alarmMs;
+      this.handover.isSaved = false;
+      console.error(JSON.stringify({ event: "checkpoint-failed", detail: String(error) }));
+      this.#scheduleCheckpoint();
+      throw error;
+    }
   }
 
   /** Returns when all that is counted now is on disk. */
@@ -244,7 +253,9 @@ export class Owner {
     const { number } = this.#checkpoint;
     // Unless it was done meanwhile.
     this.#after(ms, async () => {
-      if (number === this.#checkpoint.number) await this.save();
+      if (number !== this.#checkpoint.number) return;
+      // It has been told, and is tried again.
+      await this.save().catch(() => {});
     });
   }
 }

@@ -16,6 +16,8 @@ import { newTable, readSegment } from "./table-kind.ts";
 export interface SegmentCopy extends Part {
   storageKey: string;
   segment: Segment;
+  /** Number of the checkpoint that wrote it; lower than its own where nothing has changed since. */
+  writtenWith: number;
   /** Whether rows of it changed since. */
   isStale: boolean;
 }
@@ -29,6 +31,8 @@ export class TableCopy {
   #changes: Part[] = [];
   /** Keys that changed since the last checkpoint: a set, in 16 bytes a key. */
   #changed = new FlatSegment(1);
+  /** Those that the last checkpoint wrote, in case it failed. */
+  #written = new FlatSegment(1);
 
   constructor(name: string) {
     this.#name = name;
@@ -77,7 +81,7 @@ export class TableCopy {
         this.#name,
         fromPieces(entries, storageKey, part.bytes, part.sum),
       );
-      return { ...part, storageKey, segment, isStale: false };
+      return { ...part, writtenWith: part.number, storageKey, segment, isStale: false };
     });
     for (const { number, bytes, sum } of parts.changes) {
       decodeRows(fromPieces(entries, changesKey(this.#name, number), bytes, sum), (key, state) => {
@@ -100,7 +104,7 @@ export class TableCopy {
       // Another object where it was split or joined since.
       if (copy?.segment === segment) return copy;
       const storageKey = segmentKey(this.#name, index);
-      return { storageKey, segment, number: 0, bytes: 0, sum: 0, isStale: true };
+      return { storageKey, segment, number: 0, writtenWith: 0, bytes: 0, sum: 0, isStale: true };
     });
     this.#changed.some((key) => {
       this.#copyOf(key).isStale = true;
@@ -116,6 +120,7 @@ export class TableCopy {
       if (isStale) rows.push({ key, state: segment.get(key) });
       return false;
     });
+    this.#written = this.#changed;
     this.#changed = new FlatSegment(1);
     const oldest = Math.min(...this.#segments.map((copy) => copy.number));
     this.#changes = this.#changes.filter((part) => part.number > oldest);
@@ -125,6 +130,25 @@ export class TableCopy {
       values.set(key, piece);
     }
     this.#changes.push({ number, bytes: bytes.length, sum: checksum(bytes) });
+  }
+
+  /**
+   * To be called when a checkpoint could not be written: the next one writes what it would have.
+   *
+   * @param number its own
+   */
+  takeBack(number: number): void {
+    this.#changes = this.#changes.filter((part) => part.number !== number);
+    // Nobody knows what there is on disk of a segment that was to be written whole.
+    for (const copy of this.#segments) {
+      if (copy.writtenWith !== number) continue;
+      copy.number = 0;
+      copy.isStale = true;
+    }
+    this.#written.some((key) => {
+      this.#changed.set(key, PRESENT);
+      return false;
+    });
   }
 
   #copyOf(key: KeyHash): SegmentCopy {

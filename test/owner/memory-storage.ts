@@ -61,6 +61,14 @@ export class Bench {
     return owner;
   }
 
+  /** Another machine with what is on the disk of this one. */
+  copy(): Bench {
+    const bench = new Bench();
+    bench.nowMs = this.nowMs;
+    for (const [key, value] of this.storage.entries) bench.storage.entries.set(key, value);
+    return bench;
+  }
+
   /** Moves the clock, running what falls due on the way. */
   async wait(ms: number): Promise<void> {
     const endMs = this.nowMs + ms;

@@ -1,0 +1,66 @@
+/** Storage that fails to write for a while, under an owner that lives on. */
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import type { CounterPolicy } from "../../src/owner/counters.ts";
+import { CHECKPOINT_INTERVAL_MS, type Owner } from "../../src/owner/owner.ts";
+import { type KeyHash, PUBLIC_SIP_KEY, sipHash } from "../../src/ring/key-hash.ts";
+import { Bench } from "./memory-storage.ts";
+import { TEN_A_DAY } from "./ten-a-day.ts";
+
+const POLICY: CounterPolicy = { ...TEN_A_DAY, algorithm: "fixed-window" };
+
+function keysUpTo(count: number, name = ""): KeyHash[] {
+  return Array.from({ length: count }, (_, n) => sipHash(PUBLIC_SIP_KEY, `${name}${n}`));
+}
+
+function spend(owner: Owner, keys: readonly KeyHash[], policy = POLICY): void {
+  owner.check(keys.map((key) => ({ key, policies: [policy] })));
+}
+
+function known(owner: Owner, keys: readonly KeyHash[]): number {
+  const { verdicts } = owner.peek(keys.map((key) => ({ key, policies: [POLICY] })));
+  return verdicts.filter((each) => each?.[0]?.remaining === POLICY.limit - 1).length;
+}
+
+beforeEach(() => {
+  vi.spyOn(console, "error").mockImplementation(() => {});
+});
+
+afterEach(() => vi.restoreAllMocks());
+
+describe("an owner whose storage fails to write", () => {
+  it("still has on disk what was there before", async () => {
+    const bench = new Bench();
+    const owner = await bench.start();
+    const early = keysUpTo(20_000, "early");
+    spend(owner, early);
+    await bench.wait(10_000);
+    for (let round = 0; round < 20; round++) {
+      spend(owner, keysUpTo(1_000, `${round}`));
+      await bench.wait(CHECKPOINT_INTERVAL_MS);
+      // The last few of what the other rounds wrote are no longer needed, if this one succeeds.
+      const full = vi.spyOn(bench.storage, "put").mockRejectedValue(new Error("disk is full"));
+      spend(owner, keysUpTo(1_000, `${round}`).reverse());
+      await bench.wait(CHECKPOINT_INTERVAL_MS);
+      expect(known(await bench.copy().start(), early)).toBe(early.length);
+      full.mockRestore();
+    }
+  });
+
+  it("has all on disk an interval after it can write again", async () => {
+    const bench = new Bench();
+    const owner = await bench.start();
+    const early = keysUpTo(20_000, "early");
+    const late = keysUpTo(1_000, "late");
+    spend(owner, early);
+    await bench.wait(10_000);
+    const full = vi.spyOn(bench.storage, "put").mockRejectedValue(new Error("disk is full"));
+    spend(owner, late);
+    await bench.wait(10_000);
+    full.mockRestore();
+    await bench.wait(10_000);
+
+    const next = await bench.start();
+    expect(known(next, early)).toBe(early.length);
+    expect(known(next, late)).toBe(late.length);
+  });
+});
