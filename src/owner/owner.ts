@@ -175,9 +175,10 @@ export class Owner {
     this.#checkpointAtMs = nowMs;
     this.#counters.sweep(nowMs, SWEEP_ROWS);
     const { tables, dropped, size } = this.#counters;
-    this.#dropWarning.tell(dropped, size, nowMs);
+    const isLeftToTell = this.#dropWarning.tell(dropped, size, nowMs);
     if (tables.size === 0) return this.clear();
     const writes = [this.#checkpoint.write(nowMs, tables)];
+    if (isLeftToTell) this.#scheduleCheckpoint();
     const lastMs = this.#lastExpiryMs;
     const alarmMs = this.#alarmMs;
     if (lastMs < alarmMs) {

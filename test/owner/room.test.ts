@@ -89,7 +89,21 @@ describe("full counters", () => {
 });
 
 describe("a full owner", () => {
-  it("warns that counters were dropped, at most once a minute", async () => {
+  it("has warned of all that was dropped before it may be evicted", async () => {
+    const warn = vi.spyOn(console, "warn").mockImplementation(() => {});
+    const bench = new Bench();
+    const owner = await bench.start(20 * ROW_BYTES);
+    for (const key of keysUpTo(100)) {
+      owner.check([{ key, policies: [POLICY] }]);
+      await bench.wait(100);
+    }
+    await bench.wait(9_000);
+    const told = warn.mock.calls.map(([text]) => JSON.parse(text) as { dropped: number });
+    expect(told).toHaveLength(2);
+    expect(told.reduce((all, { dropped }) => all + dropped, 0)).toBe(80);
+  });
+
+  it("warns that counters were dropped, at most once a minute while it goes on", async () => {
     const warn = vi.spyOn(console, "warn").mockImplementation(() => {});
     const bench = new Bench();
     const owner = await bench.start(20 * ROW_BYTES);
