@@ -58,6 +58,7 @@ export class Owner {
   #alarmMs = NO_ALARM;
   /** Whether there is so much to write that it does not wait. */
   #isUrgent = false;
+  #written: Promise<unknown> | undefined;
 
   constructor({ clock, storage, after, maxBytes, onCleared = () => {} }: OwnerOptions) {
     this.#clock = clock;
@@ -75,6 +76,14 @@ export class Owner {
   /** Counters, expired ones included. */
   get keys(): number {
     return this.#counters.size;
+  }
+
+  /**
+   * Ends when what durable policies have counted is on disk, and rejects if it can't be written;
+   * undefined where it is there.
+   */
+  get written(): Promise<unknown> | undefined {
+    return this.#written;
   }
 
   /** Reads what is on disk. To be awaited before anything else is called. */
@@ -222,15 +231,21 @@ export class Owner {
     return Math.max(...last.map(([, { lastExpiryMs }]) => lastExpiryMs));
   }
 
-  /** Puts what durable policies have counted on disk. The runtime holds the answer back for it. */
+  /** Puts what durable policies have counted on disk; see `written`. */
   #writeThrough({ key, policies }: Check): void {
     for (const policy of policies) {
       if (!policy.durable) continue;
       // Taken over once more after a crash, the key would lose what is written here.
-      if (!this.handover.isSaved) void this.save();
+      const saving = this.handover.isSaved ? undefined : this.save();
       const table = tableName(policy);
       const state = this.#counters.tables.get(table)?.get(key);
-      void this.#checkpoint.writeJournal(table, key, state);
+      const writing = this.#checkpoint.writeJournal(table, key, state);
+      const written = Promise.all([this.#written, saving, writing]);
+      const settle = () => {
+        if (this.#written === written) this.#written = undefined;
+      };
+      this.#written = written;
+      written.then(settle, settle);
     }
   }
 

@@ -15,16 +15,17 @@ import type { Parcel } from "./handover.ts";
 import { type Explained, Member, type MembershipLink, type Operated } from "./member.ts";
 import { Owner } from "./owner.ts";
 import type { Peer, Released, Rows } from "./takeover.ts";
-import { decodeBatch, encodeAnswer, type WireAnswer, type WireBatch } from "./wire.ts";
+import { type Answer, decodeBatch, encodeAnswer, type WireAnswer, type WireBatch } from "./wire.ts";
 
 export class RateLimiter extends DurableObject<Cloudflare.Env> {
+  readonly #owner: Owner;
   readonly #member: Member;
 
   constructor(ctx: DurableObjectState, env: Cloudflare.Env) {
     super(ctx, env);
     const { deadlineMs, highWater } = parseLimiterConfig(env);
     const name = ctx.id.name ?? "";
-    const owner = new Owner({
+    this.#owner = new Owner({
       // Read anew each time: a test may put another clock in its place.
       clock: () => Date.now(),
       storage: ctx.storage,
@@ -34,7 +35,7 @@ export class RateLimiter extends DurableObject<Cloudflare.Env> {
     });
     this.#member = new Member({
       name,
-      owner,
+      owner: this.#owner,
       storage: ctx.storage,
       peer: (other) => this.#peer(other),
       membership:
@@ -47,8 +48,7 @@ export class RateLimiter extends DurableObject<Cloudflare.Env> {
   }
 
   check(batch: WireBatch): WireAnswer | Promise<WireAnswer> {
-    const answer = this.#member.check(decodeBatch(batch));
-    return answer instanceof Promise ? answer.then(encodeAnswer) : encodeAnswer(answer);
+    return this.#onceWritten(this.#member.check(decodeBatch(batch)));
   }
 
   async peek(batch: WireBatch): Promise<WireAnswer> {
@@ -56,11 +56,11 @@ export class RateLimiter extends DurableObject<Cloudflare.Env> {
   }
 
   async refund(batch: WireBatch): Promise<WireAnswer> {
-    return encodeAnswer(await this.#member.refund(decodeBatch(batch)));
+    return this.#onceWritten(await this.#member.refund(decodeBatch(batch)));
   }
 
   async reset(batch: WireBatch): Promise<WireAnswer> {
-    return encodeAnswer(await this.#member.reset(decodeBatch(batch)));
+    return this.#onceWritten(await this.#member.reset(decodeBatch(batch)));
   }
 
   block(version: number, key: KeyHash, durationMs: number): Promise<Operated<void>> {
@@ -97,6 +97,12 @@ export class RateLimiter extends DurableObject<Cloudflare.Env> {
 
   override async alarm(): Promise<void> {
     await this.#member.wake();
+  }
+
+  /** The answer when what it says was counted durably is on disk; none if that can't be written. */
+  #onceWritten(answer: Answer | Promise<Answer>): WireAnswer | Promise<WireAnswer> {
+    if (answer instanceof Promise) return answer.then((given) => this.#onceWritten(given));
+    return this.#owner.written?.then(() => encodeAnswer(answer)) ?? encodeAnswer(answer);
   }
 
   #peer(name: string): Peer {

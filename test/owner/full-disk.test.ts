@@ -1,8 +1,11 @@
 /** Storage that fails to write for a while, under an owner that lives on. */
+import { runInDurableObject } from "cloudflare:test";
+import { env } from "cloudflare:workers";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { CounterPolicy } from "../../src/owner/counters.ts";
 import { CHECKPOINT_INTERVAL_MS, type Owner } from "../../src/owner/owner.ts";
 import { type KeyHash, PUBLIC_SIP_KEY, sipHash } from "../../src/ring/key-hash.ts";
+import { askObject } from "./ask-object.ts";
 import { Bench } from "./memory-storage.ts";
 import { TEN_A_DAY } from "./ten-a-day.ts";
 
@@ -26,6 +29,24 @@ beforeEach(() => {
 });
 
 afterEach(() => vi.restoreAllMocks());
+
+it("the RateLimiter object answers no durable check that it can't write", async () => {
+  const object = env.RATE_LIMITER.getByName(`weur/${crypto.randomUUID()}`);
+  const [key] = keysUpTo(1) as [KeyHash];
+  const check = (durable: boolean) =>
+    askObject(object, "check", [{ key, policies: [{ ...POLICY, durable }] }]);
+  const fail = (isFull: boolean) =>
+    runInDurableObject(object, (_, { storage }) => {
+      if (isFull) vi.spyOn(storage, "put").mockRejectedValue(new Error("disk is full"));
+      else vi.restoreAllMocks();
+    });
+  expect((await check(true)).verdicts[0]?.[0]?.remaining).toBe(9);
+  await fail(true);
+  await expect(check(true)).rejects.toThrow("disk is full");
+  expect((await check(false)).verdicts[0]?.[0]?.allowed).toBe(true);
+  await fail(false);
+  expect((await check(true)).verdicts[0]?.[0]?.allowed).toBe(true);
+});
 
 describe("an owner whose storage fails to write", () => {
   it("still has on disk what was there before", async () => {
