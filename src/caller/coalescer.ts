@@ -13,6 +13,16 @@ import type { Platform } from "./platform.ts";
 const GATHER_MS = 1;
 /** The most checks in one call. */
 export const MAX_BATCH = 256;
+/**
+ * The most calls that are under way to one owner while more checks gather. An owner that takes its
+ * time gets larger calls then, and not more of them, which its other keys would wait behind.
+ */
+export const MAX_CALLS = 4;
+/**
+ * How many calls long a check waits for one that it shares: a turn, the call, and as long again. So
+ * a wait that ends thus was for another request that was cut short.
+ */
+const PATIENCE_CALLS = 3;
 
 /** Settles the promise of a request that waits for another's call. */
 interface Waiter {
@@ -30,28 +40,29 @@ interface Gathering {
 interface Line {
   owner: string;
   callsInFlight: number;
+  /** Those that wait for one of the calls to end, the first to come first. */
+  readonly waiting: (() => void)[];
   gathering: Gathering | undefined;
 }
 
 export class Coalescer {
   readonly #send: (owner: string, batch: Batch) => Promise<Answer>;
   readonly #platform: Platform;
-  readonly #patienceMs: number;
+  readonly #callMs: number;
   readonly #lines = new Map<string, Line>();
 
   /**
    * @param send makes one call; rejects if it fails
-   * @param patienceMs after which a check that shares another request's call makes its own; longer
-   *   than `send` ever takes, so that it ends a wait only where that other request was cut short
+   * @param callMs the longest that `send` takes
    */
   constructor(
     send: (owner: string, batch: Batch) => Promise<Answer>,
     platform: Platform,
-    patienceMs: number,
+    callMs: number,
   ) {
     this.#send = send;
     this.#platform = platform;
-    this.#patienceMs = patienceMs;
+    this.#callMs = callMs;
   }
 
   /**
@@ -61,7 +72,12 @@ export class Coalescer {
    *   of the first, the oldest: the owner then looks whether each is still its own.
    */
   ask(owner: string, version: number, check: Check): Promise<Answer> {
-    const line = this.#lines.get(owner) ?? { owner, callsInFlight: 0, gathering: undefined };
+    const line = this.#lines.get(owner) ?? {
+      owner,
+      callsInFlight: 0,
+      waiting: [],
+      gathering: undefined,
+    };
     this.#lines.set(owner, line);
     const { gathering, callsInFlight } = line;
     if (gathering && gathering.checks.length < MAX_BATCH) {
@@ -80,7 +96,7 @@ export class Coalescer {
     const { promise, resolve, reject } = Promise.withResolvers<Answer | undefined>();
     gathering.checks.push(check);
     gathering.waiters.push({ resolve, reject });
-    this.#platform.wait(this.#patienceMs).then(() => resolve(undefined));
+    this.#platform.wait(PATIENCE_CALLS * this.#callMs).then(() => resolve(undefined));
     const answer = await promise;
     if (answer) return answer;
     // Or all who come later would wait for the same in vain.
@@ -94,6 +110,7 @@ export class Coalescer {
     const { checks, waiters } = gathering;
     line.gathering = gathering;
     await this.#platform.wait(GATHER_MS);
+    if (line.callsInFlight >= MAX_CALLS) await this.#turn(line);
     if (line.gathering === gathering) line.gathering = undefined;
     try {
       const answer = await this.#call(line, { version, checks });
@@ -111,7 +128,17 @@ export class Coalescer {
       return await this.#send(line.owner, batch);
     } finally {
       line.callsInFlight--;
+      line.waiting.shift()?.();
     }
+  }
+
+  /** Waits until a call has ended, but no longer than any call takes. */
+  async #turn({ waiting }: Line): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    waiting.push(resolve);
+    await Promise.race([promise, this.#platform.wait(this.#callMs)]);
+    const place = waiting.indexOf(resolve);
+    if (place >= 0) waiting.splice(place, 1);
   }
 
   /**

@@ -27,7 +27,7 @@ export class Owners {
     this.#line = line;
     this.#report = report;
     const send = (owner: string, batch: Batch) => this.#send(owner, "check", batch);
-    this.#coalescer = new Coalescer(send, line.platform, 2 * line.deadlineMs);
+    this.#coalescer = new Coalescer(send, line.platform, line.deadlineMs);
   }
 
   /** Asks an owner about checks; undefined if it does not answer, or is being skipped. */

@@ -1,10 +1,11 @@
 import { describe, expect, it, vi } from "vitest";
-import { Coalescer, MAX_BATCH } from "../../src/caller/coalescer.ts";
+import { Coalescer, MAX_BATCH, MAX_CALLS } from "../../src/caller/coalescer.ts";
 import { RUNTIME } from "../../src/caller/platform.ts";
 import type { Check } from "../../src/owner/counters.ts";
 import type { Answer, Batch } from "../../src/owner/wire.ts";
 
-const PATIENCE_MS = 100;
+/** The longest that a call takes. */
+const CALL_MS = 100;
 /** The ring's. */
 const VERSION = 1;
 
@@ -31,7 +32,7 @@ const numberOf = ({ verdicts }: Answer) => verdicts[0]?.[0]?.remaining;
 describe("coalescing", () => {
   it("never waits where the owner has no call in flight", async () => {
     const { send } = slowOwner(0);
-    const coalescer = new Coalescer(send, RUNTIME, PATIENCE_MS);
+    const coalescer = new Coalescer(send, RUNTIME, CALL_MS);
     const waits = vi.spyOn(scheduler, "wait");
     await coalescer.ask("a", VERSION, check(1));
     await coalescer.ask("a", VERSION, check(2));
@@ -41,7 +42,7 @@ describe("coalescing", () => {
 
   it("shares a call among the checks that come meanwhile, and gives each its own answer", async () => {
     const { batches, send } = slowOwner(20);
-    const coalescer = new Coalescer(send, RUNTIME, PATIENCE_MS);
+    const coalescer = new Coalescer(send, RUNTIME, CALL_MS);
     const asked = Array.from({ length: 50 }, (_, n) => coalescer.ask("a", VERSION, check(n)));
     expect((await Promise.all(asked)).map(numberOf)).toEqual(
       Array.from({ length: 50 }, (_, n) => n),
@@ -51,14 +52,14 @@ describe("coalescing", () => {
 
   it("keeps owners apart", async () => {
     const { batches, send } = slowOwner(20);
-    const coalescer = new Coalescer(send, RUNTIME, PATIENCE_MS);
+    const coalescer = new Coalescer(send, RUNTIME, CALL_MS);
     await Promise.all(["a", "b", "c"].map((owner, n) => coalescer.ask(owner, VERSION, check(n))));
     expect(batches).toEqual([[0], [1], [2]]);
   });
 
   it("bounds a batch", async () => {
     const { batches, send } = slowOwner(20);
-    const coalescer = new Coalescer(send, RUNTIME, PATIENCE_MS);
+    const coalescer = new Coalescer(send, RUNTIME, CALL_MS);
     const count = 2 * MAX_BATCH + 10;
     const asked = Array.from({ length: count }, (_, n) => coalescer.ask("a", VERSION, check(n)));
     expect((await Promise.all(asked)).map(numberOf)).toEqual(
@@ -67,19 +68,50 @@ describe("coalescing", () => {
     expect(Math.max(...batches.map((batch) => batch.length))).toBe(MAX_BATCH);
   });
 
+  it("sends an owner that is slow fewer and larger calls, not a queue of them", async () => {
+    const { batches, send } = slowOwner(50);
+    const coalescer = new Coalescer(send, RUNTIME, CALL_MS);
+    const asked: Promise<Answer>[] = [];
+    for (let n = 0; n < 40; n++) {
+      asked.push(coalescer.ask("a", VERSION, check(n)));
+      await scheduler.wait(2);
+    }
+    expect(batches.flat().length).toBeLessThan(40);
+    expect((await Promise.all(asked)).map(numberOf)).toEqual(
+      Array.from({ length: 40 }, (_, n) => n),
+    );
+    expect(batches.length).toBeLessThan(20);
+  });
+
+  it("goes on where all calls under way hang", async () => {
+    const { send } = slowOwner(0);
+    let calls = 0;
+    const hang = () => new Promise<Answer>(() => {});
+    const coalescer = new Coalescer(
+      (owner, batch) => (++calls <= MAX_CALLS ? hang() : send(owner, batch)),
+      RUNTIME,
+      CALL_MS,
+    );
+    for (let n = 0; n < MAX_CALLS; n++) {
+      void coalescer.ask("a", VERSION, check(n));
+      await scheduler.wait(5);
+    }
+    expect(numberOf(await coalescer.ask("a", VERSION, check(9)))).toBe(9);
+  });
+
   it("lets each of those who wait hear of a failure", async () => {
     const send = async () => {
       await scheduler.wait(20);
       throw new Error("broken");
     };
-    const coalescer = new Coalescer(send, RUNTIME, PATIENCE_MS);
+    const coalescer = new Coalescer(send, RUNTIME, CALL_MS);
     const asked = Array.from({ length: 5 }, (_, n) => coalescer.ask("a", VERSION, check(n)));
     const ends = await Promise.allSettled(asked);
     expect(ends.map(({ status }) => status)).toEqual(Array(5).fill("rejected"));
     const { send: fine } = slowOwner(0);
-    expect(
-      numberOf(await new Coalescer(fine, RUNTIME, PATIENCE_MS).ask("a", VERSION, check(7))),
-    ).toBe(7);
+    expect(numberOf(await new Coalescer(fine, RUNTIME, CALL_MS).ask("a", VERSION, check(7)))).toBe(
+      7,
+    );
   });
 
   it("calls alone where the one who was to send never does", async () => {
@@ -91,7 +123,7 @@ describe("coalescing", () => {
         return ++calls === 2 ? new Promise(() => {}) : send(owner, batch);
       },
       RUNTIME,
-      PATIENCE_MS,
+      CALL_MS,
     );
     const [first, , follower] = [0, 1, 2].map((n) => coalescer.ask("a", VERSION, check(n)));
     expect(numberOf((await first) as Answer)).toBe(0);
@@ -101,7 +133,7 @@ describe("coalescing", () => {
 
   it("gathers anew where the one who was to gather never does", async () => {
     const { batches, send } = slowOwner(20);
-    const coalescer = new Coalescer(send, RUNTIME, PATIENCE_MS);
+    const coalescer = new Coalescer(send, RUNTIME, CALL_MS);
     const wait = scheduler.wait.bind(scheduler);
     const waits = vi.spyOn(scheduler, "wait");
     waits.mockImplementationOnce(wait).mockReturnValueOnce(new Promise(() => {}));

@@ -29,7 +29,7 @@ afterEach(() => {
   vi.restoreAllMocks();
 });
 
-/** How long a caller waits for an owner, and twice that for another request's call. */
+/** How long a caller waits for an owner, and three times that for another request's call. */
 const DEADLINE_MS = 250;
 
 interface Sent {
@@ -320,7 +320,7 @@ describe("the leaky bucket", () => {
   it("holds each request until its turn", async () => {
     const held: number[] = [];
     vi.spyOn(scheduler, "wait").mockImplementation((ms) => {
-      if (ms === DEADLINE_MS || ms === 2 * DEADLINE_MS) return new Promise(() => {});
+      if (ms === DEADLINE_MS || ms === 3 * DEADLINE_MS) return new Promise(() => {});
       if (ms > 1) held.push(ms);
       return Promise.resolve();
     });
