@@ -9,11 +9,11 @@ import type { Policy } from "../limit/policy.ts";
 import { type Check, Counters, type Refund } from "../owner/counters.ts";
 import { OPEN_MS } from "./breaker.ts";
 
-/** At about 40 bytes each, 2 MB of the isolate's 128. */
-const MAX_COUNTERS = 50_000;
+/** For 80,000 keys of a fixed window, in up to 3.4 MB of the isolate's 128. */
+const MAX_BYTES = 2_000_000;
 
 export class Fallback {
-  #counters = new Counters();
+  readonly #counters = new Counters({ maxBytes: MAX_BYTES });
 
   /** Decides as the owner would have, from what this isolate saw while the owner was gone. */
   decide(
@@ -22,7 +22,6 @@ export class Fallback {
     policies: readonly Policy[],
     nowMs: number,
   ): Decision[] {
-    if (this.#counters.size >= MAX_COUNTERS) this.#makeRoom(nowMs);
     const isCounted = policies.map(({ onFailure }) => onFailure === "local");
     const counted = all.filter((_, at) => isCounted[at]);
     // All or none: where one policy denies for want of an owner, the others spend nothing.
@@ -44,11 +43,6 @@ export class Fallback {
 
   reset(check: Check): void {
     this.#counters.reset(check);
-  }
-
-  #makeRoom(nowMs: number): void {
-    this.#counters.sweep(nowMs);
-    if (this.#counters.size >= MAX_COUNTERS) this.#counters = new Counters();
   }
 }
 
