@@ -41,7 +41,9 @@ export function clientAddress(
 /**
  * Returns a request's key from what a policy says it is made of.
  *
- * @param parts each `ip`, `host`, `path`, `method`, `country`, `asn`, `header:NAME` or `cookie:NAME`
+ * @param parts each `ip`, `ip/BITS`, `host`, `path`, `method`, `country`, `asn`, `header:NAME` or
+ *   `cookie:NAME`. With bits, 32 to 128, the address of an IPv6 client is cut there, and that of an
+ *   IPv4 client stays whole: it is one client, or many who have no network in common
  * @param client what `clientAddress` gave
  * @example keyOf(c, ["ip", "method"], client, options) // ["2001:db8::/64", "GET"]
  */
@@ -51,9 +53,11 @@ export function keyOf(
   client: Address | undefined,
   options: IdentityOptions,
 ): string[] {
-  return parts.flatMap((part) =>
-    part === "ip" ? clientKey(client, c.req.raw.headers, options) : partOf(c, part),
-  );
+  return parts.flatMap((part) => {
+    const [kind, bits = options.ipv6Prefix] = part.split("/");
+    if (kind !== "ip") return partOf(c, part);
+    return clientKey(client, c.req.raw.headers, { ipv6Prefix: Number(bits) });
+  });
 }
 
 /** The client's part of a key: the address, or for IPv6 its network. */

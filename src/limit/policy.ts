@@ -27,9 +27,10 @@ const NAME_PATTERN = /^[A-Za-z0-9._-]{1,64}$/;
 const METHOD_PATTERN = /^[A-Z]{1,20}$/;
 /** Hono's patterns without the regular expressions: `*` and `:name` stand for whole segments. */
 const PATH_PATTERN = /^\/$|^(?:\/(?:\*|:[A-Za-z_]\w*|[^\s/*:{}?#%\\][^\s/*{}?#%\\]*))+\/?$/;
-/** What a key may be made of, the names as in RFC 9110, section 5.6.2. */
-const KEY_PART_PATTERN =
-  /^(?:ip|host|path|method|country|asn|(?:header|cookie):[\w!#$%&'*+.^`|~-]+)$/;
+/** The client's address, or so many bits of it, 32 to 128, if it is of IPv6. */
+const ADDRESS_PART_PATTERN = /^ip(?:\/(?:3[2-9]|[4-9]\d|1[01]\d|12[0-8]))?$/;
+/** What else a key may be made of, the names as in RFC 9110, section 5.6.2. */
+const KEY_PART_PATTERN = /^(?:host|path|method|country|asn|(?:header|cookie):[\w!#$%&'*+.^`|~-]+)$/;
 
 const nameSchema = v.pipe(
   v.string("must be text"),
@@ -53,9 +54,9 @@ const methodSchema = v.pipe(
 
 const keyPartSchema = v.pipe(
   v.string("must be text"),
-  v.regex(
-    KEY_PART_PATTERN,
-    'must be "ip", "host", "path", "method", "country", "asn", "header:NAME" or "cookie:NAME"',
+  v.check(
+    (part) => isAddressPart(part) || KEY_PART_PATTERN.test(part),
+    'must be "ip", "ip/32" to "ip/128", "host", "path", "method", "country", "asn", "header:NAME" or "cookie:NAME"',
   ),
 );
 
@@ -149,7 +150,7 @@ export function parsePolicy(input: unknown, at = ""): Policy {
       burst,
       capacity: 0,
       maxWaitMs: maxWait,
-      scope: scope ?? (fields.key.includes("ip") ? "region" : "global"),
+      scope: scope ?? (fields.key.some(isAddressPart) ? "region" : "global"),
     },
     fields.limit,
     at,
@@ -212,6 +213,11 @@ export function parsePolicies(input: unknown, at: string): Policy[] {
     names.add(name);
   }
   return policies;
+}
+
+/** Is that part of a key the client's address, whole or in part? */
+function isAddressPart(part: string): boolean {
+  return ADDRESS_PART_PATTERN.test(part);
 }
 
 function oneOf<const Name extends string>(names: readonly Name[]) {

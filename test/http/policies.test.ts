@@ -107,6 +107,19 @@ describe("several policies", () => {
     expect(passed).toEqual([10, 10, 5, 0]);
   });
 
+  it("hold a client with an IPv6 /48 as one, and its /64s one by one", async () => {
+    const send = appWith({ limit: 2 }, { key: ["ip/48"], limit: 5 });
+    const from = (subnet: number) => ({ ip: `2001:db8:1:${subnet}::1` });
+    expect(await statuses(send, [from(0), from(0), from(0)])).toEqual([200, 200, 429]);
+    const spent = [from(1), from(2), from(3), from(4)];
+    expect(await statuses(send, spent)).toEqual([200, 200, 200, 429]);
+    const other = { ip: "2001:db8:2::1" };
+    expect(await statuses(send, [other, other, other])).toEqual([200, 200, 429]);
+    // No IPv4 neighbours are held together.
+    const neighbours = [1, 2, 3, 4, 5, 6].map((n) => ({ ip: `192.0.2.${n}` }));
+    expect(await statuses(send, neighbours)).toEqual([200, 200, 200, 200, 200, 200]);
+  });
+
   it("on different keys give back what they took when one denies", async () => {
     const perUser = { name: "per-user", limit: 1, key: ["header:x-user"] };
     const perAddress = { name: "per-address", limit: 5 };

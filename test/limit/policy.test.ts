@@ -41,6 +41,16 @@ describe("policy", () => {
     expect(parsePolicy({ ...VALID, path }).path).toBe(path);
   });
 
+  it("counts a key with the address or its network in the nearest region", () => {
+    for (const part of ["ip", "ip/32", "ip/48", "ip/56", "ip/99", "ip/119", "ip/128"]) {
+      expect(parsePolicy({ ...VALID, key: ["path", part] }).scope).toBe("region");
+    }
+  });
+
+  it.each(["ip/", "ip/24", "ip/31", "ip/129", "ip/048", "ip/48/64"])("takes no part %s", (part) => {
+    expect(() => parsePolicy({ ...VALID, key: [part] })).toThrow('key[0] must be "ip", "ip/32" to');
+  });
+
   it.each([
     [{ limit: -1 }, "limit must be a whole number from 1 to 1000000000, got -1"],
     [{ limit: 0 }, "limit must be a whole number from 1 to 1000000000, got 0"],
@@ -123,11 +133,11 @@ describe("policy", () => {
     [{ key: [] }, "key must name at least one part, got []"],
     [
       { key: ["ip", "shoe-size"] },
-      'key[1] must be "ip", "host", "path", "method", "country", "asn", "header:NAME" or "cookie:NAME", got "shoe-size"',
+      'key[1] must be "ip", "ip/32" to "ip/128", "host", "path", "method", "country", "asn", "header:NAME" or "cookie:NAME", got "shoe-size"',
     ],
     [
       { key: ["header:"] },
-      'key[0] must be "ip", "host", "path", "method", "country", "asn", "header:NAME" or "cookie:NAME", got "header:"',
+      'key[0] must be "ip", "ip/32" to "ip/128", "host", "path", "method", "country", "asn", "header:NAME" or "cookie:NAME", got "header:"',
     ],
     [{ onFailure: "panic" }, 'onFailure must be "local", "allow" or "deny", got "panic"'],
     [{ scope: "galaxy" }, 'scope must be "region" or "global", got "galaxy"'],
