@@ -10,6 +10,8 @@ import type { KeyHash } from "../ring/key-hash.ts";
 
 /** The longest that a denial is remembered. */
 export const MAX_DENIAL_MS = 5_000;
+/** In so long before its end one request asks again, or all would at once when it has ended. */
+const RENEWAL_MS = 250;
 /** At about 300 bytes each, 15 MB of the isolate's 128. */
 export const MAX_DENIALS = 50_000;
 
@@ -27,6 +29,8 @@ interface Denial extends Asked {
   heardMs: number;
   /** From then on something may have changed, or it has been remembered for long enough. */
   untilMs: number;
+  /** From then on one request asks again; never where the end is when something may change. */
+  renewMs: number;
 }
 
 export class DenialCache {
@@ -49,6 +53,10 @@ export class DenialCache {
   find(asked: Asked, nowMs: number): Verdict[] | undefined {
     const denial = this.#denials.get(idOf(asked.key));
     if (!denial || nowMs >= denial.untilMs || !isCovered(asked, denial)) return undefined;
+    if (nowMs >= denial.renewMs) {
+      denial.renewMs = Number.POSITIVE_INFINITY;
+      return undefined;
+    }
     const ageMs = Math.max(0, nowMs - denial.heardMs);
     return denial.verdicts.map((verdict) => ({
       ...verdict,
@@ -76,8 +84,10 @@ export class DenialCache {
     const changesMs = verdicts
       .flatMap(({ retryAfterMs, resetMs }) => [retryAfterMs, resetMs])
       .filter((ms) => ms > 0);
-    const untilMs = sentMs + Math.min(MAX_DENIAL_MS, ...changesMs);
-    this.#denials.set(id, { ...asked, verdicts, heardMs, untilMs });
+    const lastsMs = Math.min(MAX_DENIAL_MS, ...changesMs);
+    const untilMs = sentMs + lastsMs;
+    const renewMs = lastsMs < MAX_DENIAL_MS ? Number.POSITIVE_INFINITY : untilMs - RENEWAL_MS;
+    this.#denials.set(id, { ...asked, verdicts, heardMs, untilMs, renewMs });
     if (this.#denials.size > MAX_DENIALS) {
       const [oldest] = this.#denials.keys();
       if (oldest !== undefined) this.#denials.delete(oldest);
