@@ -9,7 +9,7 @@ const OUTSIDE = [
   "test/worker.test.ts",
   "test/http/{gate,gateway,in-flight,streaming}.test.ts",
   "test/ring/{change,elastic,interrupted}.test.ts",
-  "test/{bench,cli,dashboard,simulation}/**/*.test.ts",
+  "test/{bench,cli,dashboard,faults,simulation}/**/*.test.ts",
 ];
 
 /** Cases for each property in test/fuzz: workerd has no environment of its own to read it from. */

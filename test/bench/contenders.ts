@@ -32,15 +32,21 @@ export const CONTENDERS: readonly Contender[] = [
 ];
 
 /** Bundles a contender's Worker into one module and returns its text. */
-export async function bundle({ file }: Pick<Contender, "file">): Promise<string> {
+export function bundle({ file }: Pick<Contender, "file">): Promise<string> {
+  return bundleFile(join(import.meta.dirname, "contenders", file));
+}
+
+/** Bundles the Worker in a file into one module and returns its text. */
+export async function bundleFile(path: string): Promise<string> {
   const { outputFiles } = await build({
-    entryPoints: [join(import.meta.dirname, "contenders", file)],
+    entryPoints: [path],
     bundle: true,
     write: false,
     format: "esm",
     target: "es2024",
     conditions: ["workerd", "worker", "browser"],
     external: ["cloudflare:*", "node:*"],
+    loader: { ".html": "text" },
     logLevel: "error",
   });
   return outputFiles[0]?.text ?? "";

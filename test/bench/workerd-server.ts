@@ -10,6 +10,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Readable } from "node:stream";
 import { parse as parseToml } from "smol-toml";
+import { readUsedBytes } from "./used-bytes.ts";
 
 /** The binary itself, whose pid is the one to read and to stop; the one that wrangler brings. */
 const { default: WORKERD } = createRequire(import.meta.url)("workerd") as { default: string };
@@ -22,10 +23,16 @@ export interface WorkerdServer {
   url: string;
   /** CPU time it has used, seconds; undefined where there is no `/proc`. */
   cpuSeconds(): number | undefined;
+  /** Memory that it holds, bytes; undefined where there is no `/proc`. */
+  residentBytes(): number | undefined;
+  /** What its isolate uses after a collection, buffers included, bytes. Only if it is inspected. */
+  usedBytes(): Promise<number>;
   /** Takes all CPU from it until `resume`, so that it does not slow whoever is measured. */
   pause(): void;
   resume(): void;
   stop(): Promise<void>;
+  /** Ends it without a chance to write anything; what it has on disk stays in a given folder. */
+  kill(): Promise<void>;
 }
 
 export interface WorkerdOptions {
@@ -34,36 +41,58 @@ export interface WorkerdOptions {
   vars: Record<string, string>;
   /** Binds the exported class `RateLimiter` as `RATE_LIMITER`. */
   hasObjects: boolean;
+  /** Binds the exported class `Membership` as `MEMBERSHIP`. */
+  hasMembership?: boolean;
+  /** Where its storage is, and stays; left out: in a folder of its own, removed at the end. */
+  folder?: string;
+  /** Left out: any that is free. */
+  port?: number;
+  /** Lets its memory be looked at. */
+  isInspected?: boolean;
+  /** Called with what the Worker writes to its console. */
+  onOutput?: (text: string) => void;
 }
 
 /** @throws {Error} with what workerd wrote, if it does not start */
 export async function startWorkerd(options: WorkerdOptions): Promise<WorkerdServer> {
-  const folder = mkdtempSync(join(tmpdir(), "turnpike-bench-"));
+  const folder = options.folder ?? mkdtempSync(join(tmpdir(), "turnpike-bench-"));
   writeFileSync(join(folder, "worker.js"), options.script);
   writeFileSync(join(folder, "config.capnp"), capnpConfig(folder, options));
   // On the third stream it tells which port it got.
-  const child = spawn(WORKERD, ["serve", "--control-fd=3", join(folder, "config.capnp")], {
-    stdio: ["ignore", "ignore", "pipe", "pipe"],
+  const inspector = options.isInspected ? ["--inspector-addr=127.0.0.1:0"] : [];
+  const args = ["serve", "--control-fd=3", ...inspector, join(folder, "config.capnp")];
+  const child = spawn(WORKERD, args, {
+    stdio: ["ignore", options.onOutput ? "pipe" : "ignore", "pipe", "pipe"],
   });
-  const remove = () => rmSync(folder, { recursive: true, force: true });
+  for (const stream of [child.stdout, child.stderr]) {
+    stream?.on("data", (chunk) => options.onOutput?.(String(chunk)));
+  }
+  const remove = () => {
+    if (!options.folder) rmSync(folder, { recursive: true, force: true });
+  };
   // Whoever interrupts the benchmark must not be left with a runtime that is paused.
   const abandon = () => {
     child.kill("SIGKILL");
     remove();
   };
   process.on("exit", abandon);
-  const stop = async () => {
-    await end(child);
+  const stop = async (signal?: NodeJS.Signals) => {
+    await end(child, signal);
     process.off("exit", abandon);
     remove();
   };
   try {
+    const ports = listeningPorts(child);
+    const inspected = options.isInspected ? await ports.inspector : 0;
     return {
-      url: `http://127.0.0.1:${await listeningPort(child)}/`,
+      url: `http://127.0.0.1:${await ports.http}/`,
       cpuSeconds: () => readCpuSeconds(child.pid),
+      residentBytes: () => readResidentBytes(child.pid),
+      usedBytes: () => readUsedBytes(`ws://127.0.0.1:${inspected}/bench`),
       pause: () => void child.kill("SIGSTOP"),
       resume: () => void child.kill("SIGCONT"),
-      stop,
+      stop: () => stop(),
+      kill: () => stop("SIGKILL"),
     };
   } catch (error) {
     await stop();
@@ -71,7 +100,8 @@ export async function startWorkerd(options: WorkerdOptions): Promise<WorkerdServ
   }
 }
 
-function capnpConfig(folder: string, { vars, hasObjects }: WorkerdOptions): string {
+function capnpConfig(folder: string, options: WorkerdOptions): string {
+  const { vars, hasObjects, hasMembership, port = 0 } = options;
   const { compatibility_date, compatibility_flags } = parseToml(
     readFileSync(join(import.meta.dirname, "../../wrangler.toml"), "utf8"),
   ) as { compatibility_date: string; compatibility_flags: string[] };
@@ -80,8 +110,14 @@ function capnpConfig(folder: string, { vars, hasObjects }: WorkerdOptions): stri
     ([name, value]) => `(name = ${text(name)}, text = ${text(value)})`,
   );
   if (hasObjects) bindings.push('(name = "RATE_LIMITER", durableObjectNamespace = "RateLimiter")');
+  if (hasMembership) bindings.push('(name = "MEMBERSHIP", durableObjectNamespace = "Membership")');
+  const membership = hasMembership
+    ? ', (className = "Membership", uniqueKey = "membership", enableSql = true)'
+    : "";
   const objects = `
-  durableObjectNamespaces = [(className = "RateLimiter", uniqueKey = "bench", enableSql = true)],
+  durableObjectNamespaces = [
+    (className = "RateLimiter", uniqueKey = "bench", enableSql = true)${membership}
+  ],
   durableObjectStorage = (localDisk = "state"),`;
   return `using Workerd = import "/workerd/workerd.capnp";
 const config :Workerd.Config = (
@@ -90,7 +126,7 @@ const config :Workerd.Config = (
     (name = "state", disk = (path = ${text(folder)}, writable = true)),
     (name = "internet", network = (allow = ["public", "private"])),
   ],
-  sockets = [(name = "http", address = "127.0.0.1:0", http = (), service = "bench")],
+  sockets = [(name = "http", address = "127.0.0.1:${port}", http = (), service = "bench")],
 );
 const bench :Workerd.Worker = (
   modules = [(name = "worker", esModule = embed "worker.js")],
@@ -101,23 +137,32 @@ const bench :Workerd.Worker = (
 `;
 }
 
-function listeningPort(child: ChildProcess): Promise<number> {
+function listeningPorts(child: ChildProcess): Record<"http" | "inspector", Promise<number>> {
   let errors = "";
   let events = "";
-  const { promise, resolve, reject } = Promise.withResolvers<number>();
-  const fail = (what: string) => reject(new Error(`workerd ${what}:\n${errors}`));
+  const http = Promise.withResolvers<number>();
+  const inspector = Promise.withResolvers<number>();
+  const fail = (what: string) => http.reject(new Error(`workerd ${what}:\n${errors}`));
   const timer = setTimeout(() => fail("did not start"), START_MS);
   child.stderr?.on("data", (chunk) => {
     errors += chunk;
   });
   (child.stdio[3] as Readable).on("data", (chunk) => {
     events += chunk;
-    const port = /"event":"listen".*?"port":(\d+)/.exec(events)?.[1];
-    if (port) resolve(Number(port));
+    for (const [name, port] of [
+      ["listen", http],
+      ["listen-inspector", inspector],
+    ] as const) {
+      const number = new RegExp(`"event":"${name}".*?"port":(\\d+)`).exec(events)?.[1];
+      if (number) port.resolve(Number(number));
+    }
   });
-  child.on("error", reject);
+  child.on("error", http.reject);
   child.on("exit", () => fail("ended"));
-  return promise.finally(() => clearTimeout(timer));
+  return {
+    http: http.promise.finally(() => clearTimeout(timer)),
+    inspector: inspector.promise,
+  };
 }
 
 /** See proc_pid_stat(5): fields 14 and 15, counted from behind the name, which may hold spaces. */
@@ -133,11 +178,21 @@ function readCpuSeconds(pid: number | undefined): number | undefined {
   }
 }
 
-async function end(child: ChildProcess): Promise<void> {
+function readResidentBytes(pid: number | undefined): number | undefined {
+  try {
+    const [, kilobytes] =
+      /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, "utf8")) ?? [];
+    return Number(kilobytes) * 1_024;
+  } catch {
+    return undefined;
+  }
+}
+
+async function end(child: ChildProcess, signal: NodeJS.Signals = "SIGTERM"): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null || child.pid === undefined) return;
   const exited = once(child, "exit");
   child.kill("SIGCONT");
-  child.kill("SIGTERM");
+  child.kill(signal);
   const timer = setTimeout(() => child.kill("SIGKILL"), STOP_MS);
   await exited;
   clearTimeout(timer);
