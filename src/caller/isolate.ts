@@ -3,13 +3,16 @@
  *
  * Made from the environment at first use, so that importing the library asks for nothing.
  */
-import { env } from "cloudflare:workers";
+import { env as environment } from "cloudflare:workers";
+import type { Bindings } from "../bindings.ts";
 import { type LimiterConfig, parseLimiterConfig } from "../config.ts";
 import { MisuseError } from "../limit/misuse.ts";
 import type { Policy } from "../limit/policy.ts";
 import { Caller } from "./caller.ts";
 import { Memberships } from "./memberships.ts";
 import { RUNTIME } from "./platform.ts";
+
+const env = environment as unknown as Bindings;
 
 let config: LimiterConfig | undefined;
 let caller: Caller | undefined;

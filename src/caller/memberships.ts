@@ -66,11 +66,14 @@ export class Memberships {
 
   /** Tells of an owner that is out of reach, with no word of whose key it was. */
   reportFailure(owner: string): void {
+    // One that does not arrive is made up for by the next.
+    this.#platform.keepAlive(this.#report(owner).catch(() => {}));
+  }
+
+  async #report(owner: string): Promise<void> {
     // Not made at start, where the runtime gives no random numbers.
     this.#isolateId ??= crypto.randomUUID();
-    const reported = this.#stub(regionOf(owner)).reportFailure(owner, this.#isolateId);
-    // One that does not arrive is made up for by the next.
-    this.#platform.keepAlive(reported.catch(() => {}));
+    await this.#stub(regionOf(owner)).reportFailure(owner, this.#isolateId);
   }
 
   async #operate<Reply>(

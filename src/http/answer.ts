@@ -85,14 +85,18 @@ export function refuse(c: Context, rulings: readonly Ruling[]): Response | Promi
 
 /** The answer to whoever wants no page, remembered: to make its headers takes longest. */
 function refusalParts(rulings: readonly Ruling[]): ResponseParts {
-  const [first, second] = rulings;
-  const known = first && !second && refusals.get(first.policy);
-  const id =
-    first && `${first.decision.reason} ${first.decision.remaining} ${wait(first.decision)}`;
-  if (known && known.id === id) return known.parts;
-  const { body, headers } = refusalOf(rulings);
-  const parts = problemParts(body, headers);
-  if (first && id && !second) refusals.set(first.policy, { id, parts });
+  const [only] = rulings;
+  const make = () => {
+    const { body, headers } = refusalOf(rulings);
+    return problemParts(body, headers);
+  };
+  if (!only || rulings.length > 1) return make();
+  const { policy, decision } = only;
+  const id = `${decision.reason} ${decision.remaining} ${wait(decision)}`;
+  const known = refusals.get(policy);
+  if (known?.id === id) return known.parts;
+  const parts = make();
+  refusals.set(policy, { id, parts });
   return parts;
 }
 
@@ -146,7 +150,9 @@ function rateLimitFields(rulings: readonly Ruling[]): { policies: string; quotas
     if (policy.shadow) continue;
     policies += (policies && ", ") + policyItem(policy);
     if (decision.reason === "failed") continue;
-    const item = `"${policy.name}";r=${decision.remaining};t=${wait(decision)}`;
+    // What a blocked client has left it can't spend.
+    const remaining = decision.reason === "blocked" ? 0 : decision.remaining;
+    const item = `"${policy.name}";r=${remaining};t=${wait(decision)}`;
     quotas += (quotas && ", ") + item;
   }
   return { policies, quotas };

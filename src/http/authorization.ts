@@ -49,7 +49,7 @@ export function authorize(caller: Caller, config: Config) {
       const rulings = rulingsOf(replies);
       if (rulings.some(({ decision }) => !decision.allowed)) return refuse(c, rulings);
     }
-    if (scope === undefined) return unauthorized();
+    if (scope === undefined) return unauthorized("This is none of the tokens.");
     c.set("scope", scope);
     await next();
   });
@@ -82,8 +82,7 @@ export const requireAdmin = createMiddleware<AuthorizedEnv>(async (c, next) => {
   );
 });
 
-function unauthorized(): Response {
-  const detail = "The header Authorization must be Bearer and a token.";
+function unauthorized(detail = "The header Authorization must be Bearer and a token."): Response {
   return problem(
     { status: 401, title: "Not authorized", detail },
     { "WWW-Authenticate": "Bearer" },

@@ -5,7 +5,7 @@
 import { Hono } from "hono";
 import * as v from "valibot";
 import type { Memberships } from "../caller/memberships.ts";
-import { parse } from "../limit/misuse.ts";
+import { MisuseError, parse } from "../limit/misuse.ts";
 import type { Refusal, RingStatus } from "../ring/members.ts";
 import { type Region, regionSchema } from "../ring/region.ts";
 import { ownerNameSchema, regionOf } from "../ring/ring-record.ts";
@@ -22,10 +22,11 @@ export function ringApi(memberships: Memberships, home: Region): Hono {
   const app = new Hono();
   app.get("/", async (c) => c.json({ regions: await memberships.status(home) }));
   app.post("/owners", async (c) => {
-    const { name, region = name ? (regionOf(name) as Region) : home } = parse(
+    const { name, region = name && (regionOf(name) as Region) } = parse(
       addSchema,
       await jsonBody(c),
     );
+    if (!region) throw new MisuseError("region", "is required", region);
     if (name)
       parse(v.pipe(v.string(), v.startsWith(`${region}/`, `must be in ${region}`)), name, "name");
     return answer(region, await memberships.add(region, name));
@@ -38,7 +39,7 @@ export function ringApi(memberships: Memberships, home: Region): Hono {
 
   async function answer(region: Region, refusal: Refusal | undefined): Promise<Response> {
     if (refusal) {
-      return problem({ status: 409, title: "Not now", detail: `${refusal.refused}.` });
+      return problem({ status: 409, title: "Conflict", detail: `${refusal.refused}.` });
     }
     const status: RingStatus | null = await memberships.statusOf(region, true);
     return Response.json({ regions: [status] }, { status: 202 });

@@ -6,6 +6,7 @@
  * TypeScript's `private` can still be called over RPC.
  */
 import { DurableObject } from "cloudflare:workers";
+import type { Bindings } from "../bindings.ts";
 import { parseLimiterConfig } from "../config.ts";
 import type { KeyHash } from "../ring/key-hash.ts";
 import type { OwnerLoad } from "../ring/ring-change.ts";
@@ -17,12 +18,14 @@ import { Owner } from "./owner.ts";
 import type { Peer, Released, Rows } from "./takeover.ts";
 import { type Answer, decodeBatch, encodeAnswer, type WireAnswer, type WireBatch } from "./wire.ts";
 
-export class RateLimiter extends DurableObject<Cloudflare.Env> {
+export class RateLimiter extends DurableObject {
   readonly #owner: Owner;
   readonly #member: Member;
+  readonly #bindings: Bindings;
 
   constructor(ctx: DurableObjectState, env: Cloudflare.Env) {
     super(ctx, env);
+    this.#bindings = env as unknown as Bindings;
     const { deadlineMs, highWater } = parseLimiterConfig(env);
     const name = ctx.id.name ?? "";
     this.#owner = new Owner({
@@ -38,8 +41,7 @@ export class RateLimiter extends DurableObject<Cloudflare.Env> {
       owner: this.#owner,
       storage: ctx.storage,
       peer: (other) => this.#peer(other),
-      membership:
-        env.MEMBERSHIP && isOwnerName(name) ? this.#membership(regionOf(name)) : undefined,
+      membership: isOwnerName(name) ? this.#membership(regionOf(name)) : undefined,
       releaseDeadlineMs: deadlineMs / 2,
       highWater,
       wait: (ms) => scheduler.wait(ms),
@@ -106,11 +108,13 @@ export class RateLimiter extends DurableObject<Cloudflare.Env> {
   }
 
   #peer(name: string): Peer {
-    return this.env.RATE_LIMITER.getByName(name, at(name));
+    return this.#bindings.RATE_LIMITER.getByName(name, at(name));
   }
 
-  #membership(region: string): MembershipLink {
-    const stub = () => this.env.MEMBERSHIP.getByName(region, at(region));
+  #membership(region: string): MembershipLink | undefined {
+    const { MEMBERSHIP } = this.#bindings;
+    if (!MEMBERSHIP) return undefined;
+    const stub = () => MEMBERSHIP.getByName(region, at(region));
     return {
       ring: () => stub().ring(),
       reportLoad: (owner, checksPerSecond) => stub().reportLoad(owner, checksPerSecond),

@@ -6,6 +6,7 @@
  * owner gets in its life.
  */
 import { DurableObject } from "cloudflare:workers";
+import type { Bindings } from "../bindings.ts";
 import { parseLimiterConfig } from "../config.ts";
 import { Members, type Refusal, type RingStatus } from "./members.ts";
 import type { Region } from "./region.ts";
@@ -20,11 +21,13 @@ const TAKE_OVER_DEADLINE_MS = 15_000;
 /** How long an owner may take to say how it is. */
 const STATUS_DEADLINE_MS = 1_000;
 
-export class Membership extends DurableObject<Cloudflare.Env> {
+export class Membership extends DurableObject {
   readonly #members: Members;
+  readonly #bindings: Bindings;
 
   constructor(ctx: DurableObjectState, env: Cloudflare.Env) {
     super(ctx, env);
+    this.#bindings = env as unknown as Bindings;
     const config = parseLimiterConfig(env);
     this.#members = new Members({
       ...config,
@@ -70,7 +73,7 @@ export class Membership extends DurableObject<Cloudflare.Env> {
   #link(owner: string): OwnerLink {
     // A new stub for each call: after a failure one stays broken.
     const stub = () =>
-      this.env.RATE_LIMITER.getByName(owner, {
+      this.#bindings.RATE_LIMITER.getByName(owner, {
         locationHint: this.ctx.id.name as DurableObjectLocationHint,
         retry: { maxRetries: 0 },
       });

@@ -12,7 +12,11 @@ const ASKED = {
 function cacheWith(retryAfterMs: number): DenialCache {
   const cache = new DenialCache();
   const verdict = { allowed: false, remaining: 0, retryAfterMs, resetMs: retryAfterMs, delayMs: 0 };
-  cache.add(ASKED, [{ ...verdict, reason: "limited" }], NOW_MS, cache.generation);
+  cache.add(ASKED, [{ ...verdict, reason: "limited" }], {
+    sentMs: NOW_MS,
+    heardMs: NOW_MS,
+    generation: cache.generation,
+  });
   return cache;
 }
 

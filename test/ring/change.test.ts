@@ -124,7 +124,19 @@ describe("the ring of a running Worker", () => {
       400,
       expect.stringContaining("region must be one of wnam"),
     ]);
-    const both = [call("POST", "owners", {}), call("POST", "owners", {})];
+    expect(await call("POST", "owners", {})).toEqual([
+      400,
+      expect.stringContaining("region is required"),
+    ]);
+    expect(await call("POST", "owners", [])).toEqual([
+      400,
+      expect.stringContaining("input must be an object"),
+    ]);
+    expect(await call("POST", "owners", { region: "sam", name: "weur/9" })).toEqual([
+      400,
+      expect.stringContaining("name must be in sam"),
+    ]);
+    const both = [0, 1].map(() => call("POST", "owners", { region: "weur" }));
     const ends = (await Promise.all(both)).filter(([status]) => status === 409);
     for (const [, detail] of ends) {
       expect(detail).toMatch(/^a change to version \d+ began \d+ ms ago/);

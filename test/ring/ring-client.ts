@@ -62,7 +62,7 @@ export class RingClient {
   }
 
   async add(): Promise<void> {
-    await this.call("POST", "ring/owners", {});
+    await this.call("POST", "ring/owners", { region: "weur" });
   }
 
   async remove(name: string): Promise<void> {
