@@ -17,6 +17,8 @@ const fuzzRuns = Number(process.env.FUZZ_RUNS ?? 200);
 
 export default defineConfig({
   test: {
+    // Most of them wait for servers and clocks most of the time.
+    maxWorkers: 2,
     projects: [
       {
         root: ".",

@@ -94,7 +94,8 @@ describe("whatever a client's headers and an operator's policies say", () => {
     const [policy] = parsePolicies([{ limit: 1, window: "1d", key: ["header:X-User"] }], "");
     if (policy) app.use(enforce([{ policy }], caller, config));
     app.get("*", (c) => c.text("in"));
-    const known = /^(?:content-type|cache-control|vary|retry-after|ratelimit(?:-policy)?)$/;
+    const known =
+      /^(?:content-(?:type|security-policy)|x-content-type-options|cache-control|vary|retry-after|ratelimit(?:-policy)?)$/;
     await fc.assert(
       fc.asyncProperty(headers, async (sent) => {
         const response = await app.request("/", { headers: sent });
