@@ -80,6 +80,7 @@ export async function start(contender: Contender, workload: Workload): Promise<W
   return startWorkerd({
     script: await bundle(contender),
     hasObjects: contender.hasObjects,
+    hasMembership: contender.hasMembership ?? false,
     vars: { ...contender.vars, LIMIT: String(limit), WINDOW_SECONDS: String(windowSeconds) },
   });
 }

@@ -1,6 +1,6 @@
 /** Turnpike's middleware, with an object that counts what it is asked. */
 import { Hono } from "hono";
-import { RateLimiter as Limiter, rateLimit } from "../../../src/index.ts";
+import { RateLimiter as Limiter, Membership as Members, rateLimit } from "../../../src/index.ts";
 import { counts, limit, windowSeconds } from "./settings.ts";
 
 /** Of a check under one policy: see `WireBatch`. */
@@ -16,6 +16,19 @@ export class RateLimiter extends Limiter {
     counts.rpcs++;
     counts.checks += args[0].words.length / CHECK_WORDS;
     return super.check(...args);
+  }
+}
+
+/** Calls to it are calls to objects too. */
+export class Membership extends Members {
+  override ring(): ReturnType<Members["ring"]> {
+    counts.rpcs++;
+    return super.ring();
+  }
+
+  override reportLoad(...args: Parameters<Members["reportLoad"]>): Promise<void> {
+    counts.rpcs++;
+    return super.reportLoad(...args);
   }
 }
 
