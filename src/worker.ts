@@ -5,7 +5,7 @@
  * in it shows at once and not with the first request.
  */
 import { env } from "cloudflare:workers";
-import { Hono } from "hono";
+import { Hono } from "hono/quick";
 import { isolateCaller, isolateMemberships } from "./caller/isolate.ts";
 import { parseConfig } from "./config.ts";
 import { demo } from "./dashboard/demo.ts";

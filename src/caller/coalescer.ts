@@ -17,7 +17,7 @@ export const MAX_BATCH = 256;
  * The most calls that are under way to one owner while more checks gather. An owner that takes its
  * time gets larger calls then, and not more of them, which its other keys would wait behind.
  */
-export const MAX_CALLS = 4;
+export const MAX_CALLS = 2;
 /**
  * How many calls long a check waits for one that it shares: a turn, the call, and as long again. So
  * a wait that ends thus was for another request that was cut short.

@@ -4,8 +4,9 @@
  * Reads a body whole before it asks anything, so a mistake anywhere in it leaves all counters as
  * they are. A denial is an answer here, 200, and not an error.
  */
-import { type Context, Hono } from "hono";
+import type { Context } from "hono";
 import { bodyLimit } from "hono/body-limit";
+import { Hono } from "hono/quick";
 import { CallError } from "../caller/call.ts";
 import type { Caller } from "../caller/caller.ts";
 import type { Memberships } from "../caller/memberships.ts";

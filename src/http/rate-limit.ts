@@ -46,7 +46,7 @@ export interface RateLimitEnv {
 export function rateLimit(...policies: RateLimitOptions[]): MiddlewareHandler<RateLimitEnv> {
   const rules = policies.map(parseRule);
   for (const { policy, key, limit, cost } of rules) {
-    claimName(policy, rateLimit.name, key, limit, cost);
+    claimName(policy, "rateLimit", key, limit, cost);
   }
   return enforce(rules, isolateCaller(), isolateConfig());
 }

@@ -2,7 +2,7 @@
  * The part of the API that looks at the rings and changes them. A change is begun here and goes on
  * by itself: 202, and `GET ring` tells how far it is.
  */
-import { Hono } from "hono";
+import { Hono } from "hono/quick";
 import * as v from "valibot";
 import type { Memberships } from "../caller/memberships.ts";
 import { MisuseError, parse } from "../limit/misuse.ts";
