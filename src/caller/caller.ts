@@ -136,14 +136,17 @@ export class Caller {
    * @throws {CallError} if an owner does not answer; what the others hold may be forgotten by then
    */
   async reset(questions: readonly Question[]): Promise<void> {
-    const everywhere = questions.flatMap((question) =>
-      REGIONS.map((region) => this.#address({ ...question, region }, 0, region)),
+    const asked = questions.map((question) => this.#address(question, 0));
+    const everywhere = asked.flatMap((message) =>
+      REGIONS.map((region) => {
+        return { ...message, region, ...this.#routes.to(message.check.key, region) };
+      }),
     );
     const lost = await this.#routes.deliver(everywhere, (owner, batch) =>
       this.#owners.insist(owner, "reset", batchOf(batch)),
     );
     if (lost.length > 0) throw new CallError("threw", "keys have moved again and again");
-    for (const { check } of everywhere) {
+    for (const { check } of asked) {
       this.#fallback.reset(check);
       this.#forget(check.key);
     }
@@ -192,7 +195,7 @@ export class Caller {
     const messages: Message[] = [];
     const sentMs = this.#platform.now();
     for (const [index, question] of questions.entries()) {
-      const message = this.#address(question, index, undefined, spentAtMs[index]);
+      const message = this.#address(question, index, spentAtMs[index]);
       const known = verb === "check" ? this.#known(message, sentMs) : undefined;
       if (known) replies[index] = known;
       else messages.push(message);
@@ -260,12 +263,8 @@ export class Caller {
     return policies[0]?.scope === "global" ? this.#homeRegion : region;
   }
 
-  #address(
-    question: Question,
-    index: number,
-    region = this.#regionOf(question),
-    spentAtMs?: number,
-  ): Message {
+  #address(question: Question, index: number, spentAtMs?: number): Message {
+    const region = this.#regionOf(question);
     const key = this.#hash(question.key);
     const policies = question.policies.map(counterPolicy);
     const check = { key, policies, spentAtMs };

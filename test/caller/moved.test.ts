@@ -3,6 +3,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { Caller } from "../../src/caller/caller.ts";
 import { RUNTIME } from "../../src/caller/platform.ts";
 import type { Question, Reply } from "../../src/caller/question.ts";
+import type { Decision } from "../../src/limit/decision.ts";
 import { parsePolicy } from "../../src/limit/policy.ts";
 import type { Region } from "../../src/ring/region.ts";
 
@@ -118,6 +119,26 @@ describe("a caller whose ring is old", () => {
     for (const [at, key] of KEYS.entries()) {
       expect((allowed.get(key) ?? 0) + (remaining(rest)[at] ?? 0)).toBe(10);
     }
+  });
+
+  it("spends what it leased before a change, and never more than the limit in all", async () => {
+    const { membership, settle } = await ring("oc");
+    const [holder, other] = [isolate(), isolate()];
+    const ask = async (caller: Caller) => {
+      const hot = questions("oc", ["hot"], { limit: 100, capacity: 100, lease: 0.1 });
+      const [reply] = await caller.check(hot);
+      return reply?.decisions[0] as Decision;
+    };
+    const before: Decision[] = [];
+    while (before.at(-1)?.source !== "lease") before.push(await ask(holder));
+    await membership.add();
+    await settle();
+    await membership.remove("oc/0");
+    await settle();
+    const after: Decision[] = [];
+    for (let n = 0; n < 150; n++) after.push(await ask(n % 3 === 0 ? other : holder));
+    expect(after[1]?.source).toBe("lease");
+    expect([...before, ...after].filter(({ allowed }) => allowed)).toHaveLength(100);
   });
 
   it("remembers denials rightly, and resets and blocks a key wherever it is now", async () => {
