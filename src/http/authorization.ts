@@ -34,7 +34,7 @@ export function authorize(caller: Caller, config: Config) {
 
   return createMiddleware<AuthorizedEnv>(async function authorize(c, next) {
     const [, given] = BEARER.exec(c.req.header("Authorization") ?? "") ?? [];
-    // No guess, so not counted: any page can make a visitor's browser send this.
+    // No guess, so not counted: a page can make its visitors' browsers send this.
     if (given === undefined) return unauthorized();
     const scope = await scopeOf(given);
     const { headers, cf } = c.req.raw;

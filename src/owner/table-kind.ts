@@ -40,7 +40,7 @@ export function isTaken(tableName: string): boolean {
   return tableName.startsWith(`${TAKEN}/`);
 }
 
-/** Is it about a change of the ring, and no counter? Such rows last for as long as any may. */
+/** Is it about a change of the ring, and no counter? Such rows last as long as the longest window. */
 export function isMark(tableName: string): boolean {
   return isTaken(tableName) || tableName === UNSURE;
 }

@@ -57,7 +57,7 @@ export class MembersState {
   }
 
   /** To be read once `begin` or `load` has put something there. */
-  get now(): Stored {
+  get current(): Stored {
     return this.#stored as Stored;
   }
 
@@ -75,18 +75,18 @@ export class MembersState {
       down: [],
       busyMs: nowMs,
     });
-    return this.now;
+    return this.current;
   }
 
   async store(changes: Partial<Stored>): Promise<void> {
-    this.#stored = { ...this.now, ...changes };
+    this.#stored = { ...this.current, ...changes };
     await Promise.all([this.#options.storage.put(STORAGE_KEY, this.#stored), this.setAlarm()]);
   }
 
   /** Sets the alarm for whatever is to be looked at next. */
   async setAlarm(): Promise<void> {
     const { clock, storage } = this.#options;
-    const { pending, down, busyMs, record } = this.now;
+    const { pending, down, busyMs, record } = this.current;
     const nowMs = clock();
     const times: number[] = [];
     if (pending.length > 0) times.push(nowMs + RETRY_MS);

@@ -151,14 +151,14 @@ export class Members {
     this.#reports.forget(owner);
     const load = await this.#loadOf(owner);
     // Unless something changed while it was being asked.
-    if (!load && this.#state.now.record === record) await this.#change.giveUp(owner);
+    if (!load && this.#state.current.record === record) await this.#change.giveUp(owner);
   }
 
   /** To be called when the alarm goes off. */
   async wake(): Promise<void> {
     if (!this.#state.isUsed) return;
     await this.#change.advance();
-    if (this.#state.now.pending.length === 0) {
+    if (this.#state.current.pending.length === 0) {
       await this.#bringBack();
       await this.#shrinkIfQuiet();
     }
@@ -166,7 +166,7 @@ export class Members {
   }
 
   #busyWith(): Refusal | undefined {
-    const { pending, changedMs, record } = this.#state.now;
+    const { pending, changedMs, record } = this.#state.current;
     if (pending.length === 0) return undefined;
     const ago = `${this.#options.clock() - changedMs} ms ago`;
     const { waitingFor } = this.#change;
@@ -176,12 +176,12 @@ export class Members {
 
   #sinceMs(owner: string): number {
     const nowMs = this.#options.clock();
-    return nowMs - (this.#state.now.joinedMs[owner] ?? nowMs);
+    return nowMs - (this.#state.current.joinedMs[owner] ?? nowMs);
   }
 
   /** The lowest numbers that no owner has. */
   #free(count: number): string[] {
-    const { record, down } = this.#state.now;
+    const { record, down } = this.#state.current;
     const taken = new Set([...record.owners, ...down.map(({ owner }) => owner)]);
     const names = firstOwners(this.#options.region, taken.size + count);
     return names.filter((name) => !taken.has(name)).slice(0, count);
@@ -197,21 +197,21 @@ export class Members {
 
   /** Has an owner that answers again join anew, or learn that it has left. */
   async #bringBack(): Promise<void> {
-    const { down, record } = this.#state.now;
+    const { down, record } = this.#state.current;
     for (const { owner, isLeaving } of down) {
       const answers = isLeaving
         ? (await this.#change.tell([owner], record)).length === 0
         : (await this.#loadOf(owner)) !== undefined;
-      if (!answers || this.#state.now.record !== record) continue;
+      if (!answers || this.#state.current.record !== record) continue;
       this.#change.log("owner-up", owner);
-      const stillDown = this.#state.now.down.filter((other) => other.owner !== owner);
+      const stillDown = this.#state.current.down.filter((other) => other.owner !== owner);
       if (!isLeaving) return this.#change.begin([...record.owners, owner], stillDown);
       await this.#state.store({ down: stillDown });
     }
   }
 
   async #shrinkIfQuiet(): Promise<void> {
-    const { record, pending, busyMs, joinedMs } = this.#state.now;
+    const { record, pending, busyMs, joinedMs } = this.#state.current;
     if (pending.length > 0 || this.#options.clock() - busyMs < QUIET_MS) return;
     const count = ownersForQuiet(record.owners.length, this.#options);
     if (count === record.owners.length) return;

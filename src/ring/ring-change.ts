@@ -64,8 +64,8 @@ export class RingChange {
    *
    * @param down owners that are given up and stay so
    */
-  async begin(owners: string[], down = this.#state.now.down): Promise<void> {
-    const { record, joinedMs } = this.#state.now;
+  async begin(owners: string[], down = this.#state.current.down): Promise<void> {
+    const { record, joinedMs } = this.#state.current;
     const nowMs = this.#options.clock();
     const joined = owners.filter((owner) => !record.owners.includes(owner));
     const left = record.owners.filter((owner) => !owners.includes(owner));
@@ -99,7 +99,7 @@ export class RingChange {
 
   /** Goes on without an owner, whose counts are lost with it. The last one is never given up. */
   async giveUp(owner: string): Promise<void> {
-    const { record, pending, down, changedMs } = this.#state.now;
+    const { record, pending, down, changedMs } = this.#state.current;
     const nowMs = this.#options.clock();
     const owners = record.owners.filter((other) => other !== owner);
     this.#silentMs.delete(owner);
@@ -129,13 +129,13 @@ export class RingChange {
   }
 
   log(event: string, owner: string): void {
-    const { version } = this.#state.now.record;
+    const { version } = this.#state.current.record;
     console.log(JSON.stringify({ event, owner, version }));
   }
 
   async #eachStep(): Promise<void> {
     for (;;) {
-      const { record, pending } = this.#state.now;
+      const { record, pending } = this.#state.current;
       if (pending.length === 0) return;
       const silent = record.previous ? await this.#handOver(record) : await this.#settle(record);
       for (const owner of this.waitingFor) {
@@ -147,7 +147,7 @@ export class RingChange {
 
   /** Tells all of the ring and has the new owners take over. @returns who does not answer */
   async #handOver(record: RingRecord): Promise<string[]> {
-    const deaf = await this.tell(this.#state.now.pending, record);
+    const deaf = await this.tell(this.#state.current.pending, record);
     if (deaf.length > 0) return deaf;
     const silent = new Set<string>();
     let isDone = true;
@@ -164,10 +164,10 @@ export class RingChange {
 
   /** Tells all that the change is over. @returns who does not answer */
   async #settle({ version, owners, lost }: RingRecord): Promise<string[]> {
-    const silent = await this.tell(this.#state.now.pending, { version, owners, lost });
+    const silent = await this.tell(this.#state.current.pending, { version, owners, lost });
     await this.#state.store({ pending: silent });
     if (silent.length > 0) return silent;
-    const tookMs = this.#options.clock() - this.#state.now.changedMs;
+    const tookMs = this.#options.clock() - this.#state.current.changedMs;
     console.log(JSON.stringify({ event: "ring-settled", version, owners, tookMs }));
     return [];
   }

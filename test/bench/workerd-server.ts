@@ -45,7 +45,7 @@ export interface WorkerdOptions {
   hasMembership?: boolean;
   /** Where its storage is, and stays; left out: in a folder of its own, removed at the end. */
   folder?: string;
-  /** Left out: any that is free. */
+  /** Left out: one that is free. */
   port?: number;
   /** Lets its memory be looked at. */
   isInspected?: boolean;
