@@ -18,6 +18,7 @@ import {
 } from "../owner/wire.ts";
 import type { KeyHash } from "../ring/key-hash.ts";
 import { readRingRecord, regionOf } from "../ring/ring-record.ts";
+import { LateError, within } from "../ring/within.ts";
 import type { Platform } from "./platform.ts";
 
 /** The methods of the `RateLimiter` object, as a stub offers them. */
@@ -75,9 +76,9 @@ export async function callOwner<Reply>(
     retry: { maxRetries: 0 },
   });
   try {
-    return await Promise.race([call(stub), deadline(deadlineMs, platform)]);
+    return await within(deadlineMs, call(stub), (ms) => platform.wait(ms));
   } catch (error) {
-    if (error instanceof CallError) throw error;
+    if (error instanceof LateError) throw new CallError("deadline", error.message);
     const overloaded = (error as { overloaded?: unknown } | null)?.overloaded === true;
     throw new CallError(overloaded ? "overloaded" : "threw", String(error));
   }
@@ -99,13 +100,6 @@ export async function askOwner(
   const answer = decodeAnswer(given, batch.checks);
   if (answer && isSensible(answer, batch, name)) return answer;
   throw new CallError("nonsense", "not an answer to the question");
-}
-
-async function deadline(ms: number, { wait }: Platform): Promise<never> {
-  await wait(ms);
-  // After a stall of the whole isolate the answer may have arrived behind this timer.
-  await wait(0);
-  throw new CallError("deadline", `no answer within ${ms} ms`);
 }
 
 function isSensible({ atMs, verdicts, ring }: Answer, batch: Batch, owner: string): boolean {

@@ -11,6 +11,7 @@ const DEADLINE_MS = 30;
 const SECRET_KEY = "198.51.100.77";
 
 let owners: FakeOwners;
+let reported: string[];
 let caller: Caller;
 let warnings: string[];
 
@@ -35,7 +36,9 @@ beforeEach(() => {
     hashSecret: "secret",
     deadlineMs: DEADLINE_MS,
     platform: RUNTIME,
+    reportFailure: (owner) => void reported.push(owner),
   });
+  reported = [];
   warnings = [];
   vi.spyOn(console, "warn").mockImplementation((line) => void warnings.push(line));
 });
@@ -348,6 +351,21 @@ describe("an owner that fails", () => {
     expect(waits).not.toHaveBeenCalled();
     expect(owners.calls).toHaveLength(MAX_FAILURES);
     expect(warnings).toHaveLength(1);
+  });
+
+  it("is reported when it is skipped, and every ten seconds while it is", async () => {
+    owners.misbehave = () => Promise.reject(new Error("broken"));
+    for (let n = 0; n < MAX_FAILURES - 1; n++) await check();
+    expect(reported).toEqual([]);
+    await check();
+    const owner = owners.calls[0]?.owner;
+    expect(reported).toEqual([owner]);
+    for (let second = 0; second < 10; second++) {
+      expect(reported).toEqual([owner]);
+      vi.advanceTimersByTime(1_000);
+      await check();
+    }
+    expect(reported).toEqual([owner, owner]);
   });
 
   it("is tried by one request after a second, and used again once it answers", async () => {
