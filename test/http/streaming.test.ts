@@ -11,9 +11,11 @@ import type { WorkerdServer } from "../bench/workerd-server.ts";
 import { startGate } from "./gate-server.ts";
 
 const MB = 1 << 20;
-const TOTAL = Number(process.env.GATE_MB ?? 64) * MB;
-/** What sockets, the runtime and Node hold together when a body does not move. */
-const MAX_HELD = 24 * MB;
+const TOTAL = Number(process.env.GATE_MB ?? 256) * MB;
+/** More than the sockets of two connections, the runtime and Node hold when a body does not move. */
+const MAX_HELD = 128 * MB;
+/** More than the runtime takes with an empty heap and a body that waits. */
+const MAX_RESIDENT = 200 * MB;
 const STALL_MS = 500;
 const PIECE = Buffer.alloc(MB / 16, "turnpike");
 
@@ -54,6 +56,7 @@ describe("the gate", () => {
     const [incoming] = (await once(outgoing, "response")) as [IncomingMessage];
     await sleep(STALL_MS);
     expect(sent).toBeLessThan(MAX_HELD);
+    expect(gate.residentBytes() ?? 0).toBeLessThan(MAX_RESIDENT);
     let total = 0;
     for await (const piece of incoming) total += piece.length;
     expect(total).toBe(TOTAL);
@@ -72,6 +75,7 @@ describe("the gate", () => {
     })();
     await sleep(STALL_MS);
     expect(written).toBeLessThan(MAX_HELD);
+    expect(gate.residentBytes() ?? 0).toBeLessThan(MAX_RESIDENT);
     resume.resolve();
     await writing;
     const [incoming] = (await answered) as [IncomingMessage];
