@@ -103,7 +103,7 @@ export async function askOwner(
 }
 
 function isSensible({ atMs, verdicts, ring }: Answer, batch: Batch, owner: string): boolean {
-  if (ring && !isLaterRing(ring, batch.version, owner)) return false;
+  if (ring && !isOtherRing(ring, batch.version, owner)) return false;
   return (
     Number.isFinite(atMs) &&
     batch.checks.every(({ policies }, index) => {
@@ -115,9 +115,9 @@ function isSensible({ atMs, verdicts, ring }: Answer, batch: Batch, owner: strin
   );
 }
 
-function isLaterRing(ring: unknown, version: number, owner: string): boolean {
+function isOtherRing(ring: unknown, version: number, owner: string): boolean {
   try {
-    return readRingRecord(regionOf(owner), ring).version > version;
+    return readRingRecord(regionOf(owner), ring).version !== version;
   } catch {
     return false;
   }

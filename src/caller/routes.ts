@@ -51,7 +51,8 @@ export class Routes {
     const askOne = async (owner: string, batch: Message[]) => {
       const answer = await ask(owner, batch);
       if (!answer?.ring) return;
-      this.#learn((batch[0] as Message).region, answer.ring);
+      const { region, version } = batch[0] as Message;
+      this.#learn(region, version, answer.ring);
       moved.push(...batch.filter((_, at) => !answer.verdicts[at]));
     };
     const [only] = messages;
@@ -81,7 +82,7 @@ export class Routes {
       const { owner, version } = this.to(key, region);
       const operated = await this.#owners.operate(owner, (stub) => call(stub, version));
       if ("reply" in operated) return operated.reply;
-      this.#learn(region, readRingRecord(region, operated.moved));
+      this.#learn(region, version, readRingRecord(region, operated.moved));
     }
     throw new CallError("threw", "the key has moved again and again");
   }
@@ -101,7 +102,10 @@ export class Routes {
     return ring;
   }
 
-  #learn(region: Region, { owners, version }: RingRecord): void {
-    if (version > this.#ring(region).version) this.#rings.set(region, new Ring(owners, version));
+  /** @param askedBy the version that the owner was asked by, and gave this ring instead */
+  #learn(region: Region, askedBy: number, { owners, version }: RingRecord): void {
+    const known = this.#ring(region).version;
+    // An earlier one only from an owner that has made sure: there never was the one it was asked by.
+    if (version > known || askedBy === known) this.#rings.set(region, new Ring(owners, version));
   }
 }

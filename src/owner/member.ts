@@ -192,7 +192,7 @@ export class Member {
     give: (nowMs: number, tenure: Tenure) => What,
   ): Promise<Released<What>> {
     const tenure = this.#tenure as Tenure;
-    await tenure.catchUp(version);
+    if (!(await tenure.catchUp(version))) throw new Error(`no ring has the version ${version}`);
     if (tenure.ring.version !== version) return { moved: tenure.record as RingRecord };
     const atMs = this.#owner.now();
     return { version, atMs, what: give(atMs, tenure) };

@@ -72,23 +72,20 @@ export class Tenure {
   }
 
   /**
-   * Makes sure that this owner knows of the ring of that version, or of a later one.
+   * Asks for the ring where somebody has heard of that version, and this owner has not.
    *
-   * @throws {Error} if the membership object does not answer or has not heard of it either
+   * @returns whether that version is known now, or a later one
+   * @throws {Error} if the membership object does not answer
    */
-  async catchUp(version: number): Promise<void> {
-    if (this.#record && version <= this.#record.version) return;
-    this.#asking ??= within(ASK_DEADLINE_MS, this.#options.askRing(), this.#options.wait)
-      .then((record) => this.adopt(record))
-      .finally(() => {
-        this.#asking = undefined;
-      });
-    await this.#asking;
-    const known = this.#ring.version;
-    if (version <= known) return;
+  async catchUp(version: number): Promise<boolean> {
+    const isBehind = () => !this.#record || version > this.#record.version;
+    // The first answer may have been on its way to another before there was such a ring.
+    for (let asked = 0; asked < 2 && isBehind(); asked++) await this.#ask();
+    if (!isBehind()) return true;
     const { name: owner } = this.#options;
+    const known = this.#ring.version;
     console.error(JSON.stringify({ event: "ring-refused", owner, version, known }));
-    throw new Error(`no ring has the version ${version}; the latest is ${known}`);
+    return false;
   }
 
   /**
@@ -136,6 +133,16 @@ export class Tenure {
     const { storage, name } = this.#options;
     if (!this.#record?.owners.includes(name)) return;
     void storage.put({ [STORAGE_KEY]: this.#record }, { allowUnconfirmed: true });
+  }
+
+  /** Asks once for all who wait for it. */
+  #ask(): Promise<void> {
+    this.#asking ??= within(ASK_DEADLINE_MS, this.#options.askRing(), this.#options.wait)
+      .then((record) => this.adopt(record))
+      .finally(() => {
+        this.#asking = undefined;
+      });
+    return this.#asking;
   }
 
   /** Reads a ring; says so and returns undefined if it can't be one. */

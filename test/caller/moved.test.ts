@@ -5,6 +5,7 @@ import { RUNTIME } from "../../src/caller/platform.ts";
 import type { Question, Reply } from "../../src/caller/question.ts";
 import type { Decision } from "../../src/limit/decision.ts";
 import { parsePolicy } from "../../src/limit/policy.ts";
+import { encodeAnswer } from "../../src/owner/wire.ts";
 import type { Region } from "../../src/ring/region.ts";
 
 const POLICY = parsePolicy({ limit: 10, window: "366d" });
@@ -88,6 +89,29 @@ describe("a caller whose ring is old", () => {
     expect(new Set(remaining((await Promise.all(each)).flat()))).toEqual(new Set([5]));
     const total = [...calls.values()].reduce((sum, count) => sum + count);
     expect(total).toBeLessThan(KEYS.length / 2);
+  });
+
+  it("comes back from a ring that there never was, whoever led it there", async () => {
+    const { membership } = await ring("me");
+    await isolate().check(questions("me"));
+    const { getByName } = env.RATE_LIMITER;
+    const lie = { version: 1_000, owners: ["me/1", "me/5"], lost: [] };
+    const told = encodeAnswer({ atMs: 0, verdicts: KEYS.map(() => undefined), ring: lie });
+    const led = isolate(1);
+    const refused: string[] = [];
+    const spy = vi.spyOn(env.RATE_LIMITER, "getByName").mockImplementation((name, options) => {
+      const stub = getByName.call(env.RATE_LIMITER, name, options);
+      return name === "me/0" && spy.mock.calls.length === 1
+        ? ({ check: async () => told } as unknown as typeof stub)
+        : stub;
+    });
+    vi.spyOn(console, "error").mockImplementation((line) => void refused.push(String(line)));
+    const replies = await led.check(questions("me"));
+    expect(spy).toHaveBeenCalled();
+    expect(replies.every(({ decisions }) => decisions[0]?.source === "owner")).toBe(true);
+    expect(new Set(remaining(replies))).toEqual(new Set([8]));
+    expect((await membership.status(true))?.version).toBeLessThan(lie.version);
+    expect(refused[0]).toContain('"ring-refused"');
   });
 
   it("counts exactly in the midst of changes, whoever asks", async () => {

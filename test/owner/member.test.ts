@@ -201,7 +201,12 @@ describe("an owner in a ring", () => {
   });
 
   it("refuses a ring that nobody has heard of, and goes on with its own", async () => {
-    await expect(check("weur/0", 7)).rejects.toThrow("no ring has the version 7; the latest is 1");
+    const { verdicts, ring } = await check("weur/0", 7);
+    expect(KEYS.filter((_, at) => verdicts[at])).toEqual(held(TWO, "weur/0"));
+    expect(ring).toEqual(BEFORE);
+    expect(lines.pop()).toContain('"ring-refused","owner":"weur/0","version":7,"known":1');
+    await expect(region.of("weur/0").release(7, [])).rejects.toThrow("no ring has the version 7");
+    lines.pop();
     const rings = [
       { ...AFTER, version: 0 },
       { ...AFTER, version: 2 ** 40 },
