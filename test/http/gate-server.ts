@@ -12,5 +12,9 @@ export async function startGate(vars: Record<string, string>): Promise<WorkerdSe
     external: ["cloudflare:*"],
     loader: { ".html": "text" },
   });
-  return startWorkerd({ script: outputFiles[0]?.text ?? "", vars, hasObjects: true });
+  return startWorkerd({
+    script: outputFiles[0]?.text ?? "",
+    vars: { DEADLINE: "10s", ...vars },
+    hasObjects: true,
+  });
 }
