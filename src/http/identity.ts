@@ -7,8 +7,7 @@
  */
 import type { Context } from "hono";
 import { getCookie } from "hono/cookie";
-import ipaddr from "ipaddr.js";
-import { type Address, readAddress } from "../limit/address-list.ts";
+import { type Address, isIpv6, networkOf, readAddress } from "../limit/address-list.ts";
 import { pathsOf } from "./path.ts";
 
 /** The key of every request whose address is absent or can't be read. */
@@ -35,7 +34,8 @@ export function clientAddress(
   headers: Headers,
   { ipHeader }: Pick<IdentityOptions, "ipHeader">,
 ): Address | undefined {
-  return readAddress(headers.get(ipHeader)?.split(",").at(-1)?.trim() ?? "");
+  const listed = headers.get(ipHeader) ?? "";
+  return readAddress(listed.slice(listed.lastIndexOf(",") + 1).trim());
 }
 
 /**
@@ -67,14 +67,13 @@ export function clientKey(
   { ipv6Prefix }: Pick<IdentityOptions, "ipv6Prefix">,
 ): string[] {
   if (!address) return [UNKNOWN];
-  if (address instanceof ipaddr.IPv4) return [address.toString()];
-  if (address.toString() === CROSS_ZONE_WORKER) {
+  if (!isIpv6(address)) return [address];
+  if (address === CROSS_ZONE_WORKER) {
     // One zone's Worker must not spend the quota of all others.
     const worker = headers.get("CF-Worker");
     if (worker !== null) return [CROSS_ZONE_WORKER, worker];
   }
-  const network = ipaddr.IPv6.networkAddressFromCIDR(`${address}/${ipv6Prefix}`);
-  return [`${network}/${ipv6Prefix}`];
+  return [networkOf(address, ipv6Prefix)];
 }
 
 function partOf(c: Context, part: string): string {

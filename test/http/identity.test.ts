@@ -22,6 +22,27 @@ describe("identity", () => {
     expect(keyOf("::FFFF:0102:0304")).toEqual(["1.2.3.4"]);
   });
 
+  it("leaves IPv4 alone that is in IPv6 in another way, in either spelling", () => {
+    for (const address of ["::1.2.3.4", "::102:304"]) expect(keyOf(address)).toEqual(["::/64"]);
+    for (const address of ["64:ff9b::1.2.3.4", "64:FF9B::102:304"]) {
+      expect(keyOf(address)).toEqual(["64:ff9b::/64"]);
+    }
+  });
+
+  it("shortens the first of the longest runs of zeros, but no single one", () => {
+    const keys = {
+      "1:0:0:2:3:0:0:4": "1::2:3:0:0:4/128",
+      "1:0:0:2:0:0:0:3": "1:0:0:2::3/128",
+      "0:1:2:3:4:5:6:7": "0:1:2:3:4:5:6:7/128",
+      "1:2:3:4:5:6:7::": "1:2:3:4:5:6:7:0/128",
+      "0:0:0:0:0:0:0:0": "::/128",
+    };
+    for (const [address, key] of Object.entries(keys)) {
+      const headers = new Headers({ "CF-Connecting-IP": address });
+      expect(clientKey(headers, { ipv6Prefix: 128 })).toEqual([key]);
+    }
+  });
+
   it("puts all addresses of one /64 together, and those of others apart", () => {
     expect(keyOf("2001:db8:0:1::1")).toEqual(["2001:db8:0:1::/64"]);
     expect(keyOf("2001:DB8:0:1:ffff:ffff:ffff:ffff")).toEqual(["2001:db8:0:1::/64"]);
@@ -46,8 +67,20 @@ describe("identity", () => {
       "0x7f000001",
       "1.2.3.4.5",
       "256.1.1.1",
+      "01.2.3.4",
+      "1.2.3.4:80",
+      "[::1]",
+      "::1%eth0",
+      ":::",
+      "g::1",
+      "1::2::3",
+      "::00001",
+      "::\t1",
+      "::1]/[::2",
+      "::ffff:01.2.3.4",
+      "::ffff:0x7f.0.0.1",
     ];
-    for (const address of [...garbled, "1.2.3.4:80", "[::1]", "::1%eth0", ":::", "g::1"]) {
+    for (const address of garbled) {
       expect(keyOf(address), address).toEqual(["unknown"]);
     }
   });
