@@ -6,7 +6,7 @@
  */
 import type { Verdict } from "../limit/decision.ts";
 import type { Policy } from "../limit/policy.ts";
-import type { KeyHash } from "../ring/key-hash.ts";
+import { isSameKey, type KeyHash, mapKey } from "../ring/key-hash.ts";
 
 /** The longest that a denial is remembered. */
 export const MAX_DENIAL_MS = 5_000;
@@ -34,8 +34,8 @@ interface Denial extends Asked {
 }
 
 export class DenialCache {
-  /** The last denial of each key, the oldest first. */
-  readonly #denials = new Map<string, Denial>();
+  /** The last denial of each key, the oldest first, by `mapKey`. */
+  readonly #denials = new Map<number, Denial>();
   #generation = 0;
 
   /**
@@ -51,7 +51,7 @@ export class DenialCache {
 
   /** Returns the verdicts if it is known that this would be denied, with durations as of now. */
   find(asked: Asked, nowMs: number): Verdict[] | undefined {
-    const denial = this.#denials.get(idOf(asked.key));
+    const denial = this.#denials.get(mapKey(asked.key));
     if (!denial || nowMs >= denial.untilMs || !isCovered(asked, denial)) return undefined;
     if (nowMs >= denial.renewMs) {
       denial.renewMs = Number.POSITIVE_INFINITY;
@@ -73,21 +73,21 @@ export class DenialCache {
    *   `generation` of that time, and when the answer was heard
    */
   add(
-    asked: Asked,
+    { key, owner, policies }: Asked,
     verdicts: readonly Verdict[],
     { sentMs, heardMs, generation }: { sentMs: number; heardMs: number; generation: number },
   ): void {
-    const id = idOf(asked.key);
+    const id = mapKey(key);
     this.#denials.delete(id);
     const denies = verdicts.some(({ allowed }) => !allowed);
-    if (!denies || generation !== this.#generation || mayBeGivenBack(asked, verdicts)) return;
+    if (!denies || generation !== this.#generation || mayBeGivenBack(policies, verdicts)) return;
     const changesMs = verdicts
       .flatMap(({ retryAfterMs, resetMs }) => [retryAfterMs, resetMs])
       .filter((ms) => ms > 0);
     const lastsMs = Math.min(MAX_DENIAL_MS, ...changesMs);
     const untilMs = sentMs + lastsMs;
     const renewMs = lastsMs < MAX_DENIAL_MS ? Number.POSITIVE_INFINITY : untilMs - RENEWAL_MS;
-    this.#denials.set(id, { ...asked, verdicts, heardMs, untilMs, renewMs });
+    this.#denials.set(id, { key, owner, policies, verdicts, heardMs, untilMs, renewMs });
     if (this.#denials.size > MAX_DENIALS) {
       const [oldest] = this.#denials.keys();
       if (oldest !== undefined) this.#denials.delete(oldest);
@@ -96,16 +96,12 @@ export class DenialCache {
 
   forget(key: KeyHash): void {
     this.#generation++;
-    this.#denials.delete(idOf(key));
+    this.#denials.delete(mapKey(key));
   }
 }
 
-function idOf({ hi, lo }: KeyHash): string {
-  return `${hi}:${lo}`;
-}
-
 /** A slot that is freed, or a cost that is not charged after all, ends a denial before its time. */
-function mayBeGivenBack({ policies }: Asked, verdicts: readonly Verdict[]): boolean {
+function mayBeGivenBack(policies: readonly Policy[], verdicts: readonly Verdict[]): boolean {
   return policies.some(
     ({ algorithm, charge }, at) =>
       !verdicts[at]?.allowed && (algorithm === "concurrency" || charge !== "always"),
@@ -114,20 +110,20 @@ function mayBeGivenBack({ policies }: Asked, verdicts: readonly Verdict[]): bool
 
 /** Is this the check that was denied, or one that costs more? A limit may have changed since. */
 function isCovered(asked: Asked, denied: Asked): boolean {
-  if (asked.owner !== denied.owner) return false;
-  if (asked.policies === denied.policies) return true;
+  if (!isSameKey(asked.key, denied.key) || asked.owner !== denied.owner) return false;
   return (
     asked.policies.length === denied.policies.length &&
     denied.policies.every((policy, at) => {
       const other = asked.policies[at];
       return (
-        other !== undefined &&
-        policy.name === other.name &&
-        policy.algorithm === other.algorithm &&
-        policy.limit === other.limit &&
-        policy.capacity === other.capacity &&
-        policy.windowMs === other.windowMs &&
-        policy.cost <= other.cost
+        other === policy ||
+        (other !== undefined &&
+          policy.name === other.name &&
+          policy.algorithm === other.algorithm &&
+          policy.limit === other.limit &&
+          policy.capacity === other.capacity &&
+          policy.windowMs === other.windowMs &&
+          policy.cost <= other.cost)
       );
     })
   );

@@ -7,7 +7,7 @@
  */
 import type { Verdict } from "../limit/decision.ts";
 import type { Policy } from "../limit/policy.ts";
-import type { KeyHash } from "../ring/key-hash.ts";
+import { isSameKey, type KeyHash, mapKey } from "../ring/key-hash.ts";
 import type { Asked } from "./denial-cache.ts";
 
 /** Checks of a key in this isolate and window from which on it counts as hot. */
@@ -18,6 +18,7 @@ const MARGIN_MS = 50;
 const MAX_KEYS = 10_000;
 
 interface Lease {
+  key: KeyHash;
   owner: string;
   policy: Policy;
   /** How often the key was asked about since it was first seen. */
@@ -31,8 +32,11 @@ interface Lease {
 }
 
 export class Leases {
-  /** The keys that were seen, the oldest first: of each, the policy it was last asked under. */
-  readonly #leases = new Map<string, Lease>();
+  /**
+   * The keys that were seen, the oldest first, by `mapKey`: of each, the policy it was last asked
+   * under.
+   */
+  readonly #leases = new Map<number, Lease>();
 
   /** Spends from the key's lease; undefined if there is none, or not enough of it. */
   spend(asked: Asked, nowMs: number): Verdict | undefined {
@@ -64,10 +68,11 @@ export class Leases {
   add(asked: Asked, verdict: Verdict, slice: number, sentMs: number): void {
     const policy = leasable(asked);
     if (!policy) return;
-    const id = idOf(asked.key);
+    const id = mapKey(asked.key);
     const before = this.#find(asked, policy, sentMs);
     this.#leases.delete(id);
     this.#leases.set(id, {
+      key: asked.key,
       owner: asked.owner,
       policy,
       checks: (before?.checks ?? 0) + 1,
@@ -83,18 +88,23 @@ export class Leases {
 
   /** Puts units back that were spent from the key's lease. */
   giveBack(key: KeyHash, policy: Policy, nowMs: number): void {
-    const lease = this.#leases.get(idOf(key));
-    if (lease && isSame(lease.policy, policy) && nowMs < lease.untilMs) lease.units += policy.cost;
+    const lease = this.#get(key, policy, nowMs);
+    if (lease) lease.units += policy.cost;
   }
 
   /** Ends the key's lease; what is left of it is lost. */
   forget(key: KeyHash): void {
-    this.#leases.delete(idOf(key));
+    this.#leases.delete(mapKey(key));
   }
 
   #find({ key, owner }: Asked, policy: Policy, nowMs: number): Lease | undefined {
-    const lease = this.#leases.get(idOf(key));
-    if (!lease || lease.owner !== owner || nowMs >= lease.untilMs) return undefined;
+    const lease = this.#get(key, policy, nowMs);
+    return lease?.owner === owner ? lease : undefined;
+  }
+
+  #get(key: KeyHash, policy: Policy, nowMs: number): Lease | undefined {
+    const lease = this.#leases.get(mapKey(key));
+    if (!lease || !isSameKey(lease.key, key) || nowMs >= lease.untilMs) return undefined;
     return isSame(lease.policy, policy) ? lease : undefined;
   }
 }
@@ -106,8 +116,4 @@ function leasable({ policies: [policy, ...others] }: Asked): Policy | undefined 
 
 function isSame(one: Policy, other: Policy): boolean {
   return one.name === other.name && one.limit === other.limit && one.windowMs === other.windowMs;
-}
-
-function idOf({ hi, lo }: KeyHash): string {
-  return `${hi}:${lo}`;
 }

@@ -38,4 +38,10 @@ describe("a remembered denial", () => {
     const cache = cacheWith(3_000);
     expect([0, 2_800, 2_999, 3_000].map((ms) => asking(cache, ms))).toEqual([0, 0, 0, 20]);
   });
+
+  it("is nobody else's, though the hashes of both begin with the same 53 bits", () => {
+    const cache = cacheWith(60_000);
+    expect(cache.find({ ...ASKED, key: { hi: 1, lo: 3 } }, NOW_MS)).toBeUndefined();
+    expect(cache.find(ASKED, NOW_MS)).toHaveLength(1);
+  });
 });
