@@ -65,7 +65,8 @@ export function sipHash([k0, k1, k2, k3]: SipKey, text: string): KeyHash {
     words = new Int32Array(bytes.buffer);
   }
   const length = write(text);
-  bytes.fill(0, length, length + 7);
+  const lastWord = length & ~7;
+  for (let at = length; at < lastWord + 8; at++) bytes[at] = 0;
 
   state[0] = k0 ^ 0x70736575;
   state[1] = k1 ^ 0x736f6d65;
@@ -76,7 +77,6 @@ export function sipHash([k0, k1, k2, k3]: SipKey, text: string): KeyHash {
   state[6] = k2 ^ 0x79746573;
   state[7] = k3 ^ 0x74656462;
 
-  const lastWord = length & ~7;
   for (let at = 0; at < lastWord; at += 8) compress(int32At(at), int32At(at + 4));
   compress(int32At(lastWord), (int32At(lastWord + 4) & 0xffffff) | (length << 24));
   state[4] = at(4) ^ 0xff;
@@ -134,7 +134,9 @@ function round(): void {
   rotated = (v1l << 13) | (v1h >>> 19);
   v1h = ((v1h << 13) | (v1l >>> 19)) ^ v0h;
   v1l = rotated ^ v0l;
-  [v0l, v0h] = [v0h, v0l];
+  rotated = v0l;
+  v0l = v0h;
+  v0h = rotated;
 
   // v2 += v3; v3 = rotl(v3, 16) ^ v2
   v2l = (v2l + v3l) | 0;
