@@ -13,7 +13,7 @@ import { CallError, type OwnerNamespace } from "./call.ts";
 import { DenialCache } from "./denial-cache.ts";
 import { Fallback } from "./fallback.ts";
 import { Leases } from "./leases.ts";
-import { askedOf, counterPolicy, type Message, widened } from "./message.ts";
+import { checkOf, type Message } from "./message.ts";
 import { Owners } from "./owners.ts";
 import type { Platform } from "./platform.ts";
 import {
@@ -85,7 +85,7 @@ export class Caller {
       // One question alone is looked up on its way.
       if (group.length < 2) return group;
       const hopeless = group.filter((question) =>
-        this.#denials.find(askedOf(this.#address(question, 0)), this.#platform.now()),
+        this.#denials.find(this.#address(question, 0), this.#platform.now()),
       );
       return hopeless.length > 0 ? hopeless : group;
     });
@@ -110,11 +110,11 @@ export class Caller {
       return source ? { question, source, atMs } : { question };
     });
     for (const { question, source, atMs } of returned) {
-      const { check } = this.#address(question, 0);
+      const message = this.#address(question, 0, atMs);
       const [policy] = question.policies;
       const nowMs = this.#platform.now();
-      if (source === "fallback") this.#fallback.refund({ ...check, spentAtMs: atMs }, nowMs);
-      if (source === "lease" && policy) this.#leases.giveBack(check.key, policy, nowMs);
+      if (source === "fallback") this.#fallback.refund(checkOf(message), nowMs);
+      if (source === "lease" && policy) this.#leases.giveBack(message.key, policy, nowMs);
     }
     await this.refund(returned.filter(({ source }) => source === "owner"));
   }
@@ -139,16 +139,16 @@ export class Caller {
     const asked = questions.map((question) => this.#address(question, 0));
     const everywhere = asked.flatMap((message) =>
       REGIONS.map((region) => {
-        return { ...message, region, ...this.#routes.to(message.check.key, region) };
+        return { ...message, region, ...this.#routes.to(message.key, region) };
       }),
     );
     const lost = await this.#routes.deliver(everywhere, (owner, batch) =>
       this.#owners.insist(owner, "reset", batchOf(batch)),
     );
     if (lost.length > 0) throw new CallError("threw", "keys have moved again and again");
-    for (const { check } of asked) {
-      this.#fallback.reset(check);
-      this.#forget(check.key);
+    for (const message of asked) {
+      this.#fallback.reset(checkOf(message));
+      this.#forget(message.key);
     }
   }
 
@@ -179,11 +179,12 @@ export class Caller {
    * @throws {CallError} if its owner does not answer
    */
   async explain(question: Question): Promise<ExplainedKey> {
-    const { region, check } = this.#address(question, 0);
-    const explained = await this.#routes.operate(check.key, region, (stub, version) =>
-      stub.explain(version, check),
+    const message = this.#address(question, 0);
+    const { key, region } = message;
+    const explained = await this.#routes.operate(key, region, (stub, version) =>
+      stub.explain(version, checkOf(message)),
     );
-    return { owner: this.#routes.to(check.key, region).owner, ...explained };
+    return { owner: this.#routes.to(key, region).owner, ...explained };
   }
 
   async #ask(
@@ -204,26 +205,26 @@ export class Caller {
     const { generation } = this.#denials;
     await this.#routes.deliver(messages, async (owner, batch) => {
       const slices = batch.map((message) =>
-        verb === "check" ? this.#leases.sliceFor(askedOf(message), sentMs) : 0,
+        verb === "check" ? this.#leases.sliceFor(message, sentMs) : 0,
       );
-      const checks = batch.map(({ check }, at) => widened(check, slices[at] as number));
+      const checks = batch.map((message, at) => checkOf(message, slices[at]));
       const { version } = batch[0] as Message;
       const answer = await this.#owners.ask(owner, verb, { version, checks });
       for (const [at, message] of batch.entries()) {
-        const { question, check, index } = message;
+        const { question, key, index } = message;
         const verdicts = answer?.verdicts[at];
-        if (verb === "refund") this.#forget(check.key);
+        if (verb === "refund") this.#forget(key);
         // Moved, or without an answer.
         if (!answer || !verdicts) continue;
         replies[index] = replyOf(question, verdicts, "owner", answer.atMs, answer.unsure?.[at]);
         if (verb !== "check") continue;
         const slice = slices[at] as number;
-        this.#leases.add(askedOf(message), verdicts[0] as Verdict, slice, sentMs);
+        this.#leases.add(message, verdicts[0] as Verdict, slice, sentMs);
         // What was denied with the slice may pass without it; the lease now knows how much is left.
         if (slice > 0 && !verdicts[0]?.allowed) replies[index] = await this.#askOne(question);
         else {
           const heardMs = this.#platform.now();
-          this.#denials.add(askedOf(message), verdicts, { sentMs, heardMs, generation });
+          this.#denials.add(message, verdicts, { sentMs, heardMs, generation });
         }
       }
       return answer;
@@ -239,19 +240,18 @@ export class Caller {
 
   /** The reply to a check, if it is known without asking: a lease pays, or a denial still holds. */
   #known(message: Message, nowMs: number): Reply | undefined {
-    const asked = askedOf(message);
-    const leased = this.#leases.spend(asked, nowMs);
+    const leased = this.#leases.spend(message, nowMs);
     if (leased) return replyOf(message.question, [leased], "lease", nowMs);
-    const denial = this.#denials.find(asked, nowMs);
+    const denial = this.#denials.find(message, nowMs);
     return denial && replyOf(message.question, denial, "denial-cache", nowMs);
   }
 
   /** The reply where the owner gives none. */
-  #standIn(verb: "check" | "peek" | "refund", { question, check }: Message): Reply {
+  #standIn(verb: "check" | "peek" | "refund", message: Message): Reply {
     const atMs = this.#platform.now();
     const counting = verb === "check" ? "check" : "peek";
-    const decisions = this.#fallback.decide(counting, check, question.policies, atMs);
-    return { question, decisions, atMs };
+    const decisions = this.#fallback.decide(counting, checkOf(message), message.policies, atMs);
+    return { question: message.question, decisions, atMs };
   }
 
   #forget(key: KeyHash): void {
@@ -266,13 +266,15 @@ export class Caller {
   #address(question: Question, index: number, spentAtMs?: number): Message {
     const region = this.#regionOf(question);
     const key = this.#hash(question.key);
-    const policies = question.policies.map(counterPolicy);
-    const check = { key, policies, spentAtMs };
-    return { question, index, region, check, ...this.#routes.to(key, region) };
+    const { owner, version } = this.#routes.to(key, region);
+    return { question, index, key, policies: question.policies, region, owner, version, spentAtMs };
   }
 }
 
 /** Those to one owner, as they were addressed: at one time, and so by one ring. */
 function batchOf(messages: readonly Message[]): Batch {
-  return { version: messages[0]?.version ?? 0, checks: messages.map(({ check }) => check) };
+  return {
+    version: messages[0]?.version ?? 0,
+    checks: messages.map((message) => checkOf(message)),
+  };
 }

@@ -5,26 +5,27 @@ import type { Region } from "../ring/region.ts";
 import type { Asked } from "./denial-cache.ts";
 import type { Question } from "./question.ts";
 
-export interface Message {
+export interface Message extends Asked {
   question: Question;
-  check: Refund;
-  region: Region;
-  owner: string;
-  /** The ring's by which that is the owner. */
-  version: number;
   /** Its place among the questions, and so in the answer. */
   index: number;
+  region: Region;
+  /** The ring's by which the owner is whom to ask. */
+  version: number;
+  /** Of what is given back, when it was spent by the owner's clock. */
+  spentAtMs: number | undefined;
 }
 
-export function askedOf({ question, check, owner }: Message): Asked {
-  return { key: check.key, owner, policies: question.policies };
-}
-
-/** The check with so many units more on its one policy, for a lease. */
-export function widened(check: Refund, slice: number): Refund {
-  if (slice === 0) return check;
-  const policies = check.policies.map((policy) => ({ ...policy, cost: policy.cost + slice }));
-  return { ...check, policies };
+/**
+ * What the owner is told of it.
+ *
+ * @param slice units more than the cost of its one policy, for a lease
+ */
+export function checkOf({ key, policies, spentAtMs }: Message, slice = 0): Refund {
+  const counted = policies.map(counterPolicy);
+  if (slice === 0) return { key, policies: counted, spentAtMs };
+  const widened = counted.map((policy) => ({ ...policy, cost: policy.cost + slice }));
+  return { key, policies: widened, spentAtMs };
 }
 
 const counterPolicies = new WeakMap<Policy, CounterPolicy>();

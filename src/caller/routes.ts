@@ -63,7 +63,7 @@ export class Routes {
     }
     if (moved.length === 0) return moved;
     const readdressed = moved.map((message) => {
-      return { ...message, ...this.to(message.check.key, message.region) };
+      return { ...message, ...this.to(message.key, message.region) };
     });
     return this.deliver(readdressed, ask, attempts - 1);
   }
