@@ -31,8 +31,15 @@ const PAGE_HEADERS = {
   "X-Content-Type-Options": "nosniff",
 };
 
-/** Of each policy the last refusal under it alone, and what it depends on. */
-const refusals = new WeakMap<Policy, { id: string; parts: ResponseParts }>();
+/** What an answer may be; whoever does not say which is a script. */
+const FORMS = {
+  header: "Accept" as const,
+  supports: ["application/json", "application/problem+json", "text/html"],
+  default: "application/json",
+};
+
+/** Of each policy the last refusal under it alone, and the decision that it tells of. */
+const refusals = new WeakMap<Policy, { decision: Decision; parts: ResponseParts }>();
 
 /** A decision beside the policy it was made under. */
 export interface Ruling {
@@ -42,9 +49,14 @@ export interface Ruling {
 
 /** Returns the decisions of all replies, each beside its policy. */
 export function rulingsOf(replies: readonly Reply[]): Ruling[] {
-  return replies.flatMap(({ question, decisions }) =>
-    question.policies.map((policy, at) => ({ policy, decision: decisions[at] as Decision })),
-  );
+  const rulings: Ruling[] = [];
+  for (const { question, decisions } of replies) {
+    for (let at = 0; at < decisions.length; at++) {
+      const policy = question.policies[at] as Policy;
+      rulings.push({ policy, decision: decisions[at] as Decision });
+    }
+  }
+  return rulings;
 }
 
 /** Writes the fields onto the response, beside those of a limiter further in. */
@@ -85,19 +97,20 @@ export function refuse(c: Context, rulings: readonly Ruling[]): Response | Promi
 
 /** The answer to whoever wants no page, remembered: to make its headers takes longest. */
 function refusalParts(rulings: readonly Ruling[]): ResponseParts {
-  const [only] = rulings;
-  const make = () => {
-    const { body, headers } = refusalOf(rulings);
-    return problemParts(body, headers);
-  };
-  if (!only || rulings.length > 1) return make();
-  const { policy, decision } = only;
-  const id = `${decision.reason} ${decision.remaining} ${wait(decision)}`;
-  const known = refusals.get(policy);
-  if (known?.id === id) return known.parts;
-  const parts = make();
-  refusals.set(policy, { id, parts });
+  const only = rulings.length === 1 ? rulings[0] : undefined;
+  const known = only && refusals.get(only.policy);
+  if (known && readAlike(known.decision, only.decision)) return known.parts;
+  const { body, headers } = refusalOf(rulings);
+  const parts = problemParts(body, headers);
+  if (only) refusals.set(only.policy, { decision: only.decision, parts });
   return parts;
+}
+
+/** Is the same written of both, under one policy? */
+function readAlike(one: Decision, other: Decision): boolean {
+  return (
+    one.reason === other.reason && one.remaining === other.remaining && wait(one) === wait(other)
+  );
 }
 
 function refusalOf(rulings: readonly Ruling[]) {
@@ -164,10 +177,9 @@ function policyItem({ name, algorithm, limit, windowMs }: Policy): string {
   return `"${name}";q=${limit};w=${seconds(windowMs)}`;
 }
 
-/** Is it a person's browser that asks? Whoever does not say is a script. */
+/** Is it a person's browser that asks? */
 export function prefersHtml(c: Context): boolean {
-  const supports = ["application/json", "application/problem+json", "text/html"];
-  return accepts(c, { header: "Accept", supports, default: "application/json" }) === "text/html";
+  return accepts(c, FORMS) === "text/html";
 }
 
 /**

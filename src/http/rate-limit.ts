@@ -4,12 +4,12 @@
  * Decides before the handler runs. Policies on the same key are decided together in one hop; those
  * on different keys are asked at once, and if one denies, what the others took is given back.
  */
-import type { Context, MiddlewareHandler } from "hono";
+import type { MiddlewareHandler } from "hono";
 import type { Caller } from "../caller/caller.ts";
 import { claimName, isolateCaller, isolateConfig } from "../caller/isolate.ts";
 import { isAllowed, type Question, type Reply } from "../caller/question.ts";
 import type { LimiterConfig } from "../config.ts";
-import { type Address, isListed } from "../limit/address-list.ts";
+import { isListed } from "../limit/address-list.ts";
 import { type Decision, decisive } from "../limit/decision.ts";
 import { MisuseError } from "../limit/misuse.ts";
 import { refuse, refuseListed, rulingsOf, writeFields } from "./answer.ts";
@@ -67,8 +67,13 @@ export function enforce(
     if (refusing) return refuseListed(c);
     if (counting.length === 0) return next();
 
-    const replies = await ask(c, counting, address);
-    if (replies instanceof Response) return replies;
+    let questions: Question[];
+    try {
+      questions = await questionsOf(c, counting, address, config);
+    } catch (error) {
+      return refuseCost(error);
+    }
+    const replies = await takeInTime(caller, questions);
     const rulings = rulingsOf(replies);
     const decisions = rulings.map((ruling) => ruling.decision);
     const decision = decisive(decisions);
@@ -81,22 +86,13 @@ export function enforce(
     await (isSettled(replies) ? settle(c, caller, replies, handle) : handle());
     writeFields(c, rulings);
   };
+}
 
-  async function ask(
-    c: Context,
-    counting: readonly Rule[],
-    client: Address | undefined,
-  ): Promise<Reply[] | Response> {
-    try {
-      return await takeInTime(caller, await questionsOf(c, counting, client, config));
-    } catch (error) {
-      if (!(error instanceof MisuseError)) throw error;
-      // A limit that is none is the operator's mistake; a cost above it is the request's.
-      if (error.field !== "cost") throw error;
-      const { message: detail, field } = error;
-      return problem({ status: 400, title: "Request too costly", detail, field });
-    }
-  }
+/** Answers a cost that could never pass. A limit that is none is the operator's mistake. */
+function refuseCost(error: unknown): Response {
+  if (!(error instanceof MisuseError) || error.field !== "cost") throw error;
+  const { message: detail, field } = error;
+  return problem({ status: 400, title: "Request too costly", detail, field });
 }
 
 /** Takes what the questions cost, waiting for it as long as the policies that deny allow. */
