@@ -110,8 +110,9 @@ export class Leases {
 }
 
 /** The policy that a lease could pay for; of several, none could be left uncounted. */
-function leasable({ policies: [policy, ...others] }: Asked): Policy | undefined {
-  return policy && policy.lease > 0 && others.length === 0 ? policy : undefined;
+function leasable({ policies }: Asked): Policy | undefined {
+  const policy = policies[0];
+  return policy && policy.lease > 0 && policies.length === 1 ? policy : undefined;
 }
 
 function isSame(one: Policy, other: Policy): boolean {

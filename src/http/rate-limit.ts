@@ -7,12 +7,12 @@
 import type { MiddlewareHandler } from "hono";
 import type { Caller } from "../caller/caller.ts";
 import { claimName, isolateCaller, isolateConfig } from "../caller/isolate.ts";
-import { isAllowed, type Question, type Reply } from "../caller/question.ts";
+import type { Question, Reply } from "../caller/question.ts";
 import type { LimiterConfig } from "../config.ts";
 import { isListed } from "../limit/address-list.ts";
 import { type Decision, decisive } from "../limit/decision.ts";
 import { MisuseError } from "../limit/misuse.ts";
-import { refuse, refuseListed, rulingsOf, writeFields } from "./answer.ts";
+import { type Ruling, refuse, refuseListed, rulingsOf, writeFields } from "./answer.ts";
 import { clientAddress } from "./identity.ts";
 import { problem } from "./problem.ts";
 import {
@@ -73,8 +73,7 @@ export function enforce(
     } catch (error) {
       return refuseCost(error);
     }
-    const replies = await takeInTime(caller, questions);
-    const rulings = rulingsOf(replies);
+    const { replies, rulings } = await takeInTime(caller, questions);
     const decisions = rulings.map((ruling) => ruling.decision);
     const decision = decisive(decisions);
     if (!decision.allowed) return refuse(c, rulings);
@@ -96,17 +95,26 @@ function refuseCost(error: unknown): Response {
 }
 
 /** Takes what the questions cost, waiting for it as long as the policies that deny allow. */
-async function takeInTime(caller: Caller, questions: readonly Question[]): Promise<Reply[]> {
+async function takeInTime(
+  caller: Caller,
+  questions: readonly Question[],
+): Promise<{ replies: Reply[]; rulings: Ruling[] }> {
   let waitedMs = 0;
   for (;;) {
     // One question alone leaves nothing to give back.
-    const [replies = []] =
-      questions.length > 1 ? await caller.take([questions]) : [await caller.check(questions)];
-    if (replies.every(isAllowed)) return replies;
-    const denials = rulingsOf(replies).filter(({ decision }) => !decision.allowed);
-    const waitMs = Math.max(...denials.map(({ decision }) => decision.retryAfterMs));
-    const patienceMs = Math.min(...denials.map(({ policy }) => policy.maxWaitMs));
-    if (waitedMs + waitMs > patienceMs) return replies;
+    const replies =
+      questions.length > 1
+        ? (await caller.take([questions])).flat()
+        : await caller.check(questions);
+    const rulings = rulingsOf(replies);
+    let waitMs = 0;
+    let patienceMs = Number.POSITIVE_INFINITY;
+    for (const { policy, decision } of rulings) {
+      if (decision.allowed) continue;
+      waitMs = Math.max(waitMs, decision.retryAfterMs);
+      patienceMs = Math.min(patienceMs, policy.maxWaitMs);
+    }
+    if (waitMs === 0 || waitedMs + waitMs > patienceMs) return { replies, rulings };
     await scheduler.wait(waitMs);
     waitedMs += waitMs;
   }
