@@ -221,8 +221,9 @@ export class Caller {
         const slice = slices[at] as number;
         this.#leases.add(message, verdicts[0] as Verdict, slice, sentMs);
         // What was denied with the slice may pass without it; the lease now knows how much is left.
-        if (slice > 0 && !verdicts[0]?.allowed) replies[index] = await this.#askOne(question);
-        else {
+        if (slice > 0 && !verdicts[0]?.allowed) {
+          [replies[index]] = (await this.check([question])) as [Reply];
+        } else {
           const heardMs = this.#platform.now();
           this.#denials.add(message, verdicts, { sentMs, heardMs, generation });
         }
@@ -231,11 +232,6 @@ export class Caller {
     });
     for (const message of messages) replies[message.index] ??= this.#standIn(verb, message);
     return replies;
-  }
-
-  async #askOne(question: Question): Promise<Reply> {
-    const [only] = await this.#ask("check", [question]);
-    return only as Reply;
   }
 
   /** The reply to a check, if it is known without asking: a lease pays, or a denial still holds. */
@@ -259,15 +255,12 @@ export class Caller {
     this.#leases.forget(key);
   }
 
-  #regionOf({ policies, region }: Question): Region {
-    return policies[0]?.scope === "global" ? this.#homeRegion : region;
-  }
-
   #address(question: Question, index: number, spentAtMs?: number): Message {
-    const region = this.#regionOf(question);
+    const { policies } = question;
+    const region = policies[0]?.scope === "global" ? this.#homeRegion : question.region;
     const key = this.#hash(question.key);
     const { owner, version } = this.#routes.to(key, region);
-    return { question, index, key, policies: question.policies, region, owner, version, spentAtMs };
+    return { question, index, key, policies, region, owner, version, spentAtMs };
   }
 }
 
