@@ -51,50 +51,75 @@ const MOVED = -1;
 /** Added to a reason whose verdict is unsure. */
 const UNSURE = 8;
 const VERDICT_NUMBERS = 5;
+/** Before the places of a check's policies. */
+const KEY_WORDS = 3;
 
 export function encodeBatch({ version, checks: batch }: Batch): WireBatch {
   const policies: CounterPolicy[] = [];
-  const words: number[] = [];
+  const length = batch.reduce((sum, check) => sum + KEY_WORDS + check.policies.length, 0);
+  const words = new Uint32Array(length);
+  let at = 0;
   for (const { key, policies: asked } of batch) {
-    words.push(key.hi, key.lo, asked.length);
+    words[at++] = key.hi;
+    words[at++] = key.lo;
+    words[at++] = asked.length;
     for (const policy of asked) {
       let place = policies.indexOf(policy);
       if (place < 0) place = policies.push(policy) - 1;
-      words.push(place);
+      words[at++] = place;
     }
   }
   const isRefund = batch.some(({ spentAtMs }) => spentAtMs !== undefined);
-  const times = batch.map(({ spentAtMs = Number.NaN }) => spentAtMs);
-  const spentAtMs = isRefund ? Float64Array.from(times) : null;
-  return { version, policies, words: Uint32Array.from(words), spentAtMs };
+  const spentAtMs = isRefund
+    ? Float64Array.from(batch, (refund) => refund.spentAtMs ?? Number.NaN)
+    : null;
+  return { version, policies, words, spentAtMs };
 }
 
 export function decodeBatch({ version, policies, words, spentAtMs }: WireBatch): Batch {
   const checks: Refund[] = [];
+  let asked: CounterPolicy[] = [];
   for (let at = 0; at < words.length; ) {
-    const count = words[at + 2] as number;
     const key = { hi: words[at] as number, lo: words[at + 1] as number };
-    const asked: CounterPolicy[] = [];
-    for (let place = 0; place < count; place++) {
-      asked.push(policies[words[at + 3 + place] as number] as CounterPolicy);
+    const count = words[at + 2] as number;
+    at += KEY_WORDS;
+    // Mostly the same as those of the check before, which are shared then.
+    let isSame = asked.length === count;
+    for (let place = 0; isSame && place < count; place++) {
+      isSame = asked[place] === policies[words[at + place] as number];
     }
+    if (!isSame) {
+      const places = words.subarray(at, at + count);
+      asked = Array.from(places, (place) => policies[place] as CounterPolicy);
+    }
+    at += count;
     const time = spentAtMs?.[checks.length] ?? Number.NaN;
     checks.push({ key, policies: asked, spentAtMs: Number.isNaN(time) ? undefined : time });
-    at += 3 + count;
   }
   return { version, checks };
 }
 
 export function encodeAnswer({ atMs, verdicts, unsure, ring }: Answer): WireAnswer {
-  const values = [atMs];
-  for (const [at, each] of verdicts.entries()) {
-    if (!each) values.push(MOVED);
-    for (const { reason, remaining, resetMs, retryAfterMs, delayMs } of each ?? []) {
-      const code = REASONS.indexOf(reason) + (unsure?.[at] ? UNSURE : 0);
-      values.push(code, remaining, resetMs, retryAfterMs, delayMs);
+  let length = 1;
+  for (const each of verdicts) length += each ? each.length * VERDICT_NUMBERS : 1;
+  const numbers = new Float64Array(length);
+  numbers[0] = atMs;
+  let at = 1;
+  for (let index = 0; index < verdicts.length; index++) {
+    const each = verdicts[index];
+    if (!each) {
+      numbers[at++] = MOVED;
+      continue;
+    }
+    for (const { reason, remaining, resetMs, retryAfterMs, delayMs } of each) {
+      numbers[at] = REASONS.indexOf(reason) + (unsure?.[index] ? UNSURE : 0);
+      numbers[at + 1] = remaining;
+      numbers[at + 2] = resetMs;
+      numbers[at + 3] = retryAfterMs;
+      numbers[at + 4] = delayMs;
+      at += VERDICT_NUMBERS;
     }
   }
-  const numbers = Float64Array.from(values);
   return ring ? { numbers, ring } : numbers;
 }
 
@@ -131,10 +156,14 @@ function isUnsure(code = 0): boolean {
 }
 
 function verdictAt(numbers: Float64Array, at: number): Verdict {
-  const [code = -1, remaining = -1, resetMs = -1, retryAfterMs = -1, delayMs = -1] =
-    numbers.subarray(at, at + VERDICT_NUMBERS);
+  const code = numbers[at] ?? -1;
   const place = isUnsure(code) ? code - UNSURE : code;
-  const reason = REASONS[place] ?? "failed";
-  const allowed = place < ALLOWING_REASONS;
-  return { allowed, remaining, resetMs, retryAfterMs, delayMs, reason };
+  return {
+    allowed: place < ALLOWING_REASONS,
+    remaining: numbers[at + 1] ?? -1,
+    resetMs: numbers[at + 2] ?? -1,
+    retryAfterMs: numbers[at + 3] ?? -1,
+    delayMs: numbers[at + 4] ?? -1,
+    reason: REASONS[place] ?? "failed",
+  };
 }
