@@ -105,7 +105,7 @@ export class Checkpoint {
    *
    * @throws what the storage does if it can't write; then the next call writes that too
    */
-  async write(clockMs: number, tables: Map<string, CounterTable>): Promise<void> {
+  async write(clockMs: number, tables: ReadonlyMap<string, CounterTable>): Promise<void> {
     this.#number++;
     const values = new Map<string, unknown>();
     for (const name of this.#copies.keys()) if (!tables.has(name)) this.#copies.delete(name);
@@ -157,8 +157,11 @@ export class Checkpoint {
   }
 
   #copyOf(table: string): TableCopy {
-    const copy = this.#copies.get(table) ?? new TableCopy(table);
-    this.#copies.set(table, copy);
+    let copy = this.#copies.get(table);
+    if (!copy) {
+      copy = new TableCopy(table);
+      this.#copies.set(table, copy);
+    }
     return copy;
   }
 

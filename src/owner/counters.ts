@@ -28,7 +28,7 @@ export class Counters {
   }
 
   /** A table for each policy, by the name that `tableName` gives it, and the blocked keys. */
-  get tables(): Map<string, CounterTable> {
+  get tables(): ReadonlyMap<string, CounterTable> {
     return this.#tables.byName;
   }
 
@@ -51,9 +51,12 @@ export class Counters {
   check(check: Check, nowMs: number): Verdict[] {
     const { key, policies } = check;
     if (this.blockedMs(key, nowMs) > 0) return this.peek(check, nowMs);
-    const outcomes = policies.map((policy) => this.#decide(key, policy, nowMs, policy.cost));
-    const passes = outcomes.every(({ allowed }, at) => allowed || policies[at]?.shadow);
-    if (!passes) return this.peek(check, nowMs);
+    const outcomes: Outcome[] = [];
+    for (const policy of policies) {
+      const outcome = this.#decide(key, policy, nowMs, policy.cost);
+      if (!outcome.allowed && !policy.shadow) return this.peek(check, nowMs);
+      outcomes.push(outcome);
+    }
     return outcomes.map((outcome, at) => {
       const policy = policies[at] as CounterPolicy;
       if (outcome.state) this.#tables.spend(policy, key, outcome.state, nowMs);
@@ -86,7 +89,7 @@ export class Counters {
     for (const policy of policies) {
       const before = this.#tables.get(policy, key);
       if (!before) continue;
-      const algorithm = ALGORITHMS[policy.algorithm];
+      const { algorithm } = this.#tables.of(policy);
       const after = algorithm.refund(before, policy, nowMs, policy.cost, spentAtMs);
       if (after) this.#tables.set(policy, key, after);
       else this.#tables.delete(policy, key);
@@ -143,8 +146,8 @@ export class Counters {
   }
 
   #decide(key: KeyHash, policy: CounterPolicy, nowMs: number, cost: number): Outcome {
-    const state = this.#tables.get(policy, key);
-    return ALGORITHMS[policy.algorithm].decide(state, policy, nowMs, cost);
+    const { algorithm, table } = this.#tables.of(policy);
+    return algorithm.decide(table?.get(key), policy, nowMs, cost);
   }
 }
 

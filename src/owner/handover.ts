@@ -57,7 +57,7 @@ export class Handover {
     this.#taken = version === undefined ? undefined : takenName(version);
     for (const name of [...this.#tables.byName.keys()]) {
       // Marks of another change would have keys taken for here that are not.
-      if (isTaken(name) && name !== this.#taken) this.#tables.byName.delete(name);
+      if (isTaken(name) && name !== this.#taken) this.#tables.drop(name);
     }
   }
 

@@ -91,7 +91,7 @@ export class Owner {
     try {
       const tables = new Map<string, CounterTable>();
       this.#nowMs = await this.#checkpoint.read(tables);
-      for (const [name, table] of tables) this.#counters.tables.set(name, table);
+      for (const [name, table] of tables) this.#counters.store.add(name, table);
     } catch (error) {
       // What cannot be read now may be readable later; only what makes no sense is thrown away.
       if (!(error instanceof MisuseError)) throw error;

@@ -2,7 +2,7 @@
  * The tables of an owner, by policy: made when first needed, let go when all in them has expired,
  * kept within bounds.
  */
-import type { State } from "../limit/algorithm.ts";
+import type { Algorithm, State } from "../limit/algorithm.ts";
 import { ALGORITHMS } from "../limit/algorithms.ts";
 import type { KeyHash } from "../ring/key-hash.ts";
 import type { CounterPolicy } from "./check.ts";
@@ -32,46 +32,73 @@ export interface TablesOptions {
   onChange?: (table: string, key: KeyHash) => void;
 }
 
+/** A policy as last asked for, and where it is counted. */
+export interface Counted {
+  policy: CounterPolicy;
+  algorithm: Algorithm;
+  /** The table's name. */
+  name: string;
+  /** Absent as long as nothing is counted. */
+  table: CounterTable | undefined;
+}
+
 export class Tables {
-  readonly byName = new Map<string, CounterTable>();
   /** Rows that were dropped before they expired, to make room. */
   dropped = 0;
+  readonly #byName = new Map<string, CounterTable>();
   readonly #maxBytes: number;
   readonly #onChange: (table: string, key: KeyHash) => void;
-  /** The policies as last asked for, by their names, and the names of their tables. */
-  readonly #asked = new Map<string, { policy: CounterPolicy; table: string }>();
+  /** The policies that have tables, by their names. */
+  readonly #counted = new Map<string, Counted>();
+  /** The one that was asked for last, as it is by most of a batch. */
+  #last: Counted | undefined;
 
   constructor({ maxBytes = MAX_BYTES, onChange = () => {} }: TablesOptions) {
     this.#maxBytes = maxBytes;
     this.#onChange = onChange;
   }
 
+  get byName(): ReadonlyMap<string, CounterTable> {
+    return this.#byName;
+  }
+
+  add(name: string, table: CounterTable): void {
+    this.#byName.set(name, table);
+  }
+
+  drop(name: string): void {
+    this.#byName.delete(name);
+    this.#counted.clear();
+    this.#last = undefined;
+  }
+
   get(of: CounterPolicy | typeof BLOCKED, key: KeyHash): State | undefined {
-    return this.byName.get(this.#nameOf(of))?.get(key);
+    const table = of === BLOCKED ? this.#byName.get(BLOCKED) : this.of(of).table;
+    return table?.get(key);
   }
 
   set(of: CounterPolicy | typeof BLOCKED, key: KeyHash, state: State): void {
-    this.put(this.#nameOf(of), key, state);
+    if (of === BLOCKED) {
+      this.put(BLOCKED, key, state);
+    } else {
+      const { name, table } = this.of(of);
+      this.put(name, key, state, table);
+    }
   }
 
   /** As `set`, in the table of that name. */
-  put(name: string, key: KeyHash, state: State): void {
-    let table = this.byName.get(name);
-    if (!table) {
-      table = newTable(name);
-      this.byName.set(name, table);
-    }
+  put(name: string, key: KeyHash, state: State, table = this.#named(name)): void {
     table.set(key, state);
     this.#onChange(name, key);
   }
 
   delete(of: CounterPolicy | typeof BLOCKED, key: KeyHash): void {
-    this.remove(this.#nameOf(of), key);
+    this.remove(of === BLOCKED ? BLOCKED : this.of(of).name, key);
   }
 
   /** As `delete`, from the table of that name. */
   remove(name: string, key: KeyHash): void {
-    const table = this.byName.get(name);
+    const table = this.#byName.get(name);
     if (!table) return;
     table.delete(key);
     // Told even if there was no row: one that was dropped may still be on disk.
@@ -81,32 +108,46 @@ export class Tables {
   /** Sets what a check has spent; lets go of a little that expired, and, if full, of a row. */
   spend(policy: CounterPolicy, key: KeyHash, state: State, nowMs: number): void {
     this.set(policy, key, state);
-    const name = this.#nameOf(policy);
-    if (this.#asked.get(policy.name)?.table !== name) {
-      this.#asked.set(policy.name, { policy, table: name });
-    }
-    if (key.lo % SWEEP_EVERY === 0) this.byName.get(name)?.sweepSome(nowMs, SWEEP_ROWS);
+    // Only now: what was set may be the first in its table.
+    const { name, table } = this.of(policy);
+    if (key.lo % SWEEP_EVERY === 0) table?.sweepSome(nowMs, SWEEP_ROWS);
     for (let drops = 0; drops < MAX_DROPS && this.#bytes() > this.#maxBytes; drops++) {
       this.#makeRoom(key, name, nowMs);
     }
   }
 
+  /** Where a policy is counted. Remembered, since to make a table's name costs as much as a check. */
+  of(policy: CounterPolicy): Counted {
+    if (this.#last?.policy === policy) return this.#last;
+    const { algorithm, windowMs } = policy;
+    let counted = this.#counted.get(policy.name);
+    if (counted?.policy.algorithm !== algorithm || counted.policy.windowMs !== windowMs) {
+      const name = tableName(policy);
+      const table = this.#byName.get(name);
+      counted = { policy, algorithm: ALGORITHMS[algorithm], name, table };
+      // Not remembered: it may have a table by the next time.
+      if (!table) return counted;
+      this.#counted.set(policy.name, counted);
+    }
+    counted.policy = policy;
+    this.#last = counted;
+    return counted;
+  }
+
   /** @param rows how many to look at in each table; all if absent */
   sweep(nowMs: number, rows?: number): void {
-    for (const [name, table] of this.byName) {
+    for (const [name, table] of this.#byName) {
       if (table.lastExpiryMs > nowMs) {
         if (rows === undefined) table.sweep(nowMs);
         else table.sweepSome(nowMs, rows);
       }
-      if (table.size > 0 && table.lastExpiryMs > nowMs) continue;
-      this.byName.delete(name);
-      this.#asked.clear();
+      if (table.size === 0 || table.lastExpiryMs <= nowMs) this.drop(name);
     }
   }
 
   #bytes(): number {
     let bytes = 0;
-    for (const table of this.byName.values()) bytes += table.bytes;
+    for (const table of this.#byName.values()) bytes += table.bytes;
     return bytes;
   }
 
@@ -117,7 +158,7 @@ export class Tables {
   #makeRoom(newKey: KeyHash, newName: string, nowMs: number): void {
     const [name, table] = this.#largest();
     const least = leastWanted(table, newKey, (state) => this.#denies(name, state, nowMs));
-    const newTable = this.byName.get(newName);
+    const newTable = this.#byName.get(newName);
     const newState = newTable?.get(newKey);
     if (!least || (least.denied && newState && !this.#denies(newName, newState, nowMs))) {
       newTable?.delete(newKey);
@@ -129,27 +170,22 @@ export class Tables {
   }
 
   #largest(): [string, CounterTable] {
-    return [...this.byName]
+    return [...this.#byName]
       .filter(([name]) => name !== BLOCKED)
       .reduce((largest, next) => (next[1].bytes > largest[1].bytes ? next : largest));
   }
 
   /** Would the policy whose table that is deny a unit now? Taken for granted if it is not known. */
   #denies(name: string, state: State, nowMs: number): boolean {
-    for (const { policy, table } of this.#asked.values()) {
-      if (table !== name) continue;
-      return !ALGORITHMS[policy.algorithm].decide(state, policy, nowMs, 1).allowed;
+    for (const { policy, algorithm, name: counted } of this.#counted.values()) {
+      if (counted === name) return !algorithm.decide(state, policy, nowMs, 1).allowed;
     }
     return true;
   }
 
-  /** What `tableName` gives, remembered: to make the text costs as much as a check. */
-  #nameOf(policy: CounterPolicy | typeof BLOCKED): string {
-    if (policy === BLOCKED) return BLOCKED;
-    const asked = this.#asked.get(policy.name);
-    if (asked?.policy.algorithm !== policy.algorithm) return tableName(policy);
-    if (asked.policy.windowMs !== policy.windowMs) return tableName(policy);
-    asked.policy = policy;
-    return asked.table;
+  #named(name: string): CounterTable {
+    const table = this.#byName.get(name) ?? newTable(name);
+    this.add(name, table);
+    return table;
   }
 }
