@@ -16,11 +16,11 @@ import { BLOCKED, newTable, tableName } from "./table-kind.ts";
  */
 export const MAX_BYTES = 40_000_000;
 /**
- * One key in so many has its checks look at rows for expired ones, a power of two. A few rows each
- * time would be read from memory one by one; many in a row are there before they are needed.
+ * One new key in so many has rows looked at for expired ones, a power of two. A few rows each time
+ * would be read from memory one by one; many in a row are there before they are needed.
  */
 const SWEEP_EVERY = 16;
-/** Rows looked at each time: 8 for each key that can have been added, so they can't pile up. */
+/** Rows looked at each time: 8 for each key that was added, so they can't pile up. */
 const SWEEP_ROWS = 8 * SWEEP_EVERY;
 /** Rows that each counter set drops at most: more than it adds, so that an overfull owner shrinks. */
 const MAX_DROPS = 2;
@@ -105,12 +105,17 @@ export class Tables {
     this.#onChange(name, key);
   }
 
-  /** Sets what a check has spent; lets go of a little that expired, and, if full, of a row. */
+  /**
+   * Sets what a check has spent. Where that takes more room than before, lets go of a little that
+   * expired, and, if full, of a row.
+   */
   spend(policy: CounterPolicy, key: KeyHash, state: State, nowMs: number): void {
+    const before = this.of(policy).table?.bytes ?? 0;
     this.set(policy, key, state);
     // Only now: what was set may be the first in its table.
     const { name, table } = this.of(policy);
-    if (key.lo % SWEEP_EVERY === 0) table?.sweepSome(nowMs, SWEEP_ROWS);
+    if (!table || table.bytes <= before) return;
+    if (key.lo % SWEEP_EVERY === 0) table.sweepSome(nowMs, SWEEP_ROWS);
     for (let drops = 0; drops < MAX_DROPS && this.#bytes() > this.#maxBytes; drops++) {
       this.#makeRoom(key, name, nowMs);
     }
