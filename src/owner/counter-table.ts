@@ -65,21 +65,27 @@ export class CounterTable {
   /** @param state as many numbers as the table was made for */
   set(key: KeyHash, state: State): void {
     const segment = this.#segmentOf(key);
-    this.#change(segment, () => segment.set(key, state));
+    const { size, bytes } = segment;
+    segment.set(key, state);
+    this.#resum(segment, size, bytes);
     if (this.#bytes > this.#segments.length * SEGMENT_BYTES) this.#split();
   }
 
   /** Removes a key's counter; does nothing if there is none. */
   delete(key: KeyHash): void {
     const segment = this.#segmentOf(key);
-    this.#change(segment, () => segment.delete(key));
+    const { size, bytes } = segment;
+    segment.delete(key);
+    this.#resum(segment, size, bytes);
     this.#join();
   }
 
   /** Removes all that expired at or before `nowMs`. Takes time in proportion to the table. */
   sweep(nowMs: number): void {
     for (const segment of this.#segments) {
-      this.#change(segment, () => segment.sweep(nowMs, Number.POSITIVE_INFINITY));
+      const { size, bytes } = segment;
+      segment.sweep(nowMs, Number.POSITIVE_INFINITY);
+      this.#resum(segment, size, bytes);
     }
     for (let at = this.#segments.length; at > 1; at--) this.#join();
   }
@@ -88,9 +94,9 @@ export class CounterTable {
   sweepSome(nowMs: number, steps: number): void {
     if (this.#hand >= this.#segments.length) this.#hand = 0;
     const segment = this.#segments[this.#hand] as Segment;
-    this.#change(segment, () => {
-      if (segment.sweep(nowMs, steps)) this.#hand++;
-    });
+    const { size, bytes } = segment;
+    if (segment.sweep(nowMs, steps)) this.#hand++;
+    this.#resum(segment, size, bytes);
     this.#join();
   }
 
@@ -103,10 +109,8 @@ export class CounterTable {
     return this.#segments[segmentOf(key, this.#segments.length)] as Segment;
   }
 
-  /** Keeps the sums right over what `act` does to a segment. */
-  #change(segment: Segment, act: () => void): void {
-    const { size, bytes } = segment;
-    act();
+  /** Keeps the sums right when a segment has changed, of which that was the size before. */
+  #resum(segment: Segment, size: number, bytes: number): void {
     this.#size += segment.size - size;
     this.#bytes += segment.bytes - bytes;
   }

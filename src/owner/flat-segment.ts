@@ -209,8 +209,11 @@ export class FlatSegment implements Segment {
 
   #stateAt(slot: number): State {
     const start = slot * this.#rowNumbers;
-    const state: [number, ...number[]] = [this.#expiryAt(slot)];
-    for (let at = 2; at < this.#rowNumbers; at++) state.push(this.#numbers[start + at] as number);
-    return state;
+    const expiresAtMs = this.#expiryAt(slot);
+    // Written out: an array that is added to has room for 16 numbers more, each time.
+    if (this.#rowNumbers === 2) return [expiresAtMs];
+    const second = this.#numbers[start + 2] as number;
+    if (this.#rowNumbers === 3) return [expiresAtMs, second];
+    return [expiresAtMs, second, ...this.#numbers.subarray(start + 3, start + this.#rowNumbers)];
   }
 }
