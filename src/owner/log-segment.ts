@@ -79,7 +79,7 @@ export class LogSegment implements Segment {
   }
 
   toBytes(): Uint8Array<ArrayBuffer> {
-    return encodeRows(this.#rows.values());
+    return encodeRows([...this.#rows.values()]);
   }
 }
 

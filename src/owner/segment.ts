@@ -5,6 +5,9 @@
 import type { State } from "../limit/algorithm.ts";
 import type { KeyHash } from "../ring/key-hash.ts";
 
+/** Before a row's state where it is written: the hash's halves, and how many numbers follow. */
+const ROW_HEAD_NUMBERS = 3;
+
 export interface Segment {
   /** Rows, expired ones included. */
   readonly size: number;
@@ -35,14 +38,19 @@ export interface Segment {
 
 /** Writes rows one after the other: the hash's halves, how many numbers follow, and these. */
 export function encodeRows(
-  rows: Iterable<{ key: KeyHash; state: State | undefined }>,
+  rows: readonly { key: KeyHash; state: State | undefined }[],
 ): Uint8Array<ArrayBuffer> {
-  const numbers: number[] = [];
+  let length = 0;
+  for (const { state = [] } of rows) length += ROW_HEAD_NUMBERS + state.length;
+  const numbers = new Float64Array(length);
+  let at = 0;
   for (const { key, state = [] } of rows) {
-    numbers.push(key.hi, key.lo, state.length);
-    for (const number of state) numbers.push(number);
+    numbers[at++] = key.hi;
+    numbers[at++] = key.lo;
+    numbers[at++] = state.length;
+    for (const number of state) numbers[at++] = number;
   }
-  return new Uint8Array(new Float64Array(numbers).buffer);
+  return new Uint8Array(numbers.buffer);
 }
 
 /** Calls `visit` with each row that `encodeRows` wrote; the state is absent where it had none. */
@@ -52,8 +60,8 @@ export function decodeRows(
 ): void {
   const numbers = new Float64Array(bytes.slice().buffer);
   for (let at = 0; at < numbers.length; ) {
-    const [hi = 0, lo = 0, length = 0] = numbers.subarray(at, at + 3);
-    at += 3 + length;
+    const [hi = 0, lo = 0, length = 0] = numbers.subarray(at, at + ROW_HEAD_NUMBERS);
+    at += ROW_HEAD_NUMBERS + length;
     const state = Array.from(numbers.subarray(at - length, at)) as unknown as State;
     visit({ hi, lo }, length > 0 ? state : undefined);
   }

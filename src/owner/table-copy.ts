@@ -121,7 +121,8 @@ export class TableCopy {
       return false;
     });
     this.#written = this.#changed;
-    this.#changed = new FlatSegment(1);
+    // As many are to be expected again: to grow row by row would take as long as the rest.
+    this.#changed = new FlatSegment(1, this.#written.size);
     const oldest = Math.min(...this.#segments.map((copy) => copy.number));
     this.#changes = this.#changes.filter((part) => part.number > oldest);
     if (rows.length === 0) return;
