@@ -58,6 +58,11 @@ export class CounterTable {
     return Math.max(...this.#segments.map(({ lastExpiryMs }) => lastExpiryMs));
   }
 
+  /** See {@link Segment.touch}. */
+  touch(key: KeyHash): void {
+    this.#segmentOf(key).touch(key);
+  }
+
   get(key: KeyHash): State | undefined {
     return this.#segmentOf(key).get(key);
   }

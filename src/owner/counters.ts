@@ -43,6 +43,13 @@ export class Counters {
     return this.#tables.dropped;
   }
 
+  /** To be called before many checks, which then find what they need at hand. */
+  touch(checks: readonly Check[]): void {
+    for (const { key, policies } of checks) {
+      for (const policy of policies) this.#tables.of(policy).table?.touch(key);
+    }
+  }
+
   /**
    * Spends under all the policies, or, if one that is enforced denies, under none.
    *

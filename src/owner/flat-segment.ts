@@ -28,6 +28,8 @@ export class FlatSegment implements Segment {
   #lastExpiryMs = 0;
   /** Where the next sweep begins. */
   #hand = 0;
+  /** Means nothing: what nobody keeps, the compiler does not read. */
+  #touched = false;
   /** The rows. A row's first number is free where its second, `expiresAtMs`, is 0. */
   #numbers = new Float64Array();
   /** The same bytes; a row's first two words are the hash, high half first. */
@@ -73,6 +75,10 @@ export class FlatSegment implements Segment {
   }
   get lastExpiryMs(): number {
     return this.#lastExpiryMs;
+  }
+
+  touch({ lo }: KeyHash): void {
+    this.#touched = this.#isFree(this.#home(lo)) !== this.#touched;
   }
 
   get(key: KeyHash): State | undefined {

@@ -42,6 +42,9 @@ export class LogSegment implements Segment {
     return this.#lastExpiryMs;
   }
 
+  /** Does nothing: a row is found by way of the heap. */
+  touch(): void {}
+
   get(key: KeyHash): State | undefined {
     return this.#rows.get(idOf(key))?.state;
   }

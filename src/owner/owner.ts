@@ -106,6 +106,7 @@ export class Owner {
   /** Decides checks in order, at one time; see {@link Counters.check}. */
   check(batch: readonly Check[]): Answer {
     const atMs = this.now();
+    this.#counters.touch(batch);
     const verdicts = batch.map((check) => {
       const each = this.#counters.check(check, atMs);
       if (each.every(({ allowed }) => allowed)) this.#writeThrough(check);

@@ -16,6 +16,11 @@ export interface Segment {
   /** No row expires later; ms since the epoch, 0 where there never was one. */
   readonly lastExpiryMs: number;
 
+  /**
+   * Has the processor read a key's place from memory. Where it is asked for many in a row, it waits
+   * for all of them at once, but for one after the other where each is also worked on.
+   */
+  touch(key: KeyHash): void;
   get(key: KeyHash): State | undefined;
   set(key: KeyHash, state: State): void;
   /** Removes a row; does nothing if there is none. */

@@ -114,12 +114,14 @@ export class TableCopy {
 
   /** Writes the changed rows of the segments that are still stale, and forgets what is too old. */
   writeChanges(values: Map<string, unknown>, number: number): void {
-    const rows: { key: KeyHash; state: State | undefined }[] = [];
+    const changed: { key: KeyHash; segment: Segment }[] = [];
     this.#changed.some((key) => {
       const { isStale, segment } = this.#copyOf(key);
-      if (isStale) rows.push({ key, state: segment.get(key) });
+      if (isStale) changed.push({ key, segment });
       return false;
     });
+    for (const { key, segment } of changed) segment.touch(key);
+    const rows = changed.map(({ key, segment }) => ({ key, state: segment.get(key) }));
     this.#written = this.#changed;
     // As many are to be expected again: to grow row by row would take as long as the rest.
     this.#changed = new FlatSegment(1, this.#written.size);
