@@ -58,17 +58,11 @@ export class Counters {
   check(check: Check, nowMs: number): Verdict[] {
     const { key, policies } = check;
     if (this.blockedMs(key, nowMs) > 0) return this.peek(check, nowMs);
-    const outcomes: Outcome[] = [];
-    for (const policy of policies) {
-      const outcome = this.#decide(key, policy, nowMs, policy.cost);
-      if (!outcome.allowed && !policy.shadow) return this.peek(check, nowMs);
-      outcomes.push(outcome);
-    }
-    return outcomes.map((outcome, at) => {
-      const policy = policies[at] as CounterPolicy;
-      if (outcome.state) this.#tables.spend(policy, key, outcome.state, nowMs);
-      return enforced(policy, outcome);
-    });
+    // One alone, as most checks name, need not be asked whether it will pass.
+    if (policies.length === 1) return [this.#spend(key, policies[0] as CounterPolicy, nowMs)];
+    const passes = policies.every((policy) => this.#passes(key, policy, nowMs));
+    if (!passes) return this.peek(check, nowMs);
+    return policies.map((policy) => this.#spend(key, policy, nowMs));
   }
 
   /** Answers as `check` would, spending nothing: `remaining` is what is left now. */
@@ -150,6 +144,16 @@ export class Counters {
    */
   sweep(nowMs: number, rows?: number): void {
     this.#tables.sweep(nowMs, rows);
+  }
+
+  #passes(key: KeyHash, policy: CounterPolicy, nowMs: number): boolean {
+    return policy.shadow || this.#decide(key, policy, nowMs, policy.cost).allowed;
+  }
+
+  #spend(key: KeyHash, policy: CounterPolicy, nowMs: number): Verdict {
+    const outcome = this.#decide(key, policy, nowMs, policy.cost);
+    if (outcome.allowed && outcome.state) this.#tables.spend(policy, key, outcome.state, nowMs);
+    return enforced(policy, outcome);
   }
 
   #decide(key: KeyHash, policy: CounterPolicy, nowMs: number, cost: number): Outcome {
