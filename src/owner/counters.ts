@@ -15,6 +15,9 @@ import { Tables, type TablesOptions } from "./tables.ts";
 
 export type { Check, CounterPolicy, Explanation, Refund } from "./check.ts";
 
+/** Rows that take less are at hand anyway, in a processor's cache. */
+const CACHE_BYTES = 500_000;
+
 export class Counters {
   readonly #tables: Tables;
 
@@ -45,6 +48,7 @@ export class Counters {
 
   /** To be called before many checks, which then find what they need at hand. */
   touch(checks: readonly Check[]): void {
+    if (this.#tables.bytes < CACHE_BYTES) return;
     for (const { key, policies } of checks) {
       for (const policy of policies) this.#tables.of(policy).table?.touch(key);
     }

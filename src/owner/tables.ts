@@ -62,6 +62,13 @@ export class Tables {
     return this.#byName;
   }
 
+  /** What all rows take. */
+  get bytes(): number {
+    let bytes = 0;
+    for (const table of this.#byName.values()) bytes += table.bytes;
+    return bytes;
+  }
+
   add(name: string, table: CounterTable): void {
     this.#byName.set(name, table);
   }
@@ -116,7 +123,7 @@ export class Tables {
     const { name, table } = this.of(policy);
     if (!table || table.bytes <= before) return;
     if (key.lo % SWEEP_EVERY === 0) table.sweepSome(nowMs, SWEEP_ROWS);
-    for (let drops = 0; drops < MAX_DROPS && this.#bytes() > this.#maxBytes; drops++) {
+    for (let drops = 0; drops < MAX_DROPS && this.bytes > this.#maxBytes; drops++) {
       this.#makeRoom(key, name, nowMs);
     }
   }
@@ -148,12 +155,6 @@ export class Tables {
       }
       if (table.size === 0 || table.lastExpiryMs <= nowMs) this.drop(name);
     }
-  }
-
-  #bytes(): number {
-    let bytes = 0;
-    for (const table of this.#byName.values()) bytes += table.bytes;
-    return bytes;
   }
 
   /**
