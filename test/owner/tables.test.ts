@@ -1,0 +1,54 @@
+import { describe, expect, it } from "vitest";
+import { ALGORITHMS, type AlgorithmName } from "../../src/limit/algorithms.ts";
+import { Counters } from "../../src/owner/counters.ts";
+import { tableName } from "../../src/owner/table-kind.ts";
+import { DAY_MS, TEN_A_DAY } from "./ten-a-day.ts";
+
+const NOW_MS = 1_700_000_000_000;
+const CHECK = { key: { hi: 1, lo: 2 }, policies: [TEN_A_DAY] };
+
+function remaining(counters: Counters, nowMs = NOW_MS) {
+  return counters.peek(CHECK, nowMs)[0]?.remaining;
+}
+
+describe("a policy's table", () => {
+  it("is found by who asked before there was one", () => {
+    const counters = new Counters();
+    expect(remaining(counters)).toBe(10);
+    counters.store.put(tableName(TEN_A_DAY), CHECK.key, [NOW_MS + DAY_MS, 4]);
+    expect(remaining(counters)).toBe(6);
+  });
+
+  it("is forgotten when it is let go, and made anew", () => {
+    const counters = new Counters();
+    counters.check(CHECK, NOW_MS);
+    counters.sweep(NOW_MS + 2 * DAY_MS);
+    expect(counters.size).toBe(0);
+    counters.check(CHECK, NOW_MS + 2 * DAY_MS);
+    expect(counters.size).toBe(1);
+    expect(remaining(counters, NOW_MS + 2 * DAY_MS)).toBe(9);
+  });
+
+  it("is another one when the policy has another window, and the same when another limit", () => {
+    const counters = new Counters();
+    counters.check(CHECK, NOW_MS);
+    const ask = (change: object) =>
+      counters.peek({ ...CHECK, policies: [{ ...TEN_A_DAY, ...change }] }, NOW_MS)[0]?.remaining;
+    expect(ask({ limit: 20 })).toBe(19);
+    expect(ask({ windowMs: 1_000 })).toBe(10);
+    expect(remaining(counters)).toBe(9);
+  });
+});
+
+describe.each(Object.keys(ALGORITHMS) as AlgorithmName[])("a denial by %s", (algorithm) => {
+  it("says what a peek says, and spends nothing", () => {
+    const counters = new Counters();
+    const check = { ...CHECK, policies: [{ ...TEN_A_DAY, algorithm, cost: 7 }] };
+    expect(counters.check(check, NOW_MS)[0]?.allowed).toBe(true);
+    const peeked = counters.peek(check, NOW_MS);
+    const stored = counters.explain(check, NOW_MS);
+    expect(counters.check(check, NOW_MS)).toEqual(peeked);
+    expect(peeked[0]).toMatchObject({ allowed: false, remaining: 3, reason: "limited" });
+    expect(counters.explain(check, NOW_MS)).toEqual(stored);
+  });
+});
