@@ -85,7 +85,7 @@ export class Caller {
       // One question alone is looked up on its way.
       if (group.length < 2) return group;
       const hopeless = group.filter((question) =>
-        this.#denials.find(this.#address(question, 0), this.#platform.now()),
+        this.#denials.denies(this.#address(question, 0), this.#platform.now()),
       );
       return hopeless.length > 0 ? hopeless : group;
     });

@@ -49,10 +49,16 @@ export class DenialCache {
     return this.#denials.size;
   }
 
+  /** Is it known that this would be denied, and not due to be asked again? Changes nothing. */
+  denies(asked: Asked, nowMs: number): boolean {
+    const denial = this.#get(asked, nowMs);
+    return denial !== undefined && nowMs < denial.renewMs;
+  }
+
   /** Returns the verdicts if it is known that this would be denied, with durations as of now. */
   find(asked: Asked, nowMs: number): Verdict[] | undefined {
-    const denial = this.#denials.get(mapKey(asked.key));
-    if (!denial || nowMs >= denial.untilMs || !isCovered(asked, denial)) return undefined;
+    const denial = this.#get(asked, nowMs);
+    if (!denial) return undefined;
     if (nowMs >= denial.renewMs) {
       denial.renewMs = Number.POSITIVE_INFINITY;
       return undefined;
@@ -97,6 +103,11 @@ export class DenialCache {
   forget(key: KeyHash): void {
     this.#generation++;
     this.#denials.delete(mapKey(key));
+  }
+
+  #get(asked: Asked, nowMs: number): Denial | undefined {
+    const denial = this.#denials.get(mapKey(asked.key));
+    return denial && nowMs < denial.untilMs && isCovered(asked, denial) ? denial : undefined;
   }
 }
 

@@ -250,6 +250,21 @@ describe("several questions taken together", () => {
     ]);
   });
 
+  it("ask again about a denial before it is forgotten, as one alone does", async () => {
+    const [near, home] = inTwoRegions() as [Question, Question];
+    const take = () => caller.take([[near, { ...home, key: ["another"] }]]);
+    for (let n = 0; n < 3; n++) await take();
+    vi.advanceTimersByTime(MAX_DENIAL_MS - 100);
+    owners.calls.length = 0;
+    for (let n = 0; n < 3; n++) await take();
+    const renewing = owners.calls.filter(({ owner }) => owner.startsWith("sam/"));
+    expect(renewing).toHaveLength(1);
+    vi.advanceTimersByTime(MAX_DENIAL_MS - 300);
+    owners.calls.length = 0;
+    await take();
+    expect(owners.calls).toEqual([]);
+  });
+
   it("spend nothing in the fallback either", async () => {
     owners.misbehave = () => Promise.reject(new Error("broken"));
     const denying = parsePolicy({ name: "strict", limit: 9, window: "1d", onFailure: "deny" });
