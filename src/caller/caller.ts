@@ -213,7 +213,7 @@ export class Caller {
       for (const [at, message] of batch.entries()) {
         const { question, key, index } = message;
         const verdicts = answer?.verdicts[at];
-        if (verb === "refund") this.#forget(key);
+        if (verb === "refund") this.#forget(key, owner);
         // Moved, or without an answer.
         if (!answer || !verdicts) continue;
         replies[index] = replyOf(question, verdicts, "owner", answer.atMs, answer.unsure?.[at]);
@@ -250,8 +250,8 @@ export class Caller {
     return { question: message.question, decisions, atMs };
   }
 
-  #forget(key: KeyHash): void {
-    this.#denials.forget(key);
+  #forget(key: KeyHash, owner?: string): void {
+    this.#denials.forget(key, owner);
     this.#leases.forget(key);
   }
 

@@ -72,20 +72,23 @@ export class DenialCache {
   }
 
   /**
-   * Takes note of what an owner said: a denial is remembered if only time can change it, and a key
-   * that passed is denied no more.
+   * Takes note of what an owner said: a denial is remembered if only time can change it, until what
+   * was denied passes.
    *
    * @param when in ms since the epoch the check was sent, from when on the owner counted, with the
    *   `generation` of that time, and when the answer was heard
    */
   add(
-    { key, owner, policies }: Asked,
+    asked: Asked,
     verdicts: readonly Verdict[],
     { sentMs, heardMs, generation }: { sentMs: number; heardMs: number; generation: number },
   ): void {
+    const { key, owner, policies } = asked;
     const id = mapKey(key);
-    this.#denials.delete(id);
+    const known = this.#denials.get(id);
     const denies = verdicts.some(({ allowed }) => !allowed);
+    // What passes elsewhere, or under other policies, says nothing of this.
+    if (known && (denies || isAlike(asked, known))) this.#denials.delete(id);
     if (!denies || generation !== this.#generation || mayBeGivenBack(policies, verdicts)) return;
     const changesMs = verdicts
       .flatMap(({ retryAfterMs, resetMs }) => [retryAfterMs, resetMs])
@@ -100,9 +103,11 @@ export class DenialCache {
     }
   }
 
-  forget(key: KeyHash): void {
+  /** @param owner whose denial it is; left out: whoever's */
+  forget(key: KeyHash, owner?: string): void {
     this.#generation++;
-    this.#denials.delete(mapKey(key));
+    const id = mapKey(key);
+    if (owner === undefined || this.#denials.get(id)?.owner === owner) this.#denials.delete(id);
   }
 
   #get(asked: Asked, nowMs: number): Denial | undefined {
@@ -119,23 +124,27 @@ function mayBeGivenBack(policies: readonly Policy[], verdicts: readonly Verdict[
   );
 }
 
-/** Is this the check that was denied, or one that costs more? A limit may have changed since. */
+/** Is this the check that was denied, or one that costs more? */
 function isCovered(asked: Asked, denied: Asked): boolean {
-  if (!isSameKey(asked.key, denied.key) || asked.owner !== denied.owner) return false;
   return (
-    asked.policies.length === denied.policies.length &&
-    denied.policies.every((policy, at) => {
-      const other = asked.policies[at];
-      return (
-        other === policy ||
-        (other !== undefined &&
-          policy.name === other.name &&
-          policy.algorithm === other.algorithm &&
-          policy.limit === other.limit &&
-          policy.capacity === other.capacity &&
-          policy.windowMs === other.windowMs &&
-          policy.cost <= other.cost)
-      );
-    })
+    isAlike(asked, denied) &&
+    denied.policies.every(({ cost }, at) => cost <= (asked.policies[at] as Policy).cost)
   );
+}
+
+/** Are both of one key and owner, under the same policies? A limit may have changed since. */
+function isAlike(one: Asked, other: Asked): boolean {
+  if (!isSameKey(one.key, other.key) || one.owner !== other.owner) return false;
+  if (one.policies.length !== other.policies.length) return false;
+  return one.policies.every((policy, at) => {
+    const like = other.policies[at] as Policy;
+    return (
+      policy === like ||
+      (policy.name === like.name &&
+        policy.algorithm === like.algorithm &&
+        policy.limit === like.limit &&
+        policy.capacity === like.capacity &&
+        policy.windowMs === like.windowMs)
+    );
+  });
 }

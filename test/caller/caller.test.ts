@@ -179,6 +179,13 @@ describe("what the denial cache does not pretend", () => {
     ]);
   });
 
+  it("remembers a denial while the key passes under another policy", async () => {
+    await check(ask({ cost: 8 }));
+    expect(await check(ask({ cost: 3 }))).toMatchObject({ allowed: false, source: "owner" });
+    expect(await check(ask({ name: "another" }))).toMatchObject({ source: "owner" });
+    expect(await check(ask({ cost: 3 }))).toMatchObject({ source: "denial-cache" });
+  });
+
   it("forgets a denial when a cheaper check has passed since", async () => {
     await check(ask({ cost: 8 }));
     await check(ask({ cost: 3 }));
@@ -262,6 +269,13 @@ describe("several questions taken together", () => {
     vi.advanceTimersByTime(MAX_DENIAL_MS - 300);
     owners.calls.length = 0;
     await take();
+    expect(owners.calls).toEqual([]);
+  });
+
+  it("remember what one of them denies of a key that another lets pass", async () => {
+    for (let n = 0; n < 3; n++) await caller.take([inTwoRegions()]);
+    owners.calls.length = 0;
+    await caller.take([inTwoRegions()]);
     expect(owners.calls).toEqual([]);
   });
 
