@@ -44,12 +44,17 @@ export function bundle({ file }: Pick<Contender, "file">): Promise<string> {
   return bundleFile(join(import.meta.dirname, "contenders", file));
 }
 
-/** Bundles the Worker in a file into one module and returns its text. */
-export async function bundleFile(path: string): Promise<string> {
+/**
+ * Bundles the Worker in a file into one module and returns its text.
+ *
+ * @param minify as it is when deployed; else its names can be read in a profile
+ */
+export async function bundleFile(path: string, minify = false): Promise<string> {
   const { outputFiles } = await build({
     entryPoints: [path],
     bundle: true,
     write: false,
+    minify,
     format: "esm",
     target: "es2024",
     conditions: ["workerd", "worker", "browser"],
