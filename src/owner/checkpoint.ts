@@ -10,7 +10,7 @@
  * refused.
  */
 import type { State } from "../limit/algorithm.ts";
-import type { KeyHash } from "../ring/key-hash.ts";
+import { idOf, type KeyHash } from "../ring/key-hash.ts";
 import { checksum } from "./checksum.ts";
 import type { CounterTable } from "./counter-table.ts";
 import {
@@ -141,10 +141,10 @@ export class Checkpoint {
    *
    * @param state undefined where the counter was deleted
    */
-  async writeJournal(table: string, { hi, lo }: KeyHash, state: State | undefined): Promise<void> {
-    const key = `${JOURNAL}${table}/${hi}:${lo}`;
+  async writeJournal(table: string, hash: KeyHash, state: State | undefined): Promise<void> {
+    const key = `${JOURNAL}${table}/${idOf(hash)}`;
     this.#keys.add(key);
-    const entry = writeJournalEntry({ table, hi, lo, state: state ? [...state] : null });
+    const entry = writeJournalEntry({ table, ...hash, state: state ? [...state] : null });
     await this.#storage.put({ [key]: entry });
   }
 

@@ -6,7 +6,7 @@
  */
 import type { State } from "../limit/algorithm.ts";
 import { MAX_WINDOW_MS } from "../limit/policy.ts";
-import type { KeyHash } from "../ring/key-hash.ts";
+import { idOf, type KeyHash } from "../ring/key-hash.ts";
 import { decodeRows, encodeRows, type Segment } from "./segment.ts";
 import { isTaken, takenName, UNSURE } from "./table-kind.ts";
 import type { Tables } from "./tables.ts";
@@ -104,7 +104,7 @@ export class Handover {
       decodeRows(bytes, (key, state) => {
         if (!state || this.hasTaken(key)) return;
         this.#tables.put(table, key, state);
-        taken.set(`${key.hi}:${key.lo}`, key);
+        taken.set(idOf(key), key);
       });
     }
     // Only now, since a key may have rows in several tables.

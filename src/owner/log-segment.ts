@@ -4,7 +4,7 @@
  * Heavier than flat rows, by about 100 bytes a key.
  */
 import type { State } from "../limit/algorithm.ts";
-import type { KeyHash } from "../ring/key-hash.ts";
+import { idOf, type KeyHash } from "../ring/key-hash.ts";
 import { decodeRows, encodeRows, type Segment } from "./segment.ts";
 
 /** What a row takes besides the numbers of its state, about. */
@@ -84,8 +84,4 @@ export class LogSegment implements Segment {
   toBytes(): Uint8Array<ArrayBuffer> {
     return encodeRows([...this.#rows.values()]);
   }
-}
-
-function idOf({ hi, lo }: KeyHash): string {
-  return `${hi}:${lo}`;
 }

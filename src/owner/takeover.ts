@@ -5,7 +5,7 @@
  * May ask for the same again after any failure, since to give is to read. What cannot be had in
  * time is counted anew, and its decisions are said to be unsure.
  */
-import type { KeyHash } from "../ring/key-hash.ts";
+import { idOf, type KeyHash } from "../ring/key-hash.ts";
 import type { RingRecord } from "../ring/ring-record.ts";
 import { within } from "../ring/within.ts";
 import type { Parcel, TableRows } from "./handover.ts";
@@ -148,8 +148,4 @@ export class Takeover {
     const { name: owner } = this.#options;
     console.warn(JSON.stringify({ event: "release-failed", owner, from, detail: String(error) }));
   }
-}
-
-function idOf({ hi, lo }: KeyHash): string {
-  return `${hi}:${lo}`;
 }

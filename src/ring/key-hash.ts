@@ -11,6 +11,11 @@ export interface KeyHash {
   readonly lo: number;
 }
 
+/** The hash as text, as it also stands in storage keys. */
+export function idOf({ hi, lo }: KeyHash): string {
+  return `${hi}:${lo}`;
+}
+
 /**
  * Returns the hash's first 53 bits as one number, to look it up by: to make a text of it takes ten
  * times as long. What is found may, once in 2^53, be another key's: compare with `isSameKey`.
