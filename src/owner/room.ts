@@ -4,10 +4,10 @@
  * Approximate: the best of a sample, since to keep the rows in order would cost every check.
  */
 import type { State } from "../limit/algorithm.ts";
-import type { KeyHash } from "../ring/key-hash.ts";
+import { isSameKey, type KeyHash } from "../ring/key-hash.ts";
 import type { CounterTable } from "./counter-table.ts";
 
-const SAMPLE_ROWS = 32;
+const SAMPLE_ROWS = 16;
 
 /** A row that could be dropped. */
 export interface Candidate {
@@ -32,9 +32,13 @@ export function leastWanted(
   let least: Candidate | undefined;
   let rows = 0;
   table.some(near, (key, state) => {
-    if (key.hi === near.hi && key.lo === near.lo) return false;
-    const candidate = { key, expiresAtMs: state[0], denied: denies(state) };
-    if (!least || isLess(candidate, least)) least = candidate;
+    if (isSameKey(key, near)) return false;
+    const [expiresAtMs] = state;
+    // To find out whether it is denied takes longest, and mostly does not matter.
+    if (!least || least.denied || expiresAtMs < least.expiresAtMs) {
+      const candidate = { key, expiresAtMs, denied: denies(state) };
+      if (!least || isLess(candidate, least)) least = candidate;
+    }
     return ++rows === SAMPLE_ROWS;
   });
   return least;
