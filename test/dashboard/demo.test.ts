@@ -3,6 +3,9 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { startBrowser } from "../browser.ts";
 import { type DevServer, startDev, stateFolder } from "../dev-server.ts";
 
+/** How long a busy machine's browser may take to say what it refused. */
+const WAIT = { timeout: 10_000 };
+
 const state = stateFolder();
 let server: DevServer;
 let browser: Browser;
@@ -94,13 +97,13 @@ describe("the demo page", () => {
       document.body.append(script);
     `);
     expect(await page.title()).toBe("Turnpike demo");
-    expect(errors.join()).toMatch(/Executing inline script violates/);
+    await expect.poll(() => errors.join(), WAIT).toMatch(/Executing inline script violates/);
 
     const other = await browser.newPage();
     const refusals: string[] = [];
     other.on("console", (message) => refusals.push(message.text()));
     await other.setContent(`<iframe src="${server.url}"></iframe>`);
-    await expect.poll(() => refusals.join()).toMatch(/frame-ancestors 'none'/);
+    await expect.poll(() => refusals.join(), WAIT).toMatch(/frame-ancestors 'none'/);
   });
 
   it("tells a script the same in JSON", async () => {
