@@ -14,7 +14,7 @@ export function checksum(bytes: Uint8Array<ArrayBuffer>): number {
   const { buffer, byteOffset, length } = byteAligned(bytes);
   const words = new Uint32Array(buffer, byteOffset, length >>> 2);
   let sum = OFFSET ^ length;
-  // By index: an iterator takes five times as long.
+  // By index: an iterator takes seven times as long.
   for (let at = 0; at < words.length; at++) sum = Math.imul(sum ^ (words[at] as number), PRIME);
   for (const byte of new Uint8Array(buffer, byteOffset + words.byteLength, length & 3)) {
     sum = Math.imul(sum ^ byte, PRIME);
