@@ -102,10 +102,11 @@ export async function askOwner(
   throw new CallError("nonsense", "not an answer to the question");
 }
 
-function isSensible({ atMs, verdicts, ring }: Answer, batch: Batch, owner: string): boolean {
+function isSensible({ atMs, epoch, verdicts, ring }: Answer, batch: Batch, owner: string): boolean {
   if (ring && !isOtherRing(ring, batch.version, owner)) return false;
   return (
     Number.isFinite(atMs) &&
+    Number.isFinite(epoch) &&
     batch.checks.every(({ policies }, index) => {
       const each = verdicts[index];
       // Moved, which makes sense only with a ring that says where to.

@@ -224,8 +224,9 @@ export class Caller {
         if (slice > 0 && !verdicts[0]?.allowed) {
           [replies[index]] = (await this.check([question])) as [Reply];
         } else {
+          const { epoch } = answer;
           const heardMs = this.#platform.now();
-          this.#denials.add(message, verdicts, { sentMs, heardMs, generation });
+          this.#denials.add(message, verdicts, { sentMs, epoch, heardMs, generation });
         }
       }
       return answer;

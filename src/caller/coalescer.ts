@@ -153,8 +153,8 @@ export class Coalescer {
 }
 
 /** The answer to one check of a batch. */
-function part({ atMs, verdicts, unsure, ring }: Answer, at: number): Answer {
-  const answer: Answer = { atMs, verdicts: verdicts.slice(at, at + 1), ring };
+function part({ atMs, epoch, verdicts, unsure, ring }: Answer, at: number): Answer {
+  const answer: Answer = { atMs, epoch, verdicts: verdicts.slice(at, at + 1), ring };
   if (unsure?.[at]) answer.unsure = [true];
   return answer;
 }

@@ -2,18 +2,20 @@
  * Remembers denials in this isolate, so that a client over its limit costs no calls.
  *
  * A remembered denial is as exact as the owner's, with one exception: after a reset, a refund or an
- * unblock, other isolates go on denying for at most `MAX_DENIAL_MS`.
+ * unblock, other isolates go on denying for at most `MAX_DENIAL_MS`. So a denial is believed for so
+ * long, and from then on if its owner has been heard of since, about whatever key, and has given
+ * nothing back meanwhile: one call renews all that is remembered of an owner.
  */
 import type { Verdict } from "../limit/decision.ts";
 import type { Policy } from "../limit/policy.ts";
 import { isSameKey, type KeyHash, mapKey } from "../ring/key-hash.ts";
 
-/** The longest that a denial is remembered. */
+/** The longest that a denial is believed after its owner was last heard of. */
 export const MAX_DENIAL_MS = 5_000;
-/** In so long before its end one request asks again, or all would at once when it has ended. */
+/** In so long before then one request asks again, or all would at once. */
 const RENEWAL_MS = 250;
-/** At about 300 bytes each, 15 MB of the isolate's 128. */
-export const MAX_DENIALS = 50_000;
+/** At about 300 bytes each, 30 MB of the isolate's 128. */
+export const MAX_DENIALS = 100_000;
 
 /** What was asked of whom. */
 export interface Asked {
@@ -22,20 +24,35 @@ export interface Asked {
   policies: readonly Policy[];
 }
 
+/** What was last heard of an owner. */
+interface Hearing {
+  /** When what it answered was sent, ms since the epoch; it decided then or later. */
+  sentMs: number;
+  /** See `Answer`. */
+  epoch: number;
+}
+
 interface Denial extends Asked {
   /** One for each policy. */
   verdicts: readonly Verdict[];
-  /** When they arrived, ms since the epoch: their durations may have been shorter, never longer. */
+  /** When it was asked for, ms since the epoch, as all times here are. */
+  sentMs: number;
+  /** Its owner's then; undefined where it is believed no longer for what is heard later. */
+  epoch: number | undefined;
+  lastHeard: Hearing;
+  /** When they arrived: their durations may have been shorter, never longer. */
   heardMs: number;
-  /** From then on something may have changed, or it has been remembered for long enough. */
-  untilMs: number;
-  /** From then on one request asks again; never where the end is when something may change. */
-  renewMs: number;
+  /** From then on time may have changed something. */
+  endMs: number;
+  /** Has a request been let through to ask again? */
+  isAskedAgain: boolean;
 }
 
 export class DenialCache {
   /** The last denial of each key, the oldest first, by `mapKey`. */
   readonly #denials = new Map<number, Denial>();
+  /** By the owner. */
+  readonly #lastHeard = new Map<string, Hearing>();
   #generation = 0;
 
   /**
@@ -52,15 +69,15 @@ export class DenialCache {
   /** Is it known that this would be denied, and not due to be asked again? Changes nothing. */
   denies(asked: Asked, nowMs: number): boolean {
     const denial = this.#get(asked, nowMs);
-    return denial !== undefined && nowMs < denial.renewMs;
+    return denial !== undefined && !isDue(denial, nowMs);
   }
 
   /** Returns the verdicts if it is known that this would be denied, with durations as of now. */
   find(asked: Asked, nowMs: number): Verdict[] | undefined {
     const denial = this.#get(asked, nowMs);
     if (!denial) return undefined;
-    if (nowMs >= denial.renewMs) {
-      denial.renewMs = Number.POSITIVE_INFINITY;
+    if (isDue(denial, nowMs)) {
+      denial.isAskedAgain = true;
       return undefined;
     }
     const ageMs = Math.max(0, nowMs - denial.heardMs);
@@ -75,15 +92,17 @@ export class DenialCache {
    * Takes note of what an owner said: a denial is remembered if only time can change it, until what
    * was denied passes.
    *
-   * @param when in ms since the epoch the check was sent, from when on the owner counted, with the
-   *   `generation` of that time, and when the answer was heard
+   * @param when the check was sent, from when on the owner counted, with the `generation` of that
+   *   time, and when the answer was heard
    */
   add(
     asked: Asked,
     verdicts: readonly Verdict[],
-    { sentMs, heardMs, generation }: { sentMs: number; heardMs: number; generation: number },
+    when: { sentMs: number; epoch: number; heardMs: number; generation: number },
   ): void {
     const { key, owner, policies } = asked;
+    const { sentMs, heardMs, generation } = when;
+    const lastHeard = this.#hear(owner, when.epoch, sentMs);
     const id = mapKey(key);
     const known = this.#denials.get(id);
     const denies = verdicts.some(({ allowed }) => !allowed);
@@ -93,10 +112,11 @@ export class DenialCache {
     const changesMs = verdicts
       .flatMap(({ retryAfterMs, resetMs }) => [retryAfterMs, resetMs])
       .filter((ms) => ms > 0);
-    const lastsMs = Math.min(MAX_DENIAL_MS, ...changesMs);
-    const untilMs = sentMs + lastsMs;
-    const renewMs = lastsMs < MAX_DENIAL_MS ? Number.POSITIVE_INFINITY : untilMs - RENEWAL_MS;
-    this.#denials.set(id, { key, owner, policies, verdicts, heardMs, untilMs, renewMs });
+    const endMs = sentMs + Math.min(...changesMs);
+    // What is left may be spent elsewhere, of which the owner does not tell.
+    const epoch = verdicts.every(({ remaining }) => remaining === 0) ? when.epoch : undefined;
+    const believed = { sentMs, epoch, lastHeard, heardMs, endMs, isAskedAgain: false };
+    this.#denials.set(id, { key, owner, policies, verdicts, ...believed });
     if (this.#denials.size > MAX_DENIALS) {
       const [oldest] = this.#denials.keys();
       if (oldest !== undefined) this.#denials.delete(oldest);
@@ -112,8 +132,32 @@ export class DenialCache {
 
   #get(asked: Asked, nowMs: number): Denial | undefined {
     const denial = this.#denials.get(mapKey(asked.key));
-    return denial && nowMs < denial.untilMs && isCovered(asked, denial) ? denial : undefined;
+    if (!denial || nowMs >= denial.endMs || nowMs >= untilMs(denial)) return undefined;
+    return isCovered(asked, denial) ? denial : undefined;
   }
+
+  #hear(owner: string, epoch: number, sentMs: number): Hearing {
+    const last = this.#lastHeard.get(owner);
+    if (last && sentMs >= last.sentMs) {
+      last.sentMs = sentMs;
+      last.epoch = epoch;
+    }
+    if (last) return last;
+    const first = { sentMs, epoch };
+    this.#lastHeard.set(owner, first);
+    return first;
+  }
+}
+
+/** Until when a denial is believed, if time does not end it before. */
+function untilMs({ sentMs, epoch, lastHeard }: Denial): number {
+  return MAX_DENIAL_MS + (lastHeard.epoch === epoch ? lastHeard.sentMs : sentMs);
+}
+
+/** Is it soon to be believed no more, and nobody has asked again? */
+function isDue(denial: Denial, nowMs: number): boolean {
+  const endMs = untilMs(denial);
+  return !denial.isAskedAgain && endMs <= denial.endMs && nowMs >= endMs - RENEWAL_MS;
 }
 
 /** A slot that is freed, or a cost that is not charged after all, ends a denial before its time. */

@@ -167,13 +167,13 @@ export class Member {
       checks.filter(isMine).flatMap(({ key }) => (tenure.heldBy(key) ? [key] : []));
     for (let keys = missing(); keys.length > 0; keys = missing()) await takeover.take(keys);
     // From here on without a pause: whose each key is, and what is counted for it.
-    const { atMs, verdicts } = decide(checks.filter(isMine));
+    const { verdicts, ...decided } = decide(checks.filter(isMine));
     const each = verdicts.values();
     const answer: Answer = {
-      atMs,
+      ...decided,
       verdicts: checks.map((check) => (isMine(check) ? each.next().value : undefined)),
     };
-    const unsure = checks.map(({ key, policies }) => tenure.isUnsure(key, policies, atMs));
+    const unsure = checks.map(({ key, policies }) => tenure.isUnsure(key, policies, decided.atMs));
     if (unsure.includes(true)) answer.unsure = unsure;
     if (version !== tenure.ring.version) answer.ring = tenure.record;
     return answer;

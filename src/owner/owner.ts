@@ -52,6 +52,7 @@ export class Owner {
   readonly #checkpoint: Checkpoint;
   readonly #dropWarning = new DropWarning();
   #nowMs = 0;
+  #epoch = 0;
   #checkpointDue = false;
   #checkpointAtMs = Number.NEGATIVE_INFINITY;
   /** When the alarm goes off, ms since the epoch. */
@@ -98,6 +99,8 @@ export class Owner {
       console.error(JSON.stringify({ event: "checkpoint-refused", detail: String(error) }));
       await this.#checkpoint.clear();
     }
+    // Later than any epoch before the restart.
+    this.#epoch = this.now();
     this.#alarmMs = (await this.#storage.getAlarm()) ?? NO_ALARM;
     // A crash may have come between the journal and the alarm that cleans up after it.
     if (!this.#checkpoint.isEmpty && this.#alarmMs === NO_ALARM) this.#scheduleCheckpoint();
@@ -112,18 +115,20 @@ export class Owner {
       if (each.every(({ allowed }) => allowed)) this.#writeThrough(check);
       return each;
     });
-    return { atMs, verdicts };
+    return { atMs, epoch: this.#epoch, verdicts };
   }
 
   /** Answers as `check` would, spending nothing. */
   peek(batch: readonly Check[]): Answer {
     const atMs = this.now();
-    return { atMs, verdicts: batch.map((check) => this.#counters.peek(check, atMs)) };
+    const epoch = this.#epoch;
+    return { atMs, epoch, verdicts: batch.map((check) => this.#counters.peek(check, atMs)) };
   }
 
   /** Gives back what checks spent, and answers as `peek` would then. */
   refund(batch: readonly Refund[]): Answer {
     const atMs = this.now();
+    this.beginEpoch();
     for (const each of batch) {
       this.#counters.refund(each, atMs);
       this.#writeThrough(each);
@@ -134,6 +139,7 @@ export class Owner {
   /** Forgets what the keys spent under the policies named with each, and answers as `peek` would. */
   reset(batch: readonly Check[]): Answer {
     this.now();
+    this.beginEpoch();
     for (const each of batch) {
       this.#counters.reset(each);
       this.#writeThrough(each);
@@ -148,6 +154,7 @@ export class Owner {
 
   unblock(key: KeyHash): void {
     this.now();
+    this.beginEpoch();
     this.#counters.unblock(key);
   }
 
@@ -158,6 +165,14 @@ export class Owner {
       blockedMs: this.#counters.blockedMs(check.key, nowMs),
       policies: this.#counters.explain(check, nowMs),
     };
+  }
+
+  /**
+   * To be called where what was denied may pass before its time, as after a refund or where keys
+   * change hands. Callers who remember denials of an earlier epoch ask again.
+   */
+  beginEpoch(): void {
+    this.#epoch++;
   }
 
   /**

@@ -182,6 +182,8 @@ export class Tenure {
     this.#previous = previous && new Ring(previous.owners, previous.version);
     this.#losses = lost.map((loss) => ({ ...loss, ring: new Ring(loss.owners) }));
     this.#options.owner.handover.begin(previous?.version);
+    // A key that has been elsewhere meanwhile may have been reset there.
+    this.#options.owner.beginEpoch();
   }
 }
 

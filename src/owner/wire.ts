@@ -19,6 +19,8 @@ export interface Batch {
 export interface Answer {
   /** The owner's clock. Means nothing to anyone else, who may hand it back with a refund. */
   atMs: number;
+  /** Another one once a denial of this owner may have ended before its time; see `Owner`. */
+  epoch: number;
   /** For each check in order, a verdict for each of its policies; undefined if its key has moved. */
   verdicts: (Verdict[] | undefined)[];
   /** For each check, whether some of what was counted may be lost; absent if none is. */
@@ -38,7 +40,10 @@ export interface WireBatch {
   spentAtMs: Float64Array<ArrayBuffer> | null;
 }
 
-/** The owner's clock, and for each verdict five numbers: reason, remaining, and three durations. */
+/**
+ * The owner's clock and epoch, and for each verdict five numbers: reason, remaining, and three
+ * durations.
+ */
 type Numbers = Float64Array<ArrayBuffer>;
 
 export type WireAnswer = Numbers | { numbers: Numbers; ring: RingRecord };
@@ -51,6 +56,8 @@ const MOVED = -1;
 /** Added to a reason whose verdict is unsure. */
 const UNSURE = 8;
 const VERDICT_NUMBERS = 5;
+/** Before the first verdict. */
+const HEAD_NUMBERS = 2;
 /** Before the places of a check's policies. */
 const KEY_WORDS = 3;
 
@@ -99,12 +106,13 @@ export function decodeBatch({ version, policies, words, spentAtMs }: WireBatch):
   return { version, checks };
 }
 
-export function encodeAnswer({ atMs, verdicts, unsure, ring }: Answer): WireAnswer {
-  let length = 1;
+export function encodeAnswer({ atMs, epoch, verdicts, unsure, ring }: Answer): WireAnswer {
+  let length = HEAD_NUMBERS;
   for (const each of verdicts) length += each ? each.length * VERDICT_NUMBERS : 1;
   const numbers = new Float64Array(length);
   numbers[0] = atMs;
-  let at = 1;
+  numbers[1] = epoch;
+  let at = HEAD_NUMBERS;
   for (let index = 0; index < verdicts.length; index++) {
     const each = verdicts[index];
     if (!each) {
@@ -129,10 +137,10 @@ export function encodeAnswer({ atMs, verdicts, unsure, ring }: Answer): WireAnsw
  */
 export function decodeAnswer(wire: unknown, checks: readonly Refund[]): Answer | undefined {
   const numbers = wire instanceof Float64Array ? wire : (wire as { numbers?: unknown })?.numbers;
-  if (!(numbers instanceof Float64Array) || numbers.length === 0) return undefined;
-  const answer: Answer = { atMs: numbers[0] as number, verdicts: [] };
+  if (!(numbers instanceof Float64Array) || numbers.length < HEAD_NUMBERS) return undefined;
+  const answer: Answer = { atMs: numbers[0] ?? 0, epoch: numbers[1] ?? 0, verdicts: [] };
   if (wire !== numbers) answer.ring = (wire as { ring: RingRecord }).ring;
-  let at = 1;
+  let at = HEAD_NUMBERS;
   for (const { policies } of checks) {
     if (numbers[at] === MOVED) {
       answer.verdicts.push(undefined);

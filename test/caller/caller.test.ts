@@ -20,24 +20,28 @@ function ask(change: Partial<PolicyInput> = {}, question: Partial<Question> = {}
   return { key: [SECRET_KEY], policies: [policy], region: "weur", ...question };
 }
 
-async function check(question = ask()) {
-  const [reply] = await caller.check([question]);
+async function check(question = ask(), asking = caller) {
+  const [reply] = await asking.check([question]);
   return reply?.decisions[0];
 }
 
-beforeEach(() => {
-  // Noon: no window ends while a test runs, unless it moves the clock.
-  vi.useFakeTimers({ toFake: ["Date"], now: Date.UTC(2036, 10, 22, 12) });
-  owners = new FakeOwners();
-  caller = new Caller({
+function isolate(ownersPerRegion = 4): Caller {
+  return new Caller({
     owners,
-    ownersPerRegion: 4,
+    ownersPerRegion,
     homeRegion: "sam",
     hashSecret: "secret",
     deadlineMs: DEADLINE_MS,
     platform: RUNTIME,
     reportFailure: (owner) => void reported.push(owner),
   });
+}
+
+beforeEach(() => {
+  // Noon: no window ends while a test runs, unless it moves the clock.
+  vi.useFakeTimers({ toFake: ["Date"], now: Date.UTC(2036, 10, 22, 12) });
+  owners = new FakeOwners();
+  caller = isolate();
   reported = [];
   warnings = [];
   vi.spyOn(console, "warn").mockImplementation((line) => void warnings.push(line));
@@ -140,6 +144,22 @@ describe("the denial cache", () => {
     expect(await check(ask({ cost: 3 }))).toMatchObject({ source: "owner" });
   });
 
+  it("remembers for longer where its owner has given nothing back meanwhile", async () => {
+    const [here, elsewhere] = [isolate(1), isolate(1)];
+    const another = () => check(ask({}, { key: ["another"] }), here);
+    await check(ask({ cost: 10 }), here);
+    await check(ask(), here);
+    for (let n = 0; n < 3; n++) {
+      vi.advanceTimersByTime(MAX_DENIAL_MS - 300);
+      await another();
+      expect(await check(ask(), here)).toMatchObject({ allowed: false, source: "denial-cache" });
+    }
+    await elsewhere.reset([ask()]);
+    vi.advanceTimersByTime(MAX_DENIAL_MS - 300);
+    await another();
+    expect(await check(ask(), here)).toMatchObject({ allowed: true, source: "owner" });
+  });
+
   it("never outlives the denial", async () => {
     vi.setSystemTime(Date.UTC(2036, 10, 22, 23, 59, 59, 500));
     await check(ask({ cost: 2 }));
@@ -207,7 +227,7 @@ describe("what the denial cache does not pretend", () => {
     const onItsWay = check();
     owners.misbehave = undefined;
     await caller.reset([ask()]);
-    resolve(Float64Array.of(1, 2, 0, 9, 9, 0));
+    resolve(Float64Array.of(1, 0, 2, 0, 9, 9, 0));
     expect(await onItsWay).toMatchObject({ allowed: false });
     expect(await check()).toMatchObject({ allowed: true, remaining: 9 });
   });
@@ -229,7 +249,7 @@ describe("what the denial cache does not pretend", () => {
     const denied = { allowed: false, remaining: 0, resetMs: 9, retryAfterMs: 9, delayMs: 0 };
     for (let n = 0; n < MAX_DENIALS + 10; n++) {
       const asked = { key: { hi: n, lo: 0 }, owner: "weur/0", policies };
-      const when = { sentMs: Date.now(), heardMs: Date.now(), generation: 0 };
+      const when = { sentMs: Date.now(), epoch: 0, heardMs: Date.now(), generation: 0 };
       cache.add(asked, [{ ...denied, reason: "limited" }], when);
     }
     expect(cache.size).toBe(MAX_DENIALS);
@@ -291,11 +311,11 @@ describe("several questions taken together", () => {
 
 describe("an owner that fails", () => {
   const overloaded = Object.assign(new Error("too many requests queued"), { overloaded: true });
-  /** An answer of the owner's clock and one verdict: reason, remaining, reset, retry after, delay. */
+  /** An answer of the owner's clock, its epoch and one verdict: reason, remaining, reset, retry after, delay. */
   const saying =
     (...numbers: number[]) =>
     () =>
-      Float64Array.of(1, ...numbers);
+      Float64Array.of(1, 0, ...numbers);
   const [OK, LIMITED] = [0, 2];
   const fine = saying(OK, 9, 1, 0, 0);
   const faults: [string, string, () => unknown][] = [
@@ -308,7 +328,8 @@ describe("an owner that fails", () => {
     ["answers without its clock", "nonsense", () => new Float64Array()],
     ["answers too little", "nonsense", saying(LIMITED, 0, 1, 1)],
     ["answers too much", "nonsense", saying(OK, 9, 1, 0, 0, 0)],
-    ["has no clock", "nonsense", () => Float64Array.of(Number.NaN, OK, 9, 1, 0, 0)],
+    ["has no clock", "nonsense", () => Float64Array.of(Number.NaN, 0, OK, 9, 1, 0, 0)],
+    ["has no epoch", "nonsense", () => Float64Array.of(1, Number.NaN, OK, 9, 1, 0, 0)],
     ["gives a reason that is none", "nonsense", saying(9, 0, 1, 1, 0)],
     ["gives half a reason", "nonsense", saying(1.5, 0, 1, 1, 0)],
     ["denies without a wait", "nonsense", saying(LIMITED, 0, 1, 0, 0)],

@@ -19,6 +19,7 @@ function slowOwner(afterMs: number) {
     await scheduler.wait(afterMs);
     return {
       atMs: 0,
+      epoch: 0,
       verdicts: checks.map(({ key }) => [
         { allowed: true, remaining: key.lo, resetMs: 0, retryAfterMs: 0, delayMs: 0, reason: "ok" },
       ]),

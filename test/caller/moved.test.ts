@@ -96,7 +96,12 @@ describe("a caller whose ring is old", () => {
     await isolate().check(questions("me"));
     const { getByName } = env.RATE_LIMITER;
     const lie = { version: 1_000, owners: ["me/1", "me/5"], lost: [] };
-    const told = encodeAnswer({ atMs: 0, verdicts: KEYS.map(() => undefined), ring: lie });
+    const told = encodeAnswer({
+      atMs: 0,
+      epoch: 0,
+      verdicts: KEYS.map(() => undefined),
+      ring: lie,
+    });
     const led = isolate(1);
     const refused: string[] = [];
     const spy = vi.spyOn(env.RATE_LIMITER, "getByName").mockImplementation((name, options) => {

@@ -64,8 +64,8 @@ const NONSENSE: readonly Way[] = [
   (numbers) => numbers.map(() => Number.NaN),
   (numbers) => numbers.map(() => Number.POSITIVE_INFINITY),
   (numbers) => numbers.map(() => -1),
-  (numbers) => numbers.map((number, at) => (at % 5 === 2 ? 1e12 : number)),
-  (numbers) => numbers.map((number, at) => (at % 5 === 2 ? number + 0.5 : number)),
+  (numbers) => numbers.map((number, at) => (at % 5 === 3 ? 1e12 : number)),
+  (numbers) => numbers.map((number, at) => (at % 5 === 3 ? number + 0.5 : number)),
   (numbers) => ({ numbers, ring: { version: 2, owners: ["elsewhere"], lost: [] } }),
   (numbers) => ({ numbers, ring: { version: Number.NaN, owners: [], lost: [] } }),
   (numbers) => ({ numbers: [...numbers], ring: null }),
@@ -73,10 +73,11 @@ const NONSENSE: readonly Way[] = [
 
 /** As an older or a newer release might: objects, more numbers a verdict, reasons not known here. */
 const OTHER_VERSIONS: readonly Way[] = [
-  (numbers) => [{ allowed: true, remaining: numbers[2], resetMs: 1, retryAfterMs: 0 }],
+  (numbers) => [{ allowed: true, remaining: numbers[3], resetMs: 1, retryAfterMs: 0 }],
   (numbers) => ({ version: 3, atMs: numbers[0], verdicts: [[{ allowed: true }]] }),
-  (numbers) => Float64Array.from([...numbers].flatMap((n, at) => (at % 5 === 0 ? [n, 0] : [n]))),
-  (numbers) => numbers.map((number, at) => (at % 5 === 1 ? number + 4 : number)),
+  (numbers) => Float64Array.from([...numbers].flatMap((n, at) => (at % 5 === 1 ? [n, 0] : [n]))),
+  (numbers) => numbers.map((number, at) => (at % 5 === 2 ? number + 4 : number)),
+  (numbers) => Float64Array.from([...numbers].filter((_, at) => at !== 1)),
   (numbers) => new Float32Array(numbers),
   (numbers) => ({ numbers, ring: { version: 0, owners: ["weur/0"], lost: [] } }),
   () => {

@@ -107,6 +107,15 @@ describe("an owner in a ring", () => {
     expect(region.calls).toEqual([]);
   });
 
+  it("begins an epoch with each ring, since keys that come back may have been reset elsewhere", async () => {
+    const epochs: unknown[] = [];
+    for (const ring of [BEFORE, DURING, AFTER]) {
+      await adopt(ring);
+      epochs.push((await check("weur/0", ring.version)).epoch);
+    }
+    expect(new Set(epochs).size).toBe(3);
+  });
+
   it("counts its own keys for a caller that only guesses, and tells it the ring", async () => {
     const answers = [await check("weur/0", 0), await check("weur/1", 0)];
     for (const { ring } of answers) expect(ring).toEqual(BEFORE);

@@ -91,6 +91,28 @@ describe("owner", () => {
     expect(left(owner)).toBe(2);
   });
 
+  it("begins an epoch where what was denied may pass before its time, and nowhere else", async () => {
+    const bench = new Bench();
+    const owner = await bench.start();
+    const check = { key: KEY, policies: [TEN_A_DAY] };
+    const acts: [string, (owner: Owner) => unknown][] = [
+      ["check", (each) => each.check([check])],
+      ["peek", (each) => each.peek([check])],
+      ["block", (each) => each.block(KEY, 1)],
+      ["refund", (each) => each.refund([check])],
+      ["reset", (each) => each.reset([check])],
+      ["unblock", (each) => each.unblock(KEY)],
+    ];
+    const beginning = acts.flatMap(([name, act]) => {
+      const { epoch } = owner.peek([]);
+      act(owner);
+      return owner.peek([]).epoch === epoch ? [] : [name];
+    });
+    expect(beginning).toEqual(["refund", "reset", "unblock"]);
+    await bench.wait(1_000);
+    expect((await bench.start()).peek([]).epoch).toBeGreaterThan(owner.peek([]).epoch);
+  });
+
   it("forgets a key on reset, also on disk, and keeps others", async () => {
     const bench = new Bench();
     const owner = await bench.start();

@@ -44,16 +44,22 @@ describe("the wire", () => {
 
   it("carries any answer", () => {
     fc.assert(
-      fc.property(batches, fc.infiniteStream(verdict), fc.nat(), (batch, stream, atMs) => {
-        const verdicts = batch.map((check) =>
-          check.policies.map(() => {
-            const each = stream.next().value;
-            return { ...each, allowed: each.reason === "ok" || each.reason === "shadow" };
-          }),
-        );
-        const wire = structuredClone(encodeAnswer({ atMs, verdicts }));
-        expect(decodeAnswer(wire, batch)).toEqual({ atMs, verdicts });
-      }),
+      fc.property(
+        batches,
+        fc.infiniteStream(verdict),
+        fc.nat(),
+        fc.nat(),
+        (batch, stream, atMs, epoch) => {
+          const verdicts = batch.map((check) =>
+            check.policies.map(() => {
+              const each = stream.next().value;
+              return { ...each, allowed: each.reason === "ok" || each.reason === "shadow" };
+            }),
+          );
+          const wire = structuredClone(encodeAnswer({ atMs, epoch, verdicts }));
+          expect(decodeAnswer(wire, batch)).toEqual({ atMs, epoch, verdicts });
+        },
+      ),
     );
   });
 });

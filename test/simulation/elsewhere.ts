@@ -17,7 +17,11 @@ export function elsewhere(): OwnerStub {
     reset: async (wire) => {
       const { checks } = decodeBatch(wire);
       const none = new Counters();
-      return encodeAnswer({ atMs: 0, verdicts: checks.map((check) => none.peek(check, 0)) });
+      return encodeAnswer({
+        atMs: 0,
+        epoch: 0,
+        verdicts: checks.map((check) => none.peek(check, 0)),
+      });
     },
   };
 }

@@ -31,14 +31,14 @@ class WatchedOwner extends Owner {
   entered: { ledger: Ledger; machine: Machine } | undefined;
 
   override check(batch: readonly Check[]) {
-    const atMs = this.now();
+    const { atMs, epoch } = super.check([]);
     const verdicts = batch.map((check) => {
       this.entered?.ledger.tail(this.entered.machine).counting();
       const [each = []] = super.check([check]).verdicts;
       this.entered?.ledger.counted(this.entered.machine, check, each);
       return each;
     });
-    return { atMs, verdicts };
+    return { atMs, epoch, verdicts };
   }
 
   override block(key: KeyHash, durationMs: number) {
