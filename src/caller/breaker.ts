@@ -6,11 +6,15 @@
 
 /** Failures in a row after which an owner is skipped. */
 export const MAX_FAILURES = 3;
+/** So many of them are enough if no answer came in time: all who ask wait that long meanwhile. */
+export const MAX_LATE = 2;
 /** How long an owner is skipped before one request tries it again. */
 export const OPEN_MS = 1_000;
 
 interface Streak {
   failures: number;
+  /** Those without an answer in time. */
+  late: number;
   /** Until then the owner is skipped, ms since the epoch. */
   openUntilMs: number;
 }
@@ -22,7 +26,7 @@ export class Breaker {
   /** May this owner be called? While it is skipped, one caller in each `OPEN_MS` hears yes. */
   admits(owner: string, nowMs: number): boolean {
     const streak = this.#streaks.get(owner);
-    if (!streak || streak.failures < MAX_FAILURES) return true;
+    if (!streak || !isOpen(streak)) return true;
     if (nowMs < streak.openUntilMs) return false;
     streak.openUntilMs = nowMs + OPEN_MS;
     return true;
@@ -32,10 +36,19 @@ export class Breaker {
     this.#streaks.delete(owner);
   }
 
-  /** @returns how many times in a row the owner has failed now */
-  failed(owner: string, nowMs: number): number {
-    const failures = (this.#streaks.get(owner)?.failures ?? 0) + 1;
-    this.#streaks.set(owner, { failures, openUntilMs: nowMs + OPEN_MS });
-    return failures;
+  /** @returns how many times in a row the owner has failed now, and whether it is skipped */
+  failed(owner: string, nowMs: number, isLate: boolean): { failures: number; isSkipped: boolean } {
+    const { failures = 0, late = 0 } = this.#streaks.get(owner) ?? {};
+    const streak = {
+      failures: failures + 1,
+      late: late + (isLate ? 1 : 0),
+      openUntilMs: nowMs + OPEN_MS,
+    };
+    this.#streaks.set(owner, streak);
+    return { failures: streak.failures, isSkipped: isOpen(streak) };
   }
+}
+
+function isOpen({ failures, late }: Streak): boolean {
+  return failures >= MAX_FAILURES || late >= MAX_LATE;
 }

@@ -3,7 +3,7 @@
  * and what to say when one fails.
  */
 import type { Answer, Batch } from "../owner/wire.ts";
-import { Breaker, MAX_FAILURES, OPEN_MS } from "./breaker.ts";
+import { Breaker, OPEN_MS } from "./breaker.ts";
 import { askOwner, CallError, callOwner, type Line, type OwnerStub, type Verb } from "./call.ts";
 import { Coalescer } from "./coalescer.ts";
 
@@ -82,11 +82,18 @@ export class Owners {
   /** Warns at most once in `OPEN_MS` for each owner, with no word of whose key it was. */
   #failed(owner: string, { failure, message }: CallError): void {
     const nowMs = this.#line.platform.now();
-    const failuresInARow = this.#breaker.failed(owner, nowMs);
-    if (failuresInARow >= MAX_FAILURES) this.#reportOnce(owner, nowMs);
+    const isLate = failure === "deadline";
+    const { failures, isSkipped } = this.#breaker.failed(owner, nowMs, isLate);
+    if (isSkipped) this.#reportOnce(owner, nowMs);
     if (nowMs - (this.#warnedMs.get(owner) ?? 0) < OPEN_MS) return;
     this.#warnedMs.set(owner, nowMs);
-    const warning = { event: "owner-failed", owner, failure, detail: message, failuresInARow };
+    const warning = {
+      event: "owner-failed",
+      owner,
+      failure,
+      detail: message,
+      failuresInARow: failures,
+    };
     console.warn(JSON.stringify(warning));
   }
 

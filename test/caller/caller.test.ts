@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { MAX_FAILURES, OPEN_MS } from "../../src/caller/breaker.ts";
+import { MAX_FAILURES, MAX_LATE, OPEN_MS } from "../../src/caller/breaker.ts";
 import { Caller } from "../../src/caller/caller.ts";
 import { DenialCache, MAX_DENIAL_MS, MAX_DENIALS } from "../../src/caller/denial-cache.ts";
 import { RUNTIME } from "../../src/caller/platform.ts";
@@ -392,14 +392,20 @@ describe("an owner that fails", () => {
     });
   });
 
-  it("is skipped after three failures in a row, without paying the deadline", async () => {
-    owners.misbehave = () => new Promise(() => {});
-    for (let n = 0; n < MAX_FAILURES; n++) await check();
+  it("is skipped after three failures in a row", async () => {
+    owners.misbehave = () => Promise.reject(new Error("broken"));
+    for (let n = 0; n < 20; n++) expect(await check()).toMatchObject({ source: "fallback" });
     expect(owners.calls).toHaveLength(MAX_FAILURES);
+  });
+
+  it("is skipped when two calls in a row get no answer, without paying the deadline", async () => {
+    owners.misbehave = () => new Promise(() => {});
+    for (let n = 0; n < MAX_LATE; n++) await check();
+    expect(owners.calls).toHaveLength(MAX_LATE);
     const waits = vi.spyOn(scheduler, "wait");
     for (let n = 0; n < 20; n++) expect(await check()).toMatchObject({ source: "fallback" });
     expect(waits).not.toHaveBeenCalled();
-    expect(owners.calls).toHaveLength(MAX_FAILURES);
+    expect(owners.calls).toHaveLength(MAX_LATE);
     expect(warnings).toHaveLength(1);
   });
 
