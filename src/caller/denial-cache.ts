@@ -117,9 +117,9 @@ export class DenialCache {
     const epoch = verdicts.every(({ remaining }) => remaining === 0) ? when.epoch : undefined;
     const believed = { sentMs, epoch, lastHeard, heardMs, endMs, isAskedAgain: false };
     this.#denials.set(id, { key, owner, policies, verdicts, ...believed });
-    if (this.#denials.size > MAX_DENIALS) {
-      const [oldest] = this.#denials.keys();
-      if (oldest !== undefined) this.#denials.delete(oldest);
+    for (const [oldest, denial] of this.#denials) {
+      if (this.#denials.size <= MAX_DENIALS && heardMs < denial.endMs) break;
+      this.#denials.delete(oldest);
     }
   }
 

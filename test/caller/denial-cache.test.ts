@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { DenialCache, MAX_DENIAL_MS } from "../../src/caller/denial-cache.ts";
 import { parsePolicy } from "../../src/limit/policy.ts";
+import type { KeyHash } from "../../src/ring/key-hash.ts";
 
 const NOW_MS = 1_700_000_000_000;
 const EPOCH = 7;
@@ -12,14 +13,15 @@ const ASKED = {
 
 function cacheWith(retryAfterMs: number, remaining = 0): DenialCache {
   const cache = new DenialCache();
-  const verdict = { allowed: false, remaining, retryAfterMs, resetMs: retryAfterMs, delayMs: 0 };
-  cache.add(ASKED, [{ ...verdict, reason: "limited" }], {
-    sentMs: NOW_MS,
-    epoch: EPOCH,
-    heardMs: NOW_MS,
-    generation: cache.generation,
-  });
+  deny(cache, ASKED.key, 0, retryAfterMs, remaining);
   return cache;
+}
+
+function deny(cache: DenialCache, key: KeyHash, atMs: number, retryAfterMs: number, remaining = 0) {
+  const verdict = { allowed: false, remaining, retryAfterMs, resetMs: retryAfterMs, delayMs: 0 };
+  const sentMs = NOW_MS + atMs;
+  const when = { sentMs, epoch: EPOCH, heardMs: sentMs, generation: cache.generation };
+  cache.add({ ...ASKED, key }, [{ ...verdict, reason: "limited" }], when);
 }
 
 /** Hears that something else was allowed. */
@@ -47,6 +49,14 @@ describe("a remembered denial", () => {
   it("is not asked about again before the client may pass", () => {
     const cache = cacheWith(3_000);
     expect([0, 2_800, 2_999, 3_000].map((ms) => asking(cache, ms))).toEqual([0, 0, 0, 20]);
+  });
+
+  it("is let go of when it is over", () => {
+    const cache = cacheWith(1_000);
+    for (let n = 0; n < 10; n++) deny(cache, { hi: 10 + n, lo: 0 }, n, 1_000);
+    expect(cache.size).toBe(11);
+    deny(cache, { hi: 6, lo: 0 }, 1_005, 1_000);
+    expect(cache.size).toBe(5);
   });
 
   it("is nobody else's, though the hashes of both begin with the same 53 bits", () => {
