@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { readArguments } from "./arguments.ts";
 import { batches } from "./batches.ts";
 import { chart } from "./chart.ts";
-import { CONTENDERS, type Contender, FLOOR, TURNPIKE } from "./contenders.ts";
+import { CONTENDERS, type Contender, contendersOf, FLOOR, TURNPIKE } from "./contenders.ts";
 import { costElsewhere, costOf } from "./cost.ts";
 import { LATENCY_CONTENDERS, latencies } from "./latency.ts";
 import { askOnceEach } from "./load.ts";
@@ -21,15 +21,16 @@ const LOAD = { connections: 8, warmUpSeconds: 0.05, seconds: 0.2 };
 const known = workloads(CLIENTS);
 
 describe("a round", () => {
+  const contenders = contendersOf("a");
   let rows: Row[];
 
   beforeAll(async () => {
-    const plan = { contenders: CONTENDERS, workload: known.a, load: LOAD, rounds: 1 };
+    const plan = { contenders, workload: known.a, load: LOAD, rounds: 1 };
     rows = await run({ ...plan, primingSeconds: 0, onStep: () => {} });
   });
 
   it("gets nothing but answers from every contender", () => {
-    expect(rows.map(({ contender }) => contender)).toEqual(CONTENDERS.map(({ name }) => name));
+    expect(rows.map(({ contender }) => contender)).toEqual(contenders.map(({ name }) => name));
     for (const row of rows) {
       expect(row).toMatchObject({ errors: 0, denied: 0 });
       expect(row.requestsPerSecond).toBeGreaterThan(0);
@@ -39,7 +40,7 @@ describe("a round", () => {
   it("counts the calls to objects and what they carry", () => {
     for (const { contender, checksPerRpc } of rows) {
       if (contender === FLOOR) expect(checksPerRpc).toBeNaN();
-      else if (contender.startsWith(TURNPIKE)) expect(checksPerRpc).toBeGreaterThanOrEqual(1);
+      else if (/^(turnpike|shared)/.test(contender)) expect(checksPerRpc).toBeGreaterThanOrEqual(1);
       else expect(checksPerRpc).toBe(1);
     }
   });
@@ -50,7 +51,7 @@ describe("a round", () => {
     expect(lines.filter((line) => /│ +1\.00 │.*│ +0\.0 % │ +0 │$/.test(line))).not.toEqual([]);
     const svg = chart({ [known.a.title]: rows });
     expect(svg).toMatch(/^<svg [^>]*>.*<\/svg>$/s);
-    for (const { name } of CONTENDERS) expect(svg).toContain(`>${name}</text>`);
+    for (const { name } of contenders) expect(svg).toContain(`>${name}</text>`);
   });
 });
 
@@ -66,6 +67,24 @@ describe("attackers", () => {
     const ask = () => askOnceEach(server, known.d, LOAD.connections, 20);
     expect(await ask()).toEqual({ allowed: CLIENTS, denied: 0, errors: 0 });
     expect(await ask()).toEqual({ allowed: 0, denied: CLIENTS, errors: 0 });
+  });
+
+  it("are told by the fixed answer what Turnpike tells them", async () => {
+    const answers: unknown[] = [];
+    for (const contender of contendersOf("c").filter(({ name }) =>
+      /^(turnpike|fixed-429)$/.test(name),
+    )) {
+      await server?.stop();
+      server = await start(contender, known.c);
+      await fetch(server.url);
+      const response = await fetch(server.url);
+      const told = [...response.headers].filter(([name]) => name !== "date");
+      answers.push(
+        JSON.stringify([response.status, told, await response.text()]).replaceAll(/\d+/g, "0"),
+      );
+    }
+    expect(answers[0]).toContain("quota-exceeded");
+    expect(answers[1]).toBe(answers[0]);
   });
 
   it("are all denied while they are measured, and one of them costs hardly a call", async () => {

@@ -1,6 +1,7 @@
 /** Who is measured: each a Worker of its own, built as it would be deployed. */
 import { join } from "node:path";
 import { build } from "esbuild";
+import type { WorkloadName } from "./workloads.ts";
 
 export interface Contender {
   name: string;
@@ -32,6 +33,15 @@ export const CONTENDERS: readonly Contender[] = [
   { name: "hono-rate-limiter", file: "hono-rate-limiter.ts", hasObjects: true, vars: {} },
   { name: "object-per-ip", file: "object-per-ip.ts", hasObjects: true, vars: {} },
 ];
+
+/** What nobody can be faster than, as far as a limiter answers like Turnpike. */
+const SHARED_RPC = { name: "shared-rpc", file: "shared-rpc.ts", hasObjects: true, vars: {} };
+const FIXED_429 = { name: "fixed-429", file: "fixed-429.ts", hasObjects: false, vars: {} };
+
+export function contendersOf(work: WorkloadName): Contender[] {
+  const isDenied = work === "c" || work === "d";
+  return [...CONTENDERS, isDenied ? FIXED_429 : SHARED_RPC];
+}
 
 /** A ring that may change, and does not while it is measured. */
 function turnpikeOf(owners: string): Omit<Contender, "name"> {

@@ -9,7 +9,7 @@ import { SingleBar } from "cli-progress";
 import { type Arguments, readArguments, USAGE } from "./arguments.ts";
 import { type BatchFigures, batches } from "./batches.ts";
 import { chart, type Results } from "./chart.ts";
-import { CONTENDERS } from "./contenders.ts";
+import { contendersOf } from "./contenders.ts";
 import { LATENCY_CONTENDERS, type LatencyRow, latencies } from "./latency.ts";
 import { batchTable, latencyTable, machine, table } from "./report.ts";
 import { run } from "./rounds.ts";
@@ -48,7 +48,8 @@ async function measureAll(options: Arguments): Promise<Figures> {
         figures.batches = await batches(rounds, options.batches);
       } else {
         const workload = known[name];
-        const plan = { contenders: CONTENDERS, workload, load, rounds, primingSeconds, onStep };
+        const contenders = contendersOf(name);
+        const plan = { contenders, workload, load, rounds, primingSeconds, onStep };
         figures.results[workload.title] = await run(plan);
       }
     }
@@ -61,7 +62,7 @@ async function measureAll(options: Arguments): Promise<Figures> {
 function stepsOf({ work, rounds }: Arguments): number {
   const contenders = work.map((name) => {
     if (name === "batches") return 0;
-    return name === "latency" ? LATENCY_CONTENDERS.length : CONTENDERS.length;
+    return name === "latency" ? LATENCY_CONTENDERS.length : contendersOf(name).length;
   });
   const servers = contenders.reduce((all, each) => all + each, 0);
   return servers * (rounds + 1) + (work.includes("batches") ? 1 : 0);

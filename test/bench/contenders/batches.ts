@@ -12,6 +12,7 @@ import { encodeBatch, type WireBatch } from "../../../src/owner/wire.ts";
 const CHECKS = 100;
 /** Of a check under one policy: see `WireBatch` and `WireAnswer`. */
 const CHECK_WORDS = 4;
+const HEAD_NUMBERS = 2;
 const VERDICT_NUMBERS = 5;
 const KEYS = 100_000;
 const LIMIT = 1_000_000_000;
@@ -42,7 +43,7 @@ app.get("/:verb{check|add}", async (c) => {
   const batches = Number(c.req.query("batches"));
   for (let n = 0; n < batches; n++) {
     const answer = (await object[verb](batchOf(n))) as Float64Array;
-    const expected = verb === "add" ? CHECKS : 1 + CHECKS * VERDICT_NUMBERS;
+    const expected = verb === "add" ? CHECKS : HEAD_NUMBERS + CHECKS * VERDICT_NUMBERS;
     if (answer.length !== expected) throw new Error(`${answer.length} numbers, not ${expected}`);
   }
   return c.text("done");
