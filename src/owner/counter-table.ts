@@ -7,6 +7,7 @@
  */
 import type { State } from "../limit/algorithm.ts";
 import type { KeyHash } from "../ring/key-hash.ts";
+import type { ReadAhead } from "./read-ahead.ts";
 import type { Segment } from "./segment.ts";
 
 /**
@@ -59,8 +60,8 @@ export class CounterTable {
   }
 
   /** See {@link Segment.touch}. */
-  touch(key: KeyHash): void {
-    this.#segmentOf(key).touch(key);
+  touch(key: KeyHash, ahead: ReadAhead): void {
+    this.#segmentOf(key).touch(key, ahead);
   }
 
   get(key: KeyHash): State | undefined {

@@ -10,6 +10,7 @@ import type { Verdict } from "../limit/decision.ts";
 import type { KeyHash } from "../ring/key-hash.ts";
 import type { Check, CounterPolicy, Explanation, Refund } from "./check.ts";
 import type { CounterTable } from "./counter-table.ts";
+import { ReadAhead } from "./read-ahead.ts";
 import { BLOCKED } from "./table-kind.ts";
 import { Tables, type TablesOptions } from "./tables.ts";
 
@@ -49,9 +50,11 @@ export class Counters {
   /** To be called before many checks, which then find what they need at hand. */
   touch(checks: readonly Check[]): void {
     if (this.#tables.bytes < CACHE_BYTES) return;
+    const ahead = new ReadAhead();
     for (const { key, policies } of checks) {
-      for (const policy of policies) this.#tables.of(policy).table?.touch(key);
+      for (const policy of policies) this.#tables.of(policy).table?.touch(key, ahead);
     }
+    ahead.read();
   }
 
   /**

@@ -8,6 +8,7 @@
 import type { State } from "../limit/algorithm.ts";
 import { MisuseError } from "../limit/misuse.ts";
 import type { KeyHash } from "../ring/key-hash.ts";
+import type { ReadAhead } from "./read-ahead.ts";
 import type { Segment } from "./segment.ts";
 
 const MIN_SLOTS = 16;
@@ -28,8 +29,6 @@ export class FlatSegment implements Segment {
   #lastExpiryMs = 0;
   /** Where the next sweep begins. */
   #hand = 0;
-  /** Means nothing: what nobody keeps, the compiler does not read. */
-  #touched = false;
   /** The rows. A row's first number is free where its second, `expiresAtMs`, is 0. */
   #numbers = new Float64Array();
   /** The same bytes; a row's first two words are the hash, high half first. */
@@ -77,8 +76,8 @@ export class FlatSegment implements Segment {
     return this.#lastExpiryMs;
   }
 
-  touch({ lo }: KeyHash): void {
-    this.#touched = this.#isFree(this.#home(lo)) !== this.#touched;
+  touch({ lo }: KeyHash, ahead: ReadAhead): void {
+    ahead.add(this.#words, this.#home(lo) * this.#rowNumbers * 2);
   }
 
   get(key: KeyHash): State | undefined {

@@ -4,6 +4,7 @@
  */
 import type { State } from "../limit/algorithm.ts";
 import type { KeyHash } from "../ring/key-hash.ts";
+import type { ReadAhead } from "./read-ahead.ts";
 
 /** Before a row's state where it is written: the hash's halves, and how many numbers follow. */
 const ROW_HEAD_NUMBERS = 3;
@@ -16,11 +17,8 @@ export interface Segment {
   /** No row expires later; ms since the epoch, 0 where there never was one. */
   readonly lastExpiryMs: number;
 
-  /**
-   * Has the processor read a key's place from memory. Where it is asked for many in a row, it waits
-   * for all of them at once, but for one after the other where each is also worked on.
-   */
-  touch(key: KeyHash): void;
+  /** Adds a key's place to those that are to be read ahead. */
+  touch(key: KeyHash, ahead: ReadAhead): void;
   get(key: KeyHash): State | undefined;
   set(key: KeyHash, state: State): void;
   /** Removes a row; does nothing if there is none. */

@@ -9,6 +9,7 @@ import { type CounterTable, segmentOf } from "./counter-table.ts";
 import { FlatSegment } from "./flat-segment.ts";
 import { changesKey, type Part, segmentKey, type TableParts } from "./manifest.ts";
 import { fromPieces, pieceKeys, toPieces } from "./pieces.ts";
+import { ReadAhead } from "./read-ahead.ts";
 import { decodeRows, encodeRows, type Segment } from "./segment.ts";
 import { newTable, readSegment } from "./table-kind.ts";
 
@@ -120,7 +121,9 @@ export class TableCopy {
       if (isStale) changed.push({ key, segment });
       return false;
     });
-    for (const { key, segment } of changed) segment.touch(key);
+    const ahead = new ReadAhead();
+    for (const { key, segment } of changed) segment.touch(key, ahead);
+    ahead.read();
     const rows = changed.map(({ key, segment }) => ({ key, state: segment.get(key) }));
     this.#written = this.#changed;
     // As many are to be expected again: to grow row by row would take as long as the rest.
