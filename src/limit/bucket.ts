@@ -5,7 +5,7 @@
  * no whole number of milliseconds, so the state holds it rounded up, and by how much, in `limit`ths
  * of a millisecond: no rounding error ever adds up.
  */
-import type { Outcome, Quota, State } from "./algorithm.ts";
+import { type Outcome, type Quota, type State, stateOf } from "./algorithm.ts";
 
 /**
  * @param surplus how much earlier than `expiresAtMs` it is empty, in `limit`ths of a millisecond
@@ -56,5 +56,5 @@ export function scoop(
 function write(amount: number, { limit }: Quota, nowMs: number): State | undefined {
   if (amount === 0) return undefined;
   const drainMs = Math.ceil(amount / limit);
-  return [nowMs + drainMs, drainMs * limit - amount];
+  return stateOf(nowMs + drainMs, drainMs * limit - amount);
 }

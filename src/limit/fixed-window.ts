@@ -5,13 +5,12 @@
  * and ten more at 1:00.1 all pass, 20 in 0.2 s. Over any span of one window, at most twice the
  * limit.
  */
-import type { Algorithm, State } from "./algorithm.ts";
-
-type FixedWindowState = readonly [windowEndMs: number, spent: number];
+import { type Algorithm, type State, stateOf } from "./algorithm.ts";
 
 export const fixedWindow: Algorithm = {
   decide(state, { limit, windowMs }, nowMs, cost) {
-    const [windowEndMs, spentBefore] = read(state, windowMs, nowMs);
+    const windowEndMs = endOf(state, windowMs, nowMs);
+    const spentBefore = spentIn(state, nowMs);
     const allowed = spentBefore + cost <= limit;
     const spends = allowed && cost > 0;
     const spent = spends ? spentBefore + cost : spentBefore;
@@ -21,25 +20,31 @@ export const fixedWindow: Algorithm = {
       resetMs: spent === 0 ? 0 : windowEndMs - nowMs,
       retryAfterMs: allowed ? 0 : windowEndMs - nowMs,
       delayMs: 0,
-      state: spends ? [windowEndMs, spent] : state,
+      state: spends ? stateOf(windowEndMs, spent) : state,
     };
   },
 
   refund(state, { windowMs }, nowMs, cost, spentAtMs = nowMs) {
-    const [windowEndMs, spent] = read(state, windowMs, nowMs);
+    const windowEndMs = endOf(state, windowMs, nowMs);
+    const spent = spentIn(state, nowMs);
     // What was spent in an earlier window is forgotten, and nothing of it comes into this one.
     if (spent === 0 || spentAtMs < windowEndMs - windowMs) return state;
-    return [windowEndMs, Math.max(0, spent - cost)];
+    return stateOf(windowEndMs, Math.max(0, spent - cost));
   },
 
   describe(state, { limit, windowMs }, nowMs) {
-    const [windowEndMs, spent] = read(state, windowMs, nowMs);
+    const windowEndMs = endOf(state, windowMs, nowMs);
+    const spent = spentIn(state, nowMs);
     return `${spent} of ${limit} spent in the window that ends in ${windowEndMs - nowMs} ms`;
   },
 };
 
-/** The state of the window that `nowMs` lies in. */
-function read(state: State | undefined, windowMs: number, nowMs: number): FixedWindowState {
-  if (state && nowMs < state[0]) return state as unknown as FixedWindowState;
-  return [nowMs - (nowMs % windowMs) + windowMs, 0];
+/** When the window ends that `nowMs` lies in, ms since the epoch. */
+function endOf(state: State | undefined, windowMs: number, nowMs: number): number {
+  return state && nowMs < state[0] ? state[0] : nowMs - (nowMs % windowMs) + windowMs;
+}
+
+/** What was spent in the window that `nowMs` lies in. */
+function spentIn(state: State | undefined, nowMs: number): number {
+  return state && nowMs < state[0] ? (state[1] as number) : 0;
 }

@@ -5,7 +5,7 @@
  * of two, so that the buffer can grow by a quarter: at most 1.67 slots a row, where doubling would
  * need 2.67. It does not grow by pieces, so its owner keeps it small.
  */
-import type { State } from "../limit/algorithm.ts";
+import { type State, stateOf } from "../limit/algorithm.ts";
 import { MisuseError } from "../limit/misuse.ts";
 import type { KeyHash } from "../ring/key-hash.ts";
 import type { ReadAhead } from "./read-ahead.ts";
@@ -218,7 +218,7 @@ export class FlatSegment implements Segment {
     // Written out: an array that is added to has room for 16 numbers more, each time.
     if (this.#rowNumbers === 2) return [expiresAtMs];
     const second = this.#numbers[start + 2] as number;
-    if (this.#rowNumbers === 3) return [expiresAtMs, second];
+    if (this.#rowNumbers === 3) return stateOf(expiresAtMs, second);
     return [expiresAtMs, second, ...this.#numbers.subarray(start + 3, start + this.#rowNumbers)];
   }
 }
