@@ -10,14 +10,11 @@ import type { Verdict } from "../limit/decision.ts";
 import type { KeyHash } from "../ring/key-hash.ts";
 import type { Check, CounterPolicy, Explanation, Refund } from "./check.ts";
 import type { CounterTable } from "./counter-table.ts";
-import { ReadAhead } from "./read-ahead.ts";
+import { CACHE_BYTES, ReadAhead } from "./read-ahead.ts";
 import { BLOCKED } from "./table-kind.ts";
 import { Tables, type TablesOptions } from "./tables.ts";
 
 export type { Check, CounterPolicy, Explanation, Refund } from "./check.ts";
-
-/** Rows that take less are at hand anyway, in a processor's cache. */
-const CACHE_BYTES = 500_000;
 
 export class Counters {
   readonly #tables: Tables;

@@ -110,6 +110,7 @@ export class Owner {
   check(batch: readonly Check[]): Answer {
     const atMs = this.now();
     this.#counters.touch(batch);
+    this.#checkpoint.touch(batch);
     const verdicts = batch.map((check) => {
       const each = this.#counters.check(check, atMs);
       if (each.every(({ allowed }) => allowed)) this.#writeThrough(check);

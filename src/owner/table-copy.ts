@@ -9,7 +9,7 @@ import { type CounterTable, segmentOf } from "./counter-table.ts";
 import { FlatSegment } from "./flat-segment.ts";
 import { changesKey, type Part, segmentKey, type TableParts } from "./manifest.ts";
 import { fromPieces, pieceKeys, toPieces } from "./pieces.ts";
-import { ReadAhead } from "./read-ahead.ts";
+import { CACHE_BYTES, ReadAhead } from "./read-ahead.ts";
 import { decodeRows, encodeRows, type Segment } from "./segment.ts";
 import { newTable, readSegment } from "./table-kind.ts";
 
@@ -62,6 +62,14 @@ export class TableCopy {
         pieceKeys(changesKey(this.#name, number), bytes),
       ),
     ];
+  }
+
+  /** To be called before many changes, which then find what they need at hand. */
+  touch(keys: readonly { key: KeyHash }[]): void {
+    if (this.#changed.bytes < CACHE_BYTES) return;
+    const ahead = new ReadAhead();
+    for (const { key } of keys) this.#changed.touch(key, ahead);
+    ahead.read();
   }
 
   /** To be called when a counter was set or deleted. */
