@@ -46,6 +46,8 @@ export class Tables {
   /** Rows that were dropped before they expired, to make room. */
   dropped = 0;
   readonly #byName = new Map<string, CounterTable>();
+  /** The table of blocked keys, which every check looks at. */
+  #blocked: CounterTable | undefined;
   readonly #maxBytes: number;
   readonly #onChange: (table: string, key: KeyHash) => void;
   /** The policies that have tables, by their names. */
@@ -71,16 +73,18 @@ export class Tables {
 
   add(name: string, table: CounterTable): void {
     this.#byName.set(name, table);
+    if (name === BLOCKED) this.#blocked = table;
   }
 
   drop(name: string): void {
     this.#byName.delete(name);
+    if (name === BLOCKED) this.#blocked = undefined;
     this.#counted.clear();
     this.#last = undefined;
   }
 
   get(of: CounterPolicy | typeof BLOCKED, key: KeyHash): State | undefined {
-    const table = of === BLOCKED ? this.#byName.get(BLOCKED) : this.of(of).table;
+    const table = of === BLOCKED ? this.#blocked : this.of(of).table;
     return table?.get(key);
   }
 
