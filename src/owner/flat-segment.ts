@@ -193,7 +193,7 @@ export class FlatSegment implements Segment {
   }
 
   #home(lo: number): number {
-    return Math.floor(((Math.imul(lo, GOLDEN) >>> 0) / 2 ** 32) * this.#slots);
+    return (((Math.imul(lo, GOLDEN) >>> 0) / 2 ** 32) * this.#slots) | 0;
   }
 
   #next(slot: number): number {
