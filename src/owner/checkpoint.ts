@@ -5,9 +5,9 @@
  * A checkpoint writes the rows that changed, and a few segments whole, those that were written
  * longest ago first, so that the changes before them can go. What it takes follows from the traffic
  * and not from the tables: random keys change a little of every segment, and to write all of them
- * would take 30 MB each time for a million keys. All is written in one turn, which reaches the
- * disk together or not at all. Read whole or not at all: what is cut short or of another version is
- * refused.
+ * would take 30 MB each time for a million keys. All is gathered in one turn, and each part written
+ * in one of its own under a key that nothing on disk refers to; the manifest comes last, and from
+ * then on they count. Read whole or not at all: what is cut short or of another version is refused.
  */
 import type { State } from "../limit/algorithm.ts";
 import { idOf, type KeyHash } from "../ring/key-hash.ts";
@@ -22,16 +22,21 @@ import {
   writeJournalEntry,
   writeManifest,
 } from "./manifest.ts";
-import { toPieces } from "./pieces.ts";
-import { TableCopy } from "./table-copy.ts";
+import { pieceKeys, toPieces } from "./pieces.ts";
+import { TableCopy, type Unwritten } from "./table-copy.ts";
 import { newTable } from "./table-kind.ts";
 
-/** Written whole each time at least, where so much has changed: as much as takes about 1 ms. */
+/** Written whole each time at least, where so much has changed: a segment or two. */
 const WHOLE_BYTES = 128_000;
 /** What a changed row takes, about. */
 const CHANGE_BYTES = 40;
 /** The most keys that one `put` or `delete` takes. */
 const MAX_KEYS_A_CALL = 128;
+/** Written in one turn, which takes 1 or 2 ms, but not more often than every 2 s. */
+const SHORT_CHANGES = 512;
+/** The storage reads the values that it finds on its way to a key, so each takes about 0.2 ms. */
+const REMOVED_A_TURN = 1;
+const UNCONFIRMED = { allowUnconfirmed: true };
 
 /** The part of a Durable Object's storage that a checkpoint needs. */
 export type CheckpointStorage = Pick<DurableObjectStorage, "list" | "put" | "delete" | "deleteAll">;
@@ -39,15 +44,23 @@ export type CheckpointStorage = Pick<DurableObjectStorage, "list" | "put" | "del
 export class Checkpoint {
   readonly #storage: CheckpointStorage;
   /** The storage keys that are in use. */
-  readonly #keys = new Set<string>();
+  #keys = new Set<string>();
   #number = 0;
   readonly #copies = new Map<string, TableCopy>();
+  /** Gathered, and yet to be written. */
+  #queue: Unwritten[] = [];
+  /** Storage keys that are of no use once the manifest is on disk. */
+  #unused = new Set<string>();
+  #isPending = false;
+  #clockMs = 0;
+  /** Number of the last checkpoint that was written whole; 0 where none is on disk. */
+  #confirmed = 0;
 
   constructor(storage: CheckpointStorage) {
     this.#storage = storage;
   }
 
-  /** One more after each `write` and `clear`. */
+  /** One more after each `gather` and `clear`, and each failure. */
   get number(): number {
     return this.#number;
   }
@@ -89,6 +102,7 @@ export class Checkpoint {
     if ([...entries.keys()].some((key) => key.startsWith(MANIFEST))) {
       const manifest = readManifest(entries.get(MANIFEST));
       ({ clockMs, number: this.#number } = manifest);
+      this.#confirmed = this.#number;
       for (const [name, parts] of Object.entries(manifest.tables)) {
         tables.set(name, this.#copyOf(name).read(entries, parts));
       }
@@ -105,40 +119,57 @@ export class Checkpoint {
     return clockMs;
   }
 
-  /**
-   * Writes what changed since the last time, and removes what is no longer needed.
-   *
-   * @throws what the storage does if it can't write; then the next call writes that too
-   */
-  async write(clockMs: number, tables: ReadonlyMap<string, CounterTable>): Promise<void> {
+  /** Whether what was gathered does not count yet. */
+  get isPending(): boolean {
+    return this.#isPending;
+  }
+
+  /** Whether there is anything left to write or to remove. */
+  get isUnfinished(): boolean {
+    return this.#isPending || this.#unused.size > 0;
+  }
+
+  /** Whether the next one is to be written in one turn: the first of all, or of few changes. */
+  get isShort(): boolean {
+    // Parts with no manifest on disk would be taken for a checkpoint that has lost its own.
+    return this.#confirmed === 0 || this.changes <= SHORT_CHANGES;
+  }
+
+  /** Takes all that is to be written, as it is now, and what is no longer needed then. */
+  gather(clockMs: number, tables: ReadonlyMap<string, CounterTable>): void {
     this.#number++;
-    const values = new Map<string, unknown>();
+    this.#clockMs = clockMs;
+    this.#isPending = true;
     for (const name of this.#copies.keys()) if (!tables.has(name)) this.#copies.delete(name);
     const changeBytes = this.changes * CHANGE_BYTES;
     for (const [name, table] of tables) this.#copyOf(name).compare(table);
-    this.#writeSegments(values, changeBytes);
-    for (const copy of this.#copies.values()) copy.writeChanges(values, this.#number);
-    const used = this.#writeManifest(values, clockMs);
-    const unused = [...this.#keys].filter((key) => !used.has(key));
-    for (const key of unused) this.#keys.delete(key);
-    for (const key of used) this.#keys.add(key);
-    // No `await` before the last call: writes of one turn reach the disk together or not at all.
-    // Unconfirmed: an answer need not wait for the disk, and a crash may lose one interval anyway.
-    const options = { allowUnconfirmed: true };
-    const number = this.#number;
-    try {
-      await Promise.all(
-        chunks([...values]).map((some) => this.#storage.put(Object.fromEntries(some), options)),
-      );
-    } catch (error) {
-      for (const copy of this.#copies.values()) copy.takeBack(number);
-      for (const key of unused) this.#keys.add(key);
-      throw error;
+    this.#gatherSegments(changeBytes);
+    for (const copy of this.#copies.values()) {
+      const changes = copy.gatherChanges(this.#number);
+      if (changes) this.#queue.push(changes);
     }
-    // Not before: what is on disk still counts where it could not be replaced. Some of it may be
-    // in use again by now.
-    const gone = unused.filter((key) => !this.#keys.has(key));
-    await Promise.all(chunks(gone).map((some) => this.#storage.delete(some, options)));
+    this.#renewKeys();
+  }
+
+  /**
+   * Writes one part of what was gathered: a segment, changed rows, at last what says that they
+   * count; then removes what does not any more.
+   *
+   * @throws what the storage does if it can't write; then the next checkpoint writes that too
+   */
+  async writeSome(): Promise<void> {
+    const next = this.#queue.shift();
+    if (next) await this.#put([next]);
+    else if (this.#isPending) await this.#finish();
+    // A part of all: what piles up while it is removed must be removed as fast.
+    else await this.#remove(Math.max(REMOVED_A_TURN, this.#unused.size >> 3));
+  }
+
+  /** As `writeSome`, all in one turn: it reaches the disk together or not at all. */
+  async writeAll(): Promise<void> {
+    const number = this.#number;
+    await this.#finish();
+    if (number === this.#number) await this.#remove(this.#unused.size);
   }
 
   /**
@@ -149,6 +180,7 @@ export class Checkpoint {
   async writeJournal(table: string, hash: KeyHash, state: State | undefined): Promise<void> {
     const key = `${JOURNAL}${table}/${idOf(hash)}`;
     this.#keys.add(key);
+    this.#unused.delete(key);
     const entry = writeJournalEntry({ table, ...hash, state: state ? [...state] : null });
     await this.#storage.put({ [key]: entry });
   }
@@ -156,7 +188,11 @@ export class Checkpoint {
   /** Deletes all that is on disk, and the alarm with it. */
   async clear(): Promise<void> {
     this.#number++;
+    this.#confirmed = 0;
+    this.#isPending = false;
+    this.#queue = [];
     this.#keys.clear();
+    this.#unused.clear();
     this.#copies.clear();
     await this.#storage.deleteAll();
   }
@@ -170,35 +206,85 @@ export class Checkpoint {
     return copy;
   }
 
-  /** Writes new segments, and of the stale ones those written longest ago, up to some bytes. */
-  #writeSegments(values: Map<string, unknown>, changeBytes: number): void {
+  /** Takes new segments, and of the stale ones those written longest ago, up to some bytes. */
+  #gatherSegments(changeBytes: number): void {
     const copies = [...this.#copies.values()].flatMap(({ segments }) => segments);
-    const stale = copies.filter(({ isStale }) => isStale).sort((a, b) => a.number - b.number);
+    const stale = copies.filter(({ isStale }) => isStale).sort((a, b) => a.freshAt - b.freshAt);
     let left = Math.max(WHOLE_BYTES, changeBytes);
     for (const copy of stale) {
-      if (left <= 0 && copy.number > 0) break;
-      const bytes = copy.segment.toBytes();
-      for (const [key, piece] of toPieces(copy.storageKey, bytes)) values.set(key, piece);
+      if (left <= 0 && copy.freshAt > 0) break;
+      // Copied: rows are set before it is written.
+      const bytes = copy.segment.toBytes().slice();
+      const key = `${copy.place}/${this.#number}`;
+      copy.keys = pieceKeys(key, bytes.length);
+      this.#queue.push({ part: copy, key, bytes });
       copy.bytes = bytes.length;
-      copy.sum = checksum(bytes);
       copy.isStale = false;
-      copy.writtenWith = this.#number;
+      copy.number = this.#number;
       left -= bytes.length;
     }
     // What has not changed since is as good as written now.
-    for (const copy of copies) if (!copy.isStale) copy.number = this.#number;
+    for (const copy of copies) if (!copy.isStale) copy.freshAt = this.#number;
   }
 
-  /** @returns all storage keys that are in use now */
-  #writeManifest(values: Map<string, unknown>, clockMs: number): Set<string> {
-    const tables: Record<string, TableParts> = {};
-    const used = new Set([MANIFEST]);
-    for (const [name, copy] of this.#copies) {
-      tables[name] = copy.parts;
-      for (const key of copy.storageKeys) used.add(key);
+  /** Finds out which storage keys are in use now, and which are no longer. */
+  #renewKeys(): void {
+    const copies = [...this.#copies.values()];
+    const parts = copies.flatMap(({ segments, changes }) => [...segments, ...changes]);
+    const used = new Set([MANIFEST, ...parts.flatMap(({ keys }) => keys)]);
+    const known = [...this.#unused, ...this.#keys];
+    this.#unused = new Set(known.filter((key) => !used.has(key)));
+    this.#keys = used;
+  }
+
+  async #finish(): Promise<void> {
+    const number = this.#number;
+    this.#isPending = false;
+    await this.#put(this.#queue.splice(0), true);
+    // Unless there is more to lose again.
+    if (number !== this.#number) return;
+    this.#confirmed = number;
+    for (const copy of this.#copies.values()) copy.confirm();
+  }
+
+  /** @param isLast whether they count now, with all before */
+  async #put(parts: readonly Unwritten[], isLast = false): Promise<void> {
+    const values = new Map<string, unknown>();
+    for (const { part, key, bytes } of parts) {
+      part.sum = checksum(bytes);
+      for (const [pieceKey, piece] of toPieces(key, bytes)) values.set(pieceKey, piece);
     }
-    values.set(MANIFEST, writeManifest({ clockMs, number: this.#number, tables }));
-    return used;
+    if (isLast) values.set(MANIFEST, this.#manifest());
+    // No `await` before the last call: writes of one turn reach the disk together or not at all.
+    // Unconfirmed: an answer need not wait for the disk, and a crash may lose one interval anyway.
+    try {
+      await Promise.all(
+        chunks([...values]).map((some) => this.#storage.put(Object.fromEntries(some), UNCONFIRMED)),
+      );
+    } catch (error) {
+      // Whatever is being written now would count on this.
+      this.#number++;
+      this.#queue = [];
+      this.#isPending = false;
+      for (const copy of this.#copies.values()) copy.takeBack(this.#confirmed);
+      throw error;
+    }
+  }
+
+  #manifest(): unknown {
+    const tables: Record<string, TableParts> = {};
+    for (const [name, copy] of this.#copies) {
+      // One that began since has nothing yet.
+      if (copy.segments.length > 0) tables[name] = copy.parts;
+    }
+    return writeManifest({ clockMs: this.#clockMs, number: this.#number, tables });
+  }
+
+  /** Not before the manifest: what is on disk still counts where it could not be replaced. */
+  async #remove(count: number): Promise<void> {
+    const gone = [...this.#unused].slice(0, count);
+    for (const key of gone) this.#unused.delete(key);
+    await Promise.all(chunks(gone).map((some) => this.#storage.delete(some, UNCONFIRMED)));
   }
 }
 

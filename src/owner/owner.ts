@@ -17,7 +17,7 @@ import type { Answer } from "./wire.ts";
 
 /** From the first change after a pause to the checkpoint that holds it. */
 export const CHECKPOINT_DELAY_MS = 500;
-/** The least time between two checkpoints, so also the most that a crash can lose. */
+/** The least time between two checkpoints; a crash can lose as much, and until one is written. */
 export const CHECKPOINT_INTERVAL_MS = 2_000;
 /** So many changes are written at once, or to write them would hold up the checks. */
 const MAX_CHANGES = 2_048;
@@ -194,17 +194,28 @@ export class Owner {
 
   /** Writes what changed. It is on disk no later than what is written next, in the same turn too. */
   async save(): Promise<void> {
+    if (!this.#gather()) return this.clear();
+    this.handover.isSaved = true;
+    await this.#write(() => this.#checkpoint.writeAll());
+  }
+
+  /** Takes what is to be written; false if there is nothing to be kept on disk. */
+  #gather(): boolean {
     const nowMs = this.now();
     this.#checkpointDue = false;
     this.#isUrgent = false;
-    this.handover.isSaved = true;
     this.#checkpointAtMs = nowMs;
     this.#counters.sweep(nowMs, SWEEP_ROWS);
     const { tables, dropped, size } = this.#counters;
     const isLeftToTell = this.#dropWarning.tell(dropped, size, nowMs);
-    if (tables.size === 0) return this.clear();
-    const writes = [this.#checkpoint.write(nowMs, tables)];
+    if (tables.size === 0) return false;
+    this.#checkpoint.gather(nowMs, tables);
     if (isLeftToTell) this.#scheduleCheckpoint();
+    return true;
+  }
+
+  async #write(write: () => Promise<void>): Promise<void> {
+    const writes = [write()];
     const lastMs = this.#lastExpiryMs;
     const alarmMs = this.#alarmMs;
     if (lastMs < alarmMs) {
@@ -287,8 +298,23 @@ export class Owner {
     // Unless it was done meanwhile.
     this.#after(ms, async () => {
       if (number !== this.#checkpoint.number) return;
-      // It has been told, and is tried again.
-      await this.save().catch(() => {});
+      if (this.#checkpoint.isPending) return this.#saveIn(0);
+      // A failure has been told, and is tried again. What was taken over is to be on disk at once
+      // with all that is counted then.
+      const isOneTurn = this.#checkpoint.isShort || !this.handover.isSaved;
+      if (isOneTurn) return this.save().catch(() => {});
+      if (!this.#gather()) return this.clear();
+      this.#goOn();
+    });
+  }
+
+  /** Writes what was gathered, each part in a turn of its own: checks come between. */
+  #goOn(): void {
+    const { number } = this.#checkpoint;
+    this.#after(0, async () => {
+      if (number !== this.#checkpoint.number) return;
+      await this.#write(() => this.#checkpoint.writeSome()).catch(() => {});
+      if (number === this.#checkpoint.number && this.#checkpoint.isUnfinished) this.#goOn();
     });
   }
 }

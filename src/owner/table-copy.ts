@@ -4,21 +4,41 @@
  */
 import type { State } from "../limit/algorithm.ts";
 import type { KeyHash } from "../ring/key-hash.ts";
-import { checksum } from "./checksum.ts";
 import { type CounterTable, segmentOf } from "./counter-table.ts";
 import { FlatSegment } from "./flat-segment.ts";
-import { changesKey, type Part, segmentKey, type TableParts } from "./manifest.ts";
-import { fromPieces, pieceKeys, toPieces } from "./pieces.ts";
+import {
+  changesKey,
+  type Part,
+  partsFromBytes,
+  partsToBytes,
+  segmentKey,
+  type TableParts,
+} from "./manifest.ts";
+import { fromPieces, pieceKeys } from "./pieces.ts";
 import { CACHE_BYTES, ReadAhead } from "./read-ahead.ts";
 import { decodeRows, encodeRows, type Segment } from "./segment.ts";
 import { newTable, readSegment } from "./table-kind.ts";
 
-/** A segment, and what is known of its copy; the number is 0 where there is none. */
-export interface SegmentCopy extends Part {
-  storageKey: string;
+/** A part, and where it is. */
+export interface Stored extends Part {
+  /** Storage keys, one for each piece. */
+  keys: readonly string[];
+}
+
+/** What is to be written, and has yet to be summed. */
+export interface Unwritten {
+  part: Part;
+  key: string;
+  bytes: Uint8Array<ArrayBuffer>;
+}
+
+/** A segment, and what is known of its copy. */
+export interface SegmentCopy extends Stored {
+  /** The storage key without the number of the checkpoint. */
+  place: string;
   segment: Segment;
-  /** Number of the checkpoint that wrote it; lower than its own where nothing has changed since. */
-  writtenWith: number;
+  /** Number of the last checkpoint in which it was not stale; 0 where it is new. */
+  freshAt: number;
   /** Whether rows of it changed since. */
   isStale: boolean;
 }
@@ -29,10 +49,12 @@ const PRESENT: State = [1];
 export class TableCopy {
   readonly #name: string;
   #segments: SegmentCopy[] = [];
-  #changes: Part[] = [];
+  #changes: Stored[] = [];
   /** Keys that changed since the last checkpoint: a set, in 16 bytes a key. */
   #changed = new FlatSegment(1);
-  /** Those that the last checkpoint wrote, in case it failed. */
+  /** The same with their segments, from `compare` to `gatherChanges`. */
+  #gathered: { key: KeyHash; copy: SegmentCopy }[] = [];
+  /** Those that were gathered, and may not be on disk: to be written again if that fails. */
   #written = new FlatSegment(1);
 
   constructor(name: string) {
@@ -48,20 +70,13 @@ export class TableCopy {
     return this.#segments;
   }
 
-  /** What a manifest says of it. */
-  get parts(): TableParts {
-    const segments = this.#segments.map(({ number, bytes, sum }) => ({ number, bytes, sum }));
-    return { segments, changes: this.#changes };
+  get changes(): readonly Stored[] {
+    return this.#changes;
   }
 
-  /** The storage keys that it takes. */
-  get storageKeys(): string[] {
-    return [
-      ...this.#segments.flatMap(({ storageKey, bytes }) => pieceKeys(storageKey, bytes)),
-      ...this.#changes.flatMap(({ number, bytes }) =>
-        pieceKeys(changesKey(this.#name, number), bytes),
-      ),
-    ];
+  /** What a manifest says of it. */
+  get parts(): TableParts {
+    return { segments: partsToBytes(this.#segments), changes: partsToBytes(this.#changes) };
   }
 
   /** To be called before many changes, which then find what they need at hand. */
@@ -83,25 +98,25 @@ export class TableCopy {
    * @throws {MisuseError} if it is not whole
    */
   read(entries: Map<string, unknown>, parts: TableParts): CounterTable {
-    this.#changes = parts.changes;
-    this.#segments = parts.segments.map((part, index) => {
-      const storageKey = segmentKey(this.#name, index);
-      const segment = readSegment(
-        this.#name,
-        fromPieces(entries, storageKey, part.bytes, part.sum),
-      );
-      return { ...part, writtenWith: part.number, storageKey, segment, isStale: false };
+    this.#segments = partsFromBytes(parts.segments).map((part, index) => {
+      const place = segmentKey(this.#name, index);
+      const key = `${place}/${part.number}`;
+      const segment = readSegment(this.#name, fromPieces(entries, key, part.bytes, part.sum));
+      const keys = pieceKeys(key, part.bytes);
+      return { ...part, keys, place, segment, freshAt: part.number, isStale: false };
     });
-    for (const { number, bytes, sum } of parts.changes) {
-      decodeRows(fromPieces(entries, changesKey(this.#name, number), bytes, sum), (key, state) => {
+    this.#changes = partsFromBytes(parts.changes).map((part) => {
+      const place = changesKey(this.#name, part.number);
+      decodeRows(fromPieces(entries, place, part.bytes, part.sum), (key, state) => {
         const copy = this.#copyOf(key);
         // A segment that was written later has it, or something newer.
-        if (copy.number >= number) return;
+        if (copy.number >= part.number) return;
         copy.isStale = true;
         if (state) copy.segment.set(key, state);
         else copy.segment.delete(key);
       });
-    }
+      return { ...part, keys: pieceKeys(place, part.bytes) };
+    });
     const segments = this.#segments.map(({ segment }) => segment);
     return newTable(this.#name, segments);
   }
@@ -112,60 +127,71 @@ export class TableCopy {
       const copy = this.#segments[index];
       // Another object where it was split or joined since.
       if (copy?.segment === segment) return copy;
-      const storageKey = segmentKey(this.#name, index);
-      return { storageKey, segment, number: 0, writtenWith: 0, bytes: 0, sum: 0, isStale: true };
+      const place = segmentKey(this.#name, index);
+      return { place, segment, number: 0, freshAt: 0, bytes: 0, sum: 0, keys: [], isStale: true };
     });
+    this.#gathered = [];
     this.#changed.some((key) => {
-      this.#copyOf(key).isStale = true;
+      const copy = this.#copyOf(key);
+      copy.isStale = true;
+      this.#gathered.push({ key, copy });
       return false;
     });
   }
 
-  /** Writes the changed rows of the segments that are still stale, and forgets what is too old. */
-  writeChanges(values: Map<string, unknown>, number: number): void {
-    const changed: { key: KeyHash; segment: Segment }[] = [];
-    this.#changed.some((key) => {
-      const { isStale, segment } = this.#copyOf(key);
-      if (isStale) changed.push({ key, segment });
-      return false;
-    });
+  /** The changed rows of the segments that are still stale. Forgets what is too old. */
+  gatherChanges(number: number): Unwritten | undefined {
+    const changed = this.#gathered.filter(({ copy }) => copy.isStale);
+    this.#gathered = [];
     const ahead = new ReadAhead();
-    for (const { key, segment } of changed) segment.touch(key, ahead);
+    for (const { key, copy } of changed) copy.segment.touch(key, ahead);
     ahead.read();
-    const rows = changed.map(({ key, segment }) => ({ key, state: segment.get(key) }));
-    this.#written = this.#changed;
+    const rows = changed.map(({ key, copy }) => ({ key, state: copy.segment.get(key) }));
+    const taken = this.#changed;
     // As many are to be expected again: to grow row by row would take as long as the rest.
-    this.#changed = new FlatSegment(1, this.#written.size);
-    const oldest = Math.min(...this.#segments.map((copy) => copy.number));
+    this.#changed = new FlatSegment(1, taken.size);
+    if (this.#written.size > 0) moveKeys(this.#written, taken);
+    this.#written = taken;
+    const oldest = Math.min(...this.#segments.map((copy) => copy.freshAt));
     this.#changes = this.#changes.filter((part) => part.number > oldest);
-    if (rows.length === 0) return;
+    if (rows.length === 0) return undefined;
     const bytes = encodeRows(rows);
-    for (const [key, piece] of toPieces(changesKey(this.#name, number), bytes)) {
-      values.set(key, piece);
-    }
-    this.#changes.push({ number, bytes: bytes.length, sum: checksum(bytes) });
+    const key = changesKey(this.#name, number);
+    const part = { number, bytes: bytes.length, sum: 0, keys: pieceKeys(key, bytes.length) };
+    this.#changes.push(part);
+    return { part, key, bytes };
+  }
+
+  /** To be called when all that was gathered is written. */
+  confirm(): void {
+    this.#written = new FlatSegment(1);
   }
 
   /**
    * To be called when a checkpoint could not be written: the next one writes what it would have.
    *
-   * @param number its own
+   * @param confirmed number of the last one that was
    */
-  takeBack(number: number): void {
-    this.#changes = this.#changes.filter((part) => part.number !== number);
+  takeBack(confirmed: number): void {
+    this.#changes = this.#changes.filter((part) => part.number <= confirmed);
     // Nobody knows what there is on disk of a segment that was to be written whole.
     for (const copy of this.#segments) {
-      if (copy.writtenWith !== number) continue;
-      copy.number = 0;
+      if (copy.number <= confirmed) continue;
+      copy.freshAt = 0;
       copy.isStale = true;
     }
-    this.#written.some((key) => {
-      this.#changed.set(key, PRESENT);
-      return false;
-    });
+    moveKeys(this.#written, this.#changed);
+    this.#written = new FlatSegment(1);
   }
 
   #copyOf(key: KeyHash): SegmentCopy {
     return this.#segments[segmentOf(key, this.#segments.length)] as SegmentCopy;
   }
+}
+
+function moveKeys(from: FlatSegment, to: FlatSegment): void {
+  from.some((key) => {
+    to.set(key, PRESENT);
+    return false;
+  });
 }

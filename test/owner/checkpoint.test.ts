@@ -1,5 +1,5 @@
 import fc from "fast-check";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import type { CounterPolicy } from "../../src/owner/counters.ts";
 import { CHECKPOINT_INTERVAL_MS, type Owner } from "../../src/owner/owner.ts";
 import { type KeyHash, PUBLIC_SIP_KEY, sipHash } from "../../src/ring/key-hash.ts";
@@ -140,6 +140,78 @@ describe("checkpoint", () => {
       { numRuns: 15 },
     );
   }, 60_000);
+
+  it("is as of one moment after each turn that writes it, with all that is durable", async () => {
+    const bench = new Bench();
+    const owner = await bench.start();
+    const keys = keysUpTo(30_000);
+    const some = keys.slice(0, 1_500);
+    const [rare] = keysUpTo(30_001).slice(-1) as [KeyHash];
+    const durable = { ...POLICY, name: "durable", durable: true };
+    spend(owner, keys);
+    await bench.wait(10_000);
+    const disks: { disk: Bench; durable: number }[] = [];
+    let written = 0;
+    let isCounting = false;
+    for (const name of ["put", "delete"] as const) {
+      const write = bench.storage[name].bind(bench.storage);
+      vi.spyOn(bench.storage, name).mockImplementation(async (entries: string | object) => {
+        const writing = write(entries as string & string[]);
+        disks.push({ disk: bench.copy(), durable: written });
+        // Counted between two turns of a checkpoint.
+        if (isCounting) {
+          isCounting = false;
+          spend(owner, some);
+          spend(owner, [rare], 1, durable);
+          written++;
+        }
+        return writing as never;
+      });
+    }
+    for (let round = 0; round < 12; round++) {
+      spend(owner, some);
+      isCounting = true;
+      await bench.wait(CHECKPOINT_INTERVAL_MS);
+    }
+    expect(disks.length).toBeGreaterThan(12 * 5);
+    let least = 1;
+    for (const { disk, durable: count } of disks) {
+      const again = await disk.start();
+      const found = spent(again, some);
+      expect(new Set(found).size).toBe(1);
+      expect(found[0]).toBeGreaterThanOrEqual(least);
+      least = found[0] as number;
+      expect(spent(again, [rare], durable)[0]).toBeGreaterThanOrEqual(count);
+    }
+    expect(least).toBeGreaterThan(12);
+  });
+
+  it("of which some was written before a crash goes on as if it had never begun", async () => {
+    const bench = new Bench();
+    const owner = await bench.start();
+    const keys = keysUpTo(30_000);
+    spend(owner, keys);
+    await bench.wait(10_000);
+    const whole = new Set(bench.storage.entries.keys());
+    let half: Bench | undefined;
+    const put = bench.storage.put.bind(bench.storage);
+    vi.spyOn(bench.storage, "put").mockImplementation(async (entries) => {
+      await put(entries);
+      half ??= bench.copy();
+    });
+    spend(owner, keys.slice(0, 1_500));
+    await bench.wait(10_000);
+    const cut = half as Bench;
+    expect([...cut.storage.entries.keys()].filter((key) => !whole.has(key))).toHaveLength(1);
+
+    const again = await cut.start();
+    expect(new Set(spent(again, keys))).toEqual(new Set([1]));
+    spend(again, keys.slice(0, 600), 4);
+    await cut.wait(10_000);
+    const third = await cut.start();
+    expect(new Set(spent(third, keys.slice(0, 600)))).toEqual(new Set([5]));
+    expect(new Set(spent(third, keys.slice(600)))).toEqual(new Set([1]));
+  });
 
   it("reads a million keys back", async () => {
     const bench = new Bench();
