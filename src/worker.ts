@@ -5,11 +5,11 @@
  * in it shows at once and not with the first request.
  */
 import { env } from "cloudflare:workers";
-import { Hono } from "hono/quick";
 import { isolateCaller, isolateMemberships } from "./caller/isolate.ts";
 import { parseConfig } from "./config.ts";
 import { demo } from "./dashboard/demo.ts";
 import { api, noSuchCall } from "./http/api.ts";
+import { newApp } from "./http/app.ts";
 import { forwardTo, gateway } from "./http/gateway.ts";
 import { couldBeOwn } from "./http/path.ts";
 import { enforce } from "./http/rate-limit.ts";
@@ -22,7 +22,7 @@ const caller = isolateCaller();
 const rules = config.policies.map((policy) => ({ policy }));
 const { ORIGIN_SERVICE: service } = env as { ORIGIN_SERVICE?: Fetcher };
 
-const app = new Hono();
+const app = newApp();
 app.route("/_turnpike/v1", api(caller, config, isolateMemberships()));
 app.use((c, next) => (couldBeOwn(c.req.url) ? Promise.resolve(noSuchCall()) : next()));
 app.use(enforce(rules, caller, config));

@@ -6,7 +6,7 @@
  */
 import type { Context } from "hono";
 import { bodyLimit } from "hono/body-limit";
-import { Hono } from "hono/quick";
+import type { HonoBase } from "hono/hono-base";
 import { CallError } from "../caller/call.ts";
 import type { Caller } from "../caller/caller.ts";
 import type { Memberships } from "../caller/memberships.ts";
@@ -16,6 +16,7 @@ import { decisive } from "../limit/decision.ts";
 import { MisuseError } from "../limit/misuse.ts";
 import { regionOf } from "../ring/region.ts";
 import { readBlock, readChecks, readUnblock } from "./api-body.ts";
+import { newApp } from "./app.ts";
 import { authorize, requireAdmin } from "./authorization.ts";
 import { jsonBody } from "./json-body.ts";
 import { problem } from "./problem.ts";
@@ -28,8 +29,8 @@ const MAX_BODY_BYTES = 65_536;
  *
  * @param memberships absent where the rings never change
  */
-export function api(caller: Caller, config: Config, memberships?: Memberships): Hono {
-  const app = new Hono();
+export function api(caller: Caller, config: Config, memberships?: Memberships): HonoBase {
+  const app = newApp();
   app.notFound(noSuchCall);
   app.onError(answerError);
   if (config.tokens.length === 0) return app;

@@ -2,13 +2,14 @@
  * The part of the API that looks at the rings and changes them. A change is begun here and goes on
  * by itself: 202, and `GET ring` tells how far it is.
  */
-import { Hono } from "hono/quick";
+import type { HonoBase } from "hono/hono-base";
 import * as v from "valibot";
 import type { Memberships } from "../caller/memberships.ts";
 import { MisuseError, parse } from "../limit/misuse.ts";
 import type { Refusal, RingStatus } from "../ring/members.ts";
 import { type Region, regionSchema } from "../ring/region.ts";
 import { ownerNameSchema, regionOf } from "../ring/ring-record.ts";
+import { newApp } from "./app.ts";
 import { jsonBody } from "./json-body.ts";
 import { problem } from "./problem.ts";
 
@@ -18,8 +19,8 @@ const addSchema = v.strictObject(
 );
 
 /** Makes the app that answers below `/ring`. */
-export function ringApi(memberships: Memberships, home: Region): Hono {
-  const app = new Hono();
+export function ringApi(memberships: Memberships, home: Region): HonoBase {
+  const app = newApp();
   app.get("/", async (c) => c.json({ regions: await memberships.status(home) }));
   app.post("/owners", async (c) => {
     const { name, region = name && (regionOf(name) as Region) } = parse(

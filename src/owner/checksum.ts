@@ -22,12 +22,9 @@ export function checksum(bytes: Uint8Array<ArrayBuffer>): number {
   return sum >>> 0;
 }
 
-/** The sum of a value as JSON, with the sums of bytes in it. */
+/** The sum of a value as JSON. */
 export function checksumOf(value: unknown): number {
-  const text = JSON.stringify(value, (_, part) =>
-    part instanceof Uint8Array ? checksum(part as Uint8Array<ArrayBuffer>) : part,
-  );
-  return checksum(new TextEncoder().encode(text) as Uint8Array<ArrayBuffer>);
+  return checksum(new TextEncoder().encode(JSON.stringify(value)) as Uint8Array<ArrayBuffer>);
 }
 
 function byteAligned(bytes: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
