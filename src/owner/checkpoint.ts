@@ -43,6 +43,7 @@ export type CheckpointStorage = Pick<DurableObjectStorage, "list" | "put" | "del
 
 export class Checkpoint {
   readonly #storage: CheckpointStorage;
+  readonly #shortChanges: number;
   /** The storage keys that are in use. */
   #keys = new Set<string>();
   #number = 0;
@@ -56,8 +57,10 @@ export class Checkpoint {
   /** Number of the last checkpoint that was written whole; 0 where none is on disk. */
   #confirmed = 0;
 
-  constructor(storage: CheckpointStorage) {
+  /** @param shortChanges how many changes are written in one turn at most */
+  constructor(storage: CheckpointStorage, shortChanges = SHORT_CHANGES) {
     this.#storage = storage;
+    this.#shortChanges = shortChanges;
   }
 
   /** One more after each `gather` and `clear`, and each failure. */
@@ -132,7 +135,7 @@ export class Checkpoint {
   /** Whether the next one is to be written in one turn: the first of all, or of few changes. */
   get isShort(): boolean {
     // Parts with no manifest on disk would be taken for a checkpoint that has lost its own.
-    return this.#confirmed === 0 || this.changes <= SHORT_CHANGES;
+    return this.#confirmed === 0 || this.changes <= this.#shortChanges;
   }
 
   /** Takes all that is to be written, as it is now, and what is no longer needed then. */

@@ -4,7 +4,7 @@ import { MisuseError, parse } from "../limit/misuse.ts";
 import { checksumOf } from "./checksum.ts";
 
 const VERSION = 4;
-/** 32-bit numbers that a part takes. */
+/** Numbers that a part takes. */
 const PART_NUMBERS = 3;
 
 /** The storage key of the manifest. */
@@ -14,8 +14,8 @@ export const JOURNAL = "journal/";
 
 const numberSchema = v.pipe(v.number("must be a number"), v.minValue(0, "must not be negative"));
 
-/** The numbers of each part, one after the other: by name they would take ten times as long. */
-const partsSchema = v.instance(Uint8Array<ArrayBuffer>, "must be bytes");
+/** The numbers of each part, one after the other: by name they would take far longer to write. */
+const partsSchema = v.array(numberSchema, "must be a list");
 
 const tableSchema = v.strictObject({
   /** The table's segments, in order. */
@@ -79,19 +79,18 @@ export function readJournalEntry(key: string, value: unknown): JournalEntry {
   return entry;
 }
 
-export function partsToBytes(parts: readonly Part[]): Uint8Array<ArrayBuffer> {
-  const numbers = parts.flatMap(({ number, bytes, sum }) => [number, bytes, sum]);
-  return new Uint8Array(new Uint32Array(numbers).buffer);
+export function numbersOf(parts: readonly Part[]): number[] {
+  return parts.flatMap(({ number, bytes, sum }) => [number, bytes, sum]);
 }
 
-export function partsFromBytes(from: Uint8Array<ArrayBuffer>): Part[] {
-  const numbers = [...new Uint32Array(from.slice().buffer)];
-  const parts: Part[] = [];
-  while (numbers.length > 0) {
-    const [number = 0, bytes = 0, sum = 0] = numbers.splice(0, PART_NUMBERS);
-    parts.push({ number, bytes, sum });
-  }
-  return parts;
+export function partsOf(numbers: readonly number[]): Part[] {
+  return Array.from({ length: numbers.length / PART_NUMBERS }, (_, at) => {
+    const [number = 0, bytes = 0, sum = 0] = numbers.slice(
+      at * PART_NUMBERS,
+      (at + 1) * PART_NUMBERS,
+    );
+    return { number, bytes, sum };
+  });
 }
 
 export function segmentKey(table: string, index: number): string {

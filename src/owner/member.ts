@@ -139,7 +139,7 @@ export class Member {
 
   /** To be called when the alarm goes off. */
   wake(): Promise<void> {
-    return this.#owner.wake();
+    return this.#owner.saver.wake();
   }
 
   /** To be called when the owner has deleted all that was on disk. */

@@ -8,9 +8,9 @@ import { type CounterTable, segmentOf } from "./counter-table.ts";
 import { FlatSegment } from "./flat-segment.ts";
 import {
   changesKey,
+  numbersOf,
   type Part,
-  partsFromBytes,
-  partsToBytes,
+  partsOf,
   segmentKey,
   type TableParts,
 } from "./manifest.ts";
@@ -76,7 +76,7 @@ export class TableCopy {
 
   /** What a manifest says of it. */
   get parts(): TableParts {
-    return { segments: partsToBytes(this.#segments), changes: partsToBytes(this.#changes) };
+    return { segments: numbersOf(this.#segments), changes: numbersOf(this.#changes) };
   }
 
   /** To be called before many changes, which then find what they need at hand. */
@@ -98,14 +98,14 @@ export class TableCopy {
    * @throws {MisuseError} if it is not whole
    */
   read(entries: Map<string, unknown>, parts: TableParts): CounterTable {
-    this.#segments = partsFromBytes(parts.segments).map((part, index) => {
+    this.#segments = partsOf(parts.segments).map((part, index) => {
       const place = segmentKey(this.#name, index);
       const key = `${place}/${part.number}`;
       const segment = readSegment(this.#name, fromPieces(entries, key, part.bytes, part.sum));
       const keys = pieceKeys(key, part.bytes);
       return { ...part, keys, place, segment, freshAt: part.number, isStale: false };
     });
-    this.#changes = partsFromBytes(parts.changes).map((part) => {
+    this.#changes = partsOf(parts.changes).map((part) => {
       const place = changesKey(this.#name, part.number);
       decodeRows(fromPieces(entries, place, part.bytes, part.sum), (key, state) => {
         const copy = this.#copyOf(key);

@@ -86,7 +86,7 @@ export class Takeover {
       }
     }
     if (silent.length > 0) isDone = false;
-    if (isDone) await owner.flush();
+    if (isDone) await owner.saver.flush();
     return { isDone: isDone && tenure.ring.version === version, silent };
   }
 

@@ -169,9 +169,9 @@ export class Tenure {
       for (const _ of removing) if (isKnown) await wait(0);
     }
     this.#use(record);
-    if (!isPart) return owner.clear();
+    if (!isPart) return owner.saver.clear();
     // In one turn: a ring on disk with counters from before it would have these come back.
-    const saved = record.previous ? undefined : owner.save();
+    const saved = record.previous ? undefined : owner.saver.save();
     await Promise.all([saved, storage.put({ [STORAGE_KEY]: record })]);
   }
 

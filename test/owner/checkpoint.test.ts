@@ -1,7 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, it, vi } from "vitest";
 import type { CounterPolicy } from "../../src/owner/counters.ts";
-import { CHECKPOINT_INTERVAL_MS, type Owner } from "../../src/owner/owner.ts";
+import type { Owner } from "../../src/owner/owner.ts";
+import { CHECKPOINT_INTERVAL_MS } from "../../src/owner/saver.ts";
 import { type KeyHash, PUBLIC_SIP_KEY, sipHash } from "../../src/ring/key-hash.ts";
 import { Bench } from "./memory-storage.ts";
 
@@ -211,6 +212,29 @@ describe("checkpoint", () => {
     const third = await cut.start();
     expect(new Set(spent(third, keys.slice(0, 600)))).toEqual(new Set([5]));
     expect(new Set(spent(third, keys.slice(600)))).toEqual(new Set([1]));
+  });
+
+  it("is tried again where one of its turns failed, with what was counted meanwhile", async () => {
+    vi.spyOn(console, "error").mockImplementation(() => {});
+    const bench = new Bench();
+    const owner = await bench.start();
+    const keys = keysUpTo(30_000);
+    spend(owner, keys);
+    await bench.wait(10_000);
+    for (let turn = 0; turn < 3; turn++) {
+      const put = bench.storage.put.bind(bench.storage);
+      let puts = 0;
+      const spy = vi.spyOn(bench.storage, "put").mockImplementation(async (entries) => {
+        spend(owner, keys.slice(0, 10));
+        if (puts++ < turn) return put(entries);
+        throw new Error("disk is full");
+      });
+      spend(owner, keys.slice(0, 1_500));
+      while (puts <= turn) await bench.wait(1);
+      spy.mockRestore();
+      await bench.wait(10_000);
+      expect(spent(await bench.copy().start(), keys)).toEqual(spent(owner, keys));
+    }
   });
 
   it("reads a million keys back", async () => {

@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, it, vi } from "vitest";
-import { CHECKPOINT_DELAY_MS, CHECKPOINT_INTERVAL_MS, type Owner } from "../../src/owner/owner.ts";
+import type { Owner } from "../../src/owner/owner.ts";
+import { CHECKPOINT_DELAY_MS, CHECKPOINT_INTERVAL_MS } from "../../src/owner/saver.ts";
 import { Bench } from "./memory-storage.ts";
 import { DAY_MS, TEN_A_DAY } from "./ten-a-day.ts";
 
@@ -31,7 +32,7 @@ describe("owner", () => {
     spend(owner);
     owner.handover.begin(undefined);
     for (const _ of owner.handover.letGo(() => false));
-    await owner.clear();
+    await owner.saver.clear();
     await bench.wait(CHECKPOINT_INTERVAL_MS);
     spend(owner, 4);
     await bench.wait(CHECKPOINT_INTERVAL_MS);
@@ -137,7 +138,7 @@ describe("owner", () => {
     const alarmMs = bench.storage.alarmMs as number;
     expect(alarmMs % 1_000).toBe(0);
     await bench.wait(alarmMs - bench.nowMs);
-    await owner.wake();
+    await owner.saver.wake();
     expect(bench.storage.entries.size).toBe(0);
     expect(bench.storage.alarmMs).toBeNull();
   });
@@ -149,7 +150,7 @@ describe("owner", () => {
     await bench.wait(5_000);
     spend(owner, 1, [TEN_A_DAY]);
     await bench.wait(5_000);
-    await owner.wake();
+    await owner.saver.wake();
     expect(bench.storage.alarmMs).toBe(Math.ceil(bench.nowMs / DAY_MS) * DAY_MS);
     expect(left(await bench.start())).toBe(9);
   });
@@ -211,7 +212,7 @@ describe("owner", () => {
     const owner = await bench.start();
     spend(owner, 1, [TEN_A_SECOND]);
     await bench.wait(5_000);
-    await owner.wake();
+    await owner.saver.wake();
     expect(bench.storage.alarmMs).toBeNull();
     spend(owner);
     await bench.wait(5_000);

@@ -54,6 +54,8 @@ export function startOwner(world: World, machine: Machine): Host<OwnerMethods> {
     clock: () => machine.now(),
     storage,
     after: (ms, task) => machine.after(ms, task),
+    // All in one turn, or as many turns as there are parts.
+    shortChanges: world.schedule.pick([0, Number.POSITIVE_INFINITY]),
     onCleared: () => member.cleared(),
   });
   owner.entered = { ledger, machine };

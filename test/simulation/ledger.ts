@@ -6,7 +6,7 @@
 import type { Reply } from "../../src/caller/question.ts";
 import type { Verdict } from "../../src/limit/decision.ts";
 import type { Check, CounterPolicy } from "../../src/owner/check.ts";
-import { CHECKPOINT_INTERVAL_MS } from "../../src/owner/owner.ts";
+import { CHECKPOINT_INTERVAL_MS } from "../../src/owner/saver.ts";
 import type { Answer, Batch } from "../../src/owner/wire.ts";
 import type { KeyHash } from "../../src/ring/key-hash.ts";
 import { Ring } from "../../src/ring/ring.ts";
