@@ -22,8 +22,8 @@ import {
   writeJournalEntry,
   writeManifest,
 } from "./manifest.ts";
-import { pieceKeys, toPieces } from "./pieces.ts";
-import { TableCopy, type Unwritten } from "./table-copy.ts";
+import { type Piece, pieceKeys, toPieces } from "./pieces.ts";
+import { TableCopy } from "./table-copy.ts";
 import { newTable } from "./table-kind.ts";
 
 /** Written whole each time at least, where so much has changed: a segment or two. */
@@ -49,7 +49,7 @@ export class Checkpoint {
   #number = 0;
   readonly #copies = new Map<string, TableCopy>();
   /** Gathered, and yet to be written. */
-  #queue: Unwritten[] = [];
+  #queue: Piece[] = [];
   /** Storage keys that are of no use once the manifest is on disk. */
   #unused = new Set<string>();
   #isPending = false;
@@ -148,15 +148,14 @@ export class Checkpoint {
     for (const [name, table] of tables) this.#copyOf(name).compare(table);
     this.#gatherSegments(changeBytes);
     for (const copy of this.#copies.values()) {
-      const changes = copy.gatherChanges(this.#number);
-      if (changes) this.#queue.push(changes);
+      this.#queue.push(...copy.gatherChanges(this.#number));
     }
     this.#renewKeys();
   }
 
   /**
-   * Writes one part of what was gathered: a segment, changed rows, at last what says that they
-   * count; then removes what does not any more.
+   * Writes one piece of what was gathered, at last the manifest, by which they count; then removes
+   * what does not any more.
    *
    * @throws what the storage does if it can't write; then the next checkpoint writes that too
    */
@@ -216,12 +215,12 @@ export class Checkpoint {
     let left = Math.max(WHOLE_BYTES, changeBytes);
     for (const copy of stale) {
       if (left <= 0 && copy.freshAt > 0) break;
-      // Copied: rows are set before it is written.
-      const bytes = copy.segment.toBytes().slice();
+      const bytes = copy.segment.toBytes();
       const key = `${copy.place}/${this.#number}`;
       copy.keys = pieceKeys(key, bytes.length);
-      this.#queue.push({ part: copy, key, bytes });
+      this.#queue.push(...toPieces(key, bytes));
       copy.bytes = bytes.length;
+      copy.sum = checksum(bytes);
       copy.isStale = false;
       copy.number = this.#number;
       left -= bytes.length;
@@ -243,26 +242,19 @@ export class Checkpoint {
   async #finish(): Promise<void> {
     const number = this.#number;
     this.#isPending = false;
-    await this.#put(this.#queue.splice(0), true);
+    await this.#put([...this.#queue.splice(0), [MANIFEST, this.#manifest()]]);
     // Unless there is more to lose again.
     if (number !== this.#number) return;
     this.#confirmed = number;
     for (const copy of this.#copies.values()) copy.confirm();
   }
 
-  /** @param isLast whether they count now, with all before */
-  async #put(parts: readonly Unwritten[], isLast = false): Promise<void> {
-    const values = new Map<string, unknown>();
-    for (const { part, key, bytes } of parts) {
-      part.sum = checksum(bytes);
-      for (const [pieceKey, piece] of toPieces(key, bytes)) values.set(pieceKey, piece);
-    }
-    if (isLast) values.set(MANIFEST, this.#manifest());
+  async #put(values: readonly (readonly [string, unknown])[]): Promise<void> {
     // No `await` before the last call: writes of one turn reach the disk together or not at all.
     // Unconfirmed: an answer need not wait for the disk, and a crash may lose one interval anyway.
     try {
       await Promise.all(
-        chunks([...values]).map((some) => this.#storage.put(Object.fromEntries(some), UNCONFIRMED)),
+        chunks(values).map((some) => this.#storage.put(Object.fromEntries(some), UNCONFIRMED)),
       );
     } catch (error) {
       // Whatever is being written now would count on this.

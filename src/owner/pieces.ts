@@ -1,17 +1,18 @@
-/** Bytes in storage values, which may not be longer than 2 MB. */
+/**
+ * Bytes in storage values, which may not be longer than 2 MB, and are far shorter: to write one, the
+ * storage reads values that it meets on the way to its key.
+ */
 import { MisuseError } from "../limit/misuse.ts";
 import { checksum } from "./checksum.ts";
 
-const PIECE_BYTES = 1_500_000;
+const PIECE_BYTES = 64_000;
 
-/** Cuts bytes into values, each with the storage key it goes under. */
-export function* toPieces(
-  key: string,
-  bytes: Uint8Array<ArrayBuffer>,
-): Generator<[string, Uint8Array<ArrayBuffer>]> {
-  if (bytes.length <= PIECE_BYTES) yield [`${key}/0`, bytes];
-  // Copied: storage writes a view's whole buffer.
-  else for (const piece of cuts(key, bytes.length)) yield [piece.key, bytes.slice(...piece.range)];
+/** A value and the storage key it goes under. */
+export type Piece = [key: string, bytes: Uint8Array<ArrayBuffer>];
+
+/** Cuts bytes into values. They are copies: storage writes a view's whole buffer. */
+export function toPieces(key: string, bytes: Uint8Array<ArrayBuffer>): Piece[] {
+  return cuts(key, bytes.length).map((cut) => [cut.key, bytes.slice(...cut.range)]);
 }
 
 /** The storage keys that so many bytes take. */

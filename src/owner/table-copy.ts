@@ -4,6 +4,7 @@
  */
 import type { State } from "../limit/algorithm.ts";
 import type { KeyHash } from "../ring/key-hash.ts";
+import { checksum } from "./checksum.ts";
 import { type CounterTable, segmentOf } from "./counter-table.ts";
 import { FlatSegment } from "./flat-segment.ts";
 import {
@@ -14,7 +15,7 @@ import {
   segmentKey,
   type TableParts,
 } from "./manifest.ts";
-import { fromPieces, pieceKeys } from "./pieces.ts";
+import { fromPieces, type Piece, pieceKeys, toPieces } from "./pieces.ts";
 import { CACHE_BYTES, ReadAhead } from "./read-ahead.ts";
 import { decodeRows, encodeRows, type Segment } from "./segment.ts";
 import { newTable, readSegment } from "./table-kind.ts";
@@ -23,13 +24,6 @@ import { newTable, readSegment } from "./table-kind.ts";
 export interface Stored extends Part {
   /** Storage keys, one for each piece. */
   keys: readonly string[];
-}
-
-/** What is to be written, and has yet to be summed. */
-export interface Unwritten {
-  part: Part;
-  key: string;
-  bytes: Uint8Array<ArrayBuffer>;
 }
 
 /** A segment, and what is known of its copy. */
@@ -140,7 +134,7 @@ export class TableCopy {
   }
 
   /** The changed rows of the segments that are still stale. Forgets what is too old. */
-  gatherChanges(number: number): Unwritten | undefined {
+  gatherChanges(number: number): Piece[] {
     const changed = this.#gathered.filter(({ copy }) => copy.isStale);
     this.#gathered = [];
     const ahead = new ReadAhead();
@@ -154,12 +148,12 @@ export class TableCopy {
     this.#written = taken;
     const oldest = Math.min(...this.#segments.map((copy) => copy.freshAt));
     this.#changes = this.#changes.filter((part) => part.number > oldest);
-    if (rows.length === 0) return undefined;
+    if (rows.length === 0) return [];
     const bytes = encodeRows(rows);
     const key = changesKey(this.#name, number);
-    const part = { number, bytes: bytes.length, sum: 0, keys: pieceKeys(key, bytes.length) };
-    this.#changes.push(part);
-    return { part, key, bytes };
+    const keys = pieceKeys(key, bytes.length);
+    this.#changes.push({ number, bytes: bytes.length, sum: checksum(bytes), keys });
+    return toPieces(key, bytes);
   }
 
   /** To be called when all that was gathered is written. */
