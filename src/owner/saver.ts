@@ -112,7 +112,7 @@ export class Saver {
     this.#options.after(ms, async () => {
       // It was done meanwhile, or failed, and is scheduled anew.
       if (number !== this.#checkpoint.number) return;
-      if (this.#checkpoint.isPending) return this.#saveIn(0);
+      if (this.#checkpoint.isPending) return this.#overtake();
       // What was taken over is to be on disk at once with all that is counted then.
       const isOneTurn = this.#checkpoint.isShort || !this.#options.handover.isSaved;
       // A failure has been told, and is tried again.
@@ -130,6 +130,12 @@ export class Saver {
       await this.#write(() => this.#checkpoint.writeSome()).catch(() => {});
       if (number === this.#checkpoint.number && this.#checkpoint.isUnfinished) this.#goOn();
     });
+  }
+
+  /** Writes the rest at once, since the next checkpoint is due: or each would be larger. */
+  async #overtake(): Promise<void> {
+    await this.#write(() => this.#checkpoint.writeAll()).catch(() => {});
+    this.#saveIn(0);
   }
 
   /** Takes what is to be written; false if there is nothing to be kept on disk. */

@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it, vi } from "vitest";
 import type { CounterPolicy } from "../../src/owner/counters.ts";
+import { MANIFEST } from "../../src/owner/manifest.ts";
 import type { Owner } from "../../src/owner/owner.ts";
 import { CHECKPOINT_INTERVAL_MS } from "../../src/owner/saver.ts";
 import { type KeyHash, PUBLIC_SIP_KEY, sipHash } from "../../src/ring/key-hash.ts";
@@ -212,6 +213,27 @@ describe("checkpoint", () => {
     const third = await cut.start();
     expect(new Set(spent(third, keys.slice(0, 600)))).toEqual(new Set([5]));
     expect(new Set(spent(third, keys.slice(600)))).toEqual(new Set([1]));
+  });
+
+  it("does not grow where more is counted between its turns than they write", async () => {
+    const bench = new Bench();
+    const owner = await bench.start();
+    const keys = keysUpTo(60_000);
+    spend(owner, keys.slice(0, 10_000));
+    await bench.wait(10_000);
+    const put = bench.storage.put.bind(bench.storage);
+    let counted = 10_000;
+    let manifests = 0;
+    vi.spyOn(bench.storage, "put").mockImplementation(async (entries) => {
+      if (MANIFEST in (entries as object)) manifests++;
+      spend(owner, keys.slice(counted, counted + 1_000));
+      counted += 1_000;
+      return put(entries);
+    });
+    spend(owner, keys.slice(0, 2_048));
+    while (counted < keys.length) await bench.wait(1);
+    // As many changes as are written at once, and as many again meanwhile.
+    expect(50_000 / manifests).toBeLessThan(3 * 2_048);
   });
 
   it("is tried again where one of its turns failed, with what was counted meanwhile", async () => {
