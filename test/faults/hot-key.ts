@@ -17,7 +17,7 @@ const HOT_PER_SECOND = 1_000;
 const OTHERS_PER_SECOND = 30;
 /** Enough that the hot key's clients never wait for one another. */
 const HOT_CONNECTIONS = 1_000;
-const ROUNDS = 7;
+const ROUNDS = 11;
 const MAX_SLOWDOWN = 2;
 /** Looked at for keys of either owner. */
 const KEYS = 900;
