@@ -85,7 +85,7 @@ export class Owner {
       console.error(JSON.stringify({ event: "checkpoint-refused", detail: String(error) }));
       await this.#checkpoint.clear();
     }
-    // Later than any epoch before the restart.
+    // Another one than before the restart, unless that saw 1,000 refunds a second.
     this.#epoch = this.now();
     await this.saver.begin();
   }

@@ -79,8 +79,8 @@ export class Saver {
 
   /** Writes what changed. It is on disk no later than what is written next, in the same turn too. */
   async save(): Promise<void> {
-    if (!this.#gather()) return this.clear();
     this.#options.handover.isSaved = true;
+    if (!this.#gather()) return this.clear();
     await this.#write(() => this.#checkpoint.writeAll());
   }
 
@@ -117,7 +117,7 @@ export class Saver {
       const isOneTurn = this.#checkpoint.isShort || !this.#options.handover.isSaved;
       // A failure has been told, and is tried again.
       if (isOneTurn) return this.save().catch(() => {});
-      if (!this.#gather()) return this.clear();
+      if (!this.#gather()) return this.clear().catch(() => {});
       this.#goOn();
     });
   }

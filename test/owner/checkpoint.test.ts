@@ -34,13 +34,19 @@ function spent(owner: Owner, keys: readonly KeyHash[], policy = POLICY): number[
   return verdicts.map((each) => LIMIT - (each?.[0]?.remaining ?? Number.NaN));
 }
 
+/** An owner that has counted one for each of so many keys, all of it on disk. */
+async function written(count: number) {
+  const bench = new Bench();
+  const owner = await bench.start();
+  const keys = keysUpTo(count);
+  spend(owner, keys);
+  await bench.wait(10_000);
+  return { bench, owner, keys };
+}
+
 describe("checkpoint", () => {
   it("writes a small part of a large table when few of its keys changed", async () => {
-    const bench = new Bench();
-    const owner = await bench.start();
-    const keys = keysUpTo(100_000);
-    spend(owner, keys);
-    await bench.wait(10_000);
+    const { bench, owner, keys } = await written(100_000);
     const { entries } = bench.storage;
     const sizes = [...entries.values()].map((value) =>
       value instanceof Uint8Array ? value.length : 0,
@@ -68,11 +74,7 @@ describe("checkpoint", () => {
   });
 
   it("holds no more than twice what the tables take, however long keys change", async () => {
-    const bench = new Bench();
-    const owner = await bench.start();
-    const keys = keysUpTo(60_000);
-    spend(owner, keys);
-    await bench.wait(10_000);
+    const { bench, owner, keys } = await written(60_000);
     for (let round = 0; round < 60; round++) {
       spend(
         owner,
@@ -144,28 +146,24 @@ describe("checkpoint", () => {
   }, 60_000);
 
   it("is as of one moment after each turn that writes it, with all that is durable", async () => {
-    const bench = new Bench();
-    const owner = await bench.start();
-    const keys = keysUpTo(30_000);
+    const { bench, owner, keys } = await written(30_000);
     const some = keys.slice(0, 1_500);
     const [rare] = keysUpTo(30_001).slice(-1) as [KeyHash];
     const durable = { ...POLICY, name: "durable", durable: true };
-    spend(owner, keys);
-    await bench.wait(10_000);
     const disks: { disk: Bench; durable: number }[] = [];
-    let written = 0;
+    let durableSpent = 0;
     let isCounting = false;
     for (const name of ["put", "delete"] as const) {
       const write = bench.storage[name].bind(bench.storage);
       vi.spyOn(bench.storage, name).mockImplementation(async (entries: string | object) => {
         const writing = write(entries as string & string[]);
-        disks.push({ disk: bench.copy(), durable: written });
+        disks.push({ disk: bench.copy(), durable: durableSpent });
         // Counted between two turns of a checkpoint.
         if (isCounting) {
           isCounting = false;
           spend(owner, some);
           spend(owner, [rare], 1, durable);
-          written++;
+          durableSpent++;
         }
         return writing as never;
       });
@@ -189,11 +187,7 @@ describe("checkpoint", () => {
   });
 
   it("of which some was written before a crash goes on as if it had never begun", async () => {
-    const bench = new Bench();
-    const owner = await bench.start();
-    const keys = keysUpTo(30_000);
-    spend(owner, keys);
-    await bench.wait(10_000);
+    const { bench, owner, keys } = await written(30_000);
     const whole = new Set(bench.storage.entries.keys());
     let half: Bench | undefined;
     const put = bench.storage.put.bind(bench.storage);
@@ -238,11 +232,7 @@ describe("checkpoint", () => {
 
   it("is tried again where one of its turns failed, with what was counted meanwhile", async () => {
     vi.spyOn(console, "error").mockImplementation(() => {});
-    const bench = new Bench();
-    const owner = await bench.start();
-    const keys = keysUpTo(30_000);
-    spend(owner, keys);
-    await bench.wait(10_000);
+    const { bench, owner, keys } = await written(30_000);
     for (let turn = 0; turn < 3; turn++) {
       const put = bench.storage.put.bind(bench.storage);
       let puts = 0;
