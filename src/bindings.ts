@@ -3,7 +3,7 @@ import type { RateLimiter } from "./owner/rate-limiter.ts";
 import type { Membership } from "./ring/membership.ts";
 
 export interface Bindings {
-  RATE_LIMITER: DurableObjectNamespace<RateLimiter>;
+  TURNPIKE_OWNERS: DurableObjectNamespace<RateLimiter>;
   /** Absent where the rings never change. */
-  MEMBERSHIP?: DurableObjectNamespace<Membership>;
+  TURNPIKE_MEMBERSHIP?: DurableObjectNamespace<Membership>;
 }

@@ -25,14 +25,14 @@ export function isolateConfig(): LimiterConfig {
   return config;
 }
 
-/** @throws {MisuseError} if the binding `RATE_LIMITER` is missing */
+/** @throws {MisuseError} if the binding `TURNPIKE_OWNERS` is missing */
 export function isolateCaller(): Caller {
-  if (!env.RATE_LIMITER) {
+  if (!env.TURNPIKE_OWNERS) {
     const rule = "must be a Durable Object binding with the class_name RateLimiter";
-    throw new MisuseError("RATE_LIMITER", rule, env.RATE_LIMITER);
+    throw new MisuseError("TURNPIKE_OWNERS", rule, env.TURNPIKE_OWNERS);
   }
   caller ??= new Caller({
-    owners: env.RATE_LIMITER,
+    owners: env.TURNPIKE_OWNERS,
     platform: RUNTIME,
     reportFailure: (owner) => isolateMemberships()?.reportFailure(owner),
     ...isolateConfig(),
@@ -40,9 +40,9 @@ export function isolateCaller(): Caller {
   return caller;
 }
 
-/** The membership objects; undefined without the binding `MEMBERSHIP`, and then rings never change. */
+/** The membership objects; undefined without the binding `TURNPIKE_MEMBERSHIP`, and then rings never change. */
 export function isolateMemberships(): Memberships | undefined {
-  if (env.MEMBERSHIP) memberships ??= new Memberships(env.MEMBERSHIP, RUNTIME);
+  if (env.TURNPIKE_MEMBERSHIP) memberships ??= new Memberships(env.TURNPIKE_MEMBERSHIP, RUNTIME);
   return memberships;
 }
 

@@ -2,6 +2,8 @@
  * The owners as one isolate sees them: whom to call and with whom to share the call, whom to skip,
  * and what to say when one fails.
  */
+
+import { log } from "../log.ts";
 import type { Answer, Batch } from "../owner/wire.ts";
 import { Breaker, OPEN_MS } from "./breaker.ts";
 import { askOwner, CallError, callOwner, type Line, type OwnerStub, type Verb } from "./call.ts";
@@ -87,14 +89,7 @@ export class Owners {
     if (isSkipped) this.#reportOnce(owner, nowMs);
     if (nowMs - (this.#warnedMs.get(owner) ?? 0) < OPEN_MS) return;
     this.#warnedMs.set(owner, nowMs);
-    const warning = {
-      event: "owner-failed",
-      owner,
-      failure,
-      detail: message,
-      failuresInARow: failures,
-    };
-    console.warn(JSON.stringify(warning));
+    log("warn", "owner-failed", { owner, failure, detail: message, failuresInARow: failures });
   }
 
   #reportOnce(owner: string, nowMs: number): void {

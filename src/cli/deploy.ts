@@ -26,10 +26,10 @@ try {
   const given = (values.var ?? []).map((pair) => String(pair).split(/:(.*)/s).slice(0, 2));
   parseConfig({ ...config.vars, ...Object.fromEntries(given) });
   const bindings = config.durable_objects.bindings.map(({ name }: { name: string }) => name);
-  if (!bindings.includes("RATE_LIMITER")) {
+  if (!bindings.includes("TURNPIKE_OWNERS")) {
     throw new MisuseError(
       "durable_objects.bindings",
-      'must have one named "RATE_LIMITER"',
+      'must have one named "TURNPIKE_OWNERS"',
       bindings,
     );
   }

@@ -14,6 +14,7 @@ import type { ExplainedKey, Question, Reply } from "../caller/question.ts";
 import type { Config } from "../config.ts";
 import { decisive } from "../limit/decision.ts";
 import { MisuseError } from "../limit/misuse.ts";
+import { logSeldom } from "../log.ts";
 import { regionOf } from "../ring/region.ts";
 import { readBlock, readChecks, readUnblock } from "./api-body.ts";
 import { newApp } from "./app.ts";
@@ -118,7 +119,7 @@ function answerError(error: Error): Response {
     const detail = "The owner of the key did not answer. Try again.";
     return problem({ status: 503, title: "Owner out of reach", detail }, { "Retry-After": "1" });
   }
-  console.error(JSON.stringify({ event: "api-failed", detail: String(error) }));
+  logSeldom("error", "api-failed", "", { detail: String(error) });
   return problem({ status: 500, title: "Internal error", detail: "This is a mistake of ours." });
 }
 

@@ -6,6 +6,7 @@
  * percent-encodings untouched. A client that goes away ends the request to the origin too.
  */
 import type { Context } from "hono";
+import { logSeldom } from "../log.ts";
 import { problem } from "./problem.ts";
 
 const FIELDS = ["RateLimit", "RateLimit-Policy"];
@@ -70,7 +71,7 @@ export function gateway(forward: Forward) {
       return cleared(answer);
     } catch (error) {
       if (!signal.aborted) {
-        console.error(JSON.stringify({ event: "origin-failed", detail: String(error) }));
+        logSeldom("error", "origin-failed", "", { detail: String(error) });
       }
       const detail = "The origin did not answer.";
       return problem({ status: 502, title: "Bad gateway", detail });

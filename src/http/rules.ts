@@ -17,6 +17,7 @@ import {
   unitsSchema,
   withLimit,
 } from "../limit/policy.ts";
+import { logSeldom } from "../log.ts";
 import { type Region, regionOf } from "../ring/region.ts";
 import { type IdentityOptions, keyOf, UNKNOWN } from "./identity.ts";
 import { pathsOf } from "./path.ts";
@@ -158,8 +159,7 @@ async function readKey(
     }
     throw new TypeError("it must give text, or a list of texts, none of them empty");
   } catch (error) {
-    const warning = { event: "key-function-failed", policy: name, detail: String(error) };
-    console.warn(JSON.stringify(warning));
+    logSeldom("warn", "key-function-failed", name, { policy: name, detail: String(error) });
     return [UNKNOWN];
   }
 }

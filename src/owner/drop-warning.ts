@@ -2,6 +2,7 @@
  * Says in the log that counters were dropped to make room: seldom while it goes on, and once more
  * when it has ended, since the owner may be evicted then and forget it.
  */
+import { log } from "../log.ts";
 
 /** The least time between two warnings while it goes on. */
 const INTERVAL_MS = 60_000;
@@ -21,8 +22,7 @@ export class DropWarning {
     this.#lastDropped = dropped;
     if (dropped === this.#warnedOf) return false;
     if (goesOn && nowMs - this.#warnedAtMs < INTERVAL_MS) return true;
-    const event = { event: "counters-dropped", dropped: dropped - this.#warnedOf, kept };
-    console.warn(JSON.stringify(event));
+    log("warn", "counters-dropped", { dropped: dropped - this.#warnedOf, kept });
     this.#warnedOf = dropped;
     this.#warnedAtMs = nowMs;
     return false;

@@ -6,6 +6,7 @@
  * since the last checkpoint, except under policies that are `durable`.
  */
 import { MisuseError } from "../limit/misuse.ts";
+import { log } from "../log.ts";
 import type { KeyHash } from "../ring/key-hash.ts";
 import { Checkpoint, type CheckpointStorage } from "./checkpoint.ts";
 import type { CounterTable } from "./counter-table.ts";
@@ -82,7 +83,7 @@ export class Owner {
     } catch (error) {
       // What cannot be read now may be readable later; only what makes no sense is thrown away.
       if (!(error instanceof MisuseError)) throw error;
-      console.error(JSON.stringify({ event: "checkpoint-refused", detail: String(error) }));
+      log("error", "checkpoint-refused", { detail: String(error) });
       await this.#checkpoint.clear();
     }
     // Another one than before the restart, unless that saw 1,000 refunds a second.

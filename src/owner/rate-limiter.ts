@@ -108,13 +108,13 @@ export class RateLimiter extends DurableObject {
   }
 
   #peer(name: string): Peer {
-    return this.#bindings.RATE_LIMITER.getByName(name, at(name));
+    return this.#bindings.TURNPIKE_OWNERS.getByName(name, at(name));
   }
 
   #membership(region: string): MembershipLink | undefined {
-    const { MEMBERSHIP } = this.#bindings;
-    if (!MEMBERSHIP) return undefined;
-    const stub = () => MEMBERSHIP.getByName(region, at(region));
+    const { TURNPIKE_MEMBERSHIP } = this.#bindings;
+    if (!TURNPIKE_MEMBERSHIP) return undefined;
+    const stub = () => TURNPIKE_MEMBERSHIP.getByName(region, at(region));
     return {
       ring: () => stub().ring(),
       reportLoad: (owner, checksPerSecond) => stub().reportLoad(owner, checksPerSecond),

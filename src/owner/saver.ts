@@ -4,6 +4,8 @@
  * What it writes is gathered in one turn and written in several, each short, so that checks come
  * between; in one where something else is to reach the disk with it.
  */
+
+import { log } from "../log.ts";
 import type { KeyHash } from "../ring/key-hash.ts";
 import type { Checkpoint } from "./checkpoint.ts";
 import type { Counters } from "./counters.ts";
@@ -166,7 +168,7 @@ export class Saver {
     } catch (error) {
       this.#alarmMs = alarmMs;
       handover.isSaved = false;
-      console.error(JSON.stringify({ event: "checkpoint-failed", detail: String(error) }));
+      log("error", "checkpoint-failed", { detail: String(error) });
       this.#schedule();
       throw error;
     }

@@ -5,6 +5,8 @@
  * May ask for the same again after any failure, since to give is to read. What cannot be had in
  * time is counted anew, and its decisions are said to be unsure.
  */
+
+import { log } from "../log.ts";
 import { idOf, type KeyHash } from "../ring/key-hash.ts";
 import type { RingRecord } from "../ring/ring-record.ts";
 import { within } from "../ring/within.ts";
@@ -146,6 +148,6 @@ export class Takeover {
 
   #warn(from: string, error: unknown): void {
     const { name: owner } = this.#options;
-    console.warn(JSON.stringify({ event: "release-failed", owner, from, detail: String(error) }));
+    log("warn", "release-failed", { owner, from, detail: String(error) });
   }
 }

@@ -6,6 +6,7 @@
  * A ring is on disk before it counts: an owner that forgot it would count for keys that have moved.
  */
 import { MisuseError } from "../limit/misuse.ts";
+import { log } from "../log.ts";
 import type { KeyHash } from "../ring/key-hash.ts";
 import { Ring } from "../ring/ring.ts";
 import { isNews, type RingRecord, readRingRecord, regionOf } from "../ring/ring-record.ts";
@@ -84,7 +85,7 @@ export class Tenure {
     if (!isBehind()) return true;
     const { name: owner } = this.#options;
     const known = this.#ring.version;
-    console.error(JSON.stringify({ event: "ring-refused", owner, version, known }));
+    log("error", "ring-refused", { owner, version, known });
     return false;
   }
 
@@ -152,7 +153,7 @@ export class Tenure {
       return readRingRecord(regionOf(name), value);
     } catch (error) {
       if (!(error instanceof MisuseError)) throw error;
-      console.error(JSON.stringify({ event: "ring-refused", owner: name, detail: error.message }));
+      log("error", "ring-refused", { owner: name, detail: error.message });
       return undefined;
     }
   }

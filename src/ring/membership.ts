@@ -73,7 +73,7 @@ export class Membership extends DurableObject {
   #link(owner: string): OwnerLink {
     // A new stub for each call: after a failure one stays broken.
     const stub = () =>
-      this.#bindings.RATE_LIMITER.getByName(owner, {
+      this.#bindings.TURNPIKE_OWNERS.getByName(owner, {
         locationHint: this.ctx.id.name as DurableObjectLocationHint,
         retry: { maxRetries: 0 },
       });

@@ -6,6 +6,8 @@
  * put it on disk; every one hears that the ring has settled, and the old owners let go. What is
  * under way is on disk, so a crash at any point ends in the next alarm going on with it.
  */
+
+import { type LogEvent, log } from "../log.ts";
 import type { MembersState } from "./members-state.ts";
 import type { RingRecord } from "./ring-record.ts";
 
@@ -128,9 +130,9 @@ export class RingChange {
     return this.#each(owners, (owner) => this.#options.link(owner).adopt(record));
   }
 
-  log(event: string, owner: string): void {
+  log(event: LogEvent, owner: string): void {
     const { version } = this.#state.current.record;
-    console.log(JSON.stringify({ event, owner, version }));
+    log("log", event, { owner, version });
   }
 
   async #eachStep(): Promise<void> {
@@ -168,7 +170,7 @@ export class RingChange {
     await this.#state.store({ pending: silent });
     if (silent.length > 0) return silent;
     const tookMs = this.#options.clock() - this.#state.current.changedMs;
-    console.log(JSON.stringify({ event: "ring-settled", version, owners, tookMs }));
+    log("log", "ring-settled", { version, owners, tookMs });
     return [];
   }
 
@@ -178,7 +180,7 @@ export class RingChange {
         await act(owner);
         return [];
       } catch (error) {
-        console.warn(JSON.stringify({ event: "owner-silent", owner, detail: String(error) }));
+        log("warn", "owner-silent", { owner, detail: String(error) });
         return [owner];
       }
     });

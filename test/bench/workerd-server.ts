@@ -39,9 +39,9 @@ export interface WorkerdOptions {
   /** The Worker as one ES module. */
   script: string;
   vars: Record<string, string>;
-  /** Binds the exported class `RateLimiter` as `RATE_LIMITER`. */
+  /** Binds the exported class `RateLimiter` as `TURNPIKE_OWNERS`. */
   hasObjects: boolean;
-  /** Binds the exported class `Membership` as `MEMBERSHIP`. */
+  /** Binds the exported class `Membership` as `TURNPIKE_MEMBERSHIP`. */
   hasMembership?: boolean;
   /** Where its storage is, and stays; left out: in a folder of its own, removed at the end. */
   folder?: string;
@@ -109,8 +109,10 @@ function capnpConfig(folder: string, options: WorkerdOptions): string {
   const bindings = Object.entries(vars).map(
     ([name, value]) => `(name = ${text(name)}, text = ${text(value)})`,
   );
-  if (hasObjects) bindings.push('(name = "RATE_LIMITER", durableObjectNamespace = "RateLimiter")');
-  if (hasMembership) bindings.push('(name = "MEMBERSHIP", durableObjectNamespace = "Membership")');
+  if (hasObjects)
+    bindings.push('(name = "TURNPIKE_OWNERS", durableObjectNamespace = "RateLimiter")');
+  if (hasMembership)
+    bindings.push('(name = "TURNPIKE_MEMBERSHIP", durableObjectNamespace = "Membership")');
   const membership = hasMembership
     ? ', (className = "Membership", uniqueKey = "membership", enableSql = true)'
     : "";

@@ -14,7 +14,7 @@ const KEYS = Array.from({ length: 60 }, (_, n) => `key-${n}`);
 /** What an isolate has that was started now, with nothing but the configuration to go by. */
 function isolate(ownersPerRegion = 2): Caller {
   return new Caller({
-    owners: env.RATE_LIMITER,
+    owners: env.TURNPIKE_OWNERS,
     platform: RUNTIME,
     ownersPerRegion,
     homeRegion: "sam",
@@ -31,7 +31,7 @@ const remaining = (replies: Reply[]) => replies.map(({ decisions }) => decisions
 
 /** A region's ring, that of `owners` owners. */
 async function ring(region: Region, owners = 2) {
-  const membership = env.MEMBERSHIP.getByName(region);
+  const membership = env.TURNPIKE_MEMBERSHIP.getByName(region);
   const settle = async () => {
     while ((await membership.status(true))?.settling) await scheduler.wait(5);
   };
@@ -45,10 +45,10 @@ async function ring(region: Region, owners = 2) {
 /** Spies on calls to owners; gives how many each got since. */
 function counted(): Map<string, number> {
   const calls = new Map<string, number>();
-  const { getByName } = env.RATE_LIMITER;
-  vi.spyOn(env.RATE_LIMITER, "getByName").mockImplementation((name, options) => {
+  const { getByName } = env.TURNPIKE_OWNERS;
+  vi.spyOn(env.TURNPIKE_OWNERS, "getByName").mockImplementation((name, options) => {
     calls.set(name, (calls.get(name) ?? 0) + 1);
-    return getByName.call(env.RATE_LIMITER, name, options);
+    return getByName.call(env.TURNPIKE_OWNERS, name, options);
   });
   return calls;
 }
@@ -94,7 +94,7 @@ describe("a caller whose ring is old", () => {
   it("comes back from a ring that there never was, whoever led it there", async () => {
     await ring("me");
     await isolate().check(questions("me"));
-    const { getByName } = env.RATE_LIMITER;
+    const { getByName } = env.TURNPIKE_OWNERS;
     const lie = { version: 1_000, owners: ["me/1", "me/5"], lost: [] };
     const told = encodeAnswer({
       atMs: 0,
@@ -104,8 +104,8 @@ describe("a caller whose ring is old", () => {
     });
     const led = isolate(1);
     const refused: string[] = [];
-    const spy = vi.spyOn(env.RATE_LIMITER, "getByName").mockImplementation((name, options) => {
-      const stub = getByName.call(env.RATE_LIMITER, name, options);
+    const spy = vi.spyOn(env.TURNPIKE_OWNERS, "getByName").mockImplementation((name, options) => {
+      const stub = getByName.call(env.TURNPIKE_OWNERS, name, options);
       return name === "me/0" && spy.mock.calls.length === 1
         ? ({ check: async () => told } as unknown as typeof stub)
         : stub;

@@ -38,7 +38,7 @@ describe("npm run deploy", () => {
     expect(status).toBe(1);
     expect(deploy("--config", file)).toMatchObject({
       output: expect.stringContaining(
-        'durable_objects.bindings must have one named "RATE_LIMITER"',
+        'durable_objects.bindings must have one named "TURNPIKE_OWNERS"',
       ),
       status: 1,
     });

@@ -51,7 +51,7 @@ async function afterwards<Answer>(answer: Answer, ms: number): Promise<Awaited<A
   return await answer;
 }
 
-const owners = env.RATE_LIMITER as unknown as DurableObjectNamespace<RateLimiter>;
+const owners = env.TURNPIKE_OWNERS as unknown as DurableObjectNamespace<RateLimiter>;
 
 export default {
   async fetch(request: Request, env: Cloudflare.Env, ctx: ExecutionContext): Promise<Response> {

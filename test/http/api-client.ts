@@ -11,7 +11,7 @@ const DAY = [
   { name: "hour", limit: 5, window: "1h" },
 ];
 export const config = parseConfig({ TOKEN: "secret-1", POLICIES: DAY });
-export const caller = new Caller({ owners: env.RATE_LIMITER, platform: RUNTIME, ...config });
+export const caller = new Caller({ owners: env.TURNPIKE_OWNERS, platform: RUNTIME, ...config });
 export const app = api(caller, config);
 
 export const fresh = () => crypto.randomUUID();

@@ -19,7 +19,7 @@ beforeEach(() => {
 });
 
 /** The API in an isolate of its own, over the owners of all. */
-function isolate(owners: Pick<typeof env.RATE_LIMITER, "getByName"> = env.RATE_LIMITER) {
+function isolate(owners: Pick<typeof env.TURNPIKE_OWNERS, "getByName"> = env.TURNPIKE_OWNERS) {
   const app = api(new Caller({ owners, platform: RUNTIME, ...config } as never), config);
   return (authorization: string | undefined, path = "/peek", address = ip, method = "POST") =>
     app.request(path, {

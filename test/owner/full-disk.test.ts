@@ -32,7 +32,7 @@ beforeEach(() => {
 afterEach(() => vi.restoreAllMocks());
 
 it("the RateLimiter object answers no durable check that it can't write", async () => {
-  const object = env.RATE_LIMITER.getByName(`weur/${crypto.randomUUID()}`);
+  const object = env.TURNPIKE_OWNERS.getByName(`weur/${crypto.randomUUID()}`);
   const [key] = keysUpTo(1) as [KeyHash];
   const check = (durable: boolean) =>
     askObject(object, "check", [{ key, policies: [{ ...POLICY, durable }] }]);

@@ -18,7 +18,7 @@ function ask(...policies: Partial<CounterPolicy>[]): Check[] {
 }
 
 function freshOwner() {
-  return env.RATE_LIMITER.getByName(`weur/${crypto.randomUUID()}`);
+  return env.TURNPIKE_OWNERS.getByName(`weur/${crypto.randomUUID()}`);
 }
 
 describe("the RateLimiter object", () => {
@@ -53,7 +53,7 @@ describe("the RateLimiter object", () => {
 
   it("has a durable count on disk before it answers", async () => {
     const name = `weur/${crypto.randomUUID()}`;
-    const fresh = () => env.RATE_LIMITER.getByName(name);
+    const fresh = () => env.TURNPIKE_OWNERS.getByName(name);
     await askObject(fresh(), "check", ask({ durable: true, cost: 7 }, { name: "other", cost: 2 }));
     await abortAllDurableObjects();
     const { verdicts } = await askObject(

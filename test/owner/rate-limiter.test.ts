@@ -6,7 +6,7 @@ import { askObject } from "./ask-object.ts";
 import { TEN_A_DAY } from "./ten-a-day.ts";
 
 function freshOwner() {
-  return env.RATE_LIMITER.getByName(`weur/${crypto.randomUUID()}`);
+  return env.TURNPIKE_OWNERS.getByName(`weur/${crypto.randomUUID()}`);
 }
 
 function check(hi = 1, cost = 1, limit = 10): Check {

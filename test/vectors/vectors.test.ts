@@ -80,7 +80,7 @@ describe("the vectors", () => {
   });
 
   it.each(scenarios)("hold for the object — $name", async ({ policy, steps }) => {
-    const owner = env.RATE_LIMITER.getByName(`weur/${crypto.randomUUID()}`);
+    const owner = env.TURNPIKE_OWNERS.getByName(`weur/${crypto.randomUUID()}`);
     for (const step of steps) {
       const [atMs, verb, cost = 1] = step;
       vi.setSystemTime(START_MS + atMs);

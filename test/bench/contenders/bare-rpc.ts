@@ -15,7 +15,7 @@ export class RateLimiter extends DurableObject {
   }
 }
 
-const objects = env.RATE_LIMITER as unknown as DurableObjectNamespace<RateLimiter>;
+const objects = env.TURNPIKE_OWNERS as unknown as DurableObjectNamespace<RateLimiter>;
 let next = 0;
 
 const app = new Hono();

@@ -30,7 +30,7 @@ export class RateLimiter extends Limiter {
   }
 }
 
-const objects = env.RATE_LIMITER as unknown as DurableObjectNamespace<RateLimiter>;
+const objects = env.TURNPIKE_OWNERS as unknown as DurableObjectNamespace<RateLimiter>;
 
 const app = new Hono();
 app.get("/inside", async (c) => {

@@ -13,7 +13,7 @@ export class RateLimiter extends DurableObjectRateLimiter {
   }
 }
 
-const namespace = env.RATE_LIMITER as unknown as DurableObjectNamespace<RateLimiter>;
+const namespace = env.TURNPIKE_OWNERS as unknown as DurableObjectNamespace<RateLimiter>;
 
 const app = new Hono();
 app.get("/stats", (c) => c.json(counts));

@@ -31,7 +31,7 @@ export class RateLimiter extends DurableObject {
   }
 }
 
-const objects = env.RATE_LIMITER as unknown as DurableObjectNamespace<RateLimiter>;
+const objects = env.TURNPIKE_OWNERS as unknown as DurableObjectNamespace<RateLimiter>;
 
 const app = new Hono();
 app.get("/stats", (c) => c.json(counts));

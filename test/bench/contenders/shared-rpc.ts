@@ -72,7 +72,7 @@ class Line {
   }
 }
 
-const objects = env.RATE_LIMITER as unknown as DurableObjectNamespace<RateLimiter>;
+const objects = env.TURNPIKE_OWNERS as unknown as DurableObjectNamespace<RateLimiter>;
 const lines = Array.from({ length: OBJECTS }, (_, n) => new Line(String(n)));
 let next = 0;
 

@@ -1,0 +1,83 @@
+/**
+ * The log: one line of JSON for each event, with no raw key and no secret in it.
+ *
+ * Log lines are billed, so no client can choose how many there are: whatever a request can cause is
+ * logged by `logSeldom`, at most once a minute.
+ */
+
+/** Every event, and what it means. */
+export type LogEvent =
+  /** An API call threw an error of ours; the caller got a 500. */
+  | "api-failed"
+  /** An owner could not write its checkpoint; it tries again. */
+  | "checkpoint-failed"
+  /** An owner could not read its checkpoint and began without it. */
+  | "checkpoint-refused"
+  /** A full owner dropped counters before they expired. */
+  | "counters-dropped"
+  /** A `key` function threw or gave no key; the request counted as `unknown`. */
+  | "key-function-failed"
+  /** The origin did not answer; the client got a 502. */
+  | "origin-failed"
+  /** An owner did not answer, or gave an answer that makes no sense. */
+  | "owner-failed"
+  /** An owner was silent for too long and left the ring. */
+  | "owner-down"
+  /** An owner joined the ring. */
+  | "owner-joined"
+  /** An owner left the ring. */
+  | "owner-left"
+  /** A ring change waits for an owner that does not answer. */
+  | "owner-silent"
+  /** An owner that was down answers again and rejoins the ring. */
+  | "owner-up"
+  /** An owner could not fetch a key's count from the owner before it. */
+  | "release-failed"
+  /** An owner was told of a ring that it cannot believe. */
+  | "ring-refused"
+  /** A ring change is over. */
+  | "ring-settled";
+
+export type LogLevel = "log" | "warn" | "error";
+
+/** The least time between two lines about one event and subject. */
+const INTERVAL_MS = 60_000;
+/** Subjects come from the configuration, so there are few; a bound all the same. */
+const MAX_SUBJECTS = 1_000;
+
+interface Told {
+  atMs: number;
+  /** Events since the last line. */
+  untold: number;
+}
+
+const told = new Map<string, Told>();
+
+/** Writes one line. */
+export function log(level: LogLevel, event: LogEvent, fields: object = {}): void {
+  console[level](JSON.stringify({ event, ...fields }));
+}
+
+/**
+ * Writes a line unless this isolate wrote one about the same event and subject in the last minute.
+ * The next line says in `times` how many events it stands for.
+ *
+ * @param subject what the event is about, such as a policy's name; never what a client can choose
+ */
+export function logSeldom(
+  level: LogLevel,
+  event: LogEvent,
+  subject: string,
+  fields: object = {},
+): void {
+  const id = `${event} ${subject}`;
+  const nowMs = Date.now();
+  const last = told.get(id);
+  if (last && nowMs - last.atMs < INTERVAL_MS) {
+    last.untold++;
+    return;
+  }
+  if (told.size >= MAX_SUBJECTS) told.clear();
+  told.set(id, { atMs: nowMs, untold: 0 });
+  log(level, event, { ...fields, times: (last?.untold ?? 0) + 1 });
+}
