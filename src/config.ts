@@ -9,7 +9,7 @@ import { type AddressList, addressListSchema } from "./limit/address-list.ts";
 import { durationSchema } from "./limit/duration.ts";
 import { MisuseError, parse } from "./limit/misuse.ts";
 import { type Policy, parsePolicies } from "./limit/policy.ts";
-import type { Elasticity } from "./ring/elasticity.ts";
+import type { ScalingLimits } from "./membership/autoscaling.ts";
 import { REGIONS, type Region } from "./ring/region.ts";
 import { MAX_OWNERS } from "./ring/ring-record.ts";
 
@@ -94,7 +94,7 @@ export interface Token {
   secret: string;
 }
 
-export interface LimiterConfig extends Elasticity {
+export interface LimiterConfig extends ScalingLimits {
   /** That each region begins with. */
   ownersPerRegion: number;
   homeRegion: Region;

@@ -6,8 +6,8 @@
  */
 import type { Verdict } from "../limit/decision.ts";
 import { MAX_WINDOW_MS } from "../limit/policy.ts";
+import type { Explained, Operated } from "../owner/change/ring-owner.ts";
 import type { Check, CounterPolicy } from "../owner/counters.ts";
-import type { Explained, Operated } from "../owner/member.ts";
 import {
   type Answer,
   type Batch,
@@ -16,9 +16,9 @@ import {
   type WireAnswer,
   type WireBatch,
 } from "../owner/wire.ts";
+import { DeadlineError, withDeadline } from "../ring/deadline.ts";
 import type { KeyHash } from "../ring/key-hash.ts";
 import { readRingRecord, regionOf } from "../ring/ring-record.ts";
-import { LateError, within } from "../ring/within.ts";
 import type { Platform } from "./platform.ts";
 
 /** The methods of the `RateLimiter` object, as a stub offers them. */
@@ -76,9 +76,9 @@ export async function callOwner<Reply>(
     retry: { maxRetries: 0 },
   });
   try {
-    return await within(deadlineMs, call(stub), (ms) => platform.wait(ms));
+    return await withDeadline(deadlineMs, call(stub), (ms) => platform.wait(ms));
   } catch (error) {
-    if (error instanceof LateError) throw new CallError("deadline", error.message);
+    if (error instanceof DeadlineError) throw new CallError("deadline", error.message);
     const overloaded = (error as { overloaded?: unknown } | null)?.overloaded === true;
     throw new CallError(overloaded ? "overloaded" : "threw", String(error));
   }

@@ -1,8 +1,8 @@
 /** The membership objects as a caller reaches them: one for each region, named after it. */
-import type { Refusal, RingStatus } from "../ring/members.ts";
+import type { Refusal, RingStatus } from "../membership/coordinator.ts";
+import { withDeadline } from "../ring/deadline.ts";
 import { REGIONS, type Region } from "../ring/region.ts";
 import { regionOf } from "../ring/ring-record.ts";
-import { within } from "../ring/within.ts";
 import { CallError } from "./call.ts";
 import type { Platform } from "./platform.ts";
 
@@ -81,7 +81,11 @@ export class Memberships {
     call: (stub: MembershipStub) => Promise<Reply>,
   ): Promise<Reply> {
     try {
-      return await within(OPERATOR_DEADLINE_MS, call(this.#stub(region)), this.#platform.wait);
+      return await withDeadline(
+        OPERATOR_DEADLINE_MS,
+        call(this.#stub(region)),
+        this.#platform.wait,
+      );
     } catch (error) {
       throw new CallError("threw", `membership of ${region}: ${error}`);
     }

@@ -4,12 +4,12 @@
  *
  * Nobody is asked for a ring: who has an old one learns of the new one with its next answer.
  */
-import type { Operated } from "../owner/member.ts";
+import type { Operated } from "../owner/change/ring-owner.ts";
 import type { Answer } from "../owner/wire.ts";
 import type { KeyHash } from "../ring/key-hash.ts";
 import { REGIONS, type Region } from "../ring/region.ts";
 import { Ring } from "../ring/ring.ts";
-import { firstOwners, type RingRecord, readRingRecord } from "../ring/ring-record.ts";
+import { ownerNames, type RingRecord, readRingRecord } from "../ring/ring-record.ts";
 import { CallError, type OwnerStub } from "./call.ts";
 import type { Message } from "./message.ts";
 import type { Owners } from "./owners.ts";
@@ -97,7 +97,7 @@ export class Routes {
 
   #ring(region: Region): Ring {
     const ring =
-      this.#rings.get(region) ?? new Ring(firstOwners(region, this.#ownersPerRegion), CONFIGURED);
+      this.#rings.get(region) ?? new Ring(ownerNames(region, this.#ownersPerRegion), CONFIGURED);
     this.#rings.set(region, ring);
     return ring;
   }

@@ -6,7 +6,7 @@ import type { HonoBase } from "hono/hono-base";
 import * as v from "valibot";
 import type { Memberships } from "../caller/memberships.ts";
 import { MisuseError, parse } from "../limit/misuse.ts";
-import type { Refusal, RingStatus } from "../ring/members.ts";
+import type { Refusal, RingStatus } from "../membership/coordinator.ts";
 import { type Region, regionSchema } from "../ring/region.ts";
 import { ownerNameSchema, regionOf } from "../ring/ring-record.ts";
 import { newApp } from "./app.ts";

@@ -8,10 +8,10 @@
 import { MisuseError } from "../limit/misuse.ts";
 import { log } from "../log.ts";
 import type { KeyHash } from "../ring/key-hash.ts";
+import { Handover } from "./change/handover.ts";
 import { Checkpoint, type CheckpointStorage } from "./checkpoint.ts";
 import type { CounterTable } from "./counter-table.ts";
 import { type Check, Counters, type Explanation, type Refund } from "./counters.ts";
-import { Handover } from "./handover.ts";
 import { type AlarmStorage, Saver } from "./saver.ts";
 import { tableName } from "./table-kind.ts";
 import type { Answer } from "./wire.ts";

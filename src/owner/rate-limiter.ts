@@ -8,19 +8,24 @@
 import { DurableObject } from "cloudflare:workers";
 import type { Bindings } from "../bindings.ts";
 import { parseLimiterConfig } from "../config.ts";
+import type { OwnerLoad } from "../membership/ring-change.ts";
 import type { KeyHash } from "../ring/key-hash.ts";
-import type { OwnerLoad } from "../ring/ring-change.ts";
 import { isOwnerName, type RingRecord, regionOf } from "../ring/ring-record.ts";
+import type { Parcel } from "./change/handover.ts";
+import {
+  type Explained,
+  type MembershipLink,
+  type Operated,
+  RingOwner,
+} from "./change/ring-owner.ts";
+import type { Peer, Released, Rows } from "./change/takeover.ts";
 import type { Check } from "./check.ts";
-import type { Parcel } from "./handover.ts";
-import { type Explained, Member, type MembershipLink, type Operated } from "./member.ts";
 import { Owner } from "./owner.ts";
-import type { Peer, Released, Rows } from "./takeover.ts";
 import { type Answer, decodeBatch, encodeAnswer, type WireAnswer, type WireBatch } from "./wire.ts";
 
 export class RateLimiter extends DurableObject {
   readonly #owner: Owner;
-  readonly #member: Member;
+  readonly #ringOwner: RingOwner;
   readonly #bindings: Bindings;
 
   constructor(ctx: DurableObjectState, env: Cloudflare.Env) {
@@ -34,9 +39,9 @@ export class RateLimiter extends DurableObject {
       storage: ctx.storage,
       // A pending timer keeps the object in memory, so an idle one is on disk before it goes.
       after: (ms, task) => void setTimeout(() => ctx.waitUntil(task()), ms),
-      onCleared: () => this.#member.cleared(),
+      onCleared: () => this.#ringOwner.cleared(),
     });
-    this.#member = new Member({
+    this.#ringOwner = new RingOwner({
       name,
       owner: this.#owner,
       storage: ctx.storage,
@@ -46,59 +51,59 @@ export class RateLimiter extends DurableObject {
       highWater,
       wait: (ms) => scheduler.wait(ms),
     });
-    ctx.blockConcurrencyWhile(() => this.#member.load());
+    ctx.blockConcurrencyWhile(() => this.#ringOwner.load());
   }
 
   check(batch: WireBatch): WireAnswer | Promise<WireAnswer> {
-    return this.#onceWritten(this.#member.check(decodeBatch(batch)));
+    return this.#onceWritten(this.#ringOwner.check(decodeBatch(batch)));
   }
 
   async peek(batch: WireBatch): Promise<WireAnswer> {
-    return encodeAnswer(await this.#member.peek(decodeBatch(batch)));
+    return encodeAnswer(await this.#ringOwner.peek(decodeBatch(batch)));
   }
 
   async refund(batch: WireBatch): Promise<WireAnswer> {
-    return this.#onceWritten(await this.#member.refund(decodeBatch(batch)));
+    return this.#onceWritten(await this.#ringOwner.refund(decodeBatch(batch)));
   }
 
   async reset(batch: WireBatch): Promise<WireAnswer> {
-    return this.#onceWritten(await this.#member.reset(decodeBatch(batch)));
+    return this.#onceWritten(await this.#ringOwner.reset(decodeBatch(batch)));
   }
 
   block(version: number, key: KeyHash, durationMs: number): Promise<Operated<void>> {
-    return this.#member.block(version, key, durationMs);
+    return this.#ringOwner.block(version, key, durationMs);
   }
 
   unblock(version: number, key: KeyHash): Promise<Operated<void>> {
-    return this.#member.unblock(version, key);
+    return this.#ringOwner.unblock(version, key);
   }
 
   explain(version: number, check: Check): Promise<Operated<Explained>> {
-    return this.#member.explain(version, check);
+    return this.#ringOwner.explain(version, check);
   }
 
   release(version: number, keys: KeyHash[]): Promise<Released<Rows>> {
-    return this.#member.release(version, keys);
+    return this.#ringOwner.release(version, keys);
   }
 
   releaseSome(version: number, to: string, from: number): Promise<Released<Parcel>> {
-    return this.#member.releaseSome(version, to, from);
+    return this.#ringOwner.releaseSome(version, to, from);
   }
 
   adopt(record: RingRecord): Promise<void> {
-    return this.#member.adopt(record);
+    return this.#ringOwner.adopt(record);
   }
 
   takeOver(version: number): Promise<{ isDone: boolean; silent: string[] }> {
-    return this.#member.takeOver(version);
+    return this.#ringOwner.takeOver(version);
   }
 
   status(): OwnerLoad {
-    return this.#member.status();
+    return this.#ringOwner.status();
   }
 
   override async alarm(): Promise<void> {
-    await this.#member.wake();
+    await this.#ringOwner.wake();
   }
 
   /** The answer when what it says was counted durably is on disk; none if that can't be written. */

@@ -7,10 +7,10 @@
 
 import { log } from "../log.ts";
 import type { KeyHash } from "../ring/key-hash.ts";
+import type { Handover } from "./change/handover.ts";
 import type { Checkpoint } from "./checkpoint.ts";
 import type { Counters } from "./counters.ts";
 import { DropWarning } from "./drop-warning.ts";
-import type { Handover } from "./handover.ts";
 import { isMark } from "./table-kind.ts";
 
 /** From the first change after a pause to the checkpoint that holds it. */

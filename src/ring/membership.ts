@@ -8,11 +8,11 @@
 import { DurableObject } from "cloudflare:workers";
 import type { Bindings } from "../bindings.ts";
 import { parseLimiterConfig } from "../config.ts";
-import { Members, type Refusal, type RingStatus } from "./members.ts";
+import { Coordinator, type Refusal, type RingStatus } from "../membership/coordinator.ts";
+import type { OwnerLink } from "../membership/ring-change.ts";
+import { withDeadline } from "./deadline.ts";
 import type { Region } from "./region.ts";
-import type { OwnerLink } from "./ring-change.ts";
 import type { RingRecord } from "./ring-record.ts";
-import { within } from "./within.ts";
 
 /** How long an owner may take to hear of a ring, which may have it let go of a million keys. */
 const ADOPT_DEADLINE_MS = 5_000;
@@ -22,14 +22,14 @@ const TAKE_OVER_DEADLINE_MS = 15_000;
 const STATUS_DEADLINE_MS = 1_000;
 
 export class Membership extends DurableObject {
-  readonly #members: Members;
+  readonly #coordinator: Coordinator;
   readonly #bindings: Bindings;
 
   constructor(ctx: DurableObjectState, env: Cloudflare.Env) {
     super(ctx, env);
     this.#bindings = env as unknown as Bindings;
     const config = parseLimiterConfig(env);
-    this.#members = new Members({
+    this.#coordinator = new Coordinator({
       ...config,
       region: ctx.id.name as Region,
       startingOwners: config.ownersPerRegion,
@@ -38,36 +38,36 @@ export class Membership extends DurableObject {
       link: (owner) => this.#link(owner),
       background: (task) => ctx.waitUntil(task),
     });
-    ctx.blockConcurrencyWhile(() => this.#members.load());
+    ctx.blockConcurrencyWhile(() => this.#coordinator.load());
   }
 
   ring(): Promise<RingRecord> {
-    return this.#members.ring();
+    return this.#coordinator.ring();
   }
 
   /** Says how the ring is; null where no owner has ever asked for it, unless it is wanted. */
   async status(isWanted: boolean): Promise<RingStatus | null> {
-    return isWanted || this.#members.isUsed ? this.#members.status() : null;
+    return isWanted || this.#coordinator.isUsed ? this.#coordinator.status() : null;
   }
 
   add(name?: string): Promise<Refusal | undefined> {
-    return this.#members.add(name);
+    return this.#coordinator.add(name);
   }
 
   remove(name: string): Promise<Refusal | undefined> {
-    return this.#members.remove(name);
+    return this.#coordinator.remove(name);
   }
 
   reportLoad(owner: string, checksPerSecond: number): Promise<void> {
-    return this.#members.reportLoad(owner, checksPerSecond);
+    return this.#coordinator.reportLoad(owner, checksPerSecond);
   }
 
   reportFailure(owner: string, reporter: string): Promise<void> {
-    return this.#members.reportFailure(owner, reporter);
+    return this.#coordinator.reportFailure(owner, reporter);
   }
 
   override async alarm(): Promise<void> {
-    await this.#members.wake();
+    await this.#coordinator.wake();
   }
 
   #link(owner: string): OwnerLink {
@@ -79,9 +79,9 @@ export class Membership extends DurableObject {
       });
     const wait = (ms: number) => scheduler.wait(ms);
     return {
-      adopt: (record) => within(ADOPT_DEADLINE_MS, stub().adopt(record), wait),
-      takeOver: (version) => within(TAKE_OVER_DEADLINE_MS, stub().takeOver(version), wait),
-      load: () => within(STATUS_DEADLINE_MS, stub().status(), wait),
+      adopt: (record) => withDeadline(ADOPT_DEADLINE_MS, stub().adopt(record), wait),
+      takeOver: (version) => withDeadline(TAKE_OVER_DEADLINE_MS, stub().takeOver(version), wait),
+      load: () => withDeadline(STATUS_DEADLINE_MS, stub().status(), wait),
     };
   }
 }

@@ -82,12 +82,12 @@ export function regionOf(owner: string): string {
 }
 
 /** The ring that a region begins with. */
-export function firstOwners(region: Region, count: number): string[] {
+export function ownerNames(region: Region, count: number): string[] {
   return Array.from({ length: count }, (_, at) => `${region}/${at}`);
 }
 
 /** Is `next` something that who knows `known` has not heard of? */
-export function isNews(next: RingRecord, known: RingRecord | undefined): boolean {
+export function supersedes(next: RingRecord, known: RingRecord | undefined): boolean {
   if (!known || next.version > known.version) return true;
   // The same ring once more, with nothing left to hand over.
   return next.version === known.version && known.previous !== undefined && !next.previous;

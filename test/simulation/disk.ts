@@ -4,8 +4,9 @@
  * As in the runtime: writes of one turn reach the disk together and in order, a little later; what
  * has not arrived is lost in a crash; a confirmed write holds back whatever is sent after it.
  */
+
+import type { CoordinatorStorage } from "../../src/membership/coordinator-state.ts";
 import type { OwnerStorage } from "../../src/owner/owner.ts";
-import type { MembersStorage } from "../../src/ring/members-state.ts";
 import type { Schedule } from "./schedule.ts";
 
 /** From a write until it is on disk. */
@@ -44,7 +45,7 @@ export function newDisk(onAlarm: (atMs: number) => void = () => {}): Disk {
   return { entries: new Map(), alarmMs: null, onAlarm };
 }
 
-export class DiskView implements OwnerStorage, MembersStorage {
+export class DiskView implements OwnerStorage, CoordinatorStorage {
   watcher: DiskWatcher | undefined;
   readonly #schedule: Schedule;
   readonly #writer: Writer;

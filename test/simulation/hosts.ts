@@ -3,15 +3,15 @@
  * them of what the runtime gives. Their few lines are repeated here, since those import the runtime.
  */
 import type { OwnerStub } from "../../src/caller/call.ts";
+import { Coordinator } from "../../src/membership/coordinator.ts";
+import type { OwnerLink } from "../../src/membership/ring-change.ts";
+import { RingOwner } from "../../src/owner/change/ring-owner.ts";
+import type { Peer } from "../../src/owner/change/takeover.ts";
 import type { Check } from "../../src/owner/check.ts";
-import { Member } from "../../src/owner/member.ts";
 import { Owner } from "../../src/owner/owner.ts";
-import type { Peer } from "../../src/owner/takeover.ts";
 import { decodeBatch, encodeAnswer } from "../../src/owner/wire.ts";
+import { withDeadline } from "../../src/ring/deadline.ts";
 import type { KeyHash } from "../../src/ring/key-hash.ts";
-import { Members } from "../../src/ring/members.ts";
-import type { OwnerLink } from "../../src/ring/ring-change.ts";
-import { within } from "../../src/ring/within.ts";
 import type { Ledger } from "./ledger.ts";
 import type { Machine } from "./machine.ts";
 import type { Host } from "./network.ts";
@@ -73,7 +73,7 @@ export function startOwner(world: World, machine: Machine): Host<OwnerMethods> {
     releaseSome: (version, whose, from) =>
       askOwner(to, (other) => other.releaseSome(version, whose, from)),
   });
-  const member = new Member({
+  const member = new RingOwner({
     name,
     owner,
     storage,
@@ -112,31 +112,31 @@ export function startOwner(world: World, machine: Machine): Host<OwnerMethods> {
   return { machine, ready: member.load(), methods: variant.owner?.(methods) ?? methods };
 }
 
-export function startMembership(world: World, machine: Machine): Host<Members> {
+export function startMembership(world: World, machine: Machine): Host<Coordinator> {
   const { storage } = machine;
   const askOwner = world.line(machine, (to) => world.owner(to));
   const wait = (ms: number) => machine.wait(ms);
   const link = (to: string): OwnerLink => ({
     adopt: (record) =>
-      within(
+      withDeadline(
         ADOPT_DEADLINE_MS,
         askOwner(to, (owner) => owner.adopt(record)),
         wait,
       ),
     takeOver: (version) =>
-      within(
+      withDeadline(
         TAKE_OVER_DEADLINE_MS,
         askOwner(to, (owner) => owner.takeOver(version)),
         wait,
       ),
     load: () =>
-      within(
+      withDeadline(
         STATUS_DEADLINE_MS,
         askOwner(to, (owner) => owner.load()),
         wait,
       ),
   });
-  const members = new Members({
+  const members = new Coordinator({
     region: REGION,
     startingOwners: world.startingOwners,
     highWater: 0,

@@ -1,8 +1,8 @@
 /** All there is in a run: objects and isolates on machines, the network between them, and chance. */
 import type { OwnerNamespace, OwnerStub } from "../../src/caller/call.ts";
 import { Caller } from "../../src/caller/caller.ts";
-import type { Peer } from "../../src/owner/takeover.ts";
-import type { Members } from "../../src/ring/members.ts";
+import type { Coordinator } from "../../src/membership/coordinator.ts";
+import type { Peer } from "../../src/owner/change/takeover.ts";
 import type { RingRecord } from "../../src/ring/ring-record.ts";
 import { elsewhere } from "./elsewhere.ts";
 import { DEADLINE_MS, type OwnerMethods, REGION, startMembership, startOwner } from "./hosts.ts";
@@ -76,8 +76,8 @@ export class World {
     return this.objects.reach(name) as Host<OwnerMethods>;
   }
 
-  membership(): Host<Members> {
-    return this.objects.reach(REGION) as Host<Members>;
+  membership(): Host<Coordinator> {
+    return this.objects.reach(REGION) as Host<Coordinator>;
   }
 
   /** How a machine calls others. */
@@ -139,7 +139,7 @@ export class World {
     machine.die();
   }
 
-  #start(machine: Machine): Host<OwnerMethods | Members> {
+  #start(machine: Machine): Host<OwnerMethods | Coordinator> {
     const { name } = machine;
     const host = name === REGION ? startMembership(this, machine) : startOwner(this, machine);
     if (!this.#isTold) return host;

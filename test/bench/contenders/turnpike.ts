@@ -1,6 +1,10 @@
 /** Turnpike's middleware, with an object that counts what it is asked. */
 import { Hono } from "hono";
-import { RateLimiter as Limiter, Membership as Members, rateLimit } from "../../../src/index.ts";
+import {
+  Membership as Coordinator,
+  RateLimiter as Limiter,
+  rateLimit,
+} from "../../../src/index.ts";
 import { counts, limit, windowSeconds } from "./settings.ts";
 
 /** Of a check under one policy: see `WireBatch`. */
@@ -20,13 +24,13 @@ export class RateLimiter extends Limiter {
 }
 
 /** Calls to it are calls to objects too. */
-export class Membership extends Members {
-  override ring(): ReturnType<Members["ring"]> {
+export class Membership extends Coordinator {
+  override ring(): ReturnType<Coordinator["ring"]> {
     counts.rpcs++;
     return super.ring();
   }
 
-  override reportLoad(...args: Parameters<Members["reportLoad"]>): Promise<void> {
+  override reportLoad(...args: Parameters<Coordinator["reportLoad"]>): Promise<void> {
     counts.rpcs++;
     return super.reportLoad(...args);
   }

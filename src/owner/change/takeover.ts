@@ -6,13 +6,13 @@
  * time is counted anew, and its decisions are said to be unsure.
  */
 
-import { log } from "../log.ts";
-import { idOf, type KeyHash } from "../ring/key-hash.ts";
-import type { RingRecord } from "../ring/ring-record.ts";
-import { within } from "../ring/within.ts";
+import { log } from "../../log.ts";
+import { withDeadline } from "../../ring/deadline.ts";
+import { idOf, type KeyHash } from "../../ring/key-hash.ts";
+import type { RingRecord } from "../../ring/ring-record.ts";
+import type { Owner } from "../owner.ts";
 import type { Parcel, TableRows } from "./handover.ts";
-import type { Owner } from "./owner.ts";
-import type { Tenure } from "./tenure.ts";
+import type { RingView } from "./ring-view.ts";
 
 /** What an owner asks another for, both at one version of the ring. */
 export interface Peer {
@@ -30,7 +30,7 @@ export interface Rows {
 export type Released<What> = { version: number; atMs: number; what: What } | { moved: RingRecord };
 
 export interface TakeoverOptions {
-  tenure: Tenure;
+  view: RingView;
   owner: Owner;
   name: string;
   peer: (name: string) => Peer;
@@ -56,7 +56,7 @@ export class Takeover {
   /** Takes over these keys, asking for each once however many wait for it. */
   async take(keys: readonly KeyHash[]): Promise<void> {
     const isNew = (key: KeyHash) => !this.#taking.has(idOf(key));
-    const holders = Map.groupBy(keys.filter(isNew), (key) => this.#options.tenure.heldBy(key));
+    const holders = Map.groupBy(keys.filter(isNew), (key) => this.#options.view.heldBy(key));
     for (const [holder, held] of holders) {
       if (holder === undefined) continue;
       const taking = this.#takeFrom(holder, held).finally(() => {
@@ -73,13 +73,13 @@ export class Takeover {
    * @returns the owners that did not hand over; `isDone` once nothing is missing and all is on disk
    */
   async takeAll(version: number): Promise<{ isDone: boolean; silent: string[] }> {
-    const { tenure, owner, name } = this.#options;
-    await tenure.catchUp(version);
+    const { view, owner, name } = this.#options;
+    await view.catchUp(version);
     const endMs = owner.now() + TAKE_ALL_MS;
     const silent: string[] = [];
     let isDone = true;
-    for (const from of tenure.previous?.owners ?? []) {
-      if (from === name || tenure.isLost(from)) continue;
+    for (const from of view.previous?.owners ?? []) {
+      if (from === name || view.isLost(from)) continue;
       try {
         isDone = (await this.#takeAllFrom(from, version, endMs)) && isDone;
       } catch (error) {
@@ -89,23 +89,23 @@ export class Takeover {
     }
     if (silent.length > 0) isDone = false;
     if (isDone) await owner.saver.flush();
-    return { isDone: isDone && tenure.ring.version === version, silent };
+    return { isDone: isDone && view.ring.version === version, silent };
   }
 
   async #takeFrom(from: string, keys: KeyHash[]): Promise<void> {
-    const { tenure, owner, peer, deadlineMs, wait } = this.#options;
-    const { version } = tenure.ring;
-    const change = tenure.previous?.version;
+    const { view, owner, peer, deadlineMs, wait } = this.#options;
+    const { version } = view.ring;
+    const change = view.previous?.version;
     try {
-      if (tenure.isLost(from)) throw new Error("given up");
-      const released = await within(deadlineMs, peer(from).release(version, keys), wait);
+      if (view.isLost(from)) throw new Error("given up");
+      const released = await withDeadline(deadlineMs, peer(from).release(version, keys), wait);
       const given = await this.#ifStill(version, released);
       if (!given) return;
       owner.handover.take(given.rows, owner.now());
       for (const key of keys) owner.handover.mark(key, owner.now());
     } catch (error) {
-      if (tenure.previous?.version !== change) return;
-      if (!tenure.isLost(from)) this.#warn(from, error);
+      if (view.previous?.version !== change) return;
+      if (!view.isLost(from)) this.#warn(from, error);
       for (const key of keys) {
         if (!owner.handover.hasTaken(key)) owner.handover.doubt(key, owner.now());
       }
@@ -118,7 +118,10 @@ export class Takeover {
     for (let next: number | null = 0; next !== null; ) {
       if (owner.now() >= endMs) return false;
       const call: Promise<Released<Parcel>> = peer(from).releaseSome(version, name, next);
-      const given = await this.#ifStill(version, await within(PARCEL_DEADLINE_MS, call, wait));
+      const given = await this.#ifStill(
+        version,
+        await withDeadline(PARCEL_DEADLINE_MS, call, wait),
+      );
       if (!given) return false;
       owner.handover.take(given.rows, owner.now());
       next = given.next;
@@ -132,15 +135,15 @@ export class Takeover {
    * @throws {Error} if it was released for another version than it was asked for
    */
   async #ifStill<What>(version: number, released: Released<What>): Promise<What | undefined> {
-    const { tenure, owner } = this.#options;
+    const { view, owner } = this.#options;
     if ("moved" in released) {
-      await tenure.adopt(released.moved);
+      await view.adopt(released.moved);
       return undefined;
     }
     if (released.version !== version) {
       throw new Error(`released for version ${released.version}, not ${version}`);
     }
-    if (tenure.ring.version !== version) return undefined;
+    if (view.ring.version !== version) return undefined;
     // What was counted by the other's clock must not lie in the future here.
     owner.now(released.atMs);
     return released.what;

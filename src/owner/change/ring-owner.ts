@@ -5,17 +5,17 @@
  * order. In a settled ring all of this is one comparison for each batch. Without a membership
  * object the ring never changes.
  */
-import { isBusy } from "../ring/elasticity.ts";
-import type { KeyHash } from "../ring/key-hash.ts";
-import type { OwnerLoad } from "../ring/ring-change.ts";
-import type { RingRecord } from "../ring/ring-record.ts";
-import type { Check, Explanation, Refund } from "./check.ts";
+import { isBusy } from "../../membership/autoscaling.ts";
+import type { OwnerLoad } from "../../membership/ring-change.ts";
+import type { KeyHash } from "../../ring/key-hash.ts";
+import type { RingRecord } from "../../ring/ring-record.ts";
+import type { Check, Explanation, Refund } from "../check.ts";
+import { LoadMeter } from "../load-meter.ts";
+import type { Owner } from "../owner.ts";
+import type { Answer, Batch } from "../wire.ts";
 import type { Parcel } from "./handover.ts";
-import { LoadMeter } from "./load-meter.ts";
-import type { Owner } from "./owner.ts";
+import { RingView } from "./ring-view.ts";
 import { type Peer, type Released, type Rows, Takeover } from "./takeover.ts";
-import { Tenure } from "./tenure.ts";
-import type { Answer, Batch } from "./wire.ts";
 
 /** How the membership object of the owner's region is reached. */
 export interface MembershipLink {
@@ -23,7 +23,7 @@ export interface MembershipLink {
   reportLoad(owner: string, checksPerSecond: number): Promise<void>;
 }
 
-export interface MemberOptions {
+export interface RingOwnerOptions {
   /** The owner's name, such as `weur/3`. */
   name: string;
   owner: Owner;
@@ -52,28 +52,28 @@ type Decide = (checks: readonly Refund[]) => Answer;
 /** From one report of a high load to the next. */
 const REPORT_INTERVAL_MS = 5_000;
 
-export class Member {
-  readonly #options: MemberOptions;
+export class RingOwner {
+  readonly #options: RingOwnerOptions;
   readonly #owner: Owner;
-  readonly #tenure: Tenure | undefined;
+  readonly #view: RingView | undefined;
   readonly #takeover: Takeover | undefined;
   readonly #meter = new LoadMeter();
   #reportedMs = 0;
 
-  constructor(options: MemberOptions) {
+  constructor(options: RingOwnerOptions) {
     const { membership, owner, releaseDeadlineMs: deadlineMs } = options;
     this.#options = options;
     this.#owner = owner;
     if (!membership) return;
-    const tenure = new Tenure({ ...options, askRing: () => membership.ring() });
-    this.#tenure = tenure;
-    this.#takeover = new Takeover({ ...options, deadlineMs, tenure });
+    const view = new RingView({ ...options, askRing: () => membership.ring() });
+    this.#view = view;
+    this.#takeover = new Takeover({ ...options, deadlineMs, view });
   }
 
   /** Reads what is on disk. To be awaited before anything else is called. */
   async load(): Promise<void> {
     await this.#owner.load();
-    await this.#tenure?.load();
+    await this.#view?.load();
   }
 
   check(batch: Batch): Answer | Promise<Answer> {
@@ -102,7 +102,7 @@ export class Member {
 
   explain(version: number, check: Check): Promise<Operated<Explained>> {
     return this.#operate(version, check.key, () => ({
-      ringVersion: this.#tenure?.ring.version ?? 1,
+      ringVersion: this.#view?.ring.version ?? 1,
       ...this.#owner.explain(check),
     }));
   }
@@ -125,7 +125,7 @@ export class Member {
    * @throws {Error} if it can't be a ring of this region
    */
   async adopt(record: unknown): Promise<void> {
-    await this.#tenure?.adopt(record);
+    await this.#view?.adopt(record);
   }
 
   /** Takes over all that is this owner's in a ring; see `OwnerLink`. */
@@ -144,27 +144,27 @@ export class Member {
 
   /** To be called when the owner has deleted all that was on disk. */
   cleared(): void {
-    this.#tenure?.keep();
+    this.#view?.keep();
   }
 
   #serve(batch: Batch, decide: Decide): Answer | Promise<Answer> {
     const { version, checks } = batch;
     this.#measure(checks.length);
-    const tenure = this.#tenure;
-    if (!tenure || !this.#takeover || tenure.isPlain(version)) return decide(checks);
-    return this.#serveInChange(tenure, this.#takeover, batch, decide);
+    const view = this.#view;
+    if (!view || !this.#takeover || view.isPlain(version)) return decide(checks);
+    return this.#serveInChange(view, this.#takeover, batch, decide);
   }
 
   async #serveInChange(
-    tenure: Tenure,
+    view: RingView,
     takeover: Takeover,
     { version, checks }: Batch,
     decide: Decide,
   ): Promise<Answer> {
-    await tenure.catchUp(version);
-    const isMine = ({ key }: Check) => tenure.isMine(key);
+    await view.catchUp(version);
+    const isMine = ({ key }: Check) => view.isMine(key);
     const missing = () =>
-      checks.filter(isMine).flatMap(({ key }) => (tenure.heldBy(key) ? [key] : []));
+      checks.filter(isMine).flatMap(({ key }) => (view.heldBy(key) ? [key] : []));
     for (let keys = missing(); keys.length > 0; keys = missing()) await takeover.take(keys);
     // From here on without a pause: whose each key is, and what is counted for it.
     const { verdicts, ...decided } = decide(checks.filter(isMine));
@@ -173,29 +173,29 @@ export class Member {
       ...decided,
       verdicts: checks.map((check) => (isMine(check) ? each.next().value : undefined)),
     };
-    const unsure = checks.map(({ key, policies }) => tenure.isUnsure(key, policies, decided.atMs));
+    const unsure = checks.map(({ key, policies }) => view.isUnsure(key, policies, decided.atMs));
     if (unsure.includes(true)) answer.unsure = unsure;
-    if (version !== tenure.ring.version) answer.ring = tenure.record;
+    if (version !== view.ring.version) answer.ring = view.record;
     return answer;
   }
 
   async #operate<Reply>(version: number, key: KeyHash, act: () => Reply): Promise<Operated<Reply>> {
-    const tenure = this.#tenure;
-    if (!tenure) return { reply: act() };
-    await tenure.catchUp(version);
-    while (tenure.isMine(key) && tenure.heldBy(key)) await this.#takeover?.take([key]);
-    return tenure.isMine(key) ? { reply: act() } : { moved: tenure.record as RingRecord };
+    const view = this.#view;
+    if (!view) return { reply: act() };
+    await view.catchUp(version);
+    while (view.isMine(key) && view.heldBy(key)) await this.#takeover?.take([key]);
+    return view.isMine(key) ? { reply: act() } : { moved: view.record as RingRecord };
   }
 
   async #release<What>(
     version: number,
-    give: (nowMs: number, tenure: Tenure) => What,
+    give: (nowMs: number, view: RingView) => What,
   ): Promise<Released<What>> {
-    const tenure = this.#tenure as Tenure;
-    if (!(await tenure.catchUp(version))) throw new Error(`no ring has the version ${version}`);
-    if (tenure.ring.version !== version) return { moved: tenure.record as RingRecord };
+    const view = this.#view as RingView;
+    if (!(await view.catchUp(version))) throw new Error(`no ring has the version ${version}`);
+    if (view.ring.version !== version) return { moved: view.record as RingRecord };
     const atMs = this.#owner.now();
-    return { version, atMs, what: give(atMs, tenure) };
+    return { version, atMs, what: give(atMs, view) };
   }
 
   /** Counts checks, and tells the membership object now and then of a load that is high. */

@@ -1,9 +1,9 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { QUIET_MS } from "../../src/ring/elasticity.ts";
-import { ENOUGH_REPORTERS, REPORT_FRESH_MS } from "../../src/ring/failure-reports.ts";
-import { Members } from "../../src/ring/members.ts";
-import { PROBE_MS, RETRY_MS } from "../../src/ring/members-state.ts";
-import { GIVE_UP_MS } from "../../src/ring/ring-change.ts";
+import { QUIET_MS } from "../../src/membership/autoscaling.ts";
+import { Coordinator } from "../../src/membership/coordinator.ts";
+import { PROBE_MS, RETRY_MS } from "../../src/membership/coordinator-state.ts";
+import { ENOUGH_REPORTERS, REPORT_FRESH_MS } from "../../src/membership/failure-reports.ts";
+import { GIVE_UP_MS } from "../../src/membership/ring-change.ts";
 import type { RingRecord } from "../../src/ring/ring-record.ts";
 
 /** A crash: nothing of what follows in that process happens. */
@@ -21,14 +21,14 @@ class Region {
   /** After so many calls and writes the process is gone. */
   stepsLeft = Number.POSITIVE_INFINITY;
   lines: { event: string; owner?: string }[] = [];
-  members!: Members;
+  members!: Coordinator;
   #disk: unknown;
   #tasks: Promise<void>[] = [];
 
-  async start(owners = 2): Promise<Members> {
+  async start(owners = 2): Promise<Coordinator> {
     this.stepsLeft = Number.POSITIVE_INFINITY;
     this.#tasks = [];
-    this.members = new Members({
+    this.members = new Coordinator({
       region: "weur",
       startingOwners: owners,
       minOwners: 2,

@@ -4,19 +4,23 @@
  * The two are written in one turn, and so reach the disk together: a change without an alarm might
  * stay as it is after a crash.
  */
-import { type Elasticity, ownersForQuiet, QUIET_MS } from "./elasticity.ts";
-import type { Region } from "./region.ts";
-import { firstOwners, type RingRecord } from "./ring-record.ts";
 
-export type MembersStorage = Pick<DurableObjectStorage, "get" | "put" | "setAlarm" | "deleteAlarm">;
+import type { Region } from "../ring/region.ts";
+import { ownerNames, type RingRecord } from "../ring/ring-record.ts";
+import { ownersForQuiet, QUIET_MS, type ScalingLimits } from "./autoscaling.ts";
 
-export interface MembersStateOptions extends Elasticity {
+export type CoordinatorStorage = Pick<
+  DurableObjectStorage,
+  "get" | "put" | "setAlarm" | "deleteAlarm"
+>;
+
+export interface CoordinatorStateOptions extends ScalingLimits {
   region: Region;
   /** How many owners the region begins with. */
   startingOwners: number;
   /** Milliseconds since the epoch. */
   clock: () => number;
-  storage: MembersStorage;
+  storage: CoordinatorStorage;
 }
 
 export interface Stored {
@@ -39,11 +43,11 @@ export const RETRY_MS = 1_000;
 /** From one look at an owner that is down to the next. */
 export const PROBE_MS = 10_000;
 
-export class MembersState {
-  readonly #options: MembersStateOptions;
+export class CoordinatorState {
+  readonly #options: CoordinatorStateOptions;
   #stored: Stored | undefined;
 
-  constructor(options: MembersStateOptions) {
+  constructor(options: CoordinatorStateOptions) {
     this.#options = options;
   }
 
@@ -65,7 +69,7 @@ export class MembersState {
   async begin(): Promise<Stored> {
     if (this.#stored) return this.#stored;
     const { region, startingOwners, clock } = this.#options;
-    const owners = firstOwners(region, startingOwners);
+    const owners = ownerNames(region, startingOwners);
     const nowMs = clock();
     await this.store({
       record: { version: 1, owners, lost: [] },

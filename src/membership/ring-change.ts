@@ -8,8 +8,8 @@
  */
 
 import { type LogEvent, log } from "../log.ts";
-import type { MembersState } from "./members-state.ts";
-import type { RingRecord } from "./ring-record.ts";
+import type { RingRecord } from "../ring/ring-record.ts";
+import type { CoordinatorState } from "./coordinator-state.ts";
 
 /** What an owner says of itself. */
 export interface OwnerLoad {
@@ -46,12 +46,12 @@ const MAX_LOST = 16;
 
 export class RingChange {
   readonly #options: RingChangeOptions;
-  readonly #state: MembersState;
+  readonly #state: CoordinatorState;
   /** Since when an owner has been waited for. */
   readonly #silentMs = new Map<string, number>();
   #advancing: Promise<void> | undefined;
 
-  constructor(options: RingChangeOptions, state: MembersState) {
+  constructor(options: RingChangeOptions, state: CoordinatorState) {
     this.#options = options;
     this.#state = state;
   }

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { Member } from "../../src/owner/member.ts";
+import { RingOwner } from "../../src/owner/change/ring-owner.ts";
 import { Owner } from "../../src/owner/owner.ts";
 import { PUBLIC_SIP_KEY, sipHash } from "../../src/ring/key-hash.ts";
 import { Ring } from "../../src/ring/ring.ts";
@@ -23,12 +23,12 @@ const AFTER: RingRecord = { version: 2, owners: THREE, lost: [] };
 class Region {
   ring = BEFORE;
   readonly storages = new Map<string, MemoryStorage>();
-  readonly members = new Map<string, Member>();
+  readonly members = new Map<string, RingOwner>();
   /** Asked of the membership object or by one owner of another. */
   readonly calls: string[] = [];
   readonly silent = new Set<string>();
 
-  async start(name: string): Promise<Member> {
+  async start(name: string): Promise<RingOwner> {
     const storage = this.storages.get(name) ?? new MemoryStorage();
     this.storages.set(name, storage);
     const owner = new Owner({
@@ -37,7 +37,7 @@ class Region {
       after: () => {},
       onCleared: () => member.cleared(),
     });
-    const member: Member = new Member({
+    const member: RingOwner = new RingOwner({
       name,
       owner,
       storage,
@@ -59,14 +59,14 @@ class Region {
     return member;
   }
 
-  of(name: string): Member {
-    return this.members.get(name) as Member;
+  of(name: string): RingOwner {
+    return this.members.get(name) as RingOwner;
   }
 
-  async #ask<Reply>(verb: string, who: string, act: (peer: Member) => Promise<Reply>) {
+  async #ask<Reply>(verb: string, who: string, act: (peer: RingOwner) => Promise<Reply>) {
     this.calls.push(`${verb} ${who}`);
     if (this.silent.has(who)) return new Promise<never>(() => {});
-    return act(this.members.get(who) as Member);
+    return act(this.members.get(who) as RingOwner);
   }
 }
 

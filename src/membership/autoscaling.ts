@@ -5,7 +5,7 @@
  * less than half full is never seen to be emptier than that, and shrinks by halves.
  */
 
-export interface Elasticity {
+export interface ScalingLimits {
   /** Checks a second that an owner takes before others join it; 0 never changes the ring. */
   highWater: number;
   minOwners: number;
@@ -26,7 +26,7 @@ export function isBusy(checksPerSecond: number, highWater: number): boolean {
 export function ownersForLoad(
   count: number,
   checksPerSecond: readonly number[],
-  { highWater, maxOwners }: Elasticity,
+  { highWater, maxOwners }: ScalingLimits,
 ): number {
   const total = checksPerSecond.reduce((sum, each) => sum + each, 0);
   // By the average: where one key is hot, other owners can't help.
@@ -35,7 +35,7 @@ export function ownersForLoad(
 }
 
 /** Half as many owners after a quiet time, which then at most doubles the load of the rest. */
-export function ownersForQuiet(count: number, { highWater, minOwners }: Elasticity): number {
+export function ownersForQuiet(count: number, { highWater, minOwners }: ScalingLimits): number {
   if (highWater === 0) return count;
   return Math.min(count, Math.max(Math.ceil(count / 2), minOwners));
 }

@@ -5,16 +5,16 @@
  * Told by the membership object, and asks it where a caller or another owner knows of a later ring.
  * A ring is on disk before it counts: an owner that forgot it would count for keys that have moved.
  */
-import { MisuseError } from "../limit/misuse.ts";
-import { log } from "../log.ts";
-import type { KeyHash } from "../ring/key-hash.ts";
-import { Ring } from "../ring/ring.ts";
-import { isNews, type RingRecord, readRingRecord, regionOf } from "../ring/ring-record.ts";
-import { within } from "../ring/within.ts";
-import type { CounterPolicy } from "./check.ts";
-import type { Owner } from "./owner.ts";
+import { MisuseError } from "../../limit/misuse.ts";
+import { log } from "../../log.ts";
+import { withDeadline } from "../../ring/deadline.ts";
+import type { KeyHash } from "../../ring/key-hash.ts";
+import { Ring } from "../../ring/ring.ts";
+import { type RingRecord, readRingRecord, regionOf, supersedes } from "../../ring/ring-record.ts";
+import type { CounterPolicy } from "../check.ts";
+import type { Owner } from "../owner.ts";
 
-export interface TenureOptions {
+export interface RingViewOptions {
   /** The owner's name, such as `weur/3`. */
   name: string;
   owner: Owner;
@@ -30,8 +30,8 @@ const UNKNOWN = -1;
 /** How long the membership object may take. */
 const ASK_DEADLINE_MS = 2_000;
 
-export class Tenure {
-  readonly #options: TenureOptions;
+export class RingView {
+  readonly #options: RingViewOptions;
   #record: RingRecord | undefined;
   #ring = new Ring([], UNKNOWN);
   #previous: Ring | undefined;
@@ -39,7 +39,7 @@ export class Tenure {
   #asking: Promise<void> | undefined;
   #adopting = Promise.resolve();
 
-  constructor(options: TenureOptions) {
+  constructor(options: RingViewOptions) {
     this.#options = options;
   }
 
@@ -138,7 +138,7 @@ export class Tenure {
 
   /** Asks once for all who wait for it. */
   #ask(): Promise<void> {
-    this.#asking ??= within(ASK_DEADLINE_MS, this.#options.askRing(), this.#options.wait)
+    this.#asking ??= withDeadline(ASK_DEADLINE_MS, this.#options.askRing(), this.#options.wait)
       .then((record) => this.adopt(record))
       .finally(() => {
         this.#asking = undefined;
@@ -159,7 +159,7 @@ export class Tenure {
   }
 
   async #adopt(record: RingRecord): Promise<void> {
-    if (!isNews(record, this.#record)) return;
+    if (!supersedes(record, this.#record)) return;
     const { owner, storage, name, wait } = this.#options;
     const isPart = [record, record.previous].some((ring) => ring?.owners.includes(name));
     if (!record.previous || !isPart) {

@@ -1,14 +1,14 @@
 /** A call took too long. What it was for may have happened. */
-export class LateError extends Error {
-  override readonly name = "LateError";
+export class DeadlineError extends Error {
+  override readonly name = "DeadlineError";
 }
 
 /**
  * Waits for a call, but no longer than `ms`.
  *
- * @throws {LateError} if it takes longer
+ * @throws {DeadlineError} if it takes longer
  */
-export async function within<Reply>(
+export async function withDeadline<Reply>(
   ms: number,
   call: Promise<Reply>,
   wait: (ms: number) => Promise<void>,
@@ -17,7 +17,7 @@ export async function within<Reply>(
     await wait(ms);
     // After a stall of the whole isolate the answer may have arrived behind this timer.
     await wait(0);
-    throw new LateError(`no answer within ${ms} ms`);
+    throw new DeadlineError(`no answer within ${ms} ms`);
   };
   return Promise.race([call, late()]);
 }

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { isBusy, ownersForLoad, ownersForQuiet } from "../../src/ring/elasticity.ts";
+import { isBusy, ownersForLoad, ownersForQuiet } from "../../src/membership/autoscaling.ts";
 
 const AUTO = { highWater: 400, minOwners: 2, maxOwners: 16 };
 

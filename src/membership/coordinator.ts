@@ -4,14 +4,14 @@
  *
  * Does not know who holds which key, and is never asked on the way of a check.
  */
-import { LOAD_FRESH_MS, ownersForLoad, ownersForQuiet, QUIET_MS } from "./elasticity.ts";
+import type { Region } from "../ring/region.ts";
+import { MAX_OWNERS, ownerNames, type RingRecord } from "../ring/ring-record.ts";
+import { LOAD_FRESH_MS, ownersForLoad, ownersForQuiet, QUIET_MS } from "./autoscaling.ts";
+import { CoordinatorState, type CoordinatorStateOptions } from "./coordinator-state.ts";
 import { FailureReports } from "./failure-reports.ts";
-import { MembersState, type MembersStateOptions } from "./members-state.ts";
-import type { Region } from "./region.ts";
 import { RingChange, type RingChangeOptions } from "./ring-change.ts";
-import { firstOwners, MAX_OWNERS, type RingRecord } from "./ring-record.ts";
 
-export interface MembersOptions extends MembersStateOptions, RingChangeOptions {}
+export interface CoordinatorOptions extends CoordinatorStateOptions, RingChangeOptions {}
 
 /** A region's ring as an operator sees it. */
 export interface RingStatus {
@@ -41,17 +41,17 @@ export interface Refusal {
 /** How exactly it is remembered when owners were last busy. */
 const BUSY_INTERVAL_MS = 60_000;
 
-export class Members {
-  readonly #options: MembersOptions;
-  readonly #state: MembersState;
+export class Coordinator {
+  readonly #options: CoordinatorOptions;
+  readonly #state: CoordinatorState;
   readonly #change: RingChange;
   readonly #reports = new FailureReports();
   /** What each owner reported last. */
   readonly #loads = new Map<string, { checksPerSecond: number; atMs: number }>();
 
-  constructor(options: MembersOptions) {
+  constructor(options: CoordinatorOptions) {
     this.#options = options;
-    this.#state = new MembersState(options);
+    this.#state = new CoordinatorState(options);
     this.#change = new RingChange(options, this.#state);
   }
 
@@ -183,7 +183,7 @@ export class Members {
   #free(count: number): string[] {
     const { record, down } = this.#state.current;
     const taken = new Set([...record.owners, ...down.map(({ owner }) => owner)]);
-    const names = firstOwners(this.#options.region, taken.size + count);
+    const names = ownerNames(this.#options.region, taken.size + count);
     return names.filter((name) => !taken.has(name)).slice(0, count);
   }
 
