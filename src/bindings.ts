@@ -1,6 +1,7 @@
 /** The bindings that Turnpike needs of its Worker, whatever else is in its environment. */
-import type { RateLimiter } from "./owner/rate-limiter.ts";
-import type { Membership } from "./ring/membership.ts";
+
+import type { Membership } from "./objects/membership.ts";
+import type { RateLimiter } from "./objects/rate-limiter.ts";
 
 export interface Bindings {
   TURNPIKE_OWNERS: DurableObjectNamespace<RateLimiter>;

@@ -10,8 +10,8 @@ import { durationSchema } from "./limit/duration.ts";
 import { MisuseError, parse } from "./limit/misuse.ts";
 import { type Policy, parsePolicies } from "./limit/policy.ts";
 import type { ScalingLimits } from "./membership/autoscaling.ts";
+import { MAX_OWNERS } from "./protocol/ring-record.ts";
 import { REGIONS, type Region } from "./ring/region.ts";
-import { MAX_OWNERS } from "./ring/ring-record.ts";
 
 /** The original's: 10 requests a minute for each address. */
 const DEFAULT_POLICIES = [{ limit: 10, window: "60s" }];

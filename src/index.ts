@@ -4,5 +4,5 @@ export { type RateLimitEnv, rateLimit } from "./http/rate-limit.ts";
 export type { RateLimitOptions } from "./http/rules.ts";
 export type { Decision } from "./limit/decision.ts";
 export { MisuseError } from "./limit/misuse.ts";
-export { RateLimiter } from "./owner/rate-limiter.ts";
-export { Membership } from "./ring/membership.ts";
+export { Membership } from "./objects/membership.ts";
+export { RateLimiter } from "./objects/rate-limiter.ts";

@@ -14,8 +14,8 @@ import { forwardTo, gateway } from "./http/gateway.ts";
 import { couldBeOwn } from "./http/path.ts";
 import { enforce } from "./http/rate-limit.ts";
 
-export { RateLimiter } from "./owner/rate-limiter.ts";
-export { Membership } from "./ring/membership.ts";
+export { Membership } from "./objects/membership.ts";
+export { RateLimiter } from "./objects/rate-limiter.ts";
 
 const config = parseConfig(env);
 const caller = isolateCaller();

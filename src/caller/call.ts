@@ -4,10 +4,12 @@
  * Never retries, and keeps the platform from it: a check is not idempotent, and one that timed out
  * may have counted.
  */
+
+import type { Check, CounterPolicy } from "../counters/counters.ts";
 import type { Verdict } from "../limit/decision.ts";
 import { MAX_WINDOW_MS } from "../limit/policy.ts";
 import type { Explained, Operated } from "../owner/change/ring-owner.ts";
-import type { Check, CounterPolicy } from "../owner/counters.ts";
+import { readRingRecord, regionOf } from "../protocol/ring-record.ts";
 import {
   type Answer,
   type Batch,
@@ -15,10 +17,9 @@ import {
   encodeBatch,
   type WireAnswer,
   type WireBatch,
-} from "../owner/wire.ts";
+} from "../protocol/wire.ts";
 import { DeadlineError, withDeadline } from "../ring/deadline.ts";
 import type { KeyHash } from "../ring/key-hash.ts";
-import { readRingRecord, regionOf } from "../ring/ring-record.ts";
 import type { Platform } from "./platform.ts";
 
 /** The methods of the `RateLimiter` object, as a stub offers them. */

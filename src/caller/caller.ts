@@ -6,7 +6,7 @@
  * it (a reset, a block).
  */
 import type { Verdict } from "../limit/decision.ts";
-import type { Batch } from "../owner/wire.ts";
+import type { Batch } from "../protocol/wire.ts";
 import { type KeyHash, keyHasher } from "../ring/key-hash.ts";
 import { REGIONS, type Region } from "../ring/region.ts";
 import { CallError, type OwnerNamespace } from "./call.ts";

@@ -5,8 +5,8 @@
  * with two safeguards: who sends keeps its request alive until the answer is there, and who waits
  * has a timer of its own, without which the runtime may end its request as hung.
  */
-import type { Check } from "../owner/counters.ts";
-import type { Answer, Batch } from "../owner/wire.ts";
+import type { Check } from "../counters/counters.ts";
+import type { Answer, Batch } from "../protocol/wire.ts";
 import type { Platform } from "./platform.ts";
 
 /** How long checks are gathered. */

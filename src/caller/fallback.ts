@@ -4,9 +4,10 @@
  * Never exact. With `local`, each isolate counts for itself from nothing, so with many isolates up
  * to that many times the limit can pass while an owner is gone. Knows of no blocks.
  */
+
+import { type Check, Counters, type Refund } from "../counters/counters.ts";
 import type { Decision, Verdict } from "../limit/decision.ts";
 import type { Policy } from "../limit/policy.ts";
-import { type Check, Counters, type Refund } from "../owner/counters.ts";
 import { OPEN_MS } from "./breaker.ts";
 
 /** For 80,000 keys of a fixed window, in up to 3.4 MB of the isolate's 128. */

@@ -1,8 +1,8 @@
 /** The membership objects as a caller reaches them: one for each region, named after it. */
 import type { Refusal, RingStatus } from "../membership/coordinator.ts";
+import { regionOf } from "../protocol/ring-record.ts";
 import { withDeadline } from "../ring/deadline.ts";
 import { REGIONS, type Region } from "../ring/region.ts";
-import { regionOf } from "../ring/ring-record.ts";
 import { CallError } from "./call.ts";
 import type { Platform } from "./platform.ts";
 

@@ -1,6 +1,7 @@
 /** A question on its way to an owner: no raw key any more, and of its policies only the counting. */
+
+import type { CounterPolicy, Refund } from "../counters/counters.ts";
 import type { Policy } from "../limit/policy.ts";
-import type { CounterPolicy, Refund } from "../owner/counters.ts";
 import type { Region } from "../ring/region.ts";
 import type { Asked } from "./denial-cache.ts";
 import type { Question } from "./question.ts";

@@ -4,7 +4,7 @@
  */
 
 import { log } from "../log.ts";
-import type { Answer, Batch } from "../owner/wire.ts";
+import type { Answer, Batch } from "../protocol/wire.ts";
 import { Breaker, OPEN_MS } from "./breaker.ts";
 import { askOwner, CallError, callOwner, type Line, type OwnerStub, type Verb } from "./call.ts";
 import { Coalescer } from "./coalescer.ts";

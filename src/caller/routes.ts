@@ -5,11 +5,11 @@
  * Nobody is asked for a ring: who has an old one learns of the new one with its next answer.
  */
 import type { Operated } from "../owner/change/ring-owner.ts";
-import type { Answer } from "../owner/wire.ts";
+import { ownerNames, type RingRecord, readRingRecord } from "../protocol/ring-record.ts";
+import type { Answer } from "../protocol/wire.ts";
 import type { KeyHash } from "../ring/key-hash.ts";
 import { REGIONS, type Region } from "../ring/region.ts";
 import { Ring } from "../ring/ring.ts";
-import { ownerNames, type RingRecord, readRingRecord } from "../ring/ring-record.ts";
 import { CallError, type OwnerStub } from "./call.ts";
 import type { Message } from "./message.ts";
 import type { Owners } from "./owners.ts";

@@ -5,8 +5,8 @@
  * stay as it is after a crash.
  */
 
+import { ownerNames, type RingRecord } from "../protocol/ring-record.ts";
 import type { Region } from "../ring/region.ts";
-import { ownerNames, type RingRecord } from "../ring/ring-record.ts";
 import { ownersForQuiet, QUIET_MS, type ScalingLimits } from "./autoscaling.ts";
 
 export type CoordinatorStorage = Pick<

@@ -4,8 +4,9 @@
  *
  * Does not know who holds which key, and is never asked on the way of a check.
  */
+
+import { MAX_OWNERS, ownerNames, type RingRecord } from "../protocol/ring-record.ts";
 import type { Region } from "../ring/region.ts";
-import { MAX_OWNERS, ownerNames, type RingRecord } from "../ring/ring-record.ts";
 import { LOAD_FRESH_MS, ownersForLoad, ownersForQuiet, QUIET_MS } from "./autoscaling.ts";
 import { CoordinatorState, type CoordinatorStateOptions } from "./coordinator-state.ts";
 import { FailureReports } from "./failure-reports.ts";

@@ -8,7 +8,7 @@
  */
 
 import { type LogEvent, log } from "../log.ts";
-import type { RingRecord } from "../ring/ring-record.ts";
+import type { RingRecord } from "../protocol/ring-record.ts";
 import type { CoordinatorState } from "./coordinator-state.ts";
 
 /** What an owner says of itself. */

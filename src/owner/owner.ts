@@ -5,16 +5,17 @@
  * simulation can run it. The trade-off: memory is the truth, and a crash loses what was counted
  * since the last checkpoint, except under policies that are `durable`.
  */
+
+import type { CounterTable } from "../counters/counter-table.ts";
+import { type Check, Counters, type Explanation, type Refund } from "../counters/counters.ts";
+import { tableName } from "../counters/table-name.ts";
 import { MisuseError } from "../limit/misuse.ts";
 import { log } from "../log.ts";
+import type { Answer } from "../protocol/wire.ts";
 import type { KeyHash } from "../ring/key-hash.ts";
 import { Handover } from "./change/handover.ts";
-import { Checkpoint, type CheckpointStorage } from "./checkpoint.ts";
-import type { CounterTable } from "./counter-table.ts";
-import { type Check, Counters, type Explanation, type Refund } from "./counters.ts";
-import { type AlarmStorage, Saver } from "./saver.ts";
-import { tableName } from "./table-kind.ts";
-import type { Answer } from "./wire.ts";
+import { Checkpoint, type CheckpointStorage } from "./checkpoint/checkpoint.ts";
+import { type AlarmStorage, Saver } from "./checkpoint/saver.ts";
 
 /** The part of a Durable Object's storage that an owner needs. */
 export type OwnerStorage = CheckpointStorage & AlarmStorage;

@@ -13,8 +13,8 @@ import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { setImmediate as turn } from "node:timers/promises";
 import { deserialize, serialize } from "node:v8";
-import { type Check, type CounterPolicy, Counters } from "../../src/owner/counters.ts";
-import { MANIFEST } from "../../src/owner/manifest.ts";
+import { type Check, type CounterPolicy, Counters } from "../../src/counters/counters.ts";
+import { MANIFEST } from "../../src/owner/checkpoint/manifest.ts";
 import { Owner, type OwnerStorage } from "../../src/owner/owner.ts";
 
 const SIZES = [1_000, 10_000, 100_000, 1_000_000];

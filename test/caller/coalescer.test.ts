@@ -1,8 +1,8 @@
 import { describe, expect, it, vi } from "vitest";
 import { Coalescer, MAX_BATCH, MAX_CALLS } from "../../src/caller/coalescer.ts";
 import { RUNTIME } from "../../src/caller/platform.ts";
-import type { Check } from "../../src/owner/counters.ts";
-import type { Answer, Batch } from "../../src/owner/wire.ts";
+import type { Check } from "../../src/counters/counters.ts";
+import type { Answer, Batch } from "../../src/protocol/wire.ts";
 
 /** The longest that a call takes. */
 const CALL_MS = 100;

@@ -1,7 +1,7 @@
 /** Owners that do what a test says, in place of Durable Objects. */
 import type { OwnerNamespace, OwnerStub } from "../../src/caller/call.ts";
 import { Owner } from "../../src/owner/owner.ts";
-import { decodeBatch, encodeAnswer, type WireBatch } from "../../src/owner/wire.ts";
+import { decodeBatch, encodeAnswer, type WireBatch } from "../../src/protocol/wire.ts";
 import { MemoryStorage } from "../owner/memory-storage.ts";
 
 export class FakeOwners implements OwnerNamespace {

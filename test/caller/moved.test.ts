@@ -5,7 +5,7 @@ import { RUNTIME } from "../../src/caller/platform.ts";
 import type { Question, Reply } from "../../src/caller/question.ts";
 import type { Decision } from "../../src/limit/decision.ts";
 import { parsePolicy } from "../../src/limit/policy.ts";
-import { encodeAnswer } from "../../src/owner/wire.ts";
+import { encodeAnswer } from "../../src/protocol/wire.ts";
 import type { Region } from "../../src/ring/region.ts";
 
 const POLICY = parsePolicy({ limit: 10, window: "366d" });

@@ -1,8 +1,8 @@
 import "./runs.ts";
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { CHECKPOINT_INTERVAL_MS } from "../../src/owner/checkpoint/saver.ts";
 import type { Owner } from "../../src/owner/owner.ts";
-import { CHECKPOINT_INTERVAL_MS } from "../../src/owner/saver.ts";
 import { Bench } from "../owner/memory-storage.ts";
 import { TEN_A_DAY } from "../owner/ten-a-day.ts";
 

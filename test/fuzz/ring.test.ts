@@ -2,8 +2,8 @@ import "./runs.ts";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { MisuseError } from "../../src/limit/misuse.ts";
+import { isOwnerName, readRingRecord, regionOf } from "../../src/protocol/ring-record.ts";
 import { REGIONS } from "../../src/ring/region.ts";
-import { isOwnerName, readRingRecord, regionOf } from "../../src/ring/ring-record.ts";
 
 const region = fc.constantFrom(...REGIONS);
 const number = fc.oneof(

@@ -4,7 +4,7 @@ import { Coordinator } from "../../src/membership/coordinator.ts";
 import { PROBE_MS, RETRY_MS } from "../../src/membership/coordinator-state.ts";
 import { ENOUGH_REPORTERS, REPORT_FRESH_MS } from "../../src/membership/failure-reports.ts";
 import { GIVE_UP_MS } from "../../src/membership/ring-change.ts";
-import type { RingRecord } from "../../src/ring/ring-record.ts";
+import type { RingRecord } from "../../src/protocol/ring-record.ts";
 
 /** A crash: nothing of what follows in that process happens. */
 const NEVER = new Promise<never>(() => {});

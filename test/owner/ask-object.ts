@@ -1,7 +1,8 @@
 /** Asks a real object as a caller does, in the form that crosses the RPC. */
+
+import type { Refund } from "../../src/counters/counters.ts";
 import type { RateLimiter } from "../../src/index.ts";
-import type { Refund } from "../../src/owner/counters.ts";
-import { type Answer, decodeAnswer, encodeBatch } from "../../src/owner/wire.ts";
+import { type Answer, decodeAnswer, encodeBatch } from "../../src/protocol/wire.ts";
 
 export async function askObject(
   owner: DurableObjectStub<RateLimiter>,

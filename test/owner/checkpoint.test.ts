@@ -1,9 +1,9 @@
 import fc from "fast-check";
 import { describe, expect, it, vi } from "vitest";
-import type { CounterPolicy } from "../../src/owner/counters.ts";
-import { MANIFEST } from "../../src/owner/manifest.ts";
+import type { CounterPolicy } from "../../src/counters/counters.ts";
+import { MANIFEST } from "../../src/owner/checkpoint/manifest.ts";
+import { CHECKPOINT_INTERVAL_MS } from "../../src/owner/checkpoint/saver.ts";
 import type { Owner } from "../../src/owner/owner.ts";
-import { CHECKPOINT_INTERVAL_MS } from "../../src/owner/saver.ts";
 import { type KeyHash, PUBLIC_SIP_KEY, sipHash } from "../../src/ring/key-hash.ts";
 import { Bench } from "./memory-storage.ts";
 

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
+import type { CounterPolicy } from "../../src/counters/check.ts";
 import type { Verdict } from "../../src/limit/decision.ts";
-import type { CounterPolicy } from "../../src/owner/check.ts";
 import { Bench } from "./memory-storage.ts";
 import { TEN_A_DAY } from "./ten-a-day.ts";
 

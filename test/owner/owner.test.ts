@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, it, vi } from "vitest";
+import { CHECKPOINT_DELAY_MS, CHECKPOINT_INTERVAL_MS } from "../../src/owner/checkpoint/saver.ts";
 import type { Owner } from "../../src/owner/owner.ts";
-import { CHECKPOINT_DELAY_MS, CHECKPOINT_INTERVAL_MS } from "../../src/owner/saver.ts";
 import { Bench } from "./memory-storage.ts";
 import { DAY_MS, TEN_A_DAY } from "./ten-a-day.ts";
 

@@ -2,8 +2,8 @@
 import { abortAllDurableObjects, evictDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { describe, expect, it } from "vitest";
+import type { Check, CounterPolicy } from "../../src/counters/counters.ts";
 import { ALGORITHMS, type AlgorithmName } from "../../src/limit/algorithms.ts";
-import type { Check, CounterPolicy } from "../../src/owner/counters.ts";
 import { askObject } from "./ask-object.ts";
 import { DAY_MS, TEN_A_DAY } from "./ten-a-day.ts";
 

@@ -1,9 +1,9 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { RingOwner } from "../../src/owner/change/ring-owner.ts";
 import { Owner } from "../../src/owner/owner.ts";
+import type { RingRecord } from "../../src/protocol/ring-record.ts";
 import { PUBLIC_SIP_KEY, sipHash } from "../../src/ring/key-hash.ts";
 import { Ring } from "../../src/ring/ring.ts";
-import type { RingRecord } from "../../src/ring/ring-record.ts";
 import { MemoryStorage } from "./memory-storage.ts";
 import { TEN_A_DAY } from "./ten-a-day.ts";
 

@@ -1,9 +1,10 @@
 /** What must be so when all is calm again: the change is over, and nothing of it is left anywhere. */
-import { Checkpoint } from "../../src/owner/checkpoint.ts";
-import type { CounterTable } from "../../src/owner/counter-table.ts";
-import { isTaken, UNSURE } from "../../src/owner/table-kind.ts";
+
+import type { CounterTable } from "../../src/counters/counter-table.ts";
+import { isTaken, UNSURE } from "../../src/counters/table-name.ts";
+import { Checkpoint } from "../../src/owner/checkpoint/checkpoint.ts";
+import type { RingRecord } from "../../src/protocol/ring-record.ts";
 import { Ring } from "../../src/ring/ring.ts";
-import type { RingRecord } from "../../src/ring/ring-record.ts";
 import type { Disk } from "./disk.ts";
 import { REGION } from "./hosts.ts";
 import type { Story } from "./story.ts";

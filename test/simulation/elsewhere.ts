@@ -1,7 +1,7 @@
 /** An owner in a region where nobody has been: resets and blocks go to all of them. */
 import type { OwnerStub } from "../../src/caller/call.ts";
-import { Counters } from "../../src/owner/counters.ts";
-import { decodeBatch, encodeAnswer } from "../../src/owner/wire.ts";
+import { Counters } from "../../src/counters/counters.ts";
+import { decodeBatch, encodeAnswer } from "../../src/protocol/wire.ts";
 
 export function elsewhere(): OwnerStub {
   const nobody = async (): Promise<never> => {

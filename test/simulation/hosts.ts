@@ -1,15 +1,15 @@
 /**
- * The objects around the protocol, as `src/owner/rate-limiter.ts` and `src/ring/membership.ts` make
+ * The objects around the protocol, as `src/objects/rate-limiter.ts` and `src/objects/membership.ts` make
  * them of what the runtime gives. Their few lines are repeated here, since those import the runtime.
  */
 import type { OwnerStub } from "../../src/caller/call.ts";
+import type { Check } from "../../src/counters/check.ts";
 import { Coordinator } from "../../src/membership/coordinator.ts";
 import type { OwnerLink } from "../../src/membership/ring-change.ts";
 import { RingOwner } from "../../src/owner/change/ring-owner.ts";
 import type { Peer } from "../../src/owner/change/takeover.ts";
-import type { Check } from "../../src/owner/check.ts";
 import { Owner } from "../../src/owner/owner.ts";
-import { decodeBatch, encodeAnswer } from "../../src/owner/wire.ts";
+import { decodeBatch, encodeAnswer } from "../../src/protocol/wire.ts";
 import { withDeadline } from "../../src/ring/deadline.ts";
 import type { KeyHash } from "../../src/ring/key-hash.ts";
 import type { Ledger } from "./ledger.ts";

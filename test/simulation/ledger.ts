@@ -4,13 +4,13 @@
  * Books are kept for each key and policy. Knows nothing of how the protocol keeps its promises.
  */
 import type { Reply } from "../../src/caller/question.ts";
+import type { Check, CounterPolicy } from "../../src/counters/check.ts";
 import type { Verdict } from "../../src/limit/decision.ts";
-import type { Check, CounterPolicy } from "../../src/owner/check.ts";
-import { CHECKPOINT_INTERVAL_MS } from "../../src/owner/saver.ts";
-import type { Answer, Batch } from "../../src/owner/wire.ts";
+import { CHECKPOINT_INTERVAL_MS } from "../../src/owner/checkpoint/saver.ts";
+import type { RingRecord } from "../../src/protocol/ring-record.ts";
+import type { Answer, Batch } from "../../src/protocol/wire.ts";
 import type { KeyHash } from "../../src/ring/key-hash.ts";
 import { Ring } from "../../src/ring/ring.ts";
-import type { RingRecord } from "../../src/ring/ring-record.ts";
 import { MOST_COMMIT_MS } from "./disk.ts";
 import type { Machine } from "./machine.ts";
 import { Rings } from "./rings.ts";

@@ -1,7 +1,8 @@
 /** All rings that owners were told of in a run, and who decided by which. */
+
+import type { RingRecord } from "../../src/protocol/ring-record.ts";
 import type { KeyHash } from "../../src/ring/key-hash.ts";
 import { Ring } from "../../src/ring/ring.ts";
-import type { RingRecord } from "../../src/ring/ring-record.ts";
 import { idOf, SUBJECTS } from "./subjects.ts";
 
 export class Rings {

@@ -1,5 +1,5 @@
 /** What one life of an owner has counted and is not on disk yet: what a crash loses. */
-import { JOURNAL, MANIFEST } from "../../src/owner/manifest.ts";
+import { JOURNAL, MANIFEST } from "../../src/owner/checkpoint/manifest.ts";
 import type { DiskWatcher } from "./disk.ts";
 import type { Account } from "./ledger.ts";
 

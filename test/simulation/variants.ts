@@ -1,5 +1,5 @@
 /** The protocol broken on purpose, at the edges where it meets the world: each is to be caught. */
-import { type Answer, decodeAnswer, decodeBatch, encodeAnswer } from "../../src/owner/wire.ts";
+import { type Answer, decodeAnswer, decodeBatch, encodeAnswer } from "../../src/protocol/wire.ts";
 import type { Variant } from "./world.ts";
 
 export const VARIANTS: Record<string, Variant> = {

@@ -3,7 +3,7 @@ import type { OwnerNamespace, OwnerStub } from "../../src/caller/call.ts";
 import { Caller } from "../../src/caller/caller.ts";
 import type { Coordinator } from "../../src/membership/coordinator.ts";
 import type { Peer } from "../../src/owner/change/takeover.ts";
-import type { RingRecord } from "../../src/ring/ring-record.ts";
+import type { RingRecord } from "../../src/protocol/ring-record.ts";
 import { elsewhere } from "./elsewhere.ts";
 import { DEADLINE_MS, type OwnerMethods, REGION, startMembership, startOwner } from "./hosts.ts";
 import { Ledger } from "./ledger.ts";

@@ -5,8 +5,8 @@
  */
 import { env } from "cloudflare:workers";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { Counters } from "../../src/counters/counters.ts";
 import { parsePolicy } from "../../src/limit/policy.ts";
-import { Counters } from "../../src/owner/counters.ts";
 import { askObject } from "../owner/ask-object.ts";
 
 type Step = [

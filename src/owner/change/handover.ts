@@ -4,12 +4,13 @@
  * To give is to read: the old owner counts no more for a key that has moved, so what it holds stays
  * as it is, and may be asked for again, until the new owner has it on disk.
  */
+
+import { decodeRows, encodeRows, type Segment } from "../../counters/segment.ts";
+import { isTaken, takenName, UNSURE } from "../../counters/table-name.ts";
+import type { Tables } from "../../counters/tables.ts";
 import type { State } from "../../limit/algorithm.ts";
 import { MAX_WINDOW_MS } from "../../limit/policy.ts";
 import { idOf, type KeyHash } from "../../ring/key-hash.ts";
-import { decodeRows, encodeRows, type Segment } from "../segment.ts";
-import { isTaken, takenName, UNSURE } from "../table-kind.ts";
-import type { Tables } from "../tables.ts";
 
 /** Rows of one table, as `encodeRows` writes them. */
 export interface TableRows {

@@ -5,14 +5,15 @@
  * order. In a settled ring all of this is one comparison for each batch. Without a membership
  * object the ring never changes.
  */
+
+import type { Check, Explanation, Refund } from "../../counters/check.ts";
 import { isBusy } from "../../membership/autoscaling.ts";
 import type { OwnerLoad } from "../../membership/ring-change.ts";
+import type { RingRecord } from "../../protocol/ring-record.ts";
+import type { Answer, Batch } from "../../protocol/wire.ts";
 import type { KeyHash } from "../../ring/key-hash.ts";
-import type { RingRecord } from "../../ring/ring-record.ts";
-import type { Check, Explanation, Refund } from "../check.ts";
 import { LoadMeter } from "../load-meter.ts";
 import type { Owner } from "../owner.ts";
-import type { Answer, Batch } from "../wire.ts";
 import type { Parcel } from "./handover.ts";
 import { RingView } from "./ring-view.ts";
 import { type Peer, type Released, type Rows, Takeover } from "./takeover.ts";

@@ -5,13 +5,19 @@
  * Told by the membership object, and asks it where a caller or another owner knows of a later ring.
  * A ring is on disk before it counts: an owner that forgot it would count for keys that have moved.
  */
+
+import type { CounterPolicy } from "../../counters/check.ts";
 import { MisuseError } from "../../limit/misuse.ts";
 import { log } from "../../log.ts";
+import {
+  type RingRecord,
+  readRingRecord,
+  regionOf,
+  supersedes,
+} from "../../protocol/ring-record.ts";
 import { withDeadline } from "../../ring/deadline.ts";
 import type { KeyHash } from "../../ring/key-hash.ts";
 import { Ring } from "../../ring/ring.ts";
-import { type RingRecord, readRingRecord, regionOf, supersedes } from "../../ring/ring-record.ts";
-import type { CounterPolicy } from "../check.ts";
 import type { Owner } from "../owner.ts";
 
 export interface RingViewOptions {

@@ -7,9 +7,9 @@
  */
 
 import { log } from "../../log.ts";
+import type { RingRecord } from "../../protocol/ring-record.ts";
 import { withDeadline } from "../../ring/deadline.ts";
 import { idOf, type KeyHash } from "../../ring/key-hash.ts";
-import type { RingRecord } from "../../ring/ring-record.ts";
 import type { Owner } from "../owner.ts";
 import type { Parcel, TableRows } from "./handover.ts";
 import type { RingView } from "./ring-view.ts";

@@ -5,9 +5,9 @@
  */
 import { env } from "cloudflare:workers";
 import { Hono } from "hono";
+import type { CounterPolicy } from "../../../src/counters/counters.ts";
 import { RateLimiter as Limiter } from "../../../src/index.ts";
-import type { CounterPolicy } from "../../../src/owner/counters.ts";
-import { encodeBatch, type WireBatch } from "../../../src/owner/wire.ts";
+import { encodeBatch, type WireBatch } from "../../../src/protocol/wire.ts";
 
 const CHECKS = 100;
 /** Of a check under one policy: see `WireBatch` and `WireAnswer`. */

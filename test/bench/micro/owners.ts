@@ -1,6 +1,6 @@
 /** An owner without its object: batches of 100 checks among few keys and many, and memory. */
 import { setTimeout as sleep } from "node:timers/promises";
-import { type Check, type CounterPolicy, Counters } from "../../../src/owner/counters.ts";
+import { type Check, type CounterPolicy, Counters } from "../../../src/counters/counters.ts";
 import { Owner } from "../../../src/owner/owner.ts";
 import type { KeyHash } from "../../../src/ring/key-hash.ts";
 import { MemoryStorage } from "../../owner/memory-storage.ts";

@@ -1,5 +1,5 @@
 /** The counter table: inserting, finding and writing keys, among few and among many. */
-import { newTable } from "../../../src/owner/table-kind.ts";
+import { newTable } from "../../../src/counters/table-name.ts";
 import { endless, keys } from "./keys.ts";
 import { OPERATIONS, timed } from "./timing.ts";
 

@@ -16,7 +16,7 @@ interface Row {
   state: State;
 }
 
-export class LogSegment implements Segment {
+export class VariableRows implements Segment {
   readonly #rows = new Map<string, Row>();
   #numbers = 0;
   #lastExpiryMs = 0;

@@ -1,6 +1,6 @@
 /** What a checkpoint says of itself: which values belong to it, and in what order they came. */
 import * as v from "valibot";
-import { MisuseError, parse } from "../limit/misuse.ts";
+import { MisuseError, parse } from "../../limit/misuse.ts";
 import { checksumOf } from "./checksum.ts";
 
 const VERSION = 4;

@@ -5,7 +5,7 @@
  */
 import * as v from "valibot";
 import { parse } from "../limit/misuse.ts";
-import { REGIONS, type Region } from "./region.ts";
+import { REGIONS, type Region } from "../ring/region.ts";
 
 /** The most owners a region has. */
 export const MAX_OWNERS = 256;

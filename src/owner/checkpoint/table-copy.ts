@@ -2,11 +2,15 @@
  * What is on disk of one table: its segments as they were when each was written last, and the rows
  * that changed since.
  */
-import type { State } from "../limit/algorithm.ts";
-import type { KeyHash } from "../ring/key-hash.ts";
+
+import { type CounterTable, segmentOf } from "../../counters/counter-table.ts";
+import { FixedRows } from "../../counters/fixed-rows.ts";
+import { CACHE_BYTES, ReadAhead } from "../../counters/read-ahead.ts";
+import { decodeRows, encodeRows, type Segment } from "../../counters/segment.ts";
+import { newTable, readSegment } from "../../counters/table-name.ts";
+import type { State } from "../../limit/algorithm.ts";
+import type { KeyHash } from "../../ring/key-hash.ts";
 import { checksum } from "./checksum.ts";
-import { type CounterTable, segmentOf } from "./counter-table.ts";
-import { FlatSegment } from "./flat-segment.ts";
 import {
   changesKey,
   numbersOf,
@@ -16,9 +20,6 @@ import {
   type TableParts,
 } from "./manifest.ts";
 import { fromPieces, type Piece, pieceKeys, toPieces } from "./pieces.ts";
-import { CACHE_BYTES, ReadAhead } from "./read-ahead.ts";
-import { decodeRows, encodeRows, type Segment } from "./segment.ts";
-import { newTable, readSegment } from "./table-kind.ts";
 
 /** A part, and where it is. */
 export interface Stored extends Part {
@@ -45,11 +46,11 @@ export class TableCopy {
   #segments: SegmentCopy[] = [];
   #changes: Stored[] = [];
   /** Keys that changed since the last checkpoint: a set, in 16 bytes a key. */
-  #changed = new FlatSegment(1);
+  #changed = new FixedRows(1);
   /** The same with their segments, from `compare` to `gatherChanges`. */
   #gathered: { key: KeyHash; copy: SegmentCopy }[] = [];
   /** Those that were gathered, and may not be on disk: to be written again if that fails. */
-  #written = new FlatSegment(1);
+  #written = new FixedRows(1);
 
   constructor(name: string) {
     this.#name = name;
@@ -143,7 +144,7 @@ export class TableCopy {
     const rows = changed.map(({ key, copy }) => ({ key, state: copy.segment.get(key) }));
     const taken = this.#changed;
     // As many are to be expected again: to grow row by row would take as long as the rest.
-    this.#changed = new FlatSegment(1, taken.size);
+    this.#changed = new FixedRows(1, taken.size);
     if (this.#written.size > 0) moveKeys(this.#written, taken);
     this.#written = taken;
     const oldest = Math.min(...this.#segments.map((copy) => copy.freshAt));
@@ -158,7 +159,7 @@ export class TableCopy {
 
   /** To be called when all that was gathered is written. */
   confirm(): void {
-    this.#written = new FlatSegment(1);
+    this.#written = new FixedRows(1);
   }
 
   /**
@@ -175,7 +176,7 @@ export class TableCopy {
       copy.isStale = true;
     }
     moveKeys(this.#written, this.#changed);
-    this.#written = new FlatSegment(1);
+    this.#written = new FixedRows(1);
   }
 
   #copyOf(key: KeyHash): SegmentCopy {
@@ -183,7 +184,7 @@ export class TableCopy {
   }
 }
 
-function moveKeys(from: FlatSegment, to: FlatSegment): void {
+function moveKeys(from: FixedRows, to: FixedRows): void {
   from.some((key) => {
     to.set(key, PRESENT);
     return false;

@@ -24,7 +24,7 @@ export interface Candidate {
  * @param near where to look: around the key that came last, which is itself left out
  * @returns undefined if there is no other row
  */
-export function leastWanted(
+export function evictionCandidate(
   table: CounterTable,
   near: KeyHash,
   denies: (state: State) => boolean,

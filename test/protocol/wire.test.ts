@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import type { CounterPolicy } from "../../src/owner/counters.ts";
-import { decodeAnswer, decodeBatch, encodeAnswer, encodeBatch } from "../../src/owner/wire.ts";
+import type { CounterPolicy } from "../../src/counters/counters.ts";
+import { decodeAnswer, decodeBatch, encodeAnswer, encodeBatch } from "../../src/protocol/wire.ts";
 
 const half = fc.integer({ min: 0, max: 0xffff_ffff });
 const policies = [1, 2, 3].map(

@@ -10,9 +10,9 @@ import type { Bindings } from "../bindings.ts";
 import { parseLimiterConfig } from "../config.ts";
 import { Coordinator, type Refusal, type RingStatus } from "../membership/coordinator.ts";
 import type { OwnerLink } from "../membership/ring-change.ts";
-import { withDeadline } from "./deadline.ts";
-import type { Region } from "./region.ts";
-import type { RingRecord } from "./ring-record.ts";
+import type { RingRecord } from "../protocol/ring-record.ts";
+import { withDeadline } from "../ring/deadline.ts";
+import type { Region } from "../ring/region.ts";
 
 /** How long an owner may take to hear of a ring, which may have it let go of a million keys. */
 const ADOPT_DEADLINE_MS = 5_000;

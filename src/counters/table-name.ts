@@ -1,9 +1,9 @@
 /** Which table holds what, and of what kind it is. */
 import type { CounterPolicy } from "./check.ts";
 import { CounterTable } from "./counter-table.ts";
-import { FlatSegment } from "./flat-segment.ts";
-import { LogSegment } from "./log-segment.ts";
+import { FixedRows } from "./fixed-rows.ts";
 import type { Segment } from "./segment.ts";
+import { VariableRows } from "./variable-rows.ts";
 
 /** The table of blocked keys, whose states are the time when the block ends. */
 export const BLOCKED = "blocked";
@@ -53,7 +53,7 @@ export function isMark(tableName: string): boolean {
 export function newTable(name: string, segments?: Segment[]): CounterTable {
   const stateNumbers = stateNumbersOf(name);
   const newSegment = (rows: number): Segment =>
-    stateNumbers ? new FlatSegment(stateNumbers, rows) : new LogSegment();
+    stateNumbers ? new FixedRows(stateNumbers, rows) : new VariableRows();
   return new CounterTable(newSegment, segments);
 }
 
@@ -65,7 +65,7 @@ export function newTable(name: string, segments?: Segment[]): CounterTable {
  */
 export function readSegment(name: string, bytes: Uint8Array<ArrayBuffer>): Segment {
   const stateNumbers = stateNumbersOf(name);
-  return stateNumbers ? FlatSegment.fromBytes(stateNumbers, bytes) : new LogSegment(bytes);
+  return stateNumbers ? FixedRows.fromBytes(stateNumbers, bytes) : new VariableRows(bytes);
 }
 
 function stateNumbersOf(tableName: string): number | undefined {

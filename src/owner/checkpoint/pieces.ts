@@ -2,7 +2,7 @@
  * Bytes in storage values, which may not be longer than 2 MB, and are far shorter: to write one, the
  * storage reads values that it meets on the way to its key.
  */
-import { MisuseError } from "../limit/misuse.ts";
+import { MisuseError } from "../../limit/misuse.ts";
 import { checksum } from "./checksum.ts";
 
 const PIECE_BYTES = 64_000;

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import type { CounterTable } from "../../src/owner/counter-table.ts";
-import { newTable, readSegment } from "../../src/owner/table-kind.ts";
+import type { CounterTable } from "../../src/counters/counter-table.ts";
+import { newTable, readSegment } from "../../src/counters/table-name.ts";
 import { type KeyHash, PUBLIC_SIP_KEY, sipHash } from "../../src/ring/key-hash.ts";
 
 /** Few keys in few slots, and some that go to the last slots, so that runs, holes and wrap-arounds are frequent. */

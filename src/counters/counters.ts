@@ -11,7 +11,7 @@ import type { KeyHash } from "../ring/key-hash.ts";
 import type { Check, CounterPolicy, Explanation, Refund } from "./check.ts";
 import type { CounterTable } from "./counter-table.ts";
 import { CACHE_BYTES, ReadAhead } from "./read-ahead.ts";
-import { BLOCKED } from "./table-kind.ts";
+import { BLOCKED } from "./table-name.ts";
 import { Tables, type TablesOptions } from "./tables.ts";
 
 export type { Check, CounterPolicy, Explanation, Refund } from "./check.ts";

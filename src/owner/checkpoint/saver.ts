@@ -5,13 +5,13 @@
  * between; in one where something else is to reach the disk with it.
  */
 
-import { log } from "../log.ts";
-import type { KeyHash } from "../ring/key-hash.ts";
-import type { Handover } from "./change/handover.ts";
+import type { Counters } from "../../counters/counters.ts";
+import { isMark } from "../../counters/table-name.ts";
+import { log } from "../../log.ts";
+import type { KeyHash } from "../../ring/key-hash.ts";
+import type { Handover } from "../change/handover.ts";
+import { DropWarning } from "../drop-warning.ts";
 import type { Checkpoint } from "./checkpoint.ts";
-import type { Counters } from "./counters.ts";
-import { DropWarning } from "./drop-warning.ts";
-import { isMark } from "./table-kind.ts";
 
 /** From the first change after a pause to the checkpoint that holds it. */
 export const CHECKPOINT_DELAY_MS = 500;

@@ -8,20 +8,26 @@
 import { DurableObject } from "cloudflare:workers";
 import type { Bindings } from "../bindings.ts";
 import { parseLimiterConfig } from "../config.ts";
+import type { Check } from "../counters/check.ts";
 import type { OwnerLoad } from "../membership/ring-change.ts";
-import type { KeyHash } from "../ring/key-hash.ts";
-import { isOwnerName, type RingRecord, regionOf } from "../ring/ring-record.ts";
-import type { Parcel } from "./change/handover.ts";
+import type { Parcel } from "../owner/change/handover.ts";
 import {
   type Explained,
   type MembershipLink,
   type Operated,
   RingOwner,
-} from "./change/ring-owner.ts";
-import type { Peer, Released, Rows } from "./change/takeover.ts";
-import type { Check } from "./check.ts";
-import { Owner } from "./owner.ts";
-import { type Answer, decodeBatch, encodeAnswer, type WireAnswer, type WireBatch } from "./wire.ts";
+} from "../owner/change/ring-owner.ts";
+import type { Peer, Released, Rows } from "../owner/change/takeover.ts";
+import { Owner } from "../owner/owner.ts";
+import { isOwnerName, type RingRecord, regionOf } from "../protocol/ring-record.ts";
+import {
+  type Answer,
+  decodeBatch,
+  encodeAnswer,
+  type WireAnswer,
+  type WireBatch,
+} from "../protocol/wire.ts";
+import type { KeyHash } from "../ring/key-hash.ts";
 
 export class RateLimiter extends DurableObject {
   readonly #owner: Owner;

@@ -9,10 +9,12 @@
  * in one of its own under a key that nothing on disk refers to; the manifest comes last, and from
  * then on they count. Read whole or not at all: what is cut short or of another version is refused.
  */
-import type { State } from "../limit/algorithm.ts";
-import { idOf, type KeyHash } from "../ring/key-hash.ts";
+
+import type { CounterTable } from "../../counters/counter-table.ts";
+import { newTable } from "../../counters/table-name.ts";
+import type { State } from "../../limit/algorithm.ts";
+import { idOf, type KeyHash } from "../../ring/key-hash.ts";
 import { checksum } from "./checksum.ts";
-import type { CounterTable } from "./counter-table.ts";
 import {
   JOURNAL,
   MANIFEST,
@@ -24,7 +26,6 @@ import {
 } from "./manifest.ts";
 import { type Piece, pieceKeys, toPieces } from "./pieces.ts";
 import { TableCopy } from "./table-copy.ts";
-import { newTable } from "./table-kind.ts";
 
 /** Written whole each time at least, where so much has changed: a segment or two. */
 const WHOLE_BYTES = 128_000;

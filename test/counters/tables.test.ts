@@ -1,8 +1,8 @@
 import { describe, expect, it } from "vitest";
+import { Counters } from "../../src/counters/counters.ts";
+import { tableName } from "../../src/counters/table-name.ts";
 import { ALGORITHMS, type AlgorithmName } from "../../src/limit/algorithms.ts";
-import { Counters } from "../../src/owner/counters.ts";
-import { tableName } from "../../src/owner/table-kind.ts";
-import { DAY_MS, TEN_A_DAY } from "./ten-a-day.ts";
+import { DAY_MS, TEN_A_DAY } from "../owner/ten-a-day.ts";
 
 const NOW_MS = 1_700_000_000_000;
 const CHECK = { key: { hi: 1, lo: 2 }, policies: [TEN_A_DAY] };

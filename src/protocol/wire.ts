@@ -4,9 +4,10 @@
  * Numbers in flat arrays are copied in one go, while objects are written and read field by field,
  * on both sides: for a batch of 100 that would cost more than all the counting.
  */
+
+import type { CounterPolicy, Refund } from "../counters/counters.ts";
 import type { Reason, Verdict } from "../limit/decision.ts";
-import type { RingRecord } from "../ring/ring-record.ts";
-import type { CounterPolicy, Refund } from "./counters.ts";
+import type { RingRecord } from "./ring-record.ts";
 
 /** Checks, and the version of the ring by which they were sent to this owner. */
 export interface Batch {

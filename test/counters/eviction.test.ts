@@ -1,8 +1,8 @@
 import { afterEach, describe, expect, it, vi } from "vitest";
-import { type CounterPolicy, Counters } from "../../src/owner/counters.ts";
+import { type CounterPolicy, Counters } from "../../src/counters/counters.ts";
 import { type KeyHash, PUBLIC_SIP_KEY, sipHash } from "../../src/ring/key-hash.ts";
-import { Bench } from "./memory-storage.ts";
-import { DAY_MS, TEN_A_DAY } from "./ten-a-day.ts";
+import { Bench } from "../owner/memory-storage.ts";
+import { DAY_MS, TEN_A_DAY } from "../owner/ten-a-day.ts";
 
 const NOW_MS = 1_700_000_000_000;
 const ROW_BYTES = 24;

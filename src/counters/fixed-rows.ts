@@ -21,7 +21,7 @@ const NUMBER_BYTES = Float64Array.BYTES_PER_ELEMENT;
 /** 2³² ÷ the golden ratio: spreads hashes that aren't uniform, as a test's. */
 const GOLDEN = 0x9e3779b9;
 
-export class FlatSegment implements Segment {
+export class FixedRows implements Segment {
   /** Numbers in a row: the hash takes the place of one. */
   readonly #rowNumbers: number;
   #size = 0;
@@ -47,8 +47,8 @@ export class FlatSegment implements Segment {
    * @param bytes what `toBytes` gave; taken over where they fill their buffer
    * @throws {MisuseError} if they can't be that
    */
-  static fromBytes(stateNumbers: number, bytes: Uint8Array<ArrayBuffer>): FlatSegment {
-    const segment = new FlatSegment(stateNumbers);
+  static fromBytes(stateNumbers: number, bytes: Uint8Array<ArrayBuffer>): FixedRows {
+    const segment = new FixedRows(stateNumbers);
     const slots = bytes.length / (segment.#rowNumbers * NUMBER_BYTES);
     if (!Number.isInteger(slots))
       throw new MisuseError("segment", "must be whole rows", bytes.length);

@@ -7,8 +7,8 @@ import { ALGORITHMS } from "../limit/algorithms.ts";
 import type { KeyHash } from "../ring/key-hash.ts";
 import type { CounterPolicy } from "./check.ts";
 import type { CounterTable } from "./counter-table.ts";
-import { leastWanted } from "./room.ts";
-import { BLOCKED, newTable, tableName } from "./table-kind.ts";
+import { evictionCandidate } from "./eviction.ts";
+import { BLOCKED, newTable, tableName } from "./table-name.ts";
 
 /**
  * The most that all rows of an owner take, bytes: 1.6 M keys of a fixed window, whose buffers then
@@ -167,7 +167,7 @@ export class Tables {
    */
   #makeRoom(newKey: KeyHash, newName: string, nowMs: number): void {
     const [name, table] = this.#largest();
-    const least = leastWanted(table, newKey, (state) => this.#denies(name, state, nowMs));
+    const least = evictionCandidate(table, newKey, (state) => this.#denies(name, state, nowMs));
     const newTable = this.#byName.get(newName);
     const newState = newTable?.get(newKey);
     if (!least || (least.denied && newState && !this.#denies(newName, newState, nowMs))) {
