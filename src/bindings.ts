@@ -1,5 +1,8 @@
-/** The bindings that Turnpike needs of its Worker, whatever else is in its environment. */
-
+/**
+ * The bindings that Turnpike needs of its Worker, whatever else is in its environment, and what
+ * they must be bound to.
+ */
+import { MisuseError } from "./limit/misuse.ts";
 import type { Membership } from "./objects/membership.ts";
 import type { RateLimiter } from "./objects/rate-limiter.ts";
 
@@ -7,4 +10,70 @@ export interface Bindings {
   TURNPIKE_OWNERS: DurableObjectNamespace<RateLimiter>;
   /** Absent where the rings never change. */
   TURNPIKE_MEMBERSHIP?: DurableObjectNamespace<Membership>;
+}
+
+export type BindingName = keyof Bindings;
+
+/** The class of each binding, and the name that the binding had before. */
+export const BINDINGS = {
+  TURNPIKE_OWNERS: { className: "RateLimiter", formerName: "RATE_LIMITER" },
+  TURNPIKE_MEMBERSHIP: { className: "Membership", formerName: "MEMBERSHIP" },
+} as const satisfies Record<BindingName, { className: string; formerName: string }>;
+
+/** What a binding must be, as the rest of a sentence. */
+export function bindingRule(name: BindingName): string {
+  return `must be a Durable Object binding with the class_name ${BINDINGS[name].className}`;
+}
+
+/** From this compatibility date on objects have methods that others can call. */
+const RPC_DATE = "2024-04-03";
+
+/**
+ * Makes sure that a Worker's objects can be called.
+ *
+ * @param date the compatibility date, if it is known
+ * @throws {MisuseError} if they can't
+ */
+export function requireRpc(hasRpc: boolean, date?: string): void {
+  if (hasRpc || (date !== undefined && date >= RPC_DATE)) return;
+  const rule = `must be ${RPC_DATE} or later, or compatibility_flags must have "rpc"`;
+  throw new MisuseError("compatibility_date", rule, date ?? "an earlier one");
+}
+
+/**
+ * Makes sure that the bindings of an environment are Durable Objects, each of its own class.
+ *
+ * A runtime says what kind a binding is, but not of which class. That both are of one class it
+ * does say: the same name then gives the same id.
+ *
+ * @throws {MisuseError} naming the binding, what it must be and what it is
+ */
+export function requireBindings(env: Partial<Bindings>): void {
+  const { TURNPIKE_OWNERS: owners, TURNPIKE_MEMBERSHIP: membership } = env;
+  requireNamespace("TURNPIKE_OWNERS", env);
+  if (membership === undefined) return;
+  requireNamespace("TURNPIKE_MEMBERSHIP", env);
+  if (idIn(owners) === idIn(membership)) {
+    const rule = `${bindingRule("TURNPIKE_MEMBERSHIP")}, and TURNPIKE_OWNERS one with RateLimiter`;
+    throw new MisuseError("TURNPIKE_MEMBERSHIP", rule, "one class for both");
+  }
+}
+
+function requireNamespace(name: BindingName, env: object): void {
+  const value: unknown = Reflect.get(env, name);
+  const kind = kindOf(value);
+  if (kind === "DurableObjectNamespace") return;
+  const { formerName } = BINDINGS[name];
+  const isFormer = kindOf(Reflect.get(env, formerName)) === "DurableObjectNamespace";
+  const hint = isFormer ? ` (rename ${formerName}; what it counted stays)` : "";
+  throw new MisuseError(name, bindingRule(name) + hint, value === undefined ? value : kind);
+}
+
+/** Names the runtime's class of a value, or its type. A service binding has every other property. */
+function kindOf(value: unknown): string {
+  return typeof value === "object" && value ? value.constructor.name : typeof value;
+}
+
+function idIn(namespace: Bindings[BindingName]): string | undefined {
+  return namespace?.idFromName("any").toString();
 }

@@ -4,7 +4,7 @@
  * Made from the environment at first use, so that importing the library asks for nothing.
  */
 import { env as environment } from "cloudflare:workers";
-import type { Bindings } from "../bindings.ts";
+import { type Bindings, requireBindings, requireRpc } from "../bindings.ts";
 import { type LimiterConfig, parseLimiterConfig } from "../config.ts";
 import { MisuseError } from "../limit/misuse.ts";
 import type { Policy } from "../limit/policy.ts";
@@ -25,18 +25,9 @@ export function isolateConfig(): LimiterConfig {
   return config;
 }
 
-/** @throws {MisuseError} if the binding `TURNPIKE_OWNERS` is missing */
+/** @throws {MisuseError} if a binding is missing or of another kind, or objects can't be called */
 export function isolateCaller(): Caller {
-  if (!env.TURNPIKE_OWNERS) {
-    const rule = "must be a Durable Object binding with the class_name RateLimiter";
-    throw new MisuseError("TURNPIKE_OWNERS", rule, env.TURNPIKE_OWNERS);
-  }
-  caller ??= new Caller({
-    owners: env.TURNPIKE_OWNERS,
-    platform: RUNTIME,
-    reportFailure: (owner) => isolateMemberships()?.reportFailure(owner),
-    ...isolateConfig(),
-  });
+  caller ??= newCaller();
   return caller;
 }
 
@@ -59,4 +50,15 @@ export function claimName(policy: Policy, ...made: unknown[]): void {
     throw new MisuseError("name", "must be different for each policy", policy.name);
   }
   policies.set(policy.name, description);
+}
+
+function newCaller(): Caller {
+  requireRpc(Cloudflare.compatibilityFlags.rpc !== false);
+  requireBindings(env);
+  return new Caller({
+    owners: env.TURNPIKE_OWNERS,
+    platform: RUNTIME,
+    reportFailure: (owner) => isolateMemberships()?.reportFailure(owner),
+    ...isolateConfig(),
+  });
 }

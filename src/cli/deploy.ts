@@ -1,47 +1,60 @@
 /**
- * `npm run deploy`: checks the configuration as the Worker would at its start, then deploys.
+ * `npm run deploy`: checks what would be uploaded as the Worker would at its start, then deploys.
  *
- * All arguments go to `wrangler deploy`. What is checked is what would be uploaded: the environment
- * of `--env`, the file of `--config`, and each `--var NAME:VALUE`.
+ * All arguments go to `wrangler deploy`.
  */
 import { spawn } from "node:child_process";
-import { parseArgs } from "node:util";
-import { unstable_readConfig as readConfig } from "wrangler";
+import { BINDINGS, type BindingName, bindingRule, requireRpc } from "../bindings.ts";
 import { parseConfig } from "../config.ts";
 import { MisuseError } from "../limit/misuse.ts";
+import { readUpload, type Upload, type UploadedBinding } from "./upload.ts";
 
 const args = process.argv.slice(2);
-const { values } = parseArgs({
-  args,
-  strict: false,
-  options: {
-    config: { type: "string", short: "c" },
-    env: { type: "string", short: "e" },
-    var: { type: "string", multiple: true },
-  },
-});
+/** These deploy nothing. */
+const ASKS_ONLY = /^(?:-h|--help|-v|--version)$/;
 
-try {
-  const config = readConfig({ config: text(values.config), env: text(values.env) });
-  const given = (values.var ?? []).map((pair) => String(pair).split(/:(.*)/s).slice(0, 2));
-  parseConfig({ ...config.vars, ...Object.fromEntries(given) });
-  const bindings = config.durable_objects.bindings.map(({ name }: { name: string }) => name);
-  if (!bindings.includes("TURNPIKE_OWNERS")) {
-    throw new MisuseError(
-      "durable_objects.bindings",
-      'must have one named "TURNPIKE_OWNERS"',
-      bindings,
-    );
+if (!args.some((arg) => ASKS_ONLY.test(arg))) {
+  try {
+    check(await readUpload(args));
+  } catch (error) {
+    console.error(`Not deployed: ${error instanceof Error ? error.message : error}`);
+    process.exit(1);
   }
-} catch (error) {
-  console.error(`Not deployed: ${error instanceof Error ? error.message : error}`);
-  process.exit(1);
 }
 
 spawn("wrangler", ["deploy", ...args], { stdio: "inherit" }).on("exit", (code) => {
   process.exitCode = code ?? 1;
 });
 
-function text(value: unknown): string | undefined {
-  return typeof value === "string" ? value : undefined;
+/** @throws {MisuseError} naming the field, the rule and the value */
+function check({ bindings, compatibilityDate, compatibilityFlags }: Upload): void {
+  parseConfig(variablesOf(bindings));
+  requireBinding("TURNPIKE_OWNERS", bindings);
+  requireBinding("TURNPIKE_MEMBERSHIP", bindings);
+  requireRpc(compatibilityFlags.includes("rpc"), compatibilityDate);
+  if (!compatibilityFlags.includes("enable_request_signal")) {
+    const detail = "a request whose client went away holds its slot of a concurrency policy longer";
+    console.warn(`Note: without compatibility_flags = ["enable_request_signal"], ${detail}.`);
+  }
+}
+
+function variablesOf(bindings: readonly UploadedBinding[]): object {
+  const variables = bindings.filter(({ type }) => /^(?:plain_text|json|secret_text)$/.test(type));
+  return Object.fromEntries(variables.map(({ name, text, json }) => [name, text ?? json]));
+}
+
+function requireBinding(name: BindingName, bindings: readonly UploadedBinding[]): void {
+  const { className, formerName } = BINDINGS[name];
+  const bound = bindings.filter((binding) => binding.name === name);
+  for (const { type, class_name } of bound) {
+    if (class_name !== className)
+      throw new MisuseError(name, bindingRule(name), class_name ?? type);
+  }
+  if (bound.length > 0) return;
+  if (bindings.some((former) => former.name === formerName && former.class_name === className)) {
+    const rule = `is the new name of ${formerName}: rename it in durable_objects.bindings; what it counted stays`;
+    throw new MisuseError(name, rule, undefined);
+  }
+  // Without a membership object rings never change.
+  if (name === "TURNPIKE_OWNERS") throw new MisuseError(name, bindingRule(name), undefined);
 }

@@ -74,6 +74,12 @@ describe("the README", () => {
     expect(Object.keys(manifest.scripts)).toEqual(expect.arrayContaining(commands));
   });
 
+  it("shows commands that install what they need, under NODE_ENV=production too", () => {
+    for (const command of ["start", "test", "deploy"] as const) {
+      expect(manifest.scripts[`pre${command}`]).toBe("npm install --include=dev");
+    }
+  });
+
   it("shows a call that the API takes", async () => {
     const [, path, token, body] = /localhost:8787(\S+) -H "(.*?)".*?-d '(.*?)'/s.exec(readme) ?? [];
     const config = parseConfig({ TOKEN: "dev" });

@@ -1,0 +1,87 @@
+/**
+ * What `wrangler deploy` would upload, as wrangler itself puts it together.
+ *
+ * wrangler reads the arguments, the environment and the files: it builds the Worker and writes the
+ * upload to a file instead of sending it. So no argument is read in another way here than there.
+ */
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+/** A binding as Cloudflare's API has it; variables and secrets are bindings, too. */
+export interface UploadedBinding {
+  name: string;
+  type: string;
+  text?: string;
+  json?: unknown;
+  class_name?: string;
+  script_name?: string;
+}
+
+export interface Upload {
+  /** The Worker's name, with the environment in it. */
+  worker: string;
+  bindings: UploadedBinding[];
+  compatibilityDate: string;
+  compatibilityFlags: string[];
+}
+
+/** Where nobody listens: a dry run that was none could still upload nothing. */
+const NOWHERE = "http://127.0.0.1:9";
+
+/**
+ * Returns what would be uploaded.
+ *
+ * @param args those of `wrangler deploy`
+ * @throws {Error} with what wrangler printed, if it refuses
+ */
+export async function readUpload(args: readonly string[]): Promise<Upload> {
+  const folder = mkdtempSync(join(tmpdir(), "turnpike-deploy-"));
+  try {
+    const file = join(folder, "upload");
+    const log = join(folder, "log");
+    const { status, stdout, stderr } = spawnSync("wrangler", ["deploy", ...into(file, args)], {
+      encoding: "utf8",
+      stdio: ["ignore", "pipe", "pipe"],
+      env: { ...process.env, WRANGLER_OUTPUT_FILE_PATH: log, CLOUDFLARE_API_BASE_URL: NOWHERE },
+    });
+    if (status !== 0) throw new Error(`wrangler refuses it:\n${stdout ?? ""}${stderr ?? ""}`);
+    return { worker: readName(readFileSync(log, "utf8")), ...(await readForm(file)) };
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+/** The arguments of a dry run that writes to a file. Of a flag given twice the last one counts. */
+function into(file: string, args: readonly string[]): string[] {
+  const given = args.filter((arg, at) => !isOutfile(arg) && args[at - 1] !== "--outfile");
+  const end = given.includes("--") ? given.indexOf("--") : given.length;
+  return [...given.slice(0, end), "--outfile", file, "--dry-run", ...given.slice(end)];
+}
+
+function isOutfile(arg: string): boolean {
+  return arg === "--outfile" || arg.startsWith("--outfile=");
+}
+
+async function readForm(file: string): Promise<Omit<Upload, "worker">> {
+  const bytes = readFileSync(file);
+  const boundary = bytes.subarray(2, bytes.indexOf("\r\n")).toString();
+  const headers = { "Content-Type": `multipart/form-data; boundary=${boundary}` };
+  const form = await new Response(bytes, { headers }).formData();
+  const { bindings, compatibility_date, compatibility_flags } = JSON.parse(
+    String(form.get("metadata")),
+  );
+  return {
+    bindings: bindings ?? [],
+    compatibilityDate: compatibility_date ?? "",
+    compatibilityFlags: compatibility_flags ?? [],
+  };
+}
+
+/** Reads the log of a run, a line of JSON for each event. */
+function readName(log: string): string {
+  const events = log.trim().split("\n");
+  const named = events.map((line) => JSON.parse(line) as { worker_name?: string });
+  return named.find(({ worker_name }) => worker_name)?.worker_name ?? "";
+}
