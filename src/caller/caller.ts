@@ -5,13 +5,13 @@
  * instance serves an isolate. An owner that fails is no error here, unless nothing can stand in for
  * it (a reset, a block).
  */
-import type { Verdict } from "../limit/decision.ts";
 import type { Batch } from "../protocol/wire.ts";
 import { type KeyHash, keyHasher } from "../ring/key-hash.ts";
 import { REGIONS, type Region } from "../ring/region.ts";
 import { CallError, type OwnerNamespace } from "./call.ts";
 import { DenialCache } from "./denial-cache.ts";
 import { Fallback } from "./fallback.ts";
+import { Hearings } from "./hearings.ts";
 import { Leases } from "./leases.ts";
 import { checkOf, type Message } from "./message.ts";
 import { Owners } from "./owners.ts";
@@ -44,13 +44,17 @@ export interface CallerOptions {
 
 const DEFAULT_DEADLINE_MS = 250;
 
+/** What is asked of owners that something can stand in for. */
+type Asking = "check" | "peek" | "refund";
+
 export class Caller {
   readonly #platform: Platform;
   readonly #owners: Owners;
   readonly #homeRegion: Region;
   readonly #hash: (parts: readonly string[]) => KeyHash;
   readonly #routes: Routes;
-  readonly #denials = new DenialCache();
+  readonly #hearings = new Hearings();
+  readonly #denials = new DenialCache(this.#hearings);
   readonly #leases = new Leases();
   readonly #fallback = new Fallback();
 
@@ -188,7 +192,7 @@ export class Caller {
   }
 
   async #ask(
-    verb: "check" | "peek" | "refund",
+    verb: Asking,
     questions: readonly Question[],
     spentAtMs: readonly (number | undefined)[] = [],
   ): Promise<Reply[]> {
@@ -202,10 +206,31 @@ export class Caller {
       else messages.push(message);
     }
     if (messages.length === 0) return replies;
+    const again = await this.#deliver(verb, messages, replies, verb === "check");
+    // Once, and without a slice, whatever the owner says: so a check makes two calls at most.
+    if (again.length > 0) await this.#deliver(verb, again, replies, false);
+    for (const message of messages) replies[message.index] ??= this.#standIn(verb, message);
+    return replies;
+  }
+
+  /**
+   * Asks the owners, and puts their replies in place.
+   *
+   * @param mayLease whether hot keys ask for a slice
+   * @returns those that were denied with a slice, and may pass without it
+   */
+  async #deliver(
+    verb: Asking,
+    messages: Message[],
+    replies: Reply[],
+    mayLease: boolean,
+  ): Promise<Message[]> {
+    const again: Message[] = [];
+    const sentMs = this.#platform.now();
     const { generation } = this.#denials;
     await this.#routes.deliver(messages, async (owner, batch) => {
       const slices = batch.map((message) =>
-        verb === "check" ? this.#leases.sliceFor(message, sentMs) : 0,
+        mayLease ? this.#leases.sliceFor(message, sentMs) : 0,
       );
       const checks = batch.map((message, at) => checkOf(message, slices[at]));
       const { version } = batch[0] as Message;
@@ -213,26 +238,29 @@ export class Caller {
       for (const [at, message] of batch.entries()) {
         const { question, key, index } = message;
         const verdicts = answer?.verdicts[at];
-        if (verb === "refund") this.#forget(key, owner);
+        if (verb === "refund") this.#denials.forget(key, owner);
         // Moved, or without an answer.
         if (!answer || !verdicts) continue;
-        replies[index] = replyOf(question, verdicts, "owner", answer.atMs, answer.unsure?.[at]);
-        if (verb !== "check") continue;
-        const slice = slices[at] as number;
-        this.#leases.add(message, verdicts[0] as Verdict, slice, sentMs);
-        // What was denied with the slice may pass without it; the lease now knows how much is left.
-        if (slice > 0 && !verdicts[0]?.allowed) {
-          [replies[index]] = (await this.check([question])) as [Reply];
-        } else {
-          const { epoch } = answer;
+        const { epoch, atMs, unsure } = answer;
+        if (verb === "check") {
           const heardMs = this.#platform.now();
+          const lastHeard = this.#hearings.hear(owner, epoch, sentMs);
+          const slice = slices[at] as number;
+          this.#leases.add(message, verdicts, slice, { sentMs, epoch, lastHeard });
+          if (verdicts[0]?.reason === "limited") {
+            // The owner has no more, but what it has leased before is known to be good again.
+            const leased = this.#leases.spend(message, heardMs);
+            if (leased) replies[index] = replyOf(question, [leased], "lease", heardMs);
+            else if (slice > 0) again.push(message);
+            if (leased || slice > 0) continue;
+          }
           this.#denials.add(message, verdicts, { sentMs, epoch, heardMs, generation });
         }
+        replies[index] = replyOf(question, verdicts, "owner", atMs, unsure?.[at]);
       }
       return answer;
     });
-    for (const message of messages) replies[message.index] ??= this.#standIn(verb, message);
-    return replies;
+    return again;
   }
 
   /** The reply to a check, if it is known without asking: a lease pays, or a denial still holds. */
@@ -244,15 +272,15 @@ export class Caller {
   }
 
   /** The reply where the owner gives none. */
-  #standIn(verb: "check" | "peek" | "refund", message: Message): Reply {
+  #standIn(verb: Asking, message: Message): Reply {
     const atMs = this.#platform.now();
     const counting = verb === "check" ? "check" : "peek";
     const decisions = this.#fallback.decide(counting, checkOf(message), message.policies, atMs);
     return { question: message.question, decisions, atMs };
   }
 
-  #forget(key: KeyHash, owner?: string): void {
-    this.#denials.forget(key, owner);
+  #forget(key: KeyHash): void {
+    this.#denials.forget(key);
     this.#leases.forget(key);
   }
 

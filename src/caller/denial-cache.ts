@@ -9,11 +9,10 @@
 import type { Verdict } from "../limit/decision.ts";
 import type { Policy } from "../limit/policy.ts";
 import { isSameKey, type KeyHash, mapKey } from "../ring/key-hash.ts";
+import { believedUntilMs, Hearings, isDue, MAX_SILENCE_MS, type Memory } from "./hearings.ts";
 
 /** The longest that a denial is believed after its owner was last heard of. */
-export const MAX_DENIAL_MS = 5_000;
-/** In so long before then one request asks again, or all would at once. */
-const RENEWAL_MS = 250;
+export const MAX_DENIAL_MS = MAX_SILENCE_MS;
 /** At about 300 bytes each, 30 MB of the isolate's 128. */
 export const MAX_DENIALS = 100_000;
 
@@ -24,36 +23,25 @@ export interface Asked {
   policies: readonly Policy[];
 }
 
-/** What was last heard of an owner. */
-interface Hearing {
-  /** When what it answered was sent, ms since the epoch; it decided then or later. */
-  sentMs: number;
-  /** See `Answer`. */
-  epoch: number;
-}
-
-interface Denial extends Asked {
+interface Denial extends Asked, Memory {
   /** One for each policy. */
   verdicts: readonly Verdict[];
-  /** When it was asked for, ms since the epoch, as all times here are. */
-  sentMs: number;
-  /** Its owner's then; undefined where it is believed no longer for what is heard later. */
-  epoch: number | undefined;
-  lastHeard: Hearing;
   /** When they arrived: their durations may have been shorter, never longer. */
   heardMs: number;
   /** From then on time may have changed something. */
   endMs: number;
-  /** Has a request been let through to ask again? */
-  isAskedAgain: boolean;
 }
 
 export class DenialCache {
   /** The last denial of each key, the oldest first, by `mapKey`. */
   readonly #denials = new Map<number, Denial>();
-  /** By the owner. */
-  readonly #lastHeard = new Map<string, Hearing>();
+  readonly #hearings: Hearings;
   #generation = 0;
+
+  /** @param hearings what else this isolate hears of owners */
+  constructor(hearings = new Hearings()) {
+    this.#hearings = hearings;
+  }
 
   /**
    * Counts what `forget` was called for. A denial that was on its way meanwhile is not to be kept.
@@ -69,14 +57,14 @@ export class DenialCache {
   /** Is it known that this would be denied, and not due to be asked again? Changes nothing. */
   denies(asked: Asked, nowMs: number): boolean {
     const denial = this.#get(asked, nowMs);
-    return denial !== undefined && !isDue(denial, nowMs);
+    return denial !== undefined && !isToRenew(denial, nowMs);
   }
 
   /** Returns the verdicts if it is known that this would be denied, with durations as of now. */
   find(asked: Asked, nowMs: number): Verdict[] | undefined {
     const denial = this.#get(asked, nowMs);
     if (!denial) return undefined;
-    if (isDue(denial, nowMs)) {
+    if (isToRenew(denial, nowMs)) {
       denial.isAskedAgain = true;
       return undefined;
     }
@@ -102,7 +90,7 @@ export class DenialCache {
   ): void {
     const { key, owner, policies } = asked;
     const { sentMs, heardMs, generation } = when;
-    const lastHeard = this.#hear(owner, when.epoch, sentMs);
+    const lastHeard = this.#hearings.hear(owner, when.epoch, sentMs);
     const id = mapKey(key);
     const known = this.#denials.get(id);
     const denies = verdicts.some(({ allowed }) => !allowed);
@@ -132,32 +120,14 @@ export class DenialCache {
 
   #get(asked: Asked, nowMs: number): Denial | undefined {
     const denial = this.#denials.get(mapKey(asked.key));
-    if (!denial || nowMs >= denial.endMs || nowMs >= untilMs(denial)) return undefined;
+    if (!denial || nowMs >= denial.endMs || nowMs >= believedUntilMs(denial)) return undefined;
     return isCovered(asked, denial) ? denial : undefined;
   }
-
-  #hear(owner: string, epoch: number, sentMs: number): Hearing {
-    const last = this.#lastHeard.get(owner);
-    if (last && sentMs >= last.sentMs) {
-      last.sentMs = sentMs;
-      last.epoch = epoch;
-    }
-    if (last) return last;
-    const first = { sentMs, epoch };
-    this.#lastHeard.set(owner, first);
-    return first;
-  }
 }
 
-/** Until when a denial is believed, if time does not end it before. */
-function untilMs({ sentMs, epoch, lastHeard }: Denial): number {
-  return MAX_DENIAL_MS + (lastHeard.epoch === epoch ? lastHeard.sentMs : sentMs);
-}
-
-/** Is it soon to be believed no more, and nobody has asked again? */
-function isDue(denial: Denial, nowMs: number): boolean {
-  const endMs = untilMs(denial);
-  return !denial.isAskedAgain && endMs <= denial.endMs && nowMs >= endMs - RENEWAL_MS;
+/** Is it time to ask again, before the denial is believed no more? */
+function isToRenew(denial: Denial, nowMs: number): boolean {
+  return believedUntilMs(denial) <= denial.endMs && isDue(denial, nowMs);
 }
 
 /** A slot that is freed, or a cost that is not charged after all, ends a denial before its time. */

@@ -3,12 +3,14 @@
  *
  * A request that a lease pays for costs no call. Never lets more pass than the limit, since what is
  * leased is spent as far as the owner knows; what an isolate leaves of its lease at the window's end
- * is lost. The other price: a block or a reset reaches a lease only in its own isolate.
+ * is lost. A lease pays only while its owner was heard of in the last 5 s, in the epoch in which the
+ * owner last decided on the key: so a block made elsewhere ends it within 5 s.
  */
 import type { Verdict } from "../limit/decision.ts";
 import type { Policy } from "../limit/policy.ts";
 import { isSameKey, type KeyHash, mapKey } from "../ring/key-hash.ts";
 import type { Asked } from "./denial-cache.ts";
+import { believedUntilMs, isDue, type Memory } from "./hearings.ts";
 
 /** Checks of a key in this isolate and window from which on it counts as hot. */
 const HOT_CHECKS = 3;
@@ -17,7 +19,7 @@ const MARGIN_MS = 50;
 /** At about 200 bytes each, 2 MB of the isolate's 128. */
 const MAX_KEYS = 10_000;
 
-interface Lease {
+interface Lease extends Memory {
   key: KeyHash;
   owner: string;
   policy: Policy;
@@ -42,7 +44,11 @@ export class Leases {
   spend(asked: Asked, nowMs: number): Verdict | undefined {
     const policy = leasable(asked);
     const lease = policy && this.#find(asked, policy, nowMs);
-    if (!lease || lease.units < policy.cost) return undefined;
+    if (!lease || lease.units < policy.cost || nowMs >= believedUntilMs(lease)) return undefined;
+    if (isDue(lease, nowMs)) {
+      lease.isAskedAgain = true;
+      return undefined;
+    }
     lease.units -= policy.cost;
     const remaining = lease.units + lease.ownersRemaining;
     const resetMs = lease.untilMs + MARGIN_MS - nowMs;
@@ -53,32 +59,41 @@ export class Leases {
   sliceFor(asked: Asked, nowMs: number): number {
     const policy = leasable(asked);
     const lease = policy && this.#find(asked, policy, nowMs);
-    if (!lease) return 0;
+    if (!lease || lease.units >= policy.cost) return 0;
     const slice = Math.floor(policy.limit * policy.lease);
     return lease.checks >= HOT_CHECKS && policy.cost + slice <= lease.ownersRemaining ? slice : 0;
   }
 
   /**
-   * Takes note of what an owner said to a check of its own.
+   * Takes note of what an owner said to a check of its own. A block ends the key's lease.
    *
    * @param slice what was asked for beyond the cost
-   * @param sentMs when the check was sent, ms since the epoch: the owner's window ends no earlier
-   *   than the time it says after that
+   * @param memory when the check was sent: the owner's window ends no earlier than the time it says
+   *   after that
    */
-  add(asked: Asked, verdict: Verdict, slice: number, sentMs: number): void {
+  add(
+    asked: Asked,
+    verdicts: readonly Verdict[],
+    slice: number,
+    memory: Omit<Memory, "isAskedAgain">,
+  ): void {
+    const [verdict] = verdicts;
     const policy = leasable(asked);
-    if (!policy) return;
+    if (verdict?.reason === "blocked") this.forget(asked.key);
+    if (!policy || !verdict || verdict.reason === "blocked") return;
     const id = mapKey(asked.key);
-    const before = this.#find(asked, policy, sentMs);
+    const before = this.#find(asked, policy, memory.sentMs);
     this.#leases.delete(id);
     this.#leases.set(id, {
+      ...memory,
+      isAskedAgain: false,
       key: asked.key,
       owner: asked.owner,
       policy,
       checks: (before?.checks ?? 0) + 1,
       units: (before?.units ?? 0) + (verdict.reason === "ok" ? slice : 0),
       ownersRemaining: verdict.remaining,
-      untilMs: sentMs + verdict.resetMs - MARGIN_MS,
+      untilMs: memory.sentMs + verdict.resetMs - MARGIN_MS,
     });
     if (this.#leases.size > MAX_KEYS) {
       const [oldest] = this.#leases.keys();

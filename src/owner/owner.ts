@@ -136,7 +136,9 @@ export class Owner {
 
   /** Denies a key everything for that long; an earlier block that lasts longer stays. */
   block(key: KeyHash, durationMs: number): void {
-    this.#counters.block(key, this.now() + durationMs);
+    const nowMs = this.now();
+    this.beginEpoch();
+    this.#counters.block(key, nowMs + durationMs);
   }
 
   unblock(key: KeyHash): void {
@@ -155,8 +157,8 @@ export class Owner {
   }
 
   /**
-   * To be called where what was denied may pass before its time, as after a refund or where keys
-   * change hands. Callers who remember denials of an earlier epoch ask again.
+   * To be called where what callers remember may end before its time: a denial by a refund or where
+   * keys change hands, a lease by a block. Those who remember an earlier epoch ask again.
    */
   beginEpoch(): void {
     this.#epoch++;

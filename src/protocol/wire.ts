@@ -20,7 +20,7 @@ export interface Batch {
 export interface Answer {
   /** The owner's clock. Means nothing to anyone else, who may hand it back with a refund. */
   atMs: number;
-  /** Another one once a denial of this owner may have ended before its time; see `Owner`. */
+  /** Changes whenever a denial or a lease may have ended before its time; see `Owner`. */
   epoch: number;
   /** For each check in order, a verdict for each of its policies; undefined if its key has moved. */
   verdicts: (Verdict[] | undefined)[];

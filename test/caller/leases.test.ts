@@ -1,3 +1,4 @@
+import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { Caller } from "../../src/caller/caller.ts";
 import { RUNTIME } from "../../src/caller/platform.ts";
@@ -100,7 +101,7 @@ describe("a lease", () => {
     expect(passed + more).toBe(100);
   });
 
-  it("ends with a reset, a refund, or another limit", async () => {
+  it("ends with a reset, or another limit", async () => {
     const caller = isolate();
     for (let n = 0; n < 6; n++) await decide(caller);
     expect(await decide(caller, ask({ limit: 50 }))).toMatchObject({ source: "owner" });
@@ -114,7 +115,10 @@ describe("a lease", () => {
     const none = ask({ name: "none", limit: 1, lease: 0, scope: "global" }, "other");
     await caller.take([[ask(), none]]);
     const before = (await decide(caller))?.remaining as number;
-    vi.advanceTimersByTime(6_000);
+    // So that the other denial is asked about again, and the lease is still believed.
+    vi.advanceTimersByTime(4_000);
+    await decide(caller, ask({}, "another"));
+    vi.advanceTimersByTime(2_000);
     await caller.take([[ask(), none]]);
     expect((await decide(caller))?.remaining).toBe(before - 1);
   });
@@ -139,5 +143,102 @@ describe("a lease", () => {
     for (let n = 0; n < 6; n++) await decide(caller);
     await caller.block(["hot"], 60_000);
     expect(await decide(caller)).toMatchObject({ allowed: false, reason: "blocked" });
+  });
+
+  it("is confirmed by one call in 5 s, in which it takes no more units", async () => {
+    const caller = isolate();
+    for (let n = 0; n < 4; n++) await decide(caller);
+    const calls = owners.calls.length;
+    for (let n = 0; n < 4; n++) {
+      vi.advanceTimersByTime(5_000);
+      const sources = [(await decide(caller))?.source, (await decide(caller))?.source];
+      expect(sources).toEqual(["owner", "lease"]);
+    }
+    expect(owners.calls.length).toBe(calls + 4);
+    expect(await drain([isolate()])).toBe(100 - 4 - 8 - 6);
+  });
+
+  it("is confirmed by any call to its owner", async () => {
+    const caller = isolate();
+    for (let n = 0; n < 4; n++) await decide(caller);
+    for (let n = 0; n < 6; n++) {
+      vi.advanceTimersByTime(4_500);
+      await decide(caller, ask({ lease: 0, name: "another" }, "another"));
+      expect(await decide(caller)).toMatchObject({ source: "lease" });
+    }
+  });
+
+  it("pays for a request that its owner denies when it confirms the lease", async () => {
+    const [here, elsewhere] = [isolate(), isolate()];
+    for (let n = 0; n < 4; n++) await decide(here);
+    expect(await drain([elsewhere])).toBe(86);
+    vi.advanceTimersByTime(6_000);
+    expect(await drain([here])).toBe(10);
+  });
+});
+
+describe("a block made elsewhere", () => {
+  it("ends a lease within 5 s, also while others keep the owner busy", async () => {
+    for (const isBusy of [false, true]) {
+      owners = new FakeOwners();
+      const [here, elsewhere] = [isolate(), isolate()];
+      for (let n = 0; n < 6; n++) await decide(here);
+      await elsewhere.block(["hot"], 3_600_000);
+      let passed = 0;
+      for (let ms = 0; ms < 20_000; ms += 500) {
+        const decision = await decide(here);
+        if (decision?.allowed) passed++;
+        if (ms >= 5_000) expect(decision).toMatchObject({ allowed: false, reason: "blocked" });
+        if (isBusy) await decide(here, ask({ lease: 0 }, `another ${ms}`));
+        vi.advanceTimersByTime(500);
+      }
+      expect(passed).toBeLessThan(10);
+      await elsewhere.unblock(["hot"]);
+      vi.advanceTimersByTime(5_000);
+      expect(await decide(here)).toMatchObject({ allowed: true, source: "owner" });
+    }
+  });
+});
+
+describe("a check", () => {
+  /** What an owner may say, and what none should: code of the reason, and four numbers. */
+  const said = fc.tuple(
+    fc.integer({ min: -1, max: 4 }),
+    fc.constantFrom(0, 1, 5, 50, 89, 90, 100, 101),
+    fc.constantFrom(0, 1, 100, 60_000),
+    fc.constantFrom(0, 1, 60_000),
+    fc.constantFrom(0, 0, 0, 10),
+  );
+  const moment = fc.record({
+    waitMs: fc.constantFrom(0, 0, 100, 5_000, 61_000),
+    epoch: fc.integer({ min: 1, max: 2 }),
+    said: fc.array(fc.oneof(said, fc.constant("throws" as const)), { minLength: 1, maxLength: 3 }),
+    times: fc.integer({ min: 1, max: 6 }),
+    cost: fc.constantFrom(1, 1, 5, 95),
+  });
+
+  it("makes two calls at most, whatever its owner answers, in whatever order", async () => {
+    vi.spyOn(console, "warn").mockImplementation(() => {});
+    await fc.assert(
+      fc.asyncProperty(fc.array(moment, { minLength: 1, maxLength: 30 }), async (moments) => {
+        const caller = isolate();
+        for (const { waitMs, epoch, said, times, cost } of moments) {
+          vi.advanceTimersByTime(waitMs);
+          for (let n = 0; n < times; n++) {
+            let at = 0;
+            owners.calls.length = 0;
+            owners.misbehave = () => {
+              if (++at > 10) throw new Error("endless");
+              const verdict = said[(at - 1) % said.length];
+              if (verdict === "throws") throw new Error("broken");
+              return Float64Array.of(Date.now(), epoch, ...(verdict as number[]));
+            };
+            await decide(caller, ask({ cost }));
+            expect(owners.calls.length).toBeLessThanOrEqual(2);
+          }
+        }
+      }),
+      { numRuns: 200 },
+    );
   });
 });
