@@ -13,10 +13,14 @@ export type LogEvent =
   | "checkpoint-failed"
   /** An owner could not read its checkpoint and began without it. */
   | "checkpoint-refused"
+  /** A `cost` function threw or gave no cost; the request was answered with 500. */
+  | "cost-function-failed"
   /** A full owner dropped counters before they expired. */
   | "counters-dropped"
   /** A `key` function threw or gave no key; the request counted as `unknown`. */
   | "key-function-failed"
+  /** A `limit` function threw or gave no limit; the request was answered with 500. */
+  | "limit-function-failed"
   /** The origin did not answer; the client got a 502. */
   | "origin-failed"
   /** An owner did not answer, or gave an answer that makes no sense. */

@@ -17,7 +17,19 @@ const env = environment as unknown as Bindings;
 let config: LimiterConfig | undefined;
 let caller: Caller | undefined;
 let memberships: Memberships | undefined;
-const policies = new Map<string, string>();
+/** Names may be made in requests, too, such as one for each tenant. */
+const MAX_CLAIMS = 10_000;
+const claims = new Map<string, { description: string; functions: readonly unknown[] }>();
+let hasStarted = false;
+
+/** Where in code a policy comes from. */
+export interface Origin {
+  maker: "rateLimit" | "limiter";
+  /** Has it a name of its own, and not the default? */
+  isNamed: boolean;
+  /** Those that are part of it. */
+  functions?: readonly unknown[];
+}
 
 /** @throws {MisuseError} naming the variable, the rule and the value */
 export function isolateConfig(): LimiterConfig {
@@ -38,18 +50,42 @@ export function isolateMemberships(): Memberships | undefined {
 }
 
 /**
- * Takes note of a policy made in code.
+ * Takes note of a policy made in code, whose counters go by its name.
  *
- * @param made what made it, with the text of the functions that are part of it
- * @throws {MisuseError} if another one has its name: the two would share their counters
+ * An app may make its limiters anew in each request: one with the same options and the same text of
+ * its functions is the same limiter then. At start each is made once, so there every function is
+ * another, and so are two limiters without a name.
+ *
+ * @throws {MisuseError} if another policy has its name: the two would share their counters
  */
-export function claimName(policy: Policy, ...made: unknown[]): void {
-  const description = JSON.stringify([policy, ...made.map(String)]);
-  const known = policies.get(policy.name);
-  if (known !== undefined && known !== description) {
-    throw new MisuseError("name", "must be different for each policy", policy.name);
+export function claimName(policy: Policy, { maker, isNamed, functions = [] }: Origin): void {
+  const { name } = policy;
+  const description = JSON.stringify([policy, maker, ...functions.map(String)]);
+  const known = claims.get(name);
+  if (known) {
+    const isSame = known.description === description;
+    const isAnother = known.functions.some((each, at) => each !== functions[at]);
+    if (!isSame || (isAnother && isStarting())) {
+      throw new MisuseError("name", "must be different for each policy", name);
+    }
+    if (!isNamed && isStarting()) {
+      throw new MisuseError("name", "must be given to tell two limiters apart", undefined);
+    }
   }
-  policies.set(policy.name, description);
+  if (claims.size >= MAX_CLAIMS) claims.clear();
+  claims.set(name, { description, functions });
+}
+
+/** Is the Worker still being loaded? The runtime gives no random numbers then. */
+function isStarting(): boolean {
+  if (hasStarted) return false;
+  try {
+    crypto.randomUUID();
+    hasStarted = true;
+    return false;
+  } catch {
+    return true;
+  }
 }
 
 function newCaller(): Caller {

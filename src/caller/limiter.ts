@@ -62,7 +62,7 @@ export const blockSchema = durationSchema(1, MAX_WINDOW_MS);
  */
 export function limiter(options: LimiterOptions): Limiter {
   const policy = parsePolicy({ scope: "global", ...options });
-  claimName(policy, "limiter");
+  claimName(policy, { maker: "limiter", isNamed: options.name !== undefined });
   const caller = isolateCaller();
   const { homeRegion } = isolateConfig();
 

@@ -21,6 +21,7 @@ import {
   type RateLimitOptions,
   type Rule,
   RuleBook,
+  RuleError,
   sift,
 } from "./rules.ts";
 import { isSettled, settle } from "./settlement.ts";
@@ -45,8 +46,12 @@ export interface RateLimitEnv {
  */
 export function rateLimit(...policies: RateLimitOptions[]): MiddlewareHandler<RateLimitEnv> {
   const rules = policies.map(parseRule);
-  for (const { policy, key, limit, cost } of rules) {
-    claimName(policy, "rateLimit", key, limit, cost);
+  for (const [at, { policy, key, limit, cost }] of rules.entries()) {
+    if (rules.findIndex((rule) => rule.policy.name === policy.name) < at) {
+      throw new MisuseError("name", "must be different for each policy", policy.name);
+    }
+    const isNamed = policies[at]?.name !== undefined;
+    claimName(policy, { maker: "rateLimit", isNamed, functions: [key, limit, cost] });
   }
   return enforce(rules, isolateCaller(), isolateConfig());
 }
@@ -71,7 +76,7 @@ export function enforce(
     try {
       questions = await questionsOf(c, counting, address, config);
     } catch (error) {
-      return refuseCost(error);
+      return refuseUnread(error);
     }
     const { replies, rulings } = await takeInTime(caller, questions);
     const decisions = rulings.map((ruling) => ruling.decision);
@@ -87,9 +92,13 @@ export function enforce(
   };
 }
 
-/** Answers a cost that could never pass. A limit that is none is the operator's mistake. */
-function refuseCost(error: unknown): Response {
-  if (!(error instanceof MisuseError) || error.field !== "cost") throw error;
+/** Answers a cost that could never pass, and what an operator's function makes impossible. */
+function refuseUnread(error: unknown): Response {
+  if (error instanceof RuleError) {
+    const detail = "This request could not be counted.";
+    return problem({ status: 500, title: "Internal error", detail });
+  }
+  if (!(error instanceof MisuseError)) throw error;
   const { message: detail, field } = error;
   return problem({ status: 400, title: "Request too costly", detail, field });
 }

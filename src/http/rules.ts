@@ -22,6 +22,9 @@ import { type Region, regionOf } from "../ring/region.ts";
 import { type IdentityOptions, keyOf, UNKNOWN } from "./identity.ts";
 import { pathsOf } from "./path.ts";
 
+/** An error's text may hold what a client wrote. */
+const MAX_DETAIL_CHARS = 200;
+
 type Given<Value> = (c: Context) => Value | Promise<Value>;
 
 export interface RateLimitOptions extends Omit<PolicyInput, "key" | "limit" | "cost"> {
@@ -31,11 +34,14 @@ export interface RateLimitOptions extends Omit<PolicyInput, "key" | "limit" | "c
    * others like it, and a warning says so.
    */
   key?: PolicyInput["key"] | Given<string | string[] | undefined>;
-  /** Units in a window, or a function that gives them, such as the plan of a customer. */
+  /**
+   * Units in a window, or a function that gives them, such as the plan of a customer. If it throws
+   * or gives anything else, the request is answered with 500, and an error in the log says why.
+   */
   limit: number | Given<number>;
   /**
    * Units a request costs, or a function that gives them. Default 1. A request that costs more than
-   * could ever pass is answered with 400.
+   * could ever pass is answered with 400; one for which the function fails, with 500, as above.
    */
   cost?: number | Given<number>;
 }
@@ -57,15 +63,28 @@ export function parseRule({ key, limit, cost, ...options }: RateLimitOptions): R
     const rule = 'must be a number where "charge" looks at the response';
     throw new MisuseError("cost", rule, "a function");
   }
-  const policy = parsePolicy({
+  const parsed = parsePolicy({
     ...(keyFunction && { scope: "global" }),
     ...options,
     key: keyFunction ? undefined : key,
     // Until a request says otherwise.
     limit: limitFunction ? (options.burst ?? 1) : limit,
-    cost: costFunction ? undefined : cost,
+    cost: costFunction || limitFunction ? undefined : cost,
   });
+  const policy = limitFunction && typeof cost !== "function" ? withCost(parsed, cost) : parsed;
   return { policy, key: keyFunction, limit: limitFunction, cost: costFunction };
+}
+
+/** Whether a fixed cost fits is known beforehand only where the burst is fixed, too. */
+function withCost(policy: Policy, cost = 1): Policy {
+  parse(unitsSchema, cost, "cost");
+  if (policy.burst !== undefined) requireFits(cost, policy);
+  return { ...policy, cost };
+}
+
+/** Thrown if a function of a rule throws, or gives what it may not; the log has said which. */
+export class RuleError extends Error {
+  override readonly name = "RuleError";
 }
 
 /** Finds the rules whose path and method a request meets. */
@@ -112,7 +131,8 @@ export function sift(
 /**
  * Returns one question for each key and scope: what has the same owner is decided in one hop.
  *
- * @throws {MisuseError} if a function gives a limit or a cost that is none
+ * @throws {MisuseError} if the request costs more than could ever pass
+ * @throws {RuleError} if a function fails
  */
 export async function questionsOf(
   c: Context,
@@ -141,10 +161,42 @@ function isSame(one: readonly string[], other: readonly string[]): boolean {
 }
 
 async function readPolicy(c: Context, { policy, limit, cost }: Rule): Promise<Policy> {
-  const limited = limit ? withLimit(policy, parse(unitsSchema, await limit(c), "limit")) : policy;
-  const charged = cost ? { ...limited, cost: parse(unitsSchema, await cost(c), "cost") } : limited;
+  const limited = limit
+    ? await apply("limit", policy, async () => withLimit(policy, unitsOf("limit", await limit(c))))
+    : policy;
+  const charged = cost
+    ? await apply("cost", policy, async () => ({
+        ...limited,
+        cost: unitsOf("cost", await cost(c)),
+      }))
+    : limited;
   requireFits(charged.cost, charged);
   return charged;
+}
+
+function unitsOf(field: string, given: unknown): number {
+  // Of text it says no more than that, since a client may have written it.
+  return parse(unitsSchema, typeof given === "number" ? given : typeof given, field);
+}
+
+/** Runs what an operator wrote: its mistakes are told in the log, and never to the client. */
+async function apply<Value>(
+  field: "limit" | "cost",
+  { name }: Policy,
+  run: () => Promise<Value>,
+): Promise<Value> {
+  try {
+    return await run();
+  } catch (error) {
+    logFailure(field, name, error);
+    throw new RuleError(`the ${field} function of "${name}" failed`);
+  }
+}
+
+function logFailure(field: "key" | "limit" | "cost", policy: string, error: unknown): void {
+  const detail = String(error).slice(0, MAX_DETAIL_CHARS);
+  const level = field === "key" ? "warn" : "error";
+  logSeldom(level, `${field}-function-failed`, policy, { policy, detail });
 }
 
 async function readKey(
@@ -159,7 +211,7 @@ async function readKey(
     }
     throw new TypeError("it must give text, or a list of texts, none of them empty");
   } catch (error) {
-    logSeldom("warn", "key-function-failed", name, { policy: name, detail: String(error) });
+    logFailure("key", name, error);
     return [UNKNOWN];
   }
 }

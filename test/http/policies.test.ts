@@ -238,6 +238,61 @@ describe("cost and limit", () => {
     });
   });
 
+  it("fit together once a request says what its limit is", async () => {
+    const send = appWith({ limit: () => 7, cost: 5 });
+    expect((await send()).headers.get("RateLimit")).toMatch(/;r=2;/);
+    const poor = await appWith({ limit: () => 3, cost: 5 })();
+    expect([poor.status, JSON.parse(poor.body).field]).toEqual([400, "cost"]);
+    const bucket = { window: "1h", algorithm: "token-bucket", burst: 4, limit: () => 9 } as const;
+    expect(() => rateLimit({ ...bucket, cost: 5 })).toThrow("cost must be at most 4");
+    expect(() => rateLimit({ limit: () => 9, window: "1h", cost: 1.5 })).toThrow(
+      "cost must be a whole number",
+    );
+  });
+
+  it.each<["cost" | "limit", Partial<RateLimitOptions>, string]>([
+    ["cost", { cost: () => 0 }, "got 0"],
+    ["cost", { cost: () => 1.5 }, "got 1.5"],
+    ["cost", { cost: () => Number.NaN }, "got NaN"],
+    ["cost", { cost: () => "5 of mallory's" as unknown as number }, 'got "string"'],
+    ["cost", { cost: () => Promise.reject(new Error("no database")) }, "no database"],
+    ["cost", { limit: () => 9, cost: () => -1 }, "got -1"],
+    ["limit", { limit: () => 1.5 }, "got 1.5"],
+    ["limit", { limit: () => undefined as unknown as number }, 'got "undefined"'],
+    ["limit", { algorithm: "sliding-log", limit: () => 10_001 }, "must be at most 10000"],
+    [
+      "limit",
+      {
+        limit: () => {
+          throw new Error("no database");
+        },
+      },
+      "no database",
+    ],
+  ] as const)(
+    "whose %s function fails are told to the operator alone",
+    async (field, policy, why) => {
+      const error = vi.spyOn(console, "error").mockImplementation(() => {});
+      const name = crypto.randomUUID();
+      const send = appWith({ name, ...policy });
+      for (let n = 0; n < 20; n++) {
+        const { status, headers, body } = await send();
+        expect(status).toBe(500);
+        expect(headers.get("Content-Type")).toBe("application/problem+json");
+        expect(JSON.parse(body)).toEqual({
+          status: 500,
+          title: "Internal error",
+          detail: "This request could not be counted.",
+        });
+      }
+      expect(error).toHaveBeenCalledTimes(1);
+      const event = JSON.parse(error.mock.calls[0]?.[0]);
+      expect(event).toMatchObject({ event: `${field}-function-failed`, policy: name, times: 1 });
+      expect(event.detail).toContain(why);
+      expect(event.detail).not.toContain("mallory");
+    },
+  );
+
   it("refuse a function of the cost where the response decides on it", () => {
     expect(() => rateLimit({ limit: 1, window: "1h", charge: "failure", cost: () => 1 })).toThrow(
       'cost must be a number where "charge" looks at the response, got "a function"',
@@ -412,6 +467,13 @@ describe("names", () => {
       'name must be different for each policy, got "shared"',
     );
     expect(() => limiter({ ...options, scope: "global" })).toThrow("name must be different");
+  });
+
+  it("may not be given twice in one call", () => {
+    const options = { limit: 1, window: "1h" };
+    expect(() => rateLimit(options, options)).toThrow(
+      'name must be different for each policy, got "default"',
+    );
   });
 });
 
