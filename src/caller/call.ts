@@ -20,7 +20,7 @@ import {
 } from "../protocol/wire.ts";
 import { DeadlineError, withDeadline } from "../ring/deadline.ts";
 import type { KeyHash } from "../ring/key-hash.ts";
-import type { Platform } from "./platform.ts";
+import type { Runtime } from "../runtime.ts";
 
 /** The methods of the `RateLimiter` object, as a stub offers them. */
 export interface OwnerStub {
@@ -57,7 +57,7 @@ export class CallError extends Error {
 /** How calls are made: to which objects, in what runtime, and how long they may take. */
 export interface Line {
   namespace: OwnerNamespace;
-  platform: Platform;
+  runtime: Runtime;
   deadlineMs: number;
 }
 
@@ -67,7 +67,7 @@ export interface Line {
  * @throws {CallError} if it throws or does not answer within the deadline
  */
 export async function callOwner<Reply>(
-  { namespace, platform, deadlineMs }: Line,
+  { namespace, runtime, deadlineMs }: Line,
   name: string,
   call: (stub: OwnerStub) => Promise<Reply>,
 ): Promise<Reply> {
@@ -77,7 +77,7 @@ export async function callOwner<Reply>(
     retry: { maxRetries: 0 },
   });
   try {
-    return await withDeadline(deadlineMs, call(stub), (ms) => platform.wait(ms));
+    return await withDeadline(deadlineMs, call(stub), runtime);
   } catch (error) {
     if (error instanceof DeadlineError) throw new CallError("deadline", error.message);
     const overloaded = (error as { overloaded?: unknown } | null)?.overloaded === true;

@@ -8,6 +8,7 @@
 import type { Batch } from "../protocol/wire.ts";
 import { type KeyHash, keyHasher } from "../ring/key-hash.ts";
 import { REGIONS, type Region } from "../ring/region.ts";
+import type { Runtime } from "../runtime.ts";
 import { CallError, type OwnerNamespace } from "./call.ts";
 import { DenialCache } from "./denial-cache.ts";
 import { Fallback } from "./fallback.ts";
@@ -15,7 +16,6 @@ import { Hearings } from "./hearings.ts";
 import { Leases } from "./leases.ts";
 import { checkOf, type Message } from "./message.ts";
 import { Owners } from "./owners.ts";
-import type { Platform } from "./platform.ts";
 import {
   type ExplainedKey,
   isAllowed,
@@ -37,7 +37,7 @@ export interface CallerOptions {
   hashSecret: string;
   /** How long to wait for an owner. Default 250 ms. */
   deadlineMs?: number;
-  platform: Platform;
+  runtime: Runtime;
   /** Tells the membership object of an owner that is out of reach. */
   reportFailure?: (owner: string) => void;
 }
@@ -48,7 +48,7 @@ const DEFAULT_DEADLINE_MS = 250;
 type Asking = "check" | "peek" | "refund";
 
 export class Caller {
-  readonly #platform: Platform;
+  readonly #runtime: Runtime;
   readonly #owners: Owners;
   readonly #homeRegion: Region;
   readonly #hash: (parts: readonly string[]) => KeyHash;
@@ -59,10 +59,10 @@ export class Caller {
   readonly #fallback = new Fallback();
 
   constructor(options: CallerOptions) {
-    const { owners: namespace, platform, deadlineMs = DEFAULT_DEADLINE_MS } = options;
-    this.#platform = platform;
+    const { owners: namespace, runtime, deadlineMs = DEFAULT_DEADLINE_MS } = options;
+    this.#runtime = runtime;
     this.#owners = new Owners(
-      { namespace, platform, deadlineMs },
+      { namespace, runtime, deadlineMs },
       options.reportFailure ?? (() => {}),
     );
     this.#homeRegion = options.homeRegion;
@@ -89,7 +89,7 @@ export class Caller {
       // One question alone is looked up on its way.
       if (group.length < 2) return group;
       const hopeless = group.filter((question) =>
-        this.#denials.denies(this.#address(question, 0), this.#platform.now()),
+        this.#denials.denies(this.#address(question, 0), this.#runtime.now()),
       );
       return hopeless.length > 0 ? hopeless : group;
     });
@@ -116,7 +116,7 @@ export class Caller {
     for (const { question, source, atMs } of returned) {
       const message = this.#address(question, 0, atMs);
       const [policy] = question.policies;
-      const nowMs = this.#platform.now();
+      const nowMs = this.#runtime.now();
       if (source === "fallback") this.#fallback.refund(checkOf(message), nowMs);
       if (source === "lease" && policy) this.#leases.giveBack(message.key, policy, nowMs);
     }
@@ -198,7 +198,7 @@ export class Caller {
   ): Promise<Reply[]> {
     const replies = new Array<Reply>(questions.length);
     const messages: Message[] = [];
-    const sentMs = this.#platform.now();
+    const sentMs = this.#runtime.now();
     for (const [index, question] of questions.entries()) {
       const message = this.#address(question, index, spentAtMs[index]);
       const known = verb === "check" ? this.#known(message, sentMs) : undefined;
@@ -226,7 +226,7 @@ export class Caller {
     mayLease: boolean,
   ): Promise<Message[]> {
     const again: Message[] = [];
-    const sentMs = this.#platform.now();
+    const sentMs = this.#runtime.now();
     const { generation } = this.#denials;
     await this.#routes.deliver(messages, async (owner, batch) => {
       const slices = batch.map((message) =>
@@ -243,7 +243,7 @@ export class Caller {
         if (!answer || !verdicts) continue;
         const { epoch, atMs, unsure } = answer;
         if (verb === "check") {
-          const heardMs = this.#platform.now();
+          const heardMs = this.#runtime.now();
           const lastHeard = this.#hearings.hear(owner, epoch, sentMs);
           const slice = slices[at] as number;
           this.#leases.add(message, verdicts, slice, { sentMs, epoch, lastHeard });
@@ -273,7 +273,7 @@ export class Caller {
 
   /** The reply where the owner gives none. */
   #standIn(verb: Asking, message: Message): Reply {
-    const atMs = this.#platform.now();
+    const atMs = this.#runtime.now();
     const counting = verb === "check" ? "check" : "peek";
     const decisions = this.#fallback.decide(counting, checkOf(message), message.policies, atMs);
     return { question: message.question, decisions, atMs };

@@ -7,7 +7,7 @@
  */
 import type { Check } from "../counters/counters.ts";
 import type { Answer, Batch } from "../protocol/wire.ts";
-import type { Platform } from "./platform.ts";
+import type { Runtime } from "../runtime.ts";
 
 /** How long checks are gathered. */
 const GATHER_MS = 1;
@@ -47,7 +47,7 @@ interface Line {
 
 export class Coalescer {
   readonly #send: (owner: string, batch: Batch) => Promise<Answer>;
-  readonly #platform: Platform;
+  readonly #runtime: Runtime;
   readonly #callMs: number;
   readonly #lines = new Map<string, Line>();
 
@@ -57,11 +57,11 @@ export class Coalescer {
    */
   constructor(
     send: (owner: string, batch: Batch) => Promise<Answer>,
-    platform: Platform,
+    runtime: Runtime,
     callMs: number,
   ) {
     this.#send = send;
-    this.#platform = platform;
+    this.#runtime = runtime;
     this.#callMs = callMs;
   }
 
@@ -96,7 +96,7 @@ export class Coalescer {
     const { promise, resolve, reject } = Promise.withResolvers<Answer | undefined>();
     gathering.checks.push(check);
     gathering.waiters.push({ resolve, reject });
-    this.#platform.wait(PATIENCE_CALLS * this.#callMs).then(() => resolve(undefined));
+    this.#runtime.wait(PATIENCE_CALLS * this.#callMs).then(() => resolve(undefined));
     const answer = await promise;
     if (answer) return answer;
     // Or all who come later would wait for the same in vain.
@@ -109,7 +109,7 @@ export class Coalescer {
     const gathering: Gathering = { checks: [check], waiters: [] };
     const { checks, waiters } = gathering;
     line.gathering = gathering;
-    await this.#platform.wait(GATHER_MS);
+    await this.#runtime.wait(GATHER_MS);
     if (line.callsInFlight >= MAX_CALLS) await this.#turn(line);
     if (line.gathering === gathering) line.gathering = undefined;
     try {
@@ -136,7 +136,7 @@ export class Coalescer {
   async #turn({ waiting }: Line): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>();
     waiting.push(resolve);
-    await Promise.race([promise, this.#platform.wait(this.#callMs)]);
+    await Promise.race([promise, this.#runtime.wait(this.#callMs)]);
     const place = waiting.indexOf(resolve);
     if (place >= 0) waiting.splice(place, 1);
   }
@@ -147,7 +147,7 @@ export class Coalescer {
    */
   #keptAlive(answer: Promise<Answer>): Promise<Answer> {
     // Those who wait for it hear of a failure themselves.
-    this.#platform.keepAlive(answer.catch(() => {}));
+    this.#runtime.keepAlive(answer.catch(() => {}));
     return answer;
   }
 }

@@ -8,9 +8,9 @@ import { type Bindings, requireBindings, requireRpc } from "../bindings.ts";
 import { type LimiterConfig, parseLimiterConfig } from "../config.ts";
 import { MisuseError } from "../limit/misuse.ts";
 import type { Policy } from "../limit/policy.ts";
+import { WORKERS } from "../runtime.ts";
 import { Caller } from "./caller.ts";
 import { Memberships } from "./memberships.ts";
-import { RUNTIME } from "./platform.ts";
 
 const env = environment as unknown as Bindings;
 
@@ -45,7 +45,7 @@ export function isolateCaller(): Caller {
 
 /** The membership objects; undefined without the binding `TURNPIKE_MEMBERSHIP`, and then rings never change. */
 export function isolateMemberships(): Memberships | undefined {
-  if (env.TURNPIKE_MEMBERSHIP) memberships ??= new Memberships(env.TURNPIKE_MEMBERSHIP, RUNTIME);
+  if (env.TURNPIKE_MEMBERSHIP) memberships ??= new Memberships(env.TURNPIKE_MEMBERSHIP, WORKERS);
   return memberships;
 }
 
@@ -93,7 +93,7 @@ function newCaller(): Caller {
   requireBindings(env);
   return new Caller({
     owners: env.TURNPIKE_OWNERS,
-    platform: RUNTIME,
+    runtime: WORKERS,
     reportFailure: (owner) => isolateMemberships()?.reportFailure(owner),
     ...isolateConfig(),
   });

@@ -3,8 +3,8 @@ import type { Refusal, RingStatus } from "../membership/coordinator.ts";
 import { regionOf } from "../protocol/ring-record.ts";
 import { withDeadline } from "../ring/deadline.ts";
 import { REGIONS, type Region } from "../ring/region.ts";
+import type { Runtime } from "../runtime.ts";
 import { CallError } from "./call.ts";
-import type { Platform } from "./platform.ts";
 
 /** The methods of the `Membership` object that a caller needs, as a stub offers them. */
 export interface MembershipStub {
@@ -24,13 +24,13 @@ const OPERATOR_DEADLINE_MS = 5_000;
 
 export class Memberships {
   readonly #namespace: MembershipNamespace;
-  readonly #platform: Platform;
+  readonly #runtime: Runtime;
   /** Which isolate this is, to tell reports apart. */
   #isolateId: string | undefined;
 
-  constructor(namespace: MembershipNamespace, platform: Platform) {
+  constructor(namespace: MembershipNamespace, runtime: Runtime) {
     this.#namespace = namespace;
-    this.#platform = platform;
+    this.#runtime = runtime;
   }
 
   /**
@@ -67,7 +67,7 @@ export class Memberships {
   /** Tells of an owner that is out of reach, with no word of whose key it was. */
   reportFailure(owner: string): void {
     // One that does not arrive is made up for by the next.
-    this.#platform.keepAlive(this.#report(owner).catch(() => {}));
+    this.#runtime.keepAlive(this.#report(owner).catch(() => {}));
   }
 
   async #report(owner: string): Promise<void> {
@@ -81,11 +81,7 @@ export class Memberships {
     call: (stub: MembershipStub) => Promise<Reply>,
   ): Promise<Reply> {
     try {
-      return await withDeadline(
-        OPERATOR_DEADLINE_MS,
-        call(this.#stub(region)),
-        this.#platform.wait,
-      );
+      return await withDeadline(OPERATOR_DEADLINE_MS, call(this.#stub(region)), this.#runtime);
     } catch (error) {
       throw new CallError("threw", `membership of ${region}: ${error}`);
     }

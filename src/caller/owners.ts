@@ -29,12 +29,12 @@ export class Owners {
     this.#line = line;
     this.#report = report;
     const send = (owner: string, batch: Batch) => this.#send(owner, "check", batch);
-    this.#coalescer = new Coalescer(send, line.platform, line.deadlineMs);
+    this.#coalescer = new Coalescer(send, line.runtime, line.deadlineMs);
   }
 
   /** Asks an owner about checks; undefined if it does not answer, or is being skipped. */
   async ask(owner: string, verb: Verb, batch: Batch): Promise<Answer | undefined> {
-    if (!this.#breaker.admits(owner, this.#line.platform.now())) return undefined;
+    if (!this.#breaker.admits(owner, this.#line.runtime.now())) return undefined;
     const [only, ...others] = batch.checks;
     try {
       if (verb !== "check" || !only || others.length > 0) {
@@ -83,7 +83,7 @@ export class Owners {
 
   /** Warns at most once in `OPEN_MS` for each owner, with no word of whose key it was. */
   #failed(owner: string, { failure, message }: CallError): void {
-    const nowMs = this.#line.platform.now();
+    const nowMs = this.#line.runtime.now();
     const isLate = failure === "deadline";
     const { failures, isSkipped } = this.#breaker.failed(owner, nowMs, isLate);
     if (isSkipped) this.#reportOnce(owner, nowMs);

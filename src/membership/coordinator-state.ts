@@ -7,6 +7,7 @@
 
 import { ownerNames, type RingRecord } from "../protocol/ring-record.ts";
 import type { Region } from "../ring/region.ts";
+import type { Runtime } from "../runtime.ts";
 import { ownersForQuiet, QUIET_MS, type ScalingLimits } from "./autoscaling.ts";
 
 export type CoordinatorStorage = Pick<
@@ -18,8 +19,7 @@ export interface CoordinatorStateOptions extends ScalingLimits {
   region: Region;
   /** How many owners the region begins with. */
   startingOwners: number;
-  /** Milliseconds since the epoch. */
-  clock: () => number;
+  runtime: Runtime;
   storage: CoordinatorStorage;
 }
 
@@ -68,9 +68,9 @@ export class CoordinatorState {
   /** Settles what the region begins with, if nobody has yet. */
   async begin(): Promise<Stored> {
     if (this.#stored) return this.#stored;
-    const { region, startingOwners, clock } = this.#options;
+    const { region, startingOwners, runtime } = this.#options;
     const owners = ownerNames(region, startingOwners);
-    const nowMs = clock();
+    const nowMs = runtime.now();
     await this.store({
       record: { version: 1, owners, lost: [] },
       pending: [],
@@ -89,9 +89,9 @@ export class CoordinatorState {
 
   /** Sets the alarm for whatever is to be looked at next. */
   async setAlarm(): Promise<void> {
-    const { clock, storage } = this.#options;
+    const { runtime, storage } = this.#options;
     const { pending, down, busyMs, record } = this.current;
-    const nowMs = clock();
+    const nowMs = runtime.now();
     const times: number[] = [];
     if (pending.length > 0) times.push(nowMs + RETRY_MS);
     if (down.length > 0) times.push(nowMs + PROBE_MS);

@@ -129,7 +129,7 @@ export class Coordinator {
   async reportLoad(owner: string, checksPerSecond: number): Promise<void> {
     const { record, pending, busyMs } = await this.#state.begin();
     const { owners } = record;
-    const nowMs = this.#options.clock();
+    const nowMs = this.#options.runtime.now();
     if (!owners.includes(owner)) return;
     this.#loads.set(owner, { checksPerSecond, atMs: nowMs });
     const fresh = owners.flatMap((name) => {
@@ -148,7 +148,7 @@ export class Coordinator {
   async reportFailure(owner: string, reporter: string): Promise<void> {
     const { record, pending } = await this.#state.begin();
     if (!record.owners.includes(owner) || pending.length > 0) return;
-    if (!this.#reports.add(owner, reporter, this.#options.clock())) return;
+    if (!this.#reports.add(owner, reporter, this.#options.runtime.now())) return;
     this.#reports.forget(owner);
     const load = await this.#loadOf(owner);
     // Unless something changed while it was being asked.
@@ -169,14 +169,14 @@ export class Coordinator {
   #busyWith(): Refusal | undefined {
     const { pending, changedMs, record } = this.#state.current;
     if (pending.length === 0) return undefined;
-    const ago = `${this.#options.clock() - changedMs} ms ago`;
+    const ago = `${this.#options.runtime.now() - changedMs} ms ago`;
     const { waitingFor } = this.#change;
     const waits = waitingFor.length > 0 ? `, waits for ${waitingFor.join(", ")}` : "";
     return { refused: `a change to version ${record.version} began ${ago}${waits}` };
   }
 
   #sinceMs(owner: string): number {
-    const nowMs = this.#options.clock();
+    const nowMs = this.#options.runtime.now();
     return nowMs - (this.#state.current.joinedMs[owner] ?? nowMs);
   }
 
@@ -213,7 +213,7 @@ export class Coordinator {
 
   async #shrinkIfQuiet(): Promise<void> {
     const { record, pending, busyMs, joinedMs } = this.#state.current;
-    if (pending.length > 0 || this.#options.clock() - busyMs < QUIET_MS) return;
+    if (pending.length > 0 || this.#options.runtime.now() - busyMs < QUIET_MS) return;
     const count = ownersForQuiet(record.owners.length, this.#options);
     if (count === record.owners.length) return;
     const byAge = record.owners.toSorted((a, b) => (joinedMs[a] ?? 0) - (joinedMs[b] ?? 0));

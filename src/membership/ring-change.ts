@@ -9,6 +9,7 @@
 
 import { type LogEvent, log } from "../log.ts";
 import type { RingRecord } from "../protocol/ring-record.ts";
+import type { Runtime } from "../runtime.ts";
 import type { CoordinatorState } from "./coordinator-state.ts";
 
 /** What an owner says of itself. */
@@ -32,11 +33,8 @@ export interface OwnerLink {
 }
 
 export interface RingChangeOptions {
-  /** Milliseconds since the epoch. */
-  clock: () => number;
+  runtime: Runtime;
   link: (owner: string) => OwnerLink;
-  /** Keeps going on with a task after the call that began it has been answered. */
-  background: (task: Promise<void>) => void;
 }
 
 /** After which a change goes on without an owner that does not answer. */
@@ -68,7 +66,7 @@ export class RingChange {
    */
   async begin(owners: string[], down = this.#state.current.down): Promise<void> {
     const { record, joinedMs } = this.#state.current;
-    const nowMs = this.#options.clock();
+    const nowMs = this.#options.runtime.now();
     const joined = owners.filter((owner) => !record.owners.includes(owner));
     const left = record.owners.filter((owner) => !owners.includes(owner));
     const since = joined.map((owner) => [owner, nowMs]);
@@ -88,7 +86,7 @@ export class RingChange {
     });
     for (const owner of joined) this.log("owner-joined", owner);
     for (const owner of left) this.log("owner-left", owner);
-    this.#options.background(this.advance());
+    this.#options.runtime.keepAlive(this.advance());
   }
 
   /** Goes on with the change under way, as far as the owners answer. */
@@ -102,7 +100,7 @@ export class RingChange {
   /** Goes on without an owner, whose counts are lost with it. The last one is never given up. */
   async giveUp(owner: string): Promise<void> {
     const { record, pending, down, changedMs } = this.#state.current;
-    const nowMs = this.#options.clock();
+    const nowMs = this.#options.runtime.now();
     const owners = record.owners.filter((other) => other !== owner);
     this.#silentMs.delete(owner);
     if (owners.length === 0) return;
@@ -122,7 +120,7 @@ export class RingChange {
       down: [...down, { owner, isLeaving: !record.owners.includes(owner) }],
     });
     this.log("owner-down", owner);
-    this.#options.background(this.advance());
+    this.#options.runtime.keepAlive(this.advance());
   }
 
   /** Tells owners of a ring. @returns who does not answer */
@@ -169,7 +167,7 @@ export class RingChange {
     const silent = await this.tell(this.#state.current.pending, { version, owners, lost });
     await this.#state.store({ pending: silent });
     if (silent.length > 0) return silent;
-    const tookMs = this.#options.clock() - this.#state.current.changedMs;
+    const tookMs = this.#options.runtime.now() - this.#state.current.changedMs;
     log("log", "ring-settled", { version, owners, tookMs });
     return [];
   }
@@ -189,7 +187,7 @@ export class RingChange {
 
   /** Gives up on who has been silent for too long. @returns whether there is anything to go on with */
   async #waitedEnough(silent: readonly string[]): Promise<boolean> {
-    const nowMs = this.#options.clock();
+    const nowMs = this.#options.runtime.now();
     for (const owner of silent) {
       if (!this.#silentMs.has(owner)) this.#silentMs.set(owner, nowMs);
     }

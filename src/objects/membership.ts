@@ -13,6 +13,7 @@ import type { OwnerLink } from "../membership/ring-change.ts";
 import type { RingRecord } from "../protocol/ring-record.ts";
 import { withDeadline } from "../ring/deadline.ts";
 import type { Region } from "../ring/region.ts";
+import { type Runtime, runtimeWith } from "../runtime.ts";
 
 /** How long an owner may take to hear of a ring, which may have it let go of a million keys. */
 const ADOPT_DEADLINE_MS = 5_000;
@@ -24,19 +25,22 @@ const STATUS_DEADLINE_MS = 1_000;
 export class Membership extends DurableObject {
   readonly #coordinator: Coordinator;
   readonly #bindings: Bindings;
+  readonly #runtime: Runtime;
 
   constructor(ctx: DurableObjectState, env: Cloudflare.Env) {
     super(ctx, env);
     this.#bindings = env as unknown as Bindings;
-    const config = parseLimiterConfig(env);
+    const { ownersPerRegion, minOwners, maxOwners, highWater } = parseLimiterConfig(env);
+    this.#runtime = runtimeWith((task) => ctx.waitUntil(task));
     this.#coordinator = new Coordinator({
-      ...config,
       region: ctx.id.name as Region,
-      startingOwners: config.ownersPerRegion,
-      clock: () => Date.now(),
+      startingOwners: ownersPerRegion,
+      minOwners,
+      maxOwners,
+      highWater,
+      runtime: this.#runtime,
       storage: ctx.storage,
       link: (owner) => this.#link(owner),
-      background: (task) => ctx.waitUntil(task),
     });
     ctx.blockConcurrencyWhile(() => this.#coordinator.load());
   }
@@ -77,11 +81,11 @@ export class Membership extends DurableObject {
         locationHint: this.ctx.id.name as DurableObjectLocationHint,
         retry: { maxRetries: 0 },
       });
-    const wait = (ms: number) => scheduler.wait(ms);
+    const runtime = this.#runtime;
     return {
-      adopt: (record) => withDeadline(ADOPT_DEADLINE_MS, stub().adopt(record), wait),
-      takeOver: (version) => withDeadline(TAKE_OVER_DEADLINE_MS, stub().takeOver(version), wait),
-      load: () => withDeadline(STATUS_DEADLINE_MS, stub().status(), wait),
+      adopt: (record) => withDeadline(ADOPT_DEADLINE_MS, stub().adopt(record), runtime),
+      takeOver: (version) => withDeadline(TAKE_OVER_DEADLINE_MS, stub().takeOver(version), runtime),
+      load: () => withDeadline(STATUS_DEADLINE_MS, stub().status(), runtime),
     };
   }
 }

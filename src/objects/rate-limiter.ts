@@ -28,6 +28,7 @@ import {
   type WireBatch,
 } from "../protocol/wire.ts";
 import type { KeyHash } from "../ring/key-hash.ts";
+import { runtimeWith } from "../runtime.ts";
 
 export class RateLimiter extends DurableObject {
   readonly #owner: Owner;
@@ -39,12 +40,10 @@ export class RateLimiter extends DurableObject {
     this.#bindings = env as unknown as Bindings;
     const { deadlineMs, highWater } = parseLimiterConfig(env);
     const name = ctx.id.name ?? "";
+    const runtime = runtimeWith((task) => ctx.waitUntil(task));
     this.#owner = new Owner({
-      // Read anew each time: a test may put another clock in its place.
-      clock: () => Date.now(),
+      runtime,
       storage: ctx.storage,
-      // A pending timer keeps the object in memory, so an idle one is on disk before it goes.
-      after: (ms, task) => void setTimeout(() => ctx.waitUntil(task()), ms),
       onCleared: () => this.#ringOwner.cleared(),
     });
     this.#ringOwner = new RingOwner({
@@ -55,7 +54,7 @@ export class RateLimiter extends DurableObject {
       membership: isOwnerName(name) ? this.#membership(regionOf(name)) : undefined,
       releaseDeadlineMs: deadlineMs / 2,
       highWater,
-      wait: (ms) => scheduler.wait(ms),
+      runtime,
     });
     ctx.blockConcurrencyWhile(() => this.#ringOwner.load());
   }

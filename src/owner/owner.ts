@@ -1,7 +1,7 @@
 /**
  * The process that owns counters: its clock, and the verbs on what it counts.
  *
- * Knows nothing of Durable Objects; clock, timer and storage are handed in, so that a test or a
+ * Knows nothing of Durable Objects; runtime and storage are handed in, so that a test or a
  * simulation can run it. The trade-off: memory is the truth, and a crash loses what was counted
  * since the last checkpoint, except under policies that are `durable`.
  */
@@ -13,6 +13,7 @@ import { MisuseError } from "../limit/misuse.ts";
 import { log } from "../log.ts";
 import type { Answer } from "../protocol/wire.ts";
 import type { KeyHash } from "../ring/key-hash.ts";
+import type { Runtime } from "../runtime.ts";
 import { Handover } from "./change/handover.ts";
 import { Checkpoint, type CheckpointStorage } from "./checkpoint/checkpoint.ts";
 import { type AlarmStorage, Saver } from "./checkpoint/saver.ts";
@@ -21,11 +22,9 @@ import { type AlarmStorage, Saver } from "./checkpoint/saver.ts";
 export type OwnerStorage = CheckpointStorage & AlarmStorage;
 
 export interface OwnerOptions {
-  /** Milliseconds since the epoch. May run backwards: the owner does not follow it there. */
-  clock: () => number;
+  /** Its clock may run backwards: the owner's own never does. */
+  runtime: Runtime;
   storage: OwnerStorage;
-  /** Runs `task` once, `ms` milliseconds from now. */
-  after: (ms: number, task: () => Promise<void>) => void;
   /** As in {@link TablesOptions}. */
   maxBytes?: number | undefined;
   /** As for {@link Checkpoint}. */
@@ -39,7 +38,7 @@ export class Owner {
   readonly handover: Handover;
   /** What writes them to disk. */
   readonly saver: Saver;
-  readonly #clock: () => number;
+  readonly #runtime: Runtime;
   readonly #counters: Counters;
   readonly #checkpoint: Checkpoint;
   #nowMs = 0;
@@ -47,8 +46,8 @@ export class Owner {
   #written: Promise<unknown> | undefined;
 
   constructor(options: OwnerOptions) {
-    const { clock, storage, after, maxBytes, shortChanges, onCleared = () => {} } = options;
-    this.#clock = clock;
+    const { runtime, storage, maxBytes, shortChanges, onCleared = () => {} } = options;
+    this.#runtime = runtime;
     const counters = new Counters({
       maxBytes,
       onChange: (table, key) => this.saver.change(table, key),
@@ -59,7 +58,7 @@ export class Owner {
     this.handover = handover;
     this.#counters = counters;
     this.#checkpoint = checkpoint;
-    this.saver = new Saver({ counters, checkpoint, handover, storage, after, now, onCleared });
+    this.saver = new Saver({ counters, checkpoint, handover, storage, runtime, now, onCleared });
   }
 
   /** Counters, expired ones included. */
@@ -170,7 +169,7 @@ export class Owner {
    * @param leastMs a time that has been already, by the clock of another owner
    */
   now(leastMs = 0): number {
-    this.#nowMs = Math.max(this.#nowMs, this.#clock(), leastMs);
+    this.#nowMs = Math.max(this.#nowMs, this.#runtime.now(), leastMs);
     return this.#nowMs;
   }
 

@@ -1,3 +1,5 @@
+import type { Runtime } from "../runtime.ts";
+
 /** A call took too long. What it was for may have happened. */
 export class DeadlineError extends Error {
   override readonly name = "DeadlineError";
@@ -11,12 +13,12 @@ export class DeadlineError extends Error {
 export async function withDeadline<Reply>(
   ms: number,
   call: Promise<Reply>,
-  wait: (ms: number) => Promise<void>,
+  runtime: Pick<Runtime, "wait">,
 ): Promise<Reply> {
   const late = async () => {
-    await wait(ms);
+    await runtime.wait(ms);
     // After a stall of the whole isolate the answer may have arrived behind this timer.
-    await wait(0);
+    await runtime.wait(0);
     throw new DeadlineError(`no answer within ${ms} ms`);
   };
   return Promise.race([call, late()]);

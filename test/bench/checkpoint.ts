@@ -16,6 +16,7 @@ import { deserialize, serialize } from "node:v8";
 import { type Check, type CounterPolicy, Counters } from "../../src/counters/counters.ts";
 import { MANIFEST } from "../../src/owner/checkpoint/manifest.ts";
 import { Owner, type OwnerStorage } from "../../src/owner/owner.ts";
+import { STILL } from "../fake-runtime.ts";
 
 const SIZES = [1_000, 10_000, 100_000, 1_000_000];
 const CHECKS_A_ROUND = 200_000;
@@ -158,9 +159,11 @@ async function pauses(keys: number, where: string, path: string): Promise<void> 
   let isOn = false;
   const tasks: (() => Promise<void>)[] = [];
   const owner = new Owner({
-    clock: () => Date.now(),
+    runtime: {
+      ...STILL,
+      after: (ms, task) => void setTimeout(() => (isOn ? void task() : tasks.push(task)), ms),
+    },
     storage,
-    after: (ms, task) => void setTimeout(() => (isOn ? void task() : tasks.push(task)), ms),
   });
   await owner.load();
   const counters = new Counters();

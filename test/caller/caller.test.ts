@@ -2,9 +2,9 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { MAX_FAILURES, MAX_LATE, OPEN_MS } from "../../src/caller/breaker.ts";
 import { Caller } from "../../src/caller/caller.ts";
 import { DenialCache, MAX_DENIAL_MS, MAX_DENIALS } from "../../src/caller/denial-cache.ts";
-import { RUNTIME } from "../../src/caller/platform.ts";
 import type { Question } from "../../src/caller/question.ts";
 import { type PolicyInput, parsePolicy } from "../../src/limit/policy.ts";
+import { WORKERS } from "../../src/runtime.ts";
 import { FakeOwners } from "./fake-owners.ts";
 
 const DEADLINE_MS = 30;
@@ -32,7 +32,7 @@ function isolate(ownersPerRegion = 4): Caller {
     homeRegion: "sam",
     hashSecret: "secret",
     deadlineMs: DEADLINE_MS,
-    platform: RUNTIME,
+    runtime: WORKERS,
     reportFailure: (owner) => void reported.push(owner),
   });
 }

@@ -1,8 +1,8 @@
 import { describe, expect, it, vi } from "vitest";
 import { Coalescer, MAX_BATCH, MAX_CALLS } from "../../src/caller/coalescer.ts";
-import { RUNTIME } from "../../src/caller/platform.ts";
 import type { Check } from "../../src/counters/counters.ts";
 import type { Answer, Batch } from "../../src/protocol/wire.ts";
+import { WORKERS } from "../../src/runtime.ts";
 
 /** The longest that a call takes. */
 const CALL_MS = 100;
@@ -33,7 +33,7 @@ const numberOf = ({ verdicts }: Answer) => verdicts[0]?.[0]?.remaining;
 describe("coalescing", () => {
   it("never waits where the owner has no call in flight", async () => {
     const { send } = slowOwner(0);
-    const coalescer = new Coalescer(send, RUNTIME, CALL_MS);
+    const coalescer = new Coalescer(send, WORKERS, CALL_MS);
     const waits = vi.spyOn(scheduler, "wait");
     await coalescer.ask("a", VERSION, check(1));
     await coalescer.ask("a", VERSION, check(2));
@@ -43,7 +43,7 @@ describe("coalescing", () => {
 
   it("shares a call among the checks that come meanwhile, and gives each its own answer", async () => {
     const { batches, send } = slowOwner(20);
-    const coalescer = new Coalescer(send, RUNTIME, CALL_MS);
+    const coalescer = new Coalescer(send, WORKERS, CALL_MS);
     const asked = Array.from({ length: 50 }, (_, n) => coalescer.ask("a", VERSION, check(n)));
     expect((await Promise.all(asked)).map(numberOf)).toEqual(
       Array.from({ length: 50 }, (_, n) => n),
@@ -53,14 +53,14 @@ describe("coalescing", () => {
 
   it("keeps owners apart", async () => {
     const { batches, send } = slowOwner(20);
-    const coalescer = new Coalescer(send, RUNTIME, CALL_MS);
+    const coalescer = new Coalescer(send, WORKERS, CALL_MS);
     await Promise.all(["a", "b", "c"].map((owner, n) => coalescer.ask(owner, VERSION, check(n))));
     expect(batches).toEqual([[0], [1], [2]]);
   });
 
   it("bounds a batch", async () => {
     const { batches, send } = slowOwner(20);
-    const coalescer = new Coalescer(send, RUNTIME, CALL_MS);
+    const coalescer = new Coalescer(send, WORKERS, CALL_MS);
     const count = 2 * MAX_BATCH + 10;
     const asked = Array.from({ length: count }, (_, n) => coalescer.ask("a", VERSION, check(n)));
     expect((await Promise.all(asked)).map(numberOf)).toEqual(
@@ -71,7 +71,7 @@ describe("coalescing", () => {
 
   it("sends an owner that is slow fewer and larger calls, not a queue of them", async () => {
     const { batches, send } = slowOwner(50);
-    const coalescer = new Coalescer(send, RUNTIME, CALL_MS);
+    const coalescer = new Coalescer(send, WORKERS, CALL_MS);
     const asked: Promise<Answer>[] = [];
     for (let n = 0; n < 40; n++) {
       asked.push(coalescer.ask("a", VERSION, check(n)));
@@ -90,7 +90,7 @@ describe("coalescing", () => {
     const hang = () => new Promise<Answer>(() => {});
     const coalescer = new Coalescer(
       (owner, batch) => (++calls <= MAX_CALLS ? hang() : send(owner, batch)),
-      RUNTIME,
+      WORKERS,
       CALL_MS,
     );
     for (let n = 0; n < MAX_CALLS; n++) {
@@ -105,12 +105,12 @@ describe("coalescing", () => {
       await scheduler.wait(20);
       throw new Error("broken");
     };
-    const coalescer = new Coalescer(send, RUNTIME, CALL_MS);
+    const coalescer = new Coalescer(send, WORKERS, CALL_MS);
     const asked = Array.from({ length: 5 }, (_, n) => coalescer.ask("a", VERSION, check(n)));
     const ends = await Promise.allSettled(asked);
     expect(ends.map(({ status }) => status)).toEqual(Array(5).fill("rejected"));
     const { send: fine } = slowOwner(0);
-    expect(numberOf(await new Coalescer(fine, RUNTIME, CALL_MS).ask("a", VERSION, check(7)))).toBe(
+    expect(numberOf(await new Coalescer(fine, WORKERS, CALL_MS).ask("a", VERSION, check(7)))).toBe(
       7,
     );
   });
@@ -123,7 +123,7 @@ describe("coalescing", () => {
         // The second call is that of a request which was cut short.
         return ++calls === 2 ? new Promise(() => {}) : send(owner, batch);
       },
-      RUNTIME,
+      WORKERS,
       CALL_MS,
     );
     const [first, , follower] = [0, 1, 2].map((n) => coalescer.ask("a", VERSION, check(n)));
@@ -134,7 +134,7 @@ describe("coalescing", () => {
 
   it("gathers anew where the one who was to gather never does", async () => {
     const { batches, send } = slowOwner(20);
-    const coalescer = new Coalescer(send, RUNTIME, CALL_MS);
+    const coalescer = new Coalescer(send, WORKERS, CALL_MS);
     const wait = scheduler.wait.bind(scheduler);
     const waits = vi.spyOn(scheduler, "wait");
     waits.mockImplementationOnce(wait).mockReturnValueOnce(new Promise(() => {}));

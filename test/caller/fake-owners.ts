@@ -2,6 +2,7 @@
 import type { OwnerNamespace, OwnerStub } from "../../src/caller/call.ts";
 import { Owner } from "../../src/owner/owner.ts";
 import { decodeBatch, encodeAnswer, type WireBatch } from "../../src/protocol/wire.ts";
+import { STILL } from "../fake-runtime.ts";
 import { MemoryStorage } from "../owner/memory-storage.ts";
 
 export class FakeOwners implements OwnerNamespace {
@@ -15,8 +16,7 @@ export class FakeOwners implements OwnerNamespace {
   getByName(name: string, options: DurableObjectNamespaceGetDurableObjectOptions): OwnerStub {
     this.options.push(options);
     const owner =
-      this.#owners.get(name) ??
-      new Owner({ clock: () => Date.now(), storage: new MemoryStorage(), after: () => {} });
+      this.#owners.get(name) ?? new Owner({ runtime: STILL, storage: new MemoryStorage() });
     this.#owners.set(name, owner);
     const answer = async <Reply>(verb: string, behave: () => Reply): Promise<Reply> => {
       this.calls.push({ verb, owner: name });

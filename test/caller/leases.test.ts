@@ -1,9 +1,9 @@
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { Caller } from "../../src/caller/caller.ts";
-import { RUNTIME } from "../../src/caller/platform.ts";
 import type { Question } from "../../src/caller/question.ts";
 import { type PolicyInput, parsePolicy } from "../../src/limit/policy.ts";
+import { WORKERS } from "../../src/runtime.ts";
 import { FakeOwners } from "./fake-owners.ts";
 
 let owners: FakeOwners;
@@ -14,7 +14,7 @@ function isolate(): Caller {
     ownersPerRegion: 1,
     homeRegion: "sam",
     hashSecret: "secret",
-    platform: RUNTIME,
+    runtime: WORKERS,
   });
 }
 

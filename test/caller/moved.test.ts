@@ -1,12 +1,12 @@
 import { env } from "cloudflare:workers";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { Caller } from "../../src/caller/caller.ts";
-import { RUNTIME } from "../../src/caller/platform.ts";
 import type { Question, Reply } from "../../src/caller/question.ts";
 import type { Decision } from "../../src/limit/decision.ts";
 import { parsePolicy } from "../../src/limit/policy.ts";
 import { encodeAnswer } from "../../src/protocol/wire.ts";
 import type { Region } from "../../src/ring/region.ts";
+import { WORKERS } from "../../src/runtime.ts";
 
 const POLICY = parsePolicy({ limit: 10, window: "366d" });
 const KEYS = Array.from({ length: 60 }, (_, n) => `key-${n}`);
@@ -15,7 +15,7 @@ const KEYS = Array.from({ length: 60 }, (_, n) => `key-${n}`);
 function isolate(ownersPerRegion = 2): Caller {
   return new Caller({
     owners: env.TURNPIKE_OWNERS,
-    platform: RUNTIME,
+    runtime: WORKERS,
     ownersPerRegion,
     homeRegion: "sam",
     hashSecret: "secret",

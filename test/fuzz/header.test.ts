@@ -4,10 +4,10 @@ import { Hono } from "hono";
 import { type Item, parseItem, parseList } from "structured-headers";
 import { describe, expect, it } from "vitest";
 import { Caller } from "../../src/caller/caller.ts";
-import { RUNTIME } from "../../src/caller/platform.ts";
 import { parseConfig } from "../../src/config.ts";
 import { enforce } from "../../src/http/rate-limit.ts";
 import { parsePolicies } from "../../src/limit/policy.ts";
+import { WORKERS } from "../../src/runtime.ts";
 import { FakeOwners } from "../caller/fake-owners.ts";
 
 const config = parseConfig({ IP_HEADER: "X-Address" });
@@ -52,7 +52,7 @@ describe("whatever a client's headers and an operator's policies say", () => {
       fc.asyncProperty(policies, headers, async (inputs, sent) => {
         const read = parsePolicies(inputs, "POLICIES");
         const app = new Hono();
-        const caller = new Caller({ owners: new FakeOwners(), platform: RUNTIME, ...config });
+        const caller = new Caller({ owners: new FakeOwners(), runtime: WORKERS, ...config });
         app.use(
           enforce(
             read.map((policy) => ({ policy })),
@@ -90,7 +90,7 @@ describe("whatever a client's headers and an operator's policies say", () => {
 
   it("nothing of a client's comes back as a header", async () => {
     const app = new Hono();
-    const caller = new Caller({ owners: new FakeOwners(), platform: RUNTIME, ...config });
+    const caller = new Caller({ owners: new FakeOwners(), runtime: WORKERS, ...config });
     const [policy] = parsePolicies([{ limit: 1, window: "1d", key: ["header:X-User"] }], "");
     if (policy) app.use(enforce([{ policy }], caller, config));
     app.get("*", (c) => c.text("in"));

@@ -2,16 +2,16 @@
 
 import { env } from "cloudflare:workers";
 import { Caller } from "../../src/caller/caller.ts";
-import { RUNTIME } from "../../src/caller/platform.ts";
 import { parseConfig } from "../../src/config.ts";
 import { api } from "../../src/http/api.ts";
+import { WORKERS } from "../../src/runtime.ts";
 
 const DAY = [
   { name: "day", limit: 10, window: "1d" },
   { name: "hour", limit: 5, window: "1h" },
 ];
 export const config = parseConfig({ TOKEN: "secret-1", POLICIES: DAY });
-export const caller = new Caller({ owners: env.TURNPIKE_OWNERS, platform: RUNTIME, ...config });
+export const caller = new Caller({ owners: env.TURNPIKE_OWNERS, runtime: WORKERS, ...config });
 export const app = api(caller, config);
 
 export const fresh = () => crypto.randomUUID();

@@ -1,8 +1,8 @@
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { Caller } from "../../src/caller/caller.ts";
-import { RUNTIME } from "../../src/caller/platform.ts";
 import { parseConfig } from "../../src/config.ts";
 import { api } from "../../src/http/api.ts";
+import { WORKERS } from "../../src/runtime.ts";
 import { FakeOwners } from "../caller/fake-owners.ts";
 import { answer, caller, config, fresh, post } from "./api-client.ts";
 
@@ -202,7 +202,7 @@ describe("who may call it", () => {
 
 describe("when owners fail", () => {
   const owners = new FakeOwners();
-  const failing = api(new Caller({ owners, platform: RUNTIME, ...config }), config);
+  const failing = api(new Caller({ owners, runtime: WORKERS, ...config }), config);
   const call = (path: string) =>
     failing.request(path, {
       method: "POST",

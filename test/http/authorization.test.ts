@@ -2,9 +2,9 @@
 import { env } from "cloudflare:workers";
 import { beforeEach, describe, expect, it, vi } from "vitest";
 import { Caller } from "../../src/caller/caller.ts";
-import { RUNTIME } from "../../src/caller/platform.ts";
 import { parseConfig } from "../../src/config.ts";
 import { api } from "../../src/http/api.ts";
+import { WORKERS } from "../../src/runtime.ts";
 import { FakeOwners } from "../caller/fake-owners.ts";
 import { fresh } from "./api-client.ts";
 
@@ -20,7 +20,7 @@ beforeEach(() => {
 
 /** The API in an isolate of its own, over the owners of all. */
 function isolate(owners: Pick<typeof env.TURNPIKE_OWNERS, "getByName"> = env.TURNPIKE_OWNERS) {
-  const app = api(new Caller({ owners, platform: RUNTIME, ...config } as never), config);
+  const app = api(new Caller({ owners, runtime: WORKERS, ...config } as never), config);
   return (authorization: string | undefined, path = "/peek", address = ip, method = "POST") =>
     app.request(path, {
       method,

@@ -3,7 +3,6 @@
 import { Hono } from "hono";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { Caller } from "../../src/caller/caller.ts";
-import { RUNTIME } from "../../src/caller/platform.ts";
 import { parseConfig } from "../../src/config.ts";
 import { enforce } from "../../src/http/rate-limit.ts";
 import {
@@ -14,6 +13,7 @@ import {
   rateLimit,
 } from "../../src/index.ts";
 import { parsePolicy } from "../../src/limit/policy.ts";
+import { WORKERS } from "../../src/runtime.ts";
 import { FakeOwners } from "../caller/fake-owners.ts";
 
 /** Each test is later than the one before: an owner's clock never runs backwards. */
@@ -488,7 +488,7 @@ describe("an owner out of reach", () => {
     const config = parseConfig({ HOME_REGION: "sam" });
     const app = new Hono();
     const rule = { policy: parsePolicy({ limit: 5, window: "1h", ...policy }) };
-    app.use(enforce([rule], new Caller({ owners, platform: RUNTIME, ...config }), config));
+    app.use(enforce([rule], new Caller({ owners, runtime: WORKERS, ...config }), config));
     app.get("*", (c) => c.text("in"));
     return app;
   }

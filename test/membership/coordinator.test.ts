@@ -5,6 +5,7 @@ import { PROBE_MS, RETRY_MS } from "../../src/membership/coordinator-state.ts";
 import { ENOUGH_REPORTERS, REPORT_FRESH_MS } from "../../src/membership/failure-reports.ts";
 import { GIVE_UP_MS } from "../../src/membership/ring-change.ts";
 import type { RingRecord } from "../../src/protocol/ring-record.ts";
+import { STILL } from "../fake-runtime.ts";
 
 /** A crash: nothing of what follows in that process happens. */
 const NEVER = new Promise<never>(() => {});
@@ -23,7 +24,7 @@ class Region {
   lines: { event: string; owner?: string }[] = [];
   members!: Coordinator;
   #disk: unknown;
-  #tasks: Promise<void>[] = [];
+  #tasks: Promise<unknown>[] = [];
 
   async start(owners = 2): Promise<Coordinator> {
     this.stepsLeft = Number.POSITIVE_INFINITY;
@@ -34,7 +35,11 @@ class Region {
       minOwners: 2,
       maxOwners: 8,
       highWater: 400,
-      clock: () => this.nowMs,
+      runtime: {
+        ...STILL,
+        now: () => this.nowMs,
+        keepAlive: (task) => void this.#tasks.push(task),
+      },
       storage: {
         get: async () => structuredClone(this.#disk) as never,
         put: async (_: unknown, value: unknown) => {
@@ -64,7 +69,6 @@ class Region {
           return { keys: 0, checksPerSecond: 0 };
         },
       }),
-      background: (task) => void this.#tasks.push(task),
     });
     await this.members.load();
     return this.members;

@@ -2,8 +2,10 @@
  * Storage and time for an owner outside a Durable Object: what was written, and a clock that is
  * set.
  */
+
 import type { OwnerStorage } from "../../src/owner/owner.ts";
 import { Owner } from "../../src/owner/owner.ts";
+import { STILL } from "../fake-runtime.ts";
 
 export class MemoryStorage implements OwnerStorage {
   readonly entries = new Map<string, unknown>();
@@ -52,10 +54,13 @@ export class Bench {
   async start(maxBytes?: number): Promise<Owner> {
     this.#timers = [];
     const owner = new Owner({
-      clock: () => this.nowMs,
+      runtime: {
+        ...STILL,
+        now: () => this.nowMs,
+        after: (ms, task) => void this.#timers.push({ atMs: this.nowMs + ms, task }),
+      },
       storage: this.storage,
       maxBytes,
-      after: (ms, task) => this.#timers.push({ atMs: this.nowMs + ms, task }),
     });
     await owner.load();
     return owner;

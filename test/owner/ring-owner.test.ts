@@ -4,6 +4,7 @@ import { Owner } from "../../src/owner/owner.ts";
 import type { RingRecord } from "../../src/protocol/ring-record.ts";
 import { PUBLIC_SIP_KEY, sipHash } from "../../src/ring/key-hash.ts";
 import { Ring } from "../../src/ring/ring.ts";
+import { STILL } from "../fake-runtime.ts";
 import { MemoryStorage } from "./memory-storage.ts";
 import { TEN_A_DAY } from "./ten-a-day.ts";
 
@@ -32,9 +33,8 @@ class Region {
     const storage = this.storages.get(name) ?? new MemoryStorage();
     this.storages.set(name, storage);
     const owner = new Owner({
-      clock: () => Date.now(),
+      runtime: STILL,
       storage,
-      after: () => {},
       onCleared: () => member.cleared(),
     });
     const member: RingOwner = new RingOwner({
@@ -52,7 +52,7 @@ class Region {
       },
       releaseDeadlineMs: 50,
       highWater: 400,
-      wait: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
+      runtime: STILL,
     });
     await member.load();
     this.members.set(name, member);

@@ -51,9 +51,8 @@ export function startOwner(world: World, machine: Machine): Host<OwnerMethods> {
   const { name, storage } = machine;
   const { ledger, variant } = world;
   const owner = new WatchedOwner({
-    clock: () => machine.now(),
+    runtime: machine,
     storage,
-    after: (ms, task) => machine.after(ms, task),
     // All in one turn, or as many turns as there are parts.
     shortChanges: world.schedule.pick([0, Number.POSITIVE_INFINITY]),
     onCleared: () => member.cleared(),
@@ -84,7 +83,7 @@ export function startOwner(world: World, machine: Machine): Host<OwnerMethods> {
     },
     releaseDeadlineMs: DEADLINE_MS / 2,
     highWater: 0,
-    wait: (ms) => machine.wait(ms),
+    runtime: machine,
   });
   const methods: OwnerMethods = {
     async check(wire) {
@@ -115,25 +114,24 @@ export function startOwner(world: World, machine: Machine): Host<OwnerMethods> {
 export function startMembership(world: World, machine: Machine): Host<Coordinator> {
   const { storage } = machine;
   const askOwner = world.line(machine, (to) => world.owner(to));
-  const wait = (ms: number) => machine.wait(ms);
   const link = (to: string): OwnerLink => ({
     adopt: (record) =>
       withDeadline(
         ADOPT_DEADLINE_MS,
         askOwner(to, (owner) => owner.adopt(record)),
-        wait,
+        machine,
       ),
     takeOver: (version) =>
       withDeadline(
         TAKE_OVER_DEADLINE_MS,
         askOwner(to, (owner) => owner.takeOver(version)),
-        wait,
+        machine,
       ),
     load: () =>
       withDeadline(
         STATUS_DEADLINE_MS,
         askOwner(to, (owner) => owner.load()),
-        wait,
+        machine,
       ),
   });
   const members = new Coordinator({
@@ -142,10 +140,9 @@ export function startMembership(world: World, machine: Machine): Host<Coordinato
     highWater: 0,
     minOwners: 1,
     maxOwners: 8,
-    clock: () => machine.now(),
+    runtime: machine,
     storage,
     link,
-    background: (task) => machine.background(task),
   });
   return { machine, ready: members.load(), methods: members };
 }

@@ -1,11 +1,12 @@
 /** One life of an object or an isolate: all it does is over when it is. */
+import type { Runtime } from "../../src/runtime.ts";
 import { type Disk, DiskView, newDisk } from "./disk.ts";
 import type { Schedule } from "./schedule.ts";
 
 /** By how much a clock may be off. */
 const MOST_SKEW_MS = 100;
 
-export class Machine {
+export class Machine implements Runtime {
   readonly name: string;
   readonly storage: DiskView;
   isAlive = true;
@@ -53,12 +54,12 @@ export class Machine {
     this.timers++;
     this.#schedule.after(ms, () => {
       this.timers--;
-      if (this.isAlive) this.background(task());
+      if (this.isAlive) this.keepAlive(task());
     });
   }
 
   /** Keeps it in memory until the task has ended, whichever way. */
-  background(task: Promise<unknown>): void {
+  keepAlive(task: Promise<unknown>): void {
     this.timers++;
     const ended = () => {
       this.timers--;

@@ -1,9 +1,11 @@
 /** All there is in a run: objects and isolates on machines, the network between them, and chance. */
+
 import type { OwnerNamespace, OwnerStub } from "../../src/caller/call.ts";
 import { Caller } from "../../src/caller/caller.ts";
 import type { Coordinator } from "../../src/membership/coordinator.ts";
 import type { Peer } from "../../src/owner/change/takeover.ts";
 import type { RingRecord } from "../../src/protocol/ring-record.ts";
+import { STILL } from "../fake-runtime.ts";
 import { elsewhere } from "./elsewhere.ts";
 import { DEADLINE_MS, type OwnerMethods, REGION, startMembership, startOwner } from "./hosts.ts";
 import { Ledger } from "./ledger.ts";
@@ -95,7 +97,8 @@ export class World {
       homeRegion: REGION,
       hashSecret: SECRET,
       deadlineMs: DEADLINE_MS,
-      platform: {
+      runtime: {
+        ...STILL,
         now: () => machine.now(),
         wait: (ms) => machine.wait(ms),
         keepAlive: () => {},

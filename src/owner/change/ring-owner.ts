@@ -12,6 +12,7 @@ import type { OwnerLoad } from "../../membership/ring-change.ts";
 import type { RingRecord } from "../../protocol/ring-record.ts";
 import type { Answer, Batch } from "../../protocol/wire.ts";
 import type { KeyHash } from "../../ring/key-hash.ts";
+import type { Runtime } from "../../runtime.ts";
 import { LoadMeter } from "../load-meter.ts";
 import type { Owner } from "../owner.ts";
 import type { Parcel } from "./handover.ts";
@@ -35,7 +36,7 @@ export interface RingOwnerOptions {
   releaseDeadlineMs: number;
   /** Load above which more owners join, checks a second; 0 if they never do. */
   highWater: number;
-  wait: (ms: number) => Promise<void>;
+  runtime: Runtime;
 }
 
 /** The answer to an operator, or the ring in which somebody else is to be asked. */
@@ -62,13 +63,14 @@ export class RingOwner {
   #reportedMs = 0;
 
   constructor(options: RingOwnerOptions) {
-    const { membership, owner, releaseDeadlineMs: deadlineMs } = options;
+    const { name, owner, storage, peer, membership, releaseDeadlineMs: deadlineMs } = options;
+    const { runtime } = options;
     this.#options = options;
     this.#owner = owner;
     if (!membership) return;
-    const view = new RingView({ ...options, askRing: () => membership.ring() });
+    const view = new RingView({ name, owner, storage, runtime, askRing: () => membership.ring() });
     this.#view = view;
-    this.#takeover = new Takeover({ ...options, deadlineMs, view });
+    this.#takeover = new Takeover({ name, owner, peer, runtime, deadlineMs, view });
   }
 
   /** Reads what is on disk. To be awaited before anything else is called. */

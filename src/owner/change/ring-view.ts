@@ -18,6 +18,7 @@ import {
 import { withDeadline } from "../../ring/deadline.ts";
 import type { KeyHash } from "../../ring/key-hash.ts";
 import { Ring } from "../../ring/ring.ts";
+import type { Runtime } from "../../runtime.ts";
 import type { Owner } from "../owner.ts";
 
 export interface RingViewOptions {
@@ -27,7 +28,7 @@ export interface RingViewOptions {
   storage: Pick<DurableObjectStorage, "get" | "put">;
   /** Asks the membership object of the owner's region. */
   askRing: () => Promise<RingRecord>;
-  wait: (ms: number) => Promise<void>;
+  runtime: Runtime;
 }
 
 const STORAGE_KEY = "ring";
@@ -144,7 +145,7 @@ export class RingView {
 
   /** Asks once for all who wait for it. */
   #ask(): Promise<void> {
-    this.#asking ??= withDeadline(ASK_DEADLINE_MS, this.#options.askRing(), this.#options.wait)
+    this.#asking ??= withDeadline(ASK_DEADLINE_MS, this.#options.askRing(), this.#options.runtime)
       .then((record) => this.adopt(record))
       .finally(() => {
         this.#asking = undefined;
@@ -166,14 +167,14 @@ export class RingView {
 
   async #adopt(record: RingRecord): Promise<void> {
     if (!supersedes(record, this.#record)) return;
-    const { owner, storage, name, wait } = this.#options;
+    const { owner, storage, name, runtime } = this.#options;
     const isPart = [record, record.previous].some((ring) => ring?.owners.includes(name));
     if (!record.previous || !isPart) {
       const ring = new Ring(record.owners, record.version);
       // Who hears of the change and of its end at once still counts by the ring before: no pause.
       const isKnown = record.version === this.#record?.version;
       const removing = owner.handover.letGo((key) => ring.ownerOf(key) === name);
-      for (const _ of removing) if (isKnown) await wait(0);
+      for (const _ of removing) if (isKnown) await runtime.wait(0);
     }
     this.#use(record);
     if (!isPart) return owner.saver.clear();

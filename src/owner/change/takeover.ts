@@ -10,6 +10,7 @@ import { log } from "../../log.ts";
 import type { RingRecord } from "../../protocol/ring-record.ts";
 import { withDeadline } from "../../ring/deadline.ts";
 import { idOf, type KeyHash } from "../../ring/key-hash.ts";
+import type { Runtime } from "../../runtime.ts";
 import type { Owner } from "../owner.ts";
 import type { Parcel, TableRows } from "./handover.ts";
 import type { RingView } from "./ring-view.ts";
@@ -36,7 +37,7 @@ export interface TakeoverOptions {
   peer: (name: string) => Peer;
   /** How long another owner may take to release a key; less than callers wait for this one. */
   deadlineMs: number;
-  wait: (ms: number) => Promise<void>;
+  runtime: Runtime;
 }
 
 /** How long one call takes over before it says how far it came. */
@@ -93,12 +94,12 @@ export class Takeover {
   }
 
   async #takeFrom(from: string, keys: KeyHash[]): Promise<void> {
-    const { view, owner, peer, deadlineMs, wait } = this.#options;
+    const { view, owner, peer, deadlineMs, runtime } = this.#options;
     const { version } = view.ring;
     const change = view.previous?.version;
     try {
       if (view.isLost(from)) throw new Error("given up");
-      const released = await withDeadline(deadlineMs, peer(from).release(version, keys), wait);
+      const released = await withDeadline(deadlineMs, peer(from).release(version, keys), runtime);
       const given = await this.#ifStill(version, released);
       if (!given) return;
       owner.handover.take(given.rows, owner.now());
@@ -114,13 +115,13 @@ export class Takeover {
 
   /** @returns whether that was all; false if time ran out or the ring has changed */
   async #takeAllFrom(from: string, version: number, endMs: number): Promise<boolean> {
-    const { owner, name, peer, wait } = this.#options;
+    const { owner, name, peer, runtime } = this.#options;
     for (let next: number | null = 0; next !== null; ) {
       if (owner.now() >= endMs) return false;
       const call: Promise<Released<Parcel>> = peer(from).releaseSome(version, name, next);
       const given = await this.#ifStill(
         version,
-        await withDeadline(PARCEL_DEADLINE_MS, call, wait),
+        await withDeadline(PARCEL_DEADLINE_MS, call, runtime),
       );
       if (!given) return false;
       owner.handover.take(given.rows, owner.now());

@@ -9,6 +9,7 @@ import type { Counters } from "../../counters/counters.ts";
 import { isMark } from "../../counters/table-name.ts";
 import { log } from "../../log.ts";
 import type { KeyHash } from "../../ring/key-hash.ts";
+import type { Runtime } from "../../runtime.ts";
 import type { Handover } from "../change/handover.ts";
 import { DropWarning } from "../drop-warning.ts";
 import type { Checkpoint } from "./checkpoint.ts";
@@ -32,8 +33,7 @@ export interface SaverOptions {
   checkpoint: Checkpoint;
   handover: Handover;
   storage: AlarmStorage;
-  /** Runs `task` once, `ms` milliseconds from now. */
-  after: (ms: number, task: () => Promise<void>) => void;
+  runtime: Runtime;
   /** The owner's clock. */
   now: () => number;
   /** Called when nothing was live and all that was on disk has been deleted. */
@@ -111,7 +111,7 @@ export class Saver {
 
   #saveIn(ms: number): void {
     const { number } = this.#checkpoint;
-    this.#options.after(ms, async () => {
+    this.#options.runtime.after(ms, async () => {
       // It was done meanwhile, or failed, and is scheduled anew.
       if (number !== this.#checkpoint.number) return;
       if (this.#checkpoint.isPending) return this.#overtake();
@@ -127,7 +127,7 @@ export class Saver {
   /** Writes what was gathered, each part in a turn of its own. */
   #goOn(): void {
     const { number } = this.#checkpoint;
-    this.#options.after(0, async () => {
+    this.#options.runtime.after(0, async () => {
       if (number !== this.#checkpoint.number) return;
       await this.#write(() => this.#checkpoint.writeSome()).catch(() => {});
       if (number === this.#checkpoint.number && this.#checkpoint.isUnfinished) this.#goOn();

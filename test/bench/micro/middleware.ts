@@ -6,7 +6,7 @@ import { timed } from "./timing.ts";
 
 // After the stand-in: static imports of modules without side effects may be loaded first.
 const { Caller } = await import("../../../src/caller/caller.ts");
-const { RUNTIME } = await import("../../../src/caller/platform.ts");
+const { WORKERS } = await import("../../../src/runtime.ts");
 const { parseLimiterConfig } = await import("../../../src/config.ts");
 const { enforce } = await import("../../../src/http/rate-limit.ts");
 const { parseRule } = await import("../../../src/http/rules.ts");
@@ -37,7 +37,7 @@ export async function denied(): Promise<Record<string, number>> {
 
 function limitedTo(limit: number): MiddlewareHandler {
   const config = parseLimiterConfig({});
-  const caller = new Caller({ owners: new ForgetfulOwners(), platform: RUNTIME, ...config });
+  const caller = new Caller({ owners: new ForgetfulOwners(), runtime: WORKERS, ...config });
   return enforce([parseRule({ limit, window: "366d" })], caller, config);
 }
 

@@ -3,6 +3,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { type Check, type CounterPolicy, Counters } from "../../../src/counters/counters.ts";
 import { Owner } from "../../../src/owner/owner.ts";
 import type { KeyHash } from "../../../src/ring/key-hash.ts";
+import { STILL } from "../../fake-runtime.ts";
 import { MemoryStorage } from "../../owner/memory-storage.ts";
 import { endless, keys } from "./keys.ts";
 import { timed } from "./timing.ts";
@@ -28,7 +29,7 @@ const POLICIES: readonly CounterPolicy[] = [
 /** An owner that has counted each of the keys. */
 function ownerOf(all: readonly KeyHash[]): Owner {
   const storage = new MemoryStorage();
-  const owner = new Owner({ clock: () => Date.now(), storage, after: () => {} });
+  const owner = new Owner({ runtime: STILL, storage });
   for (const key of all) owner.check([{ key, policies: POLICIES }]);
   return owner;
 }
