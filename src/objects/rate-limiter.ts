@@ -75,12 +75,16 @@ export class RateLimiter extends DurableObject {
     return this.#onceWritten(await this.#ringOwner.reset(decodeBatch(batch)));
   }
 
-  block(version: number, key: KeyHash, durationMs: number): Promise<Operated<void>> {
-    return this.#ringOwner.block(version, key, durationMs);
+  async block(version: number, key: KeyHash, durationMs: number): Promise<Operated<void>> {
+    const operated = await this.#ringOwner.block(version, key, durationMs);
+    await this.#owner.written;
+    return operated;
   }
 
-  unblock(version: number, key: KeyHash): Promise<Operated<void>> {
-    return this.#ringOwner.unblock(version, key);
+  async unblock(version: number, key: KeyHash): Promise<Operated<void>> {
+    const operated = await this.#ringOwner.unblock(version, key);
+    await this.#owner.written;
+    return operated;
   }
 
   explain(version: number, check: Check): Promise<Operated<Explained>> {
@@ -111,7 +115,7 @@ export class RateLimiter extends DurableObject {
     await this.#ringOwner.wake();
   }
 
-  /** The answer when what it says was counted durably is on disk; none if that can't be written. */
+  /** The answer once what must not be lost is on disk; rejects if that can't be written. */
   #onceWritten(answer: Answer | Promise<Answer>): WireAnswer | Promise<WireAnswer> {
     if (answer instanceof Promise) return answer.then((given) => this.#onceWritten(given));
     return this.#owner.written?.then(() => encodeAnswer(answer)) ?? encodeAnswer(answer);

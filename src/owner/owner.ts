@@ -8,7 +8,7 @@
 
 import type { CounterTable } from "../counters/counter-table.ts";
 import { type Check, Counters, type Explanation, type Refund } from "../counters/counters.ts";
-import { tableName } from "../counters/table-name.ts";
+import { BLOCKED, tableName } from "../counters/table-name.ts";
 import { MisuseError } from "../limit/misuse.ts";
 import { log } from "../log.ts";
 import type { Answer } from "../protocol/wire.ts";
@@ -67,8 +67,8 @@ export class Owner {
   }
 
   /**
-   * Ends when what durable policies have counted is on disk, and rejects if it can't be written;
-   * undefined where it is there.
+   * Ends when what durable policies counted and what operators did is on disk, and rejects if it
+   * can't be written; undefined where it is there.
    */
   get written(): Promise<unknown> | undefined {
     return this.#written;
@@ -128,7 +128,7 @@ export class Owner {
     this.beginEpoch();
     for (const each of batch) {
       this.#counters.reset(each);
-      this.#writeThrough(each);
+      for (const policy of each.policies) this.#writeNow(tableName(policy), each.key);
     }
     return this.peek(batch);
   }
@@ -138,12 +138,14 @@ export class Owner {
     const nowMs = this.now();
     this.beginEpoch();
     this.#counters.block(key, nowMs + durationMs);
+    this.#writeNow(BLOCKED, key);
   }
 
   unblock(key: KeyHash): void {
     this.now();
     this.beginEpoch();
     this.#counters.unblock(key);
+    this.#writeNow(BLOCKED, key);
   }
 
   /** Says why the key is decided on as it is; `blockedMs` is 0 unless it is blocked. */
@@ -175,19 +177,22 @@ export class Owner {
 
   /** Puts what durable policies have counted on disk; see `written`. */
   #writeThrough({ key, policies }: Check): void {
-    for (const policy of policies) {
-      if (!policy.durable) continue;
-      // Taken over once more after a crash, the key would lose what is written here.
-      const saving = this.handover.isSaved ? undefined : this.saver.save();
-      const table = tableName(policy);
-      const state = this.#counters.tables.get(table)?.get(key);
-      const writing = this.#checkpoint.writeJournal(table, key, state);
-      const written = Promise.all([this.#written, saving, writing]);
-      const settle = () => {
-        if (this.#written === written) this.#written = undefined;
-      };
-      this.#written = written;
-      written.then(settle, settle);
-    }
+    for (const policy of policies) if (policy.durable) this.#writeNow(tableName(policy), key);
+  }
+
+  /** Puts a row on disk, or that there is none; see `written`. */
+  #writeNow(name: string, key: KeyHash): void {
+    const table = this.#counters.tables.get(name);
+    // Nothing of such a table is on disk that matters: a region where nobody was stays empty.
+    if (!table) return;
+    // Taken over once more after a crash, the key would lose what is written here.
+    const saving = this.handover.isSaved ? undefined : this.saver.save();
+    const writing = this.#checkpoint.writeJournal(name, key, table.get(key));
+    const written = Promise.all([this.#written, saving, writing]);
+    const settle = () => {
+      if (this.#written === written) this.#written = undefined;
+    };
+    this.#written = written;
+    written.then(settle, settle);
   }
 }

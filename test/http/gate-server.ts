@@ -2,10 +2,15 @@
 import { bundleFile } from "../bench/contenders.ts";
 import { startWorkerd, type WorkerdServer } from "../bench/workerd-server.ts";
 
-export async function startGate(vars: Record<string, string>): Promise<WorkerdServer> {
+/** @param folder where its storage stays; left out: it goes with the server */
+export async function startGate(
+  vars: Record<string, string>,
+  folder?: string,
+): Promise<WorkerdServer> {
   return startWorkerd({
     script: await bundleFile("src/worker.ts"),
     vars: { DEADLINE: "10s", ...vars },
     hasObjects: true,
+    ...(folder && { folder }),
   });
 }

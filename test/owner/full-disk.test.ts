@@ -49,6 +49,28 @@ it("the RateLimiter object answers no durable check that it can't write", async 
   expect((await check(true)).verdicts[0]?.[0]?.allowed).toBe(true);
 });
 
+it("the RateLimiter object acknowledges no block, unblock or reset that it can't write", async () => {
+  const object = env.TURNPIKE_OWNERS.getByName(`weur/${crypto.randomUUID()}`);
+  const [key] = keysUpTo(1) as [KeyHash];
+  const checks = [{ key, policies: [POLICY] }];
+  await askObject(object, "check", checks);
+  await object.block(0, key, 60_000);
+  const acts = {
+    block: async () => void (await object.block(0, key, 120_000)),
+    unblock: async () => void (await object.unblock(0, key)),
+    reset: () => askObject(object, "reset", checks),
+  };
+  for (const act of Object.values(acts)) {
+    await runInDurableObject(object, (_, { storage }) => {
+      vi.spyOn(storage, "put").mockRejectedValue(new Error("disk is full"));
+    });
+    await expect(act()).rejects.toThrow("disk is full");
+    await runInDurableObject(object, () => void vi.restoreAllMocks());
+    vi.spyOn(console, "error").mockImplementation(() => {});
+    await act();
+  }
+});
+
 describe("an owner whose storage fails to write", () => {
   it("still has on disk what was there before", async () => {
     const bench = new Bench();

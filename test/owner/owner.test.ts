@@ -129,6 +129,47 @@ describe("owner", () => {
     expect(left(again, other)).toBe(7);
   });
 
+  it("has a block, an unblock and a reset on disk when it says so", async () => {
+    const bench = new Bench();
+    const owner = await bench.start();
+    spend(owner, 5);
+    await bench.wait(5_000);
+    const fresh = () => bench.copy().start();
+    const acts = {
+      block: () => owner.block(KEY, 60_000),
+      unblock: () => owner.unblock(KEY),
+      reset: () => owner.reset([{ key: KEY, policies: [TEN_A_DAY] }]),
+    };
+    const state = async () => {
+      const { blockedMs, policies } = (await fresh()).explain({ key: KEY, policies: [TEN_A_DAY] });
+      return [blockedMs > 0, policies[0]?.remaining];
+    };
+    acts.block();
+    await owner.written;
+    expect(await state()).toEqual([true, 5]);
+    acts.unblock();
+    await owner.written;
+    expect(await state()).toEqual([false, 5]);
+    acts.reset();
+    await owner.written;
+    expect(await state()).toEqual([false, 10]);
+    vi.spyOn(bench.storage, "put").mockRejectedValue(new Error("disk is full"));
+    for (const act of Object.values(acts)) {
+      act();
+      await expect(owner.written).rejects.toThrow("disk is full");
+    }
+  });
+
+  it("writes nothing for an unblock or a reset where nothing is", async () => {
+    const bench = new Bench();
+    const owner = await bench.start();
+    owner.unblock(KEY);
+    owner.reset([{ key: KEY, policies: [TEN_A_DAY] }]);
+    expect(owner.written).toBeUndefined();
+    await bench.wait(5_000);
+    expect(bench.storage.puts).toBe(0);
+  });
+
   it("lets expired counters go, and its storage when none is left", async () => {
     const bench = new Bench();
     const owner = await bench.start();

@@ -40,8 +40,9 @@ export class Tail implements DiskWatcher {
     this.#entries.push({ ...entry, write });
   }
 
+  /** To be called when a key was blocked, and that was written. */
   blocked(id: string): void {
-    this.#blocks.push({ id, write: UNWRITTEN });
+    this.#blocks.push({ id, write: this.#journal });
   }
 
   wrote(key: string, number: number): void {
