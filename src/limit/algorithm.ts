@@ -53,6 +53,7 @@ export interface Algorithm {
    * Gives units back, never more than are spent, and none that time has given back already.
    *
    * @param spentAtMs the owner's clock when they were spent; absent where that is not known
+   * @param resetMs the verdict's of then; absent where that is not known
    */
   refund(
     state: State | undefined,
@@ -60,6 +61,7 @@ export interface Algorithm {
     nowMs: number,
     cost: number,
     spentAtMs?: number,
+    resetMs?: number,
   ): State | undefined;
 
   /** Says in words what is stored, for a person who asks why. */

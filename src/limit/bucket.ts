@@ -13,11 +13,17 @@ import { type Outcome, type Quota, type State, stateOf } from "./algorithm.ts";
 type BucketState = readonly [expiresAtMs: number, surplus: number];
 
 /** What is in the bucket, in units × `windowMs`: a whole number, of which `limit` drain in 1 ms. */
-export function level(state: State | undefined, { limit }: Quota, nowMs: number): number {
+export function level(
+  state: State | undefined,
+  { limit, windowMs, capacity }: Quota,
+  nowMs: number,
+): number {
   if (!state) return 0;
   const [expiresAtMs, surplus] = state as unknown as BucketState;
   // A limit that was lowered since makes less of the surplus.
-  return Math.max(0, (expiresAtMs - nowMs) * limit - Math.min(surplus, limit - 1));
+  const amount = (expiresAtMs - nowMs) * limit - Math.min(surplus, limit - 1);
+  // A bucket holds no more than its present quota allows, whatever was poured in before.
+  return Math.max(0, Math.min(amount, capacity * windowMs));
 }
 
 /** Pours `cost` in if there is room. */
@@ -42,15 +48,28 @@ export function pour(
   };
 }
 
-/** Takes up to `cost` out again. */
+/**
+ * Takes up to `cost` out again, as far as it has not drained yet.
+ *
+ * What is poured first drains first, so a cost has drained at the time that `resetMs` named when it
+ * was poured. Its weakness: where other costs that were poured before it are taken out meanwhile, it
+ * drains earlier than that, and the bucket gives back up to `cost` too much.
+ *
+ * @param spentAtMs when it was poured; absent where that is not known
+ * @param resetMs what the bucket then answered; absent: as if the bucket had been full
+ */
 export function scoop(
   state: State | undefined,
   quota: Quota,
   nowMs: number,
   cost: number,
+  spentAtMs = nowMs,
+  resetMs = Math.ceil((quota.capacity * quota.windowMs) / quota.limit),
 ): State | undefined {
   const before = level(state, quota, nowMs);
-  return write(Math.max(0, before - cost * quota.windowMs), quota, nowMs);
+  const undrained = Math.max(0, (spentAtMs + resetMs - nowMs) * quota.limit);
+  const taken = Math.min(before, cost * quota.windowMs, undrained);
+  return write(before - taken, quota, nowMs);
 }
 
 function write(amount: number, { limit }: Quota, nowMs: number): State | undefined {

@@ -178,6 +178,11 @@ export function withLimit(policy: Policy, limit: number, at = ""): Policy {
     const rule = `must be at most ${most} with this algorithm and window`;
     throw new MisuseError(fieldPath(at, field), rule, units);
   }
+  if (burst !== undefined && limit > 0 && (capacity / limit) * windowMs > MAX_WINDOW_MS) {
+    const mostBurst = Math.floor((MAX_WINDOW_MS / windowMs) * limit) - (capacity - burst);
+    const rule = `must be at most ${mostBurst} with this limit and window, since an empty bucket must be full again within ${MAX_WINDOW_MS / 86_400_000} days`;
+    throw new MisuseError(fieldPath(at, "burst"), rule, burst);
+  }
   return { ...policy, limit, capacity };
 }
 

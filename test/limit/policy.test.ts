@@ -91,6 +91,14 @@ describe("policy", () => {
       { algorithm: "token-bucket", burst: 1_000_000, window: "366d" },
       "burst must be at most 71209 with this algorithm and window, got 1000000",
     ],
+    [
+      { algorithm: "token-bucket", limit: 1, burst: 1_000, window: "1d" },
+      "burst must be at most 366 with this limit and window, since an empty bucket must be full again within 366 days, got 1000",
+    ],
+    [
+      { algorithm: "leaky-bucket", limit: 1, burst: 30, window: "30d" },
+      "burst must be at most 11 with this limit and window, since an empty bucket must be full again within 366 days, got 30",
+    ],
     [{ cost: 11 }, 'cost must be at most 10, the most that "default" lets pass at once, got 11'],
     [
       { algorithm: "token-bucket", burst: 5, cost: 6 },
