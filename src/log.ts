@@ -40,7 +40,9 @@ export type LogEvent =
   /** An owner was told of a ring that it cannot believe. */
   | "ring-refused"
   /** A ring change is over. */
-  | "ring-settled";
+  | "ring-settled"
+  /** What an owner said of one check made no sense; the isolate decided on that check by itself. */
+  | "verdict-refused";
 
 export type LogLevel = "log" | "warn" | "error";
 

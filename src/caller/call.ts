@@ -8,6 +8,7 @@
 import type { Check, CounterPolicy } from "../counters/counters.ts";
 import type { Verdict } from "../limit/decision.ts";
 import { MAX_WINDOW_MS } from "../limit/policy.ts";
+import { logSeldom } from "../log.ts";
 import type { Explained, Operated } from "../owner/change/ring-owner.ts";
 import { readRingRecord, regionOf } from "../protocol/ring-record.ts";
 import {
@@ -99,22 +100,32 @@ export async function askOwner(
   const wire = encodeBatch(batch);
   const given = await callOwner(line, name, (stub) => stub[verb](wire));
   const answer = decodeAnswer(given, batch.checks);
-  if (answer && isSensible(answer, batch, name)) return answer;
-  throw new CallError("nonsense", "not an answer to the question");
+  if (!answer || !isSensible(answer, batch, name)) {
+    throw new CallError("nonsense", "not an answer to the question");
+  }
+  for (const [index, { policies }] of batch.checks.entries()) {
+    if (isBelievable(answer, index, policies)) continue;
+    // It fails this check alone: others of the batch, and the owner's other keys, have their answers.
+    answer.verdicts[index] = [];
+    logSeldom("warn", "verdict-refused", name, { owner: name, policy: policies[0]?.name });
+  }
+  return answer;
 }
 
-function isSensible({ atMs, epoch, verdicts, ring }: Answer, batch: Batch, owner: string): boolean {
-  if (ring && !isOtherRing(ring, batch.version, owner)) return false;
-  return (
-    Number.isFinite(atMs) &&
-    Number.isFinite(epoch) &&
-    batch.checks.every(({ policies }, index) => {
-      const each = verdicts[index];
-      // Moved, which makes sense only with a ring that says where to.
-      if (!each) return ring !== undefined;
-      return policies.every((policy, at) => isVerdict(each[at] as Verdict, policy));
-    })
-  );
+function isSensible({ atMs, epoch, ring }: Answer, { version }: Batch, owner: string): boolean {
+  if (ring && !isOtherRing(ring, version, owner)) return false;
+  return Number.isFinite(atMs) && Number.isFinite(epoch);
+}
+
+function isBelievable(
+  { verdicts, ring }: Answer,
+  index: number,
+  policies: readonly CounterPolicy[],
+): boolean {
+  const each = verdicts[index];
+  // Moved, which makes sense only with a ring that says where to.
+  if (!each) return ring !== undefined;
+  return policies.every((policy, at) => isVerdict(each[at] as Verdict, policy));
 }
 
 function isOtherRing(ring: unknown, version: number, owner: string): boolean {
@@ -125,11 +136,12 @@ function isOtherRing(ring: unknown, version: number, owner: string): boolean {
   }
 }
 
-function isVerdict(verdict: Verdict, policy: CounterPolicy): boolean {
+/** Can this be what an owner of ours says of a check under that policy? */
+export function isVerdict(verdict: Verdict, policy: CounterPolicy): boolean {
   const { allowed, remaining, resetMs, retryAfterMs, delayMs, reason } = verdict;
-  const { limit, capacity, windowMs, cost } = policy;
+  const { capacity, windowMs, cost } = policy;
   // Two windows of a sliding one, a bucket's whole content, or a block.
-  const longestMs = Math.max(2 * windowMs, Math.ceil((capacity / limit) * windowMs), MAX_WINDOW_MS);
+  const longestMs = Math.max(2 * windowMs, MAX_WINDOW_MS);
   return (
     reason !== "failed" &&
     allowed === (retryAfterMs === 0) &&

@@ -59,10 +59,12 @@ export class Owners {
   /**
    * Asks an owner about many keys for an operator.
    *
-   * @throws {CallError} if it does not answer
+   * @throws {CallError} if it does not answer, or says of a check what can't be believed
    */
-  insist(owner: string, verb: Verb, batch: Batch): Promise<Answer> {
-    return askOwner(this.#operatorLine, owner, verb, batch);
+  async insist(owner: string, verb: Verb, batch: Batch): Promise<Answer> {
+    const answer = await askOwner(this.#operatorLine, owner, verb, batch);
+    if (!answer.verdicts.some((each) => each?.length === 0)) return answer;
+    throw new CallError("nonsense", "not an answer to all of the questions");
   }
 
   get #operatorLine(): Line {

@@ -330,16 +330,6 @@ describe("an owner that fails", () => {
     ["answers too much", "nonsense", saying(OK, 9, 1, 0, 0, 0)],
     ["has no clock", "nonsense", () => Float64Array.of(Number.NaN, 0, OK, 9, 1, 0, 0)],
     ["has no epoch", "nonsense", () => Float64Array.of(1, Number.NaN, OK, 9, 1, 0, 0)],
-    ["gives a reason that is none", "nonsense", saying(9, 0, 1, 1, 0)],
-    ["gives half a reason", "nonsense", saying(1.5, 0, 1, 1, 0)],
-    ["denies without a wait", "nonsense", saying(LIMITED, 0, 1, 0, 0)],
-    ["denies what there is room for", "nonsense", saying(LIMITED, 9, 1, 1, 0)],
-    ["denies for ages", "nonsense", saying(LIMITED, 0, 1, 2 ** 53, 0)],
-    ["allows with a wait", "nonsense", saying(OK, 9, 1, 5, 0)],
-    ["leaves more than there is", "nonsense", saying(OK, 11, 1, 0, 0)],
-    ["leaves less than nothing", "nonsense", saying(OK, -1, 1, 0, 0)],
-    ["leaves half a unit", "nonsense", saying(OK, 2.5, 1, 0, 0)],
-    ["answers NaN", "nonsense", saying(OK, 9, Number.NaN, 0, 0)],
   ];
 
   it.each(faults)(
@@ -363,6 +353,52 @@ describe("an owner that fails", () => {
       expect(warnings[0]).not.toContain(SECRET_KEY);
     },
   );
+
+  const oddities: [string, () => unknown][] = [
+    ["gives a reason that is none", saying(9, 0, 1, 1, 0)],
+    ["gives half a reason", saying(1.5, 0, 1, 1, 0)],
+    ["denies without a wait", saying(LIMITED, 0, 1, 0, 0)],
+    ["denies what there is room for", saying(LIMITED, 9, 1, 1, 0)],
+    ["denies for ages", saying(LIMITED, 0, 1, 2 ** 53, 0)],
+    ["allows with a wait", saying(OK, 9, 1, 5, 0)],
+    ["leaves more than there is", saying(OK, 11, 1, 0, 0)],
+    ["leaves less than nothing", saying(OK, -1, 1, 0, 0)],
+    ["leaves half a unit", saying(OK, 2.5, 1, 0, 0)],
+    ["answers NaN", saying(OK, 9, Number.NaN, 0, 0)],
+  ];
+
+  it.each(oddities)("that %s fails that check, and not its other keys", async (_, oddity) => {
+    const one = isolate(1);
+    owners.misbehave = oddity;
+    for (let n = 0; n <= MAX_FAILURES; n++) {
+      const stoodIn = { allowed: true, remaining: 9 - n, source: "fallback", exact: false };
+      expect(await check(ask(), one)).toMatchObject(stoodIn);
+    }
+    owners.misbehave = undefined;
+    const other = ask({}, { key: ["another"] });
+    expect(await check(other, one)).toMatchObject({ source: "owner", exact: true });
+    expect(reported).toEqual([]);
+    // At most one line a minute, with no key in it.
+    expect(warnings.length).toBeLessThanOrEqual(1);
+    for (const line of warnings) {
+      expect(JSON.parse(line)).toMatchObject({ event: "verdict-refused", owner: "weur/0" });
+      expect(line).not.toContain(SECRET_KEY);
+    }
+  });
+
+  it("keeps its word on the other checks of a batch", async () => {
+    const one = isolate(1);
+    const numbers = [OK, 9, 1, 0, 0, LIMITED, 9, 1, 1, 0, OK, 7, 1, 0, 0];
+    owners.misbehave = () => Float64Array.of(1, 0, ...numbers);
+    const questions = ["a", "b", "c"].map((key) => ask({}, { key: [key] }));
+    const replies = await one.check(questions);
+    expect(replies.map(({ decisions }) => decisions[0]?.source)).toEqual([
+      "owner",
+      "fallback",
+      "owner",
+    ]);
+    expect(replies[2]?.decisions[0]?.remaining).toBe(7);
+  });
 
   it("is not called again to make up for it", async () => {
     owners.misbehave = () => Promise.reject(new Error("broken"));
@@ -458,6 +494,11 @@ describe("an owner that fails", () => {
       expect(await check()).toMatchObject({ allowed: false, source: "owner", exact: true });
     }
     expect(warnings).toEqual([]);
+  });
+
+  it("makes a reset fail where it says nothing that can be believed", async () => {
+    owners.misbehave = saying(OK, 11, 1, 0, 0);
+    await expect(caller.reset([ask()])).rejects.toMatchObject({ failure: "nonsense" });
   });
 
   it("makes a reset fail, since nothing can stand in for it", async () => {
