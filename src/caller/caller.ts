@@ -5,6 +5,8 @@
  * instance serves an isolate. An owner that fails is no error here, unless nothing can stand in for
  * it (a reset, a block).
  */
+import type { Source } from "../limit/decision.ts";
+import type { Policy } from "../limit/policy.ts";
 import type { Batch } from "../protocol/wire.ts";
 import { type KeyHash, keyHasher } from "../ring/key-hash.ts";
 import { REGIONS, type Region } from "../ring/region.ts";
@@ -107,29 +109,28 @@ export class Caller {
     return this.#ask("peek", questions);
   }
 
-  /** Gives back what was spent; never rejects. An owner that does not answer keeps it. */
+  /**
+   * Gives back what was spent: what passed as `ok`, since a policy in shadow that would have denied
+   * has spent nothing. Never rejects. An owner that does not answer keeps it.
+   */
   async giveBack(replies: readonly Reply[]): Promise<void> {
-    const returned = replies.map(({ question, decisions, atMs }) => {
-      const source = decisions[0]?.source;
-      return source ? { question, source, atMs } : { question };
-    });
-    for (const { question, source, atMs } of returned) {
-      const message = this.#address(question, 0, atMs);
-      const [policy] = question.policies;
-      const nowMs = this.#runtime.now();
-      if (source === "fallback") this.#fallback.refund(checkOf(message), nowMs);
-      if (source === "lease" && policy) this.#leases.giveBack(message.key, policy, nowMs);
+    const toOwners: Returned[] = [];
+    for (const { question, decisions, atMs } of replies) {
+      for (const [at, { reason, source, resetMs }] of decisions.entries()) {
+        if (reason !== "ok") continue;
+        const policy = question.policies[at] as Policy;
+        const returned = { question: { ...question, policies: [policy] }, atMs, resetMs };
+        if (source === "owner") toOwners.push(returned);
+        else this.#returnHere(returned, source, policy);
+      }
     }
-    await this.refund(returned.filter(({ source }) => source === "owner"));
+    await this.refund(toOwners);
   }
 
   /** Gives costs back, never more than are spent, and answers as `peek` would then. */
   refund(returned: readonly Returned[]): Promise<Reply[]> {
-    return this.#ask(
-      "refund",
-      returned.map(({ question }) => question),
-      returned.map(({ atMs }) => atMs),
-    );
+    const questions = returned.map(({ question }) => question);
+    return this.#ask("refund", questions, returned);
   }
 
   /**
@@ -194,13 +195,13 @@ export class Caller {
   async #ask(
     verb: Asking,
     questions: readonly Question[],
-    spentAtMs: readonly (number | undefined)[] = [],
+    returned: readonly Returned[] = [],
   ): Promise<Reply[]> {
     const replies = new Array<Reply>(questions.length);
     const messages: Message[] = [];
     const sentMs = this.#runtime.now();
     for (const [index, question] of questions.entries()) {
-      const message = this.#address(question, index, spentAtMs[index]);
+      const message = this.#address(question, index, returned[index]);
       const known = verb === "check" ? this.#known(message, sentMs) : undefined;
       if (known) replies[index] = known;
       else messages.push(message);
@@ -239,8 +240,8 @@ export class Caller {
         const { question, key, index } = message;
         const verdicts = answer?.verdicts[at];
         if (verb === "refund") this.#denials.forget(key, owner);
-        // Moved, or without an answer.
-        if (!answer || !verdicts) continue;
+        // Moved, or without an answer that can be believed.
+        if (!answer || !verdicts?.length) continue;
         const { epoch, atMs, unsure } = answer;
         if (verb === "check") {
           const heardMs = this.#runtime.now();
@@ -284,12 +285,20 @@ export class Caller {
     this.#leases.forget(key);
   }
 
-  #address(question: Question, index: number, spentAtMs?: number): Message {
+  #address(question: Question, index: number, returned?: Returned): Message {
     const { policies } = question;
     const region = policies[0]?.scope === "global" ? this.#homeRegion : question.region;
     const key = this.#hash(question.key);
     const { owner, version } = this.#routes.to(key, region);
-    return { question, index, key, policies, region, owner, version, spentAtMs };
+    return { question, index, key, policies, region, owner, version, returned };
+  }
+
+  /** Puts back what this isolate has counted by itself. */
+  #returnHere(returned: Returned, source: Source, policy: Policy): void {
+    const message = this.#address(returned.question, 0, returned);
+    const nowMs = this.#runtime.now();
+    if (source === "fallback") this.#fallback.refund(checkOf(message), nowMs);
+    if (source === "lease") this.#leases.giveBack(message.key, policy, nowMs);
   }
 }
 

@@ -4,7 +4,7 @@ import type { CounterPolicy, Refund } from "../counters/counters.ts";
 import type { Policy } from "../limit/policy.ts";
 import type { Region } from "../ring/region.ts";
 import type { Asked } from "./denial-cache.ts";
-import type { Question } from "./question.ts";
+import type { Question, Returned } from "./question.ts";
 
 export interface Message extends Asked {
   question: Question;
@@ -13,8 +13,8 @@ export interface Message extends Asked {
   region: Region;
   /** The ring's by which the owner is whom to ask. */
   version: number;
-  /** Of what is given back, when it was spent by the owner's clock. */
-  spentAtMs: number | undefined;
+  /** What is given back, if anything is. */
+  returned: Returned | undefined;
 }
 
 /**
@@ -22,11 +22,13 @@ export interface Message extends Asked {
  *
  * @param slice units more than the cost of its one policy, for a lease
  */
-export function checkOf({ key, policies, spentAtMs }: Message, slice = 0): Refund {
+export function checkOf({ key, policies, returned }: Message, slice = 0): Refund {
   const counted = policies.map(counterPolicy);
-  if (slice === 0) return { key, policies: counted, spentAtMs };
-  const widened = counted.map((policy) => ({ ...policy, cost: policy.cost + slice }));
-  return { key, policies: widened, spentAtMs };
+  if (returned) {
+    return { key, policies: counted, spentAtMs: returned.atMs, resetMs: returned.resetMs };
+  }
+  if (slice === 0) return { key, policies: counted };
+  return { key, policies: counted.map((policy) => ({ ...policy, cost: policy.cost + slice })) };
 }
 
 const counterPolicies = new WeakMap<Policy, CounterPolicy>();

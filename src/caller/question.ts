@@ -26,9 +26,10 @@ export interface Reply {
 /** What was spent on a question, to be given back. */
 export interface Returned {
   question: Question;
-  /** Who counted, and when by their clock; absent where that is not known. */
-  source?: Source;
-  atMs?: number;
+  /** When by the clock of whoever counted; absent where that is not known. */
+  atMs?: number | undefined;
+  /** The verdict's of then, where there is one policy; absent where that is not known. */
+  resetMs?: number | undefined;
 }
 
 /** Why a key is decided on as it is. */

@@ -26,6 +26,8 @@ export interface Check {
 export interface Refund extends Check {
   /** The owner's clock when it was spent; absent where that is not known. */
   spentAtMs?: number | undefined;
+  /** The verdict's then, where there is one policy; absent where that is not known. */
+  resetMs?: number | undefined;
 }
 
 /** Why a policy decides as it does about one key. */

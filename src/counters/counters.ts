@@ -90,12 +90,12 @@ export class Counters {
   }
 
   /** Gives back what a check spent, never more than is spent now. */
-  refund({ key, policies, spentAtMs }: Refund, nowMs: number): void {
+  refund({ key, policies, spentAtMs, resetMs }: Refund, nowMs: number): void {
     for (const policy of policies) {
       const before = this.#tables.get(policy, key);
-      if (!before) continue;
+      if (!before || policy.limit === 0) continue;
       const { algorithm } = this.#tables.of(policy);
-      const after = algorithm.refund(before, policy, nowMs, policy.cost, spentAtMs);
+      const after = algorithm.refund(before, policy, nowMs, policy.cost, spentAtMs, resetMs);
       if (after) this.#tables.set(policy, key, after);
       else this.#tables.delete(policy, key);
     }
@@ -161,9 +161,16 @@ export class Counters {
   }
 
   #decide(key: KeyHash, policy: CounterPolicy, nowMs: number, cost: number): Outcome {
+    if (policy.limit === 0) return nothing(policy, nowMs);
     const { algorithm, table } = this.#tables.of(policy);
     return algorithm.decide(table?.get(key), policy, nowMs, cost);
   }
+}
+
+/** What a limit of 0 decides, which no algorithm is asked about: it could pass at no time. */
+function nothing({ windowMs }: CounterPolicy, nowMs: number): Outcome {
+  const retryAfterMs = windowMs - (nowMs % windowMs);
+  return { allowed: false, remaining: 0, resetMs: 0, retryAfterMs, delayMs: 0, state: undefined };
 }
 
 /** The verdict as it is to be acted on: a shadow's denial is told and not enforced. */

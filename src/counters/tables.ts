@@ -188,7 +188,8 @@ export class Tables {
   /** Would the policy whose table that is deny a unit now? Taken for granted if it is not known. */
   #denies(name: string, state: State, nowMs: number): boolean {
     for (const { policy, algorithm, name: counted } of this.#counted.values()) {
-      if (counted === name) return !algorithm.decide(state, policy, nowMs, 1).allowed;
+      if (counted !== name) continue;
+      return policy.limit === 0 || !algorithm.decide(state, policy, nowMs, 1).allowed;
     }
     return true;
   }

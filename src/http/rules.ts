@@ -35,8 +35,9 @@ export interface RateLimitOptions extends Omit<PolicyInput, "key" | "limit" | "c
    */
   key?: PolicyInput["key"] | Given<string | string[] | undefined>;
   /**
-   * Units in a window, or a function that gives them, such as the plan of a customer. If it throws
-   * or gives anything else, the request is answered with 500, and an error in the log says why.
+   * Units in a window, or a function that gives them, such as the plan of a customer. It may give 0:
+   * nothing passes then, and a client is told to come back when the window ends. If it throws or
+   * gives anything else, the request is answered with 500, and an error in the log says why.
    */
   limit: number | Given<number>;
   /**
@@ -162,7 +163,7 @@ function isSame(one: readonly string[], other: readonly string[]): boolean {
 
 async function readPolicy(c: Context, { policy, limit, cost }: Rule): Promise<Policy> {
   const limited = limit
-    ? await apply("limit", policy, async () => withLimit(policy, unitsOf("limit", await limit(c))))
+    ? await apply("limit", policy, async () => withLimit(policy, limitOf(await limit(c))))
     : policy;
   const charged = cost
     ? await apply("cost", policy, async () => ({
@@ -170,8 +171,14 @@ async function readPolicy(c: Context, { policy, limit, cost }: Rule): Promise<Po
         cost: unitsOf("cost", await cost(c)),
       }))
     : limited;
-  requireFits(charged.cost, charged);
+  // Of no quota at all, no cost is the one that is too high.
+  if (charged.limit > 0) requireFits(charged.cost, charged);
   return charged;
+}
+
+/** Also 0, which only a request's plan may have: a policy without a quota would be a mistake. */
+function limitOf(given: unknown): number {
+  return given === 0 ? 0 : unitsOf("limit", given);
 }
 
 function unitsOf(field: string, given: unknown): number {

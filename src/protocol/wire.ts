@@ -22,7 +22,10 @@ export interface Answer {
   atMs: number;
   /** Changes whenever a denial or a lease may have ended before its time; see `Owner`. */
   epoch: number;
-  /** For each check in order, a verdict for each of its policies; undefined if its key has moved. */
+  /**
+   * For each check in order, a verdict for each of its policies; undefined if its key has moved,
+   * empty where the caller does not believe what it was told.
+   */
   verdicts: (Verdict[] | undefined)[];
   /** For each check, whether some of what was counted may be lost; absent if none is. */
   unsure?: boolean[];
@@ -37,8 +40,8 @@ export interface WireBatch {
   policies: CounterPolicy[];
   /** For each check: the hash's halves, how many policies, and the place of each. */
   words: Uint32Array<ArrayBuffer>;
-  /** For each check, when it was spent by the owner's clock; NaN where that is not known. */
-  spentAtMs: Float64Array<ArrayBuffer> | null;
+  /** For each check its `spentAtMs` and `resetMs`, NaN where not known; null if all are unknown. */
+  spent: Float64Array<ArrayBuffer> | null;
 }
 
 /**
@@ -61,6 +64,8 @@ const VERDICT_NUMBERS = 5;
 const HEAD_NUMBERS = 2;
 /** Before the places of a check's policies. */
 const KEY_WORDS = 3;
+/** Of each check that was spent and is given back. */
+const SPENT_NUMBERS = 2;
 
 export function encodeBatch({ version, checks: batch }: Batch): WireBatch {
   const policies: CounterPolicy[] = [];
@@ -78,13 +83,14 @@ export function encodeBatch({ version, checks: batch }: Batch): WireBatch {
     }
   }
   const isRefund = batch.some(({ spentAtMs }) => spentAtMs !== undefined);
-  const spentAtMs = isRefund
-    ? Float64Array.from(batch, (refund) => refund.spentAtMs ?? Number.NaN)
-    : null;
-  return { version, policies, words, spentAtMs };
+  const spent = isRefund ? new Float64Array(batch.length * SPENT_NUMBERS) : null;
+  for (const [place, { spentAtMs, resetMs }] of spent ? batch.entries() : []) {
+    spent?.set([spentAtMs ?? Number.NaN, resetMs ?? Number.NaN], place * SPENT_NUMBERS);
+  }
+  return { version, policies, words, spent };
 }
 
-export function decodeBatch({ version, policies, words, spentAtMs }: WireBatch): Batch {
+export function decodeBatch({ version, policies, words, spent }: WireBatch): Batch {
   const checks: Refund[] = [];
   let asked: CounterPolicy[] = [];
   for (let at = 0; at < words.length; ) {
@@ -101,10 +107,19 @@ export function decodeBatch({ version, policies, words, spentAtMs }: WireBatch):
       asked = Array.from(places, (place) => policies[place] as CounterPolicy);
     }
     at += count;
-    const time = spentAtMs?.[checks.length] ?? Number.NaN;
-    checks.push({ key, policies: asked, spentAtMs: Number.isNaN(time) ? undefined : time });
+    const check: Refund = { key, policies: asked };
+    if (spent) {
+      const place = checks.length * SPENT_NUMBERS;
+      check.spentAtMs = known(spent[place]);
+      check.resetMs = known(spent[place + 1]);
+    }
+    checks.push(check);
   }
   return { version, checks };
+}
+
+function known(number = Number.NaN): number | undefined {
+  return Number.isNaN(number) ? undefined : number;
 }
 
 export function encodeAnswer({ atMs, epoch, verdicts, unsure, ring }: Answer): WireAnswer {

@@ -1,6 +1,6 @@
 /** Everything a policy may say about a request, beyond its limit. */
 
-import { Hono } from "hono";
+import { type Context, Hono } from "hono";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { Caller } from "../../src/caller/caller.ts";
 import { parseConfig } from "../../src/config.ts";
@@ -12,6 +12,7 @@ import {
   type RateLimitOptions,
   rateLimit,
 } from "../../src/index.ts";
+import { ALGORITHMS, type AlgorithmName } from "../../src/limit/algorithms.ts";
 import { parsePolicy } from "../../src/limit/policy.ts";
 import { WORKERS } from "../../src/runtime.ts";
 import { FakeOwners } from "../caller/fake-owners.ts";
@@ -226,6 +227,22 @@ describe("cost and limit", () => {
     const more = await send({ path: "/?cost=3", headers: gold });
     expect(more.headers.get("RateLimit")).toMatch(/;r=94;/);
     expect(more.headers.get("RateLimit-Policy")).toMatch(/;q=100;/);
+  });
+
+  it("deny all where a plan gives nothing, until the window ends", async () => {
+    const free = (c: Context) => c.req.header("X-Plan") !== "gold";
+    const limit = (c: Context) => (free(c) ? 0 : 100);
+    for (const algorithm of Object.keys(ALGORITHMS) as AlgorithmName[]) {
+      const name = `plan-${algorithm}`;
+      const send = appWith({ name, algorithm, limit, cost: () => 1 });
+      const { status, headers } = await send();
+      expect(status, algorithm).toBe(429);
+      expect(Number(headers.get("Retry-After"))).toBeGreaterThan(0);
+      expect(Number(headers.get("Retry-After"))).toBeLessThanOrEqual(3_600);
+      expect(headers.get("RateLimit")).toMatch(/;r=0;/);
+      expect((await send({ headers: { "X-Plan": "gold" } })).status, algorithm).toBe(200);
+      expect((await send()).status, algorithm).toBe(429);
+    }
   });
 
   it("answer 400 to a request that costs more than could ever pass", async () => {

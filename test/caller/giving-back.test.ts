@@ -1,0 +1,99 @@
+/** What a caller gives back: only what was taken, and of that only what time has not given back. */
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { Caller } from "../../src/caller/caller.ts";
+import type { Question, Reply } from "../../src/caller/question.ts";
+import { type PolicyInput, parsePolicy } from "../../src/limit/policy.ts";
+import { WORKERS } from "../../src/runtime.ts";
+import { FakeOwners } from "./fake-owners.ts";
+
+let owners: FakeOwners;
+let caller: Caller;
+
+beforeEach(() => {
+  vi.useFakeTimers({ toFake: ["Date"], now: Date.UTC(2036, 10, 22, 12) });
+  owners = new FakeOwners();
+  const options = { ownersPerRegion: 1, homeRegion: "weur", hashSecret: "secret" } as const;
+  caller = new Caller({ ...options, owners, runtime: WORKERS });
+});
+
+afterEach(() => {
+  vi.useRealTimers();
+});
+
+function ask(...policies: Partial<PolicyInput>[]): Question {
+  const parsed = policies.map((policy) => parsePolicy({ limit: 5, window: "1d", ...policy }));
+  return { key: ["a client"], policies: parsed, region: "weur" };
+}
+
+async function check(question: Question): Promise<Reply> {
+  const [reply] = await caller.check([question]);
+  return reply as Reply;
+}
+
+async function left(question: Question): Promise<number | undefined> {
+  const [reply] = await caller.peek([question]);
+  return reply?.decisions[0]?.remaining;
+}
+
+describe("a bucket", () => {
+  const bucket = (limit: number, cost: number) =>
+    ask({ algorithm: "token-bucket", limit, window: "1m", cost });
+
+  it("is given nothing back that has drained meanwhile", async () => {
+    const first = await check(bucket(5, 5));
+    vi.advanceTimersByTime(60_000);
+    await check(bucket(5, 5));
+    await caller.giveBack([first]);
+    expect(await left(bucket(5, 5))).toBe(0);
+  });
+
+  it("is given back as much as had not drained by the time it was full again", async () => {
+    const first = await check(bucket(10, 4));
+    vi.advanceTimersByTime(12_000);
+    await check(bucket(10, 8));
+    expect(await left(bucket(10, 4))).toBe(0);
+    await caller.giveBack([first]);
+    expect(await left(bucket(10, 4))).toBe(2);
+  });
+});
+
+describe("a policy in shadow", () => {
+  const ENFORCED = { charge: "failure" } as const;
+  const SHADOW = { ...ENFORCED, shadow: true } as const;
+
+  it("promises what it would do if it were enforced, whatever is given back", async () => {
+    const told: boolean[][] = [];
+    for (const [name, how] of [["trial", SHADOW] as const, ["real", ENFORCED] as const]) {
+      const question = ask({ name, ...how });
+      const reasons: boolean[] = [];
+      // Six failures, then four responses that cost nothing, then a failure.
+      for (let n = 0; n < 11; n++) {
+        const reply = await check(question);
+        reasons.push(reply.decisions[0]?.reason === "ok");
+        if (n >= 6 && n < 10 && reply.decisions[0]?.allowed) await caller.giveBack([reply]);
+        vi.advanceTimersByTime(6_000);
+      }
+      told.push(reasons);
+    }
+    expect(told[0]).toEqual([...Array<boolean>(5).fill(true), ...Array<boolean>(6).fill(false)]);
+    expect(told[0]).toEqual(told[1]);
+  });
+
+  it("counts a slot until the request that holds it has ended, and none for those it would deny", async () => {
+    const slot = ask({ algorithm: "concurrency", limit: 1, shadow: true });
+    const [first, second] = [await check(slot), await check(slot)];
+    expect([first, second].map(({ decisions }) => decisions[0]?.reason)).toEqual(["ok", "shadow"]);
+    await caller.giveBack([second]);
+    expect(await left(slot)).toBe(0);
+    await caller.giveBack([first]);
+    expect(await left(slot)).toBe(1);
+  });
+
+  it("gives back nothing for another policy on the same key", async () => {
+    const both = ask({ name: "trial", limit: 1, shadow: true }, { name: "real" });
+    await check(both);
+    await caller.giveBack([await check(both)]);
+    expect(await left(ask({ name: "trial", limit: 1, shadow: true }))).toBe(0);
+    expect(await left(ask({ name: "real" }))).toBe(4);
+  });
+});
