@@ -42,7 +42,9 @@ export type LogEvent =
   /** A ring change is over. */
   | "ring-settled"
   /** What an owner said of one check made no sense; the isolate decided on that check by itself. */
-  | "verdict-refused";
+  | "verdict-refused"
+  /** A `window` function threw or gave no window; the request was answered with 500. */
+  | "window-function-failed";
 
 export type LogLevel = "log" | "warn" | "error";
 

@@ -139,13 +139,15 @@ function refusalOf(rulings: readonly Ruling[]) {
   return { body, headers };
 }
 
-function tooMany({ algorithm, limit, windowMs }: Policy, { reason }: Decision) {
-  const quota =
-    algorithm === "concurrency"
-      ? `${limit} such requests may run at once.`
-      : `The quota is ${limit} per ${formatDuration(windowMs)}.`;
-  const cause = reason === "blocked" ? "This client is blocked for now." : quota;
+function tooMany(policy: Policy, { reason }: Decision) {
+  const cause = reason === "blocked" ? "This client is blocked for now." : quotaText(policy);
   return { status: 429, type: "quota-exceeded", title: "Too many requests", cause } as const;
+}
+
+function quotaText({ algorithm, limit, windowMs }: Policy): string {
+  if (limit === 0) return "No such request passes for now.";
+  if (algorithm === "concurrency") return `${limit} such requests may run at once.`;
+  return `The quota is ${limit} per ${formatDuration(windowMs)}.`;
 }
 
 /**

@@ -15,15 +15,8 @@ import { MisuseError } from "../limit/misuse.ts";
 import { type Ruling, refuse, refuseListed, rulingsOf, writeFields } from "./answer.ts";
 import { clientAddress } from "./identity.ts";
 import { problem } from "./problem.ts";
-import {
-  parseRule,
-  questionsOf,
-  type RateLimitOptions,
-  type Rule,
-  RuleBook,
-  RuleError,
-  sift,
-} from "./rules.ts";
+import { type Rule, RuleError } from "./rule-functions.ts";
+import { parseRule, questionsOf, type RateLimitOptions, RuleBook, sift } from "./rules.ts";
 import { isSettled, settle } from "./settlement.ts";
 
 /** What the middleware leaves for the handlers after it. */
@@ -46,12 +39,12 @@ export interface RateLimitEnv {
  */
 export function rateLimit(...policies: RateLimitOptions[]): MiddlewareHandler<RateLimitEnv> {
   const rules = policies.map(parseRule);
-  for (const [at, { policy, key, limit, cost }] of rules.entries()) {
+  for (const [at, { policy, key, limit, window, cost }] of rules.entries()) {
     if (rules.findIndex((rule) => rule.policy.name === policy.name) < at) {
       throw new MisuseError("name", "must be different for each policy", policy.name);
     }
     const isNamed = policies[at]?.name !== undefined;
-    claimName(policy, { maker: "rateLimit", isNamed, functions: [key, limit, cost] });
+    claimName(policy, { maker: "rateLimit", isNamed, functions: [key, limit, window, cost] });
   }
   return enforce(rules, isolateCaller(), isolateConfig());
 }
@@ -78,6 +71,7 @@ export function enforce(
     } catch (error) {
       return refuseUnread(error);
     }
+    if (questions.length === 0) return next();
     const { replies, rulings } = await takeInTime(caller, questions);
     const decisions = rulings.map((ruling) => ruling.decision);
     const decision = decisive(decisions);

@@ -15,19 +15,13 @@ import {
   parsePolicy,
   requireFits,
   unitsSchema,
-  withLimit,
 } from "../limit/policy.ts";
-import { logSeldom } from "../log.ts";
 import { type Region, regionOf } from "../ring/region.ts";
-import { type IdentityOptions, keyOf, UNKNOWN } from "./identity.ts";
+import { type IdentityOptions, keyOf } from "./identity.ts";
 import { pathsOf } from "./path.ts";
+import { type Given, type Rule, readKey, readPolicy } from "./rule-functions.ts";
 
-/** An error's text may hold what a client wrote. */
-const MAX_DETAIL_CHARS = 200;
-
-type Given<Value> = (c: Context) => Value | Promise<Value>;
-
-export interface RateLimitOptions extends Omit<PolicyInput, "key" | "limit" | "cost"> {
+export interface RateLimitOptions extends Omit<PolicyInput, "key" | "limit" | "window" | "cost"> {
   /**
    * Who is limited: parts as in the configuration, default `["ip"]`, or a function that gives one
    * text or several parts. If it throws or gives none, the request counts as `unknown`, with all
@@ -35,11 +29,18 @@ export interface RateLimitOptions extends Omit<PolicyInput, "key" | "limit" | "c
    */
   key?: PolicyInput["key"] | Given<string | string[] | undefined>;
   /**
-   * Units in a window, or a function that gives them, such as the plan of a customer. It may give 0:
-   * nothing passes then, and a client is told to come back when the window ends. If it throws or
-   * gives anything else, the request is answered with 500, and an error in the log says why.
+   * Units in a window, a whole number from 0 to 1,000,000,000, or a function that gives them, such
+   * as the plan of a customer. Of 0, nothing passes, and a client is told to come back when the
+   * window ends. Where the function gives `Infinity`, the policy does not count the request, and the
+   * answer has no fields of it. If it throws or gives anything else, the request is answered with
+   * 500, and an error in the log says why.
    */
   limit: number | Given<number>;
+  /**
+   * Length of a window, from `"1s"` to `"366d"`, or a function that gives it, as such a text or in
+   * milliseconds. Each length has counters of its own: a key that changes it begins anew.
+   */
+  window: string | Given<string | number>;
   /**
    * Units a request costs, or a function that gives them. Default 1. A request that costs more than
    * could ever pass is answered with 400; one for which the function fails, with 500, as above.
@@ -47,18 +48,11 @@ export interface RateLimitOptions extends Omit<PolicyInput, "key" | "limit" | "c
   cost?: number | Given<number>;
 }
 
-/** A policy, and the functions that stand for its fields. */
-export interface Rule {
-  policy: Policy;
-  key?: Given<string | string[] | undefined> | undefined;
-  limit?: Given<number> | undefined;
-  cost?: Given<number> | undefined;
-}
-
 /** @throws {MisuseError} naming the field, the rule and the value */
-export function parseRule({ key, limit, cost, ...options }: RateLimitOptions): Rule {
+export function parseRule({ key, limit, window, cost, ...options }: RateLimitOptions): Rule {
   const keyFunction = typeof key === "function" ? key : undefined;
   const limitFunction = typeof limit === "function" ? limit : undefined;
+  const windowFunction = typeof window === "function" ? window : undefined;
   const costFunction = typeof cost === "function" ? cost : undefined;
   if (costFunction && options.charge && options.charge !== "always") {
     const rule = 'must be a number where "charge" looks at the response';
@@ -70,10 +64,18 @@ export function parseRule({ key, limit, cost, ...options }: RateLimitOptions): R
     key: keyFunction ? undefined : key,
     // Until a request says otherwise.
     limit: limitFunction ? (options.burst ?? 1) : limit,
+    // The shortest: with it an algorithm counts highest.
+    window: windowFunction ? "1s" : window,
     cost: costFunction || limitFunction ? undefined : cost,
   });
   const policy = limitFunction && typeof cost !== "function" ? withCost(parsed, cost) : parsed;
-  return { policy, key: keyFunction, limit: limitFunction, cost: costFunction };
+  return {
+    policy,
+    key: keyFunction,
+    limit: limitFunction,
+    window: windowFunction,
+    cost: costFunction,
+  };
 }
 
 /** Whether a fixed cost fits is known beforehand only where the burst is fixed, too. */
@@ -81,11 +83,6 @@ function withCost(policy: Policy, cost = 1): Policy {
   parse(unitsSchema, cost, "cost");
   if (policy.burst !== undefined) requireFits(cost, policy);
   return { ...policy, cost };
-}
-
-/** Thrown if a function of a rule throws, or gives what it may not; the log has said which. */
-export class RuleError extends Error {
-  override readonly name = "RuleError";
 }
 
 /** Finds the rules whose path and method a request meets. */
@@ -131,6 +128,7 @@ export function sift(
 
 /**
  * Returns one question for each key and scope: what has the same owner is decided in one hop.
+ * Returns none where no policy limits the request.
  *
  * @throws {MisuseError} if the request costs more than could ever pass
  * @throws {RuleError} if a function fails
@@ -144,10 +142,12 @@ export async function questionsOf(
   const region = regionOf(c.req.raw.cf as IncomingRequestCfProperties, options.homeRegion);
   const questions: { key: string[]; policies: Policy[]; region: Region }[] = [];
   for (const rule of rules) {
+    const isRead = rule.limit || rule.window || rule.cost;
+    const policy = isRead ? await readPolicy(c, rule) : rule.policy;
+    if (!policy) continue;
     const key = rule.key
       ? await readKey(c, rule.key, rule.policy)
       : keyOf(c, rule.policy.key, client, options);
-    const policy = rule.limit || rule.cost ? await readPolicy(c, rule) : rule.policy;
     const known = questions.find(
       (question) => question.policies[0]?.scope === policy.scope && isSame(question.key, key),
     );
@@ -159,66 +159,4 @@ export async function questionsOf(
 
 function isSame(one: readonly string[], other: readonly string[]): boolean {
   return one.length === other.length && one.every((part, at) => part === other[at]);
-}
-
-async function readPolicy(c: Context, { policy, limit, cost }: Rule): Promise<Policy> {
-  const limited = limit
-    ? await apply("limit", policy, async () => withLimit(policy, limitOf(await limit(c))))
-    : policy;
-  const charged = cost
-    ? await apply("cost", policy, async () => ({
-        ...limited,
-        cost: unitsOf("cost", await cost(c)),
-      }))
-    : limited;
-  // Of no quota at all, no cost is the one that is too high.
-  if (charged.limit > 0) requireFits(charged.cost, charged);
-  return charged;
-}
-
-/** Also 0, which only a request's plan may have: a policy without a quota would be a mistake. */
-function limitOf(given: unknown): number {
-  return given === 0 ? 0 : unitsOf("limit", given);
-}
-
-function unitsOf(field: string, given: unknown): number {
-  // Of text it says no more than that, since a client may have written it.
-  return parse(unitsSchema, typeof given === "number" ? given : typeof given, field);
-}
-
-/** Runs what an operator wrote: its mistakes are told in the log, and never to the client. */
-async function apply<Value>(
-  field: "limit" | "cost",
-  { name }: Policy,
-  run: () => Promise<Value>,
-): Promise<Value> {
-  try {
-    return await run();
-  } catch (error) {
-    logFailure(field, name, error);
-    throw new RuleError(`the ${field} function of "${name}" failed`);
-  }
-}
-
-function logFailure(field: "key" | "limit" | "cost", policy: string, error: unknown): void {
-  const detail = String(error).slice(0, MAX_DETAIL_CHARS);
-  const level = field === "key" ? "warn" : "error";
-  logSeldom(level, `${field}-function-failed`, policy, { policy, detail });
-}
-
-async function readKey(
-  c: Context,
-  key: NonNullable<Rule["key"]>,
-  { name }: Policy,
-): Promise<string[]> {
-  try {
-    const parts = [await key(c)].flat();
-    if (parts.length > 0 && parts.every((part) => typeof part === "string" && part)) {
-      return parts as string[];
-    }
-    throw new TypeError("it must give text, or a list of texts, none of them empty");
-  } catch (error) {
-    logFailure("key", name, error);
-    return [UNKNOWN];
-  }
 }

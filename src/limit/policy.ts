@@ -37,14 +37,19 @@ const nameSchema = v.pipe(
   v.regex(NAME_PATTERN, "must be 1 to 64 letters, digits, dots, dashes or underscores"),
 );
 
-const unitsRule = `must be a whole number from 1 to ${MAX_LIMIT}`;
+/** What a bucket holds, or the cost of a check. */
+export const unitsSchema = wholeNumber(1, MAX_LIMIT);
 
-/** Units in a quota, or the cost of a check. */
-export const unitsSchema = v.pipe(
-  v.number(unitsRule),
-  v.integer(unitsRule),
-  v.minValue(1, unitsRule),
-  v.maxValue(MAX_LIMIT, unitsRule),
+/** Units in a quota; of 0, none pass. */
+export const limitSchema = wholeNumber(0, MAX_LIMIT);
+
+const windowTextSchema = durationSchema(MIN_WINDOW_MS, MAX_WINDOW_MS);
+const windowRule = 'must be a duration from 1s to 366d such as "1m", or as many whole milliseconds';
+
+/** A window as a function gives it: a duration, or milliseconds. */
+export const windowSchema = v.union(
+  [windowTextSchema, wholeNumber(MIN_WINDOW_MS, MAX_WINDOW_MS)],
+  windowRule,
 );
 
 const methodSchema = v.pipe(
@@ -77,8 +82,8 @@ const leaseSchema = v.pipe(
 export const policySchema = v.strictObject(
   {
     name: v.optional(nameSchema, "default"),
-    limit: unitsSchema,
-    window: durationSchema(MIN_WINDOW_MS, MAX_WINDOW_MS),
+    limit: limitSchema,
+    window: windowTextSchema,
     algorithm: v.optional(oneOf(Object.keys(ALGORITHMS) as AlgorithmName[]), "fixed-window"),
     burst: v.optional(unitsSchema),
     key: v.optional(
@@ -143,7 +148,7 @@ export function parsePolicy(input: unknown, at = ""): Policy {
     const rule = 'must be left out unless the algorithm is "fixed-window" and all is charged';
     throw new MisuseError(fieldPath(at, "lease"), rule, fields.lease);
   }
-  const policy = withLimit(
+  const policy = withQuota(
     {
       ...fields,
       windowMs: window,
@@ -153,6 +158,7 @@ export function parsePolicy(input: unknown, at = ""): Policy {
       scope: scope ?? (fields.key.some(isAddressPart) ? "region" : "global"),
     },
     fields.limit,
+    window,
     at,
   );
   requireFits(policy.cost, policy, fieldPath(at, "cost"));
@@ -160,12 +166,14 @@ export function parsePolicy(input: unknown, at = ""): Policy {
 }
 
 /**
- * Returns the policy with another limit, as a request's plan may ask for.
+ * Returns the policy with another limit or window, as a request's plan may ask for.
  *
  * @throws {MisuseError} if its algorithm cannot count that high
  */
-export function withLimit(policy: Policy, limit: number, at = ""): Policy {
-  const { algorithm, burst, windowMs } = policy;
+export function withQuota(policy: Policy, limit: number, windowMs: number, at = ""): Policy {
+  // Nothing ever passes, so there is nothing to wait for.
+  if (limit === 0) return { ...policy, limit, windowMs, capacity: 0, maxWaitMs: 0 };
+  const { algorithm, burst } = policy;
   const keepsEntries = algorithm === "sliding-log" || algorithm === "concurrency";
   // All other sums are of units × ms, in doubles, and stay exact below 2^53.
   const most = keepsEntries ? MAX_LOG_LIMIT : Math.floor(Number.MAX_SAFE_INTEGER / 4 / windowMs);
@@ -178,21 +186,21 @@ export function withLimit(policy: Policy, limit: number, at = ""): Policy {
     const rule = `must be at most ${most} with this algorithm and window`;
     throw new MisuseError(fieldPath(at, field), rule, units);
   }
-  if (burst !== undefined && limit > 0 && (capacity / limit) * windowMs > MAX_WINDOW_MS) {
+  if (burst !== undefined && (capacity / limit) * windowMs > MAX_WINDOW_MS) {
     const mostBurst = Math.floor((MAX_WINDOW_MS / windowMs) * limit) - (capacity - burst);
     const rule = `must be at most ${mostBurst} with this limit and window, since an empty bucket must be full again within ${MAX_WINDOW_MS / 86_400_000} days`;
     throw new MisuseError(fieldPath(at, "burst"), rule, burst);
   }
-  return { ...policy, limit, capacity };
+  return { ...policy, limit, windowMs, capacity };
 }
 
 /**
- * Makes sure that a cost can pass at all.
+ * Makes sure that a cost can pass at all. Under a limit of 0 each is denied, whatever it costs.
  *
  * @throws {MisuseError} if it is above what can be spent at once: waiting would not help
  */
 export function requireFits(cost: number, { name, capacity }: Policy, at = "cost"): void {
-  if (cost <= capacity) return;
+  if (cost <= capacity || capacity === 0) return;
   throw new MisuseError(
     at,
     `must be at most ${capacity}, the most that "${name}" lets pass at once`,
@@ -228,4 +236,9 @@ function isAddressPart(part: string): boolean {
 function oneOf<const Name extends string>(names: readonly Name[]) {
   const quoted = names.map((name) => `"${name}"`);
   return v.picklist(names, `must be ${quoted.slice(0, -1).join(", ")} or ${quoted.at(-1)}`);
+}
+
+function wholeNumber(least: number, most: number) {
+  const rule = `must be a whole number from ${least} to ${most}`;
+  return v.pipe(v.number(rule), v.integer(rule), v.minValue(least, rule), v.maxValue(most, rule));
 }

@@ -52,7 +52,7 @@ describe("any environment", () => {
           if (!["", "zone"].includes(config.origin)) expect(config.origin).toMatch(/^https?:/i);
           for (const { name, limit, windowMs, capacity, cost } of config.policies) {
             expect(name).toMatch(/^[\w.-]+$/);
-            expect(Number.isInteger(limit) && limit > 0 && cost <= capacity).toBe(true);
+            expect(Number.isInteger(limit) && limit >= 0 && cost <= (capacity || cost)).toBe(true);
             expect(Number.isInteger(windowMs) && windowMs >= 1_000).toBe(true);
           }
           for (const { secret } of config.tokens) expect(secret).toMatch(/^[\w.~+/-]+=*$/);

@@ -42,7 +42,7 @@ function mostly(good: fc.Arbitrary<unknown>, bad = anything): fc.Arbitrary<unkno
 }
 
 export const inlinePolicy = {
-  limit: fc.integer({ min: 1, max: 10_000 }),
+  limit: fc.oneof({ weight: 20, arbitrary: fc.integer({ min: 1, max: 10_000 }) }, fc.constant(0)),
   window: fc.constantFrom("1s", "60s", "15m", "24h", "366d"),
 };
 

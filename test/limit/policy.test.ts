@@ -52,13 +52,13 @@ describe("policy", () => {
   });
 
   it.each([
-    [{ limit: -1 }, "limit must be a whole number from 1 to 1000000000, got -1"],
-    [{ limit: 0 }, "limit must be a whole number from 1 to 1000000000, got 0"],
-    [{ limit: 1.5 }, "limit must be a whole number from 1 to 1000000000, got 1.5"],
-    [{ limit: Number.NaN }, "limit must be a whole number from 1 to 1000000000, got NaN"],
-    [{ limit: 1e99 }, "limit must be a whole number from 1 to 1000000000, got 1e+99"],
-    [{ limit: "10" }, 'limit must be a whole number from 1 to 1000000000, got "10"'],
-    [{ limit: undefined }, "limit must be a whole number from 1 to 1000000000, got nothing"],
+    [{ limit: -1 }, "limit must be a whole number from 0 to 1000000000, got -1"],
+    [{ limit: Infinity }, "limit must be a whole number from 0 to 1000000000, got Infinity"],
+    [{ limit: 1.5 }, "limit must be a whole number from 0 to 1000000000, got 1.5"],
+    [{ limit: Number.NaN }, "limit must be a whole number from 0 to 1000000000, got NaN"],
+    [{ limit: 1e99 }, "limit must be a whole number from 0 to 1000000000, got 1e+99"],
+    [{ limit: "10" }, 'limit must be a whole number from 0 to 1000000000, got "10"'],
+    [{ limit: undefined }, "limit must be a whole number from 0 to 1000000000, got nothing"],
     [{ window: "" }, 'window must be a duration from 1s to 366d such as "1m", got ""'],
     [
       { window: "10 parsecs" },
@@ -164,7 +164,7 @@ describe("policy", () => {
   it("names the path of a field in a list", () => {
     const policies = [VALID, { ...VALID, name: "other", limit: -1 }];
     expect(() => parsePolicies(policies, "POLICIES")).toThrow(
-      "POLICIES[1].limit must be a whole number from 1 to 1000000000, got -1",
+      "POLICIES[1].limit must be a whole number from 0 to 1000000000, got -1",
     );
   });
 

@@ -197,5 +197,5 @@ export class RingView {
 
 /** The longest that anything counted under a policy matters. */
 function spanMs({ windowMs, capacity, limit }: CounterPolicy): number {
-  return Math.max(2 * windowMs, Math.ceil((capacity / limit) * windowMs));
+  return Math.max(2 * windowMs, Math.ceil((capacity / (limit || 1)) * windowMs));
 }

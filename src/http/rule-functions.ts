@@ -1,0 +1,126 @@
+/**
+ * What the functions of a rule give for one request, in place of a policy's fixed fields.
+ *
+ * An operator wrote them, so their mistakes are told in the log, and never to the client.
+ */
+import type { Context } from "hono";
+import { parseDuration } from "../limit/duration.ts";
+import { parse } from "../limit/misuse.ts";
+import {
+  limitSchema,
+  type Policy,
+  requireFits,
+  unitsSchema,
+  windowSchema,
+  withQuota,
+} from "../limit/policy.ts";
+import { logSeldom } from "../log.ts";
+import { UNKNOWN } from "./identity.ts";
+
+/** A function that gives a value for each request. */
+export type Given<Value> = (c: Context) => Value | Promise<Value>;
+
+/** A policy, and the functions that stand for its fields. */
+export interface Rule {
+  policy: Policy;
+  key?: Given<string | string[] | undefined> | undefined;
+  limit?: Given<number> | undefined;
+  window?: Given<string | number> | undefined;
+  cost?: Given<number> | undefined;
+}
+
+/** An error's text may hold what a client wrote. */
+const MAX_DETAIL_CHARS = 200;
+
+/** A field that a function may stand for. */
+type Field = "key" | "limit" | "window" | "cost";
+
+/** Thrown if a function of a rule throws, or gives what it may not; the log has said which. */
+export class RuleError extends Error {
+  override readonly name = "RuleError";
+}
+
+/**
+ * Returns what the functions make of the policy; undefined where they say that nothing limits it.
+ *
+ * @throws {MisuseError} if the request costs more than could ever pass
+ * @throws {RuleError} if a function fails
+ */
+export async function readPolicy(
+  c: Context,
+  { policy, limit, window, cost }: Rule,
+): Promise<Policy | undefined> {
+  let read = policy;
+  if (limit) {
+    const units = await apply("limit", policy, async () => limitOf(await limit(c)));
+    if (units === Number.POSITIVE_INFINITY) return undefined;
+    read = { ...policy, limit: units };
+  }
+  if (limit || window) {
+    read = await apply(window ? "window" : "limit", policy, async () =>
+      withQuota(policy, read.limit, window ? windowOf(await window(c)) : policy.windowMs),
+    );
+  }
+  if (cost) {
+    const units = await apply("cost", policy, async () => unitsOf("cost", await cost(c)));
+    read = { ...read, cost: units };
+  }
+  requireFits(read.cost, read);
+  return read;
+}
+
+/** Returns the parts of a key that a function gives; if it fails, the key of all such requests. */
+export async function readKey(
+  c: Context,
+  key: NonNullable<Rule["key"]>,
+  { name }: Policy,
+): Promise<string[]> {
+  try {
+    const parts = [await key(c)].flat();
+    if (parts.length > 0 && parts.every((part) => typeof part === "string" && part)) {
+      return parts as string[];
+    }
+    throw new TypeError("it must give text, or a list of texts, none of them empty");
+  } catch (error) {
+    logFailure("key", name, error);
+    return [UNKNOWN];
+  }
+}
+
+function limitOf(given: unknown): number {
+  return given === Number.POSITIVE_INFINITY ? given : unitsOf("limit", given, limitSchema);
+}
+
+function unitsOf(field: string, given: unknown, schema = unitsSchema): number {
+  return parse(schema, typeof given === "number" ? given : kindOf(given), field);
+}
+
+function windowOf(given: unknown): number {
+  const isRead = typeof given === "number" || parseDuration(`${given}`) !== undefined;
+  return parse(windowSchema, isRead ? given : kindOf(given), "window");
+}
+
+/** What an error may say of a value that a client may have written. */
+function kindOf(given: unknown): string {
+  return typeof given;
+}
+
+/** Runs what an operator wrote: its mistakes are told in the log, and never to the client. */
+async function apply<Value>(
+  field: Exclude<Field, "key">,
+  { name }: Policy,
+  run: () => Promise<Value>,
+): Promise<Value> {
+  try {
+    return await run();
+  } catch (error) {
+    logFailure(field, name, error);
+    throw new RuleError(`the ${field} function of "${name}" failed`);
+  }
+}
+
+function logFailure(field: Field, policy: string, error: unknown): void {
+  const detail = String(error).slice(0, MAX_DETAIL_CHARS);
+  const level = field === "key" ? "warn" : "error";
+  logSeldom(level, `${field}-function-failed`, policy, { policy, detail });
+}
