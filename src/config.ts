@@ -26,6 +26,11 @@ const DEFAULT_OWNERS = 4;
 /** So many owners a ring grows to by itself, unless it is told otherwise. */
 const DEFAULT_MAX_OWNERS = 16;
 
+const FORWARDED_FORMS = ["x-forwarded", "forwarded", "both", "none", "keep"] as const;
+
+/** How the origin learns what the client asked for. */
+export type ForwardedForm = (typeof FORWARDED_FORMS)[number];
+
 /** What a limiter needs, in the deployed Worker and in somebody else's. */
 export const limiterSchema = v.object({
   /** Owners that each region begins with. */
@@ -37,10 +42,7 @@ export const limiterSchema = v.object({
   /** Checks a second that an owner takes before others join it; 0 leaves the ring as it is. */
   HIGH_WATER: v.optional(wholeNumber(0, 1_000_000), 400),
   /** The region that counts keys whose policies have the scope `global`. */
-  HOME_REGION: v.optional(
-    v.picklist(REGIONS, `must be one of ${REGIONS.map((region) => `"${region}"`).join(", ")}`),
-    "weur",
-  ),
+  HOME_REGION: v.optional(v.picklist(REGIONS, `must be one of ${quoted(REGIONS)}`), "weur"),
   /** How long to wait for an owner. */
   DEADLINE: v.optional(durationSchema(1, 10_000), "250ms"),
   /** Bits of an IPv6 address that tell clients apart. */
@@ -73,6 +75,15 @@ export const gatewaySchema = v.object({
       ),
     ),
     "",
+  ),
+  /**
+   * How the origin learns the public host, the scheme and the client's address: in `X-Forwarded-*`,
+   * in `Forwarded` (RFC 7239), in both, or in neither. A client's own headers of that kind are
+   * dropped, except with `"keep"`, for a Worker that only a trusted proxy can reach.
+   */
+  FORWARDED: v.optional(
+    v.picklist(FORWARDED_FORMS, `must be one of ${quoted(FORWARDED_FORMS)}`),
+    "x-forwarded",
   ),
   /** A list of policies, or the same as JSON text. */
   POLICIES: v.optional(fromJson(v.unknown()), DEFAULT_POLICIES),
@@ -108,6 +119,7 @@ export interface LimiterConfig extends ScalingLimits {
 
 export interface Config extends LimiterConfig {
   origin: string;
+  forwarded: ForwardedForm;
   policies: Policy[];
   /** Empty where there is no API. */
   tokens: Token[];
@@ -147,6 +159,7 @@ export function parseConfig(env: object): Config {
   return {
     ...parseLimiterConfig(env),
     origin: config.ORIGIN,
+    forwarded: config.FORWARDED,
     policies: parsePolicies(config.POLICIES, "POLICIES"),
     tokens: readTokens(config.TOKEN),
   };
@@ -177,6 +190,10 @@ function secret(name: string, value: unknown): string | undefined {
 
 function hidden(name: string, rule: string): MisuseError {
   return new MisuseError(name, rule, "a value that is not shown");
+}
+
+function quoted(names: readonly string[]): string {
+  return names.map((name) => `"${name}"`).join(", ");
 }
 
 /** A variable on the command line is always text, so text that reads as a number is one. */

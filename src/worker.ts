@@ -10,7 +10,7 @@ import { parseConfig } from "./config.ts";
 import { demo } from "./dashboard/demo.ts";
 import { api, noSuchCall } from "./http/api.ts";
 import { newApp } from "./http/app.ts";
-import { forwardTo, gateway } from "./http/gateway.ts";
+import { gateway, routeTo, routeToService } from "./http/gateway.ts";
 import { couldBeOwn } from "./http/path.ts";
 import { enforce } from "./http/rate-limit.ts";
 
@@ -26,12 +26,8 @@ const app = newApp();
 app.route("/_turnpike/v1", api(caller, config, isolateMemberships()));
 app.use((c, next) => (couldBeOwn(c.req.url) ? Promise.resolve(noSuchCall()) : next()));
 app.use(enforce(rules, caller, config));
-if (config.origin) app.all("*", gateway(forwardTo(config.origin)));
-else if (service)
-  app.all(
-    "*",
-    gateway((request) => service.fetch(request)),
-  );
+if (config.origin) app.all("*", gateway(routeTo(config.origin), config));
+else if (service) app.all("*", gateway(routeToService(service), config));
 else app.all("*", demo);
 
 export default app;

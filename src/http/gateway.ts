@@ -1,36 +1,30 @@
 /**
  * Forwards what may pass to the origin, and its answer back, both as streams.
  *
- * Changes nothing but the address and what ends at a proxy: methods, bodies, redirects, upgrades and
- * all other headers pass as they are, and the path as the URL standard writes it, dots resolved and
- * percent-encodings untouched. A client that goes away ends the request to the origin too.
+ * Changes nothing but the address, what ends at a proxy, and what a client claims for the gate:
+ * methods, bodies, upgrades and all other headers pass as they are, and the path as the URL standard
+ * writes it, dots resolved and percent-encodings untouched. A client that goes away ends the request
+ * to the origin too.
  */
 import type { Context } from "hono";
 import { logSeldom } from "../log.ts";
+import { type ForwardedOptions, namedIn, teller } from "./origin-headers.ts";
 import { problem } from "./problem.ts";
+import { publicHeaders } from "./public-address.ts";
 
 const FIELDS = ["RateLimit", "RateLimit-Policy"];
 
-/**
- * What ends at each proxy (RFC 9110, section 7.6.1), `Connection` and `Upgrade` aside, which the
- * runtime sees to.
- */
-const HOP_BY_HOP = [
-  "Keep-Alive",
-  "Proxy-Authenticate",
-  "Proxy-Authorization",
-  "Proxy-Connection",
-  "TE",
-  "Trailer",
-];
+/** What ends at each proxy (RFC 9110, section 7.6.1), as far as answers have it. */
+const HOP_BY_HOP = ["Keep-Alive", "Proxy-Authenticate", "Proxy-Connection", "Trailer"];
 
-/** Names of headers (RFC 9110, section 5.6.2). */
-const TOKENS = /[\w!#$%&'*+.^`|~-]+/g;
-
-/** Said by those in front of the gate: no client may have it taken off by naming it. */
-const KEPT = /^(?:upgrade|host|cf-.*|x-forwarded-.*|x-real-ip|true-client-ip)$/i;
-
-export type Forward = (request: Request) => Promise<Response>;
+/** The way to an origin. */
+export interface Route {
+  /** Where a request for a public URL goes. */
+  urlFor(url: URL): URL;
+  fetch(request: Request): Promise<Response>;
+  /** The origin's own address; undefined where it has none but the public one. */
+  base?: URL;
+}
 
 /**
  * Returns the way to the origin.
@@ -38,39 +32,50 @@ export type Forward = (request: Request) => Promise<Response>;
  * @param origin a URL, in front of whose path and query its own path goes; or `"zone"`: where the
  *   request would have gone had there been no Worker on its route
  */
-export function forwardTo(origin: string): Forward {
-  if (origin === "zone") return fetchFromZone;
+export function routeTo(origin: string): Route {
+  if (origin === "zone") return { urlFor: urlInZone, fetch: (request) => fetch(request) };
   const base = new URL(origin);
-  return (request) => {
-    const { pathname, search, href } = new URL(request.url);
-    const url = new URL(base);
-    url.pathname = base.pathname.replace(/\/$/, "") + pathname;
-    url.search = search || (href.endsWith("?") ? "?" : "");
-    return fetch(new Request(url, request));
+  const prefix = base.pathname.replace(/\/$/, "");
+  return {
+    base,
+    urlFor({ pathname, search, href }) {
+      const url = new URL(base);
+      url.pathname = prefix + pathname;
+      url.search = search || (href.endsWith("?") ? "?" : "");
+      return url;
+    },
+    fetch: (request) => fetch(request),
   };
 }
 
-async function fetchFromZone(request: Request): Promise<Response> {
-  const { hostname } = new URL(request.url);
+/** Returns the way to a service binding. */
+export function routeToService(service: Fetcher): Route {
+  return { urlFor: (url) => url, fetch: (request) => service.fetch(request) };
+}
+
+function urlInZone(url: URL): URL {
   // There such a request would come back to this Worker, and again.
-  if (/^localhost$|^127\.|^\[|\.workers\.dev$/.test(hostname)) {
-    throw new Error(`ORIGIN is "zone", and ${hostname} is the Worker's own address, not a zone's`);
+  if (/^localhost$|^127\.|^\[|\.workers\.dev$/.test(url.hostname)) {
+    throw new Error(
+      `ORIGIN is "zone", and ${url.hostname} is the Worker's own address, not a zone's`,
+    );
   }
-  return fetch(request);
+  return url;
 }
 
 /** Makes the handler that forwards every request. */
-export function gateway(forward: Forward) {
+export function gateway(route: Route, options: ForwardedOptions) {
+  const tell = teller(options);
   return async function gateway(c: Context): Promise<Response> {
-    const { signal, headers } = c.req.raw;
+    const { raw } = c.req;
     try {
-      const options = { signal, redirect: "manual", headers: without(headers) } as const;
       // Dots that are left in a path would be resolved later, out of an origin's own path.
-      const url = new URL(c.req.url);
-      const answer = await forward(new Request(url, new Request(c.req.raw, options)));
-      return cleared(answer);
+      const url = new URL(raw.url);
+      const request = new Request(route.urlFor(url), raw);
+      tell(request.headers, url);
+      return passedOn(await route.fetch(request), route.base, url);
     } catch (error) {
-      if (!signal.aborted) {
+      if (!raw.signal.aborted) {
         logSeldom("error", "origin-failed", "", { detail: String(error) });
       }
       const detail = "The origin did not answer.";
@@ -80,23 +85,27 @@ export function gateway(forward: Forward) {
 }
 
 /**
- * An origin's own limits are not this one's, and in an older form would make its fields unreadable.
+ * The origin's answer as the client gets it.
+ *
+ * An answer that cannot be made anew, an upgrade or one with a status above 599, passes as it is.
  */
-function cleared(answer: Response): Response {
-  const names = [...FIELDS, ...hopByHop(answer.headers)];
-  if (answer.webSocket || !names.some((name) => answer.headers.has(name))) return answer;
+function passedOn(answer: Response, base: URL | undefined, url: URL): Response {
+  if (!canBeCopied(answer)) return answer;
+  const { headers } = answer;
+  const named = [...FIELDS, ...HOP_BY_HOP, ...namedIn(headers)];
+  const ended = named.filter((name) => headers.has(name));
+  const changes = base ? publicHeaders(headers, base, url) : [];
+  if (ended.length === 0 && changes.length === 0) return answer;
   const copy = new Response(answer.body, answer);
-  for (const name of names) copy.headers.delete(name);
+  for (const name of ended) copy.headers.delete(name);
+  for (const [name, values] of changes) {
+    copy.headers.delete(name);
+    for (const value of values) copy.headers.append(name, value);
+  }
   return copy;
 }
 
-function without(headers: Headers): Headers {
-  const copy = new Headers(headers);
-  for (const name of hopByHop(headers)) copy.delete(name);
-  return copy;
-}
-
-function hopByHop(headers: Headers): string[] {
-  const named = headers.get("Connection")?.match(TOKENS) ?? [];
-  return [...HOP_BY_HOP, ...named.filter((name) => !KEPT.test(name))];
+/** The platform's `Response` takes these statuses only, and `fetch` gives others, too. */
+function canBeCopied({ status, webSocket }: Response): boolean {
+  return !webSocket && status >= 200 && status <= 599;
 }

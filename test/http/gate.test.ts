@@ -24,6 +24,12 @@ let received: IncomingMessage[] = [];
 beforeAll(async () => {
   origin = createServer((incoming, outgoing) => {
     received.push(incoming);
+    if (incoming.url === "/base/moved") {
+      const { port } = origin.address() as AddressInfo;
+      outgoing.setHeader("Location", `http://127.0.0.1:${port}/base/next`);
+      outgoing.setHeader("Set-Cookie", ["a=1; Domain=127.0.0.1", "b=2"]);
+      outgoing.statusCode = 302;
+    }
     outgoing.setHeader("Connection", "X-Hop, close").setHeader("X-Hop", "1");
     outgoing.setHeader("Proxy-Authenticate", "Basic").setHeader("X-End", "1").end("origin");
   });
@@ -211,6 +217,7 @@ describe("the origin", () => {
       "Connection: close, X-Named, CF-Ray, X-Forwarded-For",
       "X-Named: 1",
       "CF-Ray: 2",
+      "CF-Connecting-IP: 203.0.113.7",
       "X-Forwarded-For: 192.0.2.1",
       "X-Plain: 3",
       "Keep-Alive: timeout=5",
@@ -221,13 +228,36 @@ describe("the origin", () => {
     );
     const [{ headers }] = received as [IncomingMessage];
     expect(headers).toMatchObject({ "cf-ray": "2", "x-plain": "3" });
-    expect(headers).toHaveProperty("x-forwarded-for");
+    expect(headers["x-forwarded-for"]).toBe("203.0.113.7");
     for (const name of ["x-named", "keep-alive", "te", "trailer"]) {
       expect(headers).not.toHaveProperty(name);
     }
     expect(Object.keys(headers).filter((name) => name.startsWith("proxy-"))).toEqual([]);
     expect(answer).toMatch(/^X-End: 1\r$/m);
     expect(answer).not.toMatch(/^(?:X-Hop|Proxy-)/im);
+  });
+
+  it("learns the public host and scheme, whatever the client claims", async () => {
+    const claims = [
+      "X-Forwarded-Host: evil.example",
+      "X-Forwarded-Proto: ftp",
+      "Forwarded: host=x",
+    ];
+    await send("/x", "shop.example:8080", ...claims, "X-Original-URL: /admin");
+    const [{ headers }] = received as [IncomingMessage];
+    expect(headers).toMatchObject({
+      "x-forwarded-host": "shop.example:8080",
+      "x-forwarded-proto": "http",
+    });
+    expect(headers).not.toHaveProperty("forwarded");
+    expect(headers).not.toHaveProperty("x-original-url");
+  });
+
+  it("does not send its client past the gate", async () => {
+    const answer = await send("/moved", "shop.example");
+    expect(answer).toMatch(/^Location: http:\/\/shop\.example\/next\r$/m);
+    expect(answer).toMatch(/^Set-Cookie: a=1; Domain=shop\.example\r$/m);
+    expect(answer).toMatch(/^Set-Cookie: b=2\r$/m);
   });
 
   it("does not see its client's own RateLimit fields come back", async () => {

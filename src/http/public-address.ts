@@ -1,0 +1,88 @@
+/**
+ * Turns the origin's own address in an answer's headers into the gate's: a client that followed it
+ * would go past every limit from then on.
+ *
+ * As nginx's `proxy_redirect default` and `proxy_cookie_domain` do, for `Location`,
+ * `Content-Location`, `Refresh`, `Link` and the attributes of cookies. Relative addresses and those
+ * of other hosts stay as they are, and so does the body.
+ */
+
+/** A header as it is to be: its values, a line each. */
+export type Change = readonly [name: string, values: readonly string[]];
+
+const POINTERS = ["Location", "Content-Location", "Refresh", "Link"];
+
+/** Scheme, if there is one, and host; browsers take a backslash for a slash. */
+const AUTHORITY = /^(?:https?:)?[\\/]{2}[^\\/?#]*/i;
+
+/** Seconds, and behind them an address that may be quoted. */
+const REFRESH = /^(\s*[\d.]+\s*[;,]\s*(?:url\s*=\s*)?["']?)([^"']+)/i;
+
+/**
+ * Returns the headers that name the origin, as a client is to see them.
+ *
+ * @param base the origin's own address, in front of whose path each request's path was put
+ * @param url what the client asked for
+ */
+export function publicHeaders(headers: Headers, base: URL, url: URL): Change[] {
+  const changes: Change[] = [];
+  for (const name of POINTERS) {
+    const value = headers.get(name);
+    if (value === null) continue;
+    const changed = pointTo(name, value, (text) => publicAddress(text, base, url));
+    if (changed !== value) changes.push([name, [changed]]);
+  }
+  if (headers.has("Set-Cookie")) {
+    const cookies = headers.getSetCookie();
+    const changed = cookies.map((cookie) => publicCookie(cookie, base, url));
+    if (changed.some((cookie, at) => cookie !== cookies[at])) changes.push(["Set-Cookie", changed]);
+  }
+  return changes;
+}
+
+function pointTo(name: string, value: string, translate: (text: string) => string): string {
+  if (name === "Link") return value.replace(/(?<=<)[^<>]*(?=>)/g, translate);
+  if (name === "Refresh") {
+    return value.replace(REFRESH, (_, before: string, text: string) => before + translate(text));
+  }
+  return translate(value);
+}
+
+function publicAddress(text: string, base: URL, url: URL): string {
+  const [authority] = AUTHORITY.exec(text) ?? [];
+  const target = authority === undefined ? null : URL.parse(text, base);
+  // With another scheme it is the same host all the same: few origins know how they are reached.
+  if (!target || authority === undefined || target.host !== base.host || target.username)
+    return text;
+  const rest = belowPrefix(text.slice(authority.length), prefixOf(base));
+  if (rest === undefined) return text;
+  const address = url.origin + rest;
+  // An origin that insists on another scheme than ORIGIN's would send the client round in circles.
+  const isCircle = target.protocol !== base.protocol && URL.parse(address)?.href === url.href;
+  return isCircle ? text : address;
+}
+
+function publicCookie(cookie: string, base: URL, url: URL): string {
+  const prefix = prefixOf(base);
+  return cookie.replace(
+    /;\s*(domain|path)\s*=\s*([^;]*)/gi,
+    (whole, name: string, value: string) => {
+      if (/domain/i.test(name)) {
+        const domain = value.trim().replace(/^\./, "").toLowerCase();
+        return domain === base.hostname ? `; ${name}=${url.hostname}` : whole;
+      }
+      const path = prefix ? belowPrefix(value.trim(), prefix) : undefined;
+      return path === undefined ? whole : `; ${name}=${path || "/"}`;
+    },
+  );
+}
+
+/** Returns what stands behind the origin's own path; undefined for a path beside it. */
+function belowPrefix(path: string, prefix: string): string | undefined {
+  const rest = path.slice(prefix.length);
+  return path.startsWith(prefix) && /^(?:[\\/?#]|$)/.test(rest) ? rest : undefined;
+}
+
+function prefixOf({ pathname }: URL): string {
+  return pathname.replace(/\/$/, "");
+}
