@@ -3,13 +3,14 @@
  * they must be bound to.
  */
 import { MisuseError } from "./limit/misuse.ts";
-import type { Membership } from "./objects/membership.ts";
-import type { RateLimiter } from "./objects/rate-limiter.ts";
+import type { MembershipRpc, ObjectNamespace, OwnerRpc } from "./protocol/rpc.ts";
+
+type BoundNamespace<Rpc> = ObjectNamespace<Rpc> & Pick<DurableObjectNamespace, "idFromName">;
 
 export interface Bindings {
-  TURNPIKE_OWNERS: DurableObjectNamespace<RateLimiter>;
+  TURNPIKE_OWNERS: BoundNamespace<OwnerRpc>;
   /** Absent where the rings never change. */
-  TURNPIKE_MEMBERSHIP?: DurableObjectNamespace<Membership>;
+  TURNPIKE_MEMBERSHIP?: BoundNamespace<MembershipRpc>;
 }
 
 export type BindingName = keyof Bindings;

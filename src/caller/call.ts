@@ -5,42 +5,18 @@
  * may have counted.
  */
 
-import type { Check, CounterPolicy } from "../counters/counters.ts";
+import type { CounterPolicy } from "../counters/counters.ts";
 import type { Verdict } from "../limit/decision.ts";
 import { MAX_WINDOW_MS } from "../limit/policy.ts";
 import { logSeldom } from "../log.ts";
-import type { Explained, Operated } from "../owner/change/ring-owner.ts";
+import { DeadlineError, withDeadline } from "../protocol/deadline.ts";
 import { readRingRecord, regionOf } from "../protocol/ring-record.ts";
-import {
-  type Answer,
-  type Batch,
-  decodeAnswer,
-  encodeBatch,
-  type WireAnswer,
-  type WireBatch,
-} from "../protocol/wire.ts";
-import { DeadlineError, withDeadline } from "../ring/deadline.ts";
-import type { KeyHash } from "../ring/key-hash.ts";
+import { type CounterNamespace, type CounterStub, stubOf } from "../protocol/rpc.ts";
+import { type Answer, type Batch, decodeAnswer, encodeBatch } from "../protocol/wire.ts";
 import type { Runtime } from "../runtime.ts";
-
-/** The methods of the `RateLimiter` object, as a stub offers them. */
-export interface OwnerStub {
-  check(batch: WireBatch): Promise<WireAnswer>;
-  peek(batch: WireBatch): Promise<WireAnswer>;
-  refund(batch: WireBatch): Promise<WireAnswer>;
-  reset(batch: WireBatch): Promise<WireAnswer>;
-  block(version: number, key: KeyHash, durationMs: number): Promise<Operated<void>>;
-  unblock(version: number, key: KeyHash): Promise<Operated<void>>;
-  explain(version: number, check: Check): Promise<Operated<Explained>>;
-}
 
 /** What is asked of an owner about many keys at once. */
 export type Verb = "check" | "peek" | "refund" | "reset";
-
-/** The part of `DurableObjectNamespace<RateLimiter>` that a caller needs. */
-export interface OwnerNamespace {
-  getByName(name: string, options: DurableObjectNamespaceGetDurableObjectOptions): OwnerStub;
-}
 
 /** Why a call failed; `threw` is whatever the runtime or the object raised. */
 export type CallFailure = "deadline" | "overloaded" | "threw" | "nonsense";
@@ -57,7 +33,7 @@ export class CallError extends Error {
 
 /** How calls are made: to which objects, in what runtime, and how long they may take. */
 export interface Line {
-  namespace: OwnerNamespace;
+  namespace: CounterNamespace;
   runtime: Runtime;
   deadlineMs: number;
 }
@@ -70,13 +46,9 @@ export interface Line {
 export async function callOwner<Reply>(
   { namespace, runtime, deadlineMs }: Line,
   name: string,
-  call: (stub: OwnerStub) => Promise<Reply>,
+  call: (stub: CounterStub) => Promise<Reply>,
 ): Promise<Reply> {
-  // A new stub each time: one belongs to its request, and after a failure it stays broken.
-  const stub = namespace.getByName(name, {
-    locationHint: regionOf(name) as DurableObjectLocationHint,
-    retry: { maxRetries: 0 },
-  });
+  const stub = stubOf(namespace, name);
   try {
     return await withDeadline(deadlineMs, call(stub), runtime);
   } catch (error) {

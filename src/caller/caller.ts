@@ -7,11 +7,12 @@
  */
 import type { Source } from "../limit/decision.ts";
 import type { Policy } from "../limit/policy.ts";
+import type { CounterNamespace } from "../protocol/rpc.ts";
 import type { Batch } from "../protocol/wire.ts";
 import { type KeyHash, keyHasher } from "../ring/key-hash.ts";
 import { REGIONS, type Region } from "../ring/region.ts";
 import type { Runtime } from "../runtime.ts";
-import { CallError, type OwnerNamespace } from "./call.ts";
+import { CallError } from "./call.ts";
 import { DenialCache } from "./denial-cache.ts";
 import { Fallback } from "./fallback.ts";
 import { Hearings } from "./hearings.ts";
@@ -30,7 +31,7 @@ import { Routes } from "./routes.ts";
 
 export interface CallerOptions {
   /** Where the owners are: the binding of the `RateLimiter` class. */
-  owners: OwnerNamespace;
+  owners: CounterNamespace;
   /** Owners in each region, at least 1. */
   ownersPerRegion: number;
   /** The region of keys whose policies have the scope `global`. */

@@ -1,34 +1,29 @@
 /** The membership objects as a caller reaches them: one for each region, named after it. */
-import type { Refusal, RingStatus } from "../membership/coordinator.ts";
+
+import { withDeadline } from "../protocol/deadline.ts";
 import { regionOf } from "../protocol/ring-record.ts";
-import { withDeadline } from "../ring/deadline.ts";
+import {
+  type MembershipRpc,
+  type ObjectNamespace,
+  type Refusal,
+  type RingStatus,
+  type Stub,
+  stubOf,
+} from "../protocol/rpc.ts";
 import { REGIONS, type Region } from "../ring/region.ts";
 import type { Runtime } from "../runtime.ts";
 import { CallError } from "./call.ts";
-
-/** The methods of the `Membership` object that a caller needs, as a stub offers them. */
-export interface MembershipStub {
-  status(isWanted: boolean): Promise<RingStatus | null>;
-  add(name?: string): Promise<Refusal | undefined>;
-  remove(name: string): Promise<Refusal | undefined>;
-  reportFailure(owner: string, reporter: string): Promise<void>;
-}
-
-/** The part of `DurableObjectNamespace<Membership>` that a caller needs. */
-export interface MembershipNamespace {
-  getByName(name: string, options: DurableObjectNamespaceGetDurableObjectOptions): MembershipStub;
-}
 
 /** For an operator, who would rather wait: a membership object asks each of its owners. */
 const OPERATOR_DEADLINE_MS = 5_000;
 
 export class Memberships {
-  readonly #namespace: MembershipNamespace;
+  readonly #namespace: ObjectNamespace<MembershipRpc>;
   readonly #runtime: Runtime;
   /** Which isolate this is, to tell reports apart. */
   #isolateId: string | undefined;
 
-  constructor(namespace: MembershipNamespace, runtime: Runtime) {
+  constructor(namespace: ObjectNamespace<MembershipRpc>, runtime: Runtime) {
     this.#namespace = namespace;
     this.#runtime = runtime;
   }
@@ -78,7 +73,7 @@ export class Memberships {
 
   async #operate<Reply>(
     region: Region,
-    call: (stub: MembershipStub) => Promise<Reply>,
+    call: (stub: Stub<MembershipRpc>) => Promise<Reply>,
   ): Promise<Reply> {
     try {
       return await withDeadline(OPERATOR_DEADLINE_MS, call(this.#stub(region)), this.#runtime);
@@ -87,8 +82,7 @@ export class Memberships {
     }
   }
 
-  #stub(region: string): MembershipStub {
-    const locationHint = region as DurableObjectLocationHint;
-    return this.#namespace.getByName(region, { locationHint, retry: { maxRetries: 0 } });
+  #stub(region: string): Stub<MembershipRpc> {
+    return stubOf(this.#namespace, region);
   }
 }

@@ -4,9 +4,10 @@
  */
 
 import { log } from "../log.ts";
+import type { CounterStub } from "../protocol/rpc.ts";
 import type { Answer, Batch } from "../protocol/wire.ts";
 import { Breaker, OPEN_MS } from "./breaker.ts";
-import { askOwner, CallError, callOwner, type Line, type OwnerStub, type Verb } from "./call.ts";
+import { askOwner, CallError, callOwner, type Line, type Verb } from "./call.ts";
 import { Coalescer } from "./coalescer.ts";
 
 /** For calls that an operator makes, to owners that may be far away and cold. */
@@ -52,7 +53,7 @@ export class Owners {
    *
    * @throws {CallError} if it does not answer
    */
-  operate<Reply>(owner: string, call: (stub: OwnerStub) => Promise<Reply>): Promise<Reply> {
+  operate<Reply>(owner: string, call: (stub: CounterStub) => Promise<Reply>): Promise<Reply> {
     return callOwner(this.#operatorLine, owner, call);
   }
 

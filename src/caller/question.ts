@@ -1,7 +1,7 @@
 /** What a caller is asked and what it replies. */
 import type { Decision, Source, Verdict } from "../limit/decision.ts";
 import type { Policy } from "../limit/policy.ts";
-import type { Explained } from "../owner/change/ring-owner.ts";
+import type { Explained } from "../protocol/rpc.ts";
 import type { Region } from "../ring/region.ts";
 
 /** A question about one key. */

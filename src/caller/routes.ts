@@ -4,13 +4,14 @@
  *
  * Nobody is asked for a ring: who has an old one learns of the new one with its next answer.
  */
-import type { Operated } from "../owner/change/ring-owner.ts";
+
 import { ownerNames, type RingRecord, readRingRecord } from "../protocol/ring-record.ts";
+import type { CounterStub, OrMoved } from "../protocol/rpc.ts";
 import type { Answer } from "../protocol/wire.ts";
 import type { KeyHash } from "../ring/key-hash.ts";
 import { REGIONS, type Region } from "../ring/region.ts";
 import { Ring } from "../ring/ring.ts";
-import { CallError, type OwnerStub } from "./call.ts";
+import { CallError } from "./call.ts";
 import type { Message } from "./message.ts";
 import type { Owners } from "./owners.ts";
 
@@ -76,7 +77,7 @@ export class Routes {
   async operate<Reply>(
     key: KeyHash,
     region: Region,
-    call: (stub: OwnerStub, version: number) => Promise<Operated<Reply>>,
+    call: (stub: CounterStub, version: number) => Promise<OrMoved<Reply>>,
   ): Promise<Reply> {
     for (let attempts = MAX_OWNERS; attempts > 0; attempts--) {
       const { owner, version } = this.to(key, region);
@@ -90,7 +91,7 @@ export class Routes {
   /** Calls a key's owners in all regions, since a client may enter anywhere; see `operate`. */
   async operateEverywhere(
     key: KeyHash,
-    call: (stub: OwnerStub, version: number) => Promise<Operated<void>>,
+    call: (stub: CounterStub, version: number) => Promise<OrMoved<void>>,
   ): Promise<void> {
     await Promise.all(REGIONS.map((region) => this.operate(key, region, call)));
   }

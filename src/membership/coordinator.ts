@@ -6,38 +6,13 @@
  */
 
 import { MAX_OWNERS, ownerNames, type RingRecord } from "../protocol/ring-record.ts";
-import type { Region } from "../ring/region.ts";
+import type { Refusal, RingStatus } from "../protocol/rpc.ts";
 import { LOAD_FRESH_MS, ownersForLoad, ownersForQuiet, QUIET_MS } from "./autoscaling.ts";
 import { CoordinatorState, type CoordinatorStateOptions } from "./coordinator-state.ts";
 import { FailureReports } from "./failure-reports.ts";
 import { RingChange, type RingChangeOptions } from "./ring-change.ts";
 
 export interface CoordinatorOptions extends CoordinatorStateOptions, RingChangeOptions {}
-
-/** A region's ring as an operator sees it. */
-export interface RingStatus {
-  region: Region;
-  version: number;
-  /** Whether a change is under way. */
-  settling: boolean;
-  /** The owners that the change waits for. */
-  waitingFor: string[];
-  /** Owners out of the ring because they do not answer. */
-  down: string[];
-  /** `keys` and `checksPerSecond` are null where the owner does not answer. */
-  owners: {
-    name: string;
-    keys: number | null;
-    checksPerSecond: number | null;
-    /** Since it joined. */
-    sinceMs: number;
-  }[];
-}
-
-/** Why a change is not made: in words, with what is going on and since when. */
-export interface Refusal {
-  refused: string;
-}
 
 /** How exactly it is remembered when owners were last busy. */
 const BUSY_INTERVAL_MS = 60_000;
@@ -192,7 +167,7 @@ export class Coordinator {
   #loadOf(owner: string) {
     return this.#options
       .link(owner)
-      .load()
+      .status()
       .catch(() => undefined);
   }
 

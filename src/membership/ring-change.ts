@@ -9,28 +9,12 @@
 
 import { type LogEvent, log } from "../log.ts";
 import type { RingRecord } from "../protocol/ring-record.ts";
+import type { OwnerRpc, Stub } from "../protocol/rpc.ts";
 import type { Runtime } from "../runtime.ts";
 import type { CoordinatorState } from "./coordinator-state.ts";
 
-/** What an owner says of itself. */
-export interface OwnerLoad {
-  /** Counters it holds, expired ones included. */
-  keys: number;
-  checksPerSecond: number;
-}
-
 /** How an owner is reached. Each call is over in time or rejects, and may be repeated. */
-export interface OwnerLink {
-  /** Tells it of a ring. */
-  adopt(record: RingRecord): Promise<void>;
-  /**
-   * Has it take over all that is its own in this ring.
-   *
-   * @returns the owners that did not hand over; `isDone` once nothing is missing and all is on disk
-   */
-  takeOver(version: number): Promise<{ isDone: boolean; silent: string[] }>;
-  load(): Promise<OwnerLoad>;
-}
+export type OwnerLink = Pick<Stub<OwnerRpc>, "adopt" | "takeOver" | "status">;
 
 export interface RingChangeOptions {
   runtime: Runtime;

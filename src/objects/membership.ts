@@ -8,10 +8,11 @@
 import { DurableObject } from "cloudflare:workers";
 import type { Bindings } from "../bindings.ts";
 import { parseLimiterConfig } from "../config.ts";
-import { Coordinator, type Refusal, type RingStatus } from "../membership/coordinator.ts";
+import { Coordinator } from "../membership/coordinator.ts";
 import type { OwnerLink } from "../membership/ring-change.ts";
+import { withDeadline } from "../protocol/deadline.ts";
 import type { RingRecord } from "../protocol/ring-record.ts";
-import { withDeadline } from "../ring/deadline.ts";
+import { type MembershipRpc, type Refusal, type RingStatus, stubOf } from "../protocol/rpc.ts";
 import type { Region } from "../ring/region.ts";
 import { type Runtime, runtimeWith } from "../runtime.ts";
 
@@ -22,7 +23,7 @@ const TAKE_OVER_DEADLINE_MS = 15_000;
 /** How long an owner may take to say how it is. */
 const STATUS_DEADLINE_MS = 1_000;
 
-export class Membership extends DurableObject {
+export class Membership extends DurableObject implements MembershipRpc {
   readonly #coordinator: Coordinator;
   readonly #bindings: Bindings;
   readonly #runtime: Runtime;
@@ -75,17 +76,12 @@ export class Membership extends DurableObject {
   }
 
   #link(owner: string): OwnerLink {
-    // A new stub for each call: after a failure one stays broken.
-    const stub = () =>
-      this.#bindings.TURNPIKE_OWNERS.getByName(owner, {
-        locationHint: this.ctx.id.name as DurableObjectLocationHint,
-        retry: { maxRetries: 0 },
-      });
+    const stub = () => stubOf(this.#bindings.TURNPIKE_OWNERS, owner);
     const runtime = this.#runtime;
     return {
       adopt: (record) => withDeadline(ADOPT_DEADLINE_MS, stub().adopt(record), runtime),
       takeOver: (version) => withDeadline(TAKE_OVER_DEADLINE_MS, stub().takeOver(version), runtime),
-      load: () => withDeadline(STATUS_DEADLINE_MS, stub().status(), runtime),
+      status: () => withDeadline(STATUS_DEADLINE_MS, stub().status(), runtime),
     };
   }
 }

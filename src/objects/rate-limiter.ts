@@ -9,17 +9,20 @@ import { DurableObject } from "cloudflare:workers";
 import type { Bindings } from "../bindings.ts";
 import { parseLimiterConfig } from "../config.ts";
 import type { Check } from "../counters/check.ts";
-import type { OwnerLoad } from "../membership/ring-change.ts";
-import type { Parcel } from "../owner/change/handover.ts";
-import {
-  type Explained,
-  type MembershipLink,
-  type Operated,
-  RingOwner,
-} from "../owner/change/ring-owner.ts";
-import type { Peer, Released, Rows } from "../owner/change/takeover.ts";
+import { type MembershipLink, type Peer, RingOwner } from "../owner/change/ring-owner.ts";
 import { Owner } from "../owner/owner.ts";
 import { isOwnerName, type RingRecord, regionOf } from "../protocol/ring-record.ts";
+import {
+  type Explained,
+  type OrMoved,
+  type OwnerLoad,
+  type OwnerRpc,
+  type Parcel,
+  type Released,
+  type Rows,
+  stubOf,
+  type TakenOver,
+} from "../protocol/rpc.ts";
 import {
   type Answer,
   decodeBatch,
@@ -30,7 +33,7 @@ import {
 import type { KeyHash } from "../ring/key-hash.ts";
 import { runtimeWith } from "../runtime.ts";
 
-export class RateLimiter extends DurableObject {
+export class RateLimiter extends DurableObject implements OwnerRpc {
   readonly #owner: Owner;
   readonly #ringOwner: RingOwner;
   readonly #bindings: Bindings;
@@ -75,19 +78,19 @@ export class RateLimiter extends DurableObject {
     return this.#onceWritten(await this.#ringOwner.reset(decodeBatch(batch)));
   }
 
-  async block(version: number, key: KeyHash, durationMs: number): Promise<Operated<void>> {
+  async block(version: number, key: KeyHash, durationMs: number): Promise<OrMoved<void>> {
     const operated = await this.#ringOwner.block(version, key, durationMs);
     await this.#owner.written;
     return operated;
   }
 
-  async unblock(version: number, key: KeyHash): Promise<Operated<void>> {
+  async unblock(version: number, key: KeyHash): Promise<OrMoved<void>> {
     const operated = await this.#ringOwner.unblock(version, key);
     await this.#owner.written;
     return operated;
   }
 
-  explain(version: number, check: Check): Promise<Operated<Explained>> {
+  explain(version: number, check: Check): Promise<OrMoved<Explained>> {
     return this.#ringOwner.explain(version, check);
   }
 
@@ -103,7 +106,7 @@ export class RateLimiter extends DurableObject {
     return this.#ringOwner.adopt(record);
   }
 
-  takeOver(version: number): Promise<{ isDone: boolean; silent: string[] }> {
+  takeOver(version: number): Promise<TakenOver> {
     return this.#ringOwner.takeOver(version);
   }
 
@@ -122,22 +125,16 @@ export class RateLimiter extends DurableObject {
   }
 
   #peer(name: string): Peer {
-    return this.#bindings.TURNPIKE_OWNERS.getByName(name, at(name));
+    return stubOf(this.#bindings.TURNPIKE_OWNERS, name);
   }
 
   #membership(region: string): MembershipLink | undefined {
     const { TURNPIKE_MEMBERSHIP } = this.#bindings;
     if (!TURNPIKE_MEMBERSHIP) return undefined;
-    const stub = () => TURNPIKE_MEMBERSHIP.getByName(region, at(region));
+    const stub = () => stubOf(TURNPIKE_MEMBERSHIP, region);
     return {
       ring: () => stub().ring(),
       reportLoad: (owner, checksPerSecond) => stub().reportLoad(owner, checksPerSecond),
     };
   }
-}
-
-/** Where an object is created, and that a call to it is not repeated behind our back. */
-function at(name: string): DurableObjectNamespaceGetDurableObjectOptions {
-  const locationHint = regionOf(name) as DurableObjectLocationHint;
-  return { locationHint, retry: { maxRetries: 0 } };
 }

@@ -1,19 +1,20 @@
 /** Owners that do what a test says, in place of Durable Objects. */
-import type { OwnerNamespace, OwnerStub } from "../../src/caller/call.ts";
+
 import { Owner } from "../../src/owner/owner.ts";
+import type { CounterNamespace, CounterStub, ObjectOptions } from "../../src/protocol/rpc.ts";
 import { decodeBatch, encodeAnswer, type WireBatch } from "../../src/protocol/wire.ts";
 import { STILL } from "../fake-runtime.ts";
 import { MemoryStorage } from "../owner/memory-storage.ts";
 
-export class FakeOwners implements OwnerNamespace {
+export class FakeOwners implements CounterNamespace {
   /** Calls made, in order. */
   readonly calls: { verb: string; owner: string }[] = [];
-  readonly options: DurableObjectNamespaceGetDurableObjectOptions[] = [];
+  readonly options: ObjectOptions[] = [];
   readonly #owners = new Map<string, Owner>();
   /** Replaces what every owner does while it is set. */
   misbehave: ((owner: string) => unknown) | undefined;
 
-  getByName(name: string, options: DurableObjectNamespaceGetDurableObjectOptions): OwnerStub {
+  getByName(name: string, options: ObjectOptions): CounterStub {
     this.options.push(options);
     const owner =
       this.#owners.get(name) ?? new Owner({ runtime: STILL, storage: new MemoryStorage() });

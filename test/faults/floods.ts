@@ -1,6 +1,6 @@
 /** More than an owner can hold, more clients than there are, more requests than it can take. */
 import { setTimeout as sleep } from "node:timers/promises";
-import type { RingStatus } from "../../src/membership/coordinator.ts";
+import type { RingStatus } from "../../src/protocol/rpc.ts";
 import { percentile } from "../bench/statistics.ts";
 import { Ledger } from "./ledger.ts";
 import { type Row, rowOf, type Scale } from "./row.ts";

@@ -64,7 +64,7 @@ class Region {
           this.tookOver.push(owner);
           return { isDone: true, silent: [] };
         },
-        load: async () => {
+        status: async () => {
           await this.#answer(owner);
           return { keys: 0, checksPerSecond: 0 };
         },

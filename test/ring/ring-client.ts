@@ -1,6 +1,6 @@
 /** The API of a really running Turnpike, as the tests of ring changes use it. */
 import { expect } from "vitest";
-import type { RingStatus } from "../../src/membership/coordinator.ts";
+import type { RingStatus } from "../../src/protocol/rpc.ts";
 import type { DevServer } from "../dev-server.ts";
 
 const TOKEN = "secret";

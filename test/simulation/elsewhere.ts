@@ -1,9 +1,10 @@
 /** An owner in a region where nobody has been: resets and blocks go to all of them. */
-import type { OwnerStub } from "../../src/caller/call.ts";
+
 import { Counters } from "../../src/counters/counters.ts";
+import type { CounterStub } from "../../src/protocol/rpc.ts";
 import { decodeBatch, encodeAnswer } from "../../src/protocol/wire.ts";
 
-export function elsewhere(): OwnerStub {
+export function elsewhere(): CounterStub {
   const nobody = async (): Promise<never> => {
     throw new Error("asked in another region");
   };

@@ -2,15 +2,15 @@
  * The objects around the protocol, as `src/objects/rate-limiter.ts` and `src/objects/membership.ts` make
  * them of what the runtime gives. Their few lines are repeated here, since those import the runtime.
  */
-import type { OwnerStub } from "../../src/caller/call.ts";
+
 import type { Check } from "../../src/counters/check.ts";
 import { Coordinator } from "../../src/membership/coordinator.ts";
 import type { OwnerLink } from "../../src/membership/ring-change.ts";
-import { RingOwner } from "../../src/owner/change/ring-owner.ts";
-import type { Peer } from "../../src/owner/change/takeover.ts";
+import { type Peer, RingOwner } from "../../src/owner/change/ring-owner.ts";
 import { Owner } from "../../src/owner/owner.ts";
+import { withDeadline } from "../../src/protocol/deadline.ts";
+import type { OwnerRpc, Stub } from "../../src/protocol/rpc.ts";
 import { decodeBatch, encodeAnswer } from "../../src/protocol/wire.ts";
-import { withDeadline } from "../../src/ring/deadline.ts";
 import type { KeyHash } from "../../src/ring/key-hash.ts";
 import type { Ledger } from "./ledger.ts";
 import type { Machine } from "./machine.ts";
@@ -23,7 +23,7 @@ const ADOPT_DEADLINE_MS = 5_000;
 const TAKE_OVER_DEADLINE_MS = 15_000;
 const STATUS_DEADLINE_MS = 1_000;
 
-export type OwnerMethods = OwnerStub & Peer & OwnerLink & { wake(): Promise<void> };
+export type OwnerMethods = Stub<OwnerRpc> & { wake(): Promise<void> };
 
 /** An owner whose counting is entered in a ledger in the very moment. */
 class WatchedOwner extends Owner {
@@ -105,7 +105,7 @@ export function startOwner(world: World, machine: Machine): Host<OwnerMethods> {
       return member.adopt(record);
     },
     takeOver: (version) => member.takeOver(version),
-    load: async () => member.status(),
+    status: async () => member.status(),
     wake: () => member.wake(),
   };
   return { machine, ready: member.load(), methods: variant.owner?.(methods) ?? methods };
@@ -127,10 +127,10 @@ export function startMembership(world: World, machine: Machine): Host<Coordinato
         askOwner(to, (owner) => owner.takeOver(version)),
         machine,
       ),
-    load: () =>
+    status: () =>
       withDeadline(
         STATUS_DEADLINE_MS,
-        askOwner(to, (owner) => owner.load()),
+        askOwner(to, (owner) => owner.status()),
         machine,
       ),
   });

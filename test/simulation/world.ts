@@ -1,10 +1,10 @@
 /** All there is in a run: objects and isolates on machines, the network between them, and chance. */
 
-import type { OwnerNamespace, OwnerStub } from "../../src/caller/call.ts";
 import { Caller } from "../../src/caller/caller.ts";
 import type { Coordinator } from "../../src/membership/coordinator.ts";
-import type { Peer } from "../../src/owner/change/takeover.ts";
+import type { Peer } from "../../src/owner/change/ring-owner.ts";
 import type { RingRecord } from "../../src/protocol/ring-record.ts";
+import type { CounterNamespace, CounterStub } from "../../src/protocol/rpc.ts";
 import { STILL } from "../fake-runtime.ts";
 import { elsewhere } from "./elsewhere.ts";
 import { DEADLINE_MS, type OwnerMethods, REGION, startMembership, startOwner } from "./hosts.ts";
@@ -20,7 +20,7 @@ import { told } from "./told.ts";
 export interface Variant {
   peer?: (peer: Peer) => Peer;
   owner?: (methods: OwnerMethods) => OwnerMethods;
-  stub?: (stub: OwnerStub) => OwnerStub;
+  stub?: (stub: CounterStub) => CounterStub;
 }
 
 /** A Worker's isolate. */
@@ -149,12 +149,12 @@ export class World {
     return { ...host, methods: told(host.methods, (text) => this.tell(`${name} ${text}`)) };
   }
 
-  #namespace(machine: Machine): OwnerNamespace {
+  #namespace(machine: Machine): CounterNamespace {
     const ask = this.line(machine, (name) => this.owner(name));
     return {
       getByName: (name) => {
         if (!name.startsWith(`${REGION}/`)) return elsewhere();
-        const stub: OwnerStub = {
+        const stub: CounterStub = {
           check: (batch) => ask(name, (owner) => owner.check(batch)),
           peek: (batch) => ask(name, (owner) => owner.peek(batch)),
           refund: (batch) => ask(name, (owner) => owner.refund(batch)),

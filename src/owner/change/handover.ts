@@ -10,19 +10,8 @@ import { isTaken, takenName, UNSURE } from "../../counters/table-name.ts";
 import type { Tables } from "../../counters/tables.ts";
 import type { State } from "../../limit/algorithm.ts";
 import { MAX_WINDOW_MS } from "../../limit/policy.ts";
+import type { Parcel, TableRows } from "../../protocol/rpc.ts";
 import { idOf, type KeyHash } from "../../ring/key-hash.ts";
-
-/** Rows of one table, as `encodeRows` writes them. */
-export interface TableRows {
-  table: string;
-  bytes: Uint8Array<ArrayBuffer>;
-}
-
-/** Some of the rows that an owner gives, and where to go on; null at the end. */
-export interface Parcel {
-  rows: TableRows[];
-  next: number | null;
-}
 
 interface Row {
   key: KeyHash;

@@ -6,24 +6,34 @@
  * object the ring never changes.
  */
 
-import type { Check, Explanation, Refund } from "../../counters/check.ts";
+import type { Check, Refund } from "../../counters/check.ts";
 import { isBusy } from "../../membership/autoscaling.ts";
-import type { OwnerLoad } from "../../membership/ring-change.ts";
 import type { RingRecord } from "../../protocol/ring-record.ts";
+import type {
+  Explained,
+  MembershipRpc,
+  OrMoved,
+  OwnerLoad,
+  OwnerRpc,
+  Parcel,
+  Released,
+  Rows,
+  Stub,
+  TakenOver,
+} from "../../protocol/rpc.ts";
 import type { Answer, Batch } from "../../protocol/wire.ts";
 import type { KeyHash } from "../../ring/key-hash.ts";
 import type { Runtime } from "../../runtime.ts";
 import { LoadMeter } from "../load-meter.ts";
 import type { Owner } from "../owner.ts";
-import type { Parcel } from "./handover.ts";
 import { RingView } from "./ring-view.ts";
-import { type Peer, type Released, type Rows, Takeover } from "./takeover.ts";
+import { Takeover } from "./takeover.ts";
 
 /** How the membership object of the owner's region is reached. */
-export interface MembershipLink {
-  ring(): Promise<RingRecord>;
-  reportLoad(owner: string, checksPerSecond: number): Promise<void>;
-}
+export type MembershipLink = Pick<Stub<MembershipRpc>, "ring" | "reportLoad">;
+
+/** How another owner is asked for counters, both at one version of the ring. */
+export type Peer = Pick<Stub<OwnerRpc>, "release" | "releaseSome">;
 
 export interface RingOwnerOptions {
   /** The owner's name, such as `weur/3`. */
@@ -37,16 +47,6 @@ export interface RingOwnerOptions {
   /** Load above which more owners join, checks a second; 0 if they never do. */
   highWater: number;
   runtime: Runtime;
-}
-
-/** The answer to an operator, or the ring in which somebody else is to be asked. */
-export type Operated<Reply> = { reply: Reply } | { moved: RingRecord };
-
-export interface Explained {
-  ringVersion: number;
-  /** Milliseconds until a block ends; 0 if there is none. */
-  blockedMs: number;
-  policies: Explanation[];
 }
 
 type Decide = (checks: readonly Refund[]) => Answer;
@@ -95,15 +95,15 @@ export class RingOwner {
     return this.#serve(batch, (checks) => this.#owner.reset(checks));
   }
 
-  block(version: number, key: KeyHash, durationMs: number): Promise<Operated<void>> {
+  block(version: number, key: KeyHash, durationMs: number): Promise<OrMoved<void>> {
     return this.#operate(version, key, () => this.#owner.block(key, durationMs));
   }
 
-  unblock(version: number, key: KeyHash): Promise<Operated<void>> {
+  unblock(version: number, key: KeyHash): Promise<OrMoved<void>> {
     return this.#operate(version, key, () => this.#owner.unblock(key));
   }
 
-  explain(version: number, check: Check): Promise<Operated<Explained>> {
+  explain(version: number, check: Check): Promise<OrMoved<Explained>> {
     return this.#operate(version, check.key, () => ({
       ringVersion: this.#view?.ring.version ?? 1,
       ...this.#owner.explain(check),
@@ -132,7 +132,7 @@ export class RingOwner {
   }
 
   /** Takes over all that is this owner's in a ring; see `OwnerLink`. */
-  async takeOver(version: number): Promise<{ isDone: boolean; silent: string[] }> {
+  async takeOver(version: number): Promise<TakenOver> {
     return (await this.#takeover?.takeAll(version)) ?? { isDone: true, silent: [] };
   }
 
@@ -182,7 +182,7 @@ export class RingOwner {
     return answer;
   }
 
-  async #operate<Reply>(version: number, key: KeyHash, act: () => Reply): Promise<Operated<Reply>> {
+  async #operate<Reply>(version: number, key: KeyHash, act: () => Reply): Promise<OrMoved<Reply>> {
     const view = this.#view;
     if (!view) return { reply: act() };
     await view.catchUp(version);

@@ -9,13 +9,13 @@
 import type { CounterPolicy } from "../../counters/check.ts";
 import { MisuseError } from "../../limit/misuse.ts";
 import { log } from "../../log.ts";
+import { withDeadline } from "../../protocol/deadline.ts";
 import {
   type RingRecord,
   readRingRecord,
   regionOf,
   supersedes,
 } from "../../protocol/ring-record.ts";
-import { withDeadline } from "../../ring/deadline.ts";
 import type { KeyHash } from "../../ring/key-hash.ts";
 import { Ring } from "../../ring/ring.ts";
 import type { Runtime } from "../../runtime.ts";

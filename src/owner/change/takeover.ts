@@ -7,28 +7,13 @@
  */
 
 import { log } from "../../log.ts";
-import type { RingRecord } from "../../protocol/ring-record.ts";
-import { withDeadline } from "../../ring/deadline.ts";
+import { withDeadline } from "../../protocol/deadline.ts";
+import type { Parcel, Released, TakenOver } from "../../protocol/rpc.ts";
 import { idOf, type KeyHash } from "../../ring/key-hash.ts";
 import type { Runtime } from "../../runtime.ts";
 import type { Owner } from "../owner.ts";
-import type { Parcel, TableRows } from "./handover.ts";
+import type { Peer } from "./ring-owner.ts";
 import type { RingView } from "./ring-view.ts";
-
-/** What an owner asks another for, both at one version of the ring. */
-export interface Peer {
-  /** The counters of single keys. */
-  release(version: number, keys: KeyHash[]): Promise<Released<Rows>>;
-  /** The counters of all that is `to`'s now, a parcel at a time; see {@link Parcel}. */
-  releaseSome(version: number, to: string, from: number): Promise<Released<Parcel>>;
-}
-
-export interface Rows {
-  rows: TableRows[];
-}
-
-/** What is released, by whose clock; or the ring in which there is nothing to release. */
-export type Released<What> = { version: number; atMs: number; what: What } | { moved: RingRecord };
 
 export interface TakeoverOptions {
   view: RingView;
@@ -73,7 +58,7 @@ export class Takeover {
    *
    * @returns the owners that did not hand over; `isDone` once nothing is missing and all is on disk
    */
-  async takeAll(version: number): Promise<{ isDone: boolean; silent: string[] }> {
+  async takeAll(version: number): Promise<TakenOver> {
     const { view, owner, name } = this.#options;
     await view.catchUp(version);
     const endMs = owner.now() + TAKE_ALL_MS;

@@ -1,0 +1,175 @@
+/**
+ * What isolates, owners and membership objects say to each other: the methods of the two Durable
+ * Object classes, and the ring protocol on one page.
+ *
+ * The ring. Each region has a ring: a version and a list of owners. The region's membership object
+ * decides on it and makes one change at a time. A key belongs to the owner that rendezvous hashing
+ * picks from the list.
+ *
+ * A check. The caller sends the version it knows. An owner that knows a later ring answers for the
+ * keys that are its own, and for the others sends its ring: they have *moved*. An owner that knows
+ * only an earlier ring asks the membership object first. Nobody polls.
+ *
+ * A change, from version 7 to 8:
+ * 1. The membership object writes ring 8 to disk, with ring 7 as `previous`, and sends it to every
+ *    owner of either (`adopt`). An owner that has it on disk no longer counts what is not its own.
+ * 2. It has every owner of ring 8 import what is now its own (`takeOver`). An owner asks each
+ *    owner of ring 7 for it, chunk by chunk (`releaseSome`). A check for a key that is still
+ *    elsewhere waits until that key alone is fetched (`release`).
+ * 3. It sends ring 8 again without `previous`: the change has settled, and owners delete what is no
+ *    longer theirs.
+ *
+ * Each step may be repeated: a release only reads, an import skips keys that are here, a ring that
+ * is not newer changes nothing. What is under way is on disk, so that an alarm resumes it.
+ *
+ * Invariants:
+ * 1. One owner counts a key at a version. It counts only by a ring that it has on disk.
+ * 2. Adding an owner moves only keys to it, removing one moves only its keys.
+ * 3. A change forgets nothing: in a window, at most `limit − spent` pass after it.
+ * 4. Nothing is counted twice: an owner imports a key once in a change.
+ * 5. If a previous owner does not answer in time, the key starts fresh, and its decisions say
+ *    `exact: false` for as long as what was lost could matter.
+ */
+import type { Check, Explanation } from "../counters/check.ts";
+import type { KeyHash } from "../ring/key-hash.ts";
+import type { Region } from "../ring/region.ts";
+import { type RingRecord, regionOf } from "./ring-record.ts";
+import type { WireAnswer, WireBatch } from "./wire.ts";
+
+/** The methods of an owner that callers use. */
+export interface CounterRpc {
+  check(batch: WireBatch): WireAnswer | Promise<WireAnswer>;
+  peek(batch: WireBatch): Promise<WireAnswer>;
+  refund(batch: WireBatch): Promise<WireAnswer>;
+  reset(batch: WireBatch): Promise<WireAnswer>;
+  block(version: number, key: KeyHash, durationMs: number): Promise<OrMoved<void>>;
+  unblock(version: number, key: KeyHash): Promise<OrMoved<void>>;
+  explain(version: number, check: Check): Promise<OrMoved<Explained>>;
+}
+
+/** The methods of `RateLimiter`, the object of an owner: besides, what a ring change needs. */
+export interface OwnerRpc extends CounterRpc {
+  /** Returns the counters of single keys, to their owner at that version of the ring. */
+  release(version: number, keys: KeyHash[]): Promise<Released<Rows>>;
+  /** Returns the counters of all keys that are `to`'s at that version, a chunk at a time. */
+  releaseSome(version: number, to: string, from: number): Promise<Released<Parcel>>;
+
+  /** Tells the owner of a ring. Rejects if it can't be a ring of its region. */
+  adopt(record: RingRecord): Promise<void>;
+  /** Has the owner import everything that is its own at that version. */
+  takeOver(version: number): Promise<TakenOver>;
+  status(): OwnerLoad | Promise<OwnerLoad>;
+}
+
+/** The methods of `Membership`, the object that decides on a region's ring. */
+export interface MembershipRpc {
+  ring(): Promise<RingRecord>;
+  /** Returns null where no owner has asked for the ring yet, unless one is wanted. */
+  status(isWanted: boolean): Promise<RingStatus | null>;
+  /** Begins to add an owner: the one named, or one with the lowest free number. */
+  add(name?: string): Promise<Refusal | undefined>;
+  remove(name: string): Promise<Refusal | undefined>;
+  reportLoad(owner: string, checksPerSecond: number): Promise<void>;
+  reportFailure(owner: string, reporter: string): Promise<void>;
+}
+
+/** What an owner answers an operator, or the ring in which another owner is to be asked. */
+export type OrMoved<Reply> = { reply: Reply } | { moved: RingRecord };
+
+export interface Explained {
+  ringVersion: number;
+  /** Milliseconds until a block ends; 0 if there is none. */
+  blockedMs: number;
+  policies: Explanation[];
+}
+
+/** What an owner releases, and its clock; or the ring in which it has nothing to release. */
+export type Released<What> = { version: number; atMs: number; what: What } | { moved: RingRecord };
+
+export interface Rows {
+  rows: TableRows[];
+}
+
+/** Rows of one table, as `encodeRows` writes them. */
+export interface TableRows {
+  table: string;
+  bytes: Uint8Array<ArrayBuffer>;
+}
+
+/** Some of the rows that an owner releases, and where to go on; null at the end. */
+export interface Parcel {
+  rows: TableRows[];
+  next: number | null;
+}
+
+export interface TakenOver {
+  /** Whether nothing is missing and everything is on disk. */
+  isDone: boolean;
+  /** The owners that did not release what they hold. */
+  silent: string[];
+}
+
+/** What an owner says of itself. */
+export interface OwnerLoad {
+  /** Rows it holds, expired ones included. */
+  keys: number;
+  checksPerSecond: number;
+}
+
+/** A region's ring as an operator sees it. */
+export interface RingStatus {
+  region: Region;
+  version: number;
+  /** Whether a change is under way. */
+  settling: boolean;
+  /** The owners that the change waits for. */
+  waitingFor: string[];
+  /** Owners out of the ring because they do not answer. */
+  down: string[];
+  /** `keys` and `checksPerSecond` are null where the owner does not answer. */
+  owners: {
+    name: string;
+    keys: number | null;
+    checksPerSecond: number | null;
+    /** Since it joined. */
+    sinceMs: number;
+  }[];
+}
+
+/** Why a ring change is not made: in words, with what is going on and since when. */
+export interface Refusal {
+  refused: string;
+}
+
+/** An object's methods as its stub offers them. */
+export type Stub<Rpc> = {
+  [Method in keyof Rpc]: Rpc[Method] extends (...args: infer Args) => infer Reply
+    ? (...args: Args) => Promise<Awaited<Reply>>
+    : never;
+};
+
+/** Where an object is created, and how a call to it is made. */
+export interface ObjectOptions {
+  /** Only the first call of an object's life counts. */
+  locationHint: Region;
+  retry: { maxRetries: number };
+}
+
+/** The part of a `DurableObjectNamespace` that is used, whichever version its types have. */
+export interface ObjectNamespace<Rpc> {
+  getByName(name: string, options: ObjectOptions): Stub<Rpc>;
+}
+
+export type CounterNamespace = ObjectNamespace<CounterRpc>;
+export type CounterStub = Stub<CounterRpc>;
+
+/**
+ * Returns a new stub for an object: one belongs to its request, and after a failure it stays broken.
+ * The platform repeats no call behind our back, since a check is not idempotent.
+ *
+ * @param name an owner's, or a membership object's; it begins with the region it is created in
+ */
+export function stubOf<Rpc>(namespace: ObjectNamespace<Rpc>, name: string): Stub<Rpc> {
+  const locationHint = regionOf(name) as Region;
+  return namespace.getByName(name, { locationHint, retry: { maxRetries: 0 } });
+}
