@@ -15,8 +15,8 @@ describe("limiter", () => {
   });
 
   it("refuses options that make no policy, where they are written", () => {
-    expect(() => limiter({ name: fresh(), limit: 0, window: "1d" })).toThrow(
-      "limit must be a whole number from 1 to 1000000000, got 0",
+    expect(() => limiter({ name: fresh(), limit: 1.5, window: "1d" })).toThrow(
+      "limit must be a whole number from 0 to 1000000000, got 1.5",
     );
   });
 
