@@ -1,6 +1,11 @@
 import { describe, expect, it } from "vitest";
 import { answer, app, fresh, post } from "./api-client.ts";
 
+function sendBytes(path: string, body: Uint8Array) {
+  const headers = { Authorization: "Bearer secret-1" };
+  return app.request(path, { method: "POST", headers, body });
+}
+
 describe("what it refuses", () => {
   const key = fresh();
   const refusals: [string, unknown, string, string][] = [
@@ -131,6 +136,43 @@ describe("what it refuses", () => {
       expect(problem.detail.startsWith(detail), problem.detail).toBe(true);
     }
     expect(await answer(post("/peek", { key, policy: "day" }))).toMatchObject({ remaining: 10 });
+  });
+
+  it("is a body that is not UTF-8, whatever is asked", async () => {
+    const texts: Record<string, string> = {
+      "/check": '"policy":"day"',
+      "/peek": '"policy":"day"',
+      "/refund": '"policy":"day"',
+      "/reset": '"policy":"day"',
+      "/explain": '"policy":"day"',
+      "/block": '"duration":"1m"',
+      "/unblock": '"x":1',
+    };
+    for (const [path, fields] of Object.entries(texts)) {
+      for (const byte of [0xe8, 0xe9, 0xc0, 0xff]) {
+        const body = Uint8Array.from(`{"key":"r?",${fields}}`, (character) =>
+          character === "?" ? byte : character.charCodeAt(0),
+        );
+        const response = await sendBytes(path, body);
+        expect(response.status, path).toBe(400);
+        expect(await response.json()).toMatchObject({
+          field: "",
+          detail: 'input must be in UTF-8, got "bytes that are not"',
+        });
+      }
+    }
+    const utf16 = Uint8Array.from(["{", "}"].flatMap((each) => [each.charCodeAt(0), 0]));
+    expect((await sendBytes("/check", Uint8Array.of(0xff, 0xfe, ...utf16))).status).toBe(400);
+  });
+
+  it("is not a byte order mark, nor a key beyond ASCII", async () => {
+    const bytes = new TextEncoder().encode(
+      `\ufeff${JSON.stringify({ key: `é${key}`, policy: "day" })}`,
+    );
+    expect(await answer(sendBytes("/check", bytes))).toMatchObject({ remaining: 9 });
+    expect(await answer(post("/peek", { key: `é${key}`, policy: "day" }))).toMatchObject({
+      remaining: 9,
+    });
   });
 
   it("is a body over 64 KB", async () => {
