@@ -7,7 +7,8 @@
  */
 import type { Context } from "hono";
 import { getCookie } from "hono/cookie";
-import { type Address, isIpv6, networkOf, readAddress } from "../limit/address-list.ts";
+import { type Address, isIpv6, networkOf } from "../limit/address-list.ts";
+import { readForwarded } from "./forwarded.ts";
 import { pathsOf } from "./path.ts";
 
 /** The key of every request whose address is absent or can't be read. */
@@ -34,8 +35,7 @@ export function clientAddress(
   headers: Headers,
   { ipHeader }: Pick<IdentityOptions, "ipHeader">,
 ): Address | undefined {
-  const listed = headers.get(ipHeader) ?? "";
-  return readAddress(listed.slice(listed.lastIndexOf(",") + 1).trim());
+  return readForwarded(headers.get(ipHeader) ?? "");
 }
 
 /**

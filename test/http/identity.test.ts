@@ -68,9 +68,6 @@ describe("identity", () => {
       "1.2.3.4.5",
       "256.1.1.1",
       "01.2.3.4",
-      "1.2.3.4:80",
-      "[::1]",
-      "::1%eth0",
       ":::",
       "g::1",
       "1::2::3",
@@ -79,6 +76,16 @@ describe("identity", () => {
       "::1]/[::2",
       "::ffff:01.2.3.4",
       "::ffff:0x7f.0.0.1",
+      "1.2.3.4:port",
+      "1.2.3:80",
+      ":80",
+      "[::1",
+      "[::1]x",
+      "[]:80",
+      "%eth0",
+      "unknown",
+      "_hidden",
+      "unix:",
     ];
     for (const address of garbled) {
       expect(keyOf(address), address).toEqual(["unknown"]);
