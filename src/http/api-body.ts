@@ -5,13 +5,25 @@
  * different limits count together.
  */
 import * as v from "valibot";
-import { keySchema } from "../caller/key.ts";
+import { keyPartsSchema, keySchema } from "../caller/key.ts";
 import { blockSchema } from "../caller/limiter.ts";
 import type { Question } from "../caller/question.ts";
+import { readAddress } from "../limit/address-list.ts";
 import { formatDuration } from "../limit/duration.ts";
 import { fieldPath, MisuseError, parse } from "../limit/misuse.ts";
 import { type Policy, parsePolicy, requireFits, unitsSchema } from "../limit/policy.ts";
 import type { Region } from "../ring/region.ts";
+import { wrongTokensOf } from "./authorization.ts";
+import {
+  type ClientKeyOptions,
+  type ClientKeys,
+  hasAddress,
+  keyOfAddress,
+  keyOfText,
+  keysOfAddress,
+  requireKnownKey,
+  requireOneClient,
+} from "./client-keys.ts";
 
 const MAX_CHECKS = 1_000;
 const MAX_POLICIES = 16;
@@ -30,9 +42,30 @@ const policiesRule = `must be a list of 1 to ${MAX_POLICIES} policies`;
 const checksRule = `must be a list of 1 to ${MAX_CHECKS} checks`;
 const objectRule = "must be an object";
 
+const ipRule = 'must be one address such as "192.0.2.7" or "2001:db8::1"';
+
+/** Whose counters: exactly one of the two. */
+const whoFields = {
+  /** A key's only part, or all its parts in order. */
+  key: v.optional(
+    v.lazy(
+      (key): v.GenericSchema<unknown, string | string[]> =>
+        Array.isArray(key) ? keyPartsSchema : keySchema,
+    ),
+  ),
+  /** The client with that address, by whatever key the policies give it. */
+  ip: v.optional(
+    v.pipe(
+      v.string(ipRule),
+      v.check((text) => readAddress(text) !== undefined, ipRule),
+      v.transform((text) => readAddress(text) as string),
+    ),
+  ),
+};
+
 const checkSchema = v.strictObject(
   {
-    key: keySchema,
+    ...whoFields,
     cost: v.optional(unitsSchema),
     ...policyFields,
     policies: v.optional(
@@ -55,21 +88,24 @@ const manySchema = v.strictObject({
 });
 
 type CheckBody = v.InferOutput<typeof checkSchema>;
-type PolicyBody = Omit<CheckBody, "key" | "cost" | "policies">;
+type WhoBody = Pick<CheckBody, "key" | "ip">;
+type PolicyBody = Omit<CheckBody, "key" | "ip" | "cost" | "policies">;
 
-const blockBodySchema = v.strictObject({ key: keySchema, duration: blockSchema }, objectRule);
-const unblockBodySchema = v.strictObject({ key: keySchema }, objectRule);
+const blockBodySchema = v.strictObject({ ...whoFields, duration: blockSchema }, objectRule);
+const unblockBodySchema = v.strictObject(whoFields, objectRule);
 
 /**
- * Returns the questions of each check in a body, one for each scope of its policies, and whether
- * the body asked for many.
+ * Returns the questions of each check in a body, one for each scope and key of its policies, and
+ * whether the body asked for many.
  *
+ * @param isOperator whether a text that could only be a mistake for a client's key is refused
  * @throws {MisuseError} naming the field, the rule and the value
  */
 export function readChecks(
   body: unknown,
-  policies: readonly Policy[],
+  options: ClientKeyOptions,
   region: Region,
+  isOperator = false,
 ): { groups: Question[][]; many: boolean } {
   if (Array.isArray(body)) throw new MisuseError("", objectRule, body);
   if (typeof body === "object" && body !== null && "checks" in body) {
@@ -79,7 +115,9 @@ export function readChecks(
   }
   return { groups: [questions(parse(checkSchema, body), "")], many: false };
 
-  function questions({ key, cost, policies: several, ...one }: CheckBody, at: string): Question[] {
+  function questions(check: CheckBody, at: string): Question[] {
+    const { key, ip, cost, policies: several, ...one } = check;
+    requireWho(check, at);
     if (several && Object.values(one).some((field) => field !== undefined)) {
       const rule = "must be left out, or hold what stands beside it";
       throw new MisuseError(fieldPath(at, "policies"), rule, several);
@@ -88,10 +126,25 @@ export function readChecks(
       ? several.map((each, index) => policy(each, `${fieldPath(at, "policies")}[${index}]`))
       : [policy(one, at)];
     requireDistinct(asked, fieldPath(at, "policies"));
+    const isClients = asked.every((each) => options.policies.includes(each) && hasAddress(each));
+    if (isOperator && isClients && typeof key === "string") {
+      requireKnownKey(key, asked, options, fieldPath(at, "key"));
+    }
     const charged = asked.map((each) => ({ ...each, cost: cost ?? each.cost }));
     for (const each of charged) requireFits(each.cost, each, fieldPath(at, "cost"));
-    const scopes = Map.groupBy(charged, ({ scope }) => scope);
-    return Array.from(scopes.values(), (group) => ({ key: [key], policies: group, region }));
+    const keyOf = (policy: Policy) => (ip ? clientKeyOf(policy, ip, at) : [key ?? []].flat());
+    const alike = Map.groupBy(charged, (each) => JSON.stringify([each.scope, keyOf(each)]));
+    return Array.from(alike.values(), (group) => {
+      return { key: keyOf(group[0] as Policy), policies: group, region };
+    });
+  }
+
+  function clientKeyOf(policy: Policy, ip: string, at: string): string[] {
+    requireOneClient(ip, fieldPath(at, "ip"));
+    const key = keyOfAddress(policy, ip, options);
+    if (key) return key;
+    const rule = `must be left out under "${policy.name}": its key [${policy.key}] takes more than an address; write "key" as the list of its parts`;
+    throw new MisuseError(fieldPath(at, "ip"), rule, ip);
   }
 
   function policy({ policy: name, ...inline }: PolicyBody, at: string): Policy {
@@ -101,22 +154,64 @@ export function readChecks(
       const rule = 'must be left out where "policy" names one';
       throw new MisuseError(fieldPath(at, extra), rule, inline[extra as keyof typeof inline]);
     }
-    const found = policies.find((known) => known.name === name);
+    const found = options.policies.find((known) => known.name === name);
     if (found) return found;
-    const names = policies.map((known) => `"${known.name}"`).join(", ");
+    const names = options.policies.map((known) => `"${known.name}"`).join(", ");
     throw new MisuseError(fieldPath(at, "policy"), `must be one of ${names}`, name);
   }
 }
 
-/** @throws {MisuseError} naming the field, the rule and the value */
-export function readBlock(body: unknown): { key: string[]; durationMs: number } {
-  const { key, duration } = parse(blockBodySchema, body);
-  return { key: [key], durationMs: duration };
+/**
+ * Returns what a reset forgets: what its checks name, or, for `ip` alone, all of a client.
+ *
+ * @throws {MisuseError} naming the field, the rule and the value
+ */
+export function readReset(body: unknown, options: ClientKeyOptions, region: Region): Question[] {
+  const isClient = typeof body === "object" && body && Object.keys(body).join() === "ip";
+  if (isClient) {
+    const { ip = "" } = parse(unblockBodySchema, body);
+    const { keys } = keysOfAddress(ip, options);
+    return [
+      ...options.policies.flatMap((policy) => {
+        const key = keyOfAddress(policy, ip, options);
+        return key ? [{ key, policies: [policy], region }] : [];
+      }),
+      ...keys.map((key) => wrongTokensOf(key, region)),
+    ];
+  }
+  return readChecks(body, options, region, true).groups.flat();
 }
 
 /** @throws {MisuseError} naming the field, the rule and the value */
-export function readUnblock(body: unknown): string[] {
-  return [parse(unblockBodySchema, body).key];
+export function readBlock(
+  body: unknown,
+  options: ClientKeyOptions,
+): ClientKeys & { durationMs: number } {
+  const { duration, ...who } = parse(blockBodySchema, body);
+  return { ...keysOf(who, options), durationMs: duration };
+}
+
+/** @throws {MisuseError} naming the field, the rule and the value */
+export function readUnblock(body: unknown, options: ClientKeyOptions): string[][] {
+  return keysOf(parse(unblockBodySchema, body), options).keys;
+}
+
+function keysOf(who: WhoBody, options: ClientKeyOptions): ClientKeys {
+  requireWho(who, "");
+  const { key, ip } = who;
+  if (ip !== undefined) return keysOfAddress(ip, options);
+  if (typeof key === "string") return keyOfText(key, options);
+  return { keys: [key ?? []], unreached: [] };
+}
+
+/** @throws {MisuseError} unless it names either a key or an address */
+function requireWho({ key, ip }: WhoBody, at: string): void {
+  if (key === undefined && ip === undefined) {
+    throw new MisuseError(fieldPath(at, "key"), "is required", undefined);
+  }
+  if (key !== undefined && ip !== undefined) {
+    throw new MisuseError(fieldPath(at, "ip"), 'must be left out where "key" is given', ip);
+  }
 }
 
 function inlinePolicy(fields: Omit<PolicyBody, "policy">, at: string): Policy {

@@ -15,10 +15,10 @@ import type { Config } from "../config.ts";
 import { decisive } from "../limit/decision.ts";
 import { MisuseError } from "../limit/misuse.ts";
 import { logSeldom } from "../log.ts";
-import { regionOf } from "../ring/region.ts";
-import { readBlock, readChecks, readUnblock } from "./api-body.ts";
+import { type Region, regionOf } from "../ring/region.ts";
+import { readBlock, readChecks, readReset, readUnblock } from "./api-body.ts";
 import { newApp } from "./app.ts";
-import { authorize, requireAdmin } from "./authorization.ts";
+import { authorize, requireAdmin, wrongTokensOf } from "./authorization.ts";
 import { jsonBody } from "./json-body.ts";
 import { problem } from "./problem.ts";
 import { ringApi } from "./ring-api.ts";
@@ -54,12 +54,11 @@ export function api(caller: Caller, config: Config, memberships?: Memberships): 
 
   app.use(requireAdmin);
   app.post("/reset", async (c) => {
-    const { groups } = await checksOf(c);
-    await caller.reset(groups.flat());
+    await caller.reset(readReset(await jsonBody(c), config, region(c)));
     return c.body(null, 204);
   });
   app.post("/explain", async (c) => {
-    const { groups, many } = await checksOf(c);
+    const { groups, many } = await checksOf(c, true);
     const explained = await Promise.all(
       groups.map((group) => Promise.all(group.map((question) => caller.explain(question)))),
     );
@@ -67,20 +66,27 @@ export function api(caller: Caller, config: Config, memberships?: Memberships): 
     return c.json(many ? { explanations: merged } : merged[0]);
   });
   app.post("/block", async (c) => {
-    const { key, durationMs } = readBlock(await jsonBody(c));
-    await caller.block(key, durationMs);
-    return c.body(null, 204);
+    const { keys, unreached, durationMs } = readBlock(await jsonBody(c), config);
+    await Promise.all(keys.map((key) => caller.block(key, durationMs)));
+    return unreached.length > 0 ? c.json({ unreached }) : c.body(null, 204);
   });
   app.post("/unblock", async (c) => {
-    await caller.unblock(readUnblock(await jsonBody(c)));
+    const keys = readUnblock(await jsonBody(c), config);
+    await Promise.all([
+      ...keys.map((key) => caller.unblock(key)),
+      caller.reset(keys.map((key) => wrongTokensOf(key, region(c)))),
+    ]);
     return c.body(null, 204);
   });
   if (memberships) app.route("/ring", ringApi(memberships, config.homeRegion));
   return app;
 
-  async function checksOf(c: Context) {
-    const region = regionOf(c.req.raw.cf as IncomingRequestCfProperties, config.homeRegion);
-    return readChecks(await jsonBody(c), config.policies, region);
+  async function checksOf(c: Context, isOperator = false) {
+    return readChecks(await jsonBody(c), config, region(c), isOperator);
+  }
+
+  function region(c: Context): Region {
+    return regionOf(c.req.raw.cf as IncomingRequestCfProperties, config.homeRegion);
   }
 }
 

@@ -3,14 +3,16 @@
  *
  * Wrong tokens are counted by the limiter itself, for each client address. An address that sent too
  * many is refused whatever it sends, the right token too: else guessing could go on unhindered. So
- * whoever shares an address with a guesser waits with him; nobody else does. Costs a right token no
+ * whoever shares an address with a guesser waits with him; nobody else does. An admin at another
+ * address can lift that, by `unblock` or `reset`. Costs a right token no
  * call to an owner, unless this isolate saw its address fail in the last minute.
  */
 import { createMiddleware } from "hono/factory";
 import type { Caller } from "../caller/caller.ts";
+import type { Question } from "../caller/question.ts";
 import type { Config, Scope, Token } from "../config.ts";
-import { parsePolicy } from "../limit/policy.ts";
-import { regionOf } from "../ring/region.ts";
+import { type Policy, parsePolicy } from "../limit/policy.ts";
+import { type Region, regionOf } from "../ring/region.ts";
 import { refuse, rulingsOf } from "./answer.ts";
 import { clientAddress, clientKey } from "./identity.ts";
 import { problem } from "./problem.ts";
@@ -18,7 +20,12 @@ import { problem } from "./problem.ts";
 /** RFC 6750, section 2.1. */
 const BEARER = /^Bearer +([\w.~+/-]+=*)$/i;
 
-const FAILURES = parsePolicy({ name: "wrong-token", limit: 10, window: "1m" });
+const FAILURES: Policy = {
+  ...parsePolicy({ limit: 10, window: "1m" }),
+  // No policy of a configuration or an API call can have this name: a `check:` token must not be
+  // able to give guesses back.
+  name: "wrong token",
+};
 
 /** Addresses that an isolate remembers to have failed; the owners count on if it forgets them. */
 const MAX_SUSPECTS = 10_000;
@@ -42,7 +49,7 @@ export function authorize(caller: Caller, config: Config) {
     const failures = suspects.failuresOf(client.join(), scope === undefined, Date.now());
     if (failures > 0) {
       const region = regionOf(cf as IncomingRequestCfProperties, config.homeRegion);
-      const questions = [{ key: ["wrong-token", ...client], policies: [FAILURES], region }];
+      const questions = [wrongTokensOf(client, region)];
       // A look could overtake the guesses before it that are still on their way to the owner.
       const looks = scope !== undefined && failures < FAILURES.limit;
       const replies = await (looks ? caller.peek(questions) : caller.check(questions));
@@ -53,6 +60,11 @@ export function authorize(caller: Caller, config: Config) {
     c.set("scope", scope);
     await next();
   });
+}
+
+/** What the wrong tokens of a client are counted by. */
+export function wrongTokensOf(client: readonly string[], region: Region): Question {
+  return { key: ["wrong-token", ...client], policies: [FAILURES], region };
 }
 
 /** What this isolate knows by itself, and at once. */

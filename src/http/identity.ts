@@ -21,7 +21,7 @@ const MISSING = "\0";
  * The address of every Worker that fetches from another zone
  * (https://developers.cloudflare.com/fundamentals/reference/http-headers/#cf-connecting-ip).
  */
-const CROSS_ZONE_WORKER = "2a06:98c0:3600::103";
+export const CROSS_ZONE_WORKER = "2a06:98c0:3600::103";
 
 export interface IdentityOptions {
   /** The header that names the client; its last entry, if it is a list. */

@@ -14,6 +14,30 @@ describe("what it refuses", () => {
     ["no object", [], "", "input must be an object, got []"],
     ["null", null, "", "input must be an object, got null"],
     ["no key", { policy: "day" }, "key", "key is required, got nothing"],
+    [
+      "a key and an address",
+      { key, ip: "::1", policy: "day" },
+      "ip",
+      'ip must be left out where "key" is given, got "::1"',
+    ],
+    [
+      "a network as an address",
+      { ip: "2001:db8::/64", policy: "day" },
+      "ip",
+      'ip must be one address such as "192.0.2.7" or "2001:db8::1", got "2001:db8::/64"',
+    ],
+    [
+      "a key of no parts",
+      { key: [], policy: "day" },
+      "key",
+      "key must be text, or a list of 1 to 16 texts, got []",
+    ],
+    [
+      "a part that is no text",
+      { key: ["a", 1], policy: "day" },
+      "key[1]",
+      "key[1] must be text, got 1",
+    ],
     ["an empty key", { key: "", policy: "day" }, "key", 'key must not be empty, got ""'],
     ["a key that is no text", { key: 5, policy: "day" }, "key", "key must be text, got 5"],
     [

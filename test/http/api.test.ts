@@ -126,6 +126,53 @@ describe("the API", () => {
     expect(await answer(post("/check", { key, policy: "day" }))).toMatchObject({ remaining: 9 });
   });
 
+  it("blocks an address under every policy where one that all requests meet is keyed by it", async () => {
+    const POLICIES = [
+      { limit: 10, window: "1d" },
+      { name: "each", path: "/each/*", key: ["ip", "path"], limit: 10, window: "1d" },
+    ];
+    const ask = (change: object, body: object, path = "/block") =>
+      api(caller, parseConfig({ TOKEN: "secret-1", POLICIES, ...change })).request(path, {
+        method: "POST",
+        headers: { Authorization: "Bearer secret-1" },
+        body: JSON.stringify(body),
+      });
+    const ip = "198.51.100.3";
+    expect((await ask({}, { ip, duration: "1m" })).status).toBe(204);
+    expect((await ask({}, { key: ip, duration: "1m" })).status).toBe(204);
+    expect((await ask({}, { ip }, "/unblock")).status).toBe(204);
+    for (const [change, detail] of [
+      [{ POLICIES: POLICIES.slice(1) }, "ip must be all that a policy's key is made of"],
+      [{ ALLOW: ["198.51.100.0/24"] }, "ip must not be in ALLOW"],
+    ] as const) {
+      const refused = await ask(change, { ip, duration: "1m" });
+      expect(refused.status).toBe(400);
+      expect(await answer<{ detail: string }>(refused)).toMatchObject({
+        field: "ip",
+        detail: expect.stringContaining(detail),
+      });
+    }
+    const first = { ...POLICIES[0], allow: [ip] };
+    expect((await ask({ POLICIES: [first] }, { ip, duration: "1m" })).status).toBe(400);
+  });
+
+  it("takes a key of several parts in every call", async () => {
+    const key = [fresh(), "GET", ""];
+    const body = { key, policy: "day" };
+    expect(await answer(post("/check", { ...body, cost: 3 }))).toMatchObject({ remaining: 7 });
+    expect(await answer(post("/peek", body))).toMatchObject({ remaining: 7 });
+    expect(await answer(post("/refund", body))).toMatchObject({ remaining: 8 });
+    expect(await answer(post("/explain", body))).toMatchObject({ policies: [{ remaining: 8 }] });
+    expect((await post("/block", { key, duration: "1h" })).status).toBe(204);
+    expect(await answer(post("/check", body))).toMatchObject({ reason: "blocked" });
+    expect((await post("/unblock", { key })).status).toBe(204);
+    expect((await post("/reset", body)).status).toBe(204);
+    expect(await answer(post("/peek", body))).toMatchObject({ remaining: 10 });
+    expect(await answer(post("/peek", { ...body, key: key.join("") }))).toMatchObject({
+      remaining: 10,
+    });
+  });
+
   it("explains who holds a key and what is stored", async () => {
     const key = fresh();
     await post("/check", { key, policy: "day", cost: 4 });

@@ -1,0 +1,126 @@
+/**
+ * The keys that the configured policies give an address: what an operator means by "this client".
+ *
+ * A key that only a request can say in full, as `["ip", "path"]`, cannot be listed. A block of the
+ * address still holds there if each request also meets a policy whose key can be.
+ */
+import type { Config } from "../config.ts";
+import { type Address, isListed, readAddress } from "../limit/address-list.ts";
+import { MisuseError } from "../limit/misuse.ts";
+import type { Policy } from "../limit/policy.ts";
+import { CROSS_ZONE_WORKER, clientKey } from "./identity.ts";
+
+export type ClientKeyOptions = Pick<Config, "policies" | "ipv6Prefix" | "allow">;
+
+export interface ClientKeys {
+  /** Each key once. */
+  keys: string[][];
+  /** Names of the policies under which the address may still pass while these keys are blocked. */
+  unreached: string[];
+}
+
+/** What each kind of port, bracket and network leaves of a text that is about an address. */
+const AROUND_ADDRESS = /^\[|\](?::\d+)?$|\/\d+$/g;
+const PORT = /^([\d.]+):\d+$/;
+const NO_HEADERS = new Headers();
+
+/**
+ * Returns the keys of an address.
+ *
+ * @throws {MisuseError} if no policy gives it one, or it stands for more than one client
+ */
+export function keysOfAddress(address: Address, options: ClientKeyOptions): ClientKeys {
+  requireOneClient(address);
+  if (isListed(address, options.allow)) {
+    throw new MisuseError("ip", "must not be in ALLOW, which is never counted", address);
+  }
+  const keys = new Map<string, string[]>();
+  for (const policy of options.policies) {
+    const key = keyOfAddress(policy, address, options);
+    if (key && !isListed(address, policy.allow)) keys.set(JSON.stringify(key), key);
+  }
+  if (keys.size === 0) {
+    const rule =
+      'must be all that a policy\'s key is made of, as with key = ["ip"]; no policy is so';
+    throw new MisuseError("ip", rule, address);
+  }
+  return { keys: [...keys.values()], unreached: unreached(address, [...keys.keys()], options) };
+}
+
+/**
+ * Returns the key that a text is. A text about an address must be the key of some policy: otherwise
+ * nobody counts by it, and to block it would change nothing.
+ *
+ * @throws {MisuseError} saying what to write instead
+ */
+export function keyOfText(text: string, options: ClientKeyOptions): ClientKeys {
+  const address = addressIn(text);
+  if (address === undefined) return { keys: [[text]], unreached: [] };
+  requireKnownKey(text, options.policies, options);
+  return { keys: [[text]], unreached: unreached(address, [JSON.stringify([text])], options) };
+}
+
+/** Returns the key that a policy gives an address; undefined where it takes more than an address. */
+export function keyOfAddress(
+  { key }: Pick<Policy, "key">,
+  address: Address,
+  { ipv6Prefix }: Pick<Config, "ipv6Prefix">,
+): string[] | undefined {
+  const parts = key.map((part) => {
+    const [, bits = ipv6Prefix] = part.split("/");
+    if (!isAddress(part)) return undefined;
+    return clientKey(address, NO_HEADERS, { ipv6Prefix: Number(bits) });
+  });
+  return parts.every((part) => part !== undefined) ? parts.flat() : undefined;
+}
+
+/** Is a client's address part of a policy's key? */
+export function hasAddress({ key }: Pick<Policy, "key">): boolean {
+  return key.some(isAddress);
+}
+
+/** @throws {MisuseError} if a text is about an address and the key of none of the policies */
+export function requireKnownKey(
+  text: string,
+  policies: readonly Policy[],
+  options: Pick<Config, "ipv6Prefix">,
+  field = "key",
+): void {
+  const address = addressIn(text);
+  if (address === undefined) return;
+  const keys = policies.map((policy) => keyOfAddress(policy, address, options));
+  if (keys.some((key) => key?.length === 1 && key[0] === text)) return;
+  const rule = `is the key of no policy: write {"ip": ${JSON.stringify(address)}} for that client, or ${JSON.stringify([text])} for a key of this very text`;
+  throw new MisuseError(field, rule, text);
+}
+
+/** @throws {MisuseError} if many clients have the address */
+export function requireOneClient(address: Address, field = "ip"): void {
+  if (address !== CROSS_ZONE_WORKER) return;
+  const rule = `must not be that of all Workers: write "key": ["${address}", the CF-Worker header]`;
+  throw new MisuseError(field, rule, address);
+}
+
+/** The policies under which an address may pass while some keys of it, as JSON, are blocked. */
+function unreached(
+  address: Address,
+  blocked: readonly string[],
+  options: ClientKeyOptions,
+): string[] {
+  const isReached = (policy: Policy) => {
+    const key = keyOfAddress(policy, address, options);
+    return blocked.includes(JSON.stringify(key)) && !isListed(address, policy.allow);
+  };
+  const reached = options.policies.filter(isReached);
+  // Whatever else a request meets, one that is met by all of them denies it.
+  if (reached.some(({ path, method }) => path === "/*" && !method)) return [];
+  return options.policies.flatMap((policy) => (reached.includes(policy) ? [] : [policy.name]));
+}
+
+function isAddress(part: string): boolean {
+  return /^ip(?:\/|$)/.test(part);
+}
+
+function addressIn(text: string): Address | undefined {
+  return readAddress(text.replace(AROUND_ADDRESS, "").replace(PORT, "$1"));
+}
