@@ -38,7 +38,18 @@ export function counterPolicy(policy: Policy): CounterPolicy {
   const known = counterPolicies.get(policy);
   if (known) return known;
   const { name, algorithm, limit, windowMs, capacity, cost, shadow, durable } = policy;
-  const made = { name, algorithm, limit, windowMs, capacity, cost, shadow, durable };
+  const made: CounterPolicy = {
+    name,
+    algorithm,
+    limit,
+    windowMs,
+    capacity,
+    cost,
+    shadow,
+    durable,
+  };
+  // What most policies do not ask for crosses no wire.
+  if (policy.start !== "aligned") made.start = policy.start;
   counterPolicies.set(policy, made);
   return made;
 }

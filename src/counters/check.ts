@@ -1,12 +1,14 @@
 /** What an owner is asked, and how it explains itself. */
 import type { Quota } from "../limit/algorithm.ts";
-import type { AlgorithmName } from "../limit/algorithms.ts";
+import type { AlgorithmName, Start } from "../limit/algorithms.ts";
 import type { KeyHash } from "../ring/key-hash.ts";
 
 /** What an owner needs to know of a policy. */
 export interface CounterPolicy extends Quota {
   name: string;
   algorithm: AlgorithmName;
+  /** Absent where windows are aligned. */
+  start?: Start;
   /** Units, a whole number from 1 to `capacity`. */
   cost: number;
   /** Decided and counted, never enforced. */

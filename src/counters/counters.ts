@@ -5,7 +5,7 @@
  * The fallback in the caller's isolate counts with this same class.
  */
 import type { Outcome } from "../limit/algorithm.ts";
-import { ALGORITHMS } from "../limit/algorithms.ts";
+import { algorithmOf } from "../limit/algorithms.ts";
 import type { Verdict } from "../limit/decision.ts";
 import type { KeyHash } from "../ring/key-hash.ts";
 import type { Check, CounterPolicy, Explanation, Refund } from "./check.ts";
@@ -132,7 +132,7 @@ export class Counters {
         limit,
         windowMs,
         remaining,
-        state: ALGORITHMS[algorithm].describe(stored, policy, nowMs),
+        state: algorithmOf(policy).describe(stored, policy, nowMs),
         stored: stored ?? null,
         nextUnitMs:
           remaining >= capacity ? 0 : this.#decide(key, policy, nowMs, remaining + 1).retryAfterMs,

@@ -3,7 +3,7 @@
  * kept within bounds.
  */
 import type { Algorithm, State } from "../limit/algorithm.ts";
-import { ALGORITHMS } from "../limit/algorithms.ts";
+import { algorithmOf } from "../limit/algorithms.ts";
 import type { KeyHash } from "../ring/key-hash.ts";
 import type { CounterPolicy } from "./check.ts";
 import type { CounterTable } from "./counter-table.ts";
@@ -135,12 +135,11 @@ export class Tables {
   /** Where a policy is counted. Remembered, since to make a table's name costs as much as a check. */
   of(policy: CounterPolicy): Counted {
     if (this.#last?.policy === policy) return this.#last;
-    const { algorithm, windowMs } = policy;
     let counted = this.#counted.get(policy.name);
-    if (counted?.policy.algorithm !== algorithm || counted.policy.windowMs !== windowMs) {
+    if (!counted || !isCountedAlike(counted.policy, policy)) {
       const name = tableName(policy);
       const table = this.#byName.get(name);
-      counted = { policy, algorithm: ALGORITHMS[algorithm], name, table };
+      counted = { policy, algorithm: algorithmOf(policy), name, table };
       // Not remembered: it may have a table by the next time.
       if (!table) return counted;
       this.#counted.set(policy.name, counted);
@@ -199,4 +198,13 @@ export class Tables {
     this.add(name, table);
     return table;
   }
+}
+
+/** Are both counted in one table, and in the same way? */
+function isCountedAlike(one: CounterPolicy, other: CounterPolicy): boolean {
+  return (
+    one.algorithm === other.algorithm &&
+    one.windowMs === other.windowMs &&
+    one.start === other.start
+  );
 }

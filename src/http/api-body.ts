@@ -35,6 +35,7 @@ const policyFields = {
   limit: v.optional(v.unknown()),
   window: v.optional(v.unknown()),
   algorithm: v.optional(v.unknown()),
+  start: v.optional(v.unknown()),
   burst: v.optional(v.unknown()),
 };
 

@@ -1,6 +1,7 @@
 /** The algorithms by name. Each file's header says what its algorithm is weak at. */
 import type { Algorithm } from "./algorithm.ts";
 import { concurrency } from "./concurrency.ts";
+import { firstWindow } from "./first-window.ts";
 import { fixedWindow } from "./fixed-window.ts";
 import { leakyBucket } from "./leaky-bucket.ts";
 import { slidingLog } from "./sliding-log.ts";
@@ -17,3 +18,19 @@ export const ALGORITHMS = {
 } as const satisfies Record<string, Algorithm>;
 
 export type AlgorithmName = keyof typeof ALGORITHMS;
+
+/** When fixed windows begin: with the epoch's, or each with a key's first request. */
+export const STARTS = ["aligned", "first"] as const;
+
+export type Start = (typeof STARTS)[number];
+
+/** Returns what a policy counts with. */
+export function algorithmOf({
+  algorithm,
+  start,
+}: {
+  algorithm: AlgorithmName;
+  start?: Start | undefined;
+}): Algorithm {
+  return start === "first" ? firstWindow : ALGORITHMS[algorithm];
+}

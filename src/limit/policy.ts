@@ -7,7 +7,7 @@
 import * as v from "valibot";
 import { addressListSchema } from "./address-list.ts";
 import type { Quota } from "./algorithm.ts";
-import { ALGORITHMS, type AlgorithmName } from "./algorithms.ts";
+import { ALGORITHMS, type AlgorithmName, STARTS, type Start } from "./algorithms.ts";
 import { durationSchema } from "./duration.ts";
 import { fieldPath, MisuseError, parse } from "./misuse.ts";
 import { MAX_LOG_LIMIT } from "./sliding-log.ts";
@@ -85,6 +85,7 @@ export const policySchema = v.strictObject(
     limit: limitSchema,
     window: windowTextSchema,
     algorithm: v.optional(oneOf(Object.keys(ALGORITHMS) as AlgorithmName[]), "fixed-window"),
+    start: v.optional(oneOf(STARTS)),
     burst: v.optional(unitsSchema),
     key: v.optional(
       v.pipe(
@@ -121,8 +122,9 @@ type PolicyFields = v.InferOutput<typeof policySchema>;
 
 /** A policy as the house uses it. */
 export interface Policy
-  extends Omit<PolicyFields, "window" | "maxWait" | "burst" | "scope">,
+  extends Omit<PolicyFields, "window" | "start" | "maxWait" | "burst" | "scope">,
     Quota {
+  start: Start;
   /** As written: `capacity` is what follows from it. */
   burst: number | undefined;
   maxWaitMs: number;
@@ -137,11 +139,15 @@ export interface Policy
  * @example parsePolicy({ limit: 10, window: "60s" }).windowMs // 60_000
  */
 export function parsePolicy(input: unknown, at = ""): Policy {
-  const { window, maxWait, burst, scope, ...fields } = parse(policySchema, input, at);
+  const { window, start, maxWait, burst, scope, ...fields } = parse(policySchema, input, at);
   const isBucket = fields.algorithm === "token-bucket" || fields.algorithm === "leaky-bucket";
   if (burst !== undefined && !isBucket) {
     const rule = 'must be left out unless the algorithm is "token-bucket" or "leaky-bucket"';
     throw new MisuseError(fieldPath(at, "burst"), rule, burst);
+  }
+  if (start !== undefined && fields.algorithm !== "fixed-window") {
+    const rule = 'must be left out unless the algorithm is "fixed-window"';
+    throw new MisuseError(fieldPath(at, "start"), rule, start);
   }
   if (fields.lease > 0 && (fields.algorithm !== "fixed-window" || fields.charge !== "always")) {
     // Elsewhere a unit counts from when it is spent, and a lease spends it before.
@@ -152,6 +158,7 @@ export function parsePolicy(input: unknown, at = ""): Policy {
     {
       ...fields,
       windowMs: window,
+      start: start ?? "aligned",
       burst,
       capacity: 0,
       maxWaitMs: maxWait,

@@ -51,6 +51,11 @@ export const policy = record(
   { algorithm: fc.constantFrom("fixed-window", "sliding-window", "sliding-log", "concurrency") },
 );
 
+export const window = record(
+  { name: fc.stringMatching(/^[A-Za-z0-9._-]{2,8}$/), ...inlinePolicy },
+  { start: fc.constantFrom("aligned", "first") },
+);
+
 export const bucket = record({
   ...inlinePolicy,
   algorithm: fc.constantFrom("token-bucket", "leaky-bucket"),

@@ -11,6 +11,7 @@ describe("policy", () => {
       limit: 10,
       windowMs: 60_000,
       algorithm: "fixed-window",
+      start: "aligned",
       burst: undefined,
       capacity: 10,
       key: ["ip"],
@@ -103,6 +104,11 @@ describe("policy", () => {
     [
       { algorithm: "token-bucket", burst: 5, cost: 6 },
       'cost must be at most 5, the most that "default" lets pass at once, got 6',
+    ],
+    [{ start: "now" }, 'start must be "aligned" or "first", got "now"'],
+    [
+      { start: "first", algorithm: "sliding-window" },
+      'start must be left out unless the algorithm is "fixed-window", got "first"',
     ],
     [{ lease: 0.6 }, "lease must be a share of the limit from 0 to 0.5, got 0.6"],
     [

@@ -5,6 +5,7 @@
  */
 import { env } from "cloudflare:workers";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { counterPolicy } from "../../src/caller/message.ts";
 import { Counters } from "../../src/counters/counters.ts";
 import { parsePolicy } from "../../src/limit/policy.ts";
 import { askObject } from "../owner/ask-object.ts";
@@ -68,7 +69,7 @@ describe("the vectors", () => {
     for (const step of steps) {
       const [atMs, verb, cost = 1] = step;
       const nowMs = START_MS + atMs;
-      const check = { key: KEY, policies: [{ ...policy, cost }] };
+      const check = { key: KEY, policies: [counterPolicy({ ...policy, cost })] };
       if (verb === "block") counters.block(KEY, nowMs + cost);
       else if (verb === "unblock") counters.unblock(KEY);
       else if (verb === "reset") counters.reset(check);
@@ -84,9 +85,7 @@ describe("the vectors", () => {
     for (const step of steps) {
       const [atMs, verb, cost = 1] = step;
       vi.setSystemTime(START_MS + atMs);
-      const { name, algorithm, limit, windowMs, capacity, shadow, durable } = policy;
-      const charged = { name, algorithm, limit, windowMs, capacity, shadow, durable, cost };
-      const check = { key: KEY, policies: [charged] };
+      const check = { key: KEY, policies: [counterPolicy({ ...policy, cost })] };
       if (verb === "block") await owner.block(0, KEY, cost);
       else if (verb === "unblock") await owner.unblock(0, KEY);
       else if (verb === "reset") await askObject(owner, "reset", [check]);
