@@ -8,10 +8,11 @@ import { env } from "cloudflare:workers";
 import { isolateCaller, isolateMemberships } from "./caller/isolate.ts";
 import { parseConfig } from "./config.ts";
 import { demo } from "./dashboard/demo.ts";
+import { refusePath } from "./http/answer.ts";
 import { api, noSuchCall } from "./http/api.ts";
 import { newApp } from "./http/app.ts";
 import { gateway, routeTo, routeToService } from "./http/gateway.ts";
-import { couldBeOwn } from "./http/path.ts";
+import { couldBeOwn, readingsOf } from "./http/path.ts";
 import { enforce } from "./http/rate-limit.ts";
 
 export { Membership } from "./objects/membership.ts";
@@ -24,7 +25,10 @@ const { ORIGIN_SERVICE: service } = env as { ORIGIN_SERVICE?: Fetcher };
 
 const app = newApp();
 app.route("/_turnpike/v1", api(caller, config, isolateMemberships()));
-app.use((c, next) => (couldBeOwn(c.req.url) ? Promise.resolve(noSuchCall()) : next()));
+app.use((c, next) => {
+  if (couldBeOwn(c.req.url)) return Promise.resolve(noSuchCall());
+  return readingsOf(c.req.url) ? next() : Promise.resolve(refusePath());
+});
 app.use(enforce(rules, caller, config));
 if (config.origin) app.all("*", gateway(routeTo(config.origin), config));
 else if (service) app.all("*", gateway(routeToService(service), config));

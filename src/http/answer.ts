@@ -47,13 +47,17 @@ export interface Ruling {
   decision: Decision;
 }
 
-/** Returns the decisions of all replies, each beside its policy. */
+/** Returns the decision that each policy made. */
 export function rulingsOf(replies: readonly Reply[]): Ruling[] {
   const rulings: Ruling[] = [];
   for (const { question, decisions } of replies) {
     for (let at = 0; at < decisions.length; at++) {
       const policy = question.policies[at] as Policy;
-      rulings.push({ policy, decision: decisions[at] as Decision });
+      const decision = decisions[at] as Decision;
+      // One policy may have decided on several keys of a request.
+      const known = replies.length > 1 && rulings.find((ruling) => ruling.policy === policy);
+      if (known) known.decision = decisive([known.decision, decision]);
+      else rulings.push({ policy, decision });
     }
   }
   return rulings;
@@ -71,6 +75,12 @@ export function writeFields(c: Context, rulings: readonly Ruling[]): void {
     if (policies) c.header(POLICY_FIELD, policies, { append: true });
     if (quotas) c.header(QUOTA_FIELD, quotas, { append: true });
   }
+}
+
+/** Answers a request whose path is refused. */
+export function refusePath(): Response {
+  const detail = "The path hides dots or a NUL in an encoding, or is too long and too odd to read.";
+  return problem({ status: 400, title: "Not a valid path", detail });
 }
 
 /** Answers a request from an address that a list refuses. */

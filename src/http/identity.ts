@@ -9,7 +9,6 @@ import type { Context } from "hono";
 import { getCookie } from "hono/cookie";
 import { type Address, isIpv6, networkOf } from "../limit/address-list.ts";
 import { readForwarded } from "./forwarded.ts";
-import { pathsOf } from "./path.ts";
 
 /** The key of every request whose address is absent or can't be read. */
 export const UNKNOWN = "unknown";
@@ -30,6 +29,12 @@ export interface IdentityOptions {
   ipv6Prefix: number;
 }
 
+/** A path as one origin may read it, and what its policy's `:name` stand for there. */
+export interface Place {
+  path: string;
+  valueOf(name: string): string | undefined;
+}
+
 /** Returns the client's address; undefined where it is absent or can't be read. */
 export function clientAddress(
   headers: Headers,
@@ -41,10 +46,11 @@ export function clientAddress(
 /**
  * Returns a request's key from what a policy says it is made of.
  *
- * @param parts each `ip`, `ip/BITS`, `host`, `path`, `method`, `country`, `asn`, `header:NAME` or
- *   `cookie:NAME`. With bits, 32 to 128, the address of an IPv6 client is cut there, and that of an
+ * @param parts each `ip`, `ip/BITS`, `host`, `path`, `param:NAME`, `method`, `country`, `asn`,
+ *   `header:NAME` or `cookie:NAME`. With bits, 32 to 128, the address of an IPv6 client is cut there, and that of an
  *   IPv4 client stays whole: it is one client, or many who have no network in common
  * @param client what `clientAddress` gave
+ * @param place for `path` and `param:NAME`
  * @example keyOf(c, ["ip", "method"], client, options) // ["2001:db8::/64", "GET"]
  */
 export function keyOf(
@@ -52,10 +58,11 @@ export function keyOf(
   parts: readonly string[],
   client: Address | undefined,
   options: IdentityOptions,
+  place?: Place,
 ): string[] {
   return parts.flatMap((part) => {
     const [kind, bits = options.ipv6Prefix] = part.split("/");
-    if (kind !== "ip") return partOf(c, part);
+    if (kind !== "ip") return partOf(c, part, place);
     return clientKey(client, c.req.raw.headers, { ipv6Prefix: Number(bits) });
   });
 }
@@ -76,15 +83,16 @@ export function clientKey(
   return [networkOf(address, ipv6Prefix)];
 }
 
-function partOf(c: Context, part: string): string {
+function partOf(c: Context, part: string, place: Place | undefined): string {
   const [kind, name = ""] = part.split(/:(.*)/s);
   const { cf } = c.req.raw as { cf?: { country?: string; asn?: number } };
   switch (kind) {
     case "host":
       return new URL(c.req.url).host;
     case "path":
-      // The looser reading: no other spelling of a path must bring a quota of its own.
-      return pathsOf(c.req.url).at(-1) as string;
+      return place?.path ?? MISSING;
+    case "param":
+      return place?.valueOf(name) ?? MISSING;
     case "method":
       return c.req.method;
     case "country":

@@ -1,46 +1,87 @@
 /**
- * The path of a request, as whoever stands behind the gate may read it.
+ * The path of a request, in every way that an origin behind the gate may read it.
  *
- * No one form is safe for all origins: one that decodes before it splits (nginx) reads
- * `/x%2f..%2flogin` as `/login`, one that splits first (Express) as a single odd segment. So an odd
- * path has two readings, and a policy is met if either meets it. Case never tells paths apart, since
- * many origins ignore it. The price: what an origin holds apart may be counted together.
+ * Origins differ: one cuts `;parameters` and then decodes, one decodes and then splits, one decodes
+ * twice because a proxy stands before it. So an odd path has a set of readings: what any chain of
+ * such steps makes of it, with up to three decodings. A policy is met if one reading meets it.
+ *
+ * Dots and NULs that only a decoder sees have no reading. They could take away any part of a path,
+ * and only an attacker sends them: the request is refused.
+ *
+ * The price: paths that an origin tells apart, by case or by `;parameters`, may count together.
  */
 import { tryDecodeURIComponent } from "hono/utils/url";
 
-/** A URL whose path reads the same to everyone, but for its case and a slash at its end. */
+/** A URL with one reading: its path in small letters, without the slash at its end. */
 const PLAIN_URL =
-  /^https?:\/\/[\w.:[\]-]+((?:\/[\w~@!$&'()*+,=:-][\w.~@!$&'()*+,=:-]*)*)\/?(?:\?|$)/;
+  /^https?:\/\/[\w.:[\]-]+((?:\/[\w~@!$&'()*+,=:-][\w.~@!$&'()*+,=:-]*(?<!\.))*)\/?(?:\?|$)/;
 
-/** Encoded, and never a part of the path's structure. */
-const HARMLESS = /%(?!2f|5c|3b|25|3f|23)([2-7][\da-f])/gi;
-const ASCII = /%([0-7][\da-f])/gi;
-const BEYOND_ASCII = /(?:%[89a-f][\da-f])+/gi;
+/** What gives a path more readings than its letters do. */
+const WILD = /[%;?#\\\p{Cc}]|\/\/|[.\s](?:\/|$)/u;
 
-/** As many hops are known to decode one after the other; each costs time that a client chooses. */
+/** A path that some step below changes. */
+const ODD = /[^!"$-:<->@-[\]-~]|%|\/\/|\.(?:\/|$)/;
+
+/** As many hops are known to decode one after the other. */
 const MAX_DECODINGS = 3;
+
+/** Each step costs time that a client chooses, so long odd paths are refused. */
+const MAX_ODD_CHARS = 2_048;
+const MAX_CHARS_OF_STATES = 16_384;
+const MAX_STATES = 128;
+
+const ENCODED = /%([0-7][\da-f])|(?:%[89a-f][\da-f])+/gi;
+/** Encoded, and no part of a path's structure for those who split it first. */
+const HARMLESS = /%(?!2f|5c|25|00)([0-7][\da-f])|(?:%[89a-f][\da-f])+/gi;
+/** What strict decoders leave and loose ones take: `%u002f`, and bytes that are not UTF-8. */
+const LOOSE = /%u([\da-f]{4})|%([0-7][\da-f])|(?:%[89a-f][\da-f])+/gi;
+
+/** A NUL, or a segment of dots for an origin that cuts parameters and spaces off. */
+const HIDDEN = /[/\\](?!\.{3,}(?:[/\\;?#]|$))[\s\p{Cc}]*\.[.\s\p{Cc}]*(?:[/\\;?#]|$)|\0/u;
 
 /** The first segment of what Turnpike itself answers. */
 const OWN = "_turnpike";
 
+/** What an origin may do with a path besides decoding it. */
+const STEPS: readonly ((path: string) => string)[] = [
+  // Tomcat, Jetty, Spring: parameters of each segment.
+  (path) => path.replace(/;[^/]*/g, ""),
+  // Fastify 4: all behind a semicolon.
+  (path) => path.replace(/;.*/s, ""),
+  // Whoever decodes first takes these for the start of a query or a fragment.
+  (path) => path.replace(/[?#].*/s, ""),
+  // Windows, Node's `url`.
+  (path) => path.replaceAll("\\", "/"),
+  // What Windows takes for an ASCII letter or a slash.
+  narrow,
+  // URL parsers.
+  (path) => path.replace(/[\t\n\r]/g, ""),
+  // Windows and URL parsers, at the end of a name or of all.
+  (path) => path.replace(/(?<![.\s\p{Cc}])[.\s\p{Cc}]+(?=\/|$)/gu, ""),
+  // nginx.
+  (path) => path.replace(/\/\/+/g, "/"),
+  // `new URL(request.url, base)` takes the first segment behind two slashes for a host.
+  (path) => path.replace(/^\/\/+[^/]*/, "") || "/",
+  // Whoever splits first decodes each segment by itself.
+  decodeSegments,
+];
+
+/** The last odd URL and its readings: a request is read more than once. */
+let last: { url: string; readings: readonly string[] | undefined } | undefined;
+
 /**
- * Returns the readings of a URL's path: one, or the stricter and the looser. In small letters, dots
- * resolved, no doubled slashes, none at the end.
+ * Returns the readings of a URL's path, or undefined for a path that is refused.
  *
- * @example pathsOf("https://a.example/x%2f..%2fLogin;v=1/") // ["/x%2f..%2flogin;v=1", "/login"]
+ * In one case and Unicode form, without a slash at the end. An empty segment inside is kept where
+ * an origin may keep it.
+ *
+ * @example readingsOf("https://a.example/Login;v=1/") // ["/login;v=1", "/login"]
  */
-export function pathsOf(url: string): [strict: string, ...loose: string[]] {
+export function readingsOf(url: string): readonly string[] | undefined {
   const plain = PLAIN_URL.exec(url)?.[1];
   if (plain !== undefined) return [plain.toLowerCase() || "/"];
-  const path = pathnameOf(url);
-  const strict = resolve(decode(path, HARMLESS).toLowerCase());
-  // Behind these, servers look for parameters, a query, a fragment, or the end of a C string.
-  const loose = resolve(
-    decodeAll(path)
-      .replace(/[;?#\0][^/\\]*/g, "")
-      .replaceAll("\\", "/"),
-  );
-  return loose === strict ? [strict] : [strict, loose];
+  if (last?.url !== url) last = { url, readings: explore(pathnameOf(url)) };
+  return last.readings;
 }
 
 /**
@@ -51,7 +92,21 @@ export function pathsOf(url: string): [strict: string, ...loose: string[]] {
  * it may carry that token. Nothing of either is ever forwarded.
  */
 export function couldBeOwn(url: string): boolean {
-  return /%|_turnpike/i.test(url) && decodeAll(pathnameOf(url)).includes(OWN);
+  if (!/[^!-~]|%|_turnpike/i.test(url)) return false;
+  let path = pathnameOf(url);
+  for (let n = 0; n < MAX_DECODINGS; n++) path = decode(path, ENCODED);
+  const decoded = fold(path.replace(/[\t\n\r]/g, "").normalize("NFKC"));
+  return decoded.includes(OWN) || !!readingsOf(url)?.some((reading) => reading.includes(OWN));
+}
+
+/** Brings letters into one case, as readings are: also those that only some languages pair. */
+export function fold(text: string): string {
+  return text.toUpperCase().toLowerCase();
+}
+
+/** Decodes what is no structure, and leaves `%2F`, `%5C` and `%25` as they are. */
+export function decodeSegments(path: string): string {
+  return decode(path, HARMLESS);
 }
 
 /** The path that would be forwarded. The runtime's URL is the request line's, dots and all. */
@@ -59,27 +114,92 @@ function pathnameOf(url: string): string {
   return URL.parse(url)?.pathname ?? "/";
 }
 
-function decodeAll(path: string): string {
-  let text = path;
-  for (let n = 0; n < MAX_DECODINGS; n++) text = decode(text, ASCII);
-  // What URL parsers drop, and wide letters that some servers take for narrow ones.
-  return text
-    .replace(/[\t\n\r]/g, "")
-    .normalize("NFKC")
-    .toLowerCase();
-}
-
-function decode(text: string, ascii: RegExp): string {
-  return text
-    .replace(ascii, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)))
-    .replace(BEYOND_ASCII, (run) => tryDecodeURIComponent(run));
-}
-
-function resolve(path: string): string {
-  const segments: string[] = [];
-  for (const segment of path.split("/")) {
-    if (segment === "..") segments.pop();
-    else if (segment !== "." && segment !== "") segments.push(segment);
+/** Takes every step from every path that a step leads to. */
+function explore(path: string): readonly string[] | undefined {
+  const text = decodeSegments(path);
+  const narrowed = narrow(text);
+  // Letters alone, in whatever script.
+  if (!WILD.test(text) && !WILD.test(narrowed)) return distinct([text, narrowed]);
+  if (path.length > MAX_ODD_CHARS) return undefined;
+  const seen = new Set([path]);
+  let decodable = [path];
+  let chars = 0;
+  for (let decodings = 0; ; decodings++) {
+    // The list grows while it is walked.
+    for (const state of decodable) {
+      chars += state.length;
+      if (chars > MAX_CHARS_OF_STATES || seen.size > MAX_STATES || HIDDEN.test(state)) {
+        return undefined;
+      }
+      if (ODD.test(state)) for (const step of STEPS) add(step(state), decodable);
+    }
+    if (decodings === MAX_DECODINGS) return distinct([...seen]);
+    const decoded: string[] = [];
+    for (const state of decodable) {
+      add(decode(state, ENCODED), decoded);
+      add(decodeLoosely(state), decoded);
+    }
+    decodable = decoded;
   }
-  return `/${segments.join("/")}`;
+
+  function add(state: string, list: string[]): void {
+    if (seen.has(state)) return;
+    seen.add(state);
+    list.push(state);
+  }
+}
+
+function distinct(paths: readonly string[]): string[] {
+  return [...new Set(paths.map(readingOf))];
+}
+
+function readingOf(path: string): string {
+  return fold(decodeSegments(path)).replace(/(?<=.)\/$/s, "");
+}
+
+/** Writes wide letters, and what looks like a slash, as Windows may. */
+function narrow(path: string): string {
+  return path
+    .normalize("NFKC")
+    .replace(/[⁄∕╱⧸]/g, "/")
+    .replace(/[∖⧵¥₩]/g, "\\");
+}
+
+/** Decodes once, from left to right: what comes out is not read again. */
+function decode(text: string, encoded: RegExp): string {
+  return text.replace(encoded, (run, ascii?: string) =>
+    ascii ? fromHex(ascii) : tryDecodeURIComponent(run),
+  );
+}
+
+function decodeLoosely(text: string): string {
+  return text.replace(LOOSE, (run, unit?: string, ascii?: string) => {
+    const hex = unit ?? ascii;
+    return hex ? fromHex(hex) : fromBytes(run);
+  });
+}
+
+function fromHex(hex: string): string {
+  return String.fromCharCode(Number.parseInt(hex, 16));
+}
+
+/** Reads UTF-8 that may be overlong, and any other byte as Latin-1. */
+function fromBytes(run: string): string {
+  const bytes = run
+    .slice(1)
+    .split("%")
+    .map((hex) => Number.parseInt(hex, 16));
+  let text = "";
+  for (let at = 0; at < bytes.length; at++) {
+    const lead = bytes[at] as number;
+    const length = lead < 0xc0 ? 0 : lead < 0xe0 ? 1 : lead < 0xf0 ? 2 : 3;
+    const rest = bytes.slice(at + 1, at + 1 + length);
+    const code = rest.reduce((sum, byte) => (sum << 6) | (byte & 0x3f), lead & (0x3f >> length));
+    const isWhole = rest.length === length && rest.every((byte) => byte >> 6 === 2);
+    if (length > 0 && isWhole && code <= 0x10ffff) {
+      text += String.fromCodePoint(code);
+      at += length;
+    } else text += String.fromCharCode(lead);
+  }
+  return text;
 }

@@ -12,11 +12,12 @@ import type { LimiterConfig } from "../config.ts";
 import { isListed } from "../limit/address-list.ts";
 import { type Decision, decisive } from "../limit/decision.ts";
 import { MisuseError } from "../limit/misuse.ts";
-import { type Ruling, refuse, refuseListed, rulingsOf, writeFields } from "./answer.ts";
+import { type Ruling, refuse, refuseListed, refusePath, rulingsOf, writeFields } from "./answer.ts";
 import { clientAddress } from "./identity.ts";
 import { problem } from "./problem.ts";
+import { RuleBook } from "./rule-book.ts";
 import { type Rule, RuleError } from "./rule-functions.ts";
-import { parseRule, questionsOf, type RateLimitOptions, RuleBook, sift } from "./rules.ts";
+import { parseRule, questionsOf, type RateLimitOptions, sift } from "./rules.ts";
 import { isSettled, settle } from "./settlement.ts";
 
 /** What the middleware leaves for the handlers after it. */
@@ -61,7 +62,9 @@ export function enforce(
     const address = clientAddress(c.req.raw.headers, config);
     if (isListed(address, config.allow)) return next();
     if (isListed(address, config.deny)) return refuseListed(c);
-    const { refusing, counting } = sift(book.match(c), address);
+    const met = book.match(c);
+    if (!met) return refusePath();
+    const { refusing, counting } = sift(met, address);
     if (refusing) return refuseListed(c);
     if (counting.length === 0) return next();
 

@@ -16,6 +16,7 @@ import {
 } from "../limit/policy.ts";
 import { logSeldom } from "../log.ts";
 import { UNKNOWN } from "./identity.ts";
+import type { PathPattern } from "./path-pattern.ts";
 
 /** A function that gives a value for each request. */
 export type Given<Value> = (c: Context) => Value | Promise<Value>;
@@ -27,6 +28,8 @@ export interface Rule {
   limit?: Given<number> | undefined;
   window?: Given<string | number> | undefined;
   cost?: Given<number> | undefined;
+  /** The policy's path, where its key has a part of it. The rule book fills it in. */
+  pattern?: PathPattern | undefined;
 }
 
 /** An error's text may hold what a client wrote. */

@@ -4,8 +4,6 @@
  * A rule is a policy with the functions that code may give in place of words.
  */
 import type { Context } from "hono";
-import { METHOD_NAME_ALL } from "hono/router";
-import { TrieRouter } from "hono/router/trie-router";
 import type { Question } from "../caller/question.ts";
 import { type Address, isListed } from "../limit/address-list.ts";
 import { MisuseError, parse } from "../limit/misuse.ts";
@@ -17,8 +15,9 @@ import {
   unitsSchema,
 } from "../limit/policy.ts";
 import { type Region, regionOf } from "../ring/region.ts";
-import { type IdentityOptions, keyOf } from "./identity.ts";
-import { pathsOf } from "./path.ts";
+import { type IdentityOptions, keyOf, type Place } from "./identity.ts";
+import { readingsOf } from "./path.ts";
+import type { PathPattern } from "./path-pattern.ts";
 import { type Given, type Rule, readKey, readPolicy } from "./rule-functions.ts";
 
 export interface RateLimitOptions extends Omit<PolicyInput, "key" | "limit" | "window" | "cost"> {
@@ -85,36 +84,6 @@ function withCost(policy: Policy, cost = 1): Policy {
   return { ...policy, cost };
 }
 
-/** Finds the rules whose path and method a request meets. */
-export class RuleBook {
-  readonly #rules: readonly Rule[];
-  readonly #router = new TrieRouter<Rule>();
-  /** Does every request meet every rule? Then its path need not be read. */
-  readonly #meetsAll: boolean;
-
-  constructor(rules: readonly Rule[]) {
-    this.#rules = rules;
-    this.#meetsAll = rules.every(({ policy }) => policy.path === "/*" && !policy.method);
-    for (const rule of rules) {
-      const [path] = pathsOf(`http://pattern${rule.policy.path}`);
-      for (const method of rule.policy.method ?? [METHOD_NAME_ALL]) {
-        this.#router.add(method, path, rule);
-      }
-    }
-  }
-
-  match(c: Context): readonly Rule[] {
-    if (this.#meetsAll) return this.#rules;
-    // Whoever limits GET does not mean to leave HEAD open.
-    const method = c.req.method === "HEAD" ? "GET" : c.req.method;
-    const met = pathsOf(c.req.url).flatMap((path) =>
-      this.#router.match(method, path)[0].map(([rule]) => rule),
-    );
-    // By both readings, or, by the router's way, twice by one that has a `*` of its own.
-    return met.length < 2 ? met : this.#rules.filter((rule) => met.includes(rule));
-  }
-}
-
 /**
  * Returns the rule whose address list refuses the client, and those that are left to be counted.
  */
@@ -126,9 +95,16 @@ export function sift(
   return { refusing: counting.find(({ policy }) => isListed(address, policy.deny)), counting };
 }
 
+/** A question while it is put together. */
+interface Asking extends Question {
+  key: string[];
+  policies: Policy[];
+}
+
 /**
- * Returns one question for each key and scope: what has the same owner is decided in one hop.
- * Returns none where no policy limits the request.
+ * Returns one question for each key and scope: what has the same owner is decided in one hop. A
+ * policy whose key has a part of the path asks for every key that an odd path may mean. Returns none
+ * where no policy limits the request.
  *
  * @throws {MisuseError} if the request costs more than could ever pass
  * @throws {RuleError} if a function fails
@@ -140,21 +116,45 @@ export async function questionsOf(
   options: IdentityOptions & { homeRegion: Region },
 ): Promise<Question[]> {
   const region = regionOf(c.req.raw.cf as IncomingRequestCfProperties, options.homeRegion);
-  const questions: { key: string[]; policies: Policy[]; region: Region }[] = [];
+  const questions: Asking[] = [];
   for (const rule of rules) {
     const isRead = rule.limit || rule.window || rule.cost;
     const policy = isRead ? await readPolicy(c, rule) : rule.policy;
     if (!policy) continue;
-    const key = rule.key
-      ? await readKey(c, rule.key, rule.policy)
-      : keyOf(c, rule.policy.key, client, options);
-    const known = questions.find(
-      (question) => question.policies[0]?.scope === policy.scope && isSame(question.key, key),
-    );
-    if (known) known.policies.push(policy);
-    else questions.push({ key, policies: [policy], region });
+    const keys = rule.key
+      ? [await readKey(c, rule.key, rule.policy)]
+      : keysOf(c, rule, client, options);
+    for (const key of keys) {
+      const known: Asking | undefined = questions.find(
+        (question) => question.policies[0]?.scope === policy.scope && isSame(question.key, key),
+      );
+      if (!known) questions.push({ key, policies: [policy], region });
+      else if (!known.policies.includes(policy)) known.policies.push(policy);
+    }
   }
   return questions;
+}
+
+/** Returns the key under which a rule counts a request; several where its path may mean several. */
+function keysOf(
+  c: Context,
+  { policy, pattern }: Rule,
+  client: Address | undefined,
+  options: IdentityOptions,
+): string[][] {
+  if (!pattern) return [keyOf(c, policy.key, client, options)];
+  return placesOf(c, pattern).map((place) => keyOf(c, policy.key, client, options, place));
+}
+
+/**
+ * Returns every place that a policy's path may name in a request. Each is a key of its own: the one
+ * that the origin reads is among them, so no spelling brings a quota of its own.
+ */
+function placesOf(c: Context, pattern: PathPattern): Place[] {
+  const readings = readingsOf(c.req.url) ?? [];
+  return readings
+    .filter((path) => pattern.matches(path))
+    .map((path) => ({ path, valueOf: (name) => pattern.valueOf(name, path) }));
 }
 
 function isSame(one: readonly string[], other: readonly string[]): boolean {

@@ -25,12 +25,18 @@ const MAX_LEASE = 0.5;
 
 const NAME_PATTERN = /^[A-Za-z0-9._-]{1,64}$/;
 const METHOD_PATTERN = /^[A-Z]{1,20}$/;
-/** Hono's patterns without the regular expressions: `*` and `:name` stand for whole segments. */
-const PATH_PATTERN = /^\/$|^(?:\/(?:\*|:[A-Za-z_]\w*|[^\s/*:{}?#%\\][^\s/*{}?#%\\]*))+\/?$/;
+/** A segment's text, with no dots to resolve and no encoded structure. */
+const TEXT = String.raw`(?!:|\.\.?(?:\/|$))(?:[^\s/*{}?#%\\]|%(?!2[35ef]|3[bf]|5c|[01])[\da-f]{2})+`;
+/** Segments: `*`, `:name` or text. At the end also `*` and an extension, which needs no slash. */
+const PATH_PATTERN = new RegExp(
+  String.raw`^(?=.)(?:\/(?:\*|:[a-z_]\w*|${TEXT}))*(?:\/|(?:^|\/)\*(?=\.)${TEXT})?$`,
+  "i",
+);
 /** The client's address, or so many bits of it, 32 to 128, if it is of IPv6. */
 const ADDRESS_PART_PATTERN = /^ip(?:\/(?:3[2-9]|[4-9]\d|1[01]\d|12[0-8]))?$/;
 /** What else a key may be made of, the names as in RFC 9110, section 5.6.2. */
-const KEY_PART_PATTERN = /^(?:host|path|method|country|asn|(?:header|cookie):[\w!#$%&'*+.^`|~-]+)$/;
+const KEY_PART_PATTERN =
+  /^(?:host|path|method|country|asn|param:[A-Za-z_]\w*|(?:header|cookie):[\w!#$%&'*+.^`|~-]+)$/;
 
 const nameSchema = v.pipe(
   v.string("must be text"),
@@ -61,13 +67,18 @@ const keyPartSchema = v.pipe(
   v.string("must be text"),
   v.check(
     (part) => isAddressPart(part) || KEY_PART_PATTERN.test(part),
-    'must be "ip", "ip/32" to "ip/128", "host", "path", "method", "country", "asn", "header:NAME" or "cookie:NAME"',
+    'must be "ip", "ip/32" to "ip/128", "host", "path", "method", "country", "asn", "param:NAME", "header:NAME" or "cookie:NAME"',
   ),
 );
 
 const pathSchema = v.pipe(
   v.string("must be text"),
   v.regex(PATH_PATTERN, 'must be a path pattern such as "/*", "/login" or "/users/:id"'),
+);
+
+const exceptSchema = v.pipe(
+  v.string("must be text"),
+  v.regex(PATH_PATTERN, 'must be a path pattern such as "/assets/*" or "*.css"'),
 );
 
 const leaseRule = `must be a share of the limit from 0 to ${MAX_LEASE}`;
@@ -95,6 +106,7 @@ export const policySchema = v.strictObject(
       ["ip"],
     ),
     path: v.optional(pathSchema, "/*"),
+    except: v.optional(v.array(exceptSchema, 'must be a list such as ["/assets/*", "*.css"]'), []),
     method: v.optional(
       v.pipe(
         v.array(methodSchema, 'must be a list such as ["POST"]'),
@@ -153,6 +165,12 @@ export function parsePolicy(input: unknown, at = ""): Policy {
     // Elsewhere a unit counts from when it is spent, and a lease spends it before.
     const rule = 'must be left out unless the algorithm is "fixed-window" and all is charged';
     throw new MisuseError(fieldPath(at, "lease"), rule, fields.lease);
+  }
+  const names = fields.path.split("/");
+  for (const [index, part] of fields.key.entries()) {
+    if (!part.startsWith("param:") || names.includes(part.slice("param".length))) continue;
+    const rule = `must name a ":name" of the path, which is "${fields.path}"`;
+    throw new MisuseError(fieldPath(fieldPath(at, "key"), index), rule, part);
   }
   const policy = withQuota(
     {

@@ -138,11 +138,8 @@ describe("a policy's path", () => {
     "/login;a=b",
     "/login%3ba",
     "/login%3fa",
-    "/login%00",
     "/login%2f",
     "/%2flogin",
-    "/x%2f..%2flogin",
-    "/x%5c..%5clogin",
     "/lo%0agin",
     "/%ef%bd%8cogin",
     "http://evil.example/login",
@@ -155,10 +152,18 @@ describe("a policy's path", () => {
     expect(received[0]?.url).toBe("/base/login?/x");
   });
 
-  it("is not left by what only a decoder would resolve", async () => {
-    for (const target of ["/api/x%2f..%2f..%2fother", "/api/..%5c..%5cother", "/api/..;/other"]) {
-      expect(metPolicies(await send(target)), target).toEqual(["default", "api"]);
+  it("is neither met nor left by what only a decoder would resolve", async () => {
+    for (const target of [
+      "/x%2f..%2flogin",
+      "/x%5c..%5clogin",
+      "/login%00",
+      "/api/x%2f..%2f..%2fother",
+      "/api/..%5c..%5cother",
+      "/api/..;/other",
+    ]) {
+      expect(await send(target), target).toMatch(/^HTTP\/1.1 400 .*"Not a valid path"/s);
     }
+    expect(received).toEqual([]);
   });
 
   it("is not met by others", async () => {

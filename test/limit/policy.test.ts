@@ -16,6 +16,7 @@ describe("policy", () => {
       capacity: 10,
       key: ["ip"],
       path: "/*",
+      except: [],
       cost: 1,
       charge: "always",
       shadow: false,
@@ -38,9 +39,22 @@ describe("policy", () => {
     "/users/:id",
     "/v1/:a/b/*",
     "/v1/users:batch",
+    "/a%20b",
+    "/Café/*",
+    "*.css",
+    "/files/*.tar.gz",
   ])("takes the path %s", (path) => {
     expect(parsePolicy({ ...VALID, path }).path).toBe(path);
   });
+
+  it.each(["", "//", "*", "/a/../b", "/a%2fb", "/%2e", "/*.css/x", "/a*.css"])(
+    "takes no path %s",
+    (path) => {
+      expect(() => parsePolicy({ ...VALID, path })).toThrow(
+        `path must be a path pattern such as "/*", "/login" or "/users/:id", got "${path}"`,
+      );
+    },
+  );
 
   it("counts a key with the address or its network in the nearest region", () => {
     for (const part of ["ip", "ip/32", "ip/48", "ip/56", "ip/99", "ip/119", "ip/128"]) {
@@ -143,15 +157,31 @@ describe("policy", () => {
       { path: "/:id{[}" },
       'path must be a path pattern such as "/*", "/login" or "/users/:id", got "/:id{[}"',
     ],
+    [
+      { except: ["/assets/*", "assets"] },
+      'except[1] must be a path pattern such as "/assets/*" or "*.css", got "assets"',
+    ],
+    [
+      { except: "/assets/*" },
+      'except must be a list such as ["/assets/*", "*.css"], got "/assets/*"',
+    ],
+    [
+      { path: "/users/:id", key: ["ip", "param:ID"] },
+      'key[1] must name a ":name" of the path, which is "/users/:id", got "param:ID"',
+    ],
+    [
+      { key: ["param:id"] },
+      'key[0] must name a ":name" of the path, which is "/*", got "param:id"',
+    ],
     [{ method: ["get"] }, 'method[0] must be a method in capitals such as "POST", got "get"'],
     [{ key: [] }, "key must name at least one part, got []"],
     [
       { key: ["ip", "shoe-size"] },
-      'key[1] must be "ip", "ip/32" to "ip/128", "host", "path", "method", "country", "asn", "header:NAME" or "cookie:NAME", got "shoe-size"',
+      'key[1] must be "ip", "ip/32" to "ip/128", "host", "path", "method", "country", "asn", "param:NAME", "header:NAME" or "cookie:NAME", got "shoe-size"',
     ],
     [
       { key: ["header:"] },
-      'key[0] must be "ip", "ip/32" to "ip/128", "host", "path", "method", "country", "asn", "header:NAME" or "cookie:NAME", got "header:"',
+      'key[0] must be "ip", "ip/32" to "ip/128", "host", "path", "method", "country", "asn", "param:NAME", "header:NAME" or "cookie:NAME", got "header:"',
     ],
     [{ onFailure: "panic" }, 'onFailure must be "local", "allow" or "deny", got "panic"'],
     [{ scope: "galaxy" }, 'scope must be "region" or "global", got "galaxy"'],

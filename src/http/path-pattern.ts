@@ -1,0 +1,55 @@
+/**
+ * Patterns of paths, as policies have them, matched against the readings of a path.
+ *
+ * `*` at the end stands for anything below, elsewhere for one segment. `*.css` stands for any path
+ * whose last segment ends so. `:name` stands for one segment and remembers it.
+ */
+import { decodeSegments, fold } from "./path.ts";
+
+/** At the end of a pattern: `*`, or `*` with an extension. */
+const EXTENSION = /^\*\./;
+
+export class PathPattern {
+  /** Does the pattern end in an extension, such as `*.css`? */
+  readonly isExtension: boolean;
+  readonly #expression: RegExp;
+  readonly #names: string[] = [];
+
+  /** @param pattern as the schema of policies lets it pass; `*.css` stands for `/*.css` */
+  constructor(pattern: string) {
+    const segments = pattern.replace(/^\/|\/$/g, "").split("/");
+    const last = segments.pop() as string;
+    this.isExtension = EXTENSION.test(last);
+    const before = segments.map((segment) => `/${this.#sourceOf(segment, "*")}`).join("");
+    const end =
+      last === "*"
+        ? "(?:/.*)?"
+        : this.isExtension
+          ? `/.*${literal(last.slice(1))}`
+          : `/${this.#sourceOf(last, "+")}`;
+    this.#expression = new RegExp(`^${before}${end}$`, "s");
+  }
+
+  matches(reading: string): boolean {
+    return this.#expression.test(reading);
+  }
+
+  /** Returns what `:name` stands for in a reading that matches; undefined if there is no such. */
+  valueOf(name: string, reading: string): string | undefined {
+    return this.#expression.exec(reading)?.[this.#names.indexOf(name) + 1];
+  }
+
+  /** Where an origin keeps empty segments, an empty one in the middle has a name too. */
+  #sourceOf(segment: string, times: "*" | "+"): string {
+    if (segment === "*") return `[^/]${times}`;
+    if (!segment.startsWith(":")) return literal(segment);
+    this.#names.push(segment.slice(1));
+    return `([^/]${times})`;
+  }
+}
+
+/** Returns the source of an expression for a segment as each path has it among its readings. */
+function literal(segment: string): string {
+  const text = fold(decodeSegments(segment).normalize("NFKC"));
+  return text.replace(/[\\^$.*+?()[\]{}|/-]/g, "\\$&");
+}

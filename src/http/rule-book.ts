@@ -1,0 +1,80 @@
+/** Finds the policies that a request meets, by its path and method. */
+import type { Context } from "hono";
+import { readingsOf } from "./path.ts";
+import { PathPattern } from "./path-pattern.ts";
+import type { Rule } from "./rule-functions.ts";
+
+/** Every key of a request costs a question, and a path can be written so that it has many. */
+const MAX_KEYS = 8;
+
+interface Entry {
+  rule: Rule;
+  path: PathPattern;
+  /** Undefined: all. */
+  methods: ReadonlySet<string> | undefined;
+  except: readonly PathPattern[];
+}
+
+/** Finds the rules whose path and method a request meets. */
+export class RuleBook {
+  readonly #rules: readonly Rule[];
+  readonly #entries: readonly Entry[];
+  /** Does every request meet every rule? */
+  readonly #meetsAll: boolean;
+  readonly #readsPaths: boolean;
+
+  constructor(rules: readonly Rule[]) {
+    this.#entries = rules.map(entryOf);
+    this.#rules = this.#entries.map(({ rule }) => rule);
+    this.#readsPaths = this.#rules.some(
+      ({ policy, pattern }) => policy.path !== "/*" || policy.except.length > 0 || pattern,
+    );
+    this.#meetsAll = !this.#readsPaths && rules.every(({ policy }) => !policy.method);
+  }
+
+  /** Returns the rules; undefined for a path that is refused. */
+  match(c: Context): readonly Rule[] | undefined {
+    if (this.#meetsAll) return this.#rules;
+    const readings = this.#readsPaths ? readingsOf(c.req.url) : ["/"];
+    if (!readings) return undefined;
+    const method = c.req.method.toUpperCase();
+    const met: Rule[] = [];
+    for (const { rule, path, methods, except } of this.#entries) {
+      if (methods && !methods.has(method)) continue;
+      const fitting = readings.filter((reading) => path.matches(reading));
+      if (fitting.length === 0 || isExcepted(readings, method, except)) continue;
+      if (rule.pattern && fitting.length > MAX_KEYS) return undefined;
+      met.push(rule);
+    }
+    return met;
+  }
+}
+
+function entryOf(rule: Rule): Entry {
+  const { policy } = rule;
+  const path = new PathPattern(policy.path);
+  const methods = policy.method && new Set(policy.method);
+  // Whoever limits GET does not mean to leave HEAD open.
+  if (methods?.has("GET")) methods.add("HEAD");
+  const isPlaced = policy.key.some((part) => part === "path" || part.startsWith("param:"));
+  return {
+    rule: isPlaced && !rule.key ? { ...rule, pattern: path } : rule,
+    path,
+    methods,
+    except: policy.except.map((pattern) => new PathPattern(pattern)),
+  };
+}
+
+/** A request is excepted only if it is, however its path is read. */
+function isExcepted(
+  readings: readonly string[],
+  method: string,
+  except: readonly PathPattern[],
+): boolean {
+  if (except.length === 0) return false;
+  // Frameworks take `/login.css` for `/login` in another format, and then for a form to handle.
+  const reads = method === "GET" || method === "HEAD";
+  return readings.every((reading) =>
+    except.some((pattern) => (reads || !pattern.isExtension) && pattern.matches(reading)),
+  );
+}
