@@ -38,6 +38,8 @@ const FORMS = {
   default: "application/json",
 };
 
+const MAX_ACCEPT_CHARS = 1_024;
+
 /** Of each policy the last refusal under it alone, and the decision that it tells of. */
 const refusals = new WeakMap<Policy, { decision: Decision; parts: ResponseParts }>();
 
@@ -189,8 +191,9 @@ function policyItem({ name, algorithm, limit, windowMs }: Policy): string {
   return `"${name}";q=${limit};w=${seconds(windowMs)}`;
 }
 
-/** Is it a person's browser that asks? */
+/** Is it a person's browser that asks? None writes a long list, and each entry takes time. */
 export function prefersHtml(c: Context): boolean {
+  if ((c.req.header("Accept")?.length ?? 0) > MAX_ACCEPT_CHARS) return false;
   return accepts(c, FORMS) === "text/html";
 }
 
