@@ -3,6 +3,7 @@
  * they must be bound to.
  */
 import { MisuseError } from "./limit/misuse.ts";
+import { logSeldom } from "./log.ts";
 import type { MembershipRpc, ObjectNamespace, OwnerRpc } from "./protocol/rpc.ts";
 
 type BoundNamespace<Rpc> = ObjectNamespace<Rpc> & Pick<DurableObjectNamespace, "idFromName">;
@@ -77,4 +78,22 @@ function kindOf(value: unknown): string {
 
 function idIn(namespace: Bindings[BindingName]): string | undefined {
   return namespace?.idFromName("any").toString();
+}
+
+/** What the objects of the class `Membership` are called by, and those of no other class here. */
+const MEMBERSHIP_METHODS = ["ring", "reportLoad", "reportFailure", "add", "remove"];
+
+/**
+ * Returns what is wrong with a binding, if a call failed because its objects are of another class;
+ * says so in the log, too.
+ *
+ * @param error what the call threw; one that it met further on comes back as its own
+ */
+export function wrongClass(error: unknown): string | undefined {
+  const [, method] = /does not implement the method "(\w+)"/.exec(String(error)) ?? [];
+  if (method === undefined) return undefined;
+  const binding = MEMBERSHIP_METHODS.includes(method) ? "TURNPIKE_MEMBERSHIP" : "TURNPIKE_OWNERS";
+  const detail = `${binding} ${bindingRule(binding)}, got one without the method "${method}"`;
+  logSeldom("error", "wrong-class", binding, { detail });
+  return detail;
 }

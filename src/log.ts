@@ -7,8 +7,6 @@
 
 /** Every event, and what it means. */
 export type LogEvent =
-  /** An API call threw an error of ours; the caller got a 500. */
-  | "api-failed"
   /** An owner could not write its checkpoint; it tries again. */
   | "checkpoint-failed"
   /** An owner could not read its checkpoint and began without it. */
@@ -17,6 +15,8 @@ export type LogEvent =
   | "cost-function-failed"
   /** A full owner dropped counters before they expired. */
   | "counters-dropped"
+  /** An owner answers again and again, and each time after `DEADLINE`: raise it above `tookMs`. */
+  | "deadline-too-short"
   /** A `key` function threw or gave no key; the request counted as `unknown`. */
   | "key-function-failed"
   /** A `limit` function threw or gave no limit; the request was answered with 500. */
@@ -37,6 +37,8 @@ export type LogEvent =
   | "owner-up"
   /** An owner could not fetch a key's count from the owner before it. */
   | "release-failed"
+  /** A request met a mistake of ours; the client got a 500. */
+  | "request-failed"
   /** An owner was told of a ring that it cannot believe. */
   | "ring-refused"
   /** A ring change is over. */
@@ -44,14 +46,18 @@ export type LogEvent =
   /** What an owner said of one check made no sense; the isolate decided on that check by itself. */
   | "verdict-refused"
   /** A `window` function threw or gave no window; the request was answered with 500. */
-  | "window-function-failed";
+  | "window-function-failed"
+  /** Objects are of a class that lacks a method: the binding is wrong, or their code too old. */
+  | "wrong-class"
+  /** The API was called with a token that is none. */
+  | "wrong-token";
 
 export type LogLevel = "log" | "warn" | "error";
 
 /** The least time between two lines about one event and subject. */
 const INTERVAL_MS = 60_000;
-/** Subjects come from the configuration, so there are few; a bound all the same. */
-const MAX_SUBJECTS = 1_000;
+/** Subjects told apart within an interval. All others share one line for each event. */
+export const MAX_SUBJECTS = 1_000;
 
 interface Told {
   atMs: number;
@@ -70,7 +76,7 @@ export function log(level: LogLevel, event: LogEvent, fields: object = {}): void
  * Writes a line unless this isolate wrote one about the same event and subject in the last minute.
  * The next line says in `times` how many events it stands for.
  *
- * @param subject what the event is about, such as a policy's name; never what a client can choose
+ * @param subject what the event is about, such as a policy's name
  */
 export function logSeldom(
   level: LogLevel,
@@ -78,14 +84,26 @@ export function logSeldom(
   subject: string,
   fields: object = {},
 ): void {
-  const id = `${event} ${subject}`;
   const nowMs = Date.now();
+  const id = idOf(event, subject, nowMs);
   const last = told.get(id);
-  if (last && nowMs - last.atMs < INTERVAL_MS) {
+  if (last && isRecent(last, nowMs)) {
     last.untold++;
     return;
   }
-  if (told.size >= MAX_SUBJECTS) told.clear();
   told.set(id, { atMs: nowMs, untold: 0 });
   log(level, event, { ...fields, times: (last?.untold ?? 0) + 1 });
+}
+
+/** The subject's own place, or, where all are taken, the one that the others share. */
+function idOf(event: LogEvent, subject: string, nowMs: number): string {
+  const id = `${event} ${subject}`;
+  if (told.has(id) || told.size < MAX_SUBJECTS) return id;
+  for (const [other, last] of told) if (!isRecent(last, nowMs)) told.delete(other);
+  return told.size < MAX_SUBJECTS ? id : `${event} and others`;
+}
+
+/** A clock that was set back makes nothing recent. */
+function isRecent({ atMs }: Told, nowMs: number): boolean {
+  return nowMs >= atMs && nowMs - atMs < INTERVAL_MS;
 }

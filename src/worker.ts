@@ -10,7 +10,7 @@ import { parseConfig } from "./config.ts";
 import { demo } from "./dashboard/demo.ts";
 import { refusePath } from "./http/answer.ts";
 import { api, noSuchCall } from "./http/api.ts";
-import { newApp } from "./http/app.ts";
+import { answerMistake, newApp } from "./http/app.ts";
 import { gateway, routeTo, routeToService } from "./http/gateway.ts";
 import { couldBeOwn, readingsOf } from "./http/path.ts";
 import { enforce } from "./http/rate-limit.ts";
@@ -24,6 +24,7 @@ const rules = config.policies.map((policy) => ({ policy }));
 const { ORIGIN_SERVICE: service } = env as { ORIGIN_SERVICE?: Fetcher };
 
 const app = newApp();
+app.onError(answerMistake);
 app.route("/_turnpike/v1", api(caller, config, isolateMemberships()));
 app.use((c, next) => {
   if (couldBeOwn(c.req.url)) return Promise.resolve(noSuchCall());

@@ -5,6 +5,7 @@
  * may have counted.
  */
 
+import { wrongClass } from "../bindings.ts";
 import type { CounterPolicy } from "../counters/counters.ts";
 import type { Verdict } from "../limit/decision.ts";
 import { MAX_WINDOW_MS } from "../limit/policy.ts";
@@ -19,7 +20,7 @@ import type { Runtime } from "../runtime.ts";
 export type Verb = "check" | "peek" | "refund" | "reset";
 
 /** Why a call failed; `threw` is whatever the runtime or the object raised. */
-export type CallFailure = "deadline" | "overloaded" | "threw" | "nonsense";
+export type CallFailure = "deadline" | "overloaded" | "threw" | "nonsense" | "wrong-class";
 
 export class CallError extends Error {
   override readonly name = "CallError";
@@ -36,7 +37,12 @@ export interface Line {
   namespace: CounterNamespace;
   runtime: Runtime;
   deadlineMs: number;
+  /** Told of an answer that came too late, and after how long. */
+  heardLate?: ((owner: string, tookMs: number) => void) | undefined;
 }
+
+/** So many deadlines an answer that is too late is listened for. */
+const LATE_DEADLINES = 4;
 
 /**
  * Calls an owner by its name, which begins with the region it is to be created in.
@@ -44,18 +50,42 @@ export interface Line {
  * @throws {CallError} if it throws or does not answer within the deadline
  */
 export async function callOwner<Reply>(
-  { namespace, runtime, deadlineMs }: Line,
+  line: Line,
   name: string,
   call: (stub: CounterStub) => Promise<Reply>,
 ): Promise<Reply> {
+  const { namespace, runtime, deadlineMs } = line;
   const stub = stubOf(namespace, name);
+  const sentMs = runtime.now();
+  const reply = call(stub);
   try {
-    return await withDeadline(deadlineMs, call(stub), runtime);
+    return await withDeadline(deadlineMs, reply, runtime);
   } catch (error) {
-    if (error instanceof DeadlineError) throw new CallError("deadline", error.message);
+    if (error instanceof DeadlineError) {
+      listen(line, name, reply, sentMs);
+      throw new CallError("deadline", error.message);
+    }
+    const detail = wrongClass(error);
+    if (detail) throw new CallError("wrong-class", detail);
     const overloaded = (error as { overloaded?: unknown } | null)?.overloaded === true;
     throw new CallError(overloaded ? "overloaded" : "threw", String(error));
   }
+}
+
+/** Listens for a while for an answer that is too late. */
+function listen(
+  { runtime, deadlineMs, heardLate }: Line,
+  owner: string,
+  reply: Promise<unknown>,
+  sentMs: number,
+): void {
+  if (!heardLate) return;
+  const heard = reply.then(
+    () => heardLate(owner, runtime.now() - sentMs),
+    // What it threw is no news: the call had failed before.
+    () => {},
+  );
+  runtime.keepAlive(Promise.race([heard, runtime.wait(LATE_DEADLINES * deadlineMs)]));
 }
 
 /**

@@ -1,5 +1,6 @@
 /** The membership objects as a caller reaches them: one for each region, named after it. */
 
+import { wrongClass } from "../bindings.ts";
 import { withDeadline } from "../protocol/deadline.ts";
 import { regionOf } from "../protocol/ring-record.ts";
 import {
@@ -62,7 +63,7 @@ export class Memberships {
   /** Tells of an owner that is out of reach, with no word of whose key it was. */
   reportFailure(owner: string): void {
     // One that does not arrive is made up for by the next.
-    this.#runtime.keepAlive(this.#report(owner).catch(() => {}));
+    this.#runtime.keepAlive(this.#report(owner).catch(wrongClass));
   }
 
   async #report(owner: string): Promise<void> {
@@ -78,6 +79,7 @@ export class Memberships {
     try {
       return await withDeadline(OPERATOR_DEADLINE_MS, call(this.#stub(region)), this.#runtime);
     } catch (error) {
+      wrongClass(error);
       throw new CallError("threw", `membership of ${region}: ${error}`);
     }
   }

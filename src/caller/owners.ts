@@ -3,7 +3,7 @@
  * and what to say when one fails.
  */
 
-import { log } from "../log.ts";
+import { logSeldom } from "../log.ts";
 import type { CounterStub } from "../protocol/rpc.ts";
 import type { Answer, Batch } from "../protocol/wire.ts";
 import { Breaker, OPEN_MS } from "./breaker.ts";
@@ -15,19 +15,22 @@ const OPERATOR_DEADLINE_MS = 5_000;
 /** From one report of an owner that is skipped to the next. */
 const REPORT_INTERVAL_MS = 10_000;
 
+/** For so long an owner must have been late each time before the deadline is to blame. */
+const ALWAYS_LATE_MS = 2 * OPEN_MS;
+
 export class Owners {
   readonly #line: Line;
   readonly #report: (owner: string) => void;
   readonly #coalescer: Coalescer;
   readonly #breaker = new Breaker();
-  /** When each owner was last warned of, ms since the epoch. */
-  readonly #warnedMs = new Map<string, number>();
+  /** Since when each owner's answers have all been too late, ms since the epoch. */
+  readonly #lateSinceMs = new Map<string, number>();
   /** When each owner was last reported, ms since the epoch. */
   readonly #reportedMs = new Map<string, number>();
 
   /** @param report tells of an owner that is being skipped */
   constructor(line: Line, report: (owner: string) => void) {
-    this.#line = line;
+    this.#line = { ...line, heardLate: (owner, tookMs) => this.#heardLate(owner, tookMs) };
     this.#report = report;
     const send = (owner: string, batch: Batch) => this.#send(owner, "check", batch);
     this.#coalescer = new Coalescer(send, line.runtime, line.deadlineMs);
@@ -69,7 +72,7 @@ export class Owners {
   }
 
   get #operatorLine(): Line {
-    return { ...this.#line, deadlineMs: OPERATOR_DEADLINE_MS };
+    return { ...this.#line, deadlineMs: OPERATOR_DEADLINE_MS, heardLate: undefined };
   }
 
   /** Makes one call, and keeps count of how calls to this owner end. */
@@ -77,6 +80,7 @@ export class Owners {
     try {
       const answer = await askOwner(this.#line, owner, verb, batch);
       this.#breaker.succeeded(owner);
+      if (this.#lateSinceMs.size > 0) this.#lateSinceMs.delete(owner);
       return answer;
     } catch (error) {
       if (error instanceof CallError) this.#failed(owner, error);
@@ -84,15 +88,29 @@ export class Owners {
     }
   }
 
-  /** Warns at most once in `OPEN_MS` for each owner, with no word of whose key it was. */
-  #failed(owner: string, { failure, message }: CallError): void {
+  /** Tells of the failure in the log, with no word of whose key it was. */
+  #failed(owner: string, { failure, message: detail }: CallError): void {
     const nowMs = this.#line.runtime.now();
     const isLate = failure === "deadline";
     const { failures, isSkipped } = this.#breaker.failed(owner, nowMs, isLate);
+    // Has been told, and no other owner would help.
+    if (failure === "wrong-class") return;
     if (isSkipped) this.#reportOnce(owner, nowMs);
-    if (nowMs - (this.#warnedMs.get(owner) ?? 0) < OPEN_MS) return;
-    this.#warnedMs.set(owner, nowMs);
-    log("warn", "owner-failed", { owner, failure, detail: message, failuresInARow: failures });
+    const fields = { owner, failure, detail, failuresInARow: failures };
+    logSeldom("warn", "owner-failed", `${owner} ${failure}`, fields);
+  }
+
+  /**
+   * An owner that is late once was cold or busy. One that is late for seconds, and in time never, is
+   * farther away than the deadline: each isolate counts for itself then.
+   */
+  #heardLate(owner: string, tookMs: number): void {
+    const nowMs = this.#line.runtime.now();
+    const sinceMs = this.#lateSinceMs.get(owner) ?? nowMs;
+    this.#lateSinceMs.set(owner, sinceMs);
+    if (nowMs - sinceMs < ALWAYS_LATE_MS) return;
+    const { deadlineMs } = this.#line;
+    logSeldom("warn", "deadline-too-short", owner, { owner, deadlineMs, tookMs });
   }
 
   #reportOnce(owner: string, nowMs: number): void {

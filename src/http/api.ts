@@ -14,10 +14,9 @@ import type { ExplainedKey, Question, Reply } from "../caller/question.ts";
 import type { Config } from "../config.ts";
 import { decisive } from "../limit/decision.ts";
 import { MisuseError } from "../limit/misuse.ts";
-import { logSeldom } from "../log.ts";
 import { type Region, regionOf } from "../ring/region.ts";
 import { readBlock, readChecks, readReset, readUnblock } from "./api-body.ts";
-import { newApp } from "./app.ts";
+import { answerMistake, newApp } from "./app.ts";
 import { authorize, requireAdmin, wrongTokensOf } from "./authorization.ts";
 import { jsonBody } from "./json-body.ts";
 import { problem } from "./problem.ts";
@@ -125,8 +124,7 @@ function answerError(error: Error): Response {
     const detail = "The owner of the key did not answer. Try again.";
     return problem({ status: 503, title: "Owner out of reach", detail }, { "Retry-After": "1" });
   }
-  logSeldom("error", "api-failed", "", { detail: String(error) });
-  return problem({ status: 500, title: "Internal error", detail: "This is a mistake of ours." });
+  return answerMistake(error);
 }
 
 /** Answers what is no call: another path or method, or any while no token is set. */

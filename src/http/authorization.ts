@@ -12,6 +12,7 @@ import type { Caller } from "../caller/caller.ts";
 import type { Question } from "../caller/question.ts";
 import type { Config, Scope, Token } from "../config.ts";
 import { type Policy, parsePolicy } from "../limit/policy.ts";
+import { logSeldom } from "../log.ts";
 import { type Region, regionOf } from "../ring/region.ts";
 import { refuse, rulingsOf } from "./answer.ts";
 import { clientAddress, clientKey } from "./identity.ts";
@@ -44,6 +45,7 @@ export function authorize(caller: Caller, config: Config) {
     // No guess, so not counted: a page can make its visitors' browsers send this.
     if (given === undefined) return unauthorized();
     const scope = await scopeOf(given);
+    if (scope === undefined) logSeldom("warn", "wrong-token", "");
     const { headers, cf } = c.req.raw;
     const client = clientKey(clientAddress(headers, config), headers, config);
     const failures = suspects.failuresOf(client.join(), scope === undefined, Date.now());

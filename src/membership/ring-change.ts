@@ -7,7 +7,7 @@
  * under way is on disk, so a crash at any point ends in the next alarm going on with it.
  */
 
-import { type LogEvent, log } from "../log.ts";
+import { type LogEvent, log, logSeldom } from "../log.ts";
 import type { RingRecord } from "../protocol/ring-record.ts";
 import type { OwnerRpc, Stub } from "../protocol/rpc.ts";
 import type { Runtime } from "../runtime.ts";
@@ -162,7 +162,7 @@ export class RingChange {
         await act(owner);
         return [];
       } catch (error) {
-        log("warn", "owner-silent", { owner, detail: String(error) });
+        logSeldom("warn", "owner-silent", owner, { owner, detail: String(error) });
         return [owner];
       }
     });

@@ -14,6 +14,7 @@ let owners: FakeOwners;
 let reported: string[];
 let caller: Caller;
 let warnings: string[];
+let nowMs = Date.UTC(2036, 10, 22, 12);
 
 function ask(change: Partial<PolicyInput> = {}, question: Partial<Question> = {}): Question {
   const policy = parsePolicy({ limit: 10, window: "1d", ...change });
@@ -25,21 +26,23 @@ async function check(question = ask(), asking = caller) {
   return reply?.decisions[0];
 }
 
-function isolate(ownersPerRegion = 4): Caller {
+function isolate(ownersPerRegion = 4, deadlineMs = DEADLINE_MS): Caller {
   return new Caller({
     owners,
     ownersPerRegion,
     homeRegion: "sam",
     hashSecret: "secret",
-    deadlineMs: DEADLINE_MS,
+    deadlineMs,
     runtime: WORKERS,
     reportFailure: (owner) => void reported.push(owner),
   });
 }
 
 beforeEach(() => {
-  // Noon: no window ends while a test runs, unless it moves the clock.
-  vi.useFakeTimers({ toFake: ["Date"], now: Date.UTC(2036, 10, 22, 12) });
+  // Noon: no window ends while a test runs, unless it moves the clock. Each test has a day of its
+  // own, so that what was logged in the one before is forgotten.
+  nowMs += 86_400_000;
+  vi.useFakeTimers({ toFake: ["Date"], now: nowMs });
   owners = new FakeOwners();
   caller = isolate();
   reported = [];
@@ -161,7 +164,7 @@ describe("the denial cache", () => {
   });
 
   it("never outlives the denial", async () => {
-    vi.setSystemTime(Date.UTC(2036, 10, 22, 23, 59, 59, 500));
+    vi.setSystemTime(nowMs + 12 * 3_600_000 - 500);
     await check(ask({ cost: 2 }));
     expect(await check()).toMatchObject({ allowed: false, retryAfterMs: 500 });
     vi.advanceTimersByTime(499);
@@ -499,6 +502,64 @@ describe("an owner that fails", () => {
   it("makes a reset fail where it says nothing that can be believed", async () => {
     owners.misbehave = saying(OK, 11, 1, 0, 0);
     await expect(caller.reset([ask()])).rejects.toMatchObject({ failure: "nonsense" });
+  });
+
+  it("is told of once a minute, however often it fails", async () => {
+    owners.misbehave = () => Promise.reject(new Error("broken"));
+    for (let second = 0; second < 59; second++) {
+      await check();
+      vi.advanceTimersByTime(1_000);
+    }
+    expect(warnings).toHaveLength(1);
+    vi.advanceTimersByTime(1_000);
+    await check();
+    expect(warnings).toHaveLength(2);
+    expect(JSON.parse(warnings[1] as string).times).toBeGreaterThan(10);
+  });
+
+  it("is told of as too far away if it answers, and is too late each time", async () => {
+    const far = isolate(4, 1);
+    owners.misbehave = () => scheduler.wait(100);
+    for (let second = 0; second < 6; second++) {
+      const [reply] = await far.check([ask()]);
+      expect(reply?.decisions[0]).toMatchObject({ source: "fallback", exact: false });
+      // Until it has answered.
+      await scheduler.wait(150);
+      vi.advanceTimersByTime(OPEN_MS);
+    }
+    const events = warnings.map((line) => JSON.parse(line));
+    expect(events.map(({ event }) => event).sort()).toEqual(["deadline-too-short", "owner-failed"]);
+    const told = events.find(({ event }) => event === "deadline-too-short");
+    expect(told).toMatchObject({ owner: owners.calls[0]?.owner, deadlineMs: 1, times: 1 });
+    expect(told.tookMs).toBeGreaterThanOrEqual(0);
+  });
+
+  it("is not told of as too far away if it was late for a moment, or never answers", async () => {
+    const far = isolate(4, 1);
+    owners.misbehave = () => scheduler.wait(100);
+    for (let n = 0; n < 3; n++) await far.check([ask()]);
+    await scheduler.wait(150);
+    owners.misbehave = () => new Promise(() => {});
+    for (let second = 0; second < 6; second++) {
+      vi.advanceTimersByTime(OPEN_MS);
+      await far.check([ask()]);
+    }
+    expect(warnings.join()).not.toContain("deadline-too-short");
+  });
+
+  it("is named as of another class if it has no such method", async () => {
+    const errors = vi.spyOn(console, "error").mockImplementation(() => {});
+    const said = 'The RPC receiver does not implement the method "check".';
+    owners.misbehave = () => Promise.reject(new TypeError(said));
+    for (let n = 0; n < 20; n++) await check();
+    expect(errors).toHaveBeenCalledTimes(1);
+    expect(JSON.parse(errors.mock.calls[0]?.[0])).toMatchObject({
+      event: "wrong-class",
+      detail:
+        'TURNPIKE_OWNERS must be a Durable Object binding with the class_name RateLimiter, got one without the method "check"',
+    });
+    expect(warnings).toEqual([]);
+    expect(reported).toEqual([]);
   });
 
   it("makes a reset fail, since nothing can stand in for it", async () => {

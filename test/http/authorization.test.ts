@@ -153,6 +153,25 @@ describe("an address that sends wrong tokens", () => {
   });
 });
 
+describe("a wrong token", () => {
+  it("is logged once a minute, from however many addresses", async () => {
+    const later = Date.now() + 3_600_000;
+    vi.useFakeTimers({ toFake: ["Date"], now: later });
+    const warn = vi.spyOn(console, "warn").mockImplementation(() => {});
+    const send = isolate();
+    for (let n = 0; n < 30; n++) await send("Bearer wrong", "/check", `198.51.100.${n % 3}`);
+    vi.setSystemTime(later + 60_000);
+    await send("Bearer wrong", "/check", "198.51.100.4");
+    const lines = warn.mock.calls.map(([line]) => JSON.parse(line));
+    expect(lines).toEqual([
+      { event: "wrong-token", times: expect.any(Number) },
+      { event: "wrong-token", times: 30 },
+    ]);
+    vi.useRealTimers();
+    vi.restoreAllMocks();
+  });
+});
+
 describe("what nobody learns", () => {
   const noisy = ["log", "info", "warn", "error", "debug"] as const;
 

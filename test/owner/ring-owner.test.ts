@@ -215,7 +215,6 @@ describe("an owner in a ring", () => {
     expect(ring).toEqual(BEFORE);
     expect(lines.pop()).toContain('"ring-refused","owner":"weur/0","version":7,"known":1');
     await expect(region.of("weur/0").release(7, [])).rejects.toThrow("no ring has the version 7");
-    lines.pop();
     const rings = [
       { ...AFTER, version: 0 },
       { ...AFTER, version: 2 ** 40 },
@@ -227,8 +226,9 @@ describe("an owner in a ring", () => {
     ];
     for (const ring of rings) {
       await expect(region.of("weur/0").adopt(ring)).rejects.toThrow("not a ring of this region");
-      expect(lines.pop()).toContain("ring-refused");
     }
+    // Told once, in the same minute.
+    expect(lines).toEqual([]);
     await region.of("weur/0").adopt({ ...BEFORE, owners: ["weur/1"] });
     expect((await check("weur/0", 1)).verdicts).toHaveLength(KEYS.length);
     expect((await check("weur/0", 0)).ring).toEqual(BEFORE);

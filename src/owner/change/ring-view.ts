@@ -8,7 +8,7 @@
 
 import type { CounterPolicy } from "../../counters/check.ts";
 import { MisuseError } from "../../limit/misuse.ts";
-import { log } from "../../log.ts";
+import { logSeldom } from "../../log.ts";
 import { withDeadline } from "../../protocol/deadline.ts";
 import {
   type RingRecord,
@@ -92,7 +92,7 @@ export class RingView {
     if (!isBehind()) return true;
     const { name: owner } = this.#options;
     const known = this.#ring.version;
-    log("error", "ring-refused", { owner, version, known });
+    logSeldom("error", "ring-refused", owner, { owner, version, known });
     return false;
   }
 
@@ -160,7 +160,7 @@ export class RingView {
       return readRingRecord(regionOf(name), value);
     } catch (error) {
       if (!(error instanceof MisuseError)) throw error;
-      log("error", "ring-refused", { owner: name, detail: error.message });
+      logSeldom("error", "ring-refused", name, { owner: name, detail: error.message });
       return undefined;
     }
   }

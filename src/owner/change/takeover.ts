@@ -6,7 +6,7 @@
  * time is counted anew, and its decisions are said to be unsure.
  */
 
-import { log } from "../../log.ts";
+import { logSeldom } from "../../log.ts";
 import { withDeadline } from "../../protocol/deadline.ts";
 import type { Parcel, Released, TakenOver } from "../../protocol/rpc.ts";
 import { idOf, type KeyHash } from "../../ring/key-hash.ts";
@@ -137,6 +137,7 @@ export class Takeover {
 
   #warn(from: string, error: unknown): void {
     const { name: owner } = this.#options;
-    log("warn", "release-failed", { owner, from, detail: String(error) });
+    const detail = String(error);
+    logSeldom("warn", "release-failed", `${owner} ${from}`, { owner, from, detail });
   }
 }

@@ -7,7 +7,7 @@
 
 import type { Counters } from "../../counters/counters.ts";
 import { isMark } from "../../counters/table-name.ts";
-import { log } from "../../log.ts";
+import { logSeldom } from "../../log.ts";
 import type { KeyHash } from "../../ring/key-hash.ts";
 import type { Runtime } from "../../runtime.ts";
 import type { Handover } from "../change/handover.ts";
@@ -168,7 +168,7 @@ export class Saver {
     } catch (error) {
       this.#alarmMs = alarmMs;
       handover.isSaved = false;
-      log("error", "checkpoint-failed", { detail: String(error) });
+      logSeldom("error", "checkpoint-failed", "", { detail: String(error) });
       this.#schedule();
       throw error;
     }
