@@ -60,7 +60,7 @@ describe("config", () => {
     [{ POLICIES: [] }, "POLICIES must be a list of at least one policy, got []"],
     [
       { POLICIES: [{ limit: -1, window: "60s" }] },
-      "POLICIES[0].limit must be a whole number from 1 to 1000000000, got -1",
+      "POLICIES[0].limit must be a whole number from 0 to 1000000000, got -1",
     ],
   ])("refuses %j", (env, message) => {
     expect(() => parseConfig(env)).toThrow(expect.objectContaining({ message }));

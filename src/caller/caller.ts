@@ -8,16 +8,15 @@
 import type { Source } from "../limit/decision.ts";
 import type { Policy } from "../limit/policy.ts";
 import type { CounterNamespace } from "../protocol/rpc.ts";
-import type { Batch } from "../protocol/wire.ts";
 import { type KeyHash, keyHasher } from "../ring/key-hash.ts";
-import { REGIONS, type Region } from "../ring/region.ts";
+import type { Region } from "../ring/region.ts";
 import type { Runtime } from "../runtime.ts";
-import { CallError } from "./call.ts";
 import { DenialCache } from "./denial-cache.ts";
 import { Fallback } from "./fallback.ts";
 import { Hearings } from "./hearings.ts";
 import { Leases } from "./leases.ts";
 import { checkOf, type Message } from "./message.ts";
+import { Operator } from "./operator.ts";
 import { Owners } from "./owners.ts";
 import {
   type ExplainedKey,
@@ -56,6 +55,7 @@ export class Caller {
   readonly #homeRegion: Region;
   readonly #hash: (parts: readonly string[]) => KeyHash;
   readonly #routes: Routes;
+  readonly #operator: Operator;
   readonly #hearings = new Hearings();
   readonly #denials = new DenialCache(this.#hearings);
   readonly #leases = new Leases();
@@ -71,6 +71,7 @@ export class Caller {
     this.#homeRegion = options.homeRegion;
     this.#hash = keyHasher(options.hashSecret);
     this.#routes = new Routes(this.#owners, options.ownersPerRegion);
+    this.#operator = new Operator(this.#owners, this.#routes);
   }
 
   /**
@@ -135,62 +136,47 @@ export class Caller {
   }
 
   /**
-   * Forgets what the keys spent under the policies asked about, in all regions.
+   * Forgets what the keys spent under the policies asked about, in all regions, and on disk.
    *
    * Other isolates may go on denying for as long as their denial caches remember, at most 5 s.
    *
    * @throws {CallError} if an owner does not answer; what the others hold may be forgotten by then
    */
   async reset(questions: readonly Question[]): Promise<void> {
-    const asked = questions.map((question) => this.#address(question, 0));
-    const everywhere = asked.flatMap((message) =>
-      REGIONS.map((region) => {
-        return { ...message, region, ...this.#routes.to(message.key, region) };
-      }),
-    );
-    const lost = await this.#routes.deliver(everywhere, (owner, batch) =>
-      this.#owners.insist(owner, "reset", batchOf(batch)),
-    );
-    if (lost.length > 0) throw new CallError("threw", "keys have moved again and again");
-    for (const message of asked) {
+    const messages = questions.map((question) => this.#address(question, 0));
+    await this.#operator.reset(messages);
+    for (const message of messages) {
       this.#fallback.reset(checkOf(message));
       this.#forget(message.key);
     }
   }
 
   /**
-   * Denies a key everything for that long, in all regions. An earlier block that lasts longer
-   * stays.
+   * Denies a key everything for that long, in all regions, and has that on disk. An earlier block
+   * that lasts longer stays. A lease in another isolate ends within 5 s.
    *
    * @throws {CallError} if an owner does not answer; the others may have blocked it by then
    */
   async block(key: readonly string[], durationMs: number): Promise<void> {
     const hash = this.#hash(key);
-    await this.#routes.operateEverywhere(hash, (stub, version) =>
-      stub.block(version, hash, durationMs),
-    );
+    await this.#operator.block(hash, durationMs);
     this.#forget(hash);
   }
 
   /** Ends a block; like `reset` in all else. */
   async unblock(key: readonly string[]): Promise<void> {
     const hash = this.#hash(key);
-    await this.#routes.operateEverywhere(hash, (stub, version) => stub.unblock(version, hash));
+    await this.#operator.unblock(hash);
     this.#forget(hash);
   }
 
   /**
-   * Says why a key is decided on as it is.
+   * Says why keys are decided on as they are, in few calls to each owner.
    *
-   * @throws {CallError} if its owner does not answer
+   * @throws {CallError} if an owner does not answer
    */
-  async explain(question: Question): Promise<ExplainedKey> {
-    const message = this.#address(question, 0);
-    const { key, region } = message;
-    const explained = await this.#routes.operate(key, region, (stub, version) =>
-      stub.explain(version, checkOf(message)),
-    );
-    return { owner: this.#routes.to(key, region).owner, ...explained };
+  explain(questions: readonly Question[]): Promise<ExplainedKey[]> {
+    return this.#operator.explain(questions.map((question, at) => this.#address(question, at)));
   }
 
   async #ask(
@@ -301,12 +287,4 @@ export class Caller {
     if (source === "fallback") this.#fallback.refund(checkOf(message), nowMs);
     if (source === "lease") this.#leases.giveBack(message.key, policy, nowMs);
   }
-}
-
-/** Those to one owner, as they were addressed: at one time, and so by one ring. */
-function batchOf(messages: readonly Message[]): Batch {
-  return {
-    version: messages[0]?.version ?? 0,
-    checks: messages.map((message) => checkOf(message)),
-  };
 }

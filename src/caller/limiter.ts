@@ -83,7 +83,10 @@ export function limiter(options: LimiterOptions): Limiter {
     block: async (key, duration) =>
       caller.block(keyOf(key), parse(blockSchema, duration, "duration")),
     unblock: async (key) => caller.unblock(keyOf(key)),
-    explain: async (key, options) => caller.explain(ask(key, options)),
+    explain: async (key, options) => {
+      const [explained] = await caller.explain([ask(key, options)]);
+      return explained as ExplainedKey;
+    },
   };
 }
 

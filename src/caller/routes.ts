@@ -20,6 +20,9 @@ const CONFIGURED = 0;
 /** The most owners that are asked about a key, one after the other, because it has moved. */
 const MAX_OWNERS = 5;
 
+/** What an owner says to messages: undefined where their key has moved, by its ring. */
+type Delivered = Pick<Answer, "ring"> & { verdicts: readonly unknown[] };
+
 export class Routes {
   readonly #owners: Owners;
   readonly #ownersPerRegion: number;
@@ -44,7 +47,7 @@ export class Routes {
    */
   async deliver(
     messages: Message[],
-    ask: (owner: string, batch: Message[]) => Promise<Answer | undefined>,
+    ask: (owner: string, batch: Message[]) => Promise<Delivered | undefined>,
     attempts = MAX_OWNERS,
   ): Promise<Message[]> {
     if (messages.length === 0 || attempts === 0) return messages;

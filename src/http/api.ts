@@ -58,9 +58,7 @@ export function api(caller: Caller, config: Config, memberships?: Memberships): 
   });
   app.post("/explain", async (c) => {
     const { groups, many } = await checksOf(c, true);
-    const explained = await Promise.all(
-      groups.map((group) => Promise.all(group.map((question) => caller.explain(question)))),
-    );
+    const explained = regroup(groups, await caller.explain(groups.flat()));
     const merged = explained.map(mergeScopes);
     return c.json(many ? { explanations: merged } : merged[0]);
   });
@@ -94,13 +92,13 @@ function answer(c: Context, groups: readonly (readonly Reply[])[], many: boolean
   return c.json(many ? { decisions: decided } : decided[0]);
 }
 
-/** Puts replies beside each other as their questions are. */
-function regroup(
+/** Puts what was said to questions beside each other as the questions are. */
+function regroup<Said>(
   groups: readonly (readonly Question[])[],
-  replies: readonly Reply[],
-): (readonly Reply[])[] {
-  const each = replies.values();
-  return groups.map((group) => group.map(() => each.next().value as Reply));
+  said: readonly Said[],
+): (readonly Said[])[] {
+  const each = said.values();
+  return groups.map((group) => group.map(() => each.next().value as Said));
 }
 
 /**

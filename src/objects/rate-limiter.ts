@@ -8,12 +8,11 @@
 import { DurableObject } from "cloudflare:workers";
 import type { Bindings } from "../bindings.ts";
 import { parseLimiterConfig } from "../config.ts";
-import type { Check } from "../counters/check.ts";
 import { type MembershipLink, type Peer, RingOwner } from "../owner/change/ring-owner.ts";
 import { Owner } from "../owner/owner.ts";
 import { isOwnerName, type RingRecord, regionOf } from "../protocol/ring-record.ts";
 import {
-  type Explained,
+  type ExplainedBatch,
   type OrMoved,
   type OwnerLoad,
   type OwnerRpc,
@@ -90,8 +89,8 @@ export class RateLimiter extends DurableObject implements OwnerRpc {
     return operated;
   }
 
-  explain(version: number, check: Check): Promise<OrMoved<Explained>> {
-    return this.#ringOwner.explain(version, check);
+  explain(batch: WireBatch): Promise<ExplainedBatch> {
+    return this.#ringOwner.explain(decodeBatch(batch));
   }
 
   release(version: number, keys: KeyHash[]): Promise<Released<Rows>> {

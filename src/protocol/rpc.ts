@@ -30,7 +30,7 @@
  * 5. If a previous owner does not answer in time, the key starts fresh, and its decisions say
  *    `exact: false` for as long as what was lost could matter.
  */
-import type { Check, Explanation } from "../counters/check.ts";
+import type { Explanation } from "../counters/check.ts";
 import type { KeyHash } from "../ring/key-hash.ts";
 import type { Region } from "../ring/region.ts";
 import { type RingRecord, regionOf } from "./ring-record.ts";
@@ -44,7 +44,7 @@ export interface CounterRpc {
   reset(batch: WireBatch): Promise<WireAnswer>;
   block(version: number, key: KeyHash, durationMs: number): Promise<OrMoved<void>>;
   unblock(version: number, key: KeyHash): Promise<OrMoved<void>>;
-  explain(version: number, check: Check): Promise<OrMoved<Explained>>;
+  explain(batch: WireBatch): Promise<ExplainedBatch>;
 }
 
 /** The methods of `RateLimiter`, the object of an owner: besides, what a ring change needs. */
@@ -75,6 +75,12 @@ export interface MembershipRpc {
 
 /** What an owner answers an operator, or the ring in which another owner is to be asked. */
 export type OrMoved<Reply> = { reply: Reply } | { moved: RingRecord };
+
+/** Why keys are decided on as they are; undefined where a key has moved, by the ring. */
+export interface ExplainedBatch {
+  explained: (Explained | undefined)[];
+  ring?: RingRecord | undefined;
+}
 
 export interface Explained {
   ringVersion: number;

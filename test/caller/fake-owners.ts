@@ -31,8 +31,10 @@ export class FakeOwners implements CounterNamespace {
       block: (_, key, durationMs) =>
         answer("block", () => ({ reply: owner.block(key, durationMs) })),
       unblock: (_, key) => answer("unblock", () => ({ reply: owner.unblock(key) })),
-      explain: (_, check) =>
-        answer("explain", () => ({ reply: { ringVersion: 1, ...owner.explain(check) } })),
+      explain: (batch) =>
+        answer("explain", () => ({
+          explained: checksOf(batch).map((check) => ({ ringVersion: 1, ...owner.explain(check) })),
+        })),
     };
   }
 }

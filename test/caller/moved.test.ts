@@ -183,9 +183,18 @@ describe("a caller whose ring is old", () => {
     await isolate().block(["key-7"], 60_000);
     const [reply] = await isolate().check(questions("apac", ["key-7"]));
     expect(reply?.decisions[0]).toMatchObject({ allowed: false, reason: "blocked" });
-    const { owner, ringVersion } = await isolate().explain(
-      questions("apac", ["key-7"])[0] as Question,
+    const calls = counted();
+    const explained = await stale.explain(questions("apac"));
+    expect(explained.map(({ policies }) => policies[0]?.remaining)).toEqual(KEYS.map(() => 10));
+    expect(explained[7]?.blockedMs).toBeGreaterThan(0);
+    expect(new Set(explained.map(({ owner }) => owner))).toEqual(
+      new Set(["apac/0", "apac/1", "apac/2"]),
     );
-    expect([owner, ringVersion]).toEqual([expect.stringMatching(/^apac\/[012]$/), 4]);
+    expect(explained[0]?.ringVersion).toBe(4);
+    expect(calls.size).toBe(3);
+    calls.clear();
+    const many = Array.from({ length: 1_000 }, (_, n) => `many ${n}`);
+    expect(await isolate().explain(questions("apac", many))).toHaveLength(1_000);
+    expect([...calls.values()].reduce((sum, each) => sum + each)).toBeLessThan(25);
   });
 });

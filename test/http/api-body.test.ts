@@ -93,7 +93,7 @@ describe("what it refuses", () => {
       "a bad limit",
       { key, limit: -1, window: "1s" },
       "limit",
-      "limit must be a whole number from 1 to 1000000000, got -1",
+      "limit must be a whole number from 0 to 1000000000, got -1",
     ],
     [
       "both kinds of policy",

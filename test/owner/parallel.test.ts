@@ -4,6 +4,7 @@ import { env } from "cloudflare:workers";
 import { describe, expect, it } from "vitest";
 import type { Check, CounterPolicy } from "../../src/counters/counters.ts";
 import { ALGORITHMS, type AlgorithmName } from "../../src/limit/algorithms.ts";
+import { encodeBatch } from "../../src/protocol/wire.ts";
 import { askObject } from "./ask-object.ts";
 import { DAY_MS, TEN_A_DAY } from "./ten-a-day.ts";
 
@@ -93,23 +94,24 @@ describe("the RateLimiter object", () => {
   it("explains what it stores, in words and numbers, and when the next unit frees", async () => {
     const owner = freshOwner();
     await askObject(owner, "check", ask({ cost: 7 }));
-    const [check] = ask({});
-    expect(await owner.explain(0, check as Check)).toMatchObject({
-      reply: {
-        blockedMs: 0,
-        policies: [
-          {
-            policy: "parallel",
-            algorithm: "fixed-window",
-            limit: 10,
-            windowMs: DAY_MS,
-            remaining: 3,
-            state: expect.stringMatching(/^7 of 10 spent in the window that ends in \d+ ms$/),
-            stored: [expect.any(Number), 7],
-            nextUnitMs: expect.any(Number),
-          },
-        ],
-      },
+    expect(await owner.explain(encodeBatch({ version: 0, checks: ask({}) }))).toMatchObject({
+      explained: [
+        {
+          blockedMs: 0,
+          policies: [
+            {
+              policy: "parallel",
+              algorithm: "fixed-window",
+              limit: 10,
+              windowMs: DAY_MS,
+              remaining: 3,
+              state: expect.stringMatching(/^7 of 10 spent in the window that ends in \d+ ms$/),
+              stored: [expect.any(Number), 7],
+              nextUnitMs: expect.any(Number),
+            },
+          ],
+        },
+      ],
     });
   });
 });

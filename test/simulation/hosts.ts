@@ -97,7 +97,7 @@ export function startOwner(world: World, machine: Machine): Host<OwnerMethods> {
     reset: async (wire) => encodeAnswer(await member.reset(decodeBatch(wire))),
     block: (version, key, durationMs) => member.block(version, key, durationMs),
     unblock: (version, key) => member.unblock(version, key),
-    explain: (version, check) => member.explain(version, check),
+    explain: (batch) => member.explain(decodeBatch(batch)),
     release: (version, keys) => member.release(version, keys),
     releaseSome: (version, to, from) => member.releaseSome(version, to, from),
     adopt: (record) => {

@@ -10,7 +10,7 @@ import type { Check, Refund } from "../../counters/check.ts";
 import { isBusy } from "../../membership/autoscaling.ts";
 import type { RingRecord } from "../../protocol/ring-record.ts";
 import type {
-  Explained,
+  ExplainedBatch,
   MembershipRpc,
   OrMoved,
   OwnerLoad,
@@ -103,11 +103,15 @@ export class RingOwner {
     return this.#operate(version, key, () => this.#owner.unblock(key));
   }
 
-  explain(version: number, check: Check): Promise<OrMoved<Explained>> {
-    return this.#operate(version, check.key, () => ({
-      ringVersion: this.#view?.ring.version ?? 1,
-      ...this.#owner.explain(check),
-    }));
+  async explain({ version, checks }: Batch): Promise<ExplainedBatch> {
+    const view = this.#view;
+    if (view) await this.#import(view, version, checks);
+    const ringVersion = view?.ring.version ?? 1;
+    const explained = checks.map((check) => {
+      const isMine = view?.isMine(check.key) ?? true;
+      return isMine ? { ringVersion, ...this.#owner.explain(check) } : undefined;
+    });
+    return { explained, ring: version === ringVersion ? undefined : view?.record };
   }
 
   /** Gives the counters of keys that have moved. They are not counted here any more. */
@@ -154,21 +158,17 @@ export class RingOwner {
     const { version, checks } = batch;
     this.#measure(checks.length);
     const view = this.#view;
-    if (!view || !this.#takeover || view.isPlain(version)) return decide(checks);
-    return this.#serveInChange(view, this.#takeover, batch, decide);
+    if (!view || view.isPlain(version)) return decide(checks);
+    return this.#serveInChange(view, batch, decide);
   }
 
   async #serveInChange(
     view: RingView,
-    takeover: Takeover,
     { version, checks }: Batch,
     decide: Decide,
   ): Promise<Answer> {
-    await view.catchUp(version);
+    await this.#import(view, version, checks);
     const isMine = ({ key }: Check) => view.isMine(key);
-    const missing = () =>
-      checks.filter(isMine).flatMap(({ key }) => (view.heldBy(key) ? [key] : []));
-    for (let keys = missing(); keys.length > 0; keys = missing()) await takeover.take(keys);
     // From here on without a pause: whose each key is, and what is counted for it.
     const { verdicts, ...decided } = decide(checks.filter(isMine));
     const each = verdicts.values();
@@ -185,9 +185,20 @@ export class RingOwner {
   async #operate<Reply>(version: number, key: KeyHash, act: () => Reply): Promise<OrMoved<Reply>> {
     const view = this.#view;
     if (!view) return { reply: act() };
-    await view.catchUp(version);
-    while (view.isMine(key) && view.heldBy(key)) await this.#takeover?.take([key]);
+    await this.#import(view, version, [{ key }]);
     return view.isMine(key) ? { reply: act() } : { moved: view.record as RingRecord };
+  }
+
+  /** Waits until the counters of these keys are here, as far as the keys are this owner's. */
+  async #import(
+    view: RingView,
+    version: number,
+    checks: readonly Pick<Check, "key">[],
+  ): Promise<void> {
+    await view.catchUp(version);
+    const missing = () =>
+      checks.flatMap(({ key }) => (view.isMine(key) && view.heldBy(key) ? [key] : []));
+    for (let keys = missing(); keys.length > 0; keys = missing()) await this.#takeover?.take(keys);
   }
 
   async #release<What>(
