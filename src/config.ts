@@ -4,11 +4,13 @@
  * The same reading serves the deployed Worker, the library inside somebody else's Worker, and the
  * check before a deployment. Other variables are none of its business and pass unread.
  */
+
 import * as v from "valibot";
 import { type AddressList, addressListSchema } from "./limit/address-list.ts";
 import { durationSchema } from "./limit/duration.ts";
 import { MisuseError, parse } from "./limit/misuse.ts";
 import { type Policy, parsePolicies } from "./limit/policy.ts";
+import { parseUrl } from "./limit/url.ts";
 import type { ScalingLimits } from "./membership/autoscaling.ts";
 import { MAX_OWNERS } from "./protocol/ring-record.ts";
 import { REGIONS, type Region } from "./ring/region.ts";
@@ -208,9 +210,9 @@ function wholeNumber(least: number, most: number) {
 
 /** What a request brings itself (a query, credentials) an origin cannot have. */
 function isOrigin(text: string): boolean {
-  if (!URL.canParse(text)) return false;
-  const { protocol, username, password, search, hash } = new URL(text);
-  return /^https?:$/.test(protocol) && !(username || password || search || hash);
+  const url = parseUrl(text);
+  if (!url || !/^https?:$/.test(url.protocol)) return false;
+  return !(url.username || url.password || url.search || url.hash);
 }
 
 /** A variable on the command line is always text, so a list may also be said in JSON. */

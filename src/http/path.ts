@@ -10,7 +10,9 @@
  *
  * The price: paths that an origin tells apart, by case or by `;parameters`, may count together.
  */
+
 import { tryDecodeURIComponent } from "hono/utils/url";
+import { parseUrl } from "../limit/url.ts";
 
 /** A URL with one reading: its path in small letters, without the slash at its end. */
 const PLAIN_URL =
@@ -111,7 +113,7 @@ export function decodeSegments(path: string): string {
 
 /** The path that would be forwarded. The runtime's URL is the request line's, dots and all. */
 function pathnameOf(url: string): string {
-  return URL.parse(url)?.pathname ?? "/";
+  return parseUrl(url)?.pathname ?? "/";
 }
 
 /** Takes every step from every path that a step leads to. */

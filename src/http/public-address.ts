@@ -6,6 +6,7 @@
  * `Content-Location`, `Refresh`, `Link` and the attributes of cookies. Relative addresses and those
  * of other hosts stay as they are, and so does the body.
  */
+import { parseUrl } from "../limit/url.ts";
 
 /** A header as it is to be: its values, a line each. */
 export type Change = readonly [name: string, values: readonly string[]];
@@ -33,7 +34,7 @@ export function publicHeaders(headers: Headers, base: URL, url: URL): Change[] {
     if (changed !== value) changes.push([name, [changed]]);
   }
   if (headers.has("Set-Cookie")) {
-    const cookies = headers.getSetCookie();
+    const cookies = setCookies(headers);
     const changed = cookies.map((cookie) => publicCookie(cookie, base, url));
     if (changed.some((cookie, at) => cookie !== cookies[at])) changes.push(["Set-Cookie", changed]);
   }
@@ -50,7 +51,7 @@ function pointTo(name: string, value: string, translate: (text: string) => strin
 
 function publicAddress(text: string, base: URL, url: URL): string {
   const [authority] = AUTHORITY.exec(text) ?? [];
-  const target = authority === undefined ? null : URL.parse(text, base);
+  const target = authority === undefined ? null : parseUrl(text, base.href);
   // With another scheme it is the same host all the same: few origins know how they are reached.
   if (!target || authority === undefined || target.host !== base.host || target.username)
     return text;
@@ -58,7 +59,7 @@ function publicAddress(text: string, base: URL, url: URL): string {
   if (rest === undefined) return text;
   const address = url.origin + rest;
   // An origin that insists on another scheme than ORIGIN's would send the client round in circles.
-  const isCircle = target.protocol !== base.protocol && URL.parse(address)?.href === url.href;
+  const isCircle = target.protocol !== base.protocol && parseUrl(address)?.href === url.href;
   return isCircle ? text : address;
 }
 
@@ -85,4 +86,9 @@ function belowPrefix(path: string, prefix: string): string | undefined {
 
 function prefixOf({ pathname }: URL): string {
   return pathname.replace(/\/$/, "");
+}
+
+/** A method that the oldest of the runtime's types do not know. */
+function setCookies(headers: Headers): string[] {
+  return (headers as unknown as { getSetCookie(): string[] }).getSetCookie();
 }
