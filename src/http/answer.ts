@@ -12,6 +12,7 @@ import type { Reply } from "../caller/question.ts";
 import { type Decision, decisive } from "../limit/decision.ts";
 import { formatDuration } from "../limit/duration.ts";
 import type { Policy } from "../limit/policy.ts";
+import { exposeFields } from "./cors.ts";
 import { problem, problemParts, type ResponseParts } from "./problem.ts";
 
 const POLICY_FIELD = "RateLimit-Policy";
@@ -72,10 +73,12 @@ export function writeFields(c: Context, rulings: readonly Ruling[]): void {
     const { headers } = c.res;
     if (policies) headers.append(POLICY_FIELD, policies);
     if (quotas) headers.append(QUOTA_FIELD, quotas);
+    exposeFields(headers);
   } catch {
     // What `fetch` gave cannot be written on. Copying each time would cost more than the decision.
     if (policies) c.header(POLICY_FIELD, policies, { append: true });
     if (quotas) c.header(QUOTA_FIELD, quotas, { append: true });
+    exposeFields(c.res.headers);
   }
 }
 

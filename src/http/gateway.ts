@@ -8,6 +8,7 @@
  */
 import type { Context } from "hono";
 import { logSeldom } from "../log.ts";
+import { openAnswer } from "./cors.ts";
 import { type ForwardedOptions, namedIn, teller } from "./origin-headers.ts";
 import { problem } from "./problem.ts";
 import { publicHeaders } from "./public-address.ts";
@@ -78,6 +79,7 @@ export function gateway(route: Route, options: ForwardedOptions) {
       if (!raw.signal.aborted) {
         logSeldom("error", "origin-failed", "", { detail: String(error) });
       }
+      openAnswer(c);
       const detail = "The origin did not answer.";
       return problem({ status: 502, title: "Bad gateway", detail });
     }

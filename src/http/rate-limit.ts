@@ -4,7 +4,7 @@
  * Decides before the handler runs. Policies on the same key are decided together in one hop; those
  * on different keys are asked at once, and if one denies, what the others took is given back.
  */
-import type { MiddlewareHandler } from "hono";
+import type { Context, MiddlewareHandler } from "hono";
 import type { Caller } from "../caller/caller.ts";
 import { claimName, isolateCaller, isolateConfig } from "../caller/isolate.ts";
 import type { Question, Reply } from "../caller/question.ts";
@@ -13,6 +13,7 @@ import { isListed } from "../limit/address-list.ts";
 import { type Decision, decisive } from "../limit/decision.ts";
 import { MisuseError } from "../limit/misuse.ts";
 import { type Ruling, refuse, refuseListed, refusePath, rulingsOf, writeFields } from "./answer.ts";
+import { exposeRefusal, isPreflight, preflightRules } from "./cors.ts";
 import { clientAddress } from "./identity.ts";
 import { problem } from "./problem.ts";
 import { RuleBook } from "./rule-book.ts";
@@ -50,42 +51,62 @@ export function rateLimit(...policies: RateLimitOptions[]): MiddlewareHandler<Ra
   return enforce(rules, isolateCaller(), isolateConfig());
 }
 
-/** Makes the middleware from rules that are already read. */
+/**
+ * Makes the middleware from rules that are already read.
+ *
+ * @param open called before a request is refused: says which pages may read the refusal
+ */
 export function enforce(
   rules: readonly Rule[],
   caller: Caller,
   config: Pick<LimiterConfig, "homeRegion" | "ipHeader" | "ipv6Prefix" | "allow" | "deny">,
+  open: (c: Context) => void = exposeRefusal,
 ): MiddlewareHandler<RateLimitEnv> {
   const book = new RuleBook(rules);
+  const rulesOfPreflight = preflightRules(rules);
+  const refuseAddress = (c: Context) => {
+    open(c);
+    return refuseListed(c);
+  };
 
   return async function rateLimit(c, next) {
     const address = clientAddress(c.req.raw.headers, config);
     if (isListed(address, config.allow)) return next();
-    if (isListed(address, config.deny)) return refuseListed(c);
-    const met = book.match(c);
-    if (!met) return refusePath();
-    const { refusing, counting } = sift(met, address);
-    if (refusing) return refuseListed(c);
+    if (isListed(address, config.deny)) return refuseAddress(c);
+    const found = book.match(c);
+    if (!found) {
+      open(c);
+      return refusePath();
+    }
+    const { refusing, counting: met } = sift(found, address);
+    if (refusing) return refuseAddress(c);
+    const asksFirst = isPreflight(c.req.raw);
+    const counting = asksFirst ? rulesOfPreflight(met) : met;
     if (counting.length === 0) return next();
 
     let questions: Question[];
     try {
       questions = await questionsOf(c, counting, address, config);
     } catch (error) {
+      open(c);
       return refuseUnread(error);
     }
     if (questions.length === 0) return next();
     const { replies, rulings } = await takeInTime(caller, questions);
     const decisions = rulings.map((ruling) => ruling.decision);
     const decision = decisive(decisions);
-    if (!decision.allowed) return refuse(c, rulings);
+    if (!decision.allowed) {
+      open(c);
+      return refuse(c, rulings);
+    }
     c.set("decision", decision);
     c.set("decisions", decisions);
     const delayMs = Math.max(...decisions.map((each) => each.delayMs));
     // A wait is part of the request's flight: a client that goes away in it frees its slot too.
     const handle = delayMs > 0 ? () => scheduler.wait(delayMs).then(next) : next;
     await (isSettled(replies) ? settle(c, caller, replies, handle) : handle());
-    writeFields(c, rulings);
+    // What a preflight has left is no page's to know, and none of its requests'.
+    if (!asksFirst) writeFields(c, rulings);
   };
 }
 

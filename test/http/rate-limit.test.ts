@@ -1,4 +1,5 @@
 import { Hono } from "hono";
+import { cors } from "hono/cors";
 import { parseItem, parseList } from "structured-headers";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { type RateLimitEnv, type RateLimitOptions, rateLimit } from "../../src/index.ts";
@@ -195,5 +196,52 @@ describe("the refusal", () => {
     expect(response.headers.get("Content-Security-Policy")).toContain("default-src 'none'");
     expect(response.headers.get("X-Content-Type-Options")).toBe("nosniff");
     expect(await response.text()).toContain("Try again in 42 s.");
+  });
+});
+
+describe("rateLimit behind cors()", () => {
+  const page = "https://app.example";
+  const send = (app: Hono, init: RequestInit = {}) =>
+    app.request("/", { ...init, headers: { Origin: page, ...init.headers } });
+  const policy = () => rateLimit({ name: crypto.randomUUID(), limit: 1, window: "1m" });
+
+  it("lets pages read the fields of what passes and of what is refused", async () => {
+    const app = new Hono();
+    app.use(cors({ origin: page, exposeHeaders: ["X-Own"], credentials: true }));
+    app.use(policy(), policy());
+    app.all("*", (c) => c.text("hello"));
+    for (const status of [200, 429]) {
+      const response = await send(app);
+      expect(response.status).toBe(status);
+      expect(Object.fromEntries(response.headers)).toMatchObject({
+        "access-control-allow-origin": page,
+        "access-control-allow-credentials": "true",
+        "access-control-expose-headers": "X-Own, RateLimit, RateLimit-Policy, Retry-After",
+      });
+    }
+    expect((await send(app)).headers.get("Vary")).toBe("Accept, Origin");
+  });
+
+  it("lets no page read what cors() keeps from it", async () => {
+    const app = new Hono();
+    app.use(cors({ origin: "https://other.example" }));
+    app.use(policy());
+    app.all("*", (c) => c.text("hello"));
+    for (const status of [200, 429]) {
+      const response = await send(app);
+      expect(response.status).toBe(status);
+      expect(response.headers.has("Access-Control-Allow-Origin")).toBe(false);
+    }
+  });
+
+  it("counts no preflight as a request, wherever cors() stands", async () => {
+    const app = new Hono();
+    app.use(policy(), cors());
+    app.all("*", (c) => c.text("hello"));
+    const headers = { "Access-Control-Request-Method": "PUT" };
+    for (let n = 0; n < 3; n++) {
+      expect((await send(app, { method: "OPTIONS", headers })).status).toBe(204);
+    }
+    expect((await send(app)).status).toBe(200);
   });
 });
