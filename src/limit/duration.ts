@@ -1,7 +1,8 @@
 /**
  * Durations as a person writes them in configuration: a whole number and a unit.
  *
- * One unit each, no sums such as `1h30m`: a window is said in the unit one thinks of it in.
+ * One unit each, no sums such as `1h30m`: a window is said in the unit one thinks of it in. What is
+ * written otherwise is refused, with the same duration as it is written here.
  */
 import * as v from "valibot";
 
@@ -13,17 +14,31 @@ const UNIT_MS = {
   d: 86_400_000,
 } as const;
 
-const PATTERN = /^(\d{1,15})(ms|s|m|h|d)$/;
+const WEEK_MS = 7 * UNIT_MS.d;
+
+const PATTERN = /^(\d{1,15})(ms|s|m|h|d|w)$/;
+
+/** What people write in other notations, by its first letters. A bare number is of seconds. */
+const OTHER_UNIT_MS: Record<string, number> = {
+  ...UNIT_MS,
+  "": UNIT_MS.s,
+  mil: 1,
+  w: WEEK_MS,
+  mo: 30 * UNIT_MS.d,
+  y: 365 * UNIT_MS.d,
+};
+const OTHER_PATTERN =
+  /(\d+(?:\.\d+)?)\s*(m(?:illi)?s(?:ec(?:ond)?s?)?|s(?:ec(?:ond)?s?)?|mo(?:nths?)?|m(?:in(?:ute)?s?)?|h(?:(?:ou)?rs?)?|d(?:ays?)?|w(?:eeks?)?|y(?:(?:ea)?rs?)?|)(?![a-z])[\s,]*/g;
 
 /**
- * Returns the milliseconds in `"250ms"`, `"60s"`, `"15m"`, `"1h"`, `"7d"`; undefined for any other
- * text.
+ * Returns the milliseconds in `"250ms"`, `"60s"`, `"15m"`, `"1h"`, `"7d"`, `"1w"`; undefined for any
+ * other text.
  *
  * @example parseDuration("60s") // 60_000
  */
 export function parseDuration(text: string): number | undefined {
-  const match = PATTERN.exec(text);
-  return match ? Number(match[1]) * UNIT_MS[match[2] as keyof typeof UNIT_MS] : undefined;
+  const [, count, unit = ""] = PATTERN.exec(text) ?? [];
+  return count === undefined ? undefined : Number(count) * (OTHER_UNIT_MS[unit] as number);
 }
 
 /** Writes milliseconds in the largest unit that divides them: `formatDuration(60_000) // "1m"`. */
@@ -38,12 +53,28 @@ export function formatDuration(ms: number): string {
 export function durationSchema(minMs: number, maxMs: number) {
   const example = formatDuration(Math.min(60_000, maxMs));
   const rule = `must be a duration from ${formatDuration(minMs)} to ${formatDuration(maxMs)} such as "${example}"`;
+  const isWithin = (ms: number | undefined) => ms !== undefined && ms >= minMs && ms <= maxMs;
+  const withHint = ({ input }: { input: unknown }) => {
+    const ms = guess(String(input));
+    return ms !== undefined && isWithin(ms) ? `${rule} (write "${formatDuration(ms)}")` : rule;
+  };
   return v.pipe(
-    v.string(rule),
-    v.check((text) => {
-      const ms = parseDuration(text) ?? Number.NaN;
-      return ms >= minMs && ms <= maxMs;
-    }, rule),
+    v.string(withHint),
+    v.check((text) => isWithin(parseDuration(text)), withHint),
     v.transform((text) => parseDuration(text) as number),
   );
+}
+
+/** What was probably meant: `1h30m`, `PT1M`, `90 minutes`, `1.5h`, `1mo` or `60`. */
+function guess(text: string): number | undefined {
+  // In ISO 8601 an M is of months in front of the T, and of minutes behind it.
+  const [, date, time = ""] = /^P([\dYMWD]*)(?:T([\dHMS.]+))?$/.exec(text) ?? [];
+  const spelled = date === undefined ? text : date.replace("M", "mo") + time;
+  let ms = 0;
+  const rest = spelled.toLowerCase().replace(OTHER_PATTERN, (_, count: string, word: string) => {
+    const [unit = ""] = /^(?:ms|mil|mo|.)/.exec(word) ?? [];
+    ms += Number(count) * (OTHER_UNIT_MS[unit] as number);
+    return "";
+  });
+  return rest === "" && Number.isInteger(ms) ? ms : undefined;
 }

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { formatDuration, parseDuration } from "../../src/limit/duration.ts";
+import { durationSchema, formatDuration, parseDuration } from "../../src/limit/duration.ts";
+import { parse } from "../../src/limit/misuse.ts";
 
 describe("duration", () => {
   it.each([
@@ -8,6 +9,7 @@ describe("duration", () => {
     ["15m", 900_000],
     ["1h", 3_600_000],
     ["7d", 604_800_000],
+    ["1w", 604_800_000],
   ])("reads %s", (text, ms) => {
     expect(parseDuration(text)).toBe(ms);
   });
@@ -28,4 +30,41 @@ describe("duration", () => {
       "1d",
     ]);
   });
+
+  const windows = durationSchema(1_000, 366 * 86_400_000);
+  const rule = 'window must be a duration from 1s to 366d such as "1m"';
+
+  it.each([
+    ["1h30m", "90m"],
+    ["PT1M", "1m"],
+    ["P1M", "30d"],
+    ["PT1H30M", "90m"],
+    ["P1DT12H", "36h"],
+    ["P2W", "14d"],
+    ["1mo", "30d"],
+    ["1 month", "30d"],
+    ["1y", "365d"],
+    ["60", "1m"],
+    [60, "1m"],
+    ["1.5h", "90m"],
+    ["5 minutes", "5m"],
+    ["1 hour, 5 min", "65m"],
+    ["2hrs", "2h"],
+    ["10sec", "10s"],
+    ["5000 milliseconds", "5s"],
+    ["5000msec", "5s"],
+    ["1D", "1d"],
+    ["60s ", "1m"],
+  ])("refuses %j and says how to write it", (text, written) => {
+    const message = `${rule} (write "${written}"), got ${JSON.stringify(text)}`;
+    expect(() => parse(windows, text, "window")).toThrow(expect.objectContaining({ message }));
+    expect(parse(windows, written)).toBeGreaterThan(0);
+  });
+
+  it.each(["", "s", "soon", "10 parsecs", "1 mile", "0", "0s", "2y", "1ms", -60, null, {}, "∞"])(
+    "refuses %j without a guess where there is none within bounds",
+    (value) => {
+      expect(() => parse(windows, value, "window")).toThrow(`${rule}, got`);
+    },
+  );
 });
