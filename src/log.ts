@@ -35,6 +35,8 @@ export type LogEvent =
   | "owner-silent"
   /** An owner that was down answers again and rejoins the ring. */
   | "owner-up"
+  /** A `refusal` function threw or gave no response; the client got the standard refusal. */
+  | "refusal-function-failed"
   /** An owner could not fetch a key's count from the owner before it. */
   | "release-failed"
   /** A request met a mistake of ours; the client got a 500. */

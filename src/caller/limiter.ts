@@ -19,7 +19,7 @@ import type { ExplainedKey, Question, Reply } from "./question.ts";
 /** A policy without what only a request has. `scope` is `global` unless said otherwise. */
 export type LimiterOptions = Omit<
   PolicyInput,
-  "key" | "path" | "except" | "method" | "charge" | "maxWait" | "allow" | "deny"
+  "key" | "path" | "except" | "method" | "charge" | "maxWait" | "refusal" | "allow" | "deny"
 >;
 
 export interface CheckOptions {

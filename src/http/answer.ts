@@ -8,6 +8,7 @@
 import type { Context } from "hono";
 import { accepts } from "hono/accepts";
 import { html } from "hono/html";
+import type { ContentfulStatusCode } from "hono/utils/http-status";
 import type { Reply } from "../caller/question.ts";
 import { type Decision, decisive } from "../limit/decision.ts";
 import { formatDuration } from "../limit/duration.ts";
@@ -128,20 +129,29 @@ function readAlike(one: Decision, other: Decision): boolean {
   );
 }
 
-function refusalOf(rulings: readonly Ruling[]) {
+/** The ruling that decides among those of several policies on one request. */
+export function deciding(rulings: readonly Ruling[]): Ruling {
   const decision = decisive(rulings.map((ruling) => ruling.decision));
-  const policy = rulings.find((ruling) => ruling.decision === decision)?.policy as Policy;
+  return rulings.find((ruling) => ruling.decision === decision) as Ruling;
+}
+
+/** What every refusal has in its header, whatever else it says. */
+export function refusalHeaders(rulings: readonly Ruling[]): Record<string, string> {
   const { policies, quotas } = rateLimitFields(rulings);
-  const { status, type, title, cause } =
-    decision.reason === "failed" ? OUT_OF_REACH : tooMany(policy, decision);
-  const headers = {
+  return {
     ...(policies && { [POLICY_FIELD]: policies }),
     ...(quotas && { [QUOTA_FIELD]: quotas }),
-    "Retry-After": String(wait(decision)),
+    "Retry-After": String(wait(deciding(rulings).decision)),
     // RFC 6585, section 4. A cached denial would also be served past the limiter.
     "Cache-Control": "no-store",
-    Vary: "Accept",
   };
+}
+
+function refusalOf(rulings: readonly Ruling[]) {
+  const { policy, decision } = deciding(rulings);
+  const { status, type, title, cause } =
+    decision.reason === "failed" ? OUT_OF_REACH : tooMany(policy, decision);
+  const headers = { ...refusalHeaders(rulings), Vary: "Accept" };
   const body = {
     type: `https://iana.org/assignments/http-problem-types#${type}`,
     title,
@@ -156,7 +166,9 @@ function refusalOf(rulings: readonly Ruling[]) {
 
 function tooMany(policy: Policy, { reason }: Decision) {
   const cause = reason === "blocked" ? "This client is blocked for now." : quotaText(policy);
-  return { status: 429, type: "quota-exceeded", title: "Too many requests", cause } as const;
+  // A policy's own status may be all that it says of a refusal.
+  const status = (policy.refusal?.status ?? 429) as ContentfulStatusCode;
+  return { status, type: "quota-exceeded", title: "Too many requests", cause };
 }
 
 function quotaText({ algorithm, limit, windowMs }: Policy): string {

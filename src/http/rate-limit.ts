@@ -16,6 +16,7 @@ import { type Ruling, refuse, refuseListed, refusePath, rulingsOf, writeFields }
 import { exposeRefusal, isPreflight, preflightRules } from "./cors.ts";
 import { clientAddress } from "./identity.ts";
 import { problem } from "./problem.ts";
+import { refuseInOwnWords } from "./refusal.ts";
 import { RuleBook } from "./rule-book.ts";
 import { type Rule, RuleError } from "./rule-functions.ts";
 import { parseRule, questionsOf, type RateLimitOptions, sift } from "./rules.ts";
@@ -41,12 +42,16 @@ export interface RateLimitEnv {
  */
 export function rateLimit(...policies: RateLimitOptions[]): MiddlewareHandler<RateLimitEnv> {
   const rules = policies.map(parseRule);
-  for (const [at, { policy, key, limit, window, cost }] of rules.entries()) {
+  for (const [at, { policy, key, limit, window, cost, refusal }] of rules.entries()) {
     if (rules.findIndex((rule) => rule.policy.name === policy.name) < at) {
       throw new MisuseError("name", "must be different for each policy", policy.name);
     }
     const isNamed = policies[at]?.name !== undefined;
-    claimName(policy, { maker: "rateLimit", isNamed, functions: [key, limit, window, cost] });
+    claimName(policy, {
+      maker: "rateLimit",
+      isNamed,
+      functions: [key, limit, window, cost, refusal],
+    });
   }
   return enforce(rules, isolateCaller(), isolateConfig());
 }
@@ -63,6 +68,7 @@ export function enforce(
   open: (c: Context) => void = exposeRefusal,
 ): MiddlewareHandler<RateLimitEnv> {
   const book = new RuleBook(rules);
+  const hasOwnRefusal = rules.some(({ policy, refusal }) => policy.refusal || refusal);
   const rulesOfPreflight = preflightRules(rules);
   const refuseAddress = (c: Context) => {
     open(c);
@@ -97,7 +103,7 @@ export function enforce(
     const decision = decisive(decisions);
     if (!decision.allowed) {
       open(c);
-      return refuse(c, rulings);
+      return hasOwnRefusal ? refuseInOwnWords(c, rulings, counting) : refuse(c, rulings);
     }
     c.set("decision", decision);
     c.set("decisions", decisions);

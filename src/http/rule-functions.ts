@@ -4,6 +4,7 @@
  * An operator wrote them, so their mistakes are told in the log, and never to the client.
  */
 import type { Context } from "hono";
+import type { Decision } from "../limit/decision.ts";
 import { parseDuration } from "../limit/duration.ts";
 import { parse } from "../limit/misuse.ts";
 import {
@@ -21,6 +22,9 @@ import type { PathPattern } from "./path-pattern.ts";
 /** A function that gives a value for each request. */
 export type Given<Value> = (c: Context) => Value | Promise<Value>;
 
+/** A function that answers a request in place of the standard refusal. */
+export type RefusalFunction = (c: Context, decision: Decision) => Response | Promise<Response>;
+
 /** A policy, and the functions that stand for its fields. */
 export interface Rule {
   policy: Policy;
@@ -30,6 +34,7 @@ export interface Rule {
   cost?: Given<number> | undefined;
   /** The policy's path, where its key has a part of it. The rule book fills it in. */
   pattern?: PathPattern | undefined;
+  refusal?: RefusalFunction | undefined;
 }
 
 /** An error's text may hold what a client wrote. */

@@ -18,9 +18,16 @@ import { type Region, regionOf } from "../ring/region.ts";
 import { type IdentityOptions, keyOf, type Place } from "./identity.ts";
 import { readingsOf } from "./path.ts";
 import type { PathPattern } from "./path-pattern.ts";
-import { type Given, type Rule, readKey, readPolicy } from "./rule-functions.ts";
+import {
+  type Given,
+  type RefusalFunction,
+  type Rule,
+  readKey,
+  readPolicy,
+} from "./rule-functions.ts";
 
-export interface RateLimitOptions extends Omit<PolicyInput, "key" | "limit" | "window" | "cost"> {
+export interface RateLimitOptions
+  extends Omit<PolicyInput, "key" | "limit" | "window" | "cost" | "refusal"> {
   /**
    * Who is limited: parts as in the configuration, default `["ip"]`, or a function that gives one
    * text or several parts. If it throws or gives none, the request counts as `unknown`, with all
@@ -45,14 +52,29 @@ export interface RateLimitOptions extends Omit<PolicyInput, "key" | "limit" | "w
    * could ever pass is answered with 400; one for which the function fails, with 500, as above.
    */
   cost?: number | Given<number>;
+  /**
+   * What answers a denied request: a status, a body or a redirect as in the configuration, or a
+   * function of the request and the decision that gives the whole response. The RateLimit fields,
+   * `Cache-Control: no-store` and, unless it has one, `Retry-After` are added to that. If it throws
+   * or gives no response, the client gets the standard refusal, and an error in the log says why.
+   */
+  refusal?: PolicyInput["refusal"] | RefusalFunction;
 }
 
 /** @throws {MisuseError} naming the field, the rule and the value */
-export function parseRule({ key, limit, window, cost, ...options }: RateLimitOptions): Rule {
+export function parseRule({
+  key,
+  limit,
+  window,
+  cost,
+  refusal,
+  ...options
+}: RateLimitOptions): Rule {
   const keyFunction = typeof key === "function" ? key : undefined;
   const limitFunction = typeof limit === "function" ? limit : undefined;
   const windowFunction = typeof window === "function" ? window : undefined;
   const costFunction = typeof cost === "function" ? cost : undefined;
+  const refusalFunction = typeof refusal === "function" ? refusal : undefined;
   if (costFunction && options.charge && options.charge !== "always") {
     const rule = 'must be a number where "charge" looks at the response';
     throw new MisuseError("cost", rule, "a function");
@@ -65,6 +87,7 @@ export function parseRule({ key, limit, window, cost, ...options }: RateLimitOpt
     limit: limitFunction ? (options.burst ?? 1) : limit,
     // The shortest: with it an algorithm counts highest.
     window: windowFunction ? "1s" : window,
+    refusal: refusalFunction ? undefined : refusal,
     cost: costFunction || limitFunction ? undefined : cost,
   });
   const policy = limitFunction && typeof cost !== "function" ? withCost(parsed, cost) : parsed;
@@ -74,6 +97,7 @@ export function parseRule({ key, limit, window, cost, ...options }: RateLimitOpt
     limit: limitFunction,
     window: windowFunction,
     cost: costFunction,
+    refusal: refusalFunction,
   };
 }
 

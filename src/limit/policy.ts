@@ -10,6 +10,7 @@ import type { Quota } from "./algorithm.ts";
 import { ALGORITHMS, type AlgorithmName, STARTS, type Start } from "./algorithms.ts";
 import { durationSchema } from "./duration.ts";
 import { fieldPath, MisuseError, parse } from "./misuse.ts";
+import { type Refusal, readRefusal, refusalSchema } from "./refusal.ts";
 import { MAX_LOG_LIMIT } from "./sliding-log.ts";
 
 /** Largest limit, and so the largest cost. */
@@ -117,6 +118,7 @@ export const policySchema = v.strictObject(
     charge: v.optional(oneOf(["always", "failure", "success"]), "always"),
     shadow: v.optional(v.boolean("must be true or false"), false),
     maxWait: v.optional(durationSchema(0, MAX_WAIT_MS), "0s"),
+    refusal: v.optional(refusalSchema),
     allow: v.optional(addressListSchema, []),
     deny: v.optional(addressListSchema, []),
     durable: v.optional(v.boolean("must be true or false"), false),
@@ -134,12 +136,13 @@ type PolicyFields = v.InferOutput<typeof policySchema>;
 
 /** A policy as the house uses it. */
 export interface Policy
-  extends Omit<PolicyFields, "window" | "start" | "maxWait" | "burst" | "scope">,
+  extends Omit<PolicyFields, "window" | "start" | "maxWait" | "burst" | "refusal" | "scope">,
     Quota {
   start: Start;
   /** As written: `capacity` is what follows from it. */
   burst: number | undefined;
   maxWaitMs: number;
+  refusal: Refusal | undefined;
   scope: "region" | "global";
 }
 
@@ -151,7 +154,11 @@ export interface Policy
  * @example parsePolicy({ limit: 10, window: "60s" }).windowMs // 60_000
  */
 export function parsePolicy(input: unknown, at = ""): Policy {
-  const { window, start, maxWait, burst, scope, ...fields } = parse(policySchema, input, at);
+  const { window, start, maxWait, burst, refusal, scope, ...fields } = parse(
+    policySchema,
+    input,
+    at,
+  );
   const isBucket = fields.algorithm === "token-bucket" || fields.algorithm === "leaky-bucket";
   if (burst !== undefined && !isBucket) {
     const rule = 'must be left out unless the algorithm is "token-bucket" or "leaky-bucket"';
@@ -180,6 +187,7 @@ export function parsePolicy(input: unknown, at = ""): Policy {
       burst,
       capacity: 0,
       maxWaitMs: maxWait,
+      refusal: refusal && readRefusal(refusal, fieldPath(at, "refusal")),
       scope: scope ?? (fields.key.some(isAddressPart) ? "region" : "global"),
     },
     fields.limit,

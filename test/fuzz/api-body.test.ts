@@ -5,7 +5,7 @@ import { parseConfig } from "../../src/config.ts";
 import { readBlock, readChecks, readUnblock } from "../../src/http/api-body.ts";
 import { MisuseError } from "../../src/limit/misuse.ts";
 import { app, config } from "../http/api-client.ts";
-import { bucket, inlinePolicy, policy, record } from "./input.ts";
+import { bucket, fixedWindow, inlinePolicy, policy, record } from "./input.ts";
 
 const options = parseConfig({ POLICIES: [{ name: "day", limit: 10, window: "1d" }] });
 
@@ -15,7 +15,10 @@ const keys = fc.oneof(
 );
 const cost = { cost: fc.integer({ min: 1, max: 20 }) };
 const named = { policy: fc.constantFrom("day", "day", "day", "week") };
-const several = fc.array(fc.oneof(policy, bucket, record(named)), { minLength: 1, maxLength: 4 });
+const several = fc.array(fc.oneof(policy, fixedWindow, bucket, record(named)), {
+  minLength: 1,
+  maxLength: 4,
+});
 const checks = fc.oneof(
   record({ key: keys, ...named }, cost),
   record({ key: keys, ...inlinePolicy }, cost),

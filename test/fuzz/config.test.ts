@@ -3,7 +3,8 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { parseConfig } from "../../src/config.ts";
 import { MisuseError } from "../../src/limit/misuse.ts";
-import { policy, record } from "./input.ts";
+import type { Refusal } from "../../src/limit/refusal.ts";
+import { fixedWindow, policy, record, siteFields } from "./input.ts";
 
 const SECRET = "s3cr3t";
 
@@ -14,7 +15,10 @@ const environments = record(
   {
     ORIGIN: fc.oneof(fc.webUrl(), fc.constantFrom("", "zone", "http://u:p@a")),
     POLICIES: fc
-      .tuple(fc.array(policy, { minLength: 1, maxLength: 3 }), fc.boolean())
+      .tuple(
+        fc.array(fc.oneof(policy, fixedWindow, siteFields), { minLength: 1, maxLength: 3 }),
+        fc.boolean(),
+      )
       .map(([list, isText]) => (isText ? (toJson(list) ?? "[") : list)),
     OWNERS: fc.oneof(fc.integer({ min: 1, max: 256 }), fc.constantFrom("4", "04", " 4", "257")),
     HOME_REGION: fc.constantFrom("weur", "oc"),
@@ -30,6 +34,19 @@ const environments = record(
     HASH_SECRET: fc.oneof(fc.constant(SECRET), fc.constant([SECRET])),
   },
 );
+
+/** A refusal can be answered, and leads no browser to a host that the operator did not name. */
+function expectSafe(refusal: Refusal | undefined): void {
+  if (!refusal) return;
+  const { status, body, redirect } = refusal;
+  const headers = new Headers();
+  if (body) headers.set("Content-Type", body.type);
+  if (redirect) headers.set("Location", redirect.location);
+  expect(new Response(body?.text, { status, headers }).status).toBeGreaterThanOrEqual(400);
+  if (!redirect?.location.startsWith("/")) return;
+  const there = new URL(redirect.location, "https://site.example/a/b");
+  expect(there.origin).toBe("https://site.example");
+}
 
 function toJson(value: unknown): string | undefined {
   try {
@@ -55,6 +72,7 @@ describe("any environment", () => {
             expect(Number.isInteger(limit) && limit >= 0 && cost <= (capacity || cost)).toBe(true);
             expect(Number.isInteger(windowMs) && windowMs >= 1_000).toBe(true);
           }
+          for (const { refusal } of config.policies) expectSafe(refusal);
           for (const { secret } of config.tokens) expect(secret).toMatch(/^[\w.~+/-]+=*$/);
         } catch (error) {
           expect(error).toBeInstanceOf(MisuseError);

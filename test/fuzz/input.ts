@@ -51,9 +51,35 @@ export const policy = record(
   { algorithm: fc.constantFrom("fixed-window", "sliding-window", "sliding-log", "concurrency") },
 );
 
-export const window = record(
+export const fixedWindow = record(
   { name: fc.stringMatching(/^[A-Za-z0-9._-]{2,8}$/), ...inlinePolicy },
   { start: fc.constantFrom("aligned", "first") },
+);
+
+const refusal = fc.oneof(
+  record(
+    {},
+    {
+      status: fc.constantFrom(400, 403, 429, 503),
+      body: fc.oneof(fc.string(), fc.object({ maxDepth: 2, withBigInt: true })),
+      type: fc.constantFrom("text/html", "text/html;charset=utf-8", "a/b"),
+    },
+  ),
+  record(
+    {
+      redirect: fc.oneof(
+        fc.webUrl(),
+        fc.webPath(),
+        fc.string().map((text) => `/${text}`),
+      ),
+    },
+    { status: fc.constantFrom(302, 303) },
+  ),
+);
+
+export const siteFields = record(
+  { name: fc.stringMatching(/^[A-Za-z0-9._-]{2,8}$/), ...inlinePolicy },
+  { refusal },
 );
 
 export const bucket = record({

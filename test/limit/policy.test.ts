@@ -4,6 +4,62 @@ import { parsePolicies, parsePolicy } from "../../src/limit/policy.ts";
 
 const VALID = { name: "default", limit: 10, window: "60s" };
 
+const STATUS_RULE =
+  'refusal.status must be a whole number from 400 to 599, and none of 401, 405, 407, 408, 421, 425, 426, or 302 or 303 beside "redirect"';
+const BODY_RULE =
+  "refusal.body must be text, or a table or list that is sent as JSON, of at most 16384 characters";
+const REDIRECT_RULE =
+  'refusal.redirect must be a path such as "/slow-down", or a URL such as "https://example.com/slow-down"';
+const TYPE_RULE = 'refusal.type must be a media type such as "text/html"';
+
+const REFUSALS: [object, string][] = [
+  [{ refusal: 403 }, "refusal must be a table of status, body, type and redirect, got 403"],
+  [{ refusal: { code: 403 } }, "refusal.code is not a known field, got 403"],
+  ...[200, 301, 307, 399, 401, 405, 407, 408, 421, 425, 426, 600, 429.5, "429", Number.NaN].map(
+    (status): [object, string] => [
+      { refusal: { status } },
+      `${STATUS_RULE}, got ${typeof status === "string" ? `"${status}"` : status}`,
+    ],
+  ),
+  [{ refusal: { status: 303 } }, `${STATUS_RULE}, got 303`],
+  [{ refusal: { status: 403, redirect: "/" } }, `${STATUS_RULE}, got 403`],
+  [{ refusal: { body: 5 } }, `${BODY_RULE}, got 5`],
+  [{ refusal: { body: { toJSON: () => undefined } } }, `${BODY_RULE}, got object`],
+  [{ refusal: { body: "x".repeat(16_385) } }, `${BODY_RULE}, got "${"x".repeat(79)}…`],
+  [{ refusal: { body: "", type: "html" } }, `${TYPE_RULE}, got "html"`],
+  [
+    { refusal: { body: "", type: "text/html; charset=latin1" } },
+    `${TYPE_RULE}, got "text/html; charset=latin1"`,
+  ],
+  [{ refusal: { body: "", type: "text/html\r\nX: y" } }, `${TYPE_RULE}, got "text/html\\r\\nX: y"`],
+  [{ refusal: { type: "text/html" } }, 'refusal.type must stand beside "body", got "text/html"'],
+  [
+    { refusal: { body: "", redirect: "/" } },
+    'refusal.body must be left out beside "redirect", got ""',
+  ],
+  ...[
+    "",
+    "slow-down",
+    "//evil.example",
+    "/\\evil.example",
+    "/..//evil.example",
+    "/a/../..//evil.example",
+    "/\t/evil.example",
+    "\\\\evil.example",
+    "javascript:alert(1)",
+    "data:text/html,x",
+    "ftp://example.com/",
+    "https:",
+    "https:/example.com",
+    "https://user@example.com/",
+    "https://user:secret@example.com/",
+    "https://exa mple.com/",
+  ].map((redirect): [object, string] => [
+    { refusal: { redirect } },
+    `${REDIRECT_RULE}, got ${JSON.stringify(redirect)}`,
+  ]),
+];
+
 describe("policy", () => {
   it("fills in the original's defaults", () => {
     expect(parsePolicy({ limit: 10, window: "60s" })).toEqual({
@@ -132,6 +188,7 @@ describe("policy", () => {
     [{ charge: "maybe" }, 'charge must be "always", "failure" or "success", got "maybe"'],
     [{ shadow: "yes" }, 'shadow must be true or false, got "yes"'],
     [{ maxWait: "31s" }, 'maxWait must be a duration from 0s to 30s such as "30s", got "31s"'],
+    ...REFUSALS,
     [
       { deny: ["10.0.0.0/33"] },
       'deny[0] must be an address or a network such as "192.0.2.7" or "2001:db8::/32", got "10.0.0.0/33"',
@@ -190,6 +247,38 @@ describe("policy", () => {
     expect(() => parsePolicy({ ...VALID, ...change })).toThrow(
       expect.objectContaining({ message }),
     );
+  });
+
+  it.each([
+    [{}, { status: 429 }],
+    [{ status: 503 }, { status: 503 }],
+    [{ body: "No." }, { status: 429, body: { text: "No.", type: "text/plain; charset=utf-8" } }],
+    [
+      { status: 403, body: "<p>No.", type: "text/html" },
+      { status: 403, body: { text: "<p>No.", type: "text/html; charset=utf-8" } },
+    ],
+    [
+      { body: { error: { code: 7 } }, type: "application/vnd.api+json" },
+      { status: 429, body: { text: '{"error":{"code":7}}', type: "application/vnd.api+json" } },
+    ],
+    [{ body: [1] }, { status: 429, body: { text: "[1]", type: "application/json" } }],
+    [{ redirect: "/wait?a=1#b" }, { redirect: { status: 303, location: "/wait?a=1#b" } }],
+    [{ redirect: "/wä it" }, { redirect: { status: 303, location: "/w%C3%A4%20it" } }],
+    [
+      { redirect: "https://status.example", status: 302 },
+      { redirect: { status: 302, location: "https://status.example/" } },
+    ],
+  ])("reads the refusal %j", (refusal, read) => {
+    expect(parsePolicy({ ...VALID, refusal }).refusal).toMatchObject(read);
+  });
+
+  it("refuses a body that JSON cannot say", () => {
+    const body: Record<string, unknown> = {};
+    body.body = body;
+    for (const each of [body, { a: 5n }]) {
+      const refusing = () => parsePolicy({ ...VALID, refusal: { body: each } });
+      expect(refusing).toThrow(`${BODY_RULE}, got object`);
+    }
   });
 
   it("names a field that is missing", () => {

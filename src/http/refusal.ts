@@ -1,0 +1,80 @@
+/**
+ * Refusals in a policy's own words: a status, a text, a redirect, or what a function makes of it.
+ *
+ * The RateLimit fields and `no-store` are on each of them, whatever a function says.
+ */
+import type { Context } from "hono";
+import type { Policy } from "../limit/policy.ts";
+import type { Refusal } from "../limit/refusal.ts";
+import { logSeldom } from "../log.ts";
+import { deciding, type Ruling, refusalHeaders, refuse } from "./answer.ts";
+import type { Rule } from "./rule-functions.ts";
+
+/** An error's text may hold what a client wrote. */
+const MAX_DETAIL_CHARS = 200;
+
+/**
+ * Answers a request that may not pass as the policy that denied it says, or else as `refuse` does.
+ *
+ * What is fixed answers a client that is over its limit or blocked; where no owner answered, the
+ * client gets the standard 503. A function is asked about both.
+ *
+ * @param rules those that the request met
+ */
+export async function refuseInOwnWords(
+  c: Context,
+  rulings: readonly Ruling[],
+  rules: readonly Rule[],
+): Promise<Response> {
+  const { policy, decision } = deciding(rulings);
+  const answer = rules.find((rule) => rule.policy.name === policy.name)?.refusal;
+  if (answer) {
+    try {
+      return dressed(await answer(c, decision), rulings);
+    } catch (error) {
+      logFailure(policy, error);
+      return refuse(c, rulings);
+    }
+  }
+  const own = decision.reason === "failed" ? undefined : policy.refusal;
+  if (own?.redirect && !leadsHere(c, own.redirect)) return redirected(own.redirect, rulings);
+  if (!own?.body) return refuse(c, rulings);
+  const headers = {
+    ...refusalHeaders(rulings),
+    "Content-Type": own.body.type,
+    "X-Content-Type-Options": "nosniff",
+  };
+  return new Response(own.body.text, { status: own.status, headers });
+}
+
+/** The answer that a function gave, with what belongs on every refusal. */
+function dressed(given: unknown, rulings: readonly Ruling[]): Response {
+  if (!(given instanceof Response)) throw new TypeError("it must give a Response");
+  // A copy: the headers of what `fetch` gave cannot be written.
+  const response = new Response(given.body, given);
+  const fields = refusalHeaders(rulings);
+  // Beside a redirect it would say when to follow it (RFC 9110, section 10.2.3).
+  const isRedirect = given.status >= 300 && given.status < 400;
+  if (isRedirect || given.headers.has("Retry-After")) delete fields["Retry-After"];
+  for (const [name, value] of Object.entries(fields)) response.headers.set(name, value);
+  return response;
+}
+
+function redirected(
+  { status, location }: NonNullable<Refusal["redirect"]>,
+  rulings: readonly Ruling[],
+): Response {
+  return dressed(new Response(null, { status, headers: { Location: location } }), rulings);
+}
+
+/** Would a client that is denied be sent to where it is already? Without end, then. */
+function leadsHere(c: Context, { location }: NonNullable<Refusal["redirect"]>): boolean {
+  const here = new URL(c.req.url);
+  const there = new URL(location, here);
+  return there.host === here.host && there.pathname === here.pathname;
+}
+
+function logFailure({ name }: Policy, error: unknown): void {
+  const detail = String(error).slice(0, MAX_DETAIL_CHARS);
+  logSeldom("error", "refusal-function-failed", name, { policy: name, detail });
+}

@@ -1,0 +1,129 @@
+/**
+ * A refusal of a policy's own: what answers instead of the standard 429.
+ *
+ * All of it is the operator's, and nothing a client wrote, so a redirect leads where the operator
+ * said and nowhere else.
+ */
+import * as v from "valibot";
+import { fieldPath, MisuseError } from "./misuse.ts";
+import { parseUrl } from "./url.ts";
+
+const DEFAULT_STATUS = 429;
+const DEFAULT_REDIRECT_STATUS = 303;
+/** Each would be wrong without a field of its own, or is sent again at once by browsers. */
+const OTHERS_STATUSES = [401, 405, 407, 408, 421, 425, 426];
+const MAX_BODY_CHARS = 16_384;
+/** Text is sent in UTF-8, so no other charset can be right. */
+const TYPE_PATTERN = /^[a-z][\w.+-]*\/[\w.+-]+(?:; ?charset=utf-8)?$/i;
+/** Stands for the site that a path is on. */
+const SITE = "http://site";
+
+const statusRule = `must be a whole number from 400 to 599, and none of ${OTHERS_STATUSES.join(", ")}, or 302 or 303 beside "redirect"`;
+const bodyRule = `must be text, or a table or list that is sent as JSON, of at most ${MAX_BODY_CHARS} characters`;
+const redirectRule =
+  'must be a path such as "/slow-down", or a URL such as "https://example.com/slow-down"';
+
+/** What answers instead. */
+export interface Refusal {
+  /** Of an answer that is no redirect. */
+  status: number;
+  body: { text: string; type: string } | undefined;
+  redirect: { status: number; location: string } | undefined;
+}
+
+type RefusalFields = v.InferOutput<typeof refusalSchema>;
+
+/** The fields of a refusal as a person writes them. */
+export const refusalSchema = v.strictObject(
+  {
+    /** 400 to 599, default 429; 302 or 303, default 303, beside `redirect`. */
+    status: v.optional(v.pipe(v.number(statusRule), v.check(isStatus, statusRule))),
+    /** Text, or what is sent as JSON; at most 16,384 characters. Default: as without a refusal. */
+    body: v.optional(
+      v.pipe(
+        v.custom<string | object>((body) => typeof body === "string" || isObject(body), bodyRule),
+        v.check((body) => (textOf(body)?.length ?? Infinity) <= MAX_BODY_CHARS, bodyRule),
+      ),
+    ),
+    /** The body's media type. Default `text/plain`, or `application/json` for a table or list. */
+    type: v.optional(
+      v.pipe(
+        v.string("must be text"),
+        v.regex(TYPE_PATTERN, 'must be a media type such as "text/html"'),
+      ),
+    ),
+    /** A path on the same site, or a URL; goes with no `body`. */
+    redirect: v.optional(
+      v.pipe(
+        v.string(redirectRule),
+        v.check((text) => locationOf(text) !== undefined, redirectRule),
+      ),
+    ),
+  },
+  "must be a table of status, body, type and redirect",
+);
+
+/**
+ * Reads what a policy says of its refusals.
+ *
+ * @param at path of the field, for the error
+ * @throws {MisuseError} if two of the fields do not go together
+ */
+export function readRefusal(fields: RefusalFields, at: string): Refusal {
+  const { status, body, type, redirect } = fields;
+  if (status !== undefined && status < 400 !== (redirect !== undefined)) {
+    throw new MisuseError(fieldPath(at, "status"), statusRule, status);
+  }
+  if (redirect !== undefined && body !== undefined) {
+    throw new MisuseError(fieldPath(at, "body"), 'must be left out beside "redirect"', body);
+  }
+  if (type !== undefined && body === undefined) {
+    throw new MisuseError(fieldPath(at, "type"), 'must stand beside "body"', type);
+  }
+  const location = redirect === undefined ? undefined : locationOf(redirect);
+  return {
+    status: location === undefined ? (status ?? DEFAULT_STATUS) : DEFAULT_STATUS,
+    body: body === undefined ? undefined : bodyOf(body, type),
+    redirect:
+      location === undefined ? undefined : { status: status ?? DEFAULT_REDIRECT_STATUS, location },
+  };
+}
+
+function isStatus(status: number): boolean {
+  if (status === 302 || status === 303) return true;
+  const isRefusal = Number.isInteger(status) && status >= 400 && status <= 599;
+  return isRefusal && !OTHERS_STATUSES.includes(status);
+}
+
+function isObject(value: unknown): boolean {
+  return typeof value === "object" && value !== null;
+}
+
+/** The text of a body; undefined where it has none, as an object that holds itself. */
+function textOf(body: string | object): string | undefined {
+  if (typeof body === "string") return body;
+  try {
+    return JSON.stringify(body);
+  } catch {
+    return undefined;
+  }
+}
+
+function bodyOf(body: string | object, given: string | undefined): Refusal["body"] {
+  const type = given ?? (typeof body === "string" ? "text/plain" : "application/json");
+  const isBare = /^text\//i.test(type) && !type.includes(";");
+  return { text: textOf(body) ?? "", type: isBare ? `${type}; charset=utf-8` : type };
+}
+
+/** The value of `Location`, in ASCII; undefined where that would lead to no known place. */
+function locationOf(text: string): string | undefined {
+  const url = parseUrl(text, SITE);
+  if (!url) return undefined;
+  if (text.startsWith("/")) {
+    // Two slashes, or what a browser reads as such, name another host.
+    const isHere = url.origin === SITE && !url.pathname.startsWith("//");
+    return isHere ? url.pathname + url.search + url.hash : undefined;
+  }
+  const isBare = !url.username && !url.password;
+  return /^https?:\/\//i.test(text) && isBare ? url.href : undefined;
+}
