@@ -6,7 +6,6 @@
  * it (a reset, a block).
  */
 import type { Source } from "../limit/decision.ts";
-import type { Policy } from "../limit/policy.ts";
 import type { CounterNamespace } from "../protocol/rpc.ts";
 import { type KeyHash, keyHasher } from "../ring/key-hash.ts";
 import type { Region } from "../ring/region.ts";
@@ -20,13 +19,14 @@ import { Operator } from "./operator.ts";
 import { Owners } from "./owners.ts";
 import {
   type ExplainedKey,
-  isAllowed,
   type Question,
   type Reply,
   type Returned,
   replyOf,
+  spentIn,
 } from "./question.ts";
 import { Routes } from "./routes.ts";
+import { Taking } from "./taking.ts";
 
 export interface CallerOptions {
   /** Where the owners are: the binding of the `RateLimiter` class. */
@@ -60,6 +60,7 @@ export class Caller {
   readonly #denials = new DenialCache(this.#hearings);
   readonly #leases = new Leases();
   readonly #fallback = new Fallback();
+  readonly #taking: Taking;
 
   constructor(options: CallerOptions) {
     const { owners: namespace, runtime, deadlineMs = DEFAULT_DEADLINE_MS } = options;
@@ -72,6 +73,13 @@ export class Caller {
     this.#hash = keyHasher(options.hashSecret);
     this.#routes = new Routes(this.#owners, options.ownersPerRegion);
     this.#operator = new Operator(this.#owners, this.#routes);
+    this.#taking = new Taking({
+      runtime,
+      denials: this.#denials,
+      address: (question) => this.#address(question, 0),
+      check: (questions) => this.check(questions),
+      giveBack: (replies) => this.giveBack(replies),
+    });
   }
 
   /**
@@ -82,28 +90,14 @@ export class Caller {
   }
 
   /**
-   * Spends each group's questions, all or none: they are asked at once, and if one is denied, what
-   * the others took is given back.
+   * Spends each group's questions, all or none: if one is denied, what the others took is given
+   * back. See {@link Taking} for which are asked first.
    *
-   * @returns for each group the replies to its questions, or, if it is known beforehand that some
-   *   will be denied, to those alone
+   * @returns for each group the replies to its questions in order; those that were not asked, since
+   *   another was denied, are left out
    */
-  async take(groups: readonly (readonly Question[])[]): Promise<Reply[][]> {
-    const asked = groups.map((group) => {
-      // One question alone is looked up on its way.
-      if (group.length < 2) return group;
-      const hopeless = group.filter((question) =>
-        this.#denials.denies(this.#address(question, 0), this.#runtime.now()),
-      );
-      return hopeless.length > 0 ? hopeless : group;
-    });
-    const replies = (await this.check(asked.flat())).values();
-    const grouped = asked.map((group) => group.map(() => replies.next().value as Reply));
-    const vain = grouped.flatMap((group) =>
-      group.every(isAllowed) ? [] : group.filter(isAllowed),
-    );
-    if (vain.length > 0) await this.giveBack(vain);
-    return grouped;
+  take(groups: readonly (readonly Question[])[]): Promise<Reply[][]> {
+    return this.#taking.take(groups);
   }
 
   /** Answers as `check` would, spending nothing: `remaining` is what is left now. */
@@ -111,20 +105,12 @@ export class Caller {
     return this.#ask("peek", questions);
   }
 
-  /**
-   * Gives back what was spent: what passed as `ok`, since a policy in shadow that would have denied
-   * has spent nothing. Never rejects. An owner that does not answer keeps it.
-   */
+  /** Gives back what was spent; never rejects. An owner that does not answer keeps it. */
   async giveBack(replies: readonly Reply[]): Promise<void> {
     const toOwners: Returned[] = [];
-    for (const { question, decisions, atMs } of replies) {
-      for (const [at, { reason, source, resetMs }] of decisions.entries()) {
-        if (reason !== "ok") continue;
-        const policy = question.policies[at] as Policy;
-        const returned = { question: { ...question, policies: [policy] }, atMs, resetMs };
-        if (source === "owner") toOwners.push(returned);
-        else this.#returnHere(returned, source, policy);
-      }
+    for (const { returned, source } of spentIn(replies)) {
+      if (source === "owner") toOwners.push(returned);
+      else this.#returnHere(returned, source);
     }
     await this.refund(toOwners);
   }
@@ -215,7 +201,6 @@ export class Caller {
   ): Promise<Message[]> {
     const again: Message[] = [];
     const sentMs = this.#runtime.now();
-    const { generation } = this.#denials;
     await this.#routes.deliver(messages, async (owner, batch) => {
       const slices = batch.map((message) =>
         mayLease ? this.#leases.sliceFor(message, sentMs) : 0,
@@ -224,7 +209,7 @@ export class Caller {
       const { version } = batch[0] as Message;
       const answer = await this.#owners.ask(owner, verb, { version, checks });
       for (const [at, message] of batch.entries()) {
-        const { question, key, index } = message;
+        const { question, key, index, generation } = message;
         const verdicts = answer?.verdicts[at];
         if (verb === "refund") this.#denials.forget(key, owner);
         // Moved, or without an answer that can be believed.
@@ -277,14 +262,15 @@ export class Caller {
     const region = policies[0]?.scope === "global" ? this.#homeRegion : question.region;
     const key = this.#hash(question.key);
     const { owner, version } = this.#routes.to(key, region);
-    return { question, index, key, policies, region, owner, version, returned };
+    const generation = this.#denials.generationOf(key);
+    return { question, index, key, policies, region, owner, version, generation, returned };
   }
 
   /** Puts back what this isolate has counted by itself. */
-  #returnHere(returned: Returned, source: Source, policy: Policy): void {
+  #returnHere(returned: Returned, source: Source): void {
     const message = this.#address(returned.question, 0, returned);
     const nowMs = this.#runtime.now();
     if (source === "fallback") this.#fallback.refund(checkOf(message), nowMs);
-    if (source === "lease") this.#leases.giveBack(message.key, policy, nowMs);
+    if (source === "lease") this.#leases.giveBack(message, nowMs);
   }
 }

@@ -3,13 +3,13 @@
  *
  * A memory (a denial, a lease) is believed for `MAX_SILENCE_MS`. It is believed for longer while its
  * owner is heard of, about any key, in the same epoch: one call renews all memories of an owner. A
- * block, an unblock, a reset, a refund and a new ring begin an epoch.
+ * block, an unblock, a reset, a new ring, and a refund to a key that had nothing left begin an epoch.
  */
 
 /** How long a memory is believed after its owner was last heard of. */
 export const MAX_SILENCE_MS = 5_000;
 /** This long before that, one request asks again; otherwise all requests would ask at once. */
-const RENEWAL_MS = 250;
+export const RENEWAL_MS = 250;
 
 export interface Hearing {
   /** When the call was sent, ms since the epoch; the owner decided then or later. */
@@ -31,6 +31,11 @@ export interface Memory {
 
 export class Hearings {
   readonly #last = new Map<string, Hearing>();
+
+  /** What was last heard of an owner. */
+  of(owner: string): Hearing | undefined {
+    return this.#last.get(owner);
+  }
 
   /** Notes an answer, and returns what was last heard of its owner; the same object each time. */
   hear(owner: string, epoch: number, sentMs: number): Hearing {

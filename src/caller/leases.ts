@@ -102,8 +102,9 @@ export class Leases {
   }
 
   /** Puts units back that were spent from the key's lease. */
-  giveBack(key: KeyHash, policy: Policy, nowMs: number): void {
-    const lease = this.#get(key, policy, nowMs);
+  giveBack(asked: Asked, nowMs: number): void {
+    const [policy] = asked.policies;
+    const lease = policy && this.#get(asked.key, policy, nowMs);
     if (lease) lease.units += policy.cost;
   }
 

@@ -13,6 +13,8 @@ export interface Message extends Asked {
   region: Region;
   /** The ring's by which the owner is whom to ask. */
   version: number;
+  /** What of its key was forgotten when it was addressed; see `DenialCache`. */
+  generation: number;
   /** What is given back, if anything is. */
   returned: Returned | undefined;
 }

@@ -71,3 +71,20 @@ export function replyOf(
   });
   return { question, decisions, atMs };
 }
+
+/**
+ * Returns what was spent on questions that passed, each policy by itself, and where it was counted.
+ *
+ * Only what passed as `ok` has been spent: a policy in shadow that would have denied has taken
+ * nothing, and where an owner did not answer, what it counted is not known.
+ */
+export function spentIn(replies: readonly Reply[]): { returned: Returned; source: Source }[] {
+  return replies.flatMap(({ question, decisions, atMs }) =>
+    decisions.flatMap(({ reason, source, resetMs }, at) => {
+      const policies = question.policies.slice(at, at + 1);
+      return reason === "ok"
+        ? { returned: { question: { ...question, policies }, atMs, resetMs }, source }
+        : [];
+    }),
+  );
+}

@@ -89,16 +89,25 @@ export class Counters {
     });
   }
 
-  /** Gives back what a check spent, never more than is spent now. */
-  refund({ key, policies, spentAtMs, resetMs }: Refund, nowMs: number): void {
+  /**
+   * Gives back what a check spent, never more than is spent now.
+   *
+   * @returns whether a denial that callers believe may end before its time: nothing was left. That
+   *   of a slot they do not believe in the first place.
+   */
+  refund({ key, policies, spentAtMs, resetMs }: Refund, nowMs: number): boolean {
+    let endsDenial = false;
     for (const policy of policies) {
       const before = this.#tables.get(policy, key);
       if (!before || policy.limit === 0) continue;
+      endsDenial ||=
+        policy.algorithm !== "concurrency" && this.#decide(key, policy, nowMs, 0).remaining === 0;
       const { algorithm } = this.#tables.of(policy);
       const after = algorithm.refund(before, policy, nowMs, policy.cost, spentAtMs, resetMs);
       if (after) this.#tables.set(policy, key, after);
       else this.#tables.delete(policy, key);
     }
+    return endsDenial;
   }
 
   /** Forgets what the key spent under these policies. */

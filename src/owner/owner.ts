@@ -114,9 +114,10 @@ export class Owner {
   /** Gives back what checks spent, and answers as `peek` would then. */
   refund(batch: readonly Refund[]): Answer {
     const atMs = this.now();
-    this.beginEpoch();
     for (const each of batch) {
-      this.#counters.refund(each, atMs);
+      // Most refunds end no denial. If each began an epoch, a site with many of them would have all
+      // memories of this owner expire.
+      if (this.#counters.refund(each, atMs)) this.beginEpoch();
       this.#writeThrough(each);
     }
     return this.peek(batch);

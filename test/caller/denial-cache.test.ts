@@ -1,6 +1,10 @@
 import { describe, expect, it } from "vitest";
-import { DenialCache, MAX_DENIAL_MS } from "../../src/caller/denial-cache.ts";
-import { parsePolicy } from "../../src/limit/policy.ts";
+import {
+  DenialCache,
+  MAX_CHARGED_DENIAL_MS,
+  MAX_DENIAL_MS,
+} from "../../src/caller/denial-cache.ts";
+import { type Policy, type PolicyInput, parsePolicy } from "../../src/limit/policy.ts";
 import type { KeyHash } from "../../src/ring/key-hash.ts";
 
 const NOW_MS = 1_700_000_000_000;
@@ -20,7 +24,7 @@ function cacheWith(retryAfterMs: number, remaining = 0): DenialCache {
 function deny(cache: DenialCache, key: KeyHash, atMs: number, retryAfterMs: number, remaining = 0) {
   const verdict = { allowed: false, remaining, retryAfterMs, resetMs: retryAfterMs, delayMs: 0 };
   const sentMs = NOW_MS + atMs;
-  const when = { sentMs, epoch: EPOCH, heardMs: sentMs, generation: cache.generation };
+  const when = { sentMs, epoch: EPOCH, heardMs: sentMs, generation: cache.generationOf(ASKED.key) };
   cache.add({ ...ASKED, key }, [{ ...verdict, reason: "limited" }], when);
 }
 
@@ -28,7 +32,7 @@ function deny(cache: DenialCache, key: KeyHash, atMs: number, retryAfterMs: numb
 function hear(cache: DenialCache, owner: string, epoch: number, atMs: number): void {
   const verdict = { allowed: true, remaining: 8, retryAfterMs: 0, resetMs: 9, delayMs: 0 };
   const sentMs = NOW_MS + atMs;
-  const when = { sentMs, epoch, heardMs: sentMs, generation: cache.generation };
+  const when = { sentMs, epoch, heardMs: sentMs, generation: cache.generationOf(ASKED.key) };
   cache.add({ ...ASKED, key: { hi: 3, lo: 4 }, owner }, [{ ...verdict, reason: "ok" }], when);
 }
 
@@ -94,5 +98,127 @@ describe("a denial whose owner was heard of since", () => {
     const cache = cacheWith(60_000, 3);
     hear(cache, ASKED.owner, EPOCH, 4_000);
     expect(asking(cache, MAX_DENIAL_MS)).toBe(20);
+  });
+});
+
+describe("denials of one key", () => {
+  const policy = (input: Partial<PolicyInput>) => parsePolicy({ limit: 9, window: "1d", ...input });
+  const denied = {
+    allowed: false,
+    remaining: 0,
+    retryAfterMs: 60_000,
+    resetMs: 60_000,
+    delayMs: 0,
+  };
+
+  function remember(cache: DenialCache, policies: Policy[], generation = 0, key = ASKED.key) {
+    const verdicts = policies.map(() => ({ ...denied, reason: "limited" as const }));
+    const when = { sentMs: NOW_MS, epoch: EPOCH, heardMs: NOW_MS, generation };
+    cache.add({ ...ASKED, key, policies }, verdicts, when);
+  }
+
+  const found = (cache: DenialCache, policies: Policy[], atMs = 0) =>
+    cache.find({ ...ASKED, policies }, NOW_MS + atMs)?.length;
+
+  it("are remembered each under its policies", () => {
+    const cache = new DenialCache();
+    const [a, b] = [policy({ name: "a" }), policy({ name: "b" })];
+    for (const policies of [[a], [b], [a, b]]) remember(cache, policies);
+    expect([[a], [b], [a, b], [b, a]].map((each) => found(cache, each))).toEqual([
+      1,
+      1,
+      2,
+      undefined,
+    ]);
+  });
+
+  it("are of whoever counts alike, and not of another limit", () => {
+    const cache = new DenialCache();
+    remember(cache, [policy({})]);
+    expect(found(cache, [policy({})])).toBe(1);
+    expect(found(cache, [policy({ limit: 10 })])).toBeUndefined();
+  });
+
+  it("are the last eight", () => {
+    const cache = new DenialCache();
+    const policies = Array.from({ length: 20 }, (_, n) => policy({ name: `policy-${n}` }));
+    for (const each of policies) remember(cache, [each]);
+    expect(policies.map((each) => found(cache, [each]))).toEqual([
+      ...Array(12).fill(undefined),
+      ...Array(8).fill(1),
+    ]);
+  });
+
+  it("are kept for a second where the response decides on the charge", () => {
+    const cache = new DenialCache();
+    const charged = [policy({ charge: "failure" })];
+    remember(cache, charged);
+    const last = MAX_CHARGED_DENIAL_MS;
+    expect([0, last - 251, last].map((ms) => found(cache, charged, ms))).toEqual([1, 1, undefined]);
+    hear(cache, ASKED.owner, EPOCH, 900);
+    expect(found(cache, charged, 1_600)).toBe(1);
+    hear(cache, ASKED.owner, EPOCH + 1, 1_600);
+    expect(found(cache, charged, 1_601)).toBeUndefined();
+  });
+
+  it("are not believed where a slot may be freed, and make their key suspect", () => {
+    const cache = new DenialCache();
+    const slots = [policy({ algorithm: "concurrency" })];
+    remember(cache, slots);
+    expect(found(cache, slots)).toBeUndefined();
+    expect(cache.denies({ ...ASKED, policies: slots }, NOW_MS)).toBe(false);
+    expect(cache.suspects({ ...ASKED, policies: slots })).toBe(true);
+    const other = { ...ASKED, key: { hi: 1, lo: 3 }, policies: slots };
+    expect(cache.suspects(other)).toBe(false);
+  });
+
+  it("are renewed by what is heard of others only where a refund would tell", () => {
+    for (const [change, isRenewed] of [
+      [{ cost: 3 }, true],
+      [{ cost: 3, algorithm: "sliding-window" }, false],
+      [{ cost: 1, algorithm: "sliding-window" }, true],
+    ] as [Partial<PolicyInput>, boolean][]) {
+      const cache = new DenialCache();
+      remember(cache, [policy(change)]);
+      hear(cache, ASKED.owner, EPOCH, 4_000);
+      expect(found(cache, [policy(change)], 6_000) !== undefined).toBe(isRenewed);
+    }
+  });
+
+  it("are forgotten by themselves: other keys' denials that are on their way are kept", () => {
+    const cache = new DenialCache();
+    const other = { hi: 8, lo: 9 };
+    const [mine, others] = [cache.generationOf(ASKED.key), cache.generationOf(other)];
+    cache.forget(ASKED.key);
+    remember(cache, [policy({})], mine);
+    remember(cache, [policy({})], others, other);
+    expect(cache.size).toBe(1);
+    cache.forget(other, "weur/1");
+    expect(cache.size).toBe(1);
+    cache.forget(other, ASKED.owner);
+    expect([cache.size, cache.bytes]).toEqual([0, 0]);
+  });
+
+  it("are bounded in bytes, however many policies they are under", () => {
+    for (const count of [1, 5, 16]) {
+      const cache = new DenialCache(undefined, 100_000);
+      const policies = Array.from({ length: count }, (_, n) => policy({ name: `policy-${n}` }));
+      let most = 0;
+      for (let n = 0; n < 1_000; n++) {
+        remember(cache, policies, 0, { hi: n, lo: 0 });
+        most = Math.max(most, cache.bytes);
+      }
+      expect(most).toBeLessThanOrEqual(100_000);
+      expect(most).toBeGreaterThan(98_000);
+      expect(cache.denies({ ...ASKED, key: { hi: 0, lo: 0 }, policies }, NOW_MS)).toBe(false);
+      expect(cache.denies({ ...ASKED, key: { hi: 999, lo: 0 }, policies }, NOW_MS)).toBe(true);
+    }
+  });
+
+  it("are let go of where a caller invents policies without end", () => {
+    const cache = new DenialCache();
+    for (let n = 0; n < 10_001; n++)
+      remember(cache, [policy({ limit: n + 1 })], 0, { hi: n, lo: 0 });
+    expect([cache.size, cache.bytes]).toEqual([0, 0]);
   });
 });

@@ -96,11 +96,14 @@ describe("owner", () => {
     const bench = new Bench();
     const owner = await bench.start();
     const check = { key: KEY, policies: [TEN_A_DAY] };
+    const ALL = { ...TEN_A_DAY, cost: 10 };
     const acts: [string, (owner: Owner) => unknown][] = [
       ["check", (each) => each.check([check])],
       ["peek", (each) => each.peek([check])],
+      ["refund to a key with something left", (each) => each.refund([check])],
+      ["check of all", (each) => each.check([{ ...check, policies: [ALL] }])],
+      ["refund to a key with nothing left", (each) => each.refund([check])],
       ["block", (each) => each.block(KEY, 1)],
-      ["refund", (each) => each.refund([check])],
       ["reset", (each) => each.reset([check])],
       ["unblock", (each) => each.unblock(KEY)],
     ];
@@ -109,7 +112,8 @@ describe("owner", () => {
       act(owner);
       return owner.peek([]).epoch === epoch ? [] : [name];
     });
-    expect(beginning).toEqual(["block", "refund", "reset", "unblock"]);
+    const refund = "refund to a key with nothing left";
+    expect(beginning).toEqual([refund, "block", "reset", "unblock"]);
     await bench.wait(1_000);
     expect((await bench.start()).peek([]).epoch).toBeGreaterThan(owner.peek([]).epoch);
   });

@@ -1,0 +1,165 @@
+/**
+ * A denial as numbers, one after the other in a list: a tenth of what objects would take.
+ *
+ * A list holds the denials of one key, or of keys whose hashes begin alike.
+ */
+import type { Reason, Verdict } from "../limit/decision.ts";
+import type { Policy } from "../limit/policy.ts";
+import type { KeyHash } from "../ring/key-hash.ts";
+import { type Hearing, RENEWAL_MS } from "./hearings.ts";
+
+/** A list of denials. */
+type List = readonly number[];
+
+/** What is remembered of a denial. All times are ms since the epoch. */
+export interface Denial {
+  key: KeyHash;
+  owner: number;
+  /** See `PolicyNumbers`. */
+  policies: readonly number[];
+  costs: readonly number[];
+  verdicts: readonly Verdict[];
+  /** When it was asked for. */
+  sentMs: number;
+  /** The owner's epoch then; NaN where later answers about other keys renew nothing. */
+  epoch: number;
+  /** How long it is believed after the owner was heard of. */
+  trustMs: number;
+  /** When it arrived: its durations may have been shorter, never longer. */
+  heardMs: number;
+}
+
+const LENGTH = 0;
+const KEY_HI = 1;
+const KEY_LO = 2;
+const OWNER = 3;
+const SENT_MS = 4;
+const EPOCH = 5;
+const TRUST_MS = 6;
+const HEARD_MS = 7;
+/** From then on time may have changed something. */
+const END_MS = 8;
+/** Was a request let through to ask again? */
+const IS_ASKED_AGAIN = 9;
+const HEAD = 10;
+
+/** For each policy, from `HEAD` on. */
+const POLICY = 0;
+const COST = 1;
+const REASON = 2;
+const REMAINING = 3;
+const RESET_MS = 4;
+const RETRY_AFTER_MS = 5;
+const DELAY_MS = 6;
+const EACH = 7;
+
+const REASONS: readonly Reason[] = ["ok", "shadow", "limited", "blocked", "listed", "failed"];
+
+export function append(list: number[], denial: Denial): void {
+  const { key, owner, policies, costs, verdicts, sentMs, epoch, trustMs, heardMs } = denial;
+  list.push(HEAD + policies.length * EACH, key.hi, key.lo, owner, sentMs, epoch, trustMs, heardMs);
+  list.push(sentMs + changesInMs(verdicts), 0);
+  for (const [at, { reason, remaining, resetMs, retryAfterMs, delayMs }] of verdicts.entries()) {
+    list.push(policies[at] as number, costs[at] as number, REASONS.indexOf(reason));
+    list.push(remaining, resetMs, retryAfterMs, delayMs);
+  }
+}
+
+/** Returns the place after that denial: the next one's, or the end of the list. */
+export function next(list: List, at: number): number {
+  return at + (list[at + LENGTH] as number);
+}
+
+export function places(list: List): number[] {
+  const found: number[] = [];
+  for (let at = 0; at < list.length; at = next(list, at)) found.push(at);
+  return found;
+}
+
+export function copy(list: List, at: number): number[] {
+  return list.slice(at, next(list, at));
+}
+
+export function isOf(list: List, at: number, key: KeyHash, owner: number, policies: number) {
+  return (
+    list[at + KEY_HI] === key.hi &&
+    list[at + KEY_LO] === key.lo &&
+    list[at + OWNER] === owner &&
+    list[at + LENGTH] === HEAD + policies * EACH
+  );
+}
+
+/** Does each policy now cost as much as what was denied, or more? */
+export function isCovered(list: List, at: number, policies: readonly Policy[]): boolean {
+  for (let place = 0; place < policies.length; place++) {
+    const { cost } = policies[place] as Policy;
+    if ((list[at + HEAD + place * EACH + COST] as number) > cost) return false;
+  }
+  return true;
+}
+
+export function ownerAt(list: List, at: number): number {
+  return list[at + OWNER] as number;
+}
+
+export function policyAt(list: List, at: number, place: number): number {
+  return list[at + HEAD + place * EACH + POLICY] as number;
+}
+
+/** Until when it is believed, if time does not end it before. */
+export function untilMs(list: List, at: number, heard: Hearing | undefined): number {
+  const isSameEpoch = heard !== undefined && heard.epoch === list[at + EPOCH];
+  const fromMs = isSameEpoch ? heard.sentMs : (list[at + SENT_MS] as number);
+  return fromMs + (list[at + TRUST_MS] as number);
+}
+
+export function isBelieved(list: List, at: number, untilMs: number, nowMs: number): boolean {
+  return nowMs < untilMs && nowMs < (list[at + END_MS] as number);
+}
+
+/** Will it soon be believed no more, before time ends it, and nobody has asked again? */
+export function isDue(list: List, at: number, untilMs: number, nowMs: number): boolean {
+  if (list[at + IS_ASKED_AGAIN] === 1 || untilMs > (list[at + END_MS] as number)) return false;
+  return nowMs >= untilMs - RENEWAL_MS;
+}
+
+export function noteAsked(list: number[], at: number): void {
+  list[at + IS_ASKED_AGAIN] = 1;
+}
+
+/** Are all denials in the list over? */
+export function isOver(list: List, nowMs: number): boolean {
+  for (let at = 0; at < list.length; at = next(list, at)) {
+    if (nowMs < (list[at + END_MS] as number)) return false;
+  }
+  return true;
+}
+
+/** Returns the verdicts, with durations as of now. */
+export function verdictsOf(list: List, at: number, nowMs: number): Verdict[] {
+  const ageMs = Math.max(0, nowMs - (list[at + HEARD_MS] as number));
+  const endAt = next(list, at);
+  const verdicts: Verdict[] = [];
+  for (let each = at + HEAD; each < endAt; each += EACH) {
+    const reason = REASONS[list[each + REASON] as number] as Reason;
+    verdicts.push({
+      allowed: reason === "ok" || reason === "shadow",
+      remaining: list[each + REMAINING] as number,
+      resetMs: Math.max(0, (list[each + RESET_MS] as number) - ageMs),
+      retryAfterMs: Math.max(0, (list[each + RETRY_AFTER_MS] as number) - ageMs),
+      delayMs: list[each + DELAY_MS] as number,
+      reason,
+    });
+  }
+  return verdicts;
+}
+
+/** Milliseconds until time changes one of the verdicts. */
+function changesInMs(verdicts: readonly Verdict[]): number {
+  let soonestMs = Number.POSITIVE_INFINITY;
+  for (const { retryAfterMs, resetMs } of verdicts) {
+    if (retryAfterMs > 0) soonestMs = Math.min(soonestMs, retryAfterMs);
+    if (resetMs > 0) soonestMs = Math.min(soonestMs, resetMs);
+  }
+  return soonestMs;
+}
