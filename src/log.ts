@@ -11,6 +11,8 @@ export type LogEvent =
   | "checkpoint-failed"
   /** An owner could not read its checkpoint and began without it. */
   | "checkpoint-refused"
+  /** Requests under a policy share one quota: they have no address, or no value that its key names. */
+  | "clients-not-told-apart"
   /** A `cost` function threw or gave no cost; the request was answered with 500. */
   | "cost-function-failed"
   /** A full owner dropped counters before they expired. */

@@ -9,6 +9,7 @@ const OUTSIDE = [
   "test/worker.test.ts",
   "test/caller/start.test.ts",
   "test/http/{blocks,cors,gate,gateway,in-flight,shared-quotas,streaming}.test.ts",
+  "test/http/keys.test.ts",
   "test/ring/{change,elastic,interrupted}.test.ts",
   "test/{bench,cli,dashboard,faults,simulation}/**/*.test.ts",
 ];

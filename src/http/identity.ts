@@ -2,25 +2,32 @@
  * Who a request counts as.
  *
  * The address is the client's as Cloudflare saw it, never `X-Forwarded-For`, which the client
- * writes. Clients that share an address share its quota; an address that can't be read, and a
+ * writes. Clients that share an address share its quota; an address that cannot be read, and a
  * header that is missing, count as one shared key, never as a way past the limit.
  */
 import type { Context } from "hono";
-import { getCookie } from "hono/cookie";
 import { type Address, isIpv6, networkOf } from "../limit/address-list.ts";
-import { readForwarded } from "./forwarded.ts";
+import type { Policy } from "../limit/policy.ts";
+import { logSeldom } from "../log.ts";
+import { faultOf, readForwarded } from "./forwarded.ts";
+import { MISSING, readCookie, readHeader, readParameter } from "./named-value.ts";
 
-/** The key of every request whose address is absent or can't be read. */
+/** The key of every request whose address is absent or cannot be read. */
 export const UNKNOWN = "unknown";
-
-/** Stands for a header, cookie or place that is not there: no header's value has a NUL in it. */
-const MISSING = "\0";
 
 /**
  * The address of every Worker that fetches from another zone
  * (https://developers.cloudflare.com/fundamentals/reference/http-headers/#cf-connecting-ip).
  */
 export const CROSS_ZONE_WORKER = "2a06:98c0:3600::103";
+
+/** The methods that may tell keys apart; all others are one, or each would bring a new quota. */
+const METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
+const OTHER_METHOD = "other";
+
+/** A value is absent everywhere if none was seen for so long, in at least so many requests. */
+const ABSENT_MS = 60_000;
+const ABSENT_REQUESTS = 3;
 
 export interface IdentityOptions {
   /** The header that names the client; its last entry, if it is a list. */
@@ -35,7 +42,18 @@ export interface Place {
   valueOf(name: string): string | undefined;
 }
 
-/** Returns the client's address; undefined where it is absent or can't be read. */
+/** What Cloudflare knows of a request, as far as it is part of a key. */
+interface Known {
+  country?: string | null;
+  asn?: number | null;
+  verifiedBotCategory?: string;
+  botManagement?: { ja4?: string; verifiedBot?: boolean };
+}
+
+/** When a part of a policy's key was last there, and in how many requests since then it was not. */
+const seen = new Map<string, { atMs: number; absent: number }>();
+
+/** Returns the client's address; undefined where it is absent or cannot be read. */
 export function clientAddress(
   headers: Headers,
   { ipHeader }: Pick<IdentityOptions, "ipHeader">,
@@ -46,23 +64,28 @@ export function clientAddress(
 /**
  * Returns a request's key from what a policy says it is made of.
  *
- * @param parts each `ip`, `ip/BITS`, `host`, `path`, `param:NAME`, `method`, `country`, `asn`,
- *   `header:NAME` or `cookie:NAME`. With bits, 32 to 128, the address of an IPv6 client is cut there, and that of an
- *   IPv4 client stays whole: it is one client, or many who have no network in common
+ * Warns where clients cannot be told apart: no address, or a value that no request has.
+ *
+ * @param policy whose `key` has the parts. With bits, 32 to 128, the address of an IPv6 client is
+ *   cut there, and that of an IPv4 client stays whole: it is one client, or many who have no network
+ *   in common
  * @param client what `clientAddress` gave
  * @param place for `path` and `param:NAME`
- * @example keyOf(c, ["ip", "method"], client, options) // ["2001:db8::/64", "GET"]
+ * @example keyOf(c, { name: "site", key: ["ip", "method"] }, client, options) // ["2001:db8::/64", "GET"]
  */
 export function keyOf(
   c: Context,
-  parts: readonly string[],
+  policy: Pick<Policy, "name" | "key">,
   client: Address | undefined,
   options: IdentityOptions,
   place?: Place,
 ): string[] {
-  return parts.flatMap((part) => {
-    const [kind, bits = options.ipv6Prefix] = part.split("/");
-    if (kind !== "ip") return partOf(c, part, place);
+  return policy.key.flatMap((part) => {
+    const [kind = "", bits = options.ipv6Prefix] = part.split("/");
+    if (kind !== "ip" && kind !== "bot") return partOf(c, part, policy.name, place);
+    const category = kind === "bot" ? botOf(c) : undefined;
+    if (category !== undefined) return [MISSING, category];
+    if (!client) warnUnknown(c.req.raw.headers, policy.name, options);
     return clientKey(client, c.req.raw.headers, { ipv6Prefix: Number(bits) });
   });
 }
@@ -83,27 +106,80 @@ export function clientKey(
   return [networkOf(address, ipv6Prefix)];
 }
 
-function partOf(c: Context, part: string, place: Place | undefined): string {
+function partOf(c: Context, part: string, policy: string, place: Place | undefined): string {
   const [kind, name = ""] = part.split(/:(.*)/s);
-  const { cf } = c.req.raw as { cf?: { country?: string; asn?: number } };
+  const { country, asn, botManagement } = knownOf(c);
   switch (kind) {
     case "host":
-      return new URL(c.req.url).host;
+      return hostOf(c.req.url);
     case "path":
       return place?.path ?? MISSING;
     case "param":
       return place?.valueOf(name) ?? MISSING;
     case "method":
-      return c.req.method;
+      return methodOf(c.req.method.toUpperCase());
     case "country":
-      return cf?.country ?? MISSING;
+      // Cloudflare writes XX where it does not know; T1 is the Tor network, one place like others.
+      return country && country !== "XX" ? country : MISSING;
     case "asn":
-      return cf?.asn === undefined ? MISSING : String(cf.asn);
+      return asn ? String(asn) : MISSING;
+    case "ja4":
+      return noted(policy, part, botManagement?.ja4 || MISSING);
     case "header":
-      return c.req.header(name) ?? MISSING;
+      return noted(policy, part, readHeader(c.req.raw.headers.get(name), name).value);
     case "cookie":
-      return getCookie(c, name) ?? MISSING;
+      return noted(policy, part, readCookie(c.req.raw.headers.get("Cookie"), name).value);
+    case "query":
+      return noted(policy, part, readParameter(c.req.url, name));
     default:
       throw new TypeError(`no key part is called ${part}`);
   }
+}
+
+function knownOf(c: Context): Known {
+  return (c.req.raw as { cf?: Known }).cf ?? {};
+}
+
+/** The category of a bot that Cloudflare has verified, such as "Search Engine Crawler". */
+function botOf(c: Context): string | undefined {
+  const { verifiedBotCategory, botManagement } = knownOf(c);
+  return verifiedBotCategory || (botManagement?.verifiedBot ? "verified" : undefined);
+}
+
+/** Ports, dots at the end and case tell no hosts apart; the URL standard sees to the other spellings. */
+function hostOf(url: string): string {
+  return (
+    URL.parse(url)
+      ?.hostname.replace(/\.+/g, ".")
+      .replace(/^\.|\.$/g, "") || MISSING
+  );
+}
+
+function methodOf(method: string): string {
+  if (method === "HEAD") return "GET";
+  return METHODS.includes(method) ? method : OTHER_METHOD;
+}
+
+function warnUnknown(headers: Headers, policy: string, { ipHeader }: IdentityOptions): void {
+  const detail = `${ipHeader} names no client: ${faultOf(headers.get(ipHeader))}`;
+  logSeldom("warn", "clients-not-told-apart", `${policy} ip`, { policy, part: "ip", detail });
+}
+
+/** Returns the value, and warns if it is one that no request has had for a while. */
+function noted(policy: string, part: string, value: string): string {
+  const id = `${policy} ${part}`;
+  const nowMs = Date.now();
+  let last = seen.get(id);
+  if (!last) {
+    last = { atMs: Number.NEGATIVE_INFINITY, absent: 0 };
+    seen.set(id, last);
+  }
+  if (value !== MISSING && value !== "") {
+    last.atMs = nowMs;
+    last.absent = 0;
+  } else if (++last.absent >= ABSENT_REQUESTS && nowMs - last.atMs >= ABSENT_MS) {
+    const detail = "no request of the last minute has it, so all of them share one quota";
+    logSeldom("warn", "clients-not-told-apart", id, { policy, part, detail });
+  }
+  return value;
 }

@@ -15,6 +15,7 @@ import { MisuseError } from "../limit/misuse.ts";
 import { type Ruling, refuse, refuseListed, refusePath, rulingsOf, writeFields } from "./answer.ts";
 import { exposeRefusal, isPreflight, preflightRules } from "./cors.ts";
 import { clientAddress } from "./identity.ts";
+import { narrowing } from "./narrow.ts";
 import { problem } from "./problem.ts";
 import { refuseInOwnWords } from "./refusal.ts";
 import { RuleBook } from "./rule-book.ts";
@@ -69,6 +70,7 @@ export function enforce(
 ): MiddlewareHandler<RateLimitEnv> {
   const book = new RuleBook(rules);
   const hasOwnRefusal = rules.some(({ policy, refusal }) => policy.refusal || refusal);
+  const narrow = narrowing(rules);
   const rulesOfPreflight = preflightRules(rules);
   const refuseAddress = (c: Context) => {
     open(c);
@@ -89,6 +91,7 @@ export function enforce(
     const asksFirst = isPreflight(c.req.raw);
     const counting = asksFirst ? rulesOfPreflight(met) : met;
     if (counting.length === 0) return next();
+    narrow?.(c, counting);
 
     let questions: Question[];
     try {

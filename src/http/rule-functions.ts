@@ -84,15 +84,31 @@ export async function readKey(
   { name }: Policy,
 ): Promise<string[]> {
   try {
-    const parts = [await key(c)].flat();
-    if (parts.length > 0 && parts.every((part) => typeof part === "string" && part)) {
-      return parts as string[];
-    }
-    throw new TypeError("it must give text, or a list of texts, none of them empty");
+    const given: unknown = await key(c);
+    const parts = Array.isArray(given) ? given : [given];
+    if (parts.length > 0 && parts.every(isKeyPart)) return parts;
+    throw new TypeError(
+      `it must give text, or a list of texts, none of them empty, and gave ${keyKindOf(given)}`,
+    );
   } catch (error) {
     logFailure("key", name, error);
     return [UNKNOWN];
   }
+}
+
+function isKeyPart(part: unknown): part is string {
+  // Half a surrogate pair has no UTF-8 of its own: keys with different ones would count together.
+  return typeof part === "string" && part !== "" && part.isWellFormed();
+}
+
+/** Says what a key function gave, and what to write instead. */
+function keyKindOf(given: unknown): string {
+  if (given === undefined || given === null) return "nothing";
+  if (Array.isArray(given)) return `a list of ${given.map(keyKindOf).join(", ") || "nothing"}`;
+  if (given === "") return "empty text";
+  if (typeof given === "number") return "a number: write String(…) around it";
+  if (typeof given !== "string") return `${typeof given === "object" ? "an" : "a"} ${typeof given}`;
+  return given.isWellFormed() ? "text" : "text that is not well-formed Unicode";
 }
 
 function limitOf(given: unknown): number {

@@ -166,8 +166,8 @@ function keysOf(
   client: Address | undefined,
   options: IdentityOptions,
 ): string[][] {
-  if (!pattern) return [keyOf(c, policy.key, client, options)];
-  return placesOf(c, pattern).map((place) => keyOf(c, policy.key, client, options, place));
+  if (!pattern) return [keyOf(c, policy, client, options)];
+  return placesOf(c, pattern).map((place) => keyOf(c, policy, client, options, place));
 }
 
 /**

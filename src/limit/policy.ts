@@ -37,7 +37,7 @@ const PATH_PATTERN = new RegExp(
 const ADDRESS_PART_PATTERN = /^ip(?:\/(?:3[2-9]|[4-9]\d|1[01]\d|12[0-8]))?$/;
 /** What else a key may be made of, the names as in RFC 9110, section 5.6.2. */
 const KEY_PART_PATTERN =
-  /^(?:host|path|method|country|asn|param:[A-Za-z_]\w*|(?:header|cookie):[\w!#$%&'*+.^`|~-]+)$/;
+  /^(?:host|path|method|country|asn|ja4|bot|param:[A-Za-z_]\w*|(?:header|cookie|query):[\w!#$%&'*+.^`|~-]+)$/;
 
 const nameSchema = v.pipe(
   v.string("must be text"),
@@ -68,7 +68,7 @@ const keyPartSchema = v.pipe(
   v.string("must be text"),
   v.check(
     (part) => isAddressPart(part) || KEY_PART_PATTERN.test(part),
-    'must be "ip", "ip/32" to "ip/128", "host", "path", "method", "country", "asn", "param:NAME", "header:NAME" or "cookie:NAME"',
+    'must be "ip", "ip/32" to "ip/128", "host", "path", "method", "country", "asn", "ja4", "bot", "param:NAME", "header:NAME", "cookie:NAME" or "query:NAME"',
   ),
 );
 
@@ -188,7 +188,7 @@ export function parsePolicy(input: unknown, at = ""): Policy {
       capacity: 0,
       maxWaitMs: maxWait,
       refusal: refusal && readRefusal(refusal, fieldPath(at, "refusal")),
-      scope: scope ?? (fields.key.some(isAddressPart) ? "region" : "global"),
+      scope: scope ?? (fields.key.some(tellsByAddress) ? "region" : "global"),
     },
     fields.limit,
     window,
@@ -264,6 +264,11 @@ export function parsePolicies(input: unknown, at: string): Policy[] {
 /** Is that part of a key the client's address, whole or in part? */
 function isAddressPart(part: string): boolean {
   return ADDRESS_PART_PATTERN.test(part);
+}
+
+/** A bot that is not verified counts by its address. */
+function tellsByAddress(part: string): boolean {
+  return part === "bot" || isAddressPart(part);
 }
 
 function oneOf<const Name extends string>(names: readonly Name[]) {

@@ -363,6 +363,31 @@ describe("charge", () => {
   });
 });
 
+describe("a key function", () => {
+  it.each([
+    [42, "gave a number: write String(…) around it"],
+    [undefined, "gave nothing"],
+    [null, "gave nothing"],
+    ["", "gave empty text"],
+    [[], "gave a list of nothing"],
+    [["user", 42], "gave a list of text, a number: write String(…) around it"],
+    [{ id: 1 }, "gave an object"],
+    ["\ud800", "gave text that is not well-formed Unicode"],
+  ])(
+    "that gives %j is told what to give, and its requests count as unknown",
+    async (given, said) => {
+      const warn = vi.spyOn(console, "warn").mockImplementation(() => {});
+      const send = appWith({ key: (() => given) as () => string, limit: 1 });
+      expect(await statuses(send, [{ ip: "192.0.2.1" }, { ip: "192.0.2.2" }])).toEqual([200, 429]);
+      const [line] = warn.mock.calls[0] as [string];
+      expect(JSON.parse(line)).toMatchObject({
+        event: "key-function-failed",
+        detail: `TypeError: it must give text, or a list of texts, none of them empty, and ${said}`,
+      });
+    },
+  );
+});
+
 describe("shadow", () => {
   it("decides, counts and reports, and never enforces", async () => {
     const send = appWith({ name: "trial", shadow: true });
