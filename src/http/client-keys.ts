@@ -118,7 +118,8 @@ function unreached(
 }
 
 function isAddress(part: string): boolean {
-  return /^ip(?:\/|$)/.test(part);
+  // As `bot`, unless a verified bot has it.
+  return /^(?:ip(?:\/|$)|bot$)/.test(part);
 }
 
 function addressIn(text: string): Address | undefined {

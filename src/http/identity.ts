@@ -8,6 +8,7 @@
 import type { Context } from "hono";
 import { type Address, isIpv6, networkOf } from "../limit/address-list.ts";
 import type { Policy } from "../limit/policy.ts";
+import { parseUrl } from "../limit/url.ts";
 import { logSeldom } from "../log.ts";
 import { faultOf, readForwarded } from "./forwarded.ts";
 import { MISSING, readCookie, readHeader, readParameter } from "./named-value.ts";
@@ -149,7 +150,7 @@ function botOf(c: Context): string | undefined {
 /** Ports, dots at the end and case tell no hosts apart; the URL standard sees to the other spellings. */
 function hostOf(url: string): string {
   return (
-    URL.parse(url)
+    parseUrl(url)
       ?.hostname.replace(/\.+/g, ".")
       .replace(/^\.|\.$/g, "") || MISSING
   );
