@@ -53,6 +53,12 @@ export async function readUpload(args: readonly string[]): Promise<Upload> {
   }
 }
 
+/** The variables and secrets among bindings, by name; not those whose values nobody may read. */
+export function variablesOf(bindings: readonly UploadedBinding[]): object {
+  const variables = bindings.filter(({ text, json }) => text !== undefined || json !== undefined);
+  return Object.fromEntries(variables.map(({ name, text, json }) => [name, text ?? json]));
+}
+
 /** The arguments of a dry run that writes to a file. Of a flag given twice the last one counts. */
 function into(file: string, args: readonly string[]): string[] {
   const given = args.filter((arg, at) => !isOutfile(arg) && args[at - 1] !== "--outfile");

@@ -1,0 +1,63 @@
+/** What is deployed now, as far as wrangler may say. */
+import { spawnSync } from "node:child_process";
+import { parseArgs } from "node:util";
+import type { UploadedBinding } from "./upload.ts";
+
+const TIMEOUT_MS = 15_000;
+
+interface Deployment {
+  versions: { version_id: string; percentage: number }[];
+}
+
+/**
+ * Returns the bindings of the version that gets most requests; undefined if there is none, or if
+ * nobody is logged in.
+ *
+ * @param worker the Worker's name, with the environment in it
+ * @param args those of `wrangler deploy`, which say whose account it is
+ */
+export function readDeployed(
+  worker: string,
+  args: readonly string[],
+): UploadedBinding[] | undefined {
+  const same = [...accountArgs(args), "--name", worker, "--json"];
+  const deployment = ask<Deployment>(["deployments", "status", ...same]);
+  const versions = deployment?.versions.toSorted((a, b) => b.percentage - a.percentage);
+  if (!versions?.[0]) return undefined;
+  const version = ask<{ resources: { bindings: UploadedBinding[] } }>([
+    "versions",
+    "view",
+    versions[0].version_id,
+    ...same,
+  ]);
+  return version?.resources.bindings;
+}
+
+function accountArgs(args: readonly string[]): string[] {
+  const { values } = parseArgs({
+    args: [...args],
+    strict: false,
+    options: {
+      config: { type: "string", short: "c" },
+      cwd: { type: "string" },
+      profile: { type: "string" },
+    },
+  });
+  return Object.entries(values).flatMap(([name, value]) =>
+    /^(?:config|cwd|profile)$/.test(name) && typeof value === "string" ? [`--${name}`, value] : [],
+  );
+}
+
+/** Asks wrangler; undefined where it has no answer. Without a terminal it never asks back. */
+function ask<Answer>(command: readonly string[]): Answer | undefined {
+  const { status, stdout } = spawnSync("wrangler", command, {
+    encoding: "utf8",
+    stdio: ["ignore", "pipe", "ignore"],
+    timeout: TIMEOUT_MS,
+  });
+  try {
+    return status === 0 ? (JSON.parse(stdout) as Answer) : undefined;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,111 @@
+/**
+ * Which counts a deployment forgets: what it changes, against what is deployed now.
+ *
+ * Counts belong to an object (class, region, number), a key and a policy (name, algorithm, window).
+ * Where one of these changes, counting begins anew, and no decision says so. A limit may change.
+ */
+import { BINDINGS, type BindingName } from "../bindings.ts";
+import { type Config, parseConfig } from "../config.ts";
+import { formatDuration } from "../limit/duration.ts";
+import type { Policy } from "../limit/policy.ts";
+import { type UploadedBinding, variablesOf } from "./upload.ts";
+
+type Bindings = readonly UploadedBinding[];
+
+/** Returns a sentence for each change that forgets counts; none where what is deployed has none. */
+export function forgotten(deployed: Bindings, uploaded: Bindings): string[] {
+  const before = configOf(deployed);
+  const ownersBefore = objectOf("TURNPIKE_OWNERS", deployed);
+  // Another Worker, or one of before there were such limits.
+  if (!before || !ownersBefore) return [];
+  const after = parseConfig(variablesOf(uploaded));
+  const told: string[] = [];
+  const tell = (what: string, from: unknown, to: unknown, effect: string) => {
+    if (from !== to) told.push(`${what} changes from ${from} to ${to}: ${effect}`);
+  };
+  const all = "all counts and blocks begin anew";
+  tell("TURNPIKE_OWNERS", ownersBefore, objectOf("TURNPIKE_OWNERS", uploaded), all);
+  told.push(...secretChange(deployed, uploaded).map((change) => `${change}: ${all}`));
+  tellRings(tell, deployed, uploaded, before, after);
+  tell(
+    "HOME_REGION",
+    before.homeRegion,
+    after.homeRegion,
+    `counts of ${globals(after)} begin anew`,
+  );
+  const perClient = "keys with an address begin anew";
+  tell("IPV6_PREFIX", before.ipv6Prefix, after.ipv6Prefix, `IPv6 ${perClient}`);
+  tell("IP_HEADER", before.ipHeader, after.ipHeader, perClient);
+  for (const policy of before.policies) {
+    const next = after.policies.find(({ name }) => name === policy.name);
+    if (next) tellPolicy(tell, policy, next);
+    else told.push(`policy "${policy.name}" is gone, or has another name: so are its counts`);
+  }
+  return told;
+}
+
+type Tell = (what: string, from: unknown, to: unknown, effect: string) => void;
+
+function tellPolicy(tell: Tell, before: Policy, after: Policy): void {
+  const of = `of policy "${before.name}"`;
+  const anew = "its counts begin anew";
+  const window = ({ windowMs }: Policy) => formatDuration(windowMs);
+  tell(`window ${of}`, window(before), window(after), anew);
+  tell(`algorithm ${of}`, before.algorithm, after.algorithm, anew);
+  tell(`key ${of}`, before.key.join(" + "), after.key.join(" + "), anew);
+  // The key decides on it, where it is not written; then one line is enough.
+  if (before.key.join() === after.key.join()) tell(`scope ${of}`, before.scope, after.scope, anew);
+}
+
+/** Without membership objects a ring is what OWNERS says; with them that is its beginning alone. */
+function tellRings(
+  tell: Tell,
+  deployed: Bindings,
+  uploaded: Bindings,
+  before: Config,
+  after: Config,
+): void {
+  const from = objectOf("TURNPIKE_MEMBERSHIP", deployed);
+  const to = objectOf("TURNPIKE_MEMBERSHIP", uploaded);
+  const moved = "keys whose owner is another one begin anew";
+  if (from) {
+    const effect = `rings are as at first, and ${moved}`;
+    tell("TURNPIKE_MEMBERSHIP", from, to ?? "nothing", effect);
+  } else {
+    tell("OWNERS", before.ownersPerRegion, after.ownersPerRegion, moved);
+  }
+}
+
+/** A secret stays when it is not uploaded, a variable does not. What a secret is nobody can read. */
+function secretChange(deployed: Bindings, uploaded: Bindings): string[] {
+  const [from, to] = [deployed, uploaded].map((bindings) =>
+    bindings.find(({ name }) => name === "HASH_SECRET"),
+  );
+  if (!from?.text && !to?.text) return [];
+  if (from && !to && from.text === undefined) return [];
+  if (from && to && from.text === to.text) return [];
+  if (from && to && from.text === undefined)
+    return ["HASH_SECRET is uploaded, unless it is the same"];
+  return ["HASH_SECRET changes"];
+}
+
+function globals({ policies }: Config): string {
+  const names = policies.filter(({ scope }) => scope === "global").map(({ name }) => `"${name}"`);
+  return names.length > 0 ? `${names.join(", ")} and of the API` : "the API";
+}
+
+/** Where a binding's objects are: their class, and the Worker that has it if it is another one. */
+function objectOf(name: BindingName, bindings: Bindings): string | undefined {
+  const names: string[] = [name, BINDINGS[name].formerName];
+  const bound = bindings.find((each) => each.class_name !== undefined && names.includes(each.name));
+  return bound && [bound.script_name, bound.class_name].filter(Boolean).join("/");
+}
+
+function configOf(bindings: Bindings): Config | undefined {
+  try {
+    return parseConfig(variablesOf(bindings));
+  } catch {
+    // An older version took what this one refuses; what it meant is not known.
+    return undefined;
+  }
+}

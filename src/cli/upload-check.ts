@@ -1,0 +1,38 @@
+/** Checks an upload as the Worker would check itself at its start, and what only an upload shows. */
+import { BINDINGS, type BindingName, bindingRule, requireRpc } from "../bindings.ts";
+import { parseConfig } from "../config.ts";
+import { MisuseError } from "../limit/misuse.ts";
+import { type Upload, type UploadedBinding, variablesOf } from "./upload.ts";
+
+/**
+ * Returns what is worth a note, a sentence each.
+ *
+ * @throws {MisuseError} naming the field, the rule and the value
+ */
+export function checkUpload(upload: Omit<Upload, "worker">): string[] {
+  const { bindings, compatibilityDate, compatibilityFlags } = upload;
+  parseConfig(variablesOf(bindings));
+  requireBinding("TURNPIKE_OWNERS", bindings);
+  requireBinding("TURNPIKE_MEMBERSHIP", bindings);
+  requireRpc(compatibilityFlags.includes("rpc"), compatibilityDate);
+  if (compatibilityFlags.includes("enable_request_signal")) return [];
+  const effect = "nobody learns that a client has left, and its request holds its slot";
+  return [`without compatibility_flags = ["enable_request_signal"], ${effect}`];
+}
+
+function requireBinding(name: BindingName, bindings: readonly UploadedBinding[]): void {
+  const { className, formerName } = BINDINGS[name];
+  const bound = bindings.filter((binding) => binding.name === name);
+  for (const { type, class_name } of bound) {
+    if (class_name !== className) {
+      throw new MisuseError(name, bindingRule(name), class_name ?? type);
+    }
+  }
+  if (bound.length > 0) return;
+  if (bindings.some((former) => former.name === formerName && former.class_name === className)) {
+    const rule = `is the new name of ${formerName}: rename it in durable_objects.bindings; what it counted stays`;
+    throw new MisuseError(name, rule, undefined);
+  }
+  // Without a membership object rings never change.
+  if (name === "TURNPIKE_OWNERS") throw new MisuseError(name, bindingRule(name), undefined);
+}

@@ -1,0 +1,80 @@
+import { describe, expect, it } from "vitest";
+import type { UploadedBinding } from "../../src/cli/upload.ts";
+import { checkUpload } from "../../src/cli/upload-check.ts";
+
+function object(name: string, class_name: string): UploadedBinding {
+  return { name, type: "durable_object_namespace", class_name };
+}
+
+const BOUND = [
+  object("TURNPIKE_OWNERS", "RateLimiter"),
+  object("TURNPIKE_MEMBERSHIP", "Membership"),
+];
+const GOOD = {
+  bindings: BOUND,
+  compatibilityDate: "2026-10-23",
+  compatibilityFlags: ["enable_request_signal"],
+};
+
+describe("an upload", () => {
+  it("passes with its own bindings, of its own Worker or of another, or without membership", () => {
+    const elsewhere = BOUND.map((bound) => ({ ...bound, script_name: "limits" }));
+    const more = [...BOUND, object("RATE_LIMITER", "SomebodyElses"), { name: "KV", type: "kv" }];
+    for (const bindings of [BOUND, BOUND.slice(0, 1), elsewhere, more]) {
+      expect(checkUpload({ ...GOOD, bindings })).toEqual([]);
+    }
+  });
+
+  const owners =
+    "TURNPIKE_OWNERS must be a Durable Object binding with the class_name RateLimiter, got ";
+  const membership =
+    "TURNPIKE_MEMBERSHIP must be a Durable Object binding with the class_name Membership, got ";
+
+  it.each<[UploadedBinding[], string]>([
+    [[], `${owners}nothing`],
+    [[{ name: "TURNPIKE_OWNERS", type: "kv_namespace" }], `${owners}"kv_namespace"`],
+    [[{ name: "TURNPIKE_OWNERS", type: "service" }], `${owners}"service"`],
+    [
+      [...BOUND, { name: "TURNPIKE_OWNERS", type: "plain_text", text: "x" }],
+      `${owners}"plain_text"`,
+    ],
+    [[object("TURNPIKE_OWNERS", "Membership")], `${owners}"Membership"`],
+    [[object("TURNPIKE_OWNERS", "ChatRoom")], `${owners}"ChatRoom"`],
+    [
+      [...BOUND.slice(0, 1), object("TURNPIKE_MEMBERSHIP", "RateLimiter")],
+      `${membership}"RateLimiter"`,
+    ],
+    [
+      [...BOUND.slice(0, 1), { name: "TURNPIKE_MEMBERSHIP", type: "r2_bucket" }],
+      `${membership}"r2_bucket"`,
+    ],
+    [
+      [object("RATE_LIMITER", "RateLimiter")],
+      "TURNPIKE_OWNERS is the new name of RATE_LIMITER: rename it",
+    ],
+    [
+      [...BOUND.slice(0, 1), object("MEMBERSHIP", "Membership")],
+      "TURNPIKE_MEMBERSHIP is the new name of MEMBERSHIP: rename it",
+    ],
+    [[...BOUND, { name: "OWNERS", type: "json", json: 0 }], "OWNERS must be a whole number from 1"],
+    [[...BOUND, { name: "TOKEN", type: "secret_text", text: "ä" }], "TOKEN must be tokens"],
+  ])("with %j is refused", (bindings, message) => {
+    expect(() => checkUpload({ ...GOOD, bindings })).toThrow(message);
+  });
+
+  it("needs a compatibility date with calls to objects, or the flag", () => {
+    const early = { ...GOOD, compatibilityDate: "2024-04-02" };
+    expect(() => checkUpload(early)).toThrow(
+      'compatibility_date must be 2024-04-03 or later, or compatibility_flags must have "rpc", got "2024-04-02"',
+    );
+    const compatibilityFlags = ["rpc", "enable_request_signal"];
+    expect(checkUpload({ ...early, compatibilityFlags })).toEqual([]);
+    expect(checkUpload({ ...GOOD, compatibilityDate: "2024-04-03" })).toEqual([]);
+  });
+
+  it("without enable_request_signal is worth a note", () => {
+    expect(checkUpload({ ...GOOD, compatibilityFlags: [] })).toEqual([
+      expect.stringContaining('compatibility_flags = ["enable_request_signal"]'),
+    ]);
+  });
+});
