@@ -13,7 +13,7 @@ import type { Runtime } from "../runtime.ts";
 import { DenialCache } from "./denial-cache.ts";
 import { Fallback } from "./fallback.ts";
 import { Hearings } from "./hearings.ts";
-import { Leases } from "./leases.ts";
+import { type LeaseRequest, Leases, NO_LEASE } from "./leases.ts";
 import { checkOf, type Message } from "./message.ts";
 import { Operator } from "./operator.ts";
 import { Owners } from "./owners.ts";
@@ -202,10 +202,10 @@ export class Caller {
     const again: Message[] = [];
     const sentMs = this.#runtime.now();
     await this.#routes.deliver(messages, async (owner, batch) => {
-      const slices = batch.map((message) =>
-        mayLease ? this.#leases.sliceFor(message, sentMs) : 0,
+      const requests = batch.map((message) =>
+        mayLease ? this.#leases.request(message, sentMs) : NO_LEASE,
       );
-      const checks = batch.map((message, at) => checkOf(message, slices[at]));
+      const checks = batch.map((message, at) => checkOf(message, requests[at]));
       const { version } = batch[0] as Message;
       const answer = await this.#owners.ask(owner, verb, { version, checks });
       for (const [at, message] of batch.entries()) {
@@ -214,18 +214,20 @@ export class Caller {
         if (verb === "refund") this.#denials.forget(key, owner);
         // Moved, or without an answer that can be believed.
         if (!answer || !verdicts?.length) continue;
-        const { epoch, atMs, unsure } = answer;
+        const { epoch, atMs, unsure, ended } = answer;
         if (verb === "check") {
           const heardMs = this.#runtime.now();
           const lastHeard = this.#hearings.hear(owner, epoch, sentMs);
-          const slice = slices[at] as number;
-          this.#leases.add(message, verdicts, slice, { sentMs, epoch, lastHeard });
+          const request = requests[at] as LeaseRequest;
+          const isEnded = ended?.[at] ?? false;
+          const heard = { sentMs, epoch, lastHeard, atMs, isEnded };
+          this.#leases.add(message, verdicts, request, heard);
           if (verdicts[0]?.reason === "limited") {
             // The owner has no more, but what it has leased before is known to be good again.
             const leased = this.#leases.spend(message, heardMs);
             if (leased) replies[index] = replyOf(question, [leased], "lease", heardMs);
-            else if (slice > 0) again.push(message);
-            if (leased || slice > 0) continue;
+            else if (request.slice > 0) again.push(message);
+            if (leased || request.slice > 0) continue;
           }
           this.#denials.add(message, verdicts, { sentMs, epoch, heardMs, generation });
         }

@@ -4,7 +4,7 @@
  * A request that a lease pays for costs no call. Never lets more pass than the limit, since what is
  * leased is spent as far as the owner knows; what an isolate leaves of its lease at the window's end
  * is lost. A lease pays only while its owner was heard of in the last 5 s, in the epoch in which the
- * owner last decided on the key: so a block made elsewhere ends it within 5 s.
+ * owner last decided on the key: so a block or a reset made elsewhere ends it within 5 s.
  */
 import type { Verdict } from "../limit/decision.ts";
 import type { Policy } from "../limit/policy.ts";
@@ -19,9 +19,32 @@ const MARGIN_MS = 50;
 /** At about 200 bytes each, 2 MB of the isolate's 128. */
 const MAX_KEYS = 10_000;
 
+/** What a check tells its owner for a lease's sake. */
+export interface LeaseRequest {
+  /** Units to spend beyond the cost. */
+  slice: number;
+  /** The owner's clock when it last confirmed the units that are left; undefined if none are. */
+  leasedAtMs: number | undefined;
+}
+
+export const NO_LEASE: LeaseRequest = { slice: 0, leasedAtMs: undefined };
+
+/** What an owner answered about a lease. */
+export interface LeaseAnswer extends Omit<Memory, "isAskedAgain"> {
+  /** The owner's clock. */
+  atMs: number;
+  /** Has the lease that the request told of ended with a reset? */
+  isEnded: boolean;
+}
+
+/** What is asked, and the version of the ring that leads to the owner. */
+type LeaseAsked = Asked & { version: number };
+
 interface Lease extends Memory {
   key: KeyHash;
   owner: string;
+  /** The ring's by which the owner last confirmed it. */
+  version: number;
   policy: Policy;
   /** How often the key was asked about since it was first seen. */
   checks: number;
@@ -29,6 +52,8 @@ interface Lease extends Memory {
   units: number;
   /** What the owner had left when it was last asked, the lease not included. */
   ownersRemaining: number;
+  /** When the owner last confirmed the units, by its clock. */
+  atMs: number;
   /** End of the window, ms since the epoch. */
   untilMs: number;
 }
@@ -41,7 +66,7 @@ export class Leases {
   readonly #leases = new Map<number, Lease>();
 
   /** Spends from the key's lease; undefined if there is none, or not enough of it. */
-  spend(asked: Asked, nowMs: number): Verdict | undefined {
+  spend(asked: LeaseAsked, nowMs: number): Verdict | undefined {
     const policy = leasable(asked);
     const lease = policy && this.#find(asked, policy, nowMs);
     if (!lease || lease.units < policy.cost || nowMs >= believedUntilMs(lease)) return undefined;
@@ -55,45 +80,55 @@ export class Leases {
     return { allowed: true, remaining, resetMs, retryAfterMs: 0, delayMs: 0, reason: "ok" };
   }
 
-  /** How many units to ask the owner for beyond the cost; 0 unless the key is hot. */
-  sliceFor(asked: Asked, nowMs: number): number {
+  /** What to tell the owner, and to ask it for: a slice only if the key is hot. */
+  request(asked: LeaseAsked, nowMs: number): LeaseRequest {
     const policy = leasable(asked);
     const lease = policy && this.#find(asked, policy, nowMs);
-    if (!lease || lease.units >= policy.cost) return 0;
+    if (!lease) return NO_LEASE;
+    const leasedAtMs = lease.units > 0 ? lease.atMs : undefined;
     const slice = Math.floor(policy.limit * policy.lease);
-    return lease.checks >= HOT_CHECKS && policy.cost + slice <= lease.ownersRemaining ? slice : 0;
+    const isHot = lease.checks >= HOT_CHECKS && policy.cost + slice <= lease.ownersRemaining;
+    return { slice: isHot && lease.units < policy.cost ? slice : 0, leasedAtMs };
   }
 
   /**
    * Takes note of what an owner said to a check of its own. A block ends the key's lease.
    *
-   * @param slice what was asked for beyond the cost
-   * @param memory when the check was sent: the owner's window ends no earlier than the time it says
-   *   after that
+   * @param answer with when the check was sent: the owner's window ends no earlier than the time it
+   *   says after that
    */
   add(
-    asked: Asked,
+    asked: LeaseAsked,
     verdicts: readonly Verdict[],
-    slice: number,
-    memory: Omit<Memory, "isAskedAgain">,
+    { slice, leasedAtMs }: LeaseRequest,
+    { isEnded, ...answer }: LeaseAnswer,
   ): void {
     const [verdict] = verdicts;
     const policy = leasable(asked);
     if (verdict?.reason === "blocked") this.forget(asked.key);
     if (!policy || !verdict || verdict.reason === "blocked") return;
     const id = mapKey(asked.key);
-    const before = this.#find(asked, policy, memory.sentMs);
+    const before = this.#find(asked, policy, answer.sentMs);
+    const kept = before && !isEnded ? before.units : 0;
+    // Units that came when the check was under way are confirmed by a later one.
+    const isConfirmed =
+      kept === 0 || (leasedAtMs !== undefined && before !== undefined && leasedAtMs <= before.atMs);
+    const memory = isConfirmed || !before ? answer : before;
     this.#leases.delete(id);
     this.#leases.set(id, {
-      ...memory,
+      sentMs: memory.sentMs,
+      epoch: memory.epoch,
+      lastHeard: answer.lastHeard,
       isAskedAgain: false,
       key: asked.key,
       owner: asked.owner,
+      version: asked.version,
       policy,
       checks: (before?.checks ?? 0) + 1,
-      units: (before?.units ?? 0) + (verdict.reason === "ok" ? slice : 0),
+      units: kept + (verdict.reason === "ok" ? slice : 0),
       ownersRemaining: verdict.remaining,
-      untilMs: memory.sentMs + verdict.resetMs - MARGIN_MS,
+      atMs: Math.min(memory.atMs, answer.atMs),
+      untilMs: answer.sentMs + verdict.resetMs - MARGIN_MS,
     });
     if (this.#leases.size > MAX_KEYS) {
       const [oldest] = this.#leases.keys();
@@ -113,9 +148,10 @@ export class Leases {
     this.#leases.delete(mapKey(key));
   }
 
-  #find({ key, owner }: Asked, policy: Policy, nowMs: number): Lease | undefined {
+  #find({ key, owner, version }: LeaseAsked, policy: Policy, nowMs: number): Lease | undefined {
     const lease = this.#get(key, policy, nowMs);
-    return lease?.owner === owner ? lease : undefined;
+    // After two changes of the ring the key may have been elsewhere meanwhile, and reset there.
+    return lease?.owner === owner && version - lease.version <= 1 ? lease : undefined;
   }
 
   #get(key: KeyHash, policy: Policy, nowMs: number): Lease | undefined {

@@ -4,6 +4,7 @@ import type { CounterPolicy, Refund } from "../counters/counters.ts";
 import type { Policy } from "../limit/policy.ts";
 import type { Region } from "../ring/region.ts";
 import type { Asked } from "./denial-cache.ts";
+import { type LeaseRequest, NO_LEASE } from "./leases.ts";
 import type { Question, Returned } from "./question.ts";
 
 export interface Message extends Asked {
@@ -23,14 +24,23 @@ export interface Message extends Asked {
  * What the owner is told of it.
  *
  * @param slice units more than the cost of its one policy, for a lease
+ * @param leasedAtMs when the owner last confirmed a lease on the key, by its clock
  */
-export function checkOf({ key, policies, returned }: Message, slice = 0): Refund {
+export function checkOf(
+  { key, policies, returned }: Message,
+  { slice, leasedAtMs }: LeaseRequest = NO_LEASE,
+): Refund {
   const counted = policies.map(counterPolicy);
   if (returned) {
     return { key, policies: counted, spentAtMs: returned.atMs, resetMs: returned.resetMs };
   }
-  if (slice === 0) return { key, policies: counted };
-  return { key, policies: counted.map((policy) => ({ ...policy, cost: policy.cost + slice })) };
+  const check: Refund = { key, policies: counted };
+  if (leasedAtMs !== undefined) check.spentAtMs = leasedAtMs;
+  if (slice === 0) return check;
+  return {
+    ...check,
+    policies: counted.map((policy) => ({ ...policy, cost: policy.cost + slice })),
+  };
 }
 
 const counterPolicies = new WeakMap<Policy, CounterPolicy>();

@@ -24,9 +24,12 @@ export interface Check {
   policies: readonly CounterPolicy[];
 }
 
-/** What was spent by a check, given back. */
+/** What was spent by a check, given back; or a check that tells of a lease. */
 export interface Refund extends Check {
-  /** The owner's clock when it was spent; absent where that is not known. */
+  /**
+   * The owner's clock when it was spent; absent where that is not known. Of a check, when the owner
+   * last confirmed the caller's lease on the key; absent where it has none.
+   */
   spentAtMs?: number | undefined;
   /** The verdict's then, where there is one policy; absent where that is not known. */
   resetMs?: number | undefined;

@@ -17,6 +17,7 @@ import type { Runtime } from "../runtime.ts";
 import { Handover } from "./change/handover.ts";
 import { Checkpoint, type CheckpointStorage } from "./checkpoint/checkpoint.ts";
 import { type AlarmStorage, Saver } from "./checkpoint/saver.ts";
+import { RecentResets } from "./recent-resets.ts";
 
 /** The part of a Durable Object's storage that an owner needs. */
 export type OwnerStorage = CheckpointStorage & AlarmStorage;
@@ -41,6 +42,7 @@ export class Owner {
   readonly #runtime: Runtime;
   readonly #counters: Counters;
   readonly #checkpoint: Checkpoint;
+  readonly #resets = new RecentResets();
   #nowMs = 0;
   #epoch = 0;
   #written: Promise<unknown> | undefined;
@@ -88,20 +90,27 @@ export class Owner {
     }
     // Another one than before the restart, unless that saw 1,000 refunds a second.
     this.#epoch = this.now();
+    this.#resets.begin(this.#nowMs);
     await this.saver.begin();
   }
 
   /** Decides checks in order, at one time; see {@link Counters.check}. */
-  check(batch: readonly Check[]): Answer {
+  check(batch: readonly Refund[]): Answer {
     const atMs = this.now();
     this.#counters.touch(batch);
     this.#checkpoint.touch(batch);
-    const verdicts = batch.map((check) => {
+    const answer: Answer = { atMs, epoch: this.#epoch, verdicts: [] };
+    answer.verdicts = batch.map((check, at) => {
+      const { key, spentAtMs } = check;
+      if (spentAtMs !== undefined && this.#resets.isSince(key, spentAtMs)) {
+        answer.ended ??= [];
+        answer.ended[at] = true;
+      }
       const each = this.#counters.check(check, atMs);
       if (each.every(({ allowed }) => allowed)) this.#writeThrough(check);
       return each;
     });
-    return { atMs, epoch: this.#epoch, verdicts };
+    return answer;
   }
 
   /** Answers as `check` would, spending nothing. */
@@ -125,10 +134,11 @@ export class Owner {
 
   /** Forgets what the keys spent under the policies named with each, and answers as `peek` would. */
   reset(batch: readonly Check[]): Answer {
-    this.now();
+    const nowMs = this.now();
     this.beginEpoch();
     for (const each of batch) {
       this.#counters.reset(each);
+      this.#resets.add(each.key, nowMs);
       for (const policy of each.policies) this.#writeNow(tableName(policy), each.key);
     }
     return this.peek(batch);

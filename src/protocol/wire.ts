@@ -29,6 +29,8 @@ export interface Answer {
   verdicts: (Verdict[] | undefined)[];
   /** For each check, whether some of what was counted may be lost; absent if none is. */
   unsure?: boolean[];
+  /** For each check, whether the lease that it tells of has ended with a reset; absent if none has. */
+  ended?: boolean[];
   /** The ring, where the caller knows an older one. */
   ring?: RingRecord | undefined;
 }
@@ -59,12 +61,20 @@ const ALLOWING_REASONS = 2;
 const MOVED = -1;
 /** Added to a reason whose verdict is unsure. */
 const UNSURE = 8;
+/** Added to a reason where the lease that the check tells of has ended. */
+const ENDED = 16;
+/** Above any sum of these. */
+const MAX_CODE = 32;
+const FLAGS = [
+  [UNSURE, "unsure"],
+  [ENDED, "ended"],
+] as const;
 const VERDICT_NUMBERS = 5;
 /** Before the first verdict. */
 const HEAD_NUMBERS = 2;
 /** Before the places of a check's policies. */
 const KEY_WORDS = 3;
-/** Of each check that was spent and is given back. */
+/** Of each check that tells when something was spent. */
 const SPENT_NUMBERS = 2;
 
 export function encodeBatch({ version, checks: batch }: Batch): WireBatch {
@@ -82,8 +92,8 @@ export function encodeBatch({ version, checks: batch }: Batch): WireBatch {
       words[at++] = place;
     }
   }
-  const isRefund = batch.some(({ spentAtMs }) => spentAtMs !== undefined);
-  const spent = isRefund ? new Float64Array(batch.length * SPENT_NUMBERS) : null;
+  const tells = batch.some(({ spentAtMs }) => spentAtMs !== undefined);
+  const spent = tells ? new Float64Array(batch.length * SPENT_NUMBERS) : null;
   for (const [place, { spentAtMs, resetMs }] of spent ? batch.entries() : []) {
     spent?.set([spentAtMs ?? Number.NaN, resetMs ?? Number.NaN], place * SPENT_NUMBERS);
   }
@@ -122,7 +132,8 @@ function known(number = Number.NaN): number | undefined {
   return Number.isNaN(number) ? undefined : number;
 }
 
-export function encodeAnswer({ atMs, epoch, verdicts, unsure, ring }: Answer): WireAnswer {
+export function encodeAnswer(answer: Answer): WireAnswer {
+  const { atMs, epoch, verdicts, unsure, ended, ring } = answer;
   let length = HEAD_NUMBERS;
   for (const each of verdicts) length += each ? each.length * VERDICT_NUMBERS : 1;
   const numbers = new Float64Array(length);
@@ -135,8 +146,9 @@ export function encodeAnswer({ atMs, epoch, verdicts, unsure, ring }: Answer): W
       numbers[at++] = MOVED;
       continue;
     }
+    const flags = (unsure?.[index] ? UNSURE : 0) + (ended?.[index] ? ENDED : 0);
     for (const { reason, remaining, resetMs, retryAfterMs, delayMs } of each) {
-      numbers[at] = REASONS.indexOf(reason) + (unsure?.[index] ? UNSURE : 0);
+      numbers[at] = REASONS.indexOf(reason) + flags;
       numbers[at + 1] = remaining;
       numbers[at + 2] = resetMs;
       numbers[at + 3] = retryAfterMs;
@@ -163,9 +175,10 @@ export function decodeAnswer(wire: unknown, checks: readonly Refund[]): Answer |
       at++;
       continue;
     }
-    if (isUnsure(numbers[at])) {
-      answer.unsure ??= [];
-      answer.unsure[answer.verdicts.length] = true;
+    for (const [flag, name] of FLAGS) {
+      if (!hasFlag(numbers[at], flag)) continue;
+      answer[name] ??= [];
+      answer[name][answer.verdicts.length] = true;
     }
     answer.verdicts.push(
       policies.map((_, place) => verdictAt(numbers, at + place * VERDICT_NUMBERS)),
@@ -175,13 +188,13 @@ export function decodeAnswer(wire: unknown, checks: readonly Refund[]): Answer |
   return at === numbers.length ? answer : undefined;
 }
 
-function isUnsure(code = 0): boolean {
-  return code >= UNSURE;
+function hasFlag(code = MOVED, flag: number): boolean {
+  return code >= 0 && (code & flag) !== 0;
 }
 
 function verdictAt(numbers: Float64Array, at: number): Verdict {
   const code = numbers[at] ?? -1;
-  const place = isUnsure(code) ? code - UNSURE : code;
+  const place = code < MAX_CODE ? code % UNSURE : code;
   return {
     allowed: place < ALLOWING_REASONS,
     remaining: numbers[at + 1] ?? -1,

@@ -200,6 +200,57 @@ describe("a block made elsewhere", () => {
   });
 });
 
+describe("a reset made elsewhere", () => {
+  it("ends a lease within 5 s, and that of no other key", async () => {
+    const [here, elsewhere] = [isolate(), isolate()];
+    const other = ask({}, "other");
+    for (let n = 0; n < 6; n++) for (const each of [ask(), other]) await decide(here, each);
+    await elsewhere.reset([ask()]);
+    // What is leased in the very millisecond of a reset is lost.
+    vi.advanceTimersByTime(1);
+    // As much as before, so that what is left at the owner tells of nothing.
+    for (let n = 0; n < 20; n++) await decide(elsewhere);
+    vi.advanceTimersByTime(5_000);
+    expect(await drain([here, elsewhere])).toBe(80);
+    expect(await drain([here, elsewhere], other)).toBe(94);
+  });
+
+  it("lets exactly the limit pass from 5 s on, whatever happened before", async () => {
+    const act = fc.oneof(
+      {
+        weight: 4,
+        arbitrary: fc.record({ by: fc.nat(2), checks: fc.integer({ min: 1, max: 8 }) }),
+      },
+      fc.record({ waitMs: fc.constantFrom(10, 1_000, 4_800, 5_000) }),
+      fc.record({ resetBy: fc.nat(2) }),
+    );
+    await fc.assert(
+      fc.asyncProperty(fc.array(act, { maxLength: 40 }), fc.nat(2), async (acts, resetBy) => {
+        owners = new FakeOwners();
+        vi.setSystemTime(Date.UTC(2036, 10, 22, 12));
+        const isolates = [isolate(), isolate(), isolate()];
+        const question = ask({ window: "1d" });
+        const run = async (each: (typeof acts)[number]) => {
+          if ("waitMs" in each) vi.advanceTimersByTime(each.waitMs);
+          else if ("resetBy" in each) {
+            await isolates[each.resetBy]?.reset([question]);
+            vi.advanceTimersByTime(1);
+          } else {
+            const caller = isolates[each.by] as Caller;
+            // At once, so that slices are under way when others ask.
+            await Promise.all(Array.from({ length: each.checks }, () => decide(caller, question)));
+          }
+        };
+        for (const each of acts) await run(each);
+        await run({ resetBy });
+        vi.advanceTimersByTime(5_000);
+        expect(await drain(isolates, question)).toBe(100);
+      }),
+      { numRuns: 25 },
+    );
+  }, 30_000);
+});
+
 describe("a check", () => {
   /** What an owner may say, and what none should: code of the reason, and four numbers. */
   const said = fc.tuple(

@@ -1,7 +1,13 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { CounterPolicy } from "../../src/counters/counters.ts";
-import { decodeAnswer, decodeBatch, encodeAnswer, encodeBatch } from "../../src/protocol/wire.ts";
+import {
+  type Answer,
+  decodeAnswer,
+  decodeBatch,
+  encodeAnswer,
+  encodeBatch,
+} from "../../src/protocol/wire.ts";
 
 const half = fc.integer({ min: 0, max: 0xffff_ffff });
 const policies = [1, 2, 3].map(
@@ -49,15 +55,23 @@ describe("the wire", () => {
         fc.infiniteStream(verdict),
         fc.nat(),
         fc.nat(),
-        (batch, stream, atMs, epoch) => {
+        fc.infiniteStream(fc.constantFrom("unsure", "ended", undefined)),
+        (batch, stream, atMs, epoch, flags) => {
           const verdicts = batch.map((check) =>
             check.policies.map(() => {
               const each = stream.next().value;
               return { ...each, allowed: each.reason === "ok" || each.reason === "shadow" };
             }),
           );
-          const wire = structuredClone(encodeAnswer({ atMs, epoch, verdicts }));
-          expect(decodeAnswer(wire, batch)).toEqual({ atMs, epoch, verdicts });
+          const answer: Answer = { atMs, epoch, verdicts };
+          for (const at of batch.keys()) {
+            const flag: "unsure" | "ended" | undefined = flags.next().value;
+            if (!flag) continue;
+            answer[flag] ??= [];
+            answer[flag][at] = true;
+          }
+          const wire = structuredClone(encodeAnswer(answer));
+          expect(decodeAnswer(wire, batch)).toEqual(answer);
         },
       ),
     );

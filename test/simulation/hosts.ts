@@ -31,14 +31,19 @@ class WatchedOwner extends Owner {
   entered: { ledger: Ledger; machine: Machine } | undefined;
 
   override check(batch: readonly Check[]) {
-    const { atMs, epoch } = super.check([]);
-    const verdicts = batch.map((check) => {
+    const answer = super.check([]);
+    answer.verdicts = batch.map((check, at) => {
       this.entered?.ledger.tail(this.entered.machine).counting();
-      const [each = []] = super.check([check]).verdicts;
+      const { verdicts, ended } = super.check([check]);
+      const [each = []] = verdicts;
+      if (ended) {
+        answer.ended ??= [];
+        answer.ended[at] = true;
+      }
       this.entered?.ledger.counted(this.entered.machine, check, each);
       return each;
     });
-    return { atMs, epoch, verdicts };
+    return answer;
   }
 
   override block(key: KeyHash, durationMs: number) {

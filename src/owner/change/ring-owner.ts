@@ -170,12 +170,14 @@ export class RingOwner {
     await this.#import(view, version, checks);
     const isMine = ({ key }: Check) => view.isMine(key);
     // From here on without a pause: whose each key is, and what is counted for it.
-    const { verdicts, ...decided } = decide(checks.filter(isMine));
+    const { verdicts, ended, ...decided } = decide(checks.filter(isMine));
     const each = verdicts.values();
     const answer: Answer = {
       ...decided,
       verdicts: checks.map((check) => (isMine(check) ? each.next().value : undefined)),
     };
+    const ends = ended && Array.from(verdicts.keys(), (at) => ended[at] ?? false).values();
+    if (ends) answer.ended = checks.map((check) => isMine(check) && ends.next().value === true);
     const unsure = checks.map(({ key, policies }) => view.isUnsure(key, policies, decided.atMs));
     if (unsure.includes(true)) answer.unsure = unsure;
     if (version !== view.ring.version) answer.ring = view.record;

@@ -1,0 +1,36 @@
+/**
+ * Which keys were reset lately, so that a lease from before ends: its units are spent no more as far
+ * as the counters know, and would pass beside a whole new quota.
+ *
+ * Bounded. Of a time before any reset that is remembered, it is assumed that each key was reset then.
+ */
+import { type KeyHash, mapKey } from "../ring/key-hash.ts";
+
+const MAX_KEYS = 4_096;
+
+export class RecentResets {
+  /** When each key was reset last, by `mapKey`, the oldest first; ms since the epoch. */
+  readonly #atMs = new Map<number, number>();
+  #forgottenMs = Number.NEGATIVE_INFINITY;
+
+  /** To be called when an owner starts: it knows nothing of what was before. */
+  begin(nowMs: number): void {
+    this.#forgottenMs = nowMs;
+  }
+
+  add(key: KeyHash, nowMs: number): void {
+    const id = mapKey(key);
+    this.#atMs.delete(id);
+    this.#atMs.set(id, nowMs);
+    if (this.#atMs.size <= MAX_KEYS) return;
+    const [oldest] = this.#atMs;
+    if (!oldest) return;
+    this.#atMs.delete(oldest[0]);
+    this.#forgottenMs = oldest[1];
+  }
+
+  /** May the key have been reset at that time or later? */
+  isSince(key: KeyHash, atMs: number): boolean {
+    return atMs <= (this.#atMs.get(mapKey(key)) ?? this.#forgottenMs);
+  }
+}
