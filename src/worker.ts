@@ -33,7 +33,7 @@ app.use((c, next) => {
   openAnswer(c);
   return Promise.resolve(refusePath());
 });
-app.use(enforce(rules, caller, config, openAnswer));
+app.use(enforce(rules, caller, config, openAnswer, true));
 if (config.origin) app.all("*", gateway(routeTo(config.origin), config));
 else if (service) app.all("*", gateway(routeToService(service), config));
 else app.all("*", demo);

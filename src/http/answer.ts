@@ -19,6 +19,9 @@ import { problem, problemParts, type ResponseParts } from "./problem.ts";
 const POLICY_FIELD = "RateLimit-Policy";
 const QUOTA_FIELD = "RateLimit";
 
+/** Statuses of responses without a body (Fetch standard, "null body status"). */
+const BODILESS = [101, 204, 205, 304];
+
 const OUT_OF_REACH = {
   status: 503,
   type: "temporary-reduced-capacity",
@@ -67,7 +70,19 @@ export function rulingsOf(replies: readonly Reply[]): Ruling[] {
   return rulings;
 }
 
-/** Writes the fields onto the response, beside those of a limiter further in. */
+/**
+ * Can code make a response like this one? Not of a status outside 200 to 599, which an origin may
+ * send all the same, nor with a body where the status has none.
+ */
+export function isCopyable({ status, body, webSocket }: Response): boolean {
+  if (webSocket) return true;
+  return status >= 200 && status <= 599 && (body === null || !BODILESS.includes(status));
+}
+
+/**
+ * Writes the fields onto the response, beside those of a limiter further in. Leaves one that cannot
+ * be written on as it is.
+ */
 export function writeFields(c: Context, rulings: readonly Ruling[]): void {
   const { policies, quotas } = rateLimitFields(rulings);
   try {
@@ -77,6 +92,7 @@ export function writeFields(c: Context, rulings: readonly Ruling[]): void {
     exposeFields(headers);
   } catch {
     // What `fetch` gave cannot be written on. Copying each time would cost more than the decision.
+    if (!isCopyable(c.res)) return;
     if (policies) c.header(POLICY_FIELD, policies, { append: true });
     if (quotas) c.header(QUOTA_FIELD, quotas, { append: true });
     exposeFields(c.res.headers);

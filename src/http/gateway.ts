@@ -8,6 +8,7 @@
  */
 import type { Context } from "hono";
 import { logSeldom } from "../log.ts";
+import { isCopyable } from "./answer.ts";
 import { openAnswer } from "./cors.ts";
 import { type ForwardedOptions, namedIn, teller } from "./origin-headers.ts";
 import { problem } from "./problem.ts";
@@ -17,6 +18,9 @@ const FIELDS = ["RateLimit", "RateLimit-Policy"];
 
 /** What ends at each proxy (RFC 9110, section 7.6.1), as far as answers have it. */
 const HOP_BY_HOP = ["Keep-Alive", "Proxy-Authenticate", "Proxy-Connection", "Trailer"];
+
+/** Leaves encoded bodies as they are, even where they pass through a stream of ours. */
+const RAW = { encodeResponseBody: "manual" } as const;
 
 /** The way to an origin. */
 export interface Route {
@@ -34,7 +38,7 @@ export interface Route {
  *   request would have gone had there been no Worker on its route
  */
 export function routeTo(origin: string): Route {
-  if (origin === "zone") return { urlFor: urlInZone, fetch: (request) => fetch(request) };
+  if (origin === "zone") return { urlFor: urlInZone, fetch: (request) => fetch(request, RAW) };
   const base = new URL(origin);
   const prefix = base.pathname.replace(/\/$/, "");
   return {
@@ -45,13 +49,13 @@ export function routeTo(origin: string): Route {
       url.search = search || (href.endsWith("?") ? "?" : "");
       return url;
     },
-    fetch: (request) => fetch(request),
+    fetch: (request) => fetch(request, RAW),
   };
 }
 
 /** Returns the way to a service binding. */
 export function routeToService(service: Fetcher): Route {
-  return { urlFor: (url) => url, fetch: (request) => service.fetch(request) };
+  return { urlFor: (url) => url, fetch: (request) => service.fetch(request, RAW) };
 }
 
 function urlInZone(url: URL): URL {
@@ -92,7 +96,7 @@ export function gateway(route: Route, options: ForwardedOptions) {
  * An answer that cannot be made anew, an upgrade or one with a status above 599, passes as it is.
  */
 function passedOn(answer: Response, base: URL | undefined, url: URL): Response {
-  if (!canBeCopied(answer)) return answer;
+  if (answer.webSocket || !isCopyable(answer)) return answer;
   const { headers } = answer;
   const named = [...FIELDS, ...HOP_BY_HOP, ...namedIn(headers)];
   const ended = named.filter((name) => headers.has(name));
@@ -105,9 +109,4 @@ function passedOn(answer: Response, base: URL | undefined, url: URL): Response {
     for (const value of values) copy.headers.append(name, value);
   }
   return copy;
-}
-
-/** The platform's `Response` takes these statuses only, and `fetch` gives others, too. */
-function canBeCopied({ status, webSocket }: Response): boolean {
-  return !webSocket && status >= 200 && status <= 599;
 }

@@ -12,6 +12,7 @@ import type { LimiterConfig } from "../config.ts";
 import { isListed } from "../limit/address-list.ts";
 import { type Decision, decisive } from "../limit/decision.ts";
 import { MisuseError } from "../limit/misuse.ts";
+import { WORKERS } from "../runtime.ts";
 import { type Ruling, refuse, refuseListed, refusePath, rulingsOf, writeFields } from "./answer.ts";
 import { exposeRefusal, isPreflight, preflightRules } from "./cors.ts";
 import { clientAddress } from "./identity.ts";
@@ -21,7 +22,10 @@ import { refuseInOwnWords } from "./refusal.ts";
 import { RuleBook } from "./rule-book.ts";
 import { type Rule, RuleError } from "./rule-functions.ts";
 import { parseRule, questionsOf, type RateLimitOptions, sift } from "./rules.ts";
-import { isSettled, settle } from "./settlement.ts";
+import { giveAllBack, isSettled, settle } from "./settlement.ts";
+
+/** nginx's "client closed request"; nobody is there to read it. */
+const LEFT = 499;
 
 /** What the middleware leaves for the handlers after it. */
 export interface RateLimitEnv {
@@ -61,12 +65,14 @@ export function rateLimit(...policies: RateLimitOptions[]): MiddlewareHandler<Ra
  * Makes the middleware from rules that are already read.
  *
  * @param open called before a request is refused: says which pages may read the refusal
+ * @param isRaw whether the handlers after it pass encoded bodies on as they are
  */
 export function enforce(
   rules: readonly Rule[],
   caller: Caller,
   config: Pick<LimiterConfig, "homeRegion" | "ipHeader" | "ipv6Prefix" | "allow" | "deny">,
   open: (c: Context) => void = exposeRefusal,
+  isRaw = false,
 ): MiddlewareHandler<RateLimitEnv> {
   const book = new RuleBook(rules);
   const hasOwnRefusal = rules.some(({ policy, refusal }) => policy.refusal || refusal);
@@ -101,7 +107,13 @@ export function enforce(
       return refuseUnread(error);
     }
     if (questions.length === 0) return next();
-    const { replies, rulings } = await takeInTime(caller, questions);
+    const isWatched = isSettled(questions);
+    const isKept = questions.length > 1 || isWatched || isQueued(questions);
+    const admission = admit(c, caller, questions, isKept);
+    // A client that leaves ends its request where it waits, and what is taken by then would be lost.
+    if (isKept) WORKERS.keepAlive(admission.catch(() => {}));
+    const { replies, rulings, hasLeft } = await admission;
+    if (hasLeft) return new Response(null, { status: LEFT });
     const decisions = rulings.map((ruling) => ruling.decision);
     const decision = decisive(decisions);
     if (!decision.allowed) {
@@ -110,10 +122,7 @@ export function enforce(
     }
     c.set("decision", decision);
     c.set("decisions", decisions);
-    const delayMs = Math.max(...decisions.map((each) => each.delayMs));
-    // A wait is part of the request's flight: a client that goes away in it frees its slot too.
-    const handle = delayMs > 0 ? () => scheduler.wait(delayMs).then(next) : next;
-    await (isSettled(replies) ? settle(c, caller, replies, handle) : handle());
+    await (isWatched ? settle(c, caller, replies, next, isRaw) : next());
     // What a preflight has left is no page's to know, and none of its requests'.
     if (!asksFirst) writeFields(c, rulings);
   };
@@ -130,8 +139,38 @@ function refuseUnread(error: unknown): Response {
   return problem({ status: 400, title: "Request too costly", detail, field });
 }
 
+/** What came of asking, once the request may go on to its handler or is refused. */
+interface Admission {
+  replies: Reply[];
+  rulings: Ruling[];
+  /** Has the client left, and was given back what it took? */
+  hasLeft: boolean;
+}
+
+/**
+ * Takes what the questions cost, and holds the request for as long as a leaky bucket says.
+ *
+ * @param isKept whether the request is kept alive for it, even if its client leaves
+ */
+async function admit(
+  c: Context,
+  caller: Caller,
+  questions: readonly Question[],
+  isKept: boolean,
+): Promise<Admission> {
+  const { replies, rulings } = await takeInTime(c, caller, questions);
+  const isAdmitted = rulings.every(({ decision }) => decision.allowed);
+  if (!isKept || !isAdmitted) return { replies, rulings, hasLeft: false };
+  const { signal } = c.req.raw;
+  const delayMs = Math.max(...rulings.map(({ decision }) => decision.delayMs));
+  if (delayMs > 0) await pause(delayMs, signal);
+  if (signal.aborted) await giveAllBack(caller, replies);
+  return { replies, rulings, hasLeft: signal.aborted };
+}
+
 /** Takes what the questions cost, waiting for it as long as the policies that deny allow. */
 async function takeInTime(
+  c: Context,
   caller: Caller,
   questions: readonly Question[],
 ): Promise<{ replies: Reply[]; rulings: Ruling[] }> {
@@ -151,7 +190,21 @@ async function takeInTime(
       patienceMs = Math.min(patienceMs, policy.maxWaitMs);
     }
     if (waitMs === 0 || waitedMs + waitMs > patienceMs) return { replies, rulings };
-    await scheduler.wait(waitMs);
+    if (!(await pause(waitMs, c.req.raw.signal))) return { replies, rulings };
     waitedMs += waitMs;
   }
+}
+
+function isQueued(questions: readonly Question[]): boolean {
+  return questions.some(({ policies }) =>
+    policies.some(({ algorithm }) => algorithm === "leaky-bucket"),
+  );
+}
+
+/** Waits; returns at once, and false, if the client leaves. */
+function pause(ms: number, signal: AbortSignal): Promise<boolean> {
+  return scheduler.wait(ms, { signal }).then(
+    () => true,
+    () => false,
+  );
 }

@@ -1,61 +1,80 @@
 /**
  * What is settled after the response: costs that only some responses are charged, and the slots of
- * requests that were in flight.
+ * requests that are in flight.
  *
  * Costs are taken before the handler runs and given back after, so that requests in parallel cannot
  * overrun the limit while none of them has ended.
  */
 import type { Context } from "hono";
 import type { Caller } from "../caller/caller.ts";
-import type { Reply } from "../caller/question.ts";
+import type { Question, Reply } from "../caller/question.ts";
 import type { Policy } from "../limit/policy.ts";
+import { WORKERS } from "../runtime.ts";
+import { untilEnd } from "./response-end.ts";
 
 /** Least status of a response that failed. */
 const FAILURE = 400;
+/**
+ * How long a handler may go on after its client has left until its slot is free. The runtime ends it
+ * after 30 s, and with it whoever could free the slot.
+ */
+const LEFT_MS = 25_000;
 
 /** Is there anything that waits for the response? */
-export function isSettled(replies: readonly Reply[]): boolean {
-  return replies.some(({ question }) =>
-    question.policies.some(({ algorithm, charge }) => {
-      return algorithm === "concurrency" || charge !== "always";
-    }),
+export function isSettled(questions: readonly Question[]): boolean {
+  return questions.some(({ policies }) =>
+    policies.some(({ algorithm, charge }) => algorithm === "concurrency" || charge !== "always"),
   );
 }
 
 /**
  * Runs the handler, and gives back what its response turns out not to cost.
  *
+ * A client that leaves while the handler runs is charged whatever the response would have been, and
+ * keeps its slot until the handler has ended, which uses what the slot protects.
+ *
  * @param handle runs it, so that the response is in `c.res`
+ * @param isRaw whether the handler's encoded bodies are those of its origin; see `untilEnd`
  */
 export async function settle(
   c: Context,
   caller: Caller,
   replies: readonly Reply[],
   handle: () => Promise<void>,
+  isRaw: boolean,
 ): Promise<void> {
+  const { signal } = c.req.raw;
   const held = part(replies, ({ algorithm }) => algorithm === "concurrency");
-  const ended = Promise.withResolvers<void>();
-  // A client that goes away ends its request, and with it all that is not waited for.
+  const ended = Promise.withResolvers<unknown>();
   if (held.length > 0) {
-    const freed = ended.promise.then(() => caller.giveBack(held));
-    waitUntil(c, freed);
+    // A client that goes away ends its request, and with it all that is not waited for.
+    WORKERS.keepAlive(ended.promise.then(() => caller.giveBack(held)));
+    signal.addEventListener("abort", () => {
+      scheduler.wait(LEFT_MS).then(ended.resolve);
+    });
   }
+  let hasFailed = true;
   try {
     await handle();
-  } catch (error) {
-    ended.resolve();
-    throw error;
+    hasFailed = c.res.status >= FAILURE;
+    if (held.length > 0 && !signal.aborted) ended.resolve(untilEnd(c, isRaw));
+  } finally {
+    ended.resolve(undefined);
+    const free = signal.aborted
+      ? []
+      : part(replies, ({ charge }) => charge === (hasFailed ? "success" : "failure"));
+    if (free.length > 0) WORKERS.keepAlive(caller.giveBack(free));
   }
-  const failed = c.res.status >= FAILURE;
-  const free = part(replies, ({ charge }) => charge === (failed ? "success" : "failure"));
-  if (free.length > 0) waitUntil(c, caller.giveBack(free));
-  if (held.length > 0 && c.res.body && !c.res.webSocket) {
-    const { readable, writable } = new TransformStream();
-    c.res.body.pipeTo(writable).then(ended.resolve, ended.resolve);
-    c.res = new Response(readable, c.res);
-  } else {
-    ended.resolve();
-  }
+}
+
+/**
+ * Gives back what was taken for a request that never reached the handler. A leaky bucket's turn is
+ * kept: the requests behind it have been told when to leave, and another one in its place would
+ * leave together with the last of them.
+ */
+export function giveAllBack(caller: Caller, replies: readonly Reply[]): Promise<void> {
+  const taken = part(replies, ({ algorithm }) => algorithm !== "leaky-bucket");
+  return caller.giveBack(taken);
 }
 
 /** The replies as far as they are about policies that `belongs` picks. */
@@ -70,12 +89,4 @@ function part(replies: readonly Reply[], belongs: (policy: Policy) => boolean): 
       atMs,
     };
   });
-}
-
-function waitUntil(c: Context, task: Promise<unknown>): void {
-  try {
-    c.executionCtx.waitUntil(task);
-  } catch {
-    // Outside a Worker's request, as in `app.request()`, nothing ends early.
-  }
 }
