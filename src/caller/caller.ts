@@ -220,7 +220,8 @@ export class Caller {
           const lastHeard = this.#hearings.hear(owner, epoch, sentMs);
           const request = requests[at] as LeaseRequest;
           const isEnded = ended?.[at] ?? false;
-          const heard = { sentMs, epoch, lastHeard, atMs, isEnded };
+          const { version } = answer.ring ?? message;
+          const heard = { sentMs, epoch, lastHeard, atMs, version, isEnded };
           this.#leases.add(message, verdicts, request, heard);
           if (verdicts[0]?.reason === "limited") {
             // The owner has no more, but what it has leased before is known to be good again.

@@ -33,6 +33,8 @@ export const NO_LEASE: LeaseRequest = { slice: 0, leasedAtMs: undefined };
 export interface LeaseAnswer extends Omit<Memory, "isAskedAgain"> {
   /** The owner's clock. */
   atMs: number;
+  /** The ring's by which it answered. */
+  version: number;
   /** Has the lease that the request told of ended with a reset? */
   isEnded: boolean;
 }
@@ -43,7 +45,7 @@ type LeaseAsked = Asked & { version: number };
 interface Lease extends Memory {
   key: KeyHash;
   owner: string;
-  /** The ring's by which the owner last confirmed it. */
+  /** The last ring's that is known to leave the key with this owner. */
   version: number;
   policy: Policy;
   /** How often the key was asked about since it was first seen. */
@@ -98,7 +100,7 @@ export class Leases {
    *   says after that
    */
   add(
-    asked: LeaseAsked,
+    asked: Asked,
     verdicts: readonly Verdict[],
     { slice, leasedAtMs }: LeaseRequest,
     { isEnded, ...answer }: LeaseAnswer,
@@ -108,7 +110,7 @@ export class Leases {
     if (verdict?.reason === "blocked") this.forget(asked.key);
     if (!policy || !verdict || verdict.reason === "blocked") return;
     const id = mapKey(asked.key);
-    const before = this.#find(asked, policy, answer.sentMs);
+    const before = this.#find({ ...asked, version: answer.version }, policy, answer.sentMs);
     const kept = before && !isEnded ? before.units : 0;
     // Units that came when the check was under way are confirmed by a later one.
     const isConfirmed =
@@ -122,7 +124,7 @@ export class Leases {
       isAskedAgain: false,
       key: asked.key,
       owner: asked.owner,
-      version: asked.version,
+      version: answer.version,
       policy,
       checks: (before?.checks ?? 0) + 1,
       units: kept + (verdict.reason === "ok" ? slice : 0),
@@ -151,7 +153,9 @@ export class Leases {
   #find({ key, owner, version }: LeaseAsked, policy: Policy, nowMs: number): Lease | undefined {
     const lease = this.#get(key, policy, nowMs);
     // After two changes of the ring the key may have been elsewhere meanwhile, and reset there.
-    return lease?.owner === owner && version - lease.version <= 1 ? lease : undefined;
+    if (lease?.owner !== owner || version - lease.version > 1) return undefined;
+    lease.version = Math.max(lease.version, version);
+    return lease;
   }
 
   #get(key: KeyHash, policy: Policy, nowMs: number): Lease | undefined {
