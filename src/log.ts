@@ -13,6 +13,8 @@ export type LogEvent =
   | "checkpoint-refused"
   /** Requests under a policy share one quota: they have no address, or no value that its key names. */
   | "clients-not-told-apart"
+  /** A clock was set back by more than 1 s; the owner's time goes on from where it was. */
+  | "clock-set-back"
   /** A `cost` function threw or gave no cost; the request was answered with 500. */
   | "cost-function-failed"
   /** A full owner dropped counters before they expired. */

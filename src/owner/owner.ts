@@ -10,7 +10,7 @@ import type { CounterTable } from "../counters/counter-table.ts";
 import { type Check, Counters, type Explanation, type Refund } from "../counters/counters.ts";
 import { BLOCKED, tableName } from "../counters/table-name.ts";
 import { MisuseError } from "../limit/misuse.ts";
-import { log } from "../log.ts";
+import { log, logSeldom } from "../log.ts";
 import type { Answer } from "../protocol/wire.ts";
 import type { KeyHash } from "../ring/key-hash.ts";
 import type { Runtime } from "../runtime.ts";
@@ -34,6 +34,9 @@ export interface OwnerOptions {
   onCleared?: () => void;
 }
 
+/** By how much the clocks of owners may differ; time stands still for as long where one is behind. */
+const MOST_SKEW_MS = 1_000;
+
 export class Owner {
   /** Counters that change hands with the ring. */
   readonly handover: Handover;
@@ -44,6 +47,8 @@ export class Owner {
   readonly #checkpoint: Checkpoint;
   readonly #resets = new RecentResets();
   #nowMs = 0;
+  /** By how much the counters' time is ahead of a clock that was set back. */
+  #aheadMs = 0;
   #epoch = 0;
   #written: Promise<unknown> | undefined;
 
@@ -177,12 +182,20 @@ export class Owner {
   }
 
   /**
-   * Reads the clock, which to the counters never runs backwards.
+   * Reads the clock, which to the counters never runs backwards. Where it was ahead and is set right,
+   * time goes on from where it was: if it stood still instead, no window would end for so long.
    *
    * @param leastMs a time that has been already, by the clock of another owner
    */
   now(leastMs = 0): number {
-    this.#nowMs = Math.max(this.#nowMs, this.#runtime.now(), leastMs);
+    const clockMs = this.#runtime.now();
+    const behindMs = this.#nowMs - clockMs;
+    if (behindMs <= MOST_SKEW_MS) this.#aheadMs = 0;
+    else if (behindMs - this.#aheadMs > MOST_SKEW_MS) {
+      this.#aheadMs = behindMs;
+      logSeldom("warn", "clock-set-back", "", { byMs: behindMs });
+    }
+    this.#nowMs = Math.max(this.#nowMs, clockMs + this.#aheadMs, leastMs);
     return this.#nowMs;
   }
 

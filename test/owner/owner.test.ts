@@ -243,6 +243,33 @@ describe("owner", () => {
     expect(later).toBeLessThanOrEqual(retryAfterMs + 5_000);
   });
 
+  it.each([
+    ["at once", false],
+    ["by a restart", true],
+  ])(
+    "ends windows on time though its clock was an hour ahead and is set right %s",
+    async (_, isNew) => {
+      vi.spyOn(console, "warn").mockImplementation(() => {});
+      const bench = new Bench();
+      const two = [{ ...TEN_A_DAY, limit: 2, capacity: 2, windowMs: 60_000 }];
+      let owner = await bench.start();
+      await bench.wait(3_600_000);
+      expect(spend(owner, 2, two)).toMatchObject({ allowed: true });
+      await bench.wait(3_000);
+      bench.nowMs -= 3_600_000;
+      if (isNew) owner = await bench.start();
+      let deniedMs = 0;
+      for (; spend(owner, 1, two)?.allowed === false; deniedMs += 1_000) await bench.wait(1_000);
+      expect(deniedMs).toBeGreaterThan(0);
+      expect(deniedMs).toBeLessThanOrEqual(60_000);
+      // A clock that is right again, or ahead, is followed.
+      const before = owner.now();
+      bench.nowMs += 3_600_000 + 5_000;
+      expect(owner.now() - before).toBeLessThanOrEqual(10_000);
+      expect(owner.now()).toBe(bench.nowMs);
+    },
+  );
+
   it("keeps what is on disk when it cannot be read for now", async () => {
     const bench = new Bench();
     spend(await bench.start(), 10);
