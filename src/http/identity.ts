@@ -114,7 +114,7 @@ function partOf(c: Context, part: string, policy: string, place: Place | undefin
     case "host":
       return hostOf(c.req.url);
     case "path":
-      return place?.path ?? MISSING;
+      return place?.path.replace(/\/$/, "") || "/";
     case "param":
       return place?.valueOf(name) ?? MISSING;
     case "method":

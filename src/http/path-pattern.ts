@@ -20,14 +20,14 @@ export class PathPattern {
     const segments = pattern.replace(/^\/|\/$/g, "").split("/");
     const last = segments.pop() as string;
     this.isExtension = EXTENSION.test(last);
-    const before = segments.map((segment) => `/${this.#sourceOf(segment, "*")}`).join("");
+    const before = segments.map((segment) => `/${this.#sourceOf(segment)}`).join("");
     const end =
       last === "*"
         ? "(?:/.*)?"
         : this.isExtension
           ? `/.*${literal(last.slice(1))}`
-          : `/${this.#sourceOf(last, "+")}`;
-    this.#expression = new RegExp(`^${before}${end}$`, "s");
+          : `/${this.#sourceOf(last)}`;
+    this.#expression = new RegExp(pattern === "/" ? "^/?$" : `^${before}${end}$`, "s");
   }
 
   matches(reading: string): boolean {
@@ -39,12 +39,12 @@ export class PathPattern {
     return this.#expression.exec(reading)?.[this.#names.indexOf(name) + 1];
   }
 
-  /** Where an origin keeps empty segments, an empty one in the middle has a name too. */
-  #sourceOf(segment: string, times: "*" | "+"): string {
-    if (segment === "*") return `[^/]${times}`;
+  /** A segment may be empty: only odd paths have such readings, and some origins keep them. */
+  #sourceOf(segment: string): string {
+    if (segment === "*") return "[^/]*";
     if (!segment.startsWith(":")) return literal(segment);
     this.#names.push(segment.slice(1));
-    return `([^/]${times})`;
+    return "([^/]*)";
   }
 }
 

@@ -35,7 +35,7 @@ export class RuleBook {
   /** Returns the rules; undefined for a path that is refused. */
   match(c: Context): readonly Rule[] | undefined {
     if (this.#meetsAll) return this.#rules;
-    const readings = this.#readsPaths ? readingsOf(c.req.url) : ["/"];
+    const readings = this.#readsPaths ? readingsOf(c.req.url) : [""];
     if (!readings) return undefined;
     const method = c.req.method.toUpperCase();
     const met: Rule[] = [];

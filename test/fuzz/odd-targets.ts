@@ -43,7 +43,23 @@ const SEGMENTS = [
     "a//b",
   ],
   ...["a%253bb", "a;b%2fc", "a%3fb", "a%23b", ";", ";x", "%", "%zz", "%ff", "%c3%a9", "a.", "a%20"],
-  ...["login", "api", "users", "login;", "..a", "a%0ab", "@x", "x:80", "x@y:z", "[", "*", "+", "~"],
+  ...[
+    "login",
+    "api",
+    "users",
+    "login;",
+    "assets",
+    "assets;",
+    "..a",
+    "a%0ab",
+    "@x",
+    "x:80",
+    "x@y:z",
+    "[",
+    "*",
+    "+",
+    "~",
+  ],
 ];
 
 const SUFFIXES = [
@@ -77,11 +93,19 @@ const before = fc.tuple(
   fc.constantFrom(...SEPARATORS),
 );
 
+const letter = fc.tuple(fc.nat({ max: 30 }), fc.constantFrom(...LETTERS));
+
 const route = fc
   .tuple(
     fc.constantFrom(...ROUTES),
-    fc.constantFrom("/", "/", "/", ...SEPARATORS),
-    fc.array(fc.tuple(fc.nat({ max: 30 }), fc.constantFrom(...LETTERS)), { maxLength: 2 }),
+    fc.oneof(
+      { arbitrary: fc.constant("/"), weight: 2 },
+      { arbitrary: fc.constantFrom(...SEPARATORS), weight: 1 },
+    ),
+    fc.oneof(
+      { arbitrary: fc.constant([]), weight: 2 },
+      { arbitrary: fc.array(letter, { maxLength: 2 }), weight: 1 },
+    ),
   )
   .map(([{ path }, separator, changes]) => {
     const letters: string[] = [...path.slice(1)];
@@ -96,10 +120,34 @@ const route = fc
 /** Targets as they stand in a request line; some have a query. */
 export const oddTargets = fc
   .tuple(
-    fc.constantFrom("/", "/", "/", "//", "/\\", "/%2f", "/%5c", "/;/", "/.//"),
-    fc.array(before, { maxLength: 2 }),
+    fc.constantFrom(
+      "/",
+      "/",
+      "/",
+      "/",
+      "//",
+      "/\\",
+      "/%2f",
+      "/%5c",
+      "/;/",
+      "/.//",
+      "//x/",
+      "///x/",
+    ),
+    // The odder a target is, the fewer routes it reaches.
+    fc.oneof(
+      { arbitrary: fc.constant([]), weight: 2 },
+      { arbitrary: fc.tuple(before), weight: 3 },
+      { arbitrary: fc.tuple(before, before), weight: 1 },
+    ),
     route,
-    fc.array(fc.constantFrom(...SUFFIXES), { minLength: 1, maxLength: 2 }),
+    fc.oneof(
+      { arbitrary: fc.tuple(fc.constantFrom(...SUFFIXES)), weight: 3 },
+      {
+        arbitrary: fc.tuple(fc.constantFrom(...SUFFIXES), fc.constantFrom(...SUFFIXES)),
+        weight: 1,
+      },
+    ),
   )
   .map(([start, segments, path, suffixes]) =>
     [start, ...segments.flat(), path, ...suffixes].join(""),

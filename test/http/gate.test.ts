@@ -142,6 +142,22 @@ describe("a policy's path", () => {
     "/%2flogin",
     "/lo%0agin",
     "/%ef%bd%8cogin",
+    // Tomcat, Jetty.
+    "/login;x%2fy",
+    // Fastify 4.
+    "/login;/x",
+    "/login;x%2fy%3bz",
+    // Node, by `new URL(request.url, base)`.
+    "//x/login",
+    "///x:80/login?y",
+    // IIS and Windows.
+    "/login.",
+    "/login%20",
+    "/login%u002f",
+    // Decoders that take overlong UTF-8.
+    "/%c0%aflogin",
+    // nginx that writes a path anew, and Fastify 4 behind it.
+    "/login%3b/x",
     "http://evil.example/login",
   ])("is met however it is written: %s", async (target) => {
     expect(metPolicies(await send(target))).toEqual(["default", "login"]);
@@ -156,6 +172,10 @@ describe("a policy's path", () => {
     for (const target of [
       "/x%2f..%2flogin",
       "/x%5c..%5clogin",
+      "/a%5cb%2f..%2flogin",
+      "/a%252fb%2f..%2flogin",
+      "/a%ef%bc%8fb%2f..%2flogin",
+      "/login;%2f..%2f..%2ffoo",
       "/login%00",
       "/api/x%2f..%2f..%2fother",
       "/api/..%5c..%5cother",
@@ -182,10 +202,35 @@ describe("a policy's path", () => {
 
   it("has one quota in all spellings where the path is the key", async () => {
     expect(await send("/each/a")).toMatch(/^HTTP\/1.1 200 /);
-    for (const target of ["/each/a/", "//each//a", "/EACH/A", "/each/%61", "/each/a;b"]) {
+    for (const target of [
+      ...["/each/a/", "//each//a", "/EACH/A", "/each/%61", "/each/a;b", "/each/a;/x"],
+      ...["/each/a;x%2fy", "/each;x/a", "//x/each/a", "/each/a%3bb/c", "/each/a%20"],
+    ]) {
       expect(await send(target), target).toMatch(/^HTTP\/1.1 429 /);
     }
     expect(await send("/each/b")).toMatch(/^HTTP\/1.1 200 /);
+  });
+});
+
+describe("a path that is refused", () => {
+  it("is a problem, costs nothing, and is refused without a policy for paths", async () => {
+    const answer = await send("/x%2f..%2fy");
+    expect(answer).toMatch(/^HTTP\/1.1 400 /);
+    expect(answer).toMatch(/^Content-Type: application\/problem\+json\r$/m);
+    expect(answer).not.toMatch(/^RateLimit/m);
+    expect(await send(`/${"x;".repeat(2_000)}`)).toMatch(/^HTTP\/1.1 400 /);
+    expect(received).toEqual([]);
+  });
+
+  it("is no other one, however long or odd", async () => {
+    for (const target of [
+      `/${"x".repeat(8_000)}`,
+      "/a/.well-known/...",
+      "/https://other.example//x.png",
+      "/%e3%81%82%20b;c=d/%2f",
+    ]) {
+      expect(await send(target), target).toMatch(/^HTTP\/1.1 200 /);
+    }
   });
 });
 

@@ -34,7 +34,7 @@ async function statuses(
 
 describe("a path", () => {
   it.each([
-    ["/", ["/"]],
+    ["/", [""]],
     ["/a/B/", ["/a/b"]],
     ["/a/b.c", ["/a/b.c"]],
     ["/.well-known/x", ["/.well-known/x"]],
@@ -42,6 +42,8 @@ describe("a path", () => {
     ["/caf%C3%A9%20x", ["/café x"]],
     ["/cafe%CC%81", ["/cafe\u0301", "/café"]],
     ["/a%2Fb", ["/a%2fb", "/a/b"]],
+    ["/a;x/", ["/a;x/", "/a;x", "/a/", "/a"]],
+    ["/;x", ["/;x", "/", ""]],
     ["/login;x", ["/login;x", "/login"]],
     ["/login;x/y", ["/login;x/y", "/login/y", "/login"]],
     ["//x/login", ["//x/login", "/x/login", "/login"]],
@@ -126,6 +128,10 @@ describe("a policy's path", () => {
     ["/a%20b", "/a%20b/"],
     ["/a.b", "/A.B"],
     ["/:page/login", "//login"],
+    ["/users/:id", "/users/;x"],
+    ["/users/:id", "/users/ann/"],
+    ["/", "/"],
+    ["/", "//"],
     ["/*/login", "/x/login"],
     ["/files/*.pdf", "/files/2026/a.PDF"],
     ["/files/*.pdf", "/files/a%2epdf;x"],
