@@ -8,6 +8,7 @@ import { defineConfig } from "vitest/config";
 const OUTSIDE = [
   "test/worker.test.ts",
   "test/caller/start.test.ts",
+  "test/fuzz/readers.test.ts",
   "test/http/{blocks,cors,gate,gateway,in-flight,shared-quotas,streaming}.test.ts",
   "test/http/keys.test.ts",
   "test/ring/{change,elastic,interrupted}.test.ts",
@@ -38,7 +39,13 @@ export default defineConfig({
       },
       {
         root: ".",
-        test: { name: "outside", include: OUTSIDE, testTimeout: 60_000, hookTimeout: 60_000 },
+        test: {
+          name: "outside",
+          include: OUTSIDE,
+          testTimeout: 60_000,
+          hookTimeout: 60_000,
+          provide: { fuzzRuns },
+        },
       },
     ],
   },
