@@ -138,6 +138,16 @@ describe("a slot", () => {
 });
 
 describe("concurrency", () => {
+  it("keeps the length of a handler's body", async () => {
+    for (const [path, length] of [
+      ["at-once", 7],
+      ["large", 50_000_000],
+    ] as const) {
+      const { headers, body } = await get(`slots/${path}`);
+      expect([headers["content-length"], body.length]).toEqual([String(length), length]);
+    }
+  });
+
   /** Requests of one client of its own, under a limit of 2. */
   const asNewClient = () => {
     const headers = { "CF-Connecting-IP": `192.0.2.${++client}` };
