@@ -63,17 +63,20 @@ export function requireBindings(env: Partial<Bindings>): void {
 
 function requireNamespace(name: BindingName, env: object): void {
   const value: unknown = Reflect.get(env, name);
-  const kind = kindOf(value);
-  if (kind === "DurableObjectNamespace") return;
+  if (isNamespace(value)) return;
   const { formerName } = BINDINGS[name];
-  const isFormer = kindOf(Reflect.get(env, formerName)) === "DurableObjectNamespace";
+  const isFormer = isNamespace(Reflect.get(env, formerName));
   const hint = isFormer ? ` (rename ${formerName}; what it counted stays)` : "";
+  const kind = typeof value === "object" && value ? value.constructor.name : typeof value;
   throw new MisuseError(name, bindingRule(name) + hint, value === undefined ? value : kind);
 }
 
-/** Names the runtime's class of a value, or its type. A service binding has every other property. */
-function kindOf(value: unknown): string {
-  return typeof value === "object" && value ? value.constructor.name : typeof value;
+/** A service binding has a method of every name, a namespace has these alone. */
+function isNamespace(value: unknown): boolean {
+  if (typeof value !== "object" || value === null) return false;
+  const methods = value as Record<string, unknown>;
+  const has = (method: string) => typeof methods[method] === "function";
+  return has("idFromName") && has("getByName") && !has("noSuchMethod");
 }
 
 function idIn(namespace: Bindings[BindingName]): string | undefined {

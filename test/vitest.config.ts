@@ -9,7 +9,7 @@ const OUTSIDE = [
   "test/worker.test.ts",
   "test/caller/start.test.ts",
   "test/fuzz/readers.test.ts",
-  "test/http/{blocks,cors,gate,gateway,in-flight,shared-quotas,streaming}.test.ts",
+  "test/http/{blocks,cors,gate,gateway,in-flight,log-lines,shared-quotas,streaming}.test.ts",
   "test/http/keys.test.ts",
   "test/http/{bodies,sockets}.test.ts",
   "test/ring/{change,elastic,interrupted}.test.ts",

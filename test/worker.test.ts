@@ -92,7 +92,7 @@ describe("wrangler dev", () => {
     using state = stateFolder();
     const bad = JSON.stringify([{ limit: -1, window: "60s" }]);
     await expect(startDev(state.path, { POLICIES: bad })).rejects.toThrow(
-      "POLICIES[0].limit must be a whole number from 1 to 1000000000, got -1",
+      "POLICIES[0].limit must be a whole number from 0 to 1000000000, got -1",
     );
   });
 

@@ -27,8 +27,7 @@ const OTHER_UNIT_MS: Record<string, number> = {
   mo: 30 * UNIT_MS.d,
   y: 365 * UNIT_MS.d,
 };
-const OTHER_PATTERN =
-  /(\d+(?:\.\d+)?)\s*(m(?:illi)?s(?:ec(?:ond)?s?)?|s(?:ec(?:ond)?s?)?|mo(?:nths?)?|m(?:in(?:ute)?s?)?|h(?:(?:ou)?rs?)?|d(?:ays?)?|w(?:eeks?)?|y(?:(?:ea)?rs?)?|)(?![a-z])[\s,]*/g;
+const OTHER_PATTERN = /(\d+(?:\.\d+)?)\s*(mil|ms|mo|[smhdwy]|$)[a-z]*[\s,]*/g;
 
 /**
  * Returns the milliseconds in `"250ms"`, `"60s"`, `"15m"`, `"1h"`, `"7d"`, `"1w"`; undefined for any
@@ -71,10 +70,12 @@ function guess(text: string): number | undefined {
   const [, date, time = ""] = /^P([\dYMWD]*)(?:T([\dHMS.]+))?$/.exec(text) ?? [];
   const spelled = date === undefined ? text : date.replace("M", "mo") + time;
   let ms = 0;
-  const rest = spelled.toLowerCase().replace(OTHER_PATTERN, (_, count: string, word: string) => {
-    const [unit = ""] = /^(?:ms|mil|mo|.)/.exec(word) ?? [];
-    ms += Number(count) * (OTHER_UNIT_MS[unit] as number);
-    return "";
-  });
+  const rest = spelled
+    .toLowerCase()
+    .trim()
+    .replace(OTHER_PATTERN, (_, count: string, unit: string) => {
+      ms += Number(count) * (OTHER_UNIT_MS[unit] as number);
+      return "";
+    });
   return rest === "" && Number.isInteger(ms) ? ms : undefined;
 }

@@ -1,31 +1,14 @@
 /** What is refused as a Worker starts, where each limiter is made once, and not in its requests. */
-import { join } from "node:path";
-import { build } from "esbuild";
 import { describe, expect, it } from "vitest";
-import { startWorkerd } from "../bench/workerd-server.ts";
+import { startApp } from "../app-server.ts";
 
-const SOURCE = join(import.meta.dirname, "../../src/index.ts");
+const COMMON = `
+  const ok = (c) => c.text("ok");
+  const options = { limit: 1, window: "366d", key: () => "k" };`;
 
-/** Runs a Worker, and returns the statuses of requests to its paths. */
+/** Runs an app, and returns the statuses of requests to its paths. */
 async function statusesOf(code: string, ...paths: string[]): Promise<number[]> {
-  const contents = `
-    import { Hono } from "hono";
-    import { limiter, rateLimit } from ${JSON.stringify(SOURCE)};
-    export { Membership, RateLimiter } from ${JSON.stringify(SOURCE)};
-    const app = new Hono();
-    const ok = (c) => c.text("ok");
-    const options = { limit: 1, window: "366d", key: () => "k" };
-    ${code}
-    export default app;`;
-  const { outputFiles } = await build({
-    stdin: { contents, resolveDir: import.meta.dirname, loader: "ts" },
-    bundle: true,
-    write: false,
-    format: "esm",
-    external: ["cloudflare:workers"],
-  });
-  const script = outputFiles[0]?.text ?? "";
-  const server = await startWorkerd({ script, vars: { DEADLINE: "10s" }, hasObjects: true });
+  const server = await startApp(COMMON + code);
   try {
     const statuses: number[] = [];
     for (const path of paths) {
