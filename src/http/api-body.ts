@@ -18,9 +18,9 @@ import {
   type ClientKeyOptions,
   type ClientKeys,
   hasAddress,
-  keyOfAddress,
   keyOfText,
   keysOfAddress,
+  keysUnder,
   requireKnownKey,
   requireOneClient,
 } from "./client-keys.ts";
@@ -142,8 +142,8 @@ export function readChecks(
 
   function clientKeyOf(policy: Policy, ip: string, at: string): string[] {
     requireOneClient(ip, fieldPath(at, "ip"));
-    const key = keyOfAddress(policy, ip, options);
-    if (key) return key;
+    const [only, ...others] = keysUnder(policy, ip, options);
+    if (only && others.length === 0) return only;
     const rule = `must be left out under "${policy.name}": its key [${policy.key}] takes more than an address; write "key" as the list of its parts`;
     throw new MisuseError(fieldPath(at, "ip"), rule, ip);
   }
@@ -173,10 +173,9 @@ export function readReset(body: unknown, options: ClientKeyOptions, region: Regi
     const { ip = "" } = parse(unblockBodySchema, body);
     const { keys } = keysOfAddress(ip, options);
     return [
-      ...options.policies.flatMap((policy) => {
-        const key = keyOfAddress(policy, ip, options);
-        return key ? [{ key, policies: [policy], region }] : [];
-      }),
+      ...options.policies.flatMap((policy) =>
+        keysUnder(policy, ip, options).map((key) => ({ key, policies: [policy], region })),
+      ),
       ...keys.map((key) => wrongTokensOf(key, region)),
     ];
   }

@@ -8,7 +8,7 @@ import type { Config } from "../config.ts";
 import { type Address, isListed, readAddress } from "../limit/address-list.ts";
 import { MisuseError } from "../limit/misuse.ts";
 import type { Policy } from "../limit/policy.ts";
-import { CROSS_ZONE_WORKER, clientKey } from "./identity.ts";
+import { CROSS_ZONE_WORKER, clientKey, METHOD_PARTS } from "./identity.ts";
 
 export type ClientKeyOptions = Pick<Config, "policies" | "ipv6Prefix" | "allow">;
 
@@ -19,9 +19,10 @@ export interface ClientKeys {
   unreached: string[];
 }
 
-/** What each kind of port, bracket and network leaves of a text that is about an address. */
-const AROUND_ADDRESS = /^\[|\](?::\d+)?$|\/\d+$/g;
-const PORT = /^([\d.]+):\d+$/;
+/** Blanks, brackets, a port, a network's bits and a zone: what people write around an address. */
+const AROUND_ADDRESS = /^\s*\[?|(?:%\w+)?\]?(?:(?<=\]|\.\d+):\d+)?(?:\/\d+)?\s*$/g;
+/** Zeros in front of a number of IPv4. */
+const LEADING_ZEROS = /(?<![\w:])0+(?=\d+(?:\.|$))/g;
 const NO_HEADERS = new Headers();
 
 /**
@@ -36,8 +37,8 @@ export function keysOfAddress(address: Address, options: ClientKeyOptions): Clie
   }
   const keys = new Map<string, string[]>();
   for (const policy of options.policies) {
-    const key = keyOfAddress(policy, address, options);
-    if (key && !isListed(address, policy.allow)) keys.set(JSON.stringify(key), key);
+    if (isListed(address, policy.allow)) continue;
+    for (const key of keysUnder(policy, address, options)) keys.set(JSON.stringify(key), key);
   }
   if (keys.size === 0) {
     const rule =
@@ -60,18 +61,24 @@ export function keyOfText(text: string, options: ClientKeyOptions): ClientKeys {
   return { keys: [[text]], unreached: unreached(address, [JSON.stringify([text])], options) };
 }
 
-/** Returns the key that a policy gives an address; undefined where it takes more than an address. */
-export function keyOfAddress(
+/** Returns all keys that a policy gives an address; none where they cannot be listed. */
+export function keysUnder(
   { key }: Pick<Policy, "key">,
   address: Address,
   { ipv6Prefix }: Pick<Config, "ipv6Prefix">,
-): string[] | undefined {
-  const parts = key.map((part) => {
+): string[][] {
+  if (!key.some(isAddress)) return [];
+  let keys: string[][] = [[]];
+  for (const part of key) {
     const [, bits = ipv6Prefix] = part.split("/");
-    if (!isAddress(part)) return undefined;
-    return clientKey(address, NO_HEADERS, { ipv6Prefix: Number(bits) });
-  });
-  return parts.every((part) => part !== undefined) ? parts.flat() : undefined;
+    let values: string[][] = [];
+    if (part === "method") values = METHOD_PARTS.map((method) => [method]);
+    else if (isAddress(part)) {
+      values = [clientKey(address, NO_HEADERS, { ipv6Prefix: Number(bits) })];
+    }
+    keys = keys.flatMap((before) => values.map((value) => [...before, ...value]));
+  }
+  return keys;
 }
 
 /** Is a client's address part of a policy's key? */
@@ -88,8 +95,8 @@ export function requireKnownKey(
 ): void {
   const address = addressIn(text);
   if (address === undefined) return;
-  const keys = policies.map((policy) => keyOfAddress(policy, address, options));
-  if (keys.some((key) => key?.length === 1 && key[0] === text)) return;
+  const keys = policies.flatMap((policy) => keysUnder(policy, address, options));
+  if (keys.some((key) => key.length === 1 && key[0] === text)) return;
   const rule = `is the key of no policy: write {"ip": ${JSON.stringify(address)}} for that client, or ${JSON.stringify([text])} for a key of this very text`;
   throw new MisuseError(field, rule, text);
 }
@@ -108,20 +115,25 @@ function unreached(
   options: ClientKeyOptions,
 ): string[] {
   const isReached = (policy: Policy) => {
-    const key = keyOfAddress(policy, address, options);
-    return blocked.includes(JSON.stringify(key)) && !isListed(address, policy.allow);
+    const keys = keysUnder(policy, address, options).map((key) => JSON.stringify(key));
+    if (keys.length === 0 || isListed(address, policy.allow)) return false;
+    // One that Cloudflare has verified counts by its category.
+    return keys.every((key) => blocked.includes(key)) && !policy.key.includes("bot");
   };
   const reached = options.policies.filter(isReached);
-  // Whatever else a request meets, one that is met by all of them denies it.
-  if (reached.some(({ path, method }) => path === "/*" && !method)) return [];
+  // Whatever else a request meets, a policy that each request meets denies it.
+  if (reached.some(meetsAll)) return [];
   return options.policies.flatMap((policy) => (reached.includes(policy) ? [] : [policy.name]));
 }
 
+function meetsAll({ path, except, method }: Policy): boolean {
+  return path === "/*" && except.length === 0 && !method;
+}
+
 function isAddress(part: string): boolean {
-  // As `bot`, unless a verified bot has it.
   return /^(?:ip(?:\/|$)|bot$)/.test(part);
 }
 
 function addressIn(text: string): Address | undefined {
-  return readAddress(text.replace(AROUND_ADDRESS, "").replace(PORT, "$1"));
+  return readAddress(text.replace(AROUND_ADDRESS, "").replace(LEADING_ZEROS, ""));
 }

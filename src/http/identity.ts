@@ -25,6 +25,8 @@ export const CROSS_ZONE_WORKER = "2a06:98c0:3600::103";
 /** The methods that may tell keys apart; all others are one, or each would bring a new quota. */
 const METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
 const OTHER_METHOD = "other";
+/** All values that `method` has in a key. */
+export const METHOD_PARTS: readonly string[] = [...METHODS, OTHER_METHOD];
 
 /** A value is absent everywhere if none was seen for so long, in at least so many requests. */
 const ABSENT_MS = 60_000;

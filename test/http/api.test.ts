@@ -154,6 +154,13 @@ describe("the API", () => {
     }
     const first = { ...POLICIES[0], allow: [ip] };
     expect((await ask({ POLICIES: [first] }, { ip, duration: "1m" })).status).toBe(400);
+    // A whole site's policy that some requests do not meet denies these nothing.
+    for (const gap of [{ except: ["/each/a"] }, { method: ["GET"] }, { key: ["bot"] }]) {
+      const change = { POLICIES: [{ ...POLICIES[0], ...gap }, POLICIES[1]] };
+      const partly = await ask(change, { ip, duration: "1m" });
+      expect((await answer<{ unreached: string[] }>(partly)).unreached).toContain("each");
+      await ask(change, { ip }, "/unblock");
+    }
   });
 
   it("takes a key of several parts in every call", async () => {
@@ -254,7 +261,11 @@ describe("when owners fail", () => {
     failing.request(path, {
       method: "POST",
       headers: { Authorization: "Bearer secret-1" },
-      body: JSON.stringify({ key: "k", policy: "day" }),
+      body: JSON.stringify({
+        key: "k",
+        ...(path === "/block" && { duration: "1h" }),
+        ...(!path.endsWith("block") && { policy: "day" }),
+      }),
     });
 
   it("says that a decision is not exact, and that a reset did not happen", async () => {
@@ -263,8 +274,10 @@ describe("when owners fail", () => {
     const checked = await call("/check");
     expect(checked.status).toBe(200);
     expect(await checked.json()).toMatchObject({ source: "fallback", exact: false });
-    const reset = await call("/reset");
-    expect(reset.status).toBe(503);
-    expect(reset.headers.get("Retry-After")).toBe("1");
+    for (const path of ["/reset", "/explain", "/block", "/unblock"]) {
+      const refused = await call(path);
+      expect([path, refused.status]).toEqual([path, 503]);
+      expect(refused.headers.get("Retry-After")).toBe("1");
+    }
   });
 });

@@ -15,6 +15,7 @@ const POLICIES = [
     { name: "each", key: ["ip", "path"] },
     { name: "header", key: ["header:X-Api-Key"] },
     { name: "leased", key: ["ip"], lease: 0.1 },
+    { name: "method", key: ["ip", "method"] },
   ].map((policy) => ({ ...policy, path: `/${policy.name}/*`, limit: 1_000, window: "1d" })),
 ];
 /** Milliseconds after the 204 at which the process is killed. */
@@ -107,11 +108,32 @@ describe("a block of an address", () => {
     expect(await met(ip)).toEqual([200, 200, 429]);
     // The address as a key is one and the same.
     const text = await call("block", { key: ip, duration: "1h" });
-    expect(text).toEqual({ status: 200, body: { unreached: ["each", "header"] } });
+    expect(text).toEqual({ status: 200, body: { unreached: ["each", "header", "method"] } });
     expect(await met(ip)).toEqual([429, 429, 429]);
     expect(await post("unblock", { key: ip })).toBe(204);
     expect(await post("unblock", { key: [ip, "/each/x"] })).toBe(204);
     expect(await met(ip)).toEqual([200, 200, 200]);
+  });
+
+  it("denies it under each method where that is the other part of the key", async () => {
+    const ip = "203.0.113.77";
+    const each = async () => {
+      const methods = ["GET", "HEAD", "POST", "OPTIONS", "DELETE", "PROPFIND"];
+      const statuses = methods.map(async (method) => {
+        const headers = { "CF-Connecting-IP": ip };
+        const response = await fetch(`${gate.url}method/x`, { method, headers });
+        await response.arrayBuffer();
+        return response.status;
+      });
+      return new Set(await Promise.all(statuses));
+    };
+    expect(await each()).not.toContain(429);
+    await call("block", { ip, duration: "1h" });
+    expect(await each()).toEqual(new Set([429]));
+    expect(await post("reset", { ip })).toBe(204);
+    expect(await each()).toEqual(new Set([429]));
+    expect(await post("unblock", { ip })).toBe(204);
+    expect(await each()).not.toContain(429);
   });
 
   it.each([
@@ -138,6 +160,11 @@ describe("a block of an address", () => {
     "203.0.113.7:443",
     "[2001:db8:1:3::9]",
     "[2001:db8:1:3::9]:443",
+    " 203.0.113.7",
+    "203.0.113.7\n",
+    "203.000.113.007",
+    "fe80::1%eth0",
+    "203.0.113.0/24",
   ])("is refused where it could never be in force: %s", async (key) => {
     for (const [verb, body] of Object.entries({
       block: { key, duration: "1h" },
