@@ -140,7 +140,7 @@ function isOtherRing(ring: unknown, version: number, owner: string): boolean {
 
 /** Can this be what an owner of ours says of a check under that policy? */
 export function isVerdict(verdict: Verdict, policy: CounterPolicy): boolean {
-  const { allowed, remaining, resetMs, retryAfterMs, delayMs, reason } = verdict;
+  const { allowed, remaining, resetMs, retryAfterMs, delayMs, reason, taken = 0 } = verdict;
   const { capacity, windowMs, cost } = policy;
   // Two windows of a sliding one, a bucket's whole content, or a block.
   const longestMs = Math.max(2 * windowMs, MAX_WINDOW_MS);
@@ -149,6 +149,7 @@ export function isVerdict(verdict: Verdict, policy: CounterPolicy): boolean {
     allowed === (retryAfterMs === 0) &&
     !(reason === "limited" && remaining >= cost) &&
     isWhole(remaining, capacity) &&
+    isWhole(taken, allowed ? cost : 0) &&
     isWhole(resetMs, longestMs) &&
     isWhole(retryAfterMs, longestMs) &&
     isWhole(delayMs, longestMs)

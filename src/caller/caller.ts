@@ -10,6 +10,7 @@ import type { CounterNamespace } from "../protocol/rpc.ts";
 import { type KeyHash, keyHasher } from "../ring/key-hash.ts";
 import type { Region } from "../ring/region.ts";
 import type { Runtime } from "../runtime.ts";
+import { withTaken } from "./at-most.ts";
 import { DenialCache } from "./denial-cache.ts";
 import { Fallback } from "./fallback.ts";
 import { Hearings } from "./hearings.ts";
@@ -251,8 +252,10 @@ export class Caller {
   #standIn(verb: Asking, message: Message): Reply {
     const atMs = this.#runtime.now();
     const counting = verb === "check" ? "check" : "peek";
-    const decisions = this.#fallback.decide(counting, checkOf(message), message.policies, atMs);
-    return { question: message.question, decisions, atMs };
+    const { question, policies } = message;
+    const decisions = this.#fallback.decide(counting, checkOf(message), policies, atMs);
+    if (policies[0]?.atMost) return withTaken(question, decisions, decisions, atMs);
+    return { question, decisions, atMs };
   }
 
   #forget(key: KeyHash): void {

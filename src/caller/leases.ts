@@ -165,10 +165,14 @@ export class Leases {
   }
 }
 
-/** The policy that a lease could pay for; of several, none could be left uncounted. */
+/**
+ * The policy that a lease could pay for; of several, none could be left uncounted, and what is left
+ * in all only the owner knows.
+ */
 function leasable({ policies }: Asked): Policy | undefined {
   const policy = policies[0];
-  return policy && policy.lease > 0 && policies.length === 1 ? policy : undefined;
+  const isLeasable = policy && policy.lease > 0 && policies.length === 1 && !policy.atMost;
+  return isLeasable ? policy : undefined;
 }
 
 function isSame(one: Policy, other: Policy): boolean {

@@ -1,6 +1,7 @@
 /**
  * The limiter for code that is no HTTP middleware: a queue consumer, a login form, another object.
  */
+import * as v from "valibot";
 import { type Decision, decisive } from "../limit/decision.ts";
 import { durationSchema } from "../limit/duration.ts";
 import { parse } from "../limit/misuse.ts";
@@ -12,6 +13,7 @@ import {
   unitsSchema,
 } from "../limit/policy.ts";
 import { type Region, regionSchema } from "../ring/region.ts";
+import { upTo } from "./at-most.ts";
 import { claimName, isolateCaller, isolateConfig } from "./isolate.ts";
 import { keySchema } from "./key.ts";
 import type { ExplainedKey, Question, Reply } from "./question.ts";
@@ -27,6 +29,12 @@ export interface CheckOptions {
    * Units, a whole number from 1 to what the policy lets pass at once. Default the policy's `cost`.
    */
   cost?: number;
+  /**
+   * Takes what is left of the cost, at least a unit, instead of denying; `taken` in the decision says
+   * how much. The cost may then be more than the policy lets pass at once. A policy's lease is not
+   * used. Default false.
+   */
+  atMost?: boolean;
   /** Whose owners count, if the policy's scope is `region`. Default the home region. */
   region?: Region;
 }
@@ -48,6 +56,9 @@ export interface Limiter {
   explain(key: string, options?: CheckOptions): Promise<ExplainedKey>;
 }
 
+/** Whether a check takes what is left of its cost. */
+export const atMostSchema = v.boolean("must be true or false");
+
 /** How long a key may be blocked. */
 export const blockSchema = durationSchema(1, MAX_WINDOW_MS);
 
@@ -68,11 +79,13 @@ export function limiter(options: LimiterOptions): Limiter {
 
   function ask(
     key: string,
-    { cost = policy.cost, region = homeRegion }: CheckOptions = {},
+    { cost = policy.cost, atMost = false, region = homeRegion }: CheckOptions = {},
   ): Question {
-    requireFits(parse(unitsSchema, cost, "cost"), policy);
+    parse(unitsSchema, cost, "cost");
+    if (!parse(atMostSchema, atMost, "atMost")) requireFits(cost, policy);
     parse(regionSchema, region, "region");
-    return { key: keyOf(key), policies: [{ ...policy, cost }], region };
+    const asked = atMost ? upTo(policy, cost) : { ...policy, cost };
+    return { key: keyOf(key), policies: [asked], region };
   }
 
   return {

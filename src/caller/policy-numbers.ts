@@ -22,8 +22,8 @@ export class PolicyNumbers {
   of(policy: Policy): number {
     const known = this.#byPolicy.get(policy);
     if (known !== undefined) return known;
-    const { name, algorithm, windowMs, limit, capacity } = policy;
-    const text = `${algorithm}/${windowMs}/${limit}/${capacity}/${name}`;
+    const { name, algorithm, windowMs, limit, capacity, atMost = false } = policy;
+    const text = `${algorithm}/${windowMs}/${limit}/${capacity}/${atMost}/${name}`;
     const number = this.#byText.get(text) ?? this.#next++;
     this.#byText.set(text, number);
     this.#byPolicy.set(policy, number);

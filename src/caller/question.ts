@@ -1,8 +1,10 @@
 /** What a caller is asked and what it replies. */
+
 import type { Decision, Source, Verdict } from "../limit/decision.ts";
 import type { Policy } from "../limit/policy.ts";
 import type { Explained } from "../protocol/rpc.ts";
 import type { Region } from "../ring/region.ts";
+import { withTaken } from "./at-most.ts";
 
 /** A question about one key. */
 export interface Question {
@@ -69,6 +71,7 @@ export function replyOf(
       exact: source !== "lease" && !isUnsure,
     };
   });
+  if (question.policies[0]?.atMost) return withTaken(question, decisions, verdicts, atMs);
   return { question, decisions, atMs };
 }
 

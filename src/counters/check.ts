@@ -11,6 +11,8 @@ export interface CounterPolicy extends Quota {
   start?: Start;
   /** Units, a whole number from 1 to `capacity`. */
   cost: number;
+  /** Takes what is left of the cost instead of denying; of several policies, all or none say so. */
+  atMost?: true;
   /** Decided and counted, never enforced. */
   shadow: boolean;
   /** Written through before it is answered. */

@@ -61,6 +61,7 @@ export class Counters {
    */
   check(check: Check, nowMs: number): Verdict[] {
     const { key, policies } = check;
+    if (policies[0]?.atMost) return this.#atMost("check", check, nowMs);
     if (this.blockedMs(key, nowMs) > 0) return this.peek(check, nowMs);
     // One alone, as most checks name, need not be asked whether it will pass.
     if (policies.length === 1) return [this.#spend(key, policies[0] as CounterPolicy, nowMs)];
@@ -70,7 +71,9 @@ export class Counters {
   }
 
   /** Answers as `check` would, spending nothing: `remaining` is what is left now. */
-  peek({ key, policies }: Check, nowMs: number): Verdict[] {
+  peek(check: Check, nowMs: number): Verdict[] {
+    const { key, policies } = check;
+    if (policies[0]?.atMost) return this.#atMost("peek", check, nowMs);
     const blockedMs = this.blockedMs(key, nowMs);
     return policies.map((policy) => {
       const { allowed, retryAfterMs, delayMs } = this.#decide(key, policy, nowMs, policy.cost);
@@ -157,6 +160,19 @@ export class Counters {
    */
   sweep(nowMs: number, rows?: number): void {
     this.#tables.sweep(nowMs, rows);
+  }
+
+  /** Asks for as much of the cost as all policies that are enforced leave, or else for a unit. */
+  #atMost(verb: "check" | "peek", { key, policies }: Check, nowMs: number): Verdict[] {
+    const left = policies.map((policy) => {
+      const { shadow, cost } = policy;
+      return shadow ? cost : Math.min(cost, this.#decide(key, policy, nowMs, 0).remaining);
+    });
+    const cost = Math.max(1, Math.min(...left));
+    const asked = policies.map(({ atMost: _, ...policy }) => ({ ...policy, cost }));
+    const verdicts = this[verb]({ key, policies: asked }, nowMs);
+    const taken = verdicts.every(({ allowed }) => allowed) ? cost : 0;
+    return verdicts.map((verdict) => ({ ...verdict, taken }));
   }
 
   #passes(key: KeyHash, policy: CounterPolicy, nowMs: number): boolean {

@@ -5,8 +5,9 @@
  * different limits count together.
  */
 import * as v from "valibot";
+import { upTo } from "../caller/at-most.ts";
 import { keyPartsSchema, keySchema } from "../caller/key.ts";
-import { blockSchema } from "../caller/limiter.ts";
+import { atMostSchema, blockSchema } from "../caller/limiter.ts";
 import type { Question } from "../caller/question.ts";
 import { readAddress } from "../limit/address-list.ts";
 import { formatDuration } from "../limit/duration.ts";
@@ -68,6 +69,7 @@ const checkSchema = v.strictObject(
   {
     ...whoFields,
     cost: v.optional(unitsSchema),
+    atMost: v.optional(atMostSchema, false),
     ...policyFields,
     policies: v.optional(
       v.pipe(
@@ -90,7 +92,7 @@ const manySchema = v.strictObject({
 
 type CheckBody = v.InferOutput<typeof checkSchema>;
 type WhoBody = Pick<CheckBody, "key" | "ip">;
-type PolicyBody = Omit<CheckBody, "key" | "ip" | "cost" | "policies">;
+type PolicyBody = Omit<CheckBody, "key" | "ip" | "cost" | "atMost" | "policies">;
 
 const blockBodySchema = v.strictObject({ ...whoFields, duration: blockSchema }, objectRule);
 const unblockBodySchema = v.strictObject(whoFields, objectRule);
@@ -117,7 +119,7 @@ export function readChecks(
   return { groups: [questions(parse(checkSchema, body), "")], many: false };
 
   function questions(check: CheckBody, at: string): Question[] {
-    const { key, ip, cost, policies: several, ...one } = check;
+    const { key, ip, cost, atMost, policies: several, ...one } = check;
     requireWho(check, at);
     if (several && Object.values(one).some((field) => field !== undefined)) {
       const rule = "must be left out, or hold what stands beside it";
@@ -131,7 +133,12 @@ export function readChecks(
     if (isOperator && isClients && typeof key === "string") {
       requireKnownKey(key, asked, options, fieldPath(at, "key"));
     }
-    const charged = asked.map((each) => ({ ...each, cost: cost ?? each.cost }));
+    if (atMost && cost === undefined) {
+      throw new MisuseError(fieldPath(at, "cost"), 'is required where "atMost" is true', cost);
+    }
+    const charged = asked.map((each) =>
+      atMost && cost ? upTo(each, cost) : { ...each, cost: cost ?? each.cost },
+    );
     for (const each of charged) requireFits(each.cost, each, fieldPath(at, "cost"));
     const keyOf = (policy: Policy) => (ip ? clientKeyOf(policy, ip, at) : [key ?? []].flat());
     const alike = Map.groupBy(charged, (each) => JSON.stringify([each.scope, keyOf(each)]));

@@ -7,6 +7,7 @@
 import type { Context } from "hono";
 import { bodyLimit } from "hono/body-limit";
 import type { HonoBase } from "hono/hono-base";
+import { evenOutAll } from "../caller/at-most.ts";
 import { CallError } from "../caller/call.ts";
 import type { Caller } from "../caller/caller.ts";
 import type { Memberships } from "../caller/memberships.ts";
@@ -39,7 +40,9 @@ export function api(caller: Caller, config: Config, memberships?: Memberships): 
   app.use(bodyLimit({ maxSize: MAX_BODY_BYTES, onError: tooLarge }));
   app.post("/check", async (c) => {
     const { groups, many } = await checksOf(c);
-    return answer(c, await caller.take(groups), many);
+    const { even, surplus } = evenOutAll(await caller.take(groups));
+    if (surplus.length > 0) await caller.giveBack(surplus);
+    return answer(c, even, many);
   });
   app.post("/peek", async (c) => {
     const { groups, many } = await checksOf(c);

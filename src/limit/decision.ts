@@ -23,6 +23,8 @@ export interface Verdict {
   /** Leaky bucket only: milliseconds to hold the request, else 0. */
   delayMs: number;
   reason: Reason;
+  /** Units that were taken of the cost, 0 where it was denied; only where `atMost` was asked for. */
+  taken?: number;
 }
 
 /** A verdict, and whose it is. */

@@ -141,6 +141,8 @@ export interface Policy
   start: Start;
   /** As written: `capacity` is what follows from it. */
   burst: number | undefined;
+  /** Of a check alone, which takes what is left of its cost instead of being denied. */
+  atMost?: true;
   maxWaitMs: number;
   refusal: Refusal | undefined;
   scope: "region" | "global";

@@ -52,7 +52,10 @@ export interface WireBatch {
  */
 type Numbers = Float64Array<ArrayBuffer>;
 
-export type WireAnswer = Numbers | { numbers: Numbers; ring: RingRecord };
+export type WireAnswer = Numbers | { numbers: Numbers; ring?: RingRecord; taken?: Taken };
+
+/** By the place of each check that took what was left, the units; mostly there is no such check. */
+type Taken = (number | undefined)[];
 
 /** A reason's place here is what crosses the wire. The first two allow. */
 const REASONS: readonly Reason[] = ["ok", "shadow", "limited", "blocked"];
@@ -139,12 +142,17 @@ export function encodeAnswer(answer: Answer): WireAnswer {
   const numbers = new Float64Array(length);
   numbers[0] = atMs;
   numbers[1] = epoch;
+  let taken: Taken | undefined;
   let at = HEAD_NUMBERS;
   for (let index = 0; index < verdicts.length; index++) {
     const each = verdicts[index];
     if (!each) {
       numbers[at++] = MOVED;
       continue;
+    }
+    if (each[0]?.taken !== undefined) {
+      taken ??= [];
+      taken[index] = each[0].taken;
     }
     const flags = (unsure?.[index] ? UNSURE : 0) + (ended?.[index] ? ENDED : 0);
     for (const { reason, remaining, resetMs, retryAfterMs, delayMs } of each) {
@@ -156,7 +164,8 @@ export function encodeAnswer(answer: Answer): WireAnswer {
       at += VERDICT_NUMBERS;
     }
   }
-  return ring ? { numbers, ring } : numbers;
+  if (!ring && !taken) return numbers;
+  return { numbers, ...(ring && { ring }), ...(taken && { taken }) };
 }
 
 /**
@@ -164,10 +173,10 @@ export function encodeAnswer(answer: Answer): WireAnswer {
  * its ring not read.
  */
 export function decodeAnswer(wire: unknown, checks: readonly Refund[]): Answer | undefined {
-  const numbers = wire instanceof Float64Array ? wire : (wire as { numbers?: unknown })?.numbers;
+  const { numbers, ring, taken } = partsOf(wire);
   if (!(numbers instanceof Float64Array) || numbers.length < HEAD_NUMBERS) return undefined;
   const answer: Answer = { atMs: numbers[0] ?? 0, epoch: numbers[1] ?? 0, verdicts: [] };
-  if (wire !== numbers) answer.ring = (wire as { ring: RingRecord }).ring;
+  if (ring) answer.ring = ring as RingRecord;
   let at = HEAD_NUMBERS;
   for (const { policies } of checks) {
     if (numbers[at] === MOVED) {
@@ -180,12 +189,24 @@ export function decodeAnswer(wire: unknown, checks: readonly Refund[]): Answer |
       answer[name] ??= [];
       answer[name][answer.verdicts.length] = true;
     }
-    answer.verdicts.push(
-      policies.map((_, place) => verdictAt(numbers, at + place * VERDICT_NUMBERS)),
-    );
+    const verdicts = policies.map((_, place) => verdictAt(numbers, at + place * VERDICT_NUMBERS));
+    if (taken) setTaken(verdicts, taken, answer.verdicts.length);
+    answer.verdicts.push(verdicts);
     at += policies.length * VERDICT_NUMBERS;
   }
   return at === numbers.length ? answer : undefined;
+}
+
+/** What an owner sent, if it is of a form that one sends. */
+function partsOf(wire: unknown): { numbers?: unknown; ring?: unknown; taken?: unknown } {
+  if (wire instanceof Float64Array) return { numbers: wire };
+  return typeof wire === "object" && wire !== null ? wire : {};
+}
+
+function setTaken(verdicts: readonly Verdict[], taken: unknown, place: number): void {
+  const units: unknown = Array.isArray(taken) ? taken[place] : undefined;
+  if (units === undefined) return;
+  for (const verdict of verdicts) verdict.taken = typeof units === "number" ? units : Number.NaN;
 }
 
 function hasFlag(code = MOVED, flag: number): boolean {

@@ -13,7 +13,7 @@ const keys = fc.oneof(
   fc.string({ unit: "binary", minLength: 1 }),
   fc.nat({ max: 1_100 }).map((length) => "x".repeat(length)),
 );
-const cost = { cost: fc.integer({ min: 1, max: 20 }) };
+const cost = { cost: fc.integer({ min: 1, max: 20 }), atMost: fc.boolean() };
 const named = { policy: fc.constantFrom("day", "day", "day", "week") };
 const several = fc.array(fc.oneof(policy, fixedWindow, bucket, record(named)), {
   minLength: 1,
