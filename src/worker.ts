@@ -13,7 +13,7 @@ import { api, noSuchCall } from "./http/api.ts";
 import { answerMistake, newApp } from "./http/app.ts";
 import { openAnswer } from "./http/cors.ts";
 import { gateway, routeTo, routeToService } from "./http/gateway.ts";
-import { couldBeOwn, readingsOf } from "./http/path.ts";
+import { couldBeOwn, isOrdinary, readingsOf } from "./http/path.ts";
 import { enforce } from "./http/rate-limit.ts";
 
 export { Membership } from "./objects/membership.ts";
@@ -28,6 +28,7 @@ const app = newApp();
 app.onError(answerMistake);
 app.route("/_turnpike/v1", api(caller, config, isolateMemberships()));
 app.use((c, next) => {
+  if (isOrdinary(c.req.url)) return next();
   if (couldBeOwn(c.req.url)) return Promise.resolve(noSuchCall());
   if (readingsOf(c.req.url)) return next();
   openAnswer(c);

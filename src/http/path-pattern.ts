@@ -12,6 +12,8 @@ const EXTENSION = /^\*\./;
 export class PathPattern {
   /** Does the pattern end in an extension, such as `*.css`? */
   readonly isExtension: boolean;
+  /** The first segment of every reading that matches; undefined where it may be any. */
+  readonly first: string | undefined;
   readonly #expression: RegExp;
   readonly #names: string[] = [];
 
@@ -27,6 +29,8 @@ export class PathPattern {
         : this.isExtension
           ? `/.*${literal(last.slice(1))}`
           : `/${this.#sourceOf(last)}`;
+    const first = segments[0] ?? (this.isExtension ? "*" : last);
+    this.first = /^[*:]|[/]/.test(literalText(first)) ? undefined : literalText(first);
     this.#expression = new RegExp(pattern === "/" ? "^/?$" : `^${before}${end}$`, "s");
   }
 
@@ -36,7 +40,8 @@ export class PathPattern {
 
   /** Returns what `:name` stands for in a reading that matches; undefined if there is no such. */
   valueOf(name: string, reading: string): string | undefined {
-    return this.#expression.exec(reading)?.[this.#names.indexOf(name) + 1];
+    const at = this.#names.indexOf(name);
+    return at < 0 ? undefined : this.#expression.exec(reading)?.[at + 1];
   }
 
   /** A segment may be empty: only odd paths have such readings, and some origins keep them. */
@@ -48,8 +53,11 @@ export class PathPattern {
   }
 }
 
-/** Returns the source of an expression for a segment as each path has it among its readings. */
+/** Returns a segment as each path that is written with it has it among its readings. */
+function literalText(segment: string): string {
+  return fold(decodeSegments(segment).normalize("NFKC"));
+}
+
 function literal(segment: string): string {
-  const text = fold(decodeSegments(segment).normalize("NFKC"));
-  return text.replace(/[\\^$.*+?()[\]{}|/-]/g, "\\$&");
+  return literalText(segment).replace(/[\\^$.*+?()[\]{}|/-]/g, "\\$&");
 }

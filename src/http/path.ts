@@ -87,6 +87,11 @@ export function readingsOf(url: string): readonly string[] | undefined {
   return last.readings;
 }
 
+/** Is there nothing in a URL for which the gate would look at its path? */
+export function isOrdinary(url: string): boolean {
+  return !/[^!-~]|[%;]|_turnpike/i.test(url);
+}
+
 /**
  * Could anyone read this path as one of Turnpike's own?
  *
@@ -95,7 +100,7 @@ export function readingsOf(url: string): readonly string[] | undefined {
  * it may carry that token. Nothing of either is ever forwarded.
  */
 export function couldBeOwn(url: string): boolean {
-  if (!/[^!-~]|%|_turnpike/i.test(url)) return false;
+  if (isOrdinary(url)) return false;
   let path = pathnameOf(url);
   for (let n = 0; n < MAX_DECODINGS; n++) path = decode(path, ENCODED);
   const decoded = fold(path.replace(/[\t\n\r]/g, "").normalize("NFKC"));

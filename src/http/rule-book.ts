@@ -19,12 +19,19 @@ interface Entry {
 export class RuleBook {
   readonly #rules: readonly Rule[];
   readonly #entries: readonly Entry[];
+  /** Entries by the first segment of the paths that they are for; "*": those for any. */
+  readonly #byFirst = new Map<string, Entry[]>();
   /** Does every request meet every rule? */
   readonly #meetsAll: boolean;
   readonly #readsPaths: boolean;
 
   constructor(rules: readonly Rule[]) {
     this.#entries = rules.map(entryOf);
+    for (const { path } of this.#entries) {
+      const first = path.first ?? "*";
+      const isFor = (entry: Entry) => [first, undefined].includes(entry.path.first);
+      this.#byFirst.set(first, this.#entries.filter(isFor));
+    }
     this.#rules = this.#entries.map(({ rule }) => rule);
     this.#readsPaths = this.#rules.some(
       ({ policy, pattern }) => policy.path !== "/*" || policy.except.length > 0 || pattern,
@@ -39,14 +46,22 @@ export class RuleBook {
     if (!readings) return undefined;
     const method = c.req.method.toUpperCase();
     const met: Rule[] = [];
-    for (const { rule, path, methods, except } of this.#entries) {
+    for (const { rule, path, methods, except } of this.#entriesFor(readings)) {
       if (methods && !methods.has(method)) continue;
-      const fitting = readings.filter((reading) => path.matches(reading));
-      if (fitting.length === 0 || isExcepted(readings, method, except)) continue;
-      if (rule.pattern && fitting.length > MAX_KEYS) return undefined;
+      let fitting = 0;
+      for (const reading of readings) if (path.matches(reading)) fitting++;
+      if (fitting === 0 || isExcepted(readings, method, except)) continue;
+      if (rule.pattern && fitting > MAX_KEYS) return undefined;
       met.push(rule);
     }
     return met;
+  }
+
+  #entriesFor([reading = "", another]: readonly string[]): readonly Entry[] {
+    if (another !== undefined) return this.#entries;
+    const end = reading.indexOf("/", 1);
+    const first = end < 0 ? reading.slice(1) : reading.slice(1, end);
+    return this.#byFirst.get(first) ?? this.#byFirst.get("*") ?? [];
   }
 }
 

@@ -62,6 +62,8 @@ const SEGMENTS = [
   ],
 ];
 
+const STARTS = ["//", "/\\", "/%2f", "/%5c", "/;/", "/.//", "//x/", "///x/"];
+
 const SUFFIXES = [
   ...["", "", "", "", "/", "//", "/.", "/x/..", "/%2e", ";", ";x", ";x%2fy", ";/x", ";/x/y", "%3b"],
   ...["%3bx%2fy", "%3b/x", "%253bx%252fy", ";%2f..%2f..%2ffoo", "%2f", "%5c", "\\", "%252f", "%20"],
@@ -95,60 +97,51 @@ const before = fc.tuple(
 
 const letter = fc.tuple(fc.nat({ max: 30 }), fc.constantFrom(...LETTERS));
 
-const route = fc
-  .tuple(
-    fc.constantFrom(...ROUTES),
-    fc.oneof(
-      { arbitrary: fc.constant("/"), weight: 2 },
-      { arbitrary: fc.constantFrom(...SEPARATORS), weight: 1 },
-    ),
-    fc.oneof(
-      { arbitrary: fc.constant([]), weight: 2 },
-      { arbitrary: fc.array(letter, { maxLength: 2 }), weight: 1 },
-    ),
-  )
-  .map(([{ path }, separator, changes]) => {
-    const letters: string[] = [...path.slice(1)];
-    for (const [at, write] of changes) {
-      const index = at % letters.length;
-      const letter = letters[index] as string;
-      if (/^[a-z]$/.test(letter)) letters[index] = write(letter);
-    }
-    return letters.map((letter) => (letter === "/" ? separator : letter)).join("");
-  });
-
-/** Targets as they stand in a request line; some have a query. */
-export const oddTargets = fc
-  .tuple(
-    fc.constantFrom(
-      "/",
-      "/",
-      "/",
-      "/",
-      "//",
-      "/\\",
-      "/%2f",
-      "/%5c",
-      "/;/",
-      "/.//",
-      "//x/",
-      "///x/",
-    ),
-    // The odder a target is, the fewer routes it reaches.
-    fc.oneof(
-      { arbitrary: fc.constant([]), weight: 2 },
-      { arbitrary: fc.tuple(before), weight: 3 },
-      { arbitrary: fc.tuple(before, before), weight: 1 },
-    ),
-    route,
-    fc.oneof(
-      { arbitrary: fc.tuple(fc.constantFrom(...SUFFIXES)), weight: 3 },
-      {
-        arbitrary: fc.tuple(fc.constantFrom(...SUFFIXES), fc.constantFrom(...SUFFIXES)),
-        weight: 1,
-      },
-    ),
-  )
-  .map(([start, segments, path, suffixes]) =>
-    [start, ...segments.flat(), path, ...suffixes].join(""),
+/** Ways to write a path, without its first slash. */
+function written(paths: readonly string[]): fc.Arbitrary<string> {
+  const separators = fc.oneof(
+    { arbitrary: fc.constant("/"), weight: 2 },
+    { arbitrary: fc.constantFrom(...SEPARATORS), weight: 1 },
   );
+  const changed = fc.oneof(
+    { arbitrary: fc.constant([]), weight: 2 },
+    { arbitrary: fc.array(letter, { maxLength: 2 }), weight: 1 },
+  );
+  return fc
+    .tuple(fc.constantFrom(...paths), separators, changed)
+    .map(([path, separator, changes]) => {
+      const letters: string[] = [...path.slice(1)];
+      for (const [at, write] of changes) {
+        const index = at % letters.length;
+        const letter = letters[index] as string;
+        if (/^[a-z]$/.test(letter)) letters[index] = write(letter);
+      }
+      return letters.map((letter) => (letter === "/" ? separator : letter)).join("");
+    });
+}
+
+const starts = fc.constantFrom(...["/", "/", "/", "/"], ...STARTS);
+
+/** The odder a target is, the fewer routes it reaches. */
+const lead = fc.oneof(
+  { arbitrary: fc.constant([]), weight: 2 },
+  { arbitrary: fc.tuple(before), weight: 3 },
+  { arbitrary: fc.tuple(before, before), weight: 1 },
+);
+
+const suffix = fc.constantFrom(...SUFFIXES);
+const tail = fc.oneof(
+  { arbitrary: fc.tuple(suffix), weight: 3 },
+  { arbitrary: fc.tuple(suffix, suffix), weight: 1 },
+);
+
+/** Targets around paths, as they stand in a request line; some have a query. */
+export function oddTargetsTo(paths: readonly string[]): fc.Arbitrary<string> {
+  return fc
+    .tuple(starts, lead, written(paths), tail)
+    .map(([start, segments, path, suffixes]) =>
+      [start, ...segments.flat(), path, ...suffixes].join(""),
+    );
+}
+
+export const oddTargets = oddTargetsTo(ROUTES.map(({ path }) => path));

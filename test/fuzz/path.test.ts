@@ -2,10 +2,11 @@ import "./runs.ts";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { routeTo } from "../../src/http/gateway.ts";
-import { couldBeOwn, fold, readingsOf } from "../../src/http/path.ts";
+import { couldBeOwn, decodeSegments, fold, readingsOf } from "../../src/http/path.ts";
+import { PathPattern } from "../../src/http/path-pattern.ts";
 import { RuleBook } from "../../src/http/rule-book.ts";
 import { parsePolicy } from "../../src/limit/policy.ts";
-import { oddTargets } from "./odd-targets.ts";
+import { oddTargets, oddTargetsTo } from "./odd-targets.ts";
 
 const ODD = [
   ..."/\\.;?#%&=@:*+~_ \t\n\0éK＿／",
@@ -179,6 +180,23 @@ describe("any path", () => {
     );
   });
 
+  it("counts under the value that any origin may read, where a key names a part of it", () => {
+    const pattern = new PathPattern("/users/:id/mail");
+    fc.assert(
+      fc.property(oddTargetsTo(["/users/ann/mail"]), habits, (target, chain) => {
+        const url = `https://gate.example${target}`;
+        const readings = readingsOf(url);
+        if (!readings) return;
+        const { pathname } = new URL(url);
+        const seen = resolved(chain.reduce((path, habit) => habit(path), pathname));
+        const [, id] = /^\/users\/([^/]*)\/mail\/?$/.exec(seen) ?? [];
+        if (id === undefined) return;
+        const counted = readings.map((reading) => pattern.valueOf("id", reading));
+        expect(counted).toContain(fold(decodeSegments(id)));
+      }),
+    );
+  });
+
   it("goes to the origin, below its own path", () => {
     const origin = "https://origin.example:8443";
     fc.assert(
@@ -200,6 +218,18 @@ describe("a path written in other ways", () => {
         // Dots take the empty segment before them away, and the path that is forwarded is another.
         fc.pre(!/[/\\]{2}\.\./.test(url));
         expect(readingsOf(url) ?? [path], url).toContain(path);
+      }),
+    );
+  });
+
+  it("is the API's, nobody's or refused, if any origin may read it as the API's", () => {
+    fc.assert(
+      fc.property(oddTargetsTo(["/_turnpike/v1/check"]), habits, (target, chain) => {
+        const url = `https://gate.example${target}`;
+        const { pathname } = new URL(url);
+        const seen = resolved(chain.reduce((path, habit) => habit(path), pathname));
+        if (!seen.includes("_turnpike")) return;
+        expect(couldBeOwn(url) || !readingsOf(url), url).toBe(true);
       }),
     );
   });
