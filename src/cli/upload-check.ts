@@ -1,8 +1,11 @@
 /** Checks an upload as the Worker would check itself at its start, and what only an upload shows. */
 import { BINDINGS, type BindingName, bindingRule, requireRpc } from "../bindings.ts";
-import { parseConfig } from "../config.ts";
+import { gatewaySchema, limiterSchema, parseConfig } from "../config.ts";
 import { MisuseError } from "../limit/misuse.ts";
 import { type Upload, type UploadedBinding, variablesOf } from "./upload.ts";
+
+/** The variables and secrets that are read. Others may be meant for an app of one's own. */
+const KNOWN = [...Object.keys(gatewaySchema.entries), ...Object.keys(limiterSchema.entries)];
 
 /**
  * Returns what is worth a note, a sentence each.
@@ -15,9 +18,14 @@ export function checkUpload(upload: Omit<Upload, "worker">): string[] {
   requireBinding("TURNPIKE_OWNERS", bindings);
   requireBinding("TURNPIKE_MEMBERSHIP", bindings);
   requireRpc(compatibilityFlags.includes("rpc"), compatibilityDate);
-  if (compatibilityFlags.includes("enable_request_signal")) return [];
-  const effect = "nobody learns that a client has left, and its request holds its slot";
-  return [`without compatibility_flags = ["enable_request_signal"], ${effect}`];
+  const notes = Object.keys(variablesOf(bindings))
+    .filter((name) => !KNOWN.includes(name))
+    .map((name) => `${name} is no variable of Turnpike, which are ${KNOWN.join(", ")}`);
+  if (!compatibilityFlags.includes("enable_request_signal")) {
+    const effect = "nobody learns that a client has left, and its request holds its slot";
+    notes.push(`without compatibility_flags = ["enable_request_signal"], ${effect}`);
+  }
+  return notes;
 }
 
 function requireBinding(name: BindingName, bindings: readonly UploadedBinding[]): void {

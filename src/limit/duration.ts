@@ -54,7 +54,7 @@ export function durationSchema(minMs: number, maxMs: number) {
   const rule = `must be a duration from ${formatDuration(minMs)} to ${formatDuration(maxMs)} such as "${example}"`;
   const isWithin = (ms: number | undefined) => ms !== undefined && ms >= minMs && ms <= maxMs;
   const withHint = ({ input }: { input: unknown }) => {
-    const ms = guess(String(input));
+    const ms = guess(input);
     return ms !== undefined && isWithin(ms) ? `${rule} (write "${formatDuration(ms)}")` : rule;
   };
   return v.pipe(
@@ -65,7 +65,9 @@ export function durationSchema(minMs: number, maxMs: number) {
 }
 
 /** What was probably meant: `1h30m`, `PT1M`, `90 minutes`, `1.5h`, `1mo` or `60`. */
-function guess(text: string): number | undefined {
+function guess(input: unknown): number | undefined {
+  // Not all that JSON or code can give has a text.
+  const text = typeof input === "string" || typeof input === "number" ? `${input}` : "";
   // In ISO 8601 an M is of months in front of the T, and of minutes behind it.
   const [, date, time = ""] = /^P([\dYMWD]*)(?:T([\dHMS.]+))?$/.exec(text) ?? [];
   const spelled = date === undefined ? text : date.replace("M", "mo") + time;
@@ -77,5 +79,5 @@ function guess(text: string): number | undefined {
       ms += Number(count) * (OTHER_UNIT_MS[unit] as number);
       return "";
     });
-  return rest === "" && Number.isInteger(ms) ? ms : undefined;
+  return text && rest === "" && Number.isInteger(ms) ? ms : undefined;
 }

@@ -38,12 +38,18 @@ export function parse<const Schema extends v.GenericSchema>(
   const path = issue.path ?? [];
   const field = path.reduce((before, { key }) => fieldPath(before, key), at);
   if (issue.type === "strict_object" && issue.expected === "never") {
-    throw new MisuseError(field, "is not a known field", path.at(-1)?.value);
+    throw new MisuseError(field, unknownRule(schema, path.length), path.at(-1)?.value);
   }
   if (issue.type === "strict_object" && issue.received === "undefined") {
     throw new MisuseError(field, "is required", undefined);
   }
   throw new MisuseError(field, issue.message, issue.input);
+}
+
+/** Names the fields that there are, unless the unknown one is further in. */
+function unknownRule(schema: object, depth: number): string {
+  if (depth > 1 || !("entries" in schema)) return "is not a known field";
+  return `is not one of the fields ${Object.keys(schema.entries as object).join(", ")}`;
 }
 
 /**

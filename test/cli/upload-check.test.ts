@@ -77,4 +77,12 @@ describe("an upload", () => {
       expect.stringContaining('compatibility_flags = ["enable_request_signal"]'),
     ]);
   });
+
+  it("with a variable that is not read is worth a note, which shows no value", () => {
+    const bindings = [...BOUND, { name: "POLICES", type: "secret_text", text: "s3cr3t" }];
+    const [note, ...others] = checkUpload({ ...GOOD, bindings });
+    expect(note).toMatch(/^POLICES is no variable of Turnpike, which are ORIGIN, .*POLICIES/);
+    expect(note).not.toContain("s3cr3t");
+    expect(others).toEqual([]);
+  });
 });

@@ -80,7 +80,7 @@ describe("what it refuses", () => {
       "an unknown field",
       { key, policy: "day", prize: 1 },
       "prize",
-      "prize is not a known field, got 1",
+      "prize is not one of the fields key, ",
     ],
     [
       "no policy",

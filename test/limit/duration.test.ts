@@ -61,10 +61,22 @@ describe("duration", () => {
     expect(parse(windows, written)).toBeGreaterThan(0);
   });
 
-  it.each(["", "s", "soon", "10 parsecs", "1 mile", "0", "0s", "2y", "1ms", -60, null, {}, "∞"])(
-    "refuses %j without a guess where there is none within bounds",
-    (value) => {
-      expect(() => parse(windows, value, "window")).toThrow(`${rule}, got`);
-    },
-  );
+  it.each([
+    "",
+    "s",
+    "soon",
+    "10 parsecs",
+    "1 mile",
+    "0",
+    "0s",
+    "2y",
+    "1ms",
+    -60,
+    null,
+    {},
+    Object.create(null),
+    "∞",
+  ])("refuses %j without a guess where there is none within bounds", (value) => {
+    expect(() => parse(windows, value, "window")).toThrow(`${rule}, got`);
+  });
 });

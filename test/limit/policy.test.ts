@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { MisuseError } from "../../src/limit/misuse.ts";
-import { parsePolicies, parsePolicy } from "../../src/limit/policy.ts";
+import { parsePolicies, parsePolicy, policySchema } from "../../src/limit/policy.ts";
 
 const VALID = { name: "default", limit: 10, window: "60s" };
 
@@ -242,7 +242,10 @@ describe("policy", () => {
     ],
     [{ onFailure: "panic" }, 'onFailure must be "local", "allow" or "deny", got "panic"'],
     [{ scope: "galaxy" }, 'scope must be "region" or "global", got "galaxy"'],
-    [{ limits: 10 }, "limits is not a known field, got 10"],
+    [
+      { limits: 10 },
+      `limits is not one of the fields ${Object.keys(policySchema.entries).join(", ")}, got 10`,
+    ],
   ])("refuses %j", (change, message) => {
     expect(() => parsePolicy({ ...VALID, ...change })).toThrow(
       expect.objectContaining({ message }),
