@@ -234,11 +234,11 @@ describe("policy", () => {
     [{ key: [] }, "key must name at least one part, got []"],
     [
       { key: ["ip", "shoe-size"] },
-      'key[1] must be "ip", "ip/32" to "ip/128", "host", "path", "method", "country", "asn", "param:NAME", "header:NAME" or "cookie:NAME", got "shoe-size"',
+      'key[1] must be "ip", "ip/32" to "ip/128", "host", "path", "method", "country", "asn", "ja4", "bot", "param:NAME", "header:NAME", "cookie:NAME" or "query:NAME", got "shoe-size"',
     ],
     [
       { key: ["header:"] },
-      'key[0] must be "ip", "ip/32" to "ip/128", "host", "path", "method", "country", "asn", "param:NAME", "header:NAME" or "cookie:NAME", got "header:"',
+      'key[0] must be "ip", "ip/32" to "ip/128", "host", "path", "method", "country", "asn", "ja4", "bot", "param:NAME", "header:NAME", "cookie:NAME" or "query:NAME", got "header:"',
     ],
     [{ onFailure: "panic" }, 'onFailure must be "local", "allow" or "deny", got "panic"'],
     [{ scope: "galaxy" }, 'scope must be "region" or "global", got "galaxy"'],
