@@ -3,7 +3,8 @@ import { join } from "node:path";
 import { build } from "esbuild";
 import { startWorkerd, type WorkerdOptions, type WorkerdServer } from "./bench/workerd-server.ts";
 
-const LIBRARY = JSON.stringify(join(import.meta.dirname, "../src/index.ts"));
+/** What an app imports Turnpike from. */
+export const LIBRARY = JSON.stringify(join(import.meta.dirname, "../src/index.ts"));
 
 /**
  * Starts it.

@@ -1,6 +1,7 @@
 /** How many lines a client can have written: few, however many requests it sends. */
+import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, describe, expect, it } from "vitest";
-import { startApp } from "../app-server.ts";
+import { LIBRARY, startApp } from "../app-server.ts";
 import type { WorkerdServer } from "../bench/workerd-server.ts";
 import { startGate } from "./gate-server.ts";
 
@@ -76,5 +77,34 @@ describe("a client has no line written for each of its requests", () => {
     expect(await send("/")).toEqual(new Set([200]));
     expect(events()).toEqual(["wrong-class"]);
     expect(output).toContain("TURNPIKE_OWNERS must be a Durable Object binding");
+  });
+
+  it("by an app whose owners are farther away than the deadline, which is told", async () => {
+    server = await startApp(
+      `app.use(rateLimit({ limit: 5, window: "1h", key: () => "k" }));
+      app.get("*", (c) => c.text(c.get("decision").source));`,
+      { onOutput, vars: { DEADLINE: "50ms" } },
+      `import { RateLimiter as Near } from ${LIBRARY};
+      export class RateLimiter extends Near {
+        async check(batch) {
+          const answer = await super.check(batch);
+          await scheduler.wait(100);
+          return answer;
+        }
+      }`,
+    );
+    for (let n = 0; n < 40 && !output.includes("deadline-too-short"); n++) {
+      const response = await fetch(server.url);
+      if (response.ok) expect(await response.text()).toBe("fallback");
+      await sleep(250);
+    }
+    expect(events()).toEqual(["deadline-too-short", "owner-failed"]);
+    const [line = ""] = output.split("\n").filter((each) => each.includes("deadline-too-short"));
+    const told = JSON.parse(line.slice(line.indexOf("{"))) as {
+      deadlineMs: number;
+      tookMs: number;
+    };
+    expect(told.deadlineMs).toBe(50);
+    expect(told.tookMs).toBeGreaterThanOrEqual(50);
   });
 });
