@@ -4,7 +4,7 @@
 import * as v from "valibot";
 import { type Decision, decisive } from "../limit/decision.ts";
 import { durationSchema } from "../limit/duration.ts";
-import { parse } from "../limit/misuse.ts";
+import { MisuseError, parse } from "../limit/misuse.ts";
 import {
   MAX_WINDOW_MS,
   type PolicyInput,
@@ -18,11 +18,21 @@ import { claimName, isolateCaller, isolateConfig } from "./isolate.ts";
 import { keySchema } from "./key.ts";
 import type { ExplainedKey, Question, Reply } from "./question.ts";
 
+/** Fields of a policy that are about a request. */
+const REQUEST_FIELDS = [
+  "key",
+  "path",
+  "except",
+  "method",
+  "charge",
+  "maxWait",
+  "refusal",
+  "allow",
+  "deny",
+] as const;
+
 /** A policy without what only a request has. `scope` is `global` unless said otherwise. */
-export type LimiterOptions = Omit<
-  PolicyInput,
-  "key" | "path" | "except" | "method" | "charge" | "maxWait" | "refusal" | "allow" | "deny"
->;
+export type LimiterOptions = Omit<PolicyInput, (typeof REQUEST_FIELDS)[number]>;
 
 export interface CheckOptions {
   /**
@@ -72,6 +82,11 @@ export const blockSchema = durationSchema(1, MAX_WINDOW_MS);
  * const { allowed, retryAfterMs } = await logins.check(userName);
  */
 export function limiter(options: LimiterOptions): Limiter {
+  for (const field of REQUEST_FIELDS) {
+    const value: unknown = Reflect.get(options, field);
+    if (value === undefined) continue;
+    throw new MisuseError(field, "must be left out, since a limiter sees no request", value);
+  }
   const policy = parsePolicy({ scope: "global", ...options });
   claimName(policy, { maker: "limiter", isNamed: options.name !== undefined });
   const caller = isolateCaller();

@@ -47,6 +47,7 @@ export interface RateLimitEnv {
  */
 export function rateLimit(...policies: RateLimitOptions[]): MiddlewareHandler<RateLimitEnv> {
   const rules = policies.map(parseRule);
+  if (rules.length === 0) throw new MisuseError("", "must be at least one policy", undefined);
   for (const [at, { policy, key, limit, window, cost, refusal }] of rules.entries()) {
     if (rules.findIndex((rule) => rule.policy.name === policy.name) < at) {
       throw new MisuseError("name", "must be different for each policy", policy.name);

@@ -20,6 +20,17 @@ describe("limiter", () => {
     );
   });
 
+  it.each(["key", "path", "method", "charge", "maxWait", "allow"])(
+    "refuses %s, which is about a request",
+    (field) => {
+      const options = { name: fresh(), limit: 1, window: "1d", [field]: ["ip"] };
+      expect(() => limiter(options)).toThrow(
+        `${field} must be left out, since a limiter sees no request, got ["ip"]`,
+      );
+      expect(() => limiter({ ...options, [field]: undefined })).not.toThrow();
+    },
+  );
+
   it("refuses a second policy of the same name, which would share its counters", () => {
     const name = fresh();
     limiter({ name, limit: 5, window: "1d" });

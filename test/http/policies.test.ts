@@ -511,6 +511,10 @@ describe("names", () => {
     expect(() => limiter({ ...options, scope: "global" })).toThrow("name must be different");
   });
 
+  it("are of at least one policy", () => {
+    expect(() => rateLimit()).toThrow("input must be at least one policy, got nothing");
+  });
+
   it("may not be given twice in one call", () => {
     const options = { limit: 1, window: "1h" };
     expect(() => rateLimit(options, options)).toThrow(
