@@ -3,7 +3,7 @@
  * them of what the runtime gives. Their few lines are repeated here, since those import the runtime.
  */
 
-import type { Check } from "../../src/counters/check.ts";
+import type { Check, Refund } from "../../src/counters/check.ts";
 import { Coordinator } from "../../src/membership/coordinator.ts";
 import type { OwnerLink } from "../../src/membership/ring-change.ts";
 import { type Peer, RingOwner } from "../../src/owner/change/ring-owner.ts";
@@ -44,6 +44,14 @@ class WatchedOwner extends Owner {
       return each;
     });
     return answer;
+  }
+
+  override refund(batch: readonly Refund[]) {
+    for (const each of batch) {
+      // An operator's refund is no request's own, and is entered where it is asked for.
+      if (each.spentAtMs !== undefined) this.entered?.ledger.returned(each);
+    }
+    return super.refund(batch);
   }
 
   override block(key: KeyHash, durationMs: number) {

@@ -92,7 +92,7 @@ export class Ledger {
   counted(machine: Machine, { key, policies }: Check, verdicts: readonly Verdict[]): void {
     const passes = verdicts.every(({ allowed }) => allowed);
     if (!machine.isSole) this.doubted(key);
-    for (const [at, { name, limit, cost }] of policies.entries()) {
+    for (const [at, { name, limit, cost, algorithm }] of policies.entries()) {
       const account = this.account(key, name);
       if (passes) {
         account.counted += cost;
@@ -100,13 +100,20 @@ export class Ledger {
         else this.tail(machine).counted({ account, units: cost, atMs: machine.now() });
       }
       const spent = limit - (verdicts[at]?.remaining ?? 0);
-      if (spent > account.counted) {
+      // By another limit, what is in a bucket weighs otherwise.
+      const isScaled = account.resets > 0 && algorithm.endsWith("bucket");
+      if (spent > account.counted && !isScaled) {
         this.violated(`${name}: ${spent} spent where ${account.counted} were ever counted`);
       }
       if (account.counted > account.asked) {
         this.violated(`${name}: ${account.counted} counted where ${account.asked} were asked for`);
       }
     }
+  }
+
+  /** An owner has been given back what it let pass: as good as never counted. */
+  returned({ key, policies }: Check): void {
+    for (const { name, cost } of policies) this.account(key, name).countedExactly -= cost;
   }
 
   /** An owner has blocked a key. */

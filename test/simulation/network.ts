@@ -11,6 +11,9 @@ const MOST_DELAY_MS = 10;
 /** One way, where something is: longer than most deadlines. */
 const MOST_LATE_MS = 3_000;
 
+/** Who calls: all that comes back finds it alive, or nobody. */
+export type Sender = Pick<Machine, "name" | "isAlive" | "storage">;
+
 /** What can be called. */
 export interface Host<Methods> {
   machine: Machine;
@@ -45,7 +48,7 @@ export class Network {
 
   /** @param reach finds who is there when the message arrives */
   call<Methods, Reply>(
-    from: Machine,
+    from: Sender,
     to: string,
     reach: () => Host<Methods>,
     act: (methods: Methods) => Reply | Promise<Reply>,

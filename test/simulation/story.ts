@@ -2,8 +2,8 @@
  * What happens in a run, by chance: requests, changes of the ring, whatever else an operator does,
  * and, in most runs, failures of all kinds. Then calm, and each key asked until it is denied.
  */
-import type { Question } from "../../src/caller/question.ts";
 import type { Policy } from "../../src/limit/policy.ts";
+import { Extras, questionOf } from "./extras.ts";
 import { Failures, LONG_CUT_MS } from "./failures.ts";
 import { REGION } from "./hosts.ts";
 import { Machine } from "./machine.ts";
@@ -34,6 +34,7 @@ export class Story {
   readonly #operator: Machine;
   readonly #isolates: Isolate[];
   readonly #failures: Failures;
+  readonly #extras: Extras;
 
   constructor(world: World, seed: number) {
     const { schedule } = world;
@@ -49,6 +50,13 @@ export class Story {
       (_, at) => SUBJECTS[(first + at) % SUBJECTS.length] as Subject,
     );
     for (const subject of this.subjects) world.ledger.open(subject);
+    this.#extras = new Extras({
+      world,
+      isolates: this.#isolates,
+      subjects: this.subjects,
+      isFaulty: this.isFaulty,
+      often: (least, most, act) => this.#often(least, most, act),
+    });
   }
 
   /** The parts of the story: what each begins, and how long it lasts. */
@@ -67,6 +75,7 @@ export class Story {
     this.#often(0, 4, () => this.#world.evict(this.#world.anyObject()));
     this.#often(0, 1, () => this.#restartIsolate());
     if (schedule.odds(0.3)) this.#often(1, 3, () => this.#operate());
+    this.#extras.stir();
     if (!this.isFaulty) return;
     this.#failures.trouble();
     this.#often(1, 6, () => this.#failures.strike());
@@ -85,6 +94,7 @@ export class Story {
   #probe(): void {
     const { schedule, ledger } = this.#world;
     this.#world.tell("probing");
+    void this.#extras.audit();
     for (const subject of this.subjects) {
       const most = Math.max(
         ...subject.policies.map(({ name }) => {
@@ -188,8 +198,4 @@ export class Story {
       caller.block(subject.key, BLOCK_MS).then(confirm, failed);
     }
   }
-}
-
-function questionOf({ key }: Subject, policies: readonly Policy[]): Question {
-  return { key, policies, region: REGION };
 }

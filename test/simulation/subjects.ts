@@ -34,6 +34,25 @@ export const SUBJECTS: readonly Subject[] = Array.from({ length: 42 }, (_, at) =
   return { key, hash: hash(key), policies, dearPolicies };
 });
 
+/** What all clients share, so that requests that take two keys are denied by either. */
+export const SITE = subject("site", { ...policy("site", 9, "fixed-window"), key: ["host"] });
+
+/** Asked about so often that isolates lease slices of it. */
+export const HOT = subject("hot", { ...policy("hot", 150, "fixed-window"), lease: 0.2 });
+
+/** Customers whose limits change. */
+export const PLANS = ["fixed-window", "sliding-log", "token-bucket", "leaky-bucket"].map(
+  (algorithm) => subject(`plan ${algorithm}`, policy(`plan-${algorithm}`, 4, algorithm)),
+);
+
+export function planAt(policy: Policy, limit: number): Policy {
+  return { ...policy, limit, capacity: limit };
+}
+
+function subject(name: string, policy: Policy): Subject {
+  return { key: [name], hash: hash([name]), policies: [policy], dearPolicies: [policy] };
+}
+
 export function idOf({ hi, lo }: KeyHash): string {
   return `${hi}:${lo}`;
 }

@@ -52,4 +52,51 @@ export const VARIANTS: Record<string, Variant> = {
   "settles before all is taken over": {
     owner: (owner) => ({ ...owner, takeOver: async () => ({ isDone: true, silent: [] }) }),
   },
+
+  "lets go of a request whose client has left": { keepsAlive: false },
+
+  "begins no epoch with a block": {
+    owner: (owner) => ({
+      ...owner,
+      check: async (wire) => {
+        const answer = decodeAnswer(await owner.check(wire), decodeBatch(wire).checks) as Answer;
+        return encodeAnswer({ ...answer, epoch: 1 });
+      },
+    }),
+  },
+
+  "counts anew when a limit changes": {
+    owner: (owner) => {
+      const limits = new Map<string, number>();
+      return {
+        ...owner,
+        check: async (wire) => {
+          const isChanged = wire.policies.some(({ name, limit }) => {
+            const known = limits.get(name) ?? limit;
+            limits.set(name, limit);
+            return known !== limit && !name.endsWith("bucket");
+          });
+          if (isChanged) await owner.reset(wire);
+          return owner.check(wire);
+        },
+      };
+    },
+  },
+
+  "has a client wait for ages when a limit has changed": {
+    owner: (owner) => ({
+      ...owner,
+      check: async (wire) => {
+        const { checks } = decodeBatch(wire);
+        const answer = decodeAnswer(await owner.check(wire), checks) as Answer;
+        for (const [at, { policies }] of checks.entries()) {
+          const [verdict] = answer.verdicts[at] ?? [];
+          if (policies[0]?.name.startsWith("plan") && policies[0].limit !== 4 && verdict) {
+            verdict.resetMs *= 1_000;
+          }
+        }
+        return encodeAnswer(answer);
+      },
+    }),
+  },
 };

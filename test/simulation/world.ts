@@ -9,8 +9,9 @@ import { STILL } from "../fake-runtime.ts";
 import { elsewhere } from "./elsewhere.ts";
 import { DEADLINE_MS, type OwnerMethods, REGION, startMembership, startOwner } from "./hosts.ts";
 import { Ledger } from "./ledger.ts";
+import { Life } from "./life.ts";
 import { Machine } from "./machine.ts";
-import { type Host, Network } from "./network.ts";
+import { type Host, Network, type Sender } from "./network.ts";
 import { Objects } from "./objects.ts";
 import { Schedule } from "./schedule.ts";
 import { SECRET } from "./subjects.ts";
@@ -21,6 +22,8 @@ export interface Variant {
   peer?: (peer: Peer) => Peer;
   owner?: (methods: OwnerMethods) => OwnerMethods;
   stub?: (stub: CounterStub) => CounterStub;
+  /** Whether what is kept alive outlives the client of its request. Default true. */
+  keepsAlive?: boolean;
 }
 
 /** A Worker's isolate. */
@@ -83,7 +86,7 @@ export class World {
   }
 
   /** How a machine calls others. */
-  line<Methods>(from: Machine, reach: (name: string) => Host<Methods>) {
+  line<Methods>(from: Sender, reach: (name: string) => Host<Methods>) {
     return <Reply>(to: string, act: (methods: Methods) => Reply | Promise<Reply>) =>
       this.network.call(from, to, () => reach(to), act);
   }
@@ -100,8 +103,10 @@ export class World {
       runtime: {
         ...STILL,
         now: () => machine.now(),
-        wait: (ms) => machine.wait(ms),
-        keepAlive: () => {},
+        wait: (ms) => (Life.present ?? machine).wait(ms),
+        keepAlive: (task) => {
+          if (this.variant.keepsAlive ?? true) Life.present?.keepAlive(task);
+        },
       },
       reportFailure: (owner) => {
         this.tell(`${machine.name} reports ${owner}`);
@@ -150,9 +155,9 @@ export class World {
   }
 
   #namespace(machine: Machine): CounterNamespace {
-    const ask = this.line(machine, (name) => this.owner(name));
     return {
       getByName: (name) => {
+        const ask = this.line(Life.present ?? machine, (to) => this.owner(to));
         if (!name.startsWith(`${REGION}/`)) return elsewhere();
         const stub: CounterStub = {
           check: (batch) => ask(name, (owner) => owner.check(batch)),
