@@ -2,7 +2,7 @@ import "./runs.ts";
 import fc from "fast-check";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { parseConfig } from "../../src/config.ts";
-import { readBlock, readChecks, readUnblock } from "../../src/http/api-body.ts";
+import { readBlock, readChecks, readReset, readUnblock } from "../../src/http/api-body.ts";
 import { MisuseError } from "../../src/limit/misuse.ts";
 import { app, config } from "../http/api-client.ts";
 import { bucket, fixedWindow, inlinePolicy, policy, record } from "./input.ts";
@@ -12,7 +12,10 @@ const options = parseConfig({ POLICIES: [{ name: "day", limit: 10, window: "1d" 
 const keys = fc.oneof(
   fc.string({ unit: "binary", minLength: 1 }),
   fc.nat({ max: 1_100 }).map((length) => "x".repeat(length)),
+  fc.oneof(fc.ipV4(), fc.ipV6(), fc.ipV4Extended(), fc.tuple(fc.ipV6(), fc.nat(128)).map(String)),
+  fc.array(fc.string({ unit: "binary" }), { maxLength: 20 }),
 );
+const addresses = fc.oneof(fc.ipV4(), fc.ipV6(), fc.ipV4Extended(), fc.string());
 const cost = { cost: fc.integer({ min: 1, max: 20 }), atMost: fc.boolean() };
 const named = { policy: fc.constantFrom("day", "day", "day", "week") };
 const several = fc.array(fc.oneof(policy, fixedWindow, bucket, record(named)), {
@@ -21,6 +24,7 @@ const several = fc.array(fc.oneof(policy, fixedWindow, bucket, record(named)), {
 });
 const checks = fc.oneof(
   record({ key: keys, ...named }, cost),
+  record({ ip: addresses, ...named }, { ...cost, key: keys }),
   record({ key: keys, ...inlinePolicy }, cost),
   record({ key: keys, policies: several }, cost),
   record({ key: keys, ...named, ...inlinePolicy, policies: several }, cost),
@@ -29,6 +33,7 @@ const bodies = fc.oneof(
   checks,
   record({ checks: fc.array(checks, { minLength: 1, maxLength: 3 }) }),
   record({ key: keys, duration: fc.constantFrom("1ms", "0s", "366d", "1y") }),
+  record({ ip: addresses }, { duration: fc.constantFrom("1ms", "0s", "366d", "1y") }),
 );
 
 afterEach(() => vi.restoreAllMocks());
@@ -50,11 +55,13 @@ describe("any body", () => {
         for (const { key, policies: asked } of read(() =>
           readChecks(body, options, "weur"),
         )?.groups.flat() ?? []) {
-          expect(key).toHaveLength(1);
-          const bytes = new TextEncoder().encode(key[0]).length;
-          expect(bytes > 0 && bytes <= 1_024 && asked.length > 0).toBe(true);
+          expect(key.length > 0 && key.length <= 16 && asked.length > 0).toBe(true);
+          expect(key.every((part) => typeof part === "string" && part.isWellFormed())).toBe(true);
           for (const { cost, capacity } of asked)
             expect(cost).toBeLessThanOrEqual(capacity || cost);
+        }
+        for (const question of read(() => readReset(body, options, "weur")) ?? []) {
+          expect(question.key.length > 0 && question.policies.length > 0).toBe(true);
         }
         expect(read(() => readBlock(body, options))?.durationMs ?? 1).toBeGreaterThan(0);
         expect(read(() => readUnblock(body, options))?.[0]).not.toEqual([]);
