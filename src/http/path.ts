@@ -16,7 +16,7 @@ import { parseUrl } from "../limit/url.ts";
 const PLAIN_URL =
   /^https?:\/\/[\w.:[\]-]+((?:\/[\w~@!$&'()*+,=:-][\w.~@!$&'()*+,=:-]*(?<!\.))*)\/?(?:\?|$)/;
 
-/** What gives a path more readings than its letters do. */
+/** Signs that a decoded path needs the steps below. */
 const WILD = /[%;?#\\\p{Cc}]|\/\/|[.\s](?:\/|$)/u;
 
 /** A path that some step below changes. */
@@ -31,12 +31,12 @@ const MAX_CHARS_OF_STATES = 8_192;
 const MAX_STATES = 64;
 
 const ENCODED = /%([0-7][\da-f])|(?:%[89a-f][\da-f])+/gi;
-/** Encoded, and no part of a path's structure for those who split it first. */
+/** Encoded, and no part of a path's structure for a router that splits it first. */
 const HARMLESS = /%(?!2f|5c|25|00)([0-7][\da-f])|(?:%[89a-f][\da-f])+/gi;
 /** What strict decoders leave and loose ones take: `%u002f`, and bytes that are not UTF-8. */
 const LOOSE = /%u([\da-f]{4})|%([0-7][\da-f])|(?:%[89a-f][\da-f])+/gi;
 
-/** The least code point of one byte more, two and three, in the shortest form of UTF-8. */
+/** The least code point that needs one more byte, two, and three, in UTF-8. */
 const LEAST = [0, 0x80, 0x800, 0x10000];
 
 /** A NUL, or a segment of dots for an origin that cuts parameters and spaces off. */
@@ -51,7 +51,7 @@ const STEPS: readonly ((path: string) => string)[] = [
   (path) => path.replace(/;[^/]*/g, ""),
   // Fastify 4: all behind a semicolon.
   (path) => path.replace(/;.*/s, ""),
-  // Whoever decodes first takes these for the start of a query or a fragment.
+  // Servers that decode first take these for the start of a query or a fragment.
   (path) => path.replace(/[?#].*/s, ""),
   // Windows, Node's `url`.
   (path) => path.replaceAll("\\", "/"),
@@ -65,7 +65,7 @@ const STEPS: readonly ((path: string) => string)[] = [
   (path) => path.replace(/\/\/+/g, "/"),
   // `new URL(request.url, base)` takes the first segment behind two slashes for a host.
   (path) => path.replace(/^\/\/+[^/]*/, "") || "/",
-  // Whoever splits first decodes each segment by itself.
+  // Routers that split first decode each segment by itself.
   decodeSegments,
 ];
 
@@ -78,7 +78,7 @@ let last: { url: string; readings: readonly string[] | undefined } | undefined;
  * In one case, and without a slash at the end, so the root is empty. An odd path has readings with
  * its empty segments too, those at the end included, since some origins keep them.
  *
- * @example readingsOf("https://a.example/Login;v=1/") // ["/login;v=1", "/login"]
+ * @example readingsOf("https://a.example/Login;v=1") // ["/login;v=1", "/login"]
  */
 export function readingsOf(url: string): readonly string[] | undefined {
   const plain = PLAIN_URL.exec(url)?.[1];
@@ -107,12 +107,12 @@ export function couldBeOwn(url: string): boolean {
   return decoded.includes(OWN) || !!readingsOf(url)?.some((reading) => reading.includes(OWN));
 }
 
-/** Brings letters into one case, as readings are: also those that only some languages pair. */
+/** Brings letters into one case, as readings have them. `ẞ` and `ss` become one, too. */
 export function fold(text: string): string {
-  return text.toUpperCase().toLowerCase();
+  return text.toLowerCase().toUpperCase().toLowerCase();
 }
 
-/** Decodes what is no structure, and leaves `%2F`, `%5C` and `%25` as they are. */
+/** Decodes what is not structure, and leaves `%2F`, `%5C` and `%25` as they are. */
 export function decodeSegments(path: string): string {
   return decode(path, HARMLESS);
 }
@@ -159,7 +159,7 @@ function explore(path: string): readonly string[] | undefined {
   }
 }
 
-/** Takes the chain of steps that most attackers count on first: it is found out sooner so. */
+/** Tries the chain of steps that most attacks need: most are refused so at little cost. */
 function isHidden(path: string): boolean {
   let text = path;
   for (let decodings = 0; decodings < MAX_DECODINGS; decodings++) {
@@ -200,10 +200,10 @@ function fromHex(hex: string): string {
 }
 
 /**
- * Decodes UTF-8. By itself, since `decodeURIComponent` takes 20 µs to throw.
+ * Decodes UTF-8 without `decodeURIComponent`, which takes 20 µs to throw.
  *
  * @param run encoded bytes beyond ASCII
- * @param isLoose takes overlong forms, and any other byte for Latin-1, which else stay encoded
+ * @param isLoose also decodes overlong forms, and other bytes as Latin-1; else these stay encoded
  */
 function fromBytes(run: string, isLoose: boolean): string {
   const bytes = run.slice(1).split("%");

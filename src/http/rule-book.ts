@@ -5,7 +5,7 @@ import { PathPattern } from "./path-pattern.ts";
 import type { Rule } from "./rule-functions.ts";
 
 /** Every key of a request costs a question, and a path can be written so that it has many. */
-const MAX_KEYS = 8;
+const MAX_KEYS = 16;
 
 interface Entry {
   rule: Rule;
