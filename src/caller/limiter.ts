@@ -75,6 +75,10 @@ export const blockSchema = durationSchema(1, MAX_WINDOW_MS);
 /**
  * Makes a limiter for keys of your choice.
  *
+ * Keys are compared as they are: `José` in capitals, or in another normal form of Unicode, is
+ * another key. Make one form of what people type, and the same that your look-up makes of it, such
+ * as `name.normalize("NFC").toLowerCase()`.
+ *
  * @throws {MisuseError} naming the field, the rule and the value; the methods reject with it for a
  *   key that is empty or over 1,024 bytes, or a cost that could never pass
  * @example

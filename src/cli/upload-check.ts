@@ -1,6 +1,7 @@
 /** Checks an upload as the Worker would check itself at its start, and what only an upload shows. */
 import { BINDINGS, type BindingName, bindingRule, requireRpc } from "../bindings.ts";
 import { gatewaySchema, limiterSchema, parseConfig } from "../config.ts";
+import { unboundedPolicies } from "../limit/made-up-keys.ts";
 import { MisuseError } from "../limit/misuse.ts";
 import { type Upload, type UploadedBinding, variablesOf } from "./upload.ts";
 
@@ -14,13 +15,18 @@ const KNOWN = [...Object.keys(gatewaySchema.entries), ...Object.keys(limiterSche
  */
 export function checkUpload(upload: Omit<Upload, "worker">): string[] {
   const { bindings, compatibilityDate, compatibilityFlags } = upload;
-  parseConfig(variablesOf(bindings));
+  const { policies } = parseConfig(variablesOf(bindings));
   requireBinding("TURNPIKE_OWNERS", bindings);
   requireBinding("TURNPIKE_MEMBERSHIP", bindings);
   requireRpc(compatibilityFlags.includes("rpc"), compatibilityDate);
   const notes = Object.keys(variablesOf(bindings))
     .filter((name) => !KNOWN.includes(name))
     .map((name) => `${name} is no variable of Turnpike, which are ${KNOWN.join(", ")}`);
+  for (const { name, key } of unboundedPolicies(policies)) {
+    const effect = `of key = ${JSON.stringify(key)} clients make up new values, each with a new quota`;
+    const mend = 'add a policy with key = ["ip"] for the same path';
+    notes.push(`policy "${name}" is no limit by itself: ${effect}; ${mend}`);
+  }
   if (!compatibilityFlags.includes("enable_request_signal")) {
     const effect = "nobody learns that a client has left, and its request holds its slot";
     notes.push(`without compatibility_flags = ["enable_request_signal"], ${effect}`);

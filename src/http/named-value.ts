@@ -146,7 +146,7 @@ function joined(parts: readonly string[]): string {
  * servers take the first, some the last, some all: then it counts as absent.
  */
 export function readParameter(url: string, name: string): string {
-  const [, query = ""] = /\?([^#]*)/.exec(url) ?? [];
+  const [, query = ""] = /^[^?#]*\?([^#]*)/.exec(url) ?? [];
   const sought = canonicalName(name);
   let value: string | undefined;
   // Some servers split at `;` too.

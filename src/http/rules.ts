@@ -29,9 +29,10 @@ import {
 export interface RateLimitOptions
   extends Omit<PolicyInput, "key" | "limit" | "window" | "cost" | "refusal"> {
   /**
-   * Who is limited: parts as in the configuration, default `["ip"]`, or a function that gives one
+   * Who is limited: parts as in `limit/key-part.ts`, default `["ip"]`, or a function that gives one
    * text or several parts. If it throws or gives none, the request counts as `unknown`, with all
-   * others like it, and a warning says so.
+   * others like it, and a warning says so. What only the client writes is no limit by itself: count
+   * keys that you do not know by `addressKey`, or put a policy by `ip` beside it.
    */
   key?: PolicyInput["key"] | Given<string | string[] | undefined>;
   /**

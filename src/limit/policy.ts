@@ -9,6 +9,7 @@ import { addressListSchema } from "./address-list.ts";
 import type { Quota } from "./algorithm.ts";
 import { ALGORITHMS, type AlgorithmName, STARTS, type Start } from "./algorithms.ts";
 import { durationSchema } from "./duration.ts";
+import { hasAddress, keyPartSchema } from "./key-part.ts";
 import { fieldPath, MisuseError, parse } from "./misuse.ts";
 import { type Refusal, readRefusal, refusalSchema } from "./refusal.ts";
 import { MAX_LOG_LIMIT } from "./sliding-log.ts";
@@ -33,11 +34,6 @@ const PATH_PATTERN = new RegExp(
   String.raw`^(?=.)(?:\/(?:\*|:[a-z_]\w*|${TEXT}))*(?:\/|(?:^|\/)\*(?=\.)${TEXT})?$`,
   "i",
 );
-/** The client's address, or so many bits of it, 32 to 128, if it is of IPv6. */
-const ADDRESS_PART_PATTERN = /^ip(?:\/(?:3[2-9]|[4-9]\d|1[01]\d|12[0-8]))?$/;
-/** What else a key may be made of, the names as in RFC 9110, section 5.6.2. */
-const KEY_PART_PATTERN =
-  /^(?:host|path|method|country|asn|ja4|bot|param:[A-Za-z_]\w*|(?:header|cookie|query):[\w!#$%&'*+.^`|~-]+)$/;
 
 const nameSchema = v.pipe(
   v.string("must be text"),
@@ -62,14 +58,6 @@ export const windowSchema = v.union(
 const methodSchema = v.pipe(
   v.string("must be text"),
   v.regex(METHOD_PATTERN, 'must be a method in capitals such as "POST"'),
-);
-
-const keyPartSchema = v.pipe(
-  v.string("must be text"),
-  v.check(
-    (part) => isAddressPart(part) || KEY_PART_PATTERN.test(part),
-    'must be "ip", "ip/32" to "ip/128", "host", "path", "method", "country", "asn", "ja4", "bot", "param:NAME", "header:NAME", "cookie:NAME" or "query:NAME"',
-  ),
 );
 
 const pathSchema = v.pipe(
@@ -190,7 +178,7 @@ export function parsePolicy(input: unknown, at = ""): Policy {
       capacity: 0,
       maxWaitMs: maxWait,
       refusal: refusal && readRefusal(refusal, fieldPath(at, "refusal")),
-      scope: scope ?? (fields.key.some(tellsByAddress) ? "region" : "global"),
+      scope: scope ?? (hasAddress(fields.key) ? "region" : "global"),
     },
     fields.limit,
     window,
@@ -261,16 +249,6 @@ export function parsePolicies(input: unknown, at: string): Policy[] {
     names.add(name);
   }
   return policies;
-}
-
-/** Is that part of a key the client's address, whole or in part? */
-function isAddressPart(part: string): boolean {
-  return ADDRESS_PART_PATTERN.test(part);
-}
-
-/** A bot that is not verified counts by its address. */
-function tellsByAddress(part: string): boolean {
-  return part === "bot" || isAddressPart(part);
 }
 
 function oneOf<const Name extends string>(names: readonly Name[]) {

@@ -85,4 +85,16 @@ describe("an upload", () => {
     expect(note).not.toContain("s3cr3t");
     expect(others).toEqual([]);
   });
+
+  it("with a policy that made-up keys get past is worth a note that says what to write", () => {
+    const day = { name: "day", limit: 10, window: "1d", key: ["header:X-Api-Key"] };
+    const notesOn = (...policies: object[]) => {
+      const bindings = [...BOUND, { name: "POLICIES", type: "json", json: policies }];
+      return checkUpload({ ...GOOD, bindings });
+    };
+    expect(notesOn(day)).toEqual([
+      'policy "day" is no limit by itself: of key = ["header:X-Api-Key"] clients make up new values, each with a new quota; add a policy with key = ["ip"] for the same path',
+    ]);
+    expect(notesOn(day, { limit: 600, window: "1m" })).toEqual([]);
+  });
 });

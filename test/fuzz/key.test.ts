@@ -318,6 +318,18 @@ describe("what is forwarded", () => {
     expect(c.req.header("X_Id")).toBeUndefined();
     expect(await c.req.text()).toBe("body");
   });
+
+  it("has the body that was read before", async () => {
+    const rules = [{ policy: parsePolicy({ limit: 1, window: "1h", key: ["cookie:sid"] }) }];
+    const headers = { Cookie: "sid=1; sid=2" };
+    const c = new Context(
+      new Request("https://a.example/", { method: "POST", body: '{"a":1}', headers }),
+    );
+    expect(await c.req.json()).toEqual({ a: 1 });
+    narrowing(rules)?.(c, rules);
+    expect([c.req.header("Cookie"), c.req.method]).toEqual(["sid=1", "POST"]);
+    expect([await c.req.json(), await c.req.text()]).toEqual([{ a: 1 }, '{"a":1}']);
+  });
 });
 
 describe("any text", () => {

@@ -6,6 +6,7 @@ import { Caller } from "../../src/caller/caller.ts";
 import { parseConfig } from "../../src/config.ts";
 import { enforce } from "../../src/http/rate-limit.ts";
 import {
+  addressKey,
   type Decision,
   limiter,
   type RateLimitEnv,
@@ -360,6 +361,35 @@ describe("charge", () => {
     const failed = [await get("/fail"), await get("/fail"), await get("/fail")];
     expect(failed.map(({ status }) => status)).toEqual([401, 401, 429]);
     nowMs += 3_600_000;
+  });
+});
+
+describe("500 made-up keys from one address", () => {
+  const ATTEMPTS = Array.from({ length: 500 }, (_, n) => ({
+    headers: { "X-Api-Key": `made-up-${n}`, Cookie: `sid=${n}` },
+    path: `/?key=${n}`,
+  }));
+  const passed = async (send: ReturnType<typeof appWith>) =>
+    (await statuses(send, ATTEMPTS)).filter((status) => status === 200).length;
+
+  it.each(["header:X-Api-Key", "cookie:sid", "query:key"])(
+    "have a quota each under %s, and one with a policy by address beside it",
+    async (part) => {
+      expect(await passed(appWith({ key: [part] }))).toBe(500);
+      expect(await passed(appWith({ key: [part] }, { key: ["ip"], limit: 20 }))).toBe(20);
+    },
+  );
+
+  it("have one where the key function knows the keys", async () => {
+    const customers = new Set(["customer-1"]);
+    const key = (c: Context) => {
+      const given = c.req.header("X-Api-Key");
+      return given !== undefined && customers.has(given) ? given : addressKey(c);
+    };
+    const send = appWith({ key, limit: 20 });
+    expect(await passed(send)).toBe(20);
+    expect(await statuses(send, [{ headers: { "X-Api-Key": "customer-1" } }])).toEqual([200]);
+    expect(await statuses(send, [{ ip: "192.0.2.2" }])).toEqual([200]);
   });
 });
 

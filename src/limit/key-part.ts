@@ -1,0 +1,50 @@
+/**
+ * What a policy's key is made of, as a person writes it.
+ *
+ * | part | who is told apart |
+ * | --- | --- |
+ * | `ip`, `ip/32` to `ip/128` | clients by address; of IPv6 by so many bits, default `IPV6_PREFIX` |
+ * | `bot` | verified bots by Cloudflare's category, all others as by `ip` |
+ * | `country`, `asn` | networks, as Cloudflare knows them; unknown ones are one |
+ * | `ja4` | TLS clients by fingerprint (Cloudflare's Bot Management) |
+ * | `header:NAME` | values; of `Authorization` the token, whatever scheme is before it |
+ * | `cookie:NAME` | values, quoted, encoded or not; the first of a doubled cookie |
+ * | `query:NAME` | values; one that is there twice with different values is as none |
+ * | `host`, `method` | hosts without port; GET with HEAD, and all methods but six as one |
+ * | `path`, `param:NAME` | paths, and what `:NAME` of the policy's path stands for |
+ */
+import * as v from "valibot";
+
+/** The client's address, or so many bits of it, 32 to 128, if it is of IPv6. */
+const ADDRESS_PART = /^ip(?:\/(?:3[2-9]|[4-9]\d|1[01]\d|12[0-8]))?$/;
+/** What else there is, the names as in RFC 9110, section 5.6.2. */
+const OTHER_PART =
+  /^(?:host|path|method|country|asn|ja4|bot|param:[A-Za-z_]\w*|(?:header|cookie|query):[\w!#$%&'*+.^`|~-]+)$/;
+/** Whatever a client puts there is a key of its own. */
+const MADE_UP_PART = /^(?:header|cookie|query|ja4)(?::|$)/;
+/** Nobody but the platform says these, or there are few of them. */
+const GIVEN_PART = /^(?:ip(?:\/\d+)?|bot|host|method|country|asn)$/;
+
+/** A schema for one part. */
+export const keyPartSchema = v.pipe(
+  v.string("must be text"),
+  v.check(
+    (part) => ADDRESS_PART.test(part) || OTHER_PART.test(part),
+    'must be "ip", "ip/32" to "ip/128", "host", "path", "method", "country", "asn", "ja4", "bot", "param:NAME", "header:NAME", "cookie:NAME" or "query:NAME"',
+  ),
+);
+
+/** Is the client's address part of the key? A bot that is not verified counts by it, too. */
+export function hasAddress(key: readonly string[]): boolean {
+  return key.some((part) => part === "bot" || ADDRESS_PART.test(part));
+}
+
+/** Can a client get a new quota by making up another value? */
+export function isMadeUp(key: readonly string[]): boolean {
+  return key.some((part) => MADE_UP_PART.test(part));
+}
+
+/** Is a client bound to its key, whatever it sends? */
+export function isGiven(key: readonly string[]): boolean {
+  return key.every((part) => GIVEN_PART.test(part));
+}
