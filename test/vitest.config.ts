@@ -11,7 +11,7 @@ const OUTSIDE = [
   "test/fuzz/readers.test.ts",
   "test/http/{blocks,cors,gate,gateway,in-flight,log-lines,shared-quotas,streaming}.test.ts",
   "test/http/keys.test.ts",
-  "test/http/{bodies,sockets}.test.ts",
+  "test/http/{bodies,sockets,waiting}.test.ts",
   "test/ring/{change,elastic,interrupted}.test.ts",
   "test/{bench,cli,dashboard,faults,simulation}/**/*.test.ts",
 ];

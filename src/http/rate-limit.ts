@@ -7,13 +7,14 @@
 import type { Context, MiddlewareHandler } from "hono";
 import type { Caller } from "../caller/caller.ts";
 import { claimName, isolateCaller, isolateConfig } from "../caller/isolate.ts";
-import type { Question, Reply } from "../caller/question.ts";
+import type { Question } from "../caller/question.ts";
 import type { LimiterConfig } from "../config.ts";
 import { isListed } from "../limit/address-list.ts";
 import { type Decision, decisive } from "../limit/decision.ts";
 import { MisuseError } from "../limit/misuse.ts";
 import { WORKERS } from "../runtime.ts";
-import { type Ruling, refuse, refuseListed, refusePath, rulingsOf, writeFields } from "./answer.ts";
+import { admit, isQueued } from "./admission.ts";
+import { refuse, refuseListed, refusePath, writeFields } from "./answer.ts";
 import { exposeRefusal, isPreflight, preflightRules } from "./cors.ts";
 import { clientAddress } from "./identity.ts";
 import { narrowing } from "./narrow.ts";
@@ -22,7 +23,7 @@ import { refuseInOwnWords } from "./refusal.ts";
 import { RuleBook } from "./rule-book.ts";
 import { type Rule, RuleError } from "./rule-functions.ts";
 import { parseRule, questionsOf, type RateLimitOptions, sift } from "./rules.ts";
-import { giveAllBack, isSettled, settle } from "./settlement.ts";
+import { isSettled, settle } from "./settlement.ts";
 
 /** nginx's "client closed request"; nobody is there to read it. */
 const LEFT = 499;
@@ -138,74 +139,4 @@ function refuseUnread(error: unknown): Response {
   if (!(error instanceof MisuseError)) throw error;
   const { message: detail, field } = error;
   return problem({ status: 400, title: "Request too costly", detail, field });
-}
-
-/** What came of asking, once the request may go on to its handler or is refused. */
-interface Admission {
-  replies: Reply[];
-  rulings: Ruling[];
-  /** Has the client left, and was given back what it took? */
-  hasLeft: boolean;
-}
-
-/**
- * Takes what the questions cost, and holds the request for as long as a leaky bucket says.
- *
- * @param isKept whether the request is kept alive for it, even if its client leaves
- */
-async function admit(
-  c: Context,
-  caller: Caller,
-  questions: readonly Question[],
-  isKept: boolean,
-): Promise<Admission> {
-  const { replies, rulings } = await takeInTime(c, caller, questions);
-  const isAdmitted = rulings.every(({ decision }) => decision.allowed);
-  if (!isKept || !isAdmitted) return { replies, rulings, hasLeft: false };
-  const { signal } = c.req.raw;
-  const delayMs = Math.max(...rulings.map(({ decision }) => decision.delayMs));
-  if (delayMs > 0) await pause(delayMs, signal);
-  if (signal.aborted) await giveAllBack(caller, replies);
-  return { replies, rulings, hasLeft: signal.aborted };
-}
-
-/** Takes what the questions cost, waiting for it as long as the policies that deny allow. */
-async function takeInTime(
-  c: Context,
-  caller: Caller,
-  questions: readonly Question[],
-): Promise<{ replies: Reply[]; rulings: Ruling[] }> {
-  let waitedMs = 0;
-  for (;;) {
-    // One question alone leaves nothing to give back.
-    const replies =
-      questions.length > 1
-        ? (await caller.take([questions])).flat()
-        : await caller.check(questions);
-    const rulings = rulingsOf(replies);
-    let waitMs = 0;
-    let patienceMs = Number.POSITIVE_INFINITY;
-    for (const { policy, decision } of rulings) {
-      if (decision.allowed) continue;
-      waitMs = Math.max(waitMs, decision.retryAfterMs);
-      patienceMs = Math.min(patienceMs, policy.maxWaitMs);
-    }
-    if (waitMs === 0 || waitedMs + waitMs > patienceMs) return { replies, rulings };
-    if (!(await pause(waitMs, c.req.raw.signal))) return { replies, rulings };
-    waitedMs += waitMs;
-  }
-}
-
-function isQueued(questions: readonly Question[]): boolean {
-  return questions.some(({ policies }) =>
-    policies.some(({ algorithm }) => algorithm === "leaky-bucket"),
-  );
-}
-
-/** Waits; returns at once, and false, if the client leaves. */
-function pause(ms: number, signal: AbortSignal): Promise<boolean> {
-  return scheduler.wait(ms, { signal }).then(
-    () => true,
-    () => false,
-  );
 }

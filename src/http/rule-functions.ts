@@ -15,6 +15,7 @@ import {
   windowSchema,
   withQuota,
 } from "../limit/policy.ts";
+import { withShortQueue } from "../limit/waiting.ts";
 import { logSeldom } from "../log.ts";
 import { UNKNOWN } from "./identity.ts";
 import type { PathPattern } from "./path-pattern.ts";
@@ -66,7 +67,9 @@ export async function readPolicy(
   }
   if (limit || window) {
     read = await apply(window ? "window" : "limit", policy, async () =>
-      withQuota(policy, read.limit, window ? windowOf(await window(c)) : policy.windowMs),
+      withShortQueue(
+        withQuota(policy, read.limit, window ? windowOf(await window(c)) : policy.windowMs),
+      ),
     );
   }
   if (cost) {

@@ -14,6 +14,7 @@ import {
   requireFits,
   unitsSchema,
 } from "../limit/policy.ts";
+import { withBoundedDelay } from "../limit/waiting.ts";
 import { type Region, regionOf } from "../ring/region.ts";
 import { type IdentityOptions, keyOf, type Place } from "./identity.ts";
 import { readingsOf } from "./path.ts";
@@ -91,7 +92,8 @@ export function parseRule({
     refusal: refusalFunction ? undefined : refusal,
     cost: costFunction || limitFunction ? undefined : cost,
   });
-  const policy = limitFunction && typeof cost !== "function" ? withCost(parsed, cost) : parsed;
+  const fixed = limitFunction && typeof cost !== "function" ? withCost(parsed, cost) : parsed;
+  const policy = limitFunction || windowFunction ? fixed : withBoundedDelay(fixed);
   return {
     policy,
     key: keyFunction,

@@ -1,6 +1,10 @@
 /**
- * Concurrency: at most the limit in flight. A unit is freed when it is given back, as a response
- * ends, or after one window if its holder vanished.
+ * Concurrency: at most the limit in flight. A unit is freed when it is given back, or after one
+ * window if its holder vanished.
+ *
+ * The middleware gives it back when the body was sent or broke off, a WebSocket closed, the client
+ * left and the handler has ended, or nothing is left to send. A response with a status that code
+ * cannot make (600 and above) counts as ended with its head.
  *
  * It is a sliding log whose entries may leave early. Its weakness is the window: a request that
  * runs longer counts no more, so with a window of 30 s and a request of 40 s, the limit + 1 may run

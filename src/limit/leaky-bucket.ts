@@ -4,7 +4,7 @@
  *
  * Protects what can't take a burst. Its weakness is the wait: at 10 a minute, the tenth of ten
  * requests that come at 0:00 is held until 0:54, and a client that gives up has still taken its
- * turn.
+ * turn. The middleware holds nobody for more than 60 s; see `waiting.ts`.
  */
 import type { Algorithm } from "./algorithm.ts";
 import { level, pour, scoop } from "./bucket.ts";

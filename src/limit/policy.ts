@@ -13,6 +13,7 @@ import { hasAddress, keyPartSchema } from "./key-part.ts";
 import { fieldPath, MisuseError, parse } from "./misuse.ts";
 import { type Refusal, readRefusal, refusalSchema } from "./refusal.ts";
 import { MAX_LOG_LIMIT } from "./sliding-log.ts";
+import { withBoundedDelay } from "./waiting.ts";
 
 /** Largest limit, and so the largest cost. */
 const MAX_LIMIT = 1_000_000_000;
@@ -240,7 +241,9 @@ export function parsePolicies(input: unknown, at: string): Policy[] {
   if (!Array.isArray(input) || input.length === 0) {
     throw new MisuseError(at, "must be a list of at least one policy", input);
   }
-  const policies = input.map((policy, index) => parsePolicy(policy, `${at}[${index}]`));
+  const policies = input.map((policy, index) =>
+    withBoundedDelay(parsePolicy(policy, `${at}[${index}]`), `${at}[${index}]`),
+  );
   const names = new Set<string>();
   for (const [index, { name }] of policies.entries()) {
     if (names.has(name)) {

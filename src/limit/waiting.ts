@@ -1,0 +1,65 @@
+/**
+ * How long a request waits for its turn where it is held and not refused, and how long at most.
+ *
+ * Pure. Turns are an estimate: they know of the requests that wait in the same isolate only.
+ */
+import { formatDuration } from "./duration.ts";
+import { fieldPath, MisuseError } from "./misuse.ts";
+import type { Policy } from "./policy.ts";
+
+/** The longest that a leaky bucket holds a request. */
+export const MAX_DELAY_MS = 60_000;
+
+/**
+ * Returns the policy as one whose requests are held: in a leaky bucket, no more of them wait than
+ * leave within `MAX_DELAY_MS`.
+ *
+ * @param at path of the policy, for the error
+ * @throws {MisuseError} if it has a burst that is longer
+ */
+export function withBoundedDelay(policy: Policy, at = ""): Policy {
+  const bounded = withShortQueue(policy);
+  if (bounded === policy) return policy;
+  const { burst, cost } = policy;
+  if (cost > bounded.capacity) {
+    const rule = `must be at most ${bounded.capacity} with this limit and window, the most that leaves within ${formatDuration(MAX_DELAY_MS)}`;
+    throw new MisuseError(fieldPath(at, "cost"), rule, cost);
+  }
+  if (burst === undefined) return bounded;
+  const most = bounded.capacity - 1;
+  const rule = `must be at most ${most} with this limit and window, so that no request is held for more than ${formatDuration(MAX_DELAY_MS)}`;
+  throw new MisuseError(fieldPath(at, "burst"), rule, burst);
+}
+
+/** As `withBoundedDelay`, and shortens a burst that is too long. */
+export function withShortQueue(policy: Policy): Policy {
+  const { algorithm, limit, windowMs, capacity } = policy;
+  if (algorithm !== "leaky-bucket" || capacity === 0) return policy;
+  const waiting = Math.floor((MAX_DELAY_MS * limit) / windowMs);
+  return capacity <= waiting + 1 ? policy : { ...policy, capacity: waiting + 1 };
+}
+
+/**
+ * Returns the milliseconds until a denied request could pass, if those that wait for the same quota
+ * pass before it.
+ *
+ * What is spent comes back at a constant pace in a bucket; elsewhere some of it with the first unit
+ * and the rest by the end of the window, which is taken for an even pace, too.
+ *
+ * @param ahead units that they cost
+ */
+export function turnMs(
+  { algorithm, limit, windowMs, cost }: Policy,
+  { retryAfterMs, resetMs }: { retryAfterMs: number; resetMs: number },
+  ahead: number,
+): number {
+  if (ahead === 0) return retryAfterMs;
+  if (algorithm === "token-bucket" || algorithm === "leaky-bucket") {
+    return retryAfterMs + Math.ceil((ahead * windowMs) / limit);
+  }
+  // What can be spent of one window's units.
+  const most = limit - (limit % cost);
+  const rounds = Math.floor(ahead / most);
+  const paceMs = Math.max(0, resetMs - retryAfterMs) / limit;
+  return retryAfterMs + rounds * windowMs + Math.ceil((ahead % most) * paceMs);
+}

@@ -1,0 +1,122 @@
+/** Requests that are held, many at once: against a workerd with nothing in front. */
+import { once } from "node:events";
+import { Agent, type IncomingMessage, request } from "node:http";
+import { connect } from "node:net";
+import { setTimeout as sleep } from "node:timers/promises";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { MAX_HELD } from "../../src/http/waiting-room.ts";
+import type { WorkerdServer } from "../bench/workerd-server.ts";
+import { startGate } from "./gate-server.ts";
+
+const LIMIT = 5;
+const WINDOW_MS = 4_000;
+const POLICIES = [
+  { name: "window", path: "/window", limit: LIMIT, window: "4s", maxWait: "10s" },
+  { name: "closed", path: "/closed", limit: 1, window: "1d", maxWait: "30s" },
+  {
+    name: "queue",
+    path: "/queue",
+    limit: 1_000,
+    window: "8s",
+    algorithm: "leaky-bucket",
+    burst: 2_000,
+  },
+];
+
+let gate: WorkerdServer;
+const agent = new Agent({ keepAlive: false, maxSockets: 5_000 });
+
+beforeAll(async () => {
+  gate = await startGate({ POLICIES: JSON.stringify(POLICIES) });
+});
+
+afterAll(() => gate.stop());
+
+/** Counts refusals as they come. */
+function countRefused(asked: Promise<Answer>[]): { count: number } {
+  const refused = { count: 0 };
+  for (const answer of asked) {
+    answer.then(({ status }) => {
+      if (status === 429) refused.count++;
+    });
+  }
+  return refused;
+}
+
+interface Answer {
+  status: number;
+  retryAfterMs: number;
+  afterMs: number;
+}
+
+async function ask(path: string, client: string): Promise<Answer> {
+  const startMs = Date.now();
+  const headers = { "CF-Connecting-IP": client };
+  const sent = request(`${gate.url}${path}`, { agent, headers }).end();
+  const [incoming] = (await once(sent, "response")) as [IncomingMessage];
+  const afterMs = Date.now() - startMs;
+  incoming.resume();
+  const retryAfterMs = 1_000 * Number(incoming.headers["retry-after"] ?? 0);
+  return { status: incoming.statusCode as number, retryAfterMs, afterMs };
+}
+
+describe.concurrent("maxWait", () => {
+  it("holds as many of a key as can pass within it, and refuses the rest at once", async () => {
+    const answers = await Promise.all(
+      Array.from({ length: 200 }, () => ask("window", "192.0.2.1")),
+    );
+    const passed = answers.filter(({ status }) => status === 200);
+    const refused = answers.filter(({ status }) => status === 429);
+    // At most three windows begin within 10 s, and at least two.
+    expect(passed.length).toBeGreaterThanOrEqual(3 * LIMIT);
+    const last = Math.max(...passed.map(({ afterMs }) => afterMs));
+    expect(Math.max(...refused.map(({ afterMs }) => afterMs))).toBeLessThan(last);
+    // Those that are held come first: the others are told when they will have passed.
+    expect(Math.min(...refused.map(({ retryAfterMs }) => retryAfterMs))).toBeGreaterThan(WINDOW_MS);
+  });
+
+  it("tells the truth: who waits as told passes", async () => {
+    const client = "192.0.2.2";
+    const asked = Array.from({ length: 60 }, () => ask("window", client));
+    const refusal = await Promise.any(
+      asked.map(async (answer) => {
+        const { status, retryAfterMs } = await answer;
+        if (status !== 429) throw new Error("it passed");
+        return retryAfterMs;
+      }),
+    );
+    await sleep(refusal);
+    expect((await ask("window", client)).status).toBe(200);
+    await Promise.all(asked);
+  });
+
+  it("refuses at once what no wait would help", async () => {
+    const answers = await Promise.all(Array.from({ length: 50 }, () => ask("closed", "192.0.2.3")));
+    expect(answers.filter(({ status }) => status === 429)).toHaveLength(49);
+  });
+
+  it("forgets who has left", async () => {
+    const port = Number(new URL(gate.url).port);
+    for (let n = 0; n < 40; n++) {
+      const socket = connect(port, "127.0.0.1").on("error", () => {});
+      socket.write("GET /window HTTP/1.1\r\nHost: x\r\nCF-Connecting-IP: 192.0.2.4\r\n\r\n");
+      await once(socket, "connect");
+      setTimeout(() => socket.resetAndDestroy(), 300);
+    }
+    await sleep(600);
+    // Were they ahead of it, its turn would come too late.
+    expect((await ask("window", "192.0.2.4")).status).toBe(200);
+  });
+});
+
+describe("an isolate", () => {
+  it("holds a bounded number for a leaky bucket, and refuses the rest at once", async () => {
+    const asked = Array.from({ length: MAX_HELD + 300 }, () => ask("queue", "192.0.2.5"));
+    const refused = countRefused(asked);
+    await expect.poll(() => refused.count, { timeout: 20_000 }).toBeGreaterThan(0);
+    const answers = await Promise.all(asked);
+    const passed = answers.filter(({ status }) => status === 200).length;
+    expect(passed + refused.count).toBe(MAX_HELD + 300);
+    expect(passed).toBeGreaterThanOrEqual(MAX_HELD);
+  });
+});
