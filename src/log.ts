@@ -21,6 +21,8 @@ export type LogEvent =
   | "counters-dropped"
   /** An owner answers again and again, and each time after `DEADLINE`: raise it above `tookMs`. */
   | "deadline-too-short"
+  /** A `charge` function threw or gave no boolean; the response was charged. */
+  | "charge-function-failed"
   /** A `key` function threw or gave no key; the request counted as `unknown`. */
   | "key-function-failed"
   /** A `limit` function threw or gave no limit; the request was answered with 500. */

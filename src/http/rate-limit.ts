@@ -49,7 +49,7 @@ export interface RateLimitEnv {
 export function rateLimit(...policies: RateLimitOptions[]): MiddlewareHandler<RateLimitEnv> {
   const rules = policies.map(parseRule);
   if (rules.length === 0) throw new MisuseError("", "must be at least one policy", undefined);
-  for (const [at, { policy, key, limit, window, cost, refusal }] of rules.entries()) {
+  for (const [at, { policy, key, limit, window, cost, charge, refusal }] of rules.entries()) {
     if (rules.findIndex((rule) => rule.policy.name === policy.name) < at) {
       throw new MisuseError("name", "must be different for each policy", policy.name);
     }
@@ -57,7 +57,7 @@ export function rateLimit(...policies: RateLimitOptions[]): MiddlewareHandler<Ra
     claimName(policy, {
       maker: "rateLimit",
       isNamed,
-      functions: [key, limit, window, cost, refusal],
+      functions: [key, limit, window, cost, charge, refusal],
     });
   }
   return enforce(rules, isolateCaller(), isolateConfig());
@@ -124,7 +124,7 @@ export function enforce(
     }
     c.set("decision", decision);
     c.set("decisions", decisions);
-    await (isWatched ? settle(c, caller, replies, next, isRaw) : next());
+    await (isWatched ? settle(c, caller, replies, counting, next, isRaw) : next());
     // What a preflight has left is no page's to know, and none of its requests'.
     if (!asksFirst) writeFields(c, rulings);
   };

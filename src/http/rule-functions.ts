@@ -36,13 +36,15 @@ export interface Rule {
   /** The policy's path, where its key has a part of it. The rule book fills it in. */
   pattern?: PathPattern | undefined;
   refusal?: RefusalFunction | undefined;
+  /** Tells of the response in `c.res` whether it is charged. */
+  charge?: Given<boolean> | undefined;
 }
 
 /** An error's text may hold what a client wrote. */
 const MAX_DETAIL_CHARS = 200;
 
 /** A field that a function may stand for. */
-type Field = "key" | "limit" | "window" | "cost";
+type Field = "key" | "limit" | "window" | "cost" | "charge";
 
 /** Thrown if a function of a rule throws, or gives what it may not; the log has said which. */
 export class RuleError extends Error {
@@ -78,6 +80,22 @@ export async function readPolicy(
   }
   requireFits(read.cost, read);
   return read;
+}
+
+/** Returns whether a function charges the response in `c.res`; if the function fails, it is. */
+export async function readCharge(
+  c: Context,
+  charge: NonNullable<Rule["charge"]>,
+  { name }: Policy,
+): Promise<boolean> {
+  try {
+    const given: unknown = await charge(c);
+    if (typeof given === "boolean") return given;
+    throw new TypeError(`it must give true or false, and gave ${kindOf(given)}`);
+  } catch (error) {
+    logFailure("charge", name, error);
+    return true;
+  }
 }
 
 /** Returns the parts of a key that a function gives; if it fails, the key of all such requests. */

@@ -28,7 +28,7 @@ import {
 } from "./rule-functions.ts";
 
 export interface RateLimitOptions
-  extends Omit<PolicyInput, "key" | "limit" | "window" | "cost" | "refusal"> {
+  extends Omit<PolicyInput, "key" | "limit" | "window" | "cost" | "charge" | "refusal"> {
   /**
    * Who is limited: parts as in `limit/key-part.ts`, default `["ip"]`, or a function that gives one
    * text or several parts. If it throws or gives none, the request counts as `unknown`, with all
@@ -55,6 +55,13 @@ export interface RateLimitOptions
    */
   cost?: number | Given<number>;
   /**
+   * Which responses are charged: `"always"` (default), `"failure"` (status 400 and above),
+   * `"success"` (below), a list of statuses, or a function that tells of the response in `c.res`
+   * whether it is. The cost is taken before the handler runs and given back after. If the function
+   * throws or gives no boolean, the response is charged, and an error in the log says why.
+   */
+  charge?: PolicyInput["charge"] | Given<boolean>;
+  /**
    * What answers a denied request: a status, a body or a redirect as in the configuration, or a
    * function of the request and the decision that gives the whole response. The RateLimit fields,
    * `Cache-Control: no-store` and, unless it has one, `Retry-After` are added to that. If it throws
@@ -69,6 +76,7 @@ export function parseRule({
   limit,
   window,
   cost,
+  charge,
   refusal,
   ...options
 }: RateLimitOptions): Rule {
@@ -76,8 +84,9 @@ export function parseRule({
   const limitFunction = typeof limit === "function" ? limit : undefined;
   const windowFunction = typeof window === "function" ? window : undefined;
   const costFunction = typeof cost === "function" ? cost : undefined;
+  const chargeFunction = typeof charge === "function" ? charge : undefined;
   const refusalFunction = typeof refusal === "function" ? refusal : undefined;
-  if (costFunction && options.charge && options.charge !== "always") {
+  if (costFunction && charge && charge !== "always") {
     const rule = 'must be a number where "charge" looks at the response';
     throw new MisuseError("cost", rule, "a function");
   }
@@ -89,6 +98,8 @@ export function parseRule({
     limit: limitFunction ? (options.burst ?? 1) : limit,
     // The shortest: with it an algorithm counts highest.
     window: windowFunction ? "1s" : window,
+    // Whatever a function charges, the response decides.
+    charge: chargeFunction ? "failure" : charge,
     refusal: refusalFunction ? undefined : refusal,
     cost: costFunction || limitFunction ? undefined : cost,
   });
@@ -100,6 +111,7 @@ export function parseRule({
     limit: limitFunction,
     window: windowFunction,
     cost: costFunction,
+    charge: chargeFunction,
     refusal: refusalFunction,
   };
 }

@@ -11,9 +11,12 @@ import type { Question, Reply } from "../caller/question.ts";
 import type { Policy } from "../limit/policy.ts";
 import { WORKERS } from "../runtime.ts";
 import { untilEnd } from "./response-end.ts";
+import { type Rule, readCharge } from "./rule-functions.ts";
 
 /** Least status of a response that failed. */
 const FAILURE = 400;
+/** What a handler that throws is answered with. */
+const INTERNAL_ERROR = 500;
 /**
  * How long a handler may go on after its client has left until its slot is free. The runtime ends it
  * after 30 s, and with it whoever could free the slot.
@@ -33,6 +36,7 @@ export function isSettled(questions: readonly Question[]): boolean {
  * A client that leaves while the handler runs is charged whatever the response would have been, and
  * keeps its slot until the handler has ended, which uses what the slot protects.
  *
+ * @param rules those of the policies asked about
  * @param handle runs it, so that the response is in `c.res`
  * @param isRaw whether the handler's encoded bodies are those of its origin; see `untilEnd`
  */
@@ -40,6 +44,7 @@ export async function settle(
   c: Context,
   caller: Caller,
   replies: readonly Reply[],
+  rules: readonly Rule[],
   handle: () => Promise<void>,
   isRaw: boolean,
 ): Promise<void> {
@@ -53,18 +58,52 @@ export async function settle(
       scheduler.wait(LEFT_MS).then(ended.resolve);
     });
   }
-  let hasFailed = true;
+  let status: number | undefined;
   try {
     await handle();
-    hasFailed = c.res.status >= FAILURE;
+    status = c.res.status;
     if (held.length > 0 && !signal.aborted) ended.resolve(untilEnd(c, isRaw));
   } finally {
     ended.resolve(undefined);
-    const free = signal.aborted
-      ? []
-      : part(replies, ({ charge }) => charge === (hasFailed ? "success" : "failure"));
-    if (free.length > 0) WORKERS.keepAlive(caller.giveBack(free));
+    if (!signal.aborted) {
+      giveFreeBack(caller, replies, rules, status);
+      if (status !== undefined) askForCharges(c, caller, replies, rules);
+    }
   }
+}
+
+/** Gives back what a response of that status does not cost. */
+function giveFreeBack(
+  caller: Caller,
+  replies: readonly Reply[],
+  rules: readonly Rule[],
+  status = INTERNAL_ERROR,
+): void {
+  const isAsked = ({ name }: Policy) =>
+    rules.some((rule) => rule.charge && rule.policy.name === name);
+  const free = part(replies, (policy) => !isAsked(policy) && !isCharged(policy, status));
+  if (free.length > 0) WORKERS.keepAlive(caller.giveBack(free));
+}
+
+/** Gives back what functions do not charge. */
+function askForCharges(
+  c: Context,
+  caller: Caller,
+  replies: readonly Reply[],
+  rules: readonly Rule[],
+): void {
+  for (const { policy, charge } of rules) {
+    if (!charge) continue;
+    const asked = part(replies, ({ name }) => name === policy.name);
+    const giveBack = (charged: boolean) => (charged ? undefined : caller.giveBack(asked));
+    WORKERS.keepAlive(readCharge(c, charge, policy).then(giveBack));
+  }
+}
+
+function isCharged({ charge }: Policy, status: number): boolean {
+  if (charge === "always") return true;
+  if (typeof charge === "object") return charge.includes(status);
+  return charge === (status >= FAILURE ? "failure" : "success");
 }
 
 /**

@@ -79,6 +79,17 @@ const leaseSchema = v.pipe(
   v.maxValue(MAX_LEASE, leaseRule),
 );
 
+const chargeRule =
+  'must be "always", "failure", "success" or a list of statuses such as [401, 403]';
+
+const chargeSchema = v.union(
+  [
+    oneOf(["always", "failure", "success"]),
+    v.pipe(v.array(wholeNumber(200, 999)), v.minLength(1, chargeRule)),
+  ],
+  chargeRule,
+);
+
 /** The fields of a policy as a person writes them. */
 export const policySchema = v.strictObject(
   {
@@ -104,7 +115,7 @@ export const policySchema = v.strictObject(
       ),
     ),
     cost: v.optional(unitsSchema, 1),
-    charge: v.optional(oneOf(["always", "failure", "success"]), "always"),
+    charge: v.optional(chargeSchema, "always"),
     shadow: v.optional(v.boolean("must be true or false"), false),
     maxWait: v.optional(durationSchema(0, MAX_WAIT_MS), "0s"),
     refusal: v.optional(refusalSchema),

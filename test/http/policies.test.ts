@@ -393,6 +393,41 @@ describe("500 made-up keys from one address", () => {
   });
 });
 
+describe("charge by what a response says", () => {
+  it("charges the listed statuses alone", async () => {
+    const send = appWith({ charge: [401, 403] });
+    const paths = ["/", "/throw", "/fail", "/", "/fail", "/", "/fail"];
+    expect(
+      await statuses(
+        send,
+        paths.map((path) => ({ path })),
+      ),
+    ).toEqual([200, 500, 401, 200, 401, 429, 429]);
+  });
+
+  it("charges what a function says of the response", async () => {
+    const send = appWith({ charge: async (c) => c.res.status === 401 });
+    const paths = ["/", "/", "/", "/fail", "/fail", "/fail"];
+    expect(
+      await statuses(
+        send,
+        paths.map((path) => ({ path })),
+      ),
+    ).toEqual([200, 200, 200, 401, 401, 429]);
+  });
+
+  it.each([
+    ["throws", () => Promise.reject(new Error("mine"))],
+    ["gives no boolean", (() => undefined) as unknown as () => boolean],
+  ])("charges where the function %s, and says so once", async (_, charge) => {
+    const error = vi.spyOn(console, "error").mockImplementation(() => {});
+    const send = appWith({ charge });
+    expect(await statuses(send, [{}, {}, {}])).toEqual([200, 200, 429]);
+    expect(error).toHaveBeenCalledOnce();
+    expect(error.mock.calls[0]?.[0]).toContain('"event":"charge-function-failed"');
+  });
+});
+
 describe("a key function", () => {
   it.each([
     [42, "gave a number: write String(…) around it"],

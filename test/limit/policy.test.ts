@@ -185,7 +185,18 @@ describe("policy", () => {
       { lease: 0.1, algorithm: "sliding-log" },
       'lease must be left out unless the algorithm is "fixed-window" and all is charged, got 0.1',
     ],
-    [{ charge: "maybe" }, 'charge must be "always", "failure" or "success", got "maybe"'],
+    [
+      { charge: "maybe" },
+      'charge must be "always", "failure", "success" or a list of statuses such as [401, 403], got "maybe"',
+    ],
+    [
+      { charge: [] },
+      'charge must be "always", "failure", "success" or a list of statuses such as [401, 403], got []',
+    ],
+    [
+      { charge: [401, 99] },
+      'charge must be "always", "failure", "success" or a list of statuses such as [401, 403], got [401,99]',
+    ],
     [{ shadow: "yes" }, 'shadow must be true or false, got "yes"'],
     [{ maxWait: "31s" }, 'maxWait must be a duration from 0s to 30s such as "30s", got "31s"'],
     ...REFUSALS,
