@@ -62,6 +62,7 @@ export function counterPolicy(policy: Policy): CounterPolicy {
   };
   // What most policies do not ask for crosses no wire.
   if (policy.start !== "aligned") made.start = policy.start;
+  if (policy.blockFor) made.blockFor = policy.blockFor;
   if (policy.atMost) made.atMost = true;
   counterPolicies.set(policy, made);
   return made;

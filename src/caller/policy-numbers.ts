@@ -22,8 +22,9 @@ export class PolicyNumbers {
   of(policy: Policy): number {
     const known = this.#byPolicy.get(policy);
     if (known !== undefined) return known;
-    const { name, algorithm, windowMs, limit, capacity, atMost = false } = policy;
-    const text = `${algorithm}/${windowMs}/${limit}/${capacity}/${atMost}/${name}`;
+    const { name, algorithm, windowMs, limit, capacity, blockFor, atMost = false } = policy;
+    const block = blockFor ? `${blockFor.firstMs}-${blockFor.maxMs}` : "";
+    const text = `${algorithm}/${windowMs}/${limit}/${capacity}/${block}/${atMost}/${name}`;
     const number = this.#byText.get(text) ?? this.#next++;
     this.#byText.set(text, number);
     this.#byPolicy.set(policy, number);

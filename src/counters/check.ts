@@ -1,6 +1,7 @@
 /** What an owner is asked, and how it explains itself. */
 import type { Quota } from "../limit/algorithm.ts";
 import type { AlgorithmName, Start } from "../limit/algorithms.ts";
+import type { BlockFor } from "../limit/block-for.ts";
 import type { KeyHash } from "../ring/key-hash.ts";
 
 /** What an owner needs to know of a policy. */
@@ -13,6 +14,8 @@ export interface CounterPolicy extends Quota {
   cost: number;
   /** Takes what is left of the cost instead of denying; of several policies, all or none say so. */
   atMost?: true;
+  /** How long a key is blocked that was denied once; absent where it is not. */
+  blockFor?: BlockFor | undefined;
   /** Decided and counted, never enforced. */
   shadow: boolean;
   /** Written through before it is answered. */

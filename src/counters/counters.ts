@@ -6,21 +6,29 @@
  */
 import type { Outcome } from "../limit/algorithm.ts";
 import { algorithmOf } from "../limit/algorithms.ts";
+import { type BlockFor, blockLeftMs, nextBlock } from "../limit/block-for.ts";
 import type { Verdict } from "../limit/decision.ts";
 import type { KeyHash } from "../ring/key-hash.ts";
 import type { Check, CounterPolicy, Explanation, Refund } from "./check.ts";
 import type { CounterTable } from "./counter-table.ts";
 import { CACHE_BYTES, ReadAhead } from "./read-ahead.ts";
-import { BLOCKED } from "./table-name.ts";
+import { BLOCKED, blocksName, isBlocks } from "./table-name.ts";
 import { Tables, type TablesOptions } from "./tables.ts";
 
 export type { Check, CounterPolicy, Explanation, Refund } from "./check.ts";
 
+export interface CountersOptions extends TablesOptions {
+  /** Called after a policy has blocked a key. */
+  onBlock?: (policy: CounterPolicy, key: KeyHash) => void;
+}
+
 export class Counters {
   readonly #tables: Tables;
+  readonly #onBlock: (policy: CounterPolicy, key: KeyHash) => void;
 
-  constructor(options: TablesOptions = {}) {
+  constructor({ onBlock = () => {}, ...options }: CountersOptions = {}) {
     this.#tables = new Tables(options);
+    this.#onBlock = onBlock;
   }
 
   /** Where all is kept. */
@@ -66,7 +74,10 @@ export class Counters {
     // One alone, as most checks name, need not be asked whether it will pass.
     if (policies.length === 1) return [this.#spend(key, policies[0] as CounterPolicy, nowMs)];
     const passes = policies.every((policy) => this.#passes(key, policy, nowMs));
-    if (!passes) return this.peek(check, nowMs);
+    if (!passes) {
+      this.#blockDenied(check, nowMs);
+      return this.peek(check, nowMs);
+    }
     return policies.map((policy) => this.#spend(key, policy, nowMs));
   }
 
@@ -76,16 +87,14 @@ export class Counters {
     if (policies[0]?.atMost) return this.#atMost("peek", check, nowMs);
     const blockedMs = this.blockedMs(key, nowMs);
     return policies.map((policy) => {
-      const { allowed, retryAfterMs, delayMs } = this.#decide(key, policy, nowMs, policy.cost);
+      const decided = this.#decide(key, policy, nowMs, policy.cost);
       const { remaining, resetMs } = this.#decide(key, policy, nowMs, 0);
-      if (blockedMs === 0) {
-        return enforced(policy, { allowed, remaining, resetMs, retryAfterMs, delayMs });
-      }
+      if (blockedMs === 0) return enforced(policy, { ...decided, remaining, resetMs });
       return {
         allowed: false,
         remaining,
         resetMs,
-        retryAfterMs: Math.max(retryAfterMs, blockedMs),
+        retryAfterMs: Math.max(decided.retryAfterMs, blockedMs),
         delayMs: 0,
         reason: "blocked",
       };
@@ -113,9 +122,12 @@ export class Counters {
     return endsDenial;
   }
 
-  /** Forgets what the key spent under these policies. */
+  /** Forgets what the key spent under these policies, and that they have blocked it. */
   reset({ key, policies }: Check): void {
-    for (const policy of policies) this.#tables.delete(policy, key);
+    for (const policy of policies) {
+      this.#tables.delete(policy, key);
+      this.#tables.remove(blocksName(policy), key);
+    }
   }
 
   /** Denies the key everything until then; an earlier block that ends later stays. */
@@ -124,11 +136,18 @@ export class Counters {
     this.#tables.set(BLOCKED, key, [Math.max(untilMs, beforeMs)]);
   }
 
-  unblock(key: KeyHash): void {
-    this.#tables.delete(BLOCKED, key);
+  /**
+   * Ends the block of a key, and all that policies have put on it, as if it had never been denied.
+   *
+   * @returns the names of the tables in which there may have been one
+   */
+  unblock(key: KeyHash): string[] {
+    const names = [...this.tables.keys()].filter(isBlocks);
+    for (const name of names) this.#tables.remove(name, key);
+    return names;
   }
 
-  /** For how long the key is still blocked; 0 if it is not. */
+  /** For how long the key is still blocked by an operator; 0 if it is not. */
   blockedMs(key: KeyHash, nowMs: number): number {
     return Math.max(0, (this.#tables.get(BLOCKED, key)?.[0] ?? 0) - nowMs);
   }
@@ -138,13 +157,15 @@ export class Counters {
       const { name, algorithm, limit, windowMs, capacity } = policy;
       const stored = this.#tables.get(policy, key);
       const { remaining } = this.#decide(key, policy, nowMs, 0);
+      const blockedMs = blockLeftMs(this.#tables.blockOf(policy, key), nowMs);
+      const block = policy.blockFor && blockedMs > 0 ? `; blocked for ${blockedMs} ms more` : "";
       return {
         policy: name,
         algorithm,
         limit,
         windowMs,
         remaining,
-        state: algorithmOf(policy).describe(stored, policy, nowMs),
+        state: algorithmOf(policy).describe(stored, policy, nowMs) + block,
         stored: stored ?? null,
         nextUnitMs:
           remaining >= capacity ? 0 : this.#decide(key, policy, nowMs, remaining + 1).retryAfterMs,
@@ -180,15 +201,59 @@ export class Counters {
   }
 
   #spend(key: KeyHash, policy: CounterPolicy, nowMs: number): Verdict {
-    const outcome = this.#decide(key, policy, nowMs, policy.cost);
+    let outcome = this.#decide(key, policy, nowMs, policy.cost);
     if (outcome.allowed && outcome.state) this.#tables.spend(policy, key, outcome.state, nowMs);
+    if (!outcome.allowed && policy.blockFor && !outcome.blocked) {
+      this.#block(key, policy, nowMs, outcome.retryAfterMs);
+      outcome = this.#decide(key, policy, nowMs, policy.cost);
+    }
     return enforced(policy, outcome);
   }
 
+  /** Has the policies that deny block the key, unless one that is enforced blocks it already. */
+  #blockDenied({ key, policies }: Check, nowMs: number): void {
+    const denying = policies.flatMap((policy) => {
+      if (!policy.blockFor) return [];
+      const outcome = this.#decide(key, policy, nowMs, policy.cost);
+      return outcome.allowed ? [] : { policy, outcome };
+    });
+    if (denying.some(({ policy, outcome }) => outcome.blocked && !policy.shadow)) return;
+    for (const { policy, outcome } of denying) {
+      if (!outcome.blocked) this.#block(key, policy, nowMs, outcome.retryAfterMs);
+    }
+  }
+
+  #block(key: KeyHash, policy: CounterPolicy, nowMs: number, retryAfterMs: number): void {
+    const before = this.#tables.blockOf(policy, key);
+    const block = nextBlock(before, policy.blockFor as BlockFor, nowMs, retryAfterMs);
+    this.#tables.block(policy, key, block, nowMs);
+    this.#onBlock(policy, key);
+  }
+
   #decide(key: KeyHash, policy: CounterPolicy, nowMs: number, cost: number): Outcome {
-    if (policy.limit === 0) return nothing(policy, nowMs);
+    if (policy.limit === 0 || policy.blockFor) return this.#decideSeldom(key, policy, nowMs, cost);
     const { algorithm, table } = this.#tables.of(policy);
     return algorithm.decide(table?.get(key), policy, nowMs, cost);
+  }
+
+  /** Decides under a policy of which there are few: kept apart from the way of all others. */
+  #decideSeldom(key: KeyHash, policy: CounterPolicy, nowMs: number, cost: number): Outcome {
+    const { algorithm, table } = this.#tables.of(policy);
+    const outcome =
+      policy.limit === 0
+        ? nothing(policy, nowMs)
+        : algorithm.decide(table?.get(key), policy, nowMs, cost);
+    const leftMs = policy.blockFor ? blockLeftMs(this.#tables.blockOf(policy, key), nowMs) : 0;
+    if (leftMs === 0) return outcome;
+    return {
+      allowed: false,
+      remaining: 0,
+      resetMs: Math.max(outcome.resetMs, leftMs),
+      retryAfterMs: Math.max(outcome.retryAfterMs, leftMs),
+      delayMs: 0,
+      state: undefined,
+      blocked: true,
+    };
   }
 }
 
@@ -199,14 +264,13 @@ function nothing({ windowMs }: CounterPolicy, nowMs: number): Outcome {
 }
 
 /** The verdict as it is to be acted on: a shadow's denial is told and not enforced. */
-function enforced(
-  { shadow }: CounterPolicy,
-  { allowed, remaining, resetMs, retryAfterMs, delayMs }: Omit<Verdict, "reason">,
-): Verdict {
+function enforced({ shadow }: CounterPolicy, outcome: Omit<Outcome, "state">): Verdict {
+  const { allowed, remaining, resetMs, retryAfterMs, delayMs } = outcome;
   // Field by field: what is left of an outcome with `...` takes longer than the whole decision.
   if (allowed) return { allowed, remaining, resetMs, retryAfterMs, delayMs, reason: "ok" };
   if (shadow) {
     return { allowed: true, remaining, resetMs, retryAfterMs: 0, delayMs, reason: "shadow" };
   }
-  return { allowed, remaining, resetMs, retryAfterMs, delayMs, reason: "limited" };
+  const reason = outcome.blocked ? "blocked" : "limited";
+  return { allowed, remaining, resetMs, retryAfterMs, delayMs, reason };
 }

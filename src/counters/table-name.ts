@@ -7,6 +7,8 @@ import { VariableRows } from "./variable-rows.ts";
 
 /** The table of blocked keys, whose states are the time when the block ends. */
 export const BLOCKED = "blocked";
+/** Keys that policies have blocked by themselves; see `BlockState`. */
+const BLOCKED_BY = "blocked-by";
 /** While a ring change settles: the keys whose counters their owner before has given. */
 const TAKEN = "taken";
 /** Keys whose counters were not handed over, and since when they are counted anew. */
@@ -19,6 +21,7 @@ const STATE_NUMBERS: Partial<Record<string, number>> = {
   "token-bucket": 2,
   "leaky-bucket": 2,
   [BLOCKED]: 1,
+  [BLOCKED_BY]: 3,
   [TAKEN]: 1,
   [UNSURE]: 2,
 };
@@ -29,6 +32,15 @@ const STATE_NUMBERS: Partial<Record<string, number>> = {
  */
 export function tableName({ name, algorithm, windowMs }: CounterPolicy): string {
   return `${algorithm}/${windowMs}/${name}`;
+}
+
+/** The table of the keys that a policy has blocked, which last over any change of its quota. */
+export function blocksName({ name }: Pick<CounterPolicy, "name">): string {
+  return `${BLOCKED_BY}/${name}`;
+}
+
+export function isBlocks(tableName: string): boolean {
+  return tableName === BLOCKED || tableName.startsWith(`${BLOCKED_BY}/`);
 }
 
 /** The table of the keys taken over from the ring of that version. */

@@ -4,11 +4,12 @@
  */
 import type { Algorithm, State } from "../limit/algorithm.ts";
 import { algorithmOf } from "../limit/algorithms.ts";
+import { blockLeftMs } from "../limit/block-for.ts";
 import type { KeyHash } from "../ring/key-hash.ts";
 import type { CounterPolicy } from "./check.ts";
 import type { CounterTable } from "./counter-table.ts";
 import { evictionCandidate } from "./eviction.ts";
-import { BLOCKED, newTable, tableName } from "./table-name.ts";
+import { BLOCKED, blocksName, isBlocks, newTable, tableName } from "./table-name.ts";
 
 /**
  * The most that all rows of an owner take, bytes: 1.6 M keys of a fixed window, whose buffers then
@@ -125,7 +126,23 @@ export class Tables {
     this.set(policy, key, state);
     // Only now: what was set may be the first in its table.
     const { name, table } = this.of(policy);
-    if (!table || table.bytes <= before) return;
+    if (table && table.bytes > before) this.#keepWithin(name, table, key, nowMs);
+  }
+
+  /** Sets a policy's block, and lets go of others' rows, as `spend` does. */
+  block(policy: CounterPolicy, key: KeyHash, state: State, nowMs: number): void {
+    const name = blocksName(policy);
+    const table = this.#named(name);
+    const before = table.bytes;
+    this.put(name, key, state, table);
+    if (table.bytes > before) this.#keepWithin(name, table, key, nowMs);
+  }
+
+  blockOf(policy: CounterPolicy, key: KeyHash): State | undefined {
+    return this.#byName.get(blocksName(policy))?.get(key);
+  }
+
+  #keepWithin(name: string, table: CounterTable, key: KeyHash, nowMs: number): void {
     if (key.lo % SWEEP_EVERY === 0) table.sweepSome(nowMs, SWEEP_ROWS);
     for (let drops = 0; drops < MAX_DROPS && this.bytes > this.#maxBytes; drops++) {
       this.#makeRoom(key, name, nowMs);
@@ -186,6 +203,7 @@ export class Tables {
 
   /** Would the policy whose table that is deny a unit now? Taken for granted if it is not known. */
   #denies(name: string, state: State, nowMs: number): boolean {
+    if (isBlocks(name)) return blockLeftMs(state, nowMs) > 0;
     for (const { policy, algorithm, name: counted } of this.#counted.values()) {
       if (counted !== name) continue;
       return policy.limit === 0 || !algorithm.decide(state, policy, nowMs, 1).allowed;

@@ -38,6 +38,7 @@ const policyFields = {
   algorithm: v.optional(v.unknown()),
   start: v.optional(v.unknown()),
   burst: v.optional(v.unknown()),
+  blockFor: v.optional(v.unknown()),
 };
 
 const policiesRule = `must be a list of 1 to ${MAX_POLICIES} policies`;

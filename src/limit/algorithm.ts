@@ -36,6 +36,8 @@ export interface Quota {
 /** A verdict, and the state to keep: the one given where nothing was spent. */
 export interface Outcome extends Omit<Verdict, "reason"> {
   state: State | undefined;
+  /** Denied by a block of the policy's own, whatever the quota says. */
+  blocked?: true;
 }
 
 export interface Algorithm {

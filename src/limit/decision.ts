@@ -1,9 +1,9 @@
 /** What a check answers. Durations, never timestamps: only the owner's clock counts. */
 
 /**
- * Why a decision came out as it did: `ok` passed, `limited` over the limit, `blocked` by an
- * operator, `listed` by an address list, `shadow` over a limit that is not enforced, `failed` the
- * owner did not answer and the policy says what then.
+ * Why a decision came out as it did: `ok` passed, `limited` over the limit, `blocked` by an operator
+ * or by the policy's `blockFor`, `listed` by an address list, `shadow` over a limit that is not
+ * enforced, `failed` the owner did not answer and the policy says what then.
  */
 export type Reason = "ok" | "limited" | "blocked" | "listed" | "shadow" | "failed";
 

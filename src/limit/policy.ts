@@ -8,6 +8,7 @@ import * as v from "valibot";
 import { addressListSchema } from "./address-list.ts";
 import type { Quota } from "./algorithm.ts";
 import { ALGORITHMS, type AlgorithmName, STARTS, type Start } from "./algorithms.ts";
+import { type BlockFor, blockForSchema, readBlockFor } from "./block-for.ts";
 import { durationSchema } from "./duration.ts";
 import { hasAddress, keyPartSchema } from "./key-part.ts";
 import { fieldPath, MisuseError, parse } from "./misuse.ts";
@@ -118,6 +119,7 @@ export const policySchema = v.strictObject(
     charge: v.optional(chargeSchema, "always"),
     shadow: v.optional(v.boolean("must be true or false"), false),
     maxWait: v.optional(durationSchema(0, MAX_WAIT_MS), "0s"),
+    blockFor: v.optional(blockForSchema),
     refusal: v.optional(refusalSchema),
     allow: v.optional(addressListSchema, []),
     deny: v.optional(addressListSchema, []),
@@ -136,7 +138,10 @@ type PolicyFields = v.InferOutput<typeof policySchema>;
 
 /** A policy as the house uses it. */
 export interface Policy
-  extends Omit<PolicyFields, "window" | "start" | "maxWait" | "burst" | "refusal" | "scope">,
+  extends Omit<
+      PolicyFields,
+      "window" | "start" | "maxWait" | "burst" | "blockFor" | "refusal" | "scope"
+    >,
     Quota {
   start: Start;
   /** As written: `capacity` is what follows from it. */
@@ -144,6 +149,7 @@ export interface Policy
   /** Of a check alone, which takes what is left of its cost instead of being denied. */
   atMost?: true;
   maxWaitMs: number;
+  blockFor: BlockFor | undefined;
   refusal: Refusal | undefined;
   scope: "region" | "global";
 }
@@ -156,7 +162,7 @@ export interface Policy
  * @example parsePolicy({ limit: 10, window: "60s" }).windowMs // 60_000
  */
 export function parsePolicy(input: unknown, at = ""): Policy {
-  const { window, start, maxWait, burst, refusal, scope, ...fields } = parse(
+  const { window, start, maxWait, burst, blockFor, refusal, scope, ...fields } = parse(
     policySchema,
     input,
     at,
@@ -175,6 +181,11 @@ export function parsePolicy(input: unknown, at = ""): Policy {
     const rule = 'must be left out unless the algorithm is "fixed-window" and all is charged';
     throw new MisuseError(fieldPath(at, "lease"), rule, fields.lease);
   }
+  if (blockFor !== undefined && (maxWait > 0 || fields.lease > 0)) {
+    // A request would wait for the end of its block, or be denied for a slice that it did not ask for.
+    const rule = 'must be left out beside "maxWait" or "lease"';
+    throw new MisuseError(fieldPath(at, "blockFor"), rule, (input as PolicyInput).blockFor);
+  }
   const names = fields.path.split("/");
   for (const [index, part] of fields.key.entries()) {
     if (!part.startsWith("param:") || names.includes(part.slice("param".length))) continue;
@@ -189,6 +200,8 @@ export function parsePolicy(input: unknown, at = ""): Policy {
       burst,
       capacity: 0,
       maxWaitMs: maxWait,
+      blockFor:
+        blockFor === undefined ? undefined : readBlockFor(blockFor, fieldPath(at, "blockFor")),
       refusal: refusal && readRefusal(refusal, fieldPath(at, "refusal")),
       scope: scope ?? (hasAddress(fields.key) ? "region" : "global"),
     },

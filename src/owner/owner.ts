@@ -8,7 +8,7 @@
 
 import type { CounterTable } from "../counters/counter-table.ts";
 import { type Check, Counters, type Explanation, type Refund } from "../counters/counters.ts";
-import { BLOCKED, tableName } from "../counters/table-name.ts";
+import { BLOCKED, blocksName, tableName } from "../counters/table-name.ts";
 import { MisuseError } from "../limit/misuse.ts";
 import { log, logSeldom } from "../log.ts";
 import type { Answer } from "../protocol/wire.ts";
@@ -58,6 +58,9 @@ export class Owner {
     const counters = new Counters({
       maxBytes,
       onChange: (table, key) => this.saver.change(table, key),
+      onBlock: (policy, key) => {
+        if (policy.durable) this.#writeNow(blocksName(policy), key);
+      },
     });
     const checkpoint = new Checkpoint(storage, shortChanges);
     const handover = new Handover(counters.store);
@@ -144,7 +147,10 @@ export class Owner {
     for (const each of batch) {
       this.#counters.reset(each);
       this.#resets.add(each.key, nowMs);
-      for (const policy of each.policies) this.#writeNow(tableName(policy), each.key);
+      for (const policy of each.policies) {
+        this.#writeNow(tableName(policy), each.key);
+        this.#writeNow(blocksName(policy), each.key);
+      }
     }
     return this.peek(batch);
   }
@@ -160,8 +166,7 @@ export class Owner {
   unblock(key: KeyHash): void {
     this.now();
     this.beginEpoch();
-    this.#counters.unblock(key);
-    this.#writeNow(BLOCKED, key);
+    for (const name of this.#counters.unblock(key)) this.#writeNow(name, key);
   }
 
   /** Says why the key is decided on as it is; `blockedMs` is 0 unless it is blocked. */

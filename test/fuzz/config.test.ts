@@ -72,6 +72,9 @@ describe("any environment", () => {
             expect(Number.isInteger(limit) && limit >= 0 && cost <= (capacity || cost)).toBe(true);
             expect(Number.isInteger(windowMs) && windowMs >= 1_000).toBe(true);
           }
+          for (const { blockFor } of config.policies) {
+            if (blockFor) expect(blockFor.maxMs).toBeGreaterThanOrEqual(blockFor.firstMs);
+          }
           for (const { refusal } of config.policies) expectSafe(refusal);
           for (const { secret } of config.tokens) expect(secret).toMatch(/^[\w.~+/-]+=*$/);
         } catch (error) {

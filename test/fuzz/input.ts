@@ -51,9 +51,12 @@ export const policy = record(
   { algorithm: fc.constantFrom("fixed-window", "sliding-window", "sliding-log", "concurrency") },
 );
 
+const durations = fc.constantFrom("1s", "10m", "1d", "366d");
+const blockFor = fc.oneof(durations, record({ first: durations }, { max: durations }));
+
 export const fixedWindow = record(
   { name: fc.stringMatching(/^[A-Za-z0-9._-]{2,8}$/), ...inlinePolicy },
-  { start: fc.constantFrom("aligned", "first") },
+  { start: fc.constantFrom("aligned", "first"), blockFor },
 );
 
 const refusal = fc.oneof(

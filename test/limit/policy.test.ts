@@ -60,6 +60,33 @@ const REFUSALS: [object, string][] = [
   ]),
 ];
 
+const LENGTH_RULE = 'must be a duration from 1s to 366d such as "1m"';
+
+const BLOCKS: [object, string][] = [
+  [{ blockFor: 600 }, `blockFor ${LENGTH_RULE} (write "10m"), got 600`],
+  [{ blockFor: "0s" }, `blockFor ${LENGTH_RULE}, got "0s"`],
+  [{ blockFor: "367d" }, `blockFor ${LENGTH_RULE}, got "367d"`],
+  [{ blockFor: null }, `blockFor ${LENGTH_RULE}, got null`],
+  [{ blockFor: {} }, "blockFor.first is required, got nothing"],
+  [{ blockFor: { first: "1m", last: "1d" } }, 'blockFor.last is not a known field, got "1d"'],
+  [
+    { blockFor: { first: "1m", max: "1y" } },
+    `blockFor.max ${LENGTH_RULE} (write "365d"), got "1y"`,
+  ],
+  [
+    { blockFor: { first: "2m", max: "1m" } },
+    'blockFor.max must be at least as long as first, got "1m"',
+  ],
+  [
+    { blockFor: "1m", maxWait: "1s" },
+    'blockFor must be left out beside "maxWait" or "lease", got "1m"',
+  ],
+  [
+    { blockFor: { first: "1m" }, lease: 0.1 },
+    'blockFor must be left out beside "maxWait" or "lease", got {"first":"1m"}',
+  ],
+];
+
 describe("policy", () => {
   it("fills in the original's defaults", () => {
     expect(parsePolicy({ limit: 10, window: "60s" })).toEqual({
@@ -200,6 +227,7 @@ describe("policy", () => {
     [{ shadow: "yes" }, 'shadow must be true or false, got "yes"'],
     [{ maxWait: "31s" }, 'maxWait must be a duration from 0s to 30s such as "30s", got "31s"'],
     ...REFUSALS,
+    ...BLOCKS,
     [
       { deny: ["10.0.0.0/33"] },
       'deny[0] must be an address or a network such as "192.0.2.7" or "2001:db8::/32", got "10.0.0.0/33"',
@@ -284,6 +312,18 @@ describe("policy", () => {
     ],
   ])("reads the refusal %j", (refusal, read) => {
     expect(parsePolicy({ ...VALID, refusal }).refusal).toMatchObject(read);
+  });
+
+  it.each([
+    ["10m", { firstMs: 600_000, maxMs: 86_400_000 }],
+    ["7d", { firstMs: 604_800_000, maxMs: 604_800_000 }],
+    [{ first: "1s" }, { firstMs: 1_000, maxMs: 86_400_000 }],
+    [
+      { first: "1m", max: "1m" },
+      { firstMs: 60_000, maxMs: 60_000 },
+    ],
+  ])("reads the block %j", (blockFor, read) => {
+    expect(parsePolicy({ ...VALID, blockFor }).blockFor).toEqual(read);
   });
 
   it("refuses a body that JSON cannot say", () => {

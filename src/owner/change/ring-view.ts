@@ -196,6 +196,8 @@ export class RingView {
 }
 
 /** The longest that anything counted under a policy matters. */
-function spanMs({ windowMs, capacity, limit }: CounterPolicy): number {
-  return Math.max(2 * windowMs, Math.ceil((capacity / (limit || 1)) * windowMs));
+function spanMs({ windowMs, capacity, limit, blockFor }: CounterPolicy): number {
+  const countMs = Math.max(2 * windowMs, Math.ceil((capacity / (limit || 1)) * windowMs));
+  // A block, and the time in which it makes the next one longer.
+  return Math.max(countMs, 3 * (blockFor?.maxMs ?? 0));
 }

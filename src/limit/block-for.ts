@@ -1,0 +1,95 @@
+/**
+ * A policy's own blocks: a key that was denied once stays denied, and longer each time it comes back
+ * too soon.
+ *
+ * A block ends no earlier than the wait that the denial told, so a client that waits as told passes.
+ * Requests while it lasts change nothing. Its weakness: clients that share a key share its block, so
+ * one behind an address can have all behind it blocked for a day.
+ */
+import * as v from "valibot";
+import type { State } from "./algorithm.ts";
+import { durationSchema, formatDuration } from "./duration.ts";
+import { fieldPath, MisuseError } from "./misuse.ts";
+
+const MIN_BLOCK_MS = 1_000;
+const MAX_BLOCK_MS = 366 * 86_400_000;
+const DEFAULT_MAX_MS = 86_400_000;
+/** Denied again within so many of its last block's lengths after that, a key is a repeater. */
+const MEMORY_LENGTHS = 2;
+/** How much longer a repeater's next block is. */
+const GROWTH = 2;
+
+/** How long a policy blocks. */
+export interface BlockFor {
+  /** Length of a key's first block. */
+  firstMs: number;
+  /** The longest that a repeater's block gets. */
+  maxMs: number;
+}
+
+/** When a block is forgotten, when it ends, both ms since the epoch, and its length, ms. */
+export type BlockState = readonly [expiresAtMs: number, untilMs: number, lengthMs: number];
+
+const blockDurationSchema = durationSchema(MIN_BLOCK_MS, MAX_BLOCK_MS);
+
+/** A block's length as a person writes it, from `"1s"` to `"366d"`. */
+export const blockForSchema = v.lazy(
+  (input): v.GenericSchema<string | TableInput, number | TableFields> =>
+    typeof input === "object" && input !== null ? tableSchema : blockDurationSchema,
+);
+
+interface TableInput {
+  first: string;
+  max?: string | undefined;
+}
+
+interface TableFields {
+  first: number;
+  max?: number | undefined;
+}
+
+const tableSchema = v.strictObject({
+  /** Of a key's first block. */
+  first: blockDurationSchema,
+  /** The longest that a block gets. Default `"1d"`, or `first` if that is longer. */
+  max: v.optional(blockDurationSchema),
+});
+
+/**
+ * Fills in what is not said.
+ *
+ * @throws {MisuseError} if the longest block is shorter than the first
+ */
+export function readBlockFor(given: number | TableFields, at: string): BlockFor {
+  const { first: firstMs, max } = typeof given === "number" ? { first: given } : given;
+  const maxMs = max ?? Math.max(firstMs, DEFAULT_MAX_MS);
+  if (maxMs >= firstMs) return { firstMs, maxMs };
+  throw new MisuseError(
+    fieldPath(at, "max"),
+    "must be at least as long as first",
+    formatDuration(maxMs),
+  );
+}
+
+/** For how long a key is still blocked; 0 if it is not. */
+export function blockLeftMs(state: State | undefined, nowMs: number): number {
+  return Math.max(0, (state?.[1] ?? 0) - nowMs);
+}
+
+/**
+ * Returns the block of a key that is denied now and was not blocked.
+ *
+ * @param retryAfterMs the wait that the denial tells
+ */
+export function nextBlock(
+  before: State | undefined,
+  { firstMs, maxMs }: BlockFor,
+  nowMs: number,
+  retryAfterMs: number,
+): BlockState {
+  const isRepeater = before !== undefined && nowMs < before[0];
+  const longerMs = isRepeater ? GROWTH * (before[2] as number) : 0;
+  const lengthMs = Math.min(maxMs, Math.max(firstMs, longerMs));
+  const untilMs = nowMs + Math.max(lengthMs, retryAfterMs);
+  return [untilMs + MEMORY_LENGTHS * lengthMs, untilMs, lengthMs];
+}
