@@ -33,6 +33,8 @@ const FORWARDED_FORMS = ["x-forwarded", "forwarded", "both", "none", "keep"] as 
 /** How the origin learns what the client asked for. */
 export type ForwardedForm = (typeof FORWARDED_FORMS)[number];
 
+const FIELD_FORMS = ["standard", "legacy"] as const;
+
 /** What a limiter needs, in the deployed Worker and in somebody else's. */
 export const limiterSchema = v.object({
   /** Owners that each region begins with. */
@@ -57,6 +59,11 @@ export const limiterSchema = v.object({
     ),
     "CF-Connecting-IP",
   ),
+  /**
+   * Which fields tell of the quota: the draft's two, or `X-RateLimit-Limit`, `-Remaining` and
+   * `-Reset`, seconds until the quota is whole, beside them.
+   */
+  HEADERS: v.optional(v.picklist(FIELD_FORMS, `must be one of ${quoted(FIELD_FORMS)}`), "standard"),
   /** Addresses and networks that are never limited. */
   ALLOW: v.optional(fromJson(addressListSchema), []),
   /** Addresses and networks that are refused, unless they are allowed. */
@@ -114,6 +121,8 @@ export interface LimiterConfig extends ScalingLimits {
   deadlineMs: number;
   ipv6Prefix: number;
   ipHeader: string;
+  /** Which fields tell of the quota. */
+  fields: (typeof FIELD_FORMS)[number];
   allow: AddressList;
   deny: AddressList;
   hashSecret: string;
@@ -145,6 +154,7 @@ export function parseLimiterConfig(env: object): LimiterConfig {
     deadlineMs: config.DEADLINE,
     ipv6Prefix: config.IPV6_PREFIX,
     ipHeader: config.IP_HEADER,
+    fields: config.HEADERS,
     allow: config.ALLOW,
     deny: config.DENY,
     hashSecret: secret("HASH_SECRET", config.HASH_SECRET) ?? DEFAULT_HASH_SECRET,

@@ -1,9 +1,6 @@
 /**
  * What a client is told: the RateLimit fields on every answer, and the answer to a request that may
- * not pass. The one place that writes either.
- *
- * Fields as in draft-ietf-httpapi-ratelimit-headers-10. Seconds are rounded up, so a client that
- * waits as told is never too early.
+ * not pass.
  */
 import type { Context } from "hono";
 import { accepts } from "hono/accepts";
@@ -13,11 +10,8 @@ import type { Reply } from "../caller/question.ts";
 import { type Decision, decisive } from "../limit/decision.ts";
 import { formatDuration } from "../limit/duration.ts";
 import type { Policy } from "../limit/policy.ts";
-import { exposeFields } from "./cors.ts";
+import { answerFields, legacyFields, type Ruling, refusalFields, wait } from "./fields.ts";
 import { problem, problemParts, type ResponseParts } from "./problem.ts";
-
-const POLICY_FIELD = "RateLimit-Policy";
-const QUOTA_FIELD = "RateLimit";
 
 /** Statuses of responses without a body (Fetch standard, "null body status"). */
 const BODILESS = [101, 204, 205, 304];
@@ -48,11 +42,7 @@ const MAX_ACCEPT_CHARS = 1_024;
 /** Of each policy the last refusal under it alone, and the decision that it tells of. */
 const refusals = new WeakMap<Policy, { decision: Decision; parts: ResponseParts }>();
 
-/** A decision beside the policy it was made under. */
-export interface Ruling {
-  policy: Policy;
-  decision: Decision;
-}
+export type { Ruling } from "./fields.ts";
 
 /** Returns the decision that each policy made. */
 export function rulingsOf(replies: readonly Reply[]): Ruling[] {
@@ -80,23 +70,28 @@ export function isCopyable({ status, body, webSocket }: Response): boolean {
 }
 
 /**
- * Writes the fields onto the response, beside those of a limiter further in. Leaves one that cannot
- * be written on as it is.
+ * Writes the fields onto the response, beside those that it has already. Leaves one that cannot be
+ * written on as it is.
+ *
+ * @param isLegacy whether the three older ones are written too
  */
-export function writeFields(c: Context, rulings: readonly Ruling[]): void {
-  const { policies, quotas } = rateLimitFields(rulings);
+export function writeFields(c: Context, rulings: readonly Ruling[], isLegacy: boolean): void {
+  const [first, ...others] = answerFields(c.res.headers, rulings, isLegacy);
+  if (!first) return;
   try {
-    const { headers } = c.res;
-    if (policies) headers.append(POLICY_FIELD, policies);
-    if (quotas) headers.append(QUOTA_FIELD, quotas);
-    exposeFields(headers);
+    c.res.headers.set(...first);
   } catch {
-    // What `fetch` gave cannot be written on. Copying each time would cost more than the decision.
+    // What `fetch` gave cannot be written on. Hono makes a copy.
     if (!isCopyable(c.res)) return;
-    if (policies) c.header(POLICY_FIELD, policies, { append: true });
-    if (quotas) c.header(QUOTA_FIELD, quotas, { append: true });
-    exposeFields(c.res.headers);
+    c.header(...first);
   }
+  for (const header of others) c.res.headers.set(...header);
+}
+
+/** Sets the legacy fields of a refusal, before it is made. */
+export function writeLegacyFields(c: Context, rulings: readonly Ruling[]): void {
+  const { headers } = c.res;
+  for (const header of legacyFields(headers, rulings)) headers.set(...header);
 }
 
 /** Answers a request whose path is refused. */
@@ -153,10 +148,8 @@ export function deciding(rulings: readonly Ruling[]): Ruling {
 
 /** What every refusal has in its header, whatever else it says. */
 export function refusalHeaders(rulings: readonly Ruling[]): Record<string, string> {
-  const { policies, quotas } = rateLimitFields(rulings);
   return {
-    ...(policies && { [POLICY_FIELD]: policies }),
-    ...(quotas && { [QUOTA_FIELD]: quotas }),
+    ...refusalFields(rulings),
     "Retry-After": String(wait(deciding(rulings).decision)),
     // RFC 6585, section 4. A cached denial would also be served past the limiter.
     "Cache-Control": "no-store",
@@ -193,51 +186,10 @@ function quotaText({ algorithm, limit, windowMs }: Policy): string {
   return `The quota is ${limit} per ${formatDuration(windowMs)}.`;
 }
 
-/**
- * Returns the values of both fields for all policies that were asked and are enforced; empty texts
- * where there are none.
- *
- * A policy whose owner did not answer is left out of `RateLimit`: what is left of it is not known.
- *
- * @example { policies: '"default";q=10;w=60', quotas: '"default";r=9;t=42' }
- */
-function rateLimitFields(rulings: readonly Ruling[]): { policies: string; quotas: string } {
-  let policies = "";
-  let quotas = "";
-  for (const { policy, decision } of rulings) {
-    if (policy.shadow) continue;
-    policies += (policies && ", ") + policyItem(policy);
-    if (decision.reason === "failed") continue;
-    // What a blocked client has left it can't spend.
-    const remaining = decision.reason === "blocked" ? 0 : decision.remaining;
-    const item = `"${policy.name}";r=${remaining};t=${wait(decision)}`;
-    quotas += (quotas && ", ") + item;
-  }
-  return { policies, quotas };
-}
-
-function policyItem({ name, algorithm, limit, windowMs }: Policy): string {
-  // What is in flight is no quota per window, and the draft has a unit for it.
-  if (algorithm === "concurrency") return `"${name}";q=${limit};qu="concurrent-requests"`;
-  return `"${name}";q=${limit};w=${seconds(windowMs)}`;
-}
-
 /** Is it a person's browser that asks? None writes a long list, and each entry takes time. */
 export function prefersHtml(c: Context): boolean {
   if ((c.req.header("Accept")?.length ?? 0) > MAX_ACCEPT_CHARS) return false;
   return accepts(c, FORMS) === "text/html";
-}
-
-/**
- * The seconds for `t` and `Retry-After`, which must agree: until it may pass, else until all is
- * back.
- */
-function wait({ retryAfterMs, resetMs }: Decision): number {
-  return seconds(retryAfterMs || resetMs);
-}
-
-function seconds(ms: number): number {
-  return Math.ceil(ms / 1_000);
 }
 
 function page(title: string, text: string) {

@@ -7,11 +7,13 @@
  */
 import type { Context } from "hono";
 import { parsePolicy } from "../limit/policy.ts";
+import type { Header } from "./origin-limits.ts";
 import type { Rule } from "./rule-functions.ts";
 
-const EXPOSE = "Access-Control-Expose-Headers";
+export const EXPOSE = "Access-Control-Expose-Headers";
 /** Without these names a script sees `null` in the place of the fields. */
 const FIELDS = "RateLimit, RateLimit-Policy, Retry-After";
+export const LEGACY_FIELDS = "X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset";
 
 /** An origin as browsers write it; `null` and what cannot be one are answered with `*`. */
 const ORIGIN = /^[a-z][a-z\d+.-]*:\/\/[\w.:[\]-]{1,260}$/i;
@@ -26,11 +28,18 @@ const NEVER_SENT = [
 const LEAST_PREFLIGHTS = 600;
 const MINUTE_MS = 60_000;
 
-/** Lets a page read the fields of an answer that it may read. */
-export function exposeFields(headers: Headers): void {
-  if (!headers.has("Access-Control-Allow-Origin")) return;
+/**
+ * Returns the header that lets a page read the fields of an answer, if it may read the answer.
+ *
+ * @param isLegacy whether those are among them that `HEADERS = "legacy"` adds
+ */
+export function exposed(headers: Headers, isLegacy: boolean): Header | undefined {
+  if (!headers.has("Access-Control-Allow-Origin")) return undefined;
+  const names = isLegacy ? `${FIELDS}, ${LEGACY_FIELDS}` : FIELDS;
+  const before = headers.get(EXPOSE);
   // A limiter further in may have done so.
-  if (!headers.get(EXPOSE)?.includes(FIELDS)) headers.append(EXPOSE, FIELDS);
+  if (before?.includes(names)) return undefined;
+  return [EXPOSE, before ? `${before}, ${names}` : names];
 }
 
 /**

@@ -14,8 +14,6 @@ import { type ForwardedOptions, namedIn, teller } from "./origin-headers.ts";
 import { problem } from "./problem.ts";
 import { publicHeaders } from "./public-address.ts";
 
-const FIELDS = ["RateLimit", "RateLimit-Policy"];
-
 /** What ends at each proxy (RFC 9110, section 7.6.1), as far as answers have it. */
 const HOP_BY_HOP = ["Keep-Alive", "Proxy-Authenticate", "Proxy-Connection", "Trailer"];
 
@@ -97,13 +95,12 @@ export function gateway(route: Route, options: ForwardedOptions) {
  */
 function passedOn(answer: Response, base: URL | undefined, url: URL): Response {
   if (answer.webSocket || !isCopyable(answer)) return answer;
-  const { headers } = answer;
-  const named = [...FIELDS, ...HOP_BY_HOP, ...namedIn(headers)];
-  const ended = named.filter((name) => headers.has(name));
-  const changes = base ? publicHeaders(headers, base, url) : [];
-  if (ended.length === 0 && changes.length === 0) return answer;
+  // A copy can be written on, and whoever writes the fields onto what `fetch` gave makes one anyway.
   const copy = new Response(answer.body, answer);
-  for (const name of ended) copy.headers.delete(name);
+  for (const name of [...HOP_BY_HOP, ...namedIn(answer.headers)]) {
+    if (answer.headers.has(name)) copy.headers.delete(name);
+  }
+  const changes = base ? publicHeaders(answer.headers, base, url) : [];
   for (const [name, values] of changes) {
     copy.headers.delete(name);
     for (const value of values) copy.headers.append(name, value);

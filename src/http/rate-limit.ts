@@ -14,7 +14,7 @@ import { type Decision, decisive } from "../limit/decision.ts";
 import { MisuseError } from "../limit/misuse.ts";
 import { WORKERS } from "../runtime.ts";
 import { admit, isQueued } from "./admission.ts";
-import { refuse, refuseListed, refusePath, writeFields } from "./answer.ts";
+import { refuse, refuseListed, refusePath, writeFields, writeLegacyFields } from "./answer.ts";
 import { exposeRefusal, isPreflight, preflightRules } from "./cors.ts";
 import { clientAddress } from "./identity.ts";
 import { narrowing } from "./narrow.ts";
@@ -72,7 +72,8 @@ export function rateLimit(...policies: RateLimitOptions[]): MiddlewareHandler<Ra
 export function enforce(
   rules: readonly Rule[],
   caller: Caller,
-  config: Pick<LimiterConfig, "homeRegion" | "ipHeader" | "ipv6Prefix" | "allow" | "deny">,
+  config: Pick<LimiterConfig, "homeRegion" | "ipHeader" | "ipv6Prefix" | "allow" | "deny"> &
+    Partial<Pick<LimiterConfig, "fields">>,
   open: (c: Context) => void = exposeRefusal,
   isRaw = false,
 ): MiddlewareHandler<RateLimitEnv> {
@@ -80,6 +81,7 @@ export function enforce(
   const hasOwnRefusal = rules.some(({ policy, refusal }) => policy.refusal || refusal);
   const narrow = narrowing(rules);
   const rulesOfPreflight = preflightRules(rules);
+  const isLegacy = config.fields === "legacy";
   const refuseAddress = (c: Context) => {
     open(c);
     return refuseListed(c);
@@ -120,13 +122,14 @@ export function enforce(
     const decision = decisive(decisions);
     if (!decision.allowed) {
       open(c);
+      if (isLegacy) writeLegacyFields(c, rulings);
       return hasOwnRefusal ? refuseInOwnWords(c, rulings, counting) : refuse(c, rulings);
     }
     c.set("decision", decision);
     c.set("decisions", decisions);
     await (isWatched ? settle(c, caller, replies, counting, next, isRaw) : next());
     // What a preflight has left is no page's to know, and none of its requests'.
-    if (!asksFirst) writeFields(c, rulings);
+    if (!asksFirst) writeFields(c, rulings, isLegacy);
   };
 }
 

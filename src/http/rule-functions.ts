@@ -76,7 +76,7 @@ export async function readPolicy(
   }
   if (cost) {
     const units = await apply("cost", policy, async () => unitsOf("cost", await cost(c)));
-    read = { ...read, cost: units };
+    read = { ...read, cost: units, isPriced: true };
   }
   requireFits(read.cost, read);
   return read;

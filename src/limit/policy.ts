@@ -148,6 +148,8 @@ export interface Policy
   burst: number | undefined;
   /** Of a check alone, which takes what is left of its cost instead of being denied. */
   atMost?: true;
+  /** Does a function give each request a cost of its own? */
+  isPriced?: boolean;
   maxWaitMs: number;
   blockFor: BlockFor | undefined;
   refusal: Refusal | undefined;

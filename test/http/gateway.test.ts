@@ -133,10 +133,10 @@ describe("gateway", () => {
     }
   });
 
-  it("puts its own fields in the place of the origin's", async () => {
+  it("puts its own fields beside the origin's, the stricter in front", async () => {
     const { incoming } = await send("GET", "/limited");
-    expect(incoming.headers.ratelimit).toMatch(/^"gate-1000";r=\d+;t=\d+$/);
-    expect(incoming.headers["ratelimit-policy"]).toBe('"gate-1000";q=1000;w=86400');
+    expect(incoming.headers.ratelimit).toMatch(/^"origin";r=3;t=5, "gate-1000";r=9\d\d;t=\d+$/);
+    expect(incoming.headers["ratelimit-policy"]).toBe('"origin";q=1, "gate-1000";q=1000;w=86400');
     // An origin's own denial is its own to explain.
     expect(incoming.statusCode).toBe(429);
     expect(incoming.headers).toMatchObject({ "retry-after": "7", "x-ratelimit-limit": "10" });

@@ -257,8 +257,9 @@ describe("cost and limit", () => {
   });
 
   it("fit together once a request says what its limit is", async () => {
-    const send = appWith({ limit: () => 7, cost: 5 });
-    expect((await send()).headers.get("RateLimit")).toMatch(/;r=2;/);
+    const send = appWith({ limit: () => 12, cost: 5 });
+    // Seven units are one such request.
+    expect((await send()).headers.get("RateLimit")).toMatch(/;r=1;/);
     const poor = await appWith({ limit: () => 3, cost: 5 })();
     expect([poor.status, JSON.parse(poor.body).field]).toEqual([400, "cost"]);
     const bucket = { window: "1h", algorithm: "token-bucket", burst: 4, limit: () => 9 } as const;
