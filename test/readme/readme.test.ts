@@ -1,16 +1,23 @@
 /** Holds the README to what the code does: its snippets run, its tables are the schemas' fields. */
+
+import { Hono } from "hono";
 import { parse as parseToml } from "smol-toml";
-import { describe, expect, it, vi } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import manifest from "../../package.json";
 import readme from "../../README.md?raw";
 import { isolateCaller } from "../../src/caller/isolate.ts";
 import { gatewaySchema, limiterSchema, parseConfig } from "../../src/config.ts";
 import { api } from "../../src/http/api.ts";
+import { enforce } from "../../src/http/rate-limit.ts";
 import { policySchema } from "../../src/limit/policy.ts";
 import app from "./app.ts";
 import appSource from "./app.ts?raw";
 import { mayLogIn } from "./logins.ts";
 import loginsSource from "./logins.ts?raw";
+import pageLoad from "./page-load.json";
+
+/** What tests have an owner waited for; see `test/vitest.config.ts`. */
+const DEADLINE_MS = 10_000;
 
 function blocks(language: string): string[] {
   return [...readme.matchAll(/^```(\w+)\n(.*?)^```$/gms)]
@@ -25,6 +32,25 @@ function rows(heading: string): string[] {
   const cells = [...(table ?? "").matchAll(/^\| (.*?) \|/gm)].map(([, cell]) => cell as string);
   return cells.flatMap((cell) => cell.replaceAll("`", "").split(", "));
 }
+
+/** One client's requests to a gate with the README's policies, and how its origin answers. */
+async function gateOf(ip: string, answer: () => Response = () => new Response("fine")) {
+  const [toml = ""] = blocks("toml");
+  const config = parseConfig((parseToml(toml) as { vars: object }).vars);
+  const rules = config.policies.map((policy) => ({ policy }));
+  const gate = new Hono().use(enforce(rules, isolateCaller(), config)).all("*", answer);
+  return async (path: string, init: RequestInit = {}) => {
+    const headers = { "CF-Connecting-IP": ip, ...(init.headers as Record<string, string>) };
+    return gate.request(path, { ...init, headers });
+  };
+}
+
+beforeEach(() => void vi.useFakeTimers({ toFake: ["Date"], now: Date.UTC(2036, 10, 22, 12) }));
+
+afterEach(() => {
+  vi.useRealTimers();
+  vi.restoreAllMocks();
+});
 
 describe("the README", () => {
   it("shows the code that is tested here", () => {
@@ -43,11 +69,9 @@ describe("the README", () => {
   });
 
   it("shows a limiter that denies the sixth", async () => {
-    vi.useFakeTimers({ toFake: ["Date"], now: Date.UTC(2036, 10, 22, 12) });
     const user = crypto.randomUUID();
     const answers: boolean[] = [];
     for (let n = 0; n < 6; n++) answers.push(await mayLogIn(user));
-    vi.useRealTimers();
     expect(answers).toEqual([true, true, true, true, true, false]);
   });
 
@@ -57,13 +81,71 @@ describe("the README", () => {
     expect(parseConfig(vars)).toMatchObject({
       origin: "https://example.com",
       policies: [
-        { name: "login", method: ["POST"], charge: "failure" },
-        { name: "burst", capacity: 50, key: ["header:X-Api-Key"] },
-        { name: "day", windowMs: 86_400_000 },
-        { name: "crawl", algorithm: "leaky-bucket", capacity: 21 },
+        { name: "site", capacity: 300 },
+        { name: "pages", maxWaitMs: 10_000 },
+        { name: "login", method: ["POST"], limit: 10 },
+        { name: "day", key: ["header:X-Api-Key"] },
+        { name: "api", key: ["ip"] },
         { name: "report", algorithm: "concurrency" },
       ],
     });
+  });
+
+  it("shows policies that let a page of 55 requests load without a refusal or a wait", async () => {
+    const send = await gateOf("192.0.2.55");
+    const startMs = Date.UTC(2036, 10, 23, 12);
+    const late = vi.spyOn(scheduler, "wait");
+    const statuses: number[] = [];
+    for (const { atMs, path } of pageLoad) {
+      vi.setSystemTime(startMs + atMs);
+      statuses.push((await send(path)).status);
+    }
+    expect(statuses).toEqual(pageLoad.map(() => 200));
+    expect(late.mock.calls.filter(([ms]) => ms < DEADLINE_MS)).toEqual([]);
+  });
+
+  it("shows policies that slow a crawler down", async () => {
+    const send = await gateOf("192.0.2.56");
+    vi.setSystemTime(Date.UTC(2036, 10, 24, 12));
+    for (let page = 0; page < 30; page++) expect((await send(`/${page}`)).status).toBe(200);
+    const controller = new AbortController();
+    const held = send("/31", { signal: controller.signal });
+    const first = await Promise.race([held, scheduler.wait(200)]);
+    expect(first).toBeUndefined();
+    controller.abort();
+    await held.catch(() => {});
+  });
+
+  it.each([
+    ["401", () => new Response("wrong", { status: 401 })],
+    ["200", () => new Response("wrong")],
+    ["302", () => new Response(null, { status: 302, headers: { Location: "/login?error" } })],
+  ])("shows a login that stops guesses where the form answers %s", async (status, answer) => {
+    const send = await gateOf(`192.0.2.${Number(status) % 250}`, answer);
+    vi.setSystemTime(Date.UTC(2036, 10, 25, 12));
+    const statuses: number[] = [];
+    for (let n = 0; n < 12; n++) statuses.push((await send("/login", { method: "POST" })).status);
+    expect(statuses).toEqual([...Array(10).fill(Number(status)), 429, 429]);
+  });
+
+  it("shows an API on which made-up keys win nothing", async () => {
+    const send = await gateOf("192.0.2.57");
+    vi.setSystemTime(Date.UTC(2036, 10, 26, 12));
+    let passed = 0;
+    for (let n = 0; n < 500; n++) {
+      const { status } = await send("/api/x", { headers: { "X-Api-Key": `made-up-${n}` } });
+      if (status === 200) passed++;
+    }
+    expect(passed).toBe(300);
+
+    const statuses = await Promise.all(
+      Array.from({ length: 150 }, (_, n) =>
+        app.request("/api/x", {
+          headers: { "X-Api-Key": `made-up-${n}`, "CF-Connecting-IP": "192.0.2.58" },
+        }),
+      ),
+    );
+    expect(statuses.filter(({ status }) => status === 200)).toHaveLength(100);
   });
 
   it("shows commands that exist", () => {
