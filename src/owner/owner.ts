@@ -37,6 +37,9 @@ export interface OwnerOptions {
 /** By how much the clocks of owners may differ; time stands still for as long where one is behind. */
 const MOST_SKEW_MS = 1_000;
 
+/** Keys whose reset is written one by one; a checkpoint takes less time for more. */
+const MAX_JOURNALED = 32;
+
 export class Owner {
   /** Counters that change hands with the ring. */
   readonly handover: Handover;
@@ -144,14 +147,16 @@ export class Owner {
   reset(batch: readonly Check[]): Answer {
     const nowMs = this.now();
     this.beginEpoch();
+    const areMany = batch.length > MAX_JOURNALED;
     for (const each of batch) {
       this.#counters.reset(each);
       this.#resets.add(each.key, nowMs);
-      for (const policy of each.policies) {
+      for (const policy of areMany ? [] : each.policies) {
         this.#writeNow(tableName(policy), each.key);
         this.#writeNow(blocksName(policy), each.key);
       }
     }
+    if (areMany && this.#counters.tables.size > 0) this.#holdFor(this.saver.flush());
     return this.peek(batch);
   }
 
@@ -217,7 +222,12 @@ export class Owner {
     // Taken over once more after a crash, the key would lose what is written here.
     const saving = this.handover.isSaved ? undefined : this.saver.save();
     const writing = this.#checkpoint.writeJournal(name, key, table.get(key));
-    const written = Promise.all([this.#written, saving, writing]);
+    this.#holdFor(Promise.all([saving, writing]));
+  }
+
+  /** Has answers wait until something is written; see `written`. */
+  #holdFor(writing: Promise<unknown>): void {
+    const written = Promise.all([this.#written, writing]);
     const settle = () => {
       if (this.#written === written) this.#written = undefined;
     };

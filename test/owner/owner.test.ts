@@ -164,6 +164,29 @@ describe("owner", () => {
     }
   });
 
+  it("has a reset of many keys on disk when it says so", async () => {
+    const bench = new Bench();
+    const owner = await bench.start();
+    const checks = Array.from({ length: 1_000 }, (_, lo) => ({
+      key: { hi: 3, lo },
+      policies: [TEN_A_DAY],
+    }));
+    owner.check(checks);
+    await bench.wait(5_000);
+    spend(owner);
+    const putsBefore = bench.storage.puts;
+    owner.reset(checks);
+    await owner.written;
+    expect(bench.storage.puts - putsBefore).toBeLessThan(10);
+    const { verdicts } = (await bench.copy().start()).peek(checks);
+    expect(verdicts.every((each) => each?.[0]?.remaining === 10)).toBe(true);
+    owner.check(checks);
+    vi.spyOn(console, "error").mockImplementation(() => {});
+    vi.spyOn(bench.storage, "put").mockRejectedValue(new Error("disk is full"));
+    owner.reset(checks);
+    await expect(owner.written).rejects.toThrow("disk is full");
+  });
+
   it("writes nothing for an unblock or a reset where nothing is", async () => {
     const bench = new Bench();
     const owner = await bench.start();
