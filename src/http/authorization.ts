@@ -15,7 +15,7 @@ import { type Policy, parsePolicy } from "../limit/policy.ts";
 import { logSeldom } from "../log.ts";
 import { type Region, regionOf } from "../ring/region.ts";
 import { refuse, rulingsOf } from "./answer.ts";
-import { clientAddress, clientKey } from "./identity.ts";
+import { clientAddress, clientKey, warnOfUnknown } from "./identity.ts";
 import { problem } from "./problem.ts";
 
 /** RFC 6750, section 2.1. */
@@ -47,7 +47,9 @@ export function authorize(caller: Caller, config: Config) {
     const scope = await scopeOf(given);
     if (scope === undefined) logSeldom("warn", "wrong-token", "");
     const { headers, cf } = c.req.raw;
-    const client = clientKey(clientAddress(headers, config), headers, config);
+    const address = clientAddress(headers, config);
+    if (!address && scope === undefined) warnOfUnknown(headers, FAILURES.name, config);
+    const client = clientKey(address, headers, config);
     const failures = suspects.failuresOf(client.join(), scope === undefined, Date.now());
     if (failures > 0) {
       const region = regionOf(cf as IncomingRequestCfProperties, config.homeRegion);

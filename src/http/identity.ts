@@ -88,7 +88,7 @@ export function keyOf(
     if (kind !== "ip" && kind !== "bot") return partOf(c, part, policy.name, place);
     const category = kind === "bot" ? botOf(c) : undefined;
     if (category !== undefined) return [MISSING, category];
-    if (!client) warnUnknown(c.req.raw.headers, policy.name, options);
+    if (!client) warnOfUnknown(c.req.raw.headers, policy.name, options);
     return clientKey(client, c.req.raw.headers, { ipv6Prefix: Number(bits) });
   });
 }
@@ -107,6 +107,16 @@ export function clientKey(
     if (worker !== null) return [CROSS_ZONE_WORKER, worker];
   }
   return [networkOf(address, ipv6Prefix)];
+}
+
+/** Says that the clients under a policy share one quota, and why, with nothing of what they sent. */
+export function warnOfUnknown(
+  headers: Headers,
+  policy: string,
+  { ipHeader }: Pick<IdentityOptions, "ipHeader">,
+): void {
+  const detail = `${ipHeader} names no client: ${faultOf(headers.get(ipHeader))}`;
+  logSeldom("warn", "clients-not-told-apart", `${policy} ip`, { policy, part: "ip", detail });
 }
 
 function partOf(c: Context, part: string, policy: string, place: Place | undefined): string {
@@ -161,11 +171,6 @@ function hostOf(url: string): string {
 function methodOf(method: string): string {
   if (method === "HEAD") return "GET";
   return METHODS.includes(method) ? method : OTHER_METHOD;
-}
-
-function warnUnknown(headers: Headers, policy: string, { ipHeader }: IdentityOptions): void {
-  const detail = `${ipHeader} names no client: ${faultOf(headers.get(ipHeader))}`;
-  logSeldom("warn", "clients-not-told-apart", `${policy} ip`, { policy, part: "ip", detail });
 }
 
 /** Returns the value, and warns if it is one that no request has had for a while. */

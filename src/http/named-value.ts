@@ -39,8 +39,12 @@ export interface Reading {
 export function readHeader(text: string | null, name: string): Reading {
   if (text === null) return { value: MISSING };
   if (name.toLowerCase() === "authorization") return readCredentials(text);
+  if (!text.includes(",")) return { value: text };
   // Two lines arrive as one text; set anew they leave as one line.
-  return text.includes(",") ? { value: text, narrowed: text } : { value: text };
+  const entries = new Set(text.split(",").map((entry) => entry.trim()));
+  entries.delete("");
+  const [value = ""] = entries.size > 1 ? [text] : entries;
+  return { value, narrowed: value };
 }
 
 function readCredentials(text: string): Reading {

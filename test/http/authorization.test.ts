@@ -172,6 +172,28 @@ describe("a wrong token", () => {
   });
 });
 
+describe("an address that cannot be read", () => {
+  it("is told with a wrong token: all that send one share the lock then", async () => {
+    const warn = vi.spyOn(console, "warn").mockImplementation(() => {});
+    const send = isolate();
+    const told = () =>
+      warn.mock.calls
+        .map(([line]) => JSON.parse(line))
+        .find(({ event }) => event === "clients-not-told-apart");
+    await send("Bearer rules", "/check", "gate.internal");
+    expect(told()).toBeUndefined();
+    await send("Bearer wrong", "/check", "gate.internal");
+    expect(told()).toEqual({
+      event: "clients-not-told-apart",
+      policy: "wrong token",
+      part: "ip",
+      detail: "CF-Connecting-IP names no client: its last entry is not an address",
+      times: 1,
+    });
+    vi.restoreAllMocks();
+  });
+});
+
 describe("what nobody learns", () => {
   const noisy = ["log", "info", "warn", "error", "debug"] as const;
 

@@ -139,6 +139,15 @@ describe("a key of another header", () => {
     expect(await send("/api", ["X-Api-Key: k1", "X-Api-Key: junk1"])).toBe(429);
   });
 
+  it("counts one value, where a proxy doubled the line or left one empty", async () => {
+    expect(await send("/api", ["X-Api-Key: twin"])).toBe(200);
+    for (const more of ["X-Api-Key: twin", "X-Api-Key:"]) {
+      expect(await send("/api", ["X-Api-Key: twin", more])).toBe(429);
+    }
+    expect(await send("/api", ["X-Api-Key: single", "X-Api-Key: single"])).toBe(200);
+    expect(sent("X-Api-Key")).toEqual(["X-Api-Key: single"]);
+  });
+
   it("counts nothing that CGI, WSGI or PHP would take for another name", async () => {
     expect(await send("/api", ["X-Api-Key: k2", "X_Api_Key: real", "X-Api_Key: real"])).toBe(200);
     expect(received.at(-1)).not.toContain("real");
