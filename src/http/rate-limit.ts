@@ -31,9 +31,9 @@ const LEFT = 499;
 /** What the middleware leaves for the handlers after it. */
 export interface RateLimitEnv {
   Variables: {
-    /** The decision that decided: of several policies, the one with the least left. */
+    /** The decision that decided: of all policies so far, the one with the least left. */
     decision: Decision;
-    /** Those of all policies that the request met. */
+    /** Those of all policies that the request has met so far. */
     decisions: Decision[];
   };
 }
@@ -41,7 +41,8 @@ export interface RateLimitEnv {
 /**
  * Makes a middleware that limits the requests of a Hono app, under one policy or several.
  *
- * Several in one call are taken all or none; those of separate calls, each for itself.
+ * Several in one call are taken all or none; those of separate calls, each for itself. A policy that
+ * a request meets again, in whatever place, has counted it already.
  *
  * @throws {MisuseError} naming the field, the rule and the value
  * @example app.use("/api/*", rateLimit({ limit: 100, window: "1m" }));
@@ -99,7 +100,8 @@ export function enforce(
     const { refusing, counting: met } = sift(found, address);
     if (refusing) return refuseAddress(c);
     const asksFirst = isPreflight(c.req.raw);
-    const counting = asksFirst ? rulesOfPreflight(met) : met;
+    const before = c.get("decisions") ?? [];
+    const counting = uncounted(asksFirst ? rulesOfPreflight(met) : met, before);
     if (counting.length === 0) return next();
     narrow?.(c, counting);
 
@@ -119,18 +121,28 @@ export function enforce(
     const { replies, rulings, hasLeft } = await admission;
     if (hasLeft) return new Response(null, { status: LEFT });
     const decisions = rulings.map((ruling) => ruling.decision);
-    const decision = decisive(decisions);
-    if (!decision.allowed) {
+    if (!decisive(decisions).allowed) {
       open(c);
       if (isLegacy) writeLegacyFields(c, rulings);
       return hasOwnRefusal ? refuseInOwnWords(c, rulings, counting) : refuse(c, rulings);
     }
-    c.set("decision", decision);
-    c.set("decisions", decisions);
+    const all = before.length > 0 ? [...before, ...decisions] : decisions;
+    c.set("decision", decisive(all));
+    c.set("decisions", all);
     await (isWatched ? settle(c, caller, replies, counting, next, isRaw) : next());
     // What a preflight has left is no page's to know, and none of its requests'.
     if (!asksFirst) writeFields(c, rulings, isLegacy);
   };
+}
+
+/**
+ * Returns the rules that have not counted the request yet: one limiter may stand on an app, on a part
+ * of it and on a route.
+ */
+function uncounted(rules: readonly Rule[], before: readonly Decision[]): readonly Rule[] {
+  if (before.length === 0) return rules;
+  const counted = before.map((decision) => decision.policy);
+  return rules.filter(({ policy }) => !counted.includes(policy.name));
 }
 
 /** Answers a cost that could never pass, and what an operator's function makes impossible. */

@@ -1,0 +1,62 @@
+/** A limiter that a request meets in several places. */
+import { Hono } from "hono";
+import { expect, it } from "vitest";
+import { type RateLimitEnv, rateLimit } from "../../src/index.ts";
+
+const limiterOf = (name: string, limit = 10) =>
+  rateLimit({ name: `${name}-${crypto.randomUUID()}`, limit, window: "1d", key: () => "all" });
+
+it("counts once, and is told once", async () => {
+  const limiter = limiterOf("same");
+  const other = limiterOf("other");
+  const app = new Hono<RateLimitEnv>();
+  const part = new Hono<RateLimitEnv>();
+  app.use("/part/*", limiter);
+  part.use(limiter, other);
+  part.get("/x", limiter, (c) => c.json(c.var.decisions.map(({ remaining }) => remaining)));
+  app.route("/part", part);
+  for (const remaining of [9, 8]) {
+    const response = await app.request("/part/x");
+    expect(await response.json()).toEqual([remaining, remaining]);
+    expect(response.headers.get("RateLimit")?.match(/"same-/g)).toHaveLength(1);
+    expect(response.headers.get("RateLimit-Policy")?.match(/"/g)).toHaveLength(4);
+  }
+});
+
+it("counts once where it is made anew under its name", async () => {
+  const name = `anew-${crypto.randomUUID()}`;
+  const make = () => rateLimit({ name, limit: 10, window: "1d", key: ["host"] });
+  const app = new Hono<RateLimitEnv>();
+  app.use(make(), make());
+  app.get("/", (c) => c.json(c.var.decision.remaining));
+  expect(await (await app.request("/")).json()).toBe(9);
+});
+
+it("still counts its other policies", async () => {
+  const policyOf = (name: string) => {
+    return { name: `${name}-${crypto.randomUUID()}`, limit: 10, window: "1d", key: ["host"] };
+  };
+  const one = policyOf("one");
+  const two = policyOf("two");
+  const app = new Hono<RateLimitEnv>();
+  app.use(rateLimit(one), rateLimit(one, two));
+  app.get("/", (c) => c.json(c.var.decisions.map(({ remaining }) => remaining)));
+  expect(await (await app.request("/")).json()).toEqual([9, 9]);
+});
+
+it("holds one slot", async () => {
+  const slot = rateLimit({
+    name: `slot-${crypto.randomUUID()}`,
+    algorithm: "concurrency",
+    limit: 1,
+    window: "1m",
+    key: () => "all",
+  });
+  const app = new Hono<RateLimitEnv>();
+  app.use(slot);
+  app.get("/", slot, (c) => c.text("in"));
+  for (let n = 0; n < 3; n++) {
+    const response = await app.request("/");
+    expect([response.status, await response.text()]).toEqual([200, "in"]);
+  }
+});
