@@ -9,7 +9,7 @@ const OUTSIDE = [
   "test/worker.test.ts",
   "test/caller/start.test.ts",
   "test/fuzz/readers.test.ts",
-  "test/http/{blocks,cors,gate,gateway,in-flight,log-lines,shared-quotas,streaming}.test.ts",
+  "test/http/{blocks,cors,gate,gateway,in-flight,origins,log-lines,shared-quotas,streaming}.test.ts",
   "test/http/keys.test.ts",
   "test/http/{bodies,sockets,waiting}.test.ts",
   "test/http/{legacy,passthrough}.test.ts",

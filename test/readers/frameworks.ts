@@ -1,4 +1,5 @@
 /** Readers that others wrote: frameworks as they are installed, and their routers by themselves. */
+import type { IncomingMessage, ServerResponse } from "node:http";
 import Router from "@koa/router";
 import express from "express";
 import express4 from "express4";
@@ -49,6 +50,7 @@ export async function frameworks(): Promise<Reader[]> {
     await ofFastify("Fastify 5", fastify({ logger: false })),
     await ofFastify("Fastify 5, loose", fastify({ logger: false, routerOptions: LOOSE })),
     await served("Koa", ofKoa()),
+    await served("Node", ofNode),
     ofHono(),
     ofFindMyWay("find-my-way", {}),
     ofFindMyWay("find-my-way, loose", LOOSE),
@@ -90,6 +92,13 @@ function ofKoa() {
     });
   }
   return new Koa().use(router.routes()).callback();
+}
+
+/** A server without a framework, as many a handler begins. */
+function ofNode({ url = "" }: IncomingMessage, response: ServerResponse): void {
+  const path = URL.parse(url, "http://origin.example")?.pathname;
+  if (path === "/login") response.setHeader(ROUTE_HEADER, "/login");
+  response.end();
 }
 
 /** What both versions have in common. */

@@ -62,6 +62,7 @@ ${blocks.join("\n")}
   let open = servers.length;
   return servers.map(([name], at) => ({
     name,
+    port: ports[at] as number,
     read: (targets) => ask(ports[at] as number, targets),
     close: async () => {
       if (--open > 0) return;
