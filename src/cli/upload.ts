@@ -41,12 +41,17 @@ export async function readUpload(args: readonly string[]): Promise<Upload> {
   try {
     const file = join(folder, "upload");
     const log = join(folder, "log");
-    const { status, stdout, stderr } = spawnSync("wrangler", ["deploy", ...into(file, args)], {
-      encoding: "utf8",
-      stdio: ["ignore", "pipe", "pipe"],
-      env: { ...process.env, WRANGLER_OUTPUT_FILE_PATH: log, CLOUDFLARE_API_BASE_URL: NOWHERE },
-    });
-    if (status !== 0) throw new Error(`wrangler refuses it:\n${stdout ?? ""}${stderr ?? ""}`);
+    const { error, status, stdout, stderr } = spawnSync(
+      "wrangler",
+      ["deploy", ...into(file, args)],
+      {
+        encoding: "utf8",
+        stdio: ["ignore", "pipe", "pipe"],
+        env: { ...process.env, WRANGLER_OUTPUT_FILE_PATH: log, CLOUDFLARE_API_BASE_URL: NOWHERE },
+      },
+    );
+    if (error) throw error;
+    if (status !== 0) throw new Error(`wrangler refuses it:\n${stdout}${stderr}`);
     return { worker: readName(readFileSync(log, "utf8")), ...(await readForm(file)) };
   } finally {
     rmSync(folder, { recursive: true, force: true });
