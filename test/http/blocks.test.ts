@@ -24,8 +24,10 @@ const KILLS_MS = [0, 100, 300];
 let folder: string;
 let gate: WorkerdServer;
 
-const start = async () => {
-  gate = await startGate({ POLICIES: JSON.stringify(POLICIES), TOKEN: "dev" }, folder);
+/** @param region where requests enter: with no Cloudflare in front, at home */
+const start = async (region = "weur") => {
+  const vars = { POLICIES: JSON.stringify(POLICIES), TOKEN: "dev", HOME_REGION: region };
+  gate = await startGate(vars, folder);
 };
 
 beforeAll(async () => {
@@ -61,10 +63,10 @@ async function visit(address: string, path = "counted", headers: Record<string, 
   return { status: response.status, left };
 }
 
-async function killAfter(ms: number): Promise<void> {
+async function killAfter(ms: number, region?: string): Promise<void> {
   await sleep(ms);
   await gate.kill();
-  await start();
+  await start(region);
 }
 
 describe("what an operator did survives kill -9 right after the 204", () => {
@@ -87,6 +89,17 @@ describe("what an operator did survives kill -9 right after the 204", () => {
     expect(await visit(spent)).toMatchObject({ status: 200, left: "4" });
     expect(await post("reset", { key: "::/64", policy: "default" })).toBe(204);
   });
+});
+
+it("a block is on disk in every region, where nobody had been before", async () => {
+  const [blocked, freed] = ["192.0.2.201", "192.0.2.202"];
+  for (const ip of [blocked, freed]) await call("block", { ip, duration: "10d" });
+  expect(await post("unblock", { ip: freed })).toBe(204);
+  for (const region of ["oc", "me", "weur"]) {
+    await killAfter(0, region);
+    expect([region, (await visit(blocked)).status]).toEqual([region, 429]);
+    expect([region, (await visit(freed)).status]).toEqual([region, 200]);
+  }
 });
 
 describe("a block of an address", () => {
