@@ -58,9 +58,12 @@ export interface Limiter {
   refund(key: string, options?: CheckOptions): Promise<Decision>;
   /** Forgets what the key has spent, in all regions. Rejects if an owner does not answer. */
   reset(key: string): Promise<void>;
-  /** Denies the key under every policy, in all regions, for a duration such as `"10m"`. */
+  /**
+   * Denies the key under every policy, in all regions, for a duration such as `"10m"`: on disk once
+   * this resolves, and within 5 s where an isolate holds a lease. Rejects if an owner does not answer.
+   */
   block(key: string, duration: string): Promise<void>;
-  /** Ends a block. */
+  /** Ends a block; as `block` in all else. */
   unblock(key: string): Promise<void>;
   /** Says what is stored for the key and where. Rejects if its owner does not answer. */
   explain(key: string, options?: CheckOptions): Promise<ExplainedKey>;
