@@ -41,7 +41,7 @@ export interface Line {
   heardLate?: ((owner: string, tookMs: number) => void) | undefined;
 }
 
-/** So many deadlines an answer that is too late is listened for. */
+/** How long to listen for an answer that is too late, in deadlines. */
 const LATE_DEADLINES = 4;
 
 /**
@@ -57,8 +57,9 @@ export async function callOwner<Reply>(
   const { namespace, runtime, deadlineMs } = line;
   const stub = stubOf(namespace, name);
   const sentMs = runtime.now();
-  const reply = call(stub);
+  let reply: Promise<Reply> | undefined;
   try {
+    reply = call(stub);
     return await withDeadline(deadlineMs, reply, runtime);
   } catch (error) {
     if (error instanceof DeadlineError) {
@@ -76,13 +77,13 @@ export async function callOwner<Reply>(
 function listen(
   { runtime, deadlineMs, heardLate }: Line,
   owner: string,
-  reply: Promise<unknown>,
+  reply: Promise<unknown> | undefined,
   sentMs: number,
 ): void {
-  if (!heardLate) return;
+  if (!heardLate || !reply) return;
   const heard = reply.then(
     () => heardLate(owner, runtime.now() - sentMs),
-    // What it threw is no news: the call had failed before.
+    // The call has failed already: that it threw, too, is no news.
     () => {},
   );
   runtime.keepAlive(Promise.race([heard, runtime.wait(LATE_DEADLINES * deadlineMs)]));

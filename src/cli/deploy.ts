@@ -7,7 +7,7 @@
 import { spawn } from "node:child_process";
 import { readDeployed } from "./deployed.ts";
 import { forgotten } from "./forgotten.ts";
-import { readUpload } from "./upload.ts";
+import { bindingsAfter, readUpload } from "./upload.ts";
 import { checkUpload } from "./upload-check.ts";
 
 const args = process.argv.slice(2);
@@ -19,9 +19,8 @@ if (!args.some((arg) => ASKS_ONLY.test(arg))) {
     const upload = await readUpload(args);
     const notes = checkUpload(upload);
     const deployed = readDeployed(upload.worker, args) ?? [];
-    for (const note of [...notes, ...forgotten(deployed, upload.bindings)]) {
-      console.warn(`Note: ${note}.`);
-    }
+    notes.push(...forgotten(deployed, bindingsAfter(upload, deployed)));
+    for (const note of notes) console.warn(`Note: ${note}.`);
   } catch (error) {
     console.error(`Not deployed: ${error instanceof Error ? error.message : error}`);
     process.exit(1);

@@ -12,21 +12,25 @@ import { type UploadedBinding, variablesOf } from "./upload.ts";
 
 type Bindings = readonly UploadedBinding[];
 
-/** Returns a sentence for each change that forgets counts; none where what is deployed has none. */
-export function forgotten(deployed: Bindings, uploaded: Bindings): string[] {
+/**
+ * Returns a sentence for each change that forgets counts.
+ *
+ * @param deployed the bindings now; without owners among them there are no counts
+ * @param next the bindings after the deployment
+ */
+export function forgotten(deployed: Bindings, next: Bindings): string[] {
   const before = configOf(deployed);
   const ownersBefore = objectOf("TURNPIKE_OWNERS", deployed);
-  // Another Worker, or one of before there were such limits.
   if (!before || !ownersBefore) return [];
-  const after = parseConfig(variablesOf(uploaded));
+  const after = parseConfig(variablesOf(next));
   const told: string[] = [];
   const tell = (what: string, from: unknown, to: unknown, effect: string) => {
     if (from !== to) told.push(`${what} changes from ${from} to ${to}: ${effect}`);
   };
   const all = "all counts and blocks begin anew";
-  tell("TURNPIKE_OWNERS", ownersBefore, objectOf("TURNPIKE_OWNERS", uploaded), all);
-  told.push(...secretChange(deployed, uploaded).map((change) => `${change}: ${all}`));
-  tellRings(tell, deployed, uploaded, before, after);
+  tell("TURNPIKE_OWNERS", ownersBefore, objectOf("TURNPIKE_OWNERS", next), all);
+  told.push(...secretChange(deployed, next).map((change) => `${change}: ${all}`));
+  tellRings(tell, deployed, next, before, after);
   tell(
     "HOME_REGION",
     before.homeRegion,
@@ -37,8 +41,8 @@ export function forgotten(deployed: Bindings, uploaded: Bindings): string[] {
   tell("IPV6_PREFIX", before.ipv6Prefix, after.ipv6Prefix, `IPv6 ${perClient}`);
   tell("IP_HEADER", before.ipHeader, after.ipHeader, perClient);
   for (const policy of before.policies) {
-    const next = after.policies.find(({ name }) => name === policy.name);
-    if (next) tellPolicy(tell, policy, next);
+    const changed = after.policies.find(({ name }) => name === policy.name);
+    if (changed) tellPolicy(tell, policy, changed);
     else told.push(`policy "${policy.name}" is gone, or has another name: so are its counts`);
   }
   return told;
@@ -53,20 +57,20 @@ function tellPolicy(tell: Tell, before: Policy, after: Policy): void {
   tell(`window ${of}`, window(before), window(after), anew);
   tell(`algorithm ${of}`, before.algorithm, after.algorithm, anew);
   tell(`key ${of}`, before.key.join(" + "), after.key.join(" + "), anew);
-  // The key decides on it, where it is not written; then one line is enough.
+  // A scope that is not written follows from the key: one line is enough then.
   if (before.key.join() === after.key.join()) tell(`scope ${of}`, before.scope, after.scope, anew);
 }
 
-/** Without membership objects a ring is what OWNERS says; with them that is its beginning alone. */
+/** Without membership objects a ring is what OWNERS says; with them OWNERS is only its beginning. */
 function tellRings(
   tell: Tell,
   deployed: Bindings,
-  uploaded: Bindings,
+  next: Bindings,
   before: Config,
   after: Config,
 ): void {
   const from = objectOf("TURNPIKE_MEMBERSHIP", deployed);
-  const to = objectOf("TURNPIKE_MEMBERSHIP", uploaded);
+  const to = objectOf("TURNPIKE_MEMBERSHIP", next);
   const moved = "keys whose owner is another one begin anew";
   if (from) {
     const effect = `rings are as at first, and ${moved}`;
@@ -76,17 +80,14 @@ function tellRings(
   }
 }
 
-/** A secret stays when it is not uploaded, a variable does not. What a secret is nobody can read. */
-function secretChange(deployed: Bindings, uploaded: Bindings): string[] {
-  const [from, to] = [deployed, uploaded].map((bindings) =>
+/** Nobody can read a secret that is deployed. */
+function secretChange(deployed: Bindings, after: Bindings): string[] {
+  const [from, to] = [deployed, after].map((bindings) =>
     bindings.find(({ name }) => name === "HASH_SECRET"),
   );
-  if (!from?.text && !to?.text) return [];
-  if (from && !to && from.text === undefined) return [];
-  if (from && to && from.text === to.text) return [];
-  if (from && to && from.text === undefined)
-    return ["HASH_SECRET is uploaded, unless it is the same"];
-  return ["HASH_SECRET changes"];
+  if (from?.text === to?.text && !from === !to) return [];
+  const isHidden = from && from.text === undefined && to?.text !== undefined;
+  return [isHidden ? "HASH_SECRET is uploaded, unless it is the same" : "HASH_SECRET changes"];
 }
 
 function globals({ policies }: Config): string {
@@ -105,7 +106,7 @@ function configOf(bindings: Bindings): Config | undefined {
   try {
     return parseConfig(variablesOf(bindings));
   } catch {
-    // An older version took what this one refuses; what it meant is not known.
+    // An older version took what this one refuses.
     return undefined;
   }
 }

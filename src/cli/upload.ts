@@ -25,9 +25,11 @@ export interface Upload {
   bindings: UploadedBinding[];
   compatibilityDate: string;
   compatibilityFlags: string[];
+  /** Types of bindings that stay as they are deployed, unless the upload has one of that name. */
+  keptTypes: string[];
 }
 
-/** Where nobody listens: a dry run that was none could still upload nothing. */
+/** An address where nobody listens, so that this run could upload nothing even by mistake. */
 const NOWHERE = "http://127.0.0.1:9";
 
 /**
@@ -64,6 +66,16 @@ export function variablesOf(bindings: readonly UploadedBinding[]): object {
   return Object.fromEntries(variables.map(({ name, text, json }) => [name, text ?? json]));
 }
 
+/** Returns the bindings after the deployment. Secrets stay, and with `--keep-vars` variables, too. */
+export function bindingsAfter(
+  { bindings, keptTypes }: Upload,
+  deployed: readonly UploadedBinding[],
+): UploadedBinding[] {
+  const isReplaced = ({ name }: UploadedBinding) => bindings.some((each) => each.name === name);
+  const kept = deployed.filter((each) => keptTypes.includes(each.type) && !isReplaced(each));
+  return [...bindings, ...kept];
+}
+
 /** The arguments of a dry run that writes to a file. Of a flag given twice the last one counts. */
 function into(file: string, args: readonly string[]): string[] {
   const given = args.filter((arg, at) => !isOutfile(arg) && args[at - 1] !== "--outfile");
@@ -80,13 +92,13 @@ async function readForm(file: string): Promise<Omit<Upload, "worker">> {
   const boundary = bytes.subarray(2, bytes.indexOf("\r\n")).toString();
   const headers = { "Content-Type": `multipart/form-data; boundary=${boundary}` };
   const form = await new Response(bytes, { headers }).formData();
-  const { bindings, compatibility_date, compatibility_flags } = JSON.parse(
-    String(form.get("metadata")),
-  );
+  const metadata = JSON.parse(String(form.get("metadata")));
+  const { bindings, compatibility_date, compatibility_flags, keep_bindings } = metadata;
   return {
     bindings: bindings ?? [],
     compatibilityDate: compatibility_date ?? "",
     compatibilityFlags: compatibility_flags ?? [],
+    keptTypes: keep_bindings ?? [],
   };
 }
 

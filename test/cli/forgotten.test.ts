@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { forgotten } from "../../src/cli/forgotten.ts";
-import type { UploadedBinding } from "../../src/cli/upload.ts";
+import { bindingsAfter, type UploadedBinding } from "../../src/cli/upload.ts";
 
 const OWNERS = { name: "TURNPIKE_OWNERS", type: "durable_object_namespace" };
 const MEMBERSHIP = { name: "TURNPIKE_MEMBERSHIP", type: "durable_object_namespace" };
@@ -108,10 +108,28 @@ describe("a deployment", () => {
 
   it("keeps a secret that it does not upload, and says so of one that it does", () => {
     const before = [...BOUND, secret, ...variables({})];
-    expect(forgotten(before, [...BOUND, ...variables({})])).toEqual([]);
-    expect(forgotten(before, [...BOUND, { ...secret, text: "x" }, ...variables({})])).toEqual([
+    const upload = (bindings: UploadedBinding[], keptTypes: string[]) => {
+      const compatibility = { compatibilityDate: "2026-10-23", compatibilityFlags: [] };
+      return bindingsAfter({ worker: "x", bindings, keptTypes, ...compatibility }, before);
+    };
+    const bindings = [...BOUND, ...variables({})];
+    expect(forgotten(before, upload(bindings, ["secret_text"]))).toEqual([]);
+    expect(forgotten(before, upload(bindings, []))).toEqual([
+      "HASH_SECRET changes: all counts and blocks begin anew",
+    ]);
+    const another = { ...secret, text: "x" };
+    expect(forgotten(before, upload([...bindings, another], ["secret_text"]))).toEqual([
       "HASH_SECRET is uploaded, unless it is the same: all counts and blocks begin anew",
     ]);
+  });
+
+  it("keeps variables that it does not upload, if it is told to", () => {
+    const deployed = [...BOUND, ...variables({ HOME_REGION: "oc" })];
+    const compatibility = { compatibilityDate: "2026-10-23", compatibilityFlags: [] };
+    const upload = { worker: "x", bindings: BOUND, keptTypes: ["plain_text", "json"] };
+    const next = bindingsAfter({ ...upload, ...compatibility }, deployed);
+    expect(forgotten(deployed, next)).toEqual([]);
+    expect(forgotten(deployed, BOUND)).toHaveLength(3);
   });
 
   it("of more owners forgets keys where no membership object moves them", () => {

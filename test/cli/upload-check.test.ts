@@ -14,6 +14,7 @@ const GOOD = {
   bindings: BOUND,
   compatibilityDate: "2026-10-23",
   compatibilityFlags: ["enable_request_signal"],
+  keptTypes: ["secret_text"],
 };
 
 describe("an upload", () => {
