@@ -18,6 +18,8 @@ const PARAMETER = /^[^=]+=[^=]/;
 const COOKIE_NAMES = /(?:^|[;,\s])([^\s;,="]+)\s*=/g;
 /** Behind a blank, whatever is not mere words ends a value for Python; so do its flags. */
 const BEHIND_VALUE = /\s(?:\S*[^\w.\s-]|(?:secure|httponly|partitioned)(?!\S))/i;
+/** A value without quotes, as Python has it, in front of a blank. */
+const PYTHON_VALUE = /^[!#-:<-[\]-~]+(?=\s)/;
 const QUOTED = /^"((?:[^"\\]|\\.)*)"/;
 /** A character escaped as Python and RFC 2109 do in quotes. */
 const ESCAPED = /\\(?:([0-3][0-7]{2})|(.))/g;
@@ -101,7 +103,7 @@ export function readCookie(text: string | null, name: string): Reading {
     isPlain &&= isChosen && /^\s*$|;\s*$/.test(before) && !text.slice(end, most).trim();
     kept.push(before);
     if (isChosen) {
-      value = decoded(unescaped(raw));
+      value = decoded(unescaped(BEHIND_VALUE.test(raw) ? firstWord(raw) : raw));
       kept.push(`${name}=${raw}`);
     }
     // What touches a closing quote belongs to no pair.
@@ -125,11 +127,21 @@ function cookieValue(
   if (quoted !== undefined) return { raw: quoted, end: start + quoted.length };
   // Text in JSON may look like a pair.
   const isJson = /^[{[]+"/.test(whole);
-  const next = (isJson ? rest.find(isSought) : rest[0])?.index ?? text.length;
-  const isCut = !isJson && BEHIND_VALUE.test(whole);
-  let end = Math.min(text.length, next, isCut ? start + whole.search(/\s/) : text.length);
-  while (end > start && /[,\s]/.test(text.charAt(end - 1))) end--;
-  return { raw: text.slice(start, end), end };
+  const next = (isJson ? rest.find(isSought) : rest[0])?.index;
+  const raw = trimmedEnd(text.slice(start, Math.max(start, next ?? text.length)));
+  return { raw, end: start + raw.length };
+}
+
+/** An expression would take quadratic time, and clients write this. */
+function trimmedEnd(text: string): string {
+  let end = text.length;
+  while (end > 0 && /[,\s]/.test(text.charAt(end - 1))) end--;
+  return text.slice(0, end);
+}
+
+/** Returns what Python reads where words and other things follow a value; others read all of it. */
+function firstWord(raw: string): string {
+  return trimmedEnd(PYTHON_VALUE.exec(raw)?.[0] ?? raw);
 }
 
 function joined(parts: readonly string[]): string {

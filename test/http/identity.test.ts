@@ -107,6 +107,12 @@ describe("identity", () => {
     expect(clientKey(headers, { ipHeader: "X-Forwarded-For" })).toEqual(["203.0.113.7"]);
   });
 
+  it("takes the last element of Forwarded, where the operator names it", () => {
+    const headers = new Headers({ Forwarded: "for=9.9.9.9" });
+    headers.append("Forwarded", 'For="[2001:db8:cafe::17]:4711";proto=https;by=203.0.113.43');
+    expect(clientKey(headers, { ipHeader: "Forwarded" })).toEqual(["2001:db8:cafe::/64"]);
+  });
+
   it("tells Workers of other zones apart, which share one address", () => {
     const address = "2a06:98c0:3600::103";
     expect(keyOf(address, { "CF-Worker": "a.example" })).toEqual([address, "a.example"]);

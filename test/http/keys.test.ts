@@ -178,7 +178,16 @@ describe("a key of a cookie", () => {
       "a\\1",
       "a\\2",
     ];
-    for (const value of [...others, `${long}1`, `${long}2`, "a,b", "a b", "="]) {
+    for (const value of [
+      ...others,
+      `${long}1`,
+      `${long}2`,
+      "a,b",
+      "a b",
+      "=",
+      "J\xc3\xb3 P\xc3\xa9rez",
+      "J\xc3\xb3 P\xc3\xa9",
+    ]) {
       const lines = [`Cookie: theme=dark; session=${value}`];
       expect(await statuses("/cookie", [lines, lines]), value).toEqual([200, 429]);
     }
@@ -222,6 +231,14 @@ describe("a key of a cookie", () => {
       expect(await send(path, ["Cookie: session=1; session=2"])).toBe(200);
       expect(sent("Cookie")).toEqual(["Cookie: session=1; session=2"]);
     }
+  });
+
+  it("counts a value up to a blank where Python could, and sends all of it on", async () => {
+    const cookie = "Cookie: session=Ada (L.); theme=dark";
+    expect(await statuses("/cookie", [[cookie], ["Cookie: session=Ada"]])).toEqual([200, 429]);
+    expect(await send("/elsewhere", [cookie])).toBe(200);
+    expect(await send("/cookie", ["Cookie: session=Bob \xc3\xa9; theme=dark"])).toBe(200);
+    expect(sent("Cookie")).toEqual(["Cookie: session=Bob \xc3\xa9; theme=dark"]);
   });
 
   it("keeps all values apart where several are part of one key", async () => {
