@@ -290,6 +290,20 @@ describe("a key's part of the path", () => {
     expect(headers.get("RateLimit")).toMatch(/^"places";r=2;t=\d+$/);
   });
 
+  it("frees a slot, or gives back, under every key that a path may mean", async () => {
+    const policies: Partial<RateLimitOptions>[] = [
+      { algorithm: "concurrency" },
+      { charge: "failure" },
+    ];
+    for (const policy of policies) {
+      const send = appWith({ path: "/each/*", key: ["path"], ...policy });
+      for (const path of ["/each/a;b", "/each/a;b", "/each/a"]) {
+        const response = await send(path);
+        expect([response.status, await response.text()]).toEqual([200, "fine"]);
+      }
+    }
+  });
+
   it("is refused where a path may mean too many", async () => {
     const send = appWith({ path: "/each/*", key: ["path"], limit: 1_000 });
     const honest = "/each/https:%2F%2Fother.example%2F%3Fa%3D1%26b%3D2;c";
