@@ -24,7 +24,7 @@ const RAW = { encodeResponseBody: "manual" } as const;
 export interface Route {
   /** Where a request for a public URL goes. */
   urlFor(url: URL): URL;
-  fetch(request: Request): Promise<Response>;
+  fetch(request: Request, init: RequestInit): Promise<Response>;
   /** The origin's own address; undefined where it has none but the public one. */
   base?: URL;
 }
@@ -36,7 +36,7 @@ export interface Route {
  *   request would have gone had there been no Worker on its route
  */
 export function routeTo(origin: string): Route {
-  if (origin === "zone") return { urlFor: urlInZone, fetch: (request) => fetch(request, RAW) };
+  if (origin === "zone") return { urlFor: urlInZone, fetch: (...sent) => fetch(...sent) };
   const base = new URL(origin);
   const prefix = base.pathname.replace(/\/$/, "");
   return {
@@ -47,13 +47,13 @@ export function routeTo(origin: string): Route {
       url.search = search || (href.endsWith("?") ? "?" : "");
       return url;
     },
-    fetch: (request) => fetch(request, RAW),
+    fetch: (...sent) => fetch(...sent),
   };
 }
 
 /** Returns the way to a service binding. */
 export function routeToService(service: Fetcher): Route {
-  return { urlFor: (url) => url, fetch: (request) => service.fetch(request, RAW) };
+  return { urlFor: (url) => url, fetch: (...sent) => service.fetch(...sent) };
 }
 
 function urlInZone(url: URL): URL {
@@ -76,7 +76,10 @@ export function gateway(route: Route, options: ForwardedOptions) {
       const url = new URL(raw.url);
       const request = new Request(route.urlFor(url), raw);
       tell(request.headers, url);
-      return passedOn(await route.fetch(request), route.base, url);
+      // The runtime does not pass an incoming request's own signal on, only one that depends on it.
+      const signal = AbortSignal.any([raw.signal]);
+      const answer = await route.fetch(request, { ...RAW, signal });
+      return passedOn(answer, route.base, url);
     } catch (error) {
       if (!raw.signal.aborted) {
         logSeldom("error", "origin-failed", "", { detail: String(error) });
