@@ -10,7 +10,7 @@ import { isCopyable } from "./answer.ts";
 import { relaySocket } from "./socket-relay.ts";
 
 /** The longest pause between two looks at a body that nobody reads; all of them take twice that. */
-const MAX_UNREAD_PAUSE_MS = 8_192;
+const MAX_UNREAD_PAUSE_MS = 2_048;
 
 /**
  * What the runtime itself takes for the length of a body, and writes as `Content-Length`. It is
@@ -69,7 +69,8 @@ function weakenTag(headers: Headers): void {
 
 /**
  * Resolves if nobody reads the body: a middleware further out has put another response in place of
- * this one. The runtime begins to read within a moment.
+ * this one, or has answered before the handler did, as `timeout()` does. The runtime begins to read
+ * as soon as the last middleware is done.
  */
 async function untilDropped(c: Context, body: ReadableStream): Promise<void> {
   for (let pauseMs = 1; pauseMs <= MAX_UNREAD_PAUSE_MS; pauseMs *= 2) {

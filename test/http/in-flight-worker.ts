@@ -3,6 +3,8 @@
  * objects can be told to take their time.
  */
 import { Hono } from "hono";
+import { etag } from "hono/etag";
+import { timeout } from "hono/timeout";
 import { isolateCaller } from "../../src/caller/isolate.ts";
 import { RateLimiter as Limiter, rateLimit } from "../../src/index.ts";
 import { parsePolicy } from "../../src/limit/policy.ts";
@@ -51,8 +53,10 @@ app.use("/replaced/*", async (c, next) => {
   await next();
   c.res = new Response("another");
 });
+app.use("/tagged/*", etag());
+app.use("/timed/*", timeout(30));
 app.use("/limit-2/*", rateLimit({ ...slots, name: "two", limit: 2, window: "3s" }));
-for (const path of ["/slots/*", "/replaced/*"]) {
+for (const path of ["/slots/*", "/replaced/*", "/tagged/*", "/timed/*"]) {
   app.use(path, rateLimit({ ...slots, name: "slots", key: everybody }));
 }
 app.use("/shared/*", rateLimit({ ...shared, key: everybody }, own));
@@ -91,6 +95,10 @@ app.all("/:policy/throw", async () => {
 app.all("/:policy/throw-text", async () => {
   await scheduler.wait(50);
   throw "text";
+});
+app.all("/:policy/fetched", (c) => {
+  const encodeResponseBody = c.req.query("raw") ? "manual" : "automatic";
+  return fetch(c.req.query("from") ?? "", { encodeResponseBody });
 });
 app.all("/:policy/drip", () => new Response(drip("drip ")));
 app.all("/:policy/events", (c) => {

@@ -3,9 +3,10 @@
  * with nothing in front, since the proxy of `wrangler dev` hides a client that leaves.
  */
 import { once } from "node:events";
-import { Agent, type IncomingMessage, request } from "node:http";
-import { connect } from "node:net";
+import { Agent, createServer, type IncomingMessage, request } from "node:http";
+import { type AddressInfo, connect } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
+import { brotliCompressSync, brotliDecompressSync } from "node:zlib";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { WebSocket } from "ws";
 import { bundleFile } from "../bench/contenders.ts";
@@ -134,6 +135,69 @@ describe("a slot", () => {
       await setOwner(0);
       expect(await settled("slots", LIMIT)).toBe(LIMIT);
     });
+  });
+});
+
+describe("requests of all kinds", () => {
+  it("leave nothing behind, in whatever order they come and go", async () => {
+    const places = ["slots", "replaced", "tagged", "timed"];
+    const pick = <Item>(items: readonly Item[]) =>
+      items[Math.floor(Math.random() * items.length)] as Item;
+    const tried: string[] = [];
+    for (let round = 0; round < 6; round++) {
+      await setOwner(pick([0, 0, 5, 30]));
+      await Promise.all(
+        Array.from({ length: 40 }, async () => {
+          const [, path, method, headers] = pick(ENDS);
+          const place = headers ? "slots" : pick(places);
+          const afterMs = Math.random() * pick([5, 60, 300]);
+          tried.push(`${method} ${place}/${path} ${afterMs}`);
+          await sendAndReset(`${place}/${path}`, method, afterMs, headers);
+        }),
+      );
+    }
+    await setOwner(0);
+    expect(await settled("slots", LIMIT), tried.join("\n")).toBe(LIMIT);
+  });
+});
+
+describe("a response that a middleware further out changes", () => {
+  it("frees its slot: a timeout, and a tag that matches", async () => {
+    expect((await get("timed/slow")).body).toBe("Gateway Timeout");
+    const { headers, status } = await get("tagged/at-once");
+    expect(status).toBe(200);
+    const again = await get("tagged/at-once", { "If-None-Match": headers.etag as string });
+    expect(again.status).toBe(304);
+    expect(await settled("slots", LIMIT)).toBe(LIMIT);
+  });
+});
+
+describe("an encoded body that a handler passes on", () => {
+  it("has its bytes where fetch left them, and else a tag that says that it may not", async () => {
+    const bytes = brotliCompressSync("again and again. ".repeat(40));
+    const origin = createServer((_, outgoing) => {
+      outgoing.writeHead(200, { "Content-Encoding": "br", ETag: '"strong"' }).end(bytes);
+    }).listen(0, "127.0.0.1");
+    await once(origin, "listening");
+    const from = `http://127.0.0.1:${(origin.address() as AddressInfo).port}/`;
+    const answers = [];
+    for (const path of [`fetched?raw=1&from=${from}`, `fetched?from=${from}`]) {
+      const incoming = await send(`slots/${path}`, { "Accept-Encoding": "br" });
+      const pieces: Buffer[] = [];
+      for await (const piece of incoming) pieces.push(piece);
+      const { etag, "content-encoding": encoding } = incoming.headers;
+      const body = Buffer.concat(pieces);
+      answers.push({
+        etag,
+        encoding,
+        isSame: body.equals(bytes),
+        text: brotliDecompressSync(body),
+      });
+    }
+    origin.close();
+    const [raw, anew] = answers;
+    expect(raw).toMatchObject({ encoding: "br", isSame: true });
+    expect(anew).toMatchObject({ encoding: "br", etag: 'W/"strong"', text: raw?.text });
   });
 });
 

@@ -41,7 +41,13 @@ beforeAll(async () => {
   });
   origin.listen(0, "127.0.0.1");
   await once(origin, "listening");
-  gate = await startGate({ ORIGIN: `http://127.0.0.1:${(origin.address() as AddressInfo).port}` });
+  gate = await startGate({
+    ORIGIN: `http://127.0.0.1:${(origin.address() as AddressInfo).port}`,
+    POLICIES: JSON.stringify([
+      { limit: 10, window: "1m" },
+      { name: "slots", path: "/slots", limit: 10, window: "1m", algorithm: "concurrency" },
+    ]),
+  });
 });
 
 afterAll(async () => {
@@ -51,8 +57,11 @@ afterAll(async () => {
 });
 
 describe("the gate", () => {
-  it("holds an origin back whose client does not read, and loses nothing", async () => {
-    const outgoing = request(gate.url, { agent: false }).end();
+  it.each([
+    ["", ""],
+    [", in flight under a policy", "slots"],
+  ])("holds an origin back whose client does not read%s, and loses nothing", async (_, path) => {
+    const outgoing = request(gate.url + path, { agent: false }).end();
     const [incoming] = (await once(outgoing, "response")) as [IncomingMessage];
     await sleep(STALL_MS);
     expect(sent).toBeLessThan(MAX_HELD);
