@@ -27,7 +27,9 @@ const HOP_BY_HOP = "keep-alive|proxy-(?:authenticate|authorization|connection)|t
 /** Some servers take the path or the method from these, and policies look at the request line. */
 const RENAMES =
   "x-(?:envoy-)?(?:original|rewrite|override|replaced|request)-(?:url|uri|path|method)|" +
-  "x-forwarded-(?:uri|path|prefix|method)|x-http-destinationurl|(?:x-)?script-name";
+  "x-forwarded-(?:uri|path|prefix|method)|x-http-destinationurl|(?:x-)?script-name|" +
+  // With dashes they are counted as what they name, see the rule book.
+  "(?=.*_)x-(?:http-)?method(?:-override)?";
 
 /** Under these names servers look for the client's address, the public host, and the scheme. */
 const CLAIMS =

@@ -7,6 +7,9 @@ import type { Rule } from "./rule-functions.ts";
 /** Every key of a request costs a question, and a path can be written so that it has many. */
 const MAX_KEYS = 16;
 
+/** Frameworks take the method from these, so a request is counted under both. */
+const OVERRIDES = ["X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override"];
+
 interface Entry {
   rule: Rule;
   path: PathPattern;
@@ -24,6 +27,7 @@ export class RuleBook {
   /** Does every request meet every rule? */
   readonly #meetsAll: boolean;
   readonly #readsPaths: boolean;
+  readonly #readsMethods: boolean;
 
   constructor(rules: readonly Rule[]) {
     this.#entries = rules.map(entryOf);
@@ -36,7 +40,8 @@ export class RuleBook {
     this.#readsPaths = this.#rules.some(
       ({ policy, pattern }) => policy.path !== "/*" || policy.except.length > 0 || pattern,
     );
-    this.#meetsAll = !this.#readsPaths && rules.every(({ policy }) => !policy.method);
+    this.#readsMethods = rules.some(({ policy }) => policy.method || policy.except.length > 0);
+    this.#meetsAll = !this.#readsPaths && !this.#readsMethods;
   }
 
   /** Returns the rules; undefined for a path that is refused. */
@@ -44,13 +49,13 @@ export class RuleBook {
     if (this.#meetsAll) return this.#rules;
     const readings = this.#readsPaths ? readingsOf(c.req.url) : [""];
     if (!readings) return undefined;
-    const method = c.req.method.toUpperCase();
+    const named = this.#readsMethods ? methodsOf(c.req) : [];
     const met: Rule[] = [];
     for (const { rule, path, methods, except } of this.#entriesFor(readings)) {
-      if (methods && !methods.has(method)) continue;
+      if (methods && !named.some((method) => methods.has(method))) continue;
       let fitting = 0;
       for (const reading of readings) if (path.matches(reading)) fitting++;
-      if (fitting === 0 || isExcepted(readings, method, except)) continue;
+      if (fitting === 0 || isExcepted(readings, named, except)) continue;
       if (rule.pattern && fitting > MAX_KEYS) return undefined;
       met.push(rule);
     }
@@ -63,6 +68,18 @@ export class RuleBook {
     const first = end < 0 ? reading.slice(1) : reading.slice(1, end);
     return this.#byFirst.get(first) ?? this.#byFirst.get("*") ?? [];
   }
+}
+
+/** The methods that a request may be taken for: its own, and those that headers name. */
+function methodsOf({ method, raw: { headers } }: Context["req"]): string[] {
+  const methods = [method.toUpperCase()];
+  for (const name of OVERRIDES) {
+    if (!headers.has(name)) continue;
+    for (const part of (headers.get(name) as string).split(",")) {
+      methods.push(part.trim().toUpperCase());
+    }
+  }
+  return methods;
 }
 
 function entryOf(rule: Rule): Entry {
@@ -83,12 +100,12 @@ function entryOf(rule: Rule): Entry {
 /** A request is excepted only if it is, however its path is read. */
 function isExcepted(
   readings: readonly string[],
-  method: string,
+  methods: readonly string[],
   except: readonly PathPattern[],
 ): boolean {
   if (except.length === 0) return false;
   // Frameworks take `/login.css` for `/login` in another format, and then for a form to handle.
-  const reads = method === "GET" || method === "HEAD";
+  const reads = methods.every((method) => method === "GET" || method === "HEAD");
   return readings.every((reading) =>
     except.some((pattern) => (reads || !pattern.isExtension) && pattern.matches(reading)),
   );

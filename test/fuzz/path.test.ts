@@ -1,5 +1,6 @@
 import "./runs.ts";
 import fc from "fast-check";
+import type { Context } from "hono";
 import { describe, expect, it } from "vitest";
 import { routeTo } from "../../src/http/gateway.ts";
 import { couldBeOwn, decodeSegments, fold, readingsOf } from "../../src/http/path.ts";
@@ -7,6 +8,11 @@ import { PathPattern } from "../../src/http/path-pattern.ts";
 import { RuleBook } from "../../src/http/rule-book.ts";
 import { parsePolicy } from "../../src/limit/policy.ts";
 import { oddTargets, oddTargetsTo } from "./odd-targets.ts";
+
+/** The context of a GET that has no headers. */
+function asking(url: string): Context {
+  return { req: { url, method: "GET", raw: { headers: new Headers() } } } as unknown as Context;
+}
 
 const ODD = [
   ..."/\\.;?#%&=@:*+~_ \t\n\0éK＿／",
@@ -153,7 +159,7 @@ describe("any path", () => {
     fc.assert(
       fc.property(oddTargets, habits, (target, chain) => {
         const url = `https://gate.example${target}`;
-        const met = book.match({ req: { url, method: "GET" } } as never);
+        const met = book.match(asking(url));
         if (!met) return;
         const seen = seenBy(chain, url);
         const names = met.map(({ policy }) => policy.path);
@@ -183,7 +189,7 @@ describe("any path", () => {
         const fitting = rules.filter(({ policy }) =>
           readings?.some((path) => asPattern(policy.path).test(path)),
         );
-        const met = book.match({ req: { url, method: "GET" } } as never);
+        const met = book.match(asking(url));
         expect(met).toEqual(readings && fitting);
       }),
     );
@@ -212,7 +218,7 @@ describe("any path", () => {
     fc.assert(
       fc.property(targets, habits, (target, chain) => {
         const url = `https://gate.example${target}`;
-        if (book.match({ req: { url, method: "GET" } } as never)?.length !== 0) return;
+        if (book.match(asking(url))?.length !== 0) return;
         const seen = seenBy(chain, url);
         if (seen === "") return;
         // Letters mean the same in any case and encoding.

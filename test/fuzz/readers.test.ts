@@ -47,7 +47,9 @@ function bookOf(...policies: object[]): RuleBook {
 function judged(book: RuleBook): (string[] | undefined)[] {
   return forwarded.map(({ target }) =>
     book
-      .match({ req: { url: `${GATE}${target}`, method: "GET" } } as never)
+      .match({
+        req: { url: `${GATE}${target}`, method: "GET", raw: { headers: new Headers() } },
+      } as never)
       ?.map(({ policy }) => policy.path),
   );
 }

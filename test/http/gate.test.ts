@@ -14,6 +14,8 @@ const POLICIES = [
   { limit: 100_000, window: "1d" },
   { name: "login", path: "/login", limit: 100_000, window: "1d" },
   { name: "api", path: "/api/*", limit: 100_000, window: "1d" },
+  { name: "put", path: "/put", method: ["PUT"], limit: 100_000, window: "1d" },
+  { name: "pages", path: "/pages/*", except: ["*.css"], limit: 100_000, window: "1d" },
   { name: "each", path: "/each/*", key: ["path"], limit: 1, window: "1d" },
 ];
 
@@ -198,6 +200,22 @@ describe("a policy's path", () => {
     ]) {
       expect(metPolicies(await send(target)), target).toEqual(["default"]);
     }
+  });
+
+  it("is met by the method that a header names beside the request's own", async () => {
+    for (const name of ["X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override"]) {
+      expect(metPolicies(await send("/put", "gate.example", `${name}: put`))).toEqual([
+        "default",
+        "put",
+      ]);
+      const page = await send("/pages/a.css", "gate.example", `${name}: POST`);
+      expect(metPolicies(page)).toEqual(["default", "pages"]);
+      const [{ headers }] = received as [IncomingMessage];
+      expect(headers[name.toLowerCase()]).toBe("put");
+      received = [];
+    }
+    expect(metPolicies(await send("/put"))).toEqual(["default"]);
+    expect(metPolicies(await send("/pages/a.css"))).toEqual(["default"]);
   });
 
   it("has one quota in all spellings where the path is the key", async () => {

@@ -64,6 +64,7 @@ describe("the origin", () => {
     ...["X-Forwarded-Uri", "X-Forwarded-Path", "X-Forwarded-Prefix", "X-Forwarded-Method"],
     ...["X-Original-Path", "X-Original-Method", "X-Request-URI", "X-Replaced-Path"],
     ...["X-Envoy-Original-Path", "X-Script-Name", "Script-Name", "X_Original_URL"],
+    ...["X_HTTP_Method_Override", "X-HTTP_Method"],
   ])("does not get %s, which names another path or method", (name) => {
     for (const form of ["x-forwarded", "none", "keep"] as const) {
       expect(Object.values(told({ [name]: "/admin" }, form))).not.toContain("/admin");
