@@ -16,7 +16,7 @@ export interface Subject {
 /** Windows that end long after a run, and refill nothing in it. */
 const POLICIES = [
   [policy("few", 3, "fixed-window")],
-  [policy("some", 6, "fixed-window")],
+  [{ ...policy("some", 6, "fixed-window"), start: "first" as const }],
   [policy("sliding", 5, "sliding-window")],
   [policy("bucket", 4, "token-bucket")],
   [policy("log", 4, "sliding-log")],
