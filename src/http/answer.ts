@@ -3,8 +3,6 @@
  * not pass.
  */
 import type { Context } from "hono";
-import { accepts } from "hono/accepts";
-import { html } from "hono/html";
 import type { ContentfulStatusCode } from "hono/utils/http-status";
 import type { Reply } from "../caller/question.ts";
 import { type Decision, decisive } from "../limit/decision.ts";
@@ -30,14 +28,12 @@ const PAGE_HEADERS = {
   "X-Content-Type-Options": "nosniff",
 };
 
-/** What an answer may be; whoever does not say which is a script. */
-const FORMS = {
-  header: "Accept" as const,
-  supports: ["application/json", "application/problem+json", "text/html"],
-  default: "application/json",
-};
+/** The media ranges that name what an answer may be: a page, or JSON. */
+const FORM = /^text\/(?:html|\*)$|^application\/(?:json|problem\+json|\*)$/;
 
 const MAX_ACCEPT_CHARS = 1_024;
+/** A media range and its weight (RFC 9110, section 12.5.1). */
+const RANGE = /^\s*([^\s;]+)(?:.*;\s*q\s*=\s*([\d.]+))?/i;
 
 /** Of each policy the last refusal under it alone, and the decision that it tells of. */
 const refusals = new WeakMap<Policy, { decision: Decision; parts: ResponseParts }>();
@@ -186,14 +182,27 @@ function quotaText({ algorithm, limit, windowMs }: Policy): string {
   return `The quota is ${limit} per ${formatDuration(windowMs)}.`;
 }
 
-/** Is it a person's browser that asks? None writes a long list, and each entry takes time. */
+/**
+ * Is it a person's browser that asks? A client that names no form is a script. No browser writes a
+ * long list, and each entry takes time.
+ */
 export function prefersHtml(c: Context): boolean {
-  if ((c.req.header("Accept")?.length ?? 0) > MAX_ACCEPT_CHARS) return false;
-  return accepts(c, FORMS) === "text/html";
+  const accept = c.req.header("Accept") ?? "";
+  if (accept.length > MAX_ACCEPT_CHARS) return false;
+  let preferred = "";
+  let most = 0;
+  for (const entry of accept.toLowerCase().split(",")) {
+    const [, range = "", weight = 1] = RANGE.exec(entry) ?? [];
+    if (!FORM.test(range) || !(Number(weight) > most)) continue;
+    preferred = range;
+    most = Number(weight);
+  }
+  return preferred.startsWith("text/");
 }
 
-function page(title: string, text: string) {
-  return html`<!doctype html>
+/** @param title of ours, as `text` is: what a client wrote would have to be escaped */
+function page(title: string, text: string): string {
+  return `<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width">

@@ -177,6 +177,9 @@ describe("the refusal", () => {
     "application/json",
     "application/problem+json",
     "image/png",
+    "text/html;q=0",
+    "text/html;q=0.4, application/json;level=1;q=0.5",
+    "application/*, text/html;q=0.9",
     // No browser writes so much.
     `text/html,${"a/b,".repeat(300)}*/*`,
   ])("stays one for Accept: %s", async (accept) => {
@@ -186,6 +189,8 @@ describe("the refusal", () => {
 
   it.each([
     "text/html",
+    "TEXT/HTML ; Q=0.2 , application/json;q=0.1",
+    "application/json;q=0.5,text/*;level=1",
     "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8",
   ])("is a page for Accept: %s", async (accept) => {
     const response = await refused(accept);
