@@ -13,6 +13,7 @@ import { api, noSuchCall } from "./http/api.ts";
 import { answerMistake, newApp } from "./http/app.ts";
 import { openAnswer } from "./http/cors.ts";
 import { gateway, routeTo, routeToService } from "./http/gateway.ts";
+import { tellBesideOrigin } from "./http/origin-limits.ts";
 import { couldBeOwn, isOrdinary, readingsOf } from "./http/path.ts";
 import { enforce } from "./http/rate-limit.ts";
 
@@ -34,7 +35,7 @@ app.use((c, next) => {
   openAnswer(c);
   return Promise.resolve(refusePath());
 });
-app.use(enforce(rules, caller, config, openAnswer, true));
+app.use(enforce(rules, caller, config, { open: openAnswer, tell: tellBesideOrigin, isRaw: true }));
 if (config.origin) app.all("*", gateway(routeTo(config.origin), config));
 else if (service) app.all("*", gateway(routeToService(service), config));
 else app.all("*", demo);

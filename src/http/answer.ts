@@ -8,7 +8,8 @@ import type { Reply } from "../caller/question.ts";
 import { type Decision, decisive } from "../limit/decision.ts";
 import { formatDuration } from "../limit/duration.ts";
 import type { Policy } from "../limit/policy.ts";
-import { answerFields, legacyFields, type Ruling, refusalFields, wait } from "./fields.ts";
+import { EXPOSE, type Header, LEGACY_FIELDS } from "./cors.ts";
+import { legacyFields, type Ruling, refusalFields, wait } from "./fields.ts";
 import { problem, problemParts, type ResponseParts } from "./problem.ts";
 
 /** Statuses of responses without a body (Fetch standard, "null body status"). */
@@ -65,14 +66,9 @@ export function isCopyable({ status, body, webSocket }: Response): boolean {
   return status >= 200 && status <= 599 && (body === null || !BODILESS.includes(status));
 }
 
-/**
- * Writes the fields onto the response, beside those that it has already. Leaves one that cannot be
- * written on as it is.
- *
- * @param isLegacy whether the three older ones are written too
- */
-export function writeFields(c: Context, rulings: readonly Ruling[], isLegacy: boolean): void {
-  const [first, ...others] = answerFields(c.res.headers, rulings, isLegacy);
+/** Writes headers onto the response. Leaves one that cannot be written on as it is. */
+export function writeFields(c: Context, fields: readonly Header[]): void {
+  const [first, ...others] = fields;
   if (!first) return;
   try {
     c.res.headers.set(...first);
@@ -88,6 +84,7 @@ export function writeFields(c: Context, rulings: readonly Ruling[], isLegacy: bo
 export function writeLegacyFields(c: Context, rulings: readonly Ruling[]): void {
   const { headers } = c.res;
   for (const header of legacyFields(headers, rulings)) headers.set(...header);
+  if (headers.has(EXPOSE)) headers.append(EXPOSE, LEGACY_FIELDS);
 }
 
 /** Answers a request whose path is refused. */

@@ -7,8 +7,10 @@
  */
 import type { Context } from "hono";
 import { parsePolicy } from "../limit/policy.ts";
-import type { Header } from "./origin-limits.ts";
 import type { Rule } from "./rule-functions.ts";
+
+/** A header as it is to be. */
+export type Header = readonly [name: string, value: string];
 
 export const EXPOSE = "Access-Control-Expose-Headers";
 /** Without these names a script sees `null` in the place of the fields. */

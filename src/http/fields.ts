@@ -8,19 +8,33 @@
  */
 import type { Decision } from "../limit/decision.ts";
 import type { Policy } from "../limit/policy.ts";
-import { EXPOSE, exposed, LEGACY_FIELDS } from "./cors.ts";
-import {
-  type Fields,
-  type Header,
-  LEGACY_SIGNS,
-  laterRetry,
-  legacyHeaders,
-  mergeFields,
-  type Service,
-} from "./origin-limits.ts";
+import { exposed, type Header } from "./cors.ts";
 
-const POLICY_FIELD = "RateLimit-Policy";
-const QUOTA_FIELD = "RateLimit";
+export const POLICY_FIELD = "RateLimit-Policy";
+export const QUOTA_FIELD = "RateLimit";
+
+/** The values of both fields. */
+export interface Fields {
+  policies: string;
+  quotas: string;
+}
+
+/** What is told of one policy in legacy fields. */
+export interface Service {
+  /** Requests in a whole quota. */
+  quota: number;
+  /** Requests that are left. */
+  remaining: number;
+  /** Seconds until one may pass again; where one may, until all are back. */
+  seconds: number;
+}
+
+/**
+ * Returns the headers to write onto an answer that passed, in the place of those that it has.
+ *
+ * @param isLegacy whether `X-RateLimit-*` are written too
+ */
+export type Teller = (headers: Headers, rulings: readonly Ruling[], isLegacy: boolean) => Header[];
 
 /** A decision beside the policy it was made under. */
 export interface Ruling {
@@ -62,45 +76,47 @@ export function refusalFields(rulings: readonly Ruling[]): Record<string, string
   };
 }
 
-/**
- * Returns the headers to write onto an answer that passed, in the place of those that it has.
- *
- * @param isLegacy whether `X-RateLimit-*` are written too
- */
-export function answerFields(
+/** Tells of the quota beside what a limiter further in has told already. */
+export const tellBeside: Teller = (headers, rulings, isLegacy) => {
+  const { policies, quotas } = rateLimitFields(rulings);
+  if (!policies) return [];
+  const beside = (value: string, name: string) => {
+    const before = headers.get(name);
+    return value && before ? `${before}, ${value}` : value;
+  };
+  const fields = { policies: beside(policies, POLICY_FIELD), quotas: beside(quotas, QUOTA_FIELD) };
+  const told = toldIn(headers, fields, isLegacy);
+  return isLegacy ? [...told, ...legacyFields(headers, rulings)] : told;
+};
+
+/** The headers that have the fields in them, and the one that lets pages read these. */
+export function toldIn(
   headers: Headers,
-  rulings: readonly Ruling[],
+  { policies, quotas }: Fields,
   isLegacy: boolean,
 ): Header[] {
-  let fields = rateLimitFields(rulings);
-  if (!fields.policies) return [];
-  if (headers.has(QUOTA_FIELD) || headers.has(POLICY_FIELD)) fields = mergeFields(headers, fields);
-  const changes: Header[] = [[POLICY_FIELD, fields.policies]];
-  if (fields.quotas) changes.push([QUOTA_FIELD, fields.quotas]);
+  const told: Header[] = [[POLICY_FIELD, policies]];
+  if (quotas) told.push([QUOTA_FIELD, quotas]);
   const exposure = exposed(headers, isLegacy);
-  if (exposure) changes.push(exposure);
-  const hasLegacy = isLegacy || LEGACY_SIGNS.some((name) => headers.has(name));
-  if (!hasLegacy && !fields.quotas.includes(";r=0;")) return changes;
-  const service = strictest(rulings);
-  if (!service) return changes;
-  if (hasLegacy) changes.push(...legacyHeaders(headers, service, isLegacy, Date.now()));
-  const retry = service.remaining === 0 ? laterRetry(headers, service, Date.now()) : undefined;
-  if (retry) changes.push(["Retry-After", retry]);
-  return changes;
+  if (exposure) told.push(exposure);
+  return told;
 }
 
-/** Returns the legacy fields of a refusal, and what lets pages read them where they read others. */
+/** Returns the legacy fields, unless a limiter further in has told of less. */
 export function legacyFields(headers: Headers, rulings: readonly Ruling[]): Header[] {
   const service = strictest(rulings);
-  if (!service) return [];
-  const legacy = legacyHeaders(headers, service, true, Date.now());
-  const exposed = headers.get(EXPOSE);
-  if (exposed) legacy.push([EXPOSE, `${exposed}, ${LEGACY_FIELDS}`]);
-  return legacy;
+  const before = headers.get("X-RateLimit-Remaining");
+  if (!service || (before !== null && Number(before) < service.remaining)) return [];
+  const { quota, remaining, seconds } = service;
+  return [
+    ["X-RateLimit-Limit", `${quota}`],
+    ["X-RateLimit-Remaining", `${remaining}`],
+    ["X-RateLimit-Reset", `${seconds}`],
+  ];
 }
 
 /** Of the policies the one that has least, or denied; what is in flight is no quota over time. */
-function strictest(rulings: readonly Ruling[]): Service | undefined {
+export function strictest(rulings: readonly Ruling[]): Service | undefined {
   const told = rulings.filter(
     ({ policy, decision }) => !policy.shadow && decision.reason !== "failed",
   );

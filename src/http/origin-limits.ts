@@ -1,6 +1,5 @@
 /**
- * RateLimit fields that an answer has already: of a limiter further in, or of an origin with limits
- * of its own.
+ * RateLimit fields that an answer has already, of an origin with limits of its own.
  *
  * An intermediary may make them stricter, never looser, and to remove them is looser (draft 11,
  * section 7.2). So they stand beside ours, the stricter in front, for clients that read one item.
@@ -8,24 +7,17 @@
  * into the present one. In the legacy fields, which have one value, the stricter one stays.
  */
 
-/** What is told of one policy. */
-export interface Service {
-  /** Requests in a whole quota. */
-  quota: number;
-  /** Requests that are left. */
-  remaining: number;
-  /** Seconds until one may pass again; where one may, until all are back. */
-  seconds: number;
-}
-
-/** The values of both fields. */
-export interface Fields {
-  policies: string;
-  quotas: string;
-}
-
-/** A header as it is to be. */
-export type Header = readonly [name: string, value: string];
+import type { Header } from "./cors.ts";
+import {
+  type Fields,
+  POLICY_FIELD,
+  QUOTA_FIELD,
+  rateLimitFields,
+  type Service,
+  strictest,
+  type Teller,
+  toldIn,
+} from "./fields.ts";
 
 interface Item {
   name: string;
@@ -55,11 +47,27 @@ const LEGACY = "X-RateLimit";
 const LEGACY_FAMILIES = [LEGACY, "RateLimit", "X-Rate-Limit"];
 
 /** With one of these, an answer has legacy fields. */
-export const LEGACY_SIGNS = LEGACY_FAMILIES.map((family) => `${family}-Remaining`);
+const LEGACY_SIGNS = LEGACY_FAMILIES.map((family) => `${family}-Remaining`);
 
 /** Numbers above these are no seconds from now, but since the epoch, or milliseconds since then. */
 const EPOCH_SECONDS = 1_000_000_000;
 const EPOCH_MS = 1_000_000_000_000;
+
+/** Tells of the quota beside what the origin says of its own, and never more loosely than that. */
+export const tellBesideOrigin: Teller = (headers, rulings, isLegacy) => {
+  let fields = rateLimitFields(rulings);
+  if (!fields.policies) return [];
+  if (headers.has(QUOTA_FIELD) || headers.has(POLICY_FIELD)) fields = mergeFields(headers, fields);
+  const changes = toldIn(headers, fields, isLegacy);
+  const hasLegacy = isLegacy || LEGACY_SIGNS.some((name) => headers.has(name));
+  if (!hasLegacy && !fields.quotas.includes(";r=0;")) return changes;
+  const service = strictest(rulings);
+  if (!service) return changes;
+  if (hasLegacy) changes.push(...legacyHeaders(headers, service, isLegacy, Date.now()));
+  const retry = service.remaining === 0 ? laterRetry(headers, service, Date.now()) : undefined;
+  if (retry) changes.push(["Retry-After", retry]);
+  return changes;
+};
 
 /**
  * Returns both fields with what stands in them already.
@@ -68,8 +76,8 @@ const EPOCH_MS = 1_000_000_000_000;
  * name in common, the origin's gets `origin.` in front.
  */
 export function mergeFields(headers: Headers, ours: Fields): Fields {
-  const quotas = headers.get("RateLimit") ?? "";
-  const policies = headers.get("RateLimit-Policy") ?? "";
+  const quotas = headers.get(QUOTA_FIELD) ?? "";
+  const policies = headers.get(POLICY_FIELD) ?? "";
   const theirQuotas = readItems(quotas, "r");
   const theirPolicies = readItems(policies, "q");
   if (theirQuotas.length === 0) theirQuotas.push(...readOldQuota(quotas));

@@ -16,6 +16,7 @@ import { WORKERS } from "../runtime.ts";
 import { admit, isQueued } from "./admission.ts";
 import { refuse, refuseListed, refusePath, writeFields, writeLegacyFields } from "./answer.ts";
 import { exposeRefusal, isPreflight, preflightRules } from "./cors.ts";
+import { type Teller, tellBeside } from "./fields.ts";
 import { clientAddress } from "./identity.ts";
 import { narrowing } from "./narrow.ts";
 import { problem } from "./problem.ts";
@@ -64,19 +65,25 @@ export function rateLimit(...policies: RateLimitOptions[]): MiddlewareHandler<Ra
   return enforce(rules, isolateCaller(), isolateConfig());
 }
 
-/**
- * Makes the middleware from rules that are already read.
- *
- * @param open called before a request is refused: says which pages may read the refusal
- * @param isRaw whether the handlers after it pass encoded bodies on as they are
- */
+/** What is different where the handlers behind the middleware pass on what an origin answers. */
+export interface Surroundings {
+  /** Called before a request is refused: says which pages may read the refusal. */
+  open(c: Context): void;
+  /** Returns the headers that tell of the quota on an answer that passed. */
+  tell: Teller;
+  /** Whether the handlers pass encoded bodies on as they are. */
+  isRaw: boolean;
+}
+
+const OWN_APP: Surroundings = { open: exposeRefusal, tell: tellBeside, isRaw: false };
+
+/** Makes the middleware from rules that are already read. */
 export function enforce(
   rules: readonly Rule[],
   caller: Caller,
   config: Pick<LimiterConfig, "homeRegion" | "ipHeader" | "ipv6Prefix" | "allow" | "deny"> &
     Partial<Pick<LimiterConfig, "fields">>,
-  open: (c: Context) => void = exposeRefusal,
-  isRaw = false,
+  { open, tell, isRaw }: Surroundings = OWN_APP,
 ): MiddlewareHandler<RateLimitEnv> {
   const book = new RuleBook(rules);
   const hasOwnRefusal = rules.some(({ policy, refusal }) => policy.refusal || refusal);
@@ -131,7 +138,7 @@ export function enforce(
     c.set("decisions", all);
     await (isWatched ? settle(c, caller, replies, counting, next, isRaw) : next());
     // What a preflight has left is no page's to know, and none of its requests'.
-    if (!asksFirst) writeFields(c, rulings, isLegacy);
+    if (!asksFirst) writeFields(c, tell(c.res.headers, rulings, isLegacy));
   };
 }
 

@@ -1,7 +1,13 @@
 /** A limiter that a request meets in several places. */
 import { Hono } from "hono";
 import { expect, it } from "vitest";
+import { Caller } from "../../src/caller/caller.ts";
+import { parseConfig } from "../../src/config.ts";
+import { enforce } from "../../src/http/rate-limit.ts";
 import { type RateLimitEnv, rateLimit } from "../../src/index.ts";
+import { parsePolicy } from "../../src/limit/policy.ts";
+import { WORKERS } from "../../src/runtime.ts";
+import { FakeOwners } from "../caller/fake-owners.ts";
 
 const limiterOf = (name: string, limit = 10) =>
   rateLimit({ name: `${name}-${crypto.randomUUID()}`, limit, window: "1d", key: () => "all" });
@@ -58,5 +64,27 @@ it("holds one slot", async () => {
   for (let n = 0; n < 3; n++) {
     const response = await app.request("/");
     expect([response.status, await response.text()]).toEqual([200, "in"]);
+  }
+});
+
+it("is told in legacy fields by the stricter of two limiters", async () => {
+  const config = parseConfig({ HEADERS: "legacy" });
+  const caller = new Caller({ owners: new FakeOwners(), runtime: WORKERS, ...config });
+  const limiterOf = (name: string, limit: number) =>
+    enforce(
+      [{ policy: parsePolicy({ name, limit, window: "1d", key: ["host"] }) }],
+      caller,
+      config,
+    );
+  for (const limits of [
+    [9, 5],
+    [5, 9],
+  ]) {
+    const app = new Hono();
+    for (const limit of limits) app.use(limiterOf(`${limits.join("-")}.${limit}`, limit));
+    app.get("/", (c) => c.text("in"));
+    const { headers } = await app.request("/");
+    expect(headers.get("X-RateLimit-Limit")).toBe("5");
+    expect(headers.get("X-RateLimit-Remaining")).toBe("4");
   }
 });
