@@ -31,6 +31,8 @@ interface Waiter {
 }
 
 interface Gathering {
+  /** Of the ring that all of them were sent by. */
+  version: number;
   checks: Check[];
   /** One for each check but the first, which is the sender's own. */
   waiters: Waiter[];
@@ -68,8 +70,8 @@ export class Coalescer {
   /**
    * Asks an owner about a check; rejects as `send` does.
    *
-   * @param version of the ring that led to this owner. Checks that gather are sent by the version
-   *   of the first, the oldest: the owner then looks whether each is still its own.
+   * @param version of the ring that led to this owner; those that were sent by another ring gather
+   *   apart
    */
   ask(owner: string, version: number, check: Check): Promise<Answer> {
     const line = this.#lines.get(owner) ?? {
@@ -80,7 +82,8 @@ export class Coalescer {
     };
     this.#lines.set(owner, line);
     const { gathering, callsInFlight } = line;
-    if (gathering && gathering.checks.length < MAX_BATCH) {
+    // An owner looks at each key of a batch only where it knows another ring than the batch.
+    if (gathering?.version === version && gathering.checks.length < MAX_BATCH) {
       return this.#follow(gathering, line, version, check);
     }
     const isIdle = !gathering && callsInFlight === 0;
@@ -106,7 +109,7 @@ export class Coalescer {
 
   /** Gathers checks for a moment, then sends them all. */
   async #gatherAndCall(line: Line, version: number, check: Check): Promise<Answer> {
-    const gathering: Gathering = { checks: [check], waiters: [] };
+    const gathering: Gathering = { version, checks: [check], waiters: [] };
     const { checks, waiters } = gathering;
     line.gathering = gathering;
     await this.#runtime.wait(GATHER_MS);
