@@ -58,6 +58,30 @@ describe("coalescing", () => {
     expect(batches).toEqual([[0], [1], [2]]);
   });
 
+  it("keeps apart what was sent by different rings", async () => {
+    const { send } = slowOwner(20);
+    const versions = new Map<number, Set<number>>();
+    const coalescer = new Coalescer(
+      (owner, batch) => {
+        for (const { key } of batch.checks) {
+          const known = versions.get(batch.version) ?? new Set();
+          versions.set(batch.version, known.add(key.lo % 2));
+        }
+        return send(owner, batch);
+      },
+      WORKERS,
+      CALL_MS,
+    );
+    const asked = Array.from({ length: 20 }, (_, n) => coalescer.ask("a", n % 2, check(n)));
+    expect((await Promise.all(asked)).map(numberOf)).toEqual(
+      Array.from({ length: 20 }, (_, n) => n),
+    );
+    expect([...versions].map(([version, sent]) => [version, ...sent])).toEqual([
+      [0, 0],
+      [1, 1],
+    ]);
+  });
+
   it("bounds a batch", async () => {
     const { batches, send } = slowOwner(20);
     const coalescer = new Coalescer(send, WORKERS, CALL_MS);

@@ -247,6 +247,21 @@ describe("an owner in a ring", () => {
     expect(verdicts.every((each) => each === undefined)).toBe(true);
   });
 
+  it("takes over from an owner that was given up once and has come back", async () => {
+    const lost = [{ owner: "weur/1", owners: TWO, atMs: Date.now() }];
+    const alone = ["weur/0"];
+    const theirs = held(TWO, "weur/1");
+    await adopt({ version: 2, owners: alone, lost });
+    await adopt({ version: 3, owners: TWO, previous: { version: 2, owners: alone }, lost });
+    await region.of("weur/1").takeOver(3);
+    await adopt({ version: 3, owners: TWO, lost });
+    await check("weur/1", 3, 10, theirs);
+    await adopt({ version: 4, owners: alone, previous: { version: 3, owners: TWO }, lost });
+    await region.of("weur/0").takeOver(4);
+    const { verdicts } = await check("weur/0", 4, 1, theirs);
+    expect(verdicts.map((each) => each?.[0]?.allowed)).toEqual(theirs.map(() => false));
+  });
+
   it("takes over a block, and what an operator does meanwhile is not undone", async () => {
     const [key] = held(THREE, "weur/2").filter((each) => new Ring(TWO).ownerOf(each) === "weur/0");
     if (!key) throw new Error("no key moves");

@@ -43,6 +43,7 @@ export class RingView {
   #ring = new Ring([], UNKNOWN);
   #previous: Ring | undefined;
   #losses: { owner: string; ring: Ring; atMs: number }[] = [];
+  #givenUp = new Set<string>();
   #asking: Promise<void> | undefined;
   #adopting = Promise.resolve();
 
@@ -121,9 +122,12 @@ export class RingView {
     return this.#options.owner.handover.hasTaken(key) ? undefined : holder;
   }
 
-  /** Was an owner given up, with all it held? */
+  /**
+   * Was an owner given up in the change under way, with all it held? One that was given up before
+   * and has come back holds counts again.
+   */
   isLost(owner: string): boolean {
-    return this.#losses.some((loss) => loss.owner === owner);
+    return this.#givenUp.has(owner);
   }
 
   /** May some of what a key has spent under these policies be lost? */
@@ -189,10 +193,25 @@ export class RingView {
     this.#ring = new Ring(owners, version);
     this.#previous = previous && new Ring(previous.owners, previous.version);
     this.#losses = lost.map((loss) => ({ ...loss, ring: new Ring(loss.owners) }));
+    this.#givenUp = givenUpIn(record);
     this.#options.owner.handover.begin(previous?.version);
     // A key that has been elsewhere meanwhile may have been reset there.
     this.#options.owner.beginEpoch();
   }
+}
+
+/**
+ * Returns the owners that were given up since the change under way began. A change begins with the
+ * version after the previous ring's, and each owner that is given up makes one more.
+ */
+function givenUpIn({ version, previous, lost }: RingRecord): Set<string> {
+  const givenUp = new Set<string>();
+  if (!previous) return givenUp;
+  for (const { owner } of lost.toReversed()) {
+    if (!givenUp.has(owner) && givenUp.size === version - previous.version - 1) break;
+    givenUp.add(owner);
+  }
+  return givenUp;
 }
 
 /** The longest that anything counted under a policy matters. */
