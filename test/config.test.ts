@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { parseConfig, parseLimiterConfig } from "../src/config.ts";
+import { parseConfig } from "../src/config.ts";
+import { parseLimiterConfig } from "../src/limiter-config.ts";
 
 describe("config", () => {
   it("has the original's defaults", () => {

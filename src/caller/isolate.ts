@@ -5,9 +5,9 @@
  */
 import { env as environment } from "cloudflare:workers";
 import { type Bindings, requireBindings, requireRpc } from "../bindings.ts";
-import { type LimiterConfig, parseLimiterConfig } from "../config.ts";
 import { MisuseError } from "../limit/misuse.ts";
 import type { Policy } from "../limit/policy.ts";
+import { type LimiterConfig, parseLimiterConfig } from "../limiter-config.ts";
 import { WORKERS } from "../runtime.ts";
 import { Caller } from "./caller.ts";
 import { Memberships } from "./memberships.ts";

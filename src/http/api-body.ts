@@ -6,7 +6,7 @@
  */
 import * as v from "valibot";
 import { upTo } from "../caller/at-most.ts";
-import { keyPartsSchema, keySchema } from "../caller/key.ts";
+import { keySchema, textSchema } from "../caller/key.ts";
 import { atMostSchema, blockSchema } from "../caller/limiter.ts";
 import type { Question } from "../caller/question.ts";
 import { readAddress } from "../limit/address-list.ts";
@@ -26,6 +26,9 @@ import {
   requireOneClient,
 } from "./client-keys.ts";
 
+/** Longest part of a key of several, in bytes of UTF-8: a path may be one. */
+const MAX_PART_BYTES = 16_384;
+const MAX_PARTS = 16;
 const MAX_CHECKS = 1_000;
 const MAX_POLICIES = 16;
 
@@ -46,6 +49,15 @@ const checksRule = `must be a list of 1 to ${MAX_CHECKS} checks`;
 const objectRule = "must be an object";
 
 const ipRule = 'must be one address such as "192.0.2.7" or "2001:db8::1"';
+
+const partsRule = `must be text, or a list of 1 to ${MAX_PARTS} texts`;
+
+/** The parts of a key in order, as a policy's `key` names them. A part may be empty. */
+const keyPartsSchema = v.pipe(
+  v.array(textSchema(MAX_PART_BYTES), partsRule),
+  v.minLength(1, partsRule),
+  v.maxLength(MAX_PARTS, partsRule),
+);
 
 /** Whose counters: exactly one of the two. */
 const whoFields = {

@@ -6,7 +6,7 @@ import type { HonoBase } from "hono/hono-base";
 import * as v from "valibot";
 import type { Memberships } from "../caller/memberships.ts";
 import { MisuseError, parse } from "../limit/misuse.ts";
-import { ownerNameSchema, regionOf } from "../protocol/ring-record.ts";
+import { ownerNameSchema, regionOf, requireIn } from "../protocol/ring-record.ts";
 import type { Refusal, RingStatus } from "../protocol/rpc.ts";
 import { type Region, regionSchema } from "../ring/region.ts";
 import { newApp } from "./app.ts";
@@ -28,8 +28,7 @@ export function ringApi(memberships: Memberships, home: Region): HonoBase {
       await jsonBody(c),
     );
     if (!region) throw new MisuseError("region", "is required", region);
-    if (name)
-      parse(v.pipe(v.string(), v.startsWith(`${region}/`, `must be in ${region}`)), name, "name");
+    if (name) requireIn(region, name, "name");
     return answer(region, await memberships.add(region, name));
   });
   app.delete("/owners/:name", async (c) => {

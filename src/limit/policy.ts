@@ -15,6 +15,7 @@ import { fieldPath, MisuseError, parse } from "./misuse.ts";
 import { type Refusal, readRefusal, refusalSchema } from "./refusal.ts";
 import { MAX_LOG_LIMIT } from "./sliding-log.ts";
 import { withBoundedDelay } from "./waiting.ts";
+import { wholeNumber } from "./whole-number.ts";
 
 /** Largest limit, and so the largest cost. */
 const MAX_LIMIT = 1_000_000_000;
@@ -49,12 +50,11 @@ export const unitsSchema = wholeNumber(1, MAX_LIMIT);
 export const limitSchema = wholeNumber(0, MAX_LIMIT);
 
 const windowTextSchema = durationSchema(MIN_WINDOW_MS, MAX_WINDOW_MS);
-const windowRule = 'must be a duration from 1s to 366d such as "1m", or as many whole milliseconds';
+const windowNumberSchema = wholeNumber(MIN_WINDOW_MS, MAX_WINDOW_MS);
 
 /** A window as a function gives it: a duration, or milliseconds. */
-export const windowSchema = v.union(
-  [windowTextSchema, wholeNumber(MIN_WINDOW_MS, MAX_WINDOW_MS)],
-  windowRule,
+export const windowSchema = v.lazy((input): typeof windowTextSchema | typeof windowNumberSchema =>
+  typeof input === "number" ? windowNumberSchema : windowTextSchema,
 );
 
 const methodSchema = v.pipe(
@@ -74,21 +74,19 @@ const exceptSchema = v.pipe(
 
 const leaseRule = `must be a share of the limit from 0 to ${MAX_LEASE}`;
 
-const leaseSchema = v.pipe(
-  v.number(leaseRule),
-  v.minValue(0, leaseRule),
-  v.maxValue(MAX_LEASE, leaseRule),
+const leaseSchema = v.custom<number>(
+  (share) => typeof share === "number" && share >= 0 && share <= MAX_LEASE,
+  leaseRule,
 );
 
 const chargeRule =
   'must be "always", "failure", "success" or a list of statuses such as [401, 403]';
 
-const chargeSchema = v.union(
-  [
-    oneOf(["always", "failure", "success"]),
-    v.pipe(v.array(wholeNumber(200, 999)), v.minLength(1, chargeRule)),
-  ],
-  chargeRule,
+const chargeWordSchema = v.picklist(["always", "failure", "success"], chargeRule);
+const statusesSchema = v.pipe(v.array(wholeNumber(200, 999)), v.minLength(1, chargeRule));
+
+const chargeSchema = v.lazy((input): typeof chargeWordSchema | typeof statusesSchema =>
+  Array.isArray(input) ? statusesSchema : chargeWordSchema,
 );
 
 /** The fields of a policy as a person writes them. */
@@ -283,9 +281,4 @@ export function parsePolicies(input: unknown, at: string): Policy[] {
 function oneOf<const Name extends string>(names: readonly Name[]) {
   const quoted = names.map((name) => `"${name}"`);
   return v.picklist(names, `must be ${quoted.slice(0, -1).join(", ")} or ${quoted.at(-1)}`);
-}
-
-function wholeNumber(least: number, most: number) {
-  const rule = `must be a whole number from ${least} to ${most}`;
-  return v.pipe(v.number(rule), v.integer(rule), v.minValue(least, rule), v.maxValue(most, rule));
 }

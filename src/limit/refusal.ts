@@ -37,7 +37,7 @@ type RefusalFields = v.InferOutput<typeof refusalSchema>;
 export const refusalSchema = v.strictObject(
   {
     /** 400 to 599, default 429; 302 or 303, default 303, beside `redirect`. */
-    status: v.optional(v.pipe(v.number(statusRule), v.check(isStatus, statusRule))),
+    status: v.optional(v.custom<number>(isStatus, statusRule)),
     /** Text, or what is sent as JSON; at most 16,384 characters. Default: as without a refusal. */
     body: v.optional(
       v.pipe(
@@ -89,7 +89,8 @@ export function readRefusal(fields: RefusalFields, at: string): Refusal {
   };
 }
 
-function isStatus(status: number): boolean {
+function isStatus(status: unknown): boolean {
+  if (typeof status !== "number") return false;
   if (status === 302 || status === 303) return true;
   const isRefusal = Number.isInteger(status) && status >= 400 && status <= 599;
   return isRefusal && !OTHERS_STATUSES.includes(status);

@@ -7,7 +7,7 @@
  */
 import { DurableObject } from "cloudflare:workers";
 import type { Bindings } from "../bindings.ts";
-import { parseLimiterConfig } from "../config.ts";
+import { parseLimiterConfig } from "../limiter-config.ts";
 import { Coordinator } from "../membership/coordinator.ts";
 import type { OwnerLink } from "../membership/ring-change.ts";
 import { withDeadline } from "../protocol/deadline.ts";

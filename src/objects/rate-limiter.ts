@@ -7,7 +7,7 @@
  */
 import { DurableObject } from "cloudflare:workers";
 import type { Bindings } from "../bindings.ts";
-import { parseLimiterConfig } from "../config.ts";
+import { parseLimiterConfig } from "../limiter-config.ts";
 import { type MembershipLink, type Peer, RingOwner } from "../owner/change/ring-owner.ts";
 import { Owner } from "../owner/owner.ts";
 import { isOwnerName, type RingRecord, regionOf } from "../protocol/ring-record.ts";

@@ -4,7 +4,8 @@
  * Read with care wherever it arrives: a ring that can't be is refused, never adopted.
  */
 import * as v from "valibot";
-import { parse } from "../limit/misuse.ts";
+import { MisuseError, parse } from "../limit/misuse.ts";
+import { wholeNumber } from "../limit/whole-number.ts";
 import { REGIONS, type Region } from "../ring/region.ts";
 
 /** The most owners a region has. */
@@ -26,25 +27,15 @@ const ownersSchema = v.pipe(
   v.check((names) => new Set(names).size === names.length, "must be distinct"),
 );
 
-const wholeSchema = v.pipe(
-  v.number("must be a number"),
-  v.safeInteger("must be whole"),
-  v.minValue(0, "must not be negative"),
-);
-
 const lossSchema = v.strictObject({
   owner: ownerNameSchema,
   /** The ring in which it held what was lost. */
   owners: ownersSchema,
   /** When it was given up, ms since the epoch by the membership object's clock. */
-  atMs: wholeSchema,
+  atMs: wholeNumber(0, Number.MAX_SAFE_INTEGER),
 });
 
-const versionSchema = v.pipe(
-  wholeSchema,
-  v.minValue(1, "must be at least 1"),
-  v.maxValue(MAX_VERSION, `must be at most ${MAX_VERSION}`),
-);
+const versionSchema = wholeNumber(1, MAX_VERSION);
 
 const ringRecordSchema = v.strictObject({
   /** Counts the changes; 1 is the ring that a region began with. */
@@ -67,9 +58,13 @@ export function readRingRecord(region: string, value: unknown): RingRecord {
   const record = parse(ringRecordSchema, value, "ring");
   const { owners, previous, lost } = record;
   const names = [owners, previous?.owners ?? [], ...lost.map((loss) => loss.owners)];
-  const hereSchema = v.pipe(v.string(), v.startsWith(`${region}/`, `must be in ${region}`));
-  for (const name of names.flat()) parse(hereSchema, name, "ring.owners");
+  for (const name of names.flat()) requireIn(region, name, "ring.owners");
   return record;
+}
+
+/** @throws {MisuseError} if an owner is of another region */
+export function requireIn(region: string, owner: string, at: string): void {
+  if (regionOf(owner) !== region) throw new MisuseError(at, `must be in ${region}`, owner);
 }
 
 export function isOwnerName(name: string): boolean {

@@ -7,7 +7,7 @@ import { timed } from "./timing.ts";
 // After the stand-in: static imports of modules without side effects may be loaded first.
 const { Caller } = await import("../../../src/caller/caller.ts");
 const { WORKERS } = await import("../../../src/runtime.ts");
-const { parseLimiterConfig } = await import("../../../src/config.ts");
+const { parseLimiterConfig } = await import("../../../src/limiter-config.ts");
 const { enforce } = await import("../../../src/http/rate-limit.ts");
 const { parseRule } = await import("../../../src/http/rules.ts");
 
