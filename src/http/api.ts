@@ -5,7 +5,6 @@
  * they are. A denial is an answer here, 200, and not an error.
  */
 import type { Context } from "hono";
-import { bodyLimit } from "hono/body-limit";
 import type { HonoBase } from "hono/hono-base";
 import { evenOutAll } from "../caller/at-most.ts";
 import { CallError } from "../caller/call.ts";
@@ -19,11 +18,9 @@ import { type Region, regionOf } from "../ring/region.ts";
 import { readBlock, readChecks, readReset, readUnblock } from "./api-body.ts";
 import { answerMistake, newApp } from "./app.ts";
 import { authorize, requireAdmin, wrongTokensOf } from "./authorization.ts";
-import { jsonBody } from "./json-body.ts";
+import { BodyTooLarge, jsonBody, MAX_BODY_BYTES } from "./json-body.ts";
 import { problem } from "./problem.ts";
 import { ringApi } from "./ring-api.ts";
-
-const MAX_BODY_BYTES = 65_536;
 
 /**
  * Makes the app that answers below the path where it is mounted; without a token, that is nothing.
@@ -37,7 +34,6 @@ export function api(caller: Caller, config: Config, memberships?: Memberships): 
   if (config.tokens.length === 0) return app;
 
   app.use(authorize(caller, config));
-  app.use(bodyLimit({ maxSize: MAX_BODY_BYTES, onError: tooLarge }));
   app.post("/check", async (c) => {
     const { groups, many } = await checksOf(c);
     const { even, surplus } = evenOutAll(await caller.take(groups));
@@ -125,6 +121,10 @@ function answerError(error: Error): Response {
     const detail = "The owner of the key did not answer. Try again.";
     return problem({ status: 503, title: "Owner out of reach", detail }, { "Retry-After": "1" });
   }
+  if (error instanceof BodyTooLarge) {
+    const detail = `The body must be at most ${MAX_BODY_BYTES} bytes.`;
+    return problem({ status: 413, title: "Body too large", detail });
+  }
   return answerMistake(error);
 }
 
@@ -132,9 +132,4 @@ function answerError(error: Error): Response {
 export function noSuchCall(): Response {
   const detail = "There is no such call, or the API is closed because TOKEN is not set.";
   return problem({ status: 404, title: "Not found", detail });
-}
-
-function tooLarge(): Response {
-  const detail = `The body must be at most ${MAX_BODY_BYTES} bytes.`;
-  return problem({ status: 413, title: "Body too large", detail });
 }
