@@ -5,18 +5,22 @@ import * as v from "valibot";
 import { type Decision, decisive } from "../limit/decision.ts";
 import { durationSchema } from "../limit/duration.ts";
 import { MisuseError, parse } from "../limit/misuse.ts";
-import {
-  MAX_WINDOW_MS,
-  type PolicyInput,
-  parsePolicy,
-  requireFits,
-  unitsSchema,
-} from "../limit/policy.ts";
+import { MAX_WINDOW_MS, parsePolicy, requireFits, unitsSchema } from "../limit/policy.ts";
+import type { CountingFields, PolicyInput, QuotaFields } from "../limit/policy-input.ts";
 import { type Region, regionSchema } from "../ring/region.ts";
 import { upTo } from "./at-most.ts";
 import { claimName, isolateCaller, isolateConfig } from "./isolate.ts";
 import { keySchema } from "./key.ts";
 import type { ExplainedKey, Question, Reply } from "./question.ts";
+
+/** A policy without the fields that only a request can answer to. */
+export interface LimiterOptions extends CountingFields, QuotaFields {
+  /**
+   * Which owners count a key: `"global"` (default), those of `HOME_REGION`, or `"region"`, those of
+   * the region that each check names.
+   */
+  scope?: "region" | "global" | undefined;
+}
 
 /** Fields of a policy that are about a request. */
 const REQUEST_FIELDS = [
@@ -29,10 +33,7 @@ const REQUEST_FIELDS = [
   "refusal",
   "allow",
   "deny",
-] as const;
-
-/** A policy without what only a request has. `scope` is `global` unless said otherwise. */
-export type LimiterOptions = Omit<PolicyInput, (typeof REQUEST_FIELDS)[number]>;
+] as const satisfies Exclude<keyof PolicyInput, keyof LimiterOptions>[];
 
 export interface CheckOptions {
   /**

@@ -14,6 +14,7 @@ import {
   requireFits,
   unitsSchema,
 } from "../limit/policy.ts";
+import type { CountingFields, RequestFields } from "../limit/policy-input.ts";
 import { withBoundedDelay } from "../limit/waiting.ts";
 import { type Region, regionOf } from "../ring/region.ts";
 import { type IdentityOptions, keyOf, type Place } from "./identity.ts";
@@ -27,8 +28,7 @@ import {
   readPolicy,
 } from "./rule-functions.ts";
 
-export interface RateLimitOptions
-  extends Omit<PolicyInput, "key" | "limit" | "window" | "cost" | "charge" | "refusal"> {
+export interface RateLimitOptions extends CountingFields, RequestFields {
   /**
    * Who is limited: parts as in `limit/key-part.ts`, default `["ip"]`, or a function that gives one
    * text or several parts. If it throws or gives none, the request counts as `unknown`, with all

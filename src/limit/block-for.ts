@@ -10,6 +10,7 @@ import * as v from "valibot";
 import type { State } from "./algorithm.ts";
 import { durationSchema, formatDuration } from "./duration.ts";
 import { fieldPath, MisuseError } from "./misuse.ts";
+import type { BlockForInput } from "./policy-input.ts";
 
 const MIN_BLOCK_MS = 1_000;
 const MAX_BLOCK_MS = 366 * 86_400_000;
@@ -34,14 +35,9 @@ const blockDurationSchema = durationSchema(MIN_BLOCK_MS, MAX_BLOCK_MS);
 
 /** A block's length as a person writes it, from `"1s"` to `"366d"`. */
 export const blockForSchema = v.lazy(
-  (input): v.GenericSchema<string | TableInput, number | TableFields> =>
+  (input): v.GenericSchema<string | BlockForInput, number | TableFields> =>
     typeof input === "object" && input !== null ? tableSchema : blockDurationSchema,
 );
-
-interface TableInput {
-  first: string;
-  max?: string | undefined;
-}
 
 interface TableFields {
   first: number;
@@ -49,9 +45,7 @@ interface TableFields {
 }
 
 const tableSchema = v.strictObject({
-  /** Of a key's first block. */
   first: blockDurationSchema,
-  /** The longest that a block gets. Default `"1d"`, or `first` if that is longer. */
   max: v.optional(blockDurationSchema),
 });
 

@@ -12,10 +12,13 @@ import { type BlockFor, blockForSchema, readBlockFor } from "./block-for.ts";
 import { durationSchema } from "./duration.ts";
 import { hasAddress, keyPartSchema } from "./key-part.ts";
 import { fieldPath, MisuseError, parse } from "./misuse.ts";
+import type { PolicyInput } from "./policy-input.ts";
 import { type Refusal, readRefusal, refusalSchema } from "./refusal.ts";
 import { MAX_LOG_LIMIT } from "./sliding-log.ts";
 import { withBoundedDelay } from "./waiting.ts";
 import { wholeNumber } from "./whole-number.ts";
+
+export type { PolicyInput } from "./policy-input.ts";
 
 /** Largest limit, and so the largest cost. */
 const MAX_LIMIT = 1_000_000_000;
@@ -89,7 +92,7 @@ const chargeSchema = v.lazy((input): typeof chargeWordSchema | typeof statusesSc
   Array.isArray(input) ? statusesSchema : chargeWordSchema,
 );
 
-/** The fields of a policy as a person writes them. */
+/** Reads the fields of {@link PolicyInput}, which says what each means. */
 export const policySchema = v.strictObject(
   {
     name: v.optional(nameSchema, "default"),
@@ -128,9 +131,6 @@ export const policySchema = v.strictObject(
   },
   "must be a table of a policy's fields",
 );
-
-/** A policy as a person writes it; every field but `limit` and `window` has a default. */
-export type PolicyInput = v.InferInput<typeof policySchema>;
 
 type PolicyFields = v.InferOutput<typeof policySchema>;
 

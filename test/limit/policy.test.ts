@@ -1,6 +1,12 @@
-import { describe, expect, it } from "vitest";
+import type * as v from "valibot";
+import { describe, expect, expectTypeOf, it } from "vitest";
 import { MisuseError } from "../../src/limit/misuse.ts";
-import { parsePolicies, parsePolicy, policySchema } from "../../src/limit/policy.ts";
+import {
+  type PolicyInput,
+  parsePolicies,
+  parsePolicy,
+  policySchema,
+} from "../../src/limit/policy.ts";
 
 const VALID = { name: "default", limit: 10, window: "60s" };
 
@@ -88,6 +94,10 @@ const BLOCKS: [object, string][] = [
 ];
 
 describe("policy", () => {
+  it("takes exactly the fields that PolicyInput documents", () => {
+    expectTypeOf<PolicyInput>().toEqualTypeOf<v.InferInput<typeof policySchema>>();
+  });
+
   it("fills in the original's defaults", () => {
     expect(parsePolicy({ limit: 10, window: "60s" })).toEqual({
       name: "default",

@@ -1,0 +1,180 @@
+/**
+ * A policy as a person writes it, with what an editor shows on each field.
+ *
+ * Checks nothing: `policySchema` in `policy.ts` does, and a test compares the two.
+ */
+import type { AlgorithmName, Start } from "./algorithms.ts";
+
+/**
+ * A policy. Only `limit` and `window` have no default. A field out of bounds is misuse.
+ */
+export interface PolicyInput extends CountingFields, QuotaFields, RequestFields {
+  /**
+   * Who is told apart. Default `["ip"]`, at least one part: `ip`, `ip/32` to `ip/128`, `host`, `path`,
+   * `param:NAME`, `method`, `country`, `asn`, `ja4`, `bot`, `header:NAME`, `cookie:NAME`,
+   * `query:NAME`.
+   *
+   * Clients behind one address share its quota. A value that a client makes up (`header:`, `cookie:`,
+   * `query:`, `ja4`) gets a quota of its own, so put a policy by `ip` beside it.
+   */
+  key?: string[] | undefined;
+  /**
+   * Which responses are charged: `"always"` (default), `"failure"` (status 400 and above),
+   * `"success"` (below 400), or a list of statuses from 200 to 999.
+   *
+   * The cost is taken before the response is known and given back after it. Other isolates may go
+   * on denying for 1 s after that.
+   */
+  charge?: "always" | "failure" | "success" | number[] | undefined;
+  /** What answers a denied request. Default: the standard 429 with a problem in JSON. */
+  refusal?: RefusalInput | undefined;
+}
+
+/** Which requests meet a policy, and which of them wait. */
+export interface RequestFields {
+  /**
+   * Requests that count, by path. Default `"/*"`. `*` and `:name` stand for one segment, `*` at the
+   * end for all below, `"*.pdf"` or `"/files/*.pdf"` for an extension. Case, slashes and encodings
+   * make no difference.
+   */
+  path?: string | undefined;
+  /**
+   * Requests that do not count, by path: a list such as `["/assets/*", "*.css"]`. Default none.
+   *
+   * A path that an origin may read in another way counts. Extensions are for `GET` and `HEAD` alone.
+   */
+  except?: string[] | undefined;
+  /** Requests that count, by method, in capitals. Default all. `"GET"` includes `"HEAD"`. */
+  method?: string[] | undefined;
+  /**
+   * How long a denied request waits for its turn instead, from `"0s"` (default) to `"30s"`.
+   *
+   * An isolate holds at most 1,000 requests, and knows only its own: of those that wait in several
+   * isolates, some are denied after all.
+   */
+  maxWait?: string | undefined;
+  /** Addresses and networks that the policy does not count: `["192.0.2.0/24"]`. Default none. */
+  allow?: string[] | undefined;
+  /** Addresses and networks that get a 403, unless `allow` has them. Default none. */
+  deny?: string[] | undefined;
+}
+
+/** What a key may spend, and what one check spends of it. */
+export interface QuotaFields {
+  /**
+   * Units in a window, a whole number from 0 to 1,000,000,000. With 0, nothing passes.
+   *
+   * At most 10,000 for `sliding-log` and `concurrency`, which keep every entry. For the sliding
+   * window and the buckets, `limit` × `window` in milliseconds stays below 2^51.
+   */
+  limit: number;
+  /**
+   * Length of a window: a whole number and one of `ms`, `s`, `m`, `h`, `d`, `w`, from `"1s"` to
+   * `"366d"`.
+   *
+   * Fixed and sliding windows are aligned to 1970 in UTC: a day begins at midnight, a week on
+   * Thursday. A policy with a new window starts with no counts.
+   */
+  window: string;
+  /** Units that a request takes: from 1 to what passes at once. Default 1. */
+  cost?: number | undefined;
+}
+
+/** How a policy counts, whatever it limits. */
+export interface CountingFields {
+  /**
+   * What answers, logs and counters call the policy: 1 to 64 letters, digits, dots, dashes or
+   * underscores. Default `"default"`. Must differ for each policy.
+   *
+   * A policy with a new name starts with no counts.
+   */
+  name?: string | undefined;
+  /**
+   * How units are counted. Default `"fixed-window"`. Weaknesses, at 10 a minute:
+   *
+   * - `"fixed-window"`: ten requests at 0:59.9 and ten at 1:00.1 all pass.
+   * - `"sliding-window"`: ten at 0:59.9, then five more by 1:30.
+   * - `"sliding-log"`: exact at every instant, for up to 16 bytes a request.
+   * - `"token-bucket"`: with a burst of 10, ten at 0:00 and ten more by 1:00.
+   * - `"leaky-bucket"`: delays requests to an even pace; the tenth at 0:00 waits until 0:54.
+   * - `"concurrency"`: counts requests in flight; one that outlasts `window` no longer counts.
+   */
+  algorithm?: AlgorithmName | undefined;
+  /**
+   * When a window begins: `"aligned"` (default) to the minute, hour or day of UTC, or `"first"`, with
+   * a key's first request. Only for `"fixed-window"`.
+   */
+  start?: Start | undefined;
+  /**
+   * Token bucket: tokens that it holds, default `limit`. Leaky bucket: requests that wait, default
+   * `limit` − 1. A whole number from 1 to 1,000,000,000. Refused with any other algorithm.
+   *
+   * A bucket must fill or drain within 366 days. The middleware holds no request for more than 60 s:
+   * it shortens the default burst of a leaky bucket to that, and refuses a longer one.
+   */
+  burst?: number | undefined;
+  /** Counts and reports, but denies nothing: for a trial of a new limit. Default false. */
+  shadow?: boolean | undefined;
+  /**
+   * How long a key stays blocked once it is denied: `"1s"` to `"366d"`, or the first and the longest
+   * such block. Default none. Not beside `maxWait` or `lease`.
+   *
+   * A key that is denied again within two blocks' length after its last one is blocked for twice as
+   * long. Clients that share a key share its block.
+   */
+  blockFor?: string | BlockForInput | undefined;
+  /**
+   * Writes each count to disk before it is answered, so that a crash loses none. Default false, which
+   * can lose about the last 2 s.
+   *
+   * Costs one more row written for each check, and the time to write it.
+   */
+  durable?: boolean | undefined;
+  /**
+   * Share of the limit, from 0 (default) to 0.5, that a hot key's owner hands to one isolate. The
+   * isolate then decides without a call. Only for `"fixed-window"`, and with `charge` `"always"`.
+   *
+   * What an isolate does not use by the end of the window is lost. Decisions have `exact: false`.
+   */
+  lease?: number | undefined;
+  /**
+   * What happens to a check whose owner does not answer: `"local"` (default) counts in the isolate,
+   * `"allow"` passes it, `"deny"` denies it with a 503.
+   *
+   * With `"local"`, each isolate lets a whole limit pass.
+   */
+  onFailure?: "local" | "allow" | "deny" | undefined;
+  /**
+   * Which owners count a key: `"region"`, those nearest to the client, or `"global"`, those of
+   * `HOME_REGION`. Default `"region"` for a key with the client's address, else `"global"`.
+   *
+   * With `"region"`, a client that reaches several regions has a quota in each.
+   */
+  scope?: "region" | "global" | undefined;
+}
+
+export interface BlockForInput {
+  /** Length of a key's first block, `"1s"` to `"366d"`. */
+  first: string;
+  /** The longest block, from `first` to `"366d"`. Default `"1d"`, or `first` if that is longer. */
+  max?: string | undefined;
+}
+
+export interface RefusalInput {
+  /**
+   * Status: 400 to 599, default 429, but none of 401, 405, 407, 408, 421, 425, 426. Beside `redirect`
+   * it is 302 or 303, default 303.
+   */
+  status?: number | undefined;
+  /**
+   * Body: text, or a table or list that is sent as JSON; at most 16,384 characters. Default: that of
+   * the standard refusal. Not beside `redirect`.
+   */
+  body?: string | object | undefined;
+  /**
+   * Media type of `body`, in UTF-8. Default `text/plain`, or `application/json` for a table or list.
+   */
+  type?: string | undefined;
+  /** Where the client is sent: a path on the same site, or a URL with `http` or `https`. */
+  redirect?: string | undefined;
+}
