@@ -8,7 +8,8 @@
 import { DurableObject } from "cloudflare:workers";
 import type { Bindings } from "../bindings.ts";
 import { parseLimiterConfig } from "../limiter-config.ts";
-import { type MembershipLink, type Peer, RingOwner } from "../owner/change/ring-owner.ts";
+import { type MembershipLink, RingOwner } from "../owner/change/ring-owner.ts";
+import type { Peer } from "../owner/change/takeover.ts";
 import { Owner } from "../owner/owner.ts";
 import { isOwnerName, type RingRecord, regionOf } from "../protocol/ring-record.ts";
 import {

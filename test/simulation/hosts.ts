@@ -6,7 +6,8 @@
 import type { Check, Refund } from "../../src/counters/check.ts";
 import { Coordinator } from "../../src/membership/coordinator.ts";
 import type { OwnerLink } from "../../src/membership/ring-change.ts";
-import { type Peer, RingOwner } from "../../src/owner/change/ring-owner.ts";
+import { RingOwner } from "../../src/owner/change/ring-owner.ts";
+import type { Peer } from "../../src/owner/change/takeover.ts";
 import { Owner } from "../../src/owner/owner.ts";
 import { withDeadline } from "../../src/protocol/deadline.ts";
 import type { OwnerRpc, Stub } from "../../src/protocol/rpc.ts";

@@ -14,7 +14,6 @@ import type {
   MembershipRpc,
   OrMoved,
   OwnerLoad,
-  OwnerRpc,
   Parcel,
   Released,
   Rows,
@@ -27,13 +26,10 @@ import type { Runtime } from "../../runtime.ts";
 import { LoadMeter } from "../load-meter.ts";
 import type { Owner } from "../owner.ts";
 import { RingView } from "./ring-view.ts";
-import { Takeover } from "./takeover.ts";
+import { type Peer, Takeover } from "./takeover.ts";
 
 /** How the membership object of the owner's region is reached. */
 export type MembershipLink = Pick<Stub<MembershipRpc>, "ring" | "reportLoad">;
-
-/** How another owner is asked for counters, both at one version of the ring. */
-export type Peer = Pick<Stub<OwnerRpc>, "release" | "releaseSome">;
 
 export interface RingOwnerOptions {
   /** The owner's name, such as `weur/3`. */

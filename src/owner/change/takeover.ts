@@ -8,12 +8,14 @@
 
 import { logSeldom } from "../../log.ts";
 import { withDeadline } from "../../protocol/deadline.ts";
-import type { Parcel, Released, TakenOver } from "../../protocol/rpc.ts";
+import type { OwnerRpc, Parcel, Released, Stub, TakenOver } from "../../protocol/rpc.ts";
 import { idOf, type KeyHash } from "../../ring/key-hash.ts";
 import type { Runtime } from "../../runtime.ts";
 import type { Owner } from "../owner.ts";
-import type { Peer } from "./ring-owner.ts";
 import type { RingView } from "./ring-view.ts";
+
+/** How another owner is asked for counters, both at one version of the ring. */
+export type Peer = Pick<Stub<OwnerRpc>, "release" | "releaseSome">;
 
 export interface TakeoverOptions {
   view: RingView;
