@@ -18,14 +18,8 @@ import { type LeaseRequest, Leases, NO_LEASE } from "./leases.ts";
 import { checkOf, type Message } from "./message.ts";
 import { Operator } from "./operator.ts";
 import { Owners } from "./owners.ts";
-import {
-  type ExplainedKey,
-  type Question,
-  type Reply,
-  type Returned,
-  replyOf,
-  spentIn,
-} from "./question.ts";
+import type { ExplainedKey, Question, Reply, Returned } from "./question.ts";
+import { replyOf, spentIn } from "./reply.ts";
 import { Routes } from "./routes.ts";
 import { Taking } from "./taking.ts";
 
