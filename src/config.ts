@@ -4,7 +4,8 @@
  */
 import * as v from "valibot";
 import { parse } from "./limit/misuse.ts";
-import { type Policy, parsePolicies } from "./limit/policy.ts";
+import { parsePolicies } from "./limit/policies.ts";
+import type { Policy } from "./limit/policy.ts";
 import { parseUrl } from "./limit/url.ts";
 import {
   fromJson,

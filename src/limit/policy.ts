@@ -15,7 +15,6 @@ import { fieldPath, MisuseError, parse } from "./misuse.ts";
 import type { PolicyInput } from "./policy-input.ts";
 import { type Refusal, readRefusal, refusalSchema } from "./refusal.ts";
 import { MAX_LOG_LIMIT } from "./sliding-log.ts";
-import { withBoundedDelay } from "./waiting.ts";
 import { wholeNumber } from "./whole-number.ts";
 
 export type { PolicyInput } from "./policy-input.ts";
@@ -254,28 +253,6 @@ export function requireFits(cost: number, { name, capacity }: Policy, at = "cost
     `must be at most ${capacity}, the most that "${name}" lets pass at once`,
     cost,
   );
-}
-
-/**
- * Reads a list of policies with distinct names.
- *
- * @throws {MisuseError} naming the field, the rule and the value
- */
-export function parsePolicies(input: unknown, at: string): Policy[] {
-  if (!Array.isArray(input) || input.length === 0) {
-    throw new MisuseError(at, "must be a list of at least one policy", input);
-  }
-  const policies = input.map((policy, index) =>
-    withBoundedDelay(parsePolicy(policy, `${at}[${index}]`), `${at}[${index}]`),
-  );
-  const names = new Set<string>();
-  for (const [index, { name }] of policies.entries()) {
-    if (names.has(name)) {
-      throw new MisuseError(`${at}[${index}].name`, "must be different for each policy", name);
-    }
-    names.add(name);
-  }
-  return policies;
 }
 
 function oneOf<const Name extends string>(names: readonly Name[]) {

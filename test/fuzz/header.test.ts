@@ -6,7 +6,7 @@ import { describe, expect, it } from "vitest";
 import { Caller } from "../../src/caller/caller.ts";
 import { parseConfig } from "../../src/config.ts";
 import { enforce } from "../../src/http/rate-limit.ts";
-import { parsePolicies } from "../../src/limit/policy.ts";
+import { parsePolicies } from "../../src/limit/policies.ts";
 import { WORKERS } from "../../src/runtime.ts";
 import { FakeOwners } from "../caller/fake-owners.ts";
 

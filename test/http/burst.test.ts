@@ -7,7 +7,8 @@ import { type Ruling, rateLimitFields } from "../../src/http/fields.ts";
 import type { State } from "../../src/limit/algorithm.ts";
 import { algorithmOf } from "../../src/limit/algorithms.ts";
 import type { Decision } from "../../src/limit/decision.ts";
-import { type Policy, parsePolicies } from "../../src/limit/policy.ts";
+import { parsePolicies } from "../../src/limit/policies.ts";
+import type { Policy } from "../../src/limit/policy.ts";
 
 const START_MS = Date.UTC(2026, 10, 25, 12, 0, 18);
 

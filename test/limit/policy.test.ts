@@ -1,12 +1,8 @@
 import type * as v from "valibot";
 import { describe, expect, expectTypeOf, it } from "vitest";
 import { MisuseError } from "../../src/limit/misuse.ts";
-import {
-  type PolicyInput,
-  parsePolicies,
-  parsePolicy,
-  policySchema,
-} from "../../src/limit/policy.ts";
+import { parsePolicies } from "../../src/limit/policies.ts";
+import { type PolicyInput, parsePolicy, policySchema } from "../../src/limit/policy.ts";
 
 const VALID = { name: "default", limit: 10, window: "60s" };
 

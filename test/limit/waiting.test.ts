@@ -2,7 +2,8 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { State } from "../../src/limit/algorithm.ts";
 import { ALGORITHMS } from "../../src/limit/algorithms.ts";
-import { parsePolicies, parsePolicy } from "../../src/limit/policy.ts";
+import { parsePolicies } from "../../src/limit/policies.ts";
+import { parsePolicy } from "../../src/limit/policy.ts";
 import { turnMs, withShortQueue } from "../../src/limit/waiting.ts";
 
 const NOW_MS = 1_700_000_000_123;

@@ -1,0 +1,26 @@
+/** The policies of a configuration: a list, each with a name of its own. */
+import { MisuseError } from "./misuse.ts";
+import { type Policy, parsePolicy } from "./policy.ts";
+import { withBoundedDelay } from "./waiting.ts";
+
+/**
+ * Reads a list of policies with distinct names.
+ *
+ * @throws {MisuseError} naming the field, the rule and the value
+ */
+export function parsePolicies(input: unknown, at: string): Policy[] {
+  if (!Array.isArray(input) || input.length === 0) {
+    throw new MisuseError(at, "must be a list of at least one policy", input);
+  }
+  const policies = input.map((policy, index) =>
+    withBoundedDelay(parsePolicy(policy, `${at}[${index}]`), `${at}[${index}]`),
+  );
+  const names = new Set<string>();
+  for (const [index, { name }] of policies.entries()) {
+    if (names.has(name)) {
+      throw new MisuseError(`${at}[${index}].name`, "must be different for each policy", name);
+    }
+    names.add(name);
+  }
+  return policies;
+}
