@@ -9,7 +9,6 @@ import { type AddressList, addressListSchema } from "./limit/address-list.ts";
 import { durationSchema } from "./limit/duration.ts";
 import { MisuseError, parse } from "./limit/misuse.ts";
 import { wholeNumber } from "./limit/whole-number.ts";
-import type { ScalingLimits } from "./membership/autoscaling.ts";
 import { MAX_OWNERS } from "./protocol/ring-record.ts";
 import { REGIONS, type Region } from "./ring/region.ts";
 
@@ -62,7 +61,11 @@ export const limiterSchema = v.object({
   HASH_SECRET: v.optional(v.unknown()),
 });
 
-export interface LimiterConfig extends ScalingLimits {
+export interface LimiterConfig {
+  /** Checks a second that an owner takes before others join it; 0 never changes the ring. */
+  highWater: number;
+  minOwners: number;
+  maxOwners: number;
   /** That each region begins with. */
   ownersPerRegion: number;
   homeRegion: Region;

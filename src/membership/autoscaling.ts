@@ -17,11 +17,6 @@ export const LOAD_FRESH_MS = 12_000;
 /** How long nobody has been busy before owners leave. */
 export const QUIET_MS = 600_000;
 
-/** Is an owner so busy that it reports its load? */
-export function isBusy(checksPerSecond: number, highWater: number): boolean {
-  return highWater > 0 && checksPerSecond > highWater / 2;
-}
-
 /** More owners if the load asks for them, never more than twice as many; else as many as there are. */
 export function ownersForLoad(
   count: number,

@@ -1,4 +1,4 @@
-/** How many checks a second an owner decides, over the last seconds. */
+/** How many checks a second an owner decides, and whether its membership object is to know. */
 
 const INTERVAL_MS = 2_000;
 
@@ -28,4 +28,9 @@ export class LoadMeter {
     this.#startMs = nowMs;
     return true;
   }
+}
+
+/** Is an owner so busy that it reports its load? */
+export function isBusy(checksPerSecond: number, highWater: number): boolean {
+  return highWater > 0 && checksPerSecond > highWater / 2;
 }

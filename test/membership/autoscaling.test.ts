@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { isBusy, ownersForLoad, ownersForQuiet } from "../../src/membership/autoscaling.ts";
+import { ownersForLoad, ownersForQuiet } from "../../src/membership/autoscaling.ts";
+import { isBusy } from "../../src/owner/load-meter.ts";
 
 const AUTO = { highWater: 400, minOwners: 2, maxOwners: 16 };
 

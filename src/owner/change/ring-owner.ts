@@ -7,7 +7,6 @@
  */
 
 import type { Check, Refund } from "../../counters/check.ts";
-import { isBusy } from "../../membership/autoscaling.ts";
 import type { RingRecord } from "../../protocol/ring-record.ts";
 import type {
   ExplainedBatch,
@@ -23,7 +22,7 @@ import type {
 import type { Answer, Batch } from "../../protocol/wire.ts";
 import type { KeyHash } from "../../ring/key-hash.ts";
 import type { Runtime } from "../../runtime.ts";
-import { LoadMeter } from "../load-meter.ts";
+import { isBusy, LoadMeter } from "../load-meter.ts";
 import type { Owner } from "../owner.ts";
 import { RingView } from "./ring-view.ts";
 import { type Peer, Takeover } from "./takeover.ts";
