@@ -5,11 +5,11 @@
  * may have counted.
  */
 
-import { wrongClass } from "../bindings.ts";
 import type { CounterPolicy } from "../counters/counters.ts";
 import type { Verdict } from "../limit/decision.ts";
 import { MAX_WINDOW_MS } from "../limit/policy.ts";
 import { logSeldom } from "../log.ts";
+import { wrongClass } from "../protocol/bindings.ts";
 import { DeadlineError, withDeadline } from "../protocol/deadline.ts";
 import { readRingRecord, regionOf } from "../protocol/ring-record.ts";
 import { type CounterNamespace, type CounterStub, stubOf } from "../protocol/rpc.ts";

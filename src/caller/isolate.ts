@@ -4,10 +4,10 @@
  * Made from the environment at first use, so that importing the library asks for nothing.
  */
 import { env as environment } from "cloudflare:workers";
-import { type Bindings, requireBindings, requireRpc } from "../bindings.ts";
 import { MisuseError } from "../limit/misuse.ts";
 import type { Policy } from "../limit/policy.ts";
 import { type LimiterConfig, parseLimiterConfig } from "../limiter-config.ts";
+import { type Bindings, requireBindings, requireRpc } from "../protocol/bindings.ts";
 import { WORKERS } from "../runtime.ts";
 import { Caller } from "./caller.ts";
 import { Memberships } from "./memberships.ts";

@@ -1,6 +1,6 @@
 /** The membership objects as a caller reaches them: one for each region, named after it. */
 
-import { wrongClass } from "../bindings.ts";
+import { wrongClass } from "../protocol/bindings.ts";
 import { withDeadline } from "../protocol/deadline.ts";
 import { regionOf } from "../protocol/ring-record.ts";
 import {

@@ -4,10 +4,11 @@
  * Counts belong to an object (class, region, number), a key and a policy (name, algorithm, window).
  * Where one of these changes, counting begins anew, and no decision says so. A limit may change.
  */
-import { BINDINGS, type BindingName } from "../bindings.ts";
+
 import { type Config, parseConfig } from "../config.ts";
 import { formatDuration } from "../limit/duration.ts";
 import type { Policy } from "../limit/policy.ts";
+import { BINDINGS, type BindingName } from "../protocol/bindings.ts";
 import { type UploadedBinding, variablesOf } from "./upload.ts";
 
 type Bindings = readonly UploadedBinding[];

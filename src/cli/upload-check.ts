@@ -1,9 +1,10 @@
 /** Checks an upload as the Worker would check itself at its start, and what only an upload shows. */
-import { BINDINGS, type BindingName, bindingRule, requireRpc } from "../bindings.ts";
+
 import { gatewaySchema, parseConfig } from "../config.ts";
 import { unboundedPolicies } from "../limit/made-up-keys.ts";
 import { MisuseError } from "../limit/misuse.ts";
 import { limiterSchema } from "../limiter-config.ts";
+import { BINDINGS, type BindingName, bindingRule, requireRpc } from "../protocol/bindings.ts";
 import { type Upload, type UploadedBinding, variablesOf } from "./upload.ts";
 
 /** The variables and secrets that are read. Others may be meant for an app of one's own. */

@@ -6,10 +6,10 @@
  * owner gets in its life.
  */
 import { DurableObject } from "cloudflare:workers";
-import type { Bindings } from "../bindings.ts";
 import { parseLimiterConfig } from "../limiter-config.ts";
 import { Coordinator } from "../membership/coordinator.ts";
 import type { OwnerLink } from "../membership/ring-change.ts";
+import type { Bindings } from "../protocol/bindings.ts";
 import { withDeadline } from "../protocol/deadline.ts";
 import type { RingRecord } from "../protocol/ring-record.ts";
 import { type MembershipRpc, type Refusal, type RingStatus, stubOf } from "../protocol/rpc.ts";

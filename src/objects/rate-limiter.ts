@@ -6,11 +6,11 @@
  * TypeScript's `private` can still be called over RPC.
  */
 import { DurableObject } from "cloudflare:workers";
-import type { Bindings } from "../bindings.ts";
 import { parseLimiterConfig } from "../limiter-config.ts";
 import { type MembershipLink, RingOwner } from "../owner/change/ring-owner.ts";
 import type { Peer } from "../owner/change/takeover.ts";
 import { Owner } from "../owner/owner.ts";
+import type { Bindings } from "../protocol/bindings.ts";
 import { isOwnerName, type RingRecord, regionOf } from "../protocol/ring-record.ts";
 import {
   type ExplainedBatch,

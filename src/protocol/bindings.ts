@@ -2,9 +2,9 @@
  * The bindings that Turnpike needs of its Worker, whatever else is in its environment, and what
  * they must be bound to.
  */
-import { MisuseError } from "./limit/misuse.ts";
-import { logSeldom } from "./log.ts";
-import type { MembershipRpc, ObjectNamespace, OwnerRpc } from "./protocol/rpc.ts";
+import { MisuseError } from "../limit/misuse.ts";
+import { logSeldom } from "../log.ts";
+import type { MembershipRpc, ObjectNamespace, OwnerRpc } from "./rpc.ts";
 
 type BoundNamespace<Rpc> = ObjectNamespace<Rpc> & Pick<DurableObjectNamespace, "idFromName">;
 
