@@ -36,7 +36,7 @@ export interface CallerOptions {
   deadlineMs?: number;
   runtime: Runtime;
   /** Tells the membership object of an owner that is out of reach. */
-  reportFailure?: (owner: string) => void;
+  reportFailure?: ((owner: string) => void) | undefined;
 }
 
 const DEFAULT_DEADLINE_MS = 250;
@@ -66,7 +66,7 @@ export class Caller {
     );
     this.#homeRegion = options.homeRegion;
     this.#hash = keyHasher(options.hashSecret);
-    this.#routes = new Routes(this.#owners, options.ownersPerRegion);
+    this.#routes = new Routes(options.ownersPerRegion);
     this.#operator = new Operator(this.#owners, this.#routes);
     this.#taking = new Taking({
       runtime,

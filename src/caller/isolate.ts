@@ -10,6 +10,7 @@ import { type LimiterConfig, parseLimiterConfig } from "../limiter-config.ts";
 import { type Bindings, requireBindings, requireRpc } from "../protocol/bindings.ts";
 import { WORKERS } from "../runtime.ts";
 import { Caller } from "./caller.ts";
+import { failureReporter } from "./failure-report.ts";
 import { Memberships } from "./memberships.ts";
 
 const env = environment as unknown as Bindings;
@@ -91,10 +92,11 @@ function isStarting(): boolean {
 function newCaller(): Caller {
   requireRpc(Cloudflare.compatibilityFlags.rpc !== false);
   requireBindings(env);
+  const { TURNPIKE_OWNERS: owners, TURNPIKE_MEMBERSHIP: membership } = env;
   return new Caller({
-    owners: env.TURNPIKE_OWNERS,
+    owners,
     runtime: WORKERS,
-    reportFailure: (owner) => isolateMemberships()?.reportFailure(owner),
+    reportFailure: membership && failureReporter(membership, WORKERS),
     ...isolateConfig(),
   });
 }

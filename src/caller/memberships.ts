@@ -1,4 +1,4 @@
-/** The membership objects as a caller reaches them: one for each region, named after it. */
+/** The membership objects as an operator reaches them: one for each region, named after it. */
 
 import { wrongClass } from "../protocol/bindings.ts";
 import { withDeadline } from "../protocol/deadline.ts";
@@ -21,8 +21,6 @@ const OPERATOR_DEADLINE_MS = 5_000;
 export class Memberships {
   readonly #namespace: ObjectNamespace<MembershipRpc>;
   readonly #runtime: Runtime;
-  /** Which isolate this is, to tell reports apart. */
-  #isolateId: string | undefined;
 
   constructor(namespace: ObjectNamespace<MembershipRpc>, runtime: Runtime) {
     this.#namespace = namespace;
@@ -60,31 +58,16 @@ export class Memberships {
     return this.#operate(regionOf(name) as Region, (stub) => stub.remove(name));
   }
 
-  /** Tells of an owner that is out of reach, with no word of whose key it was. */
-  reportFailure(owner: string): void {
-    // One that does not arrive is made up for by the next.
-    this.#runtime.keepAlive(this.#report(owner).catch(wrongClass));
-  }
-
-  async #report(owner: string): Promise<void> {
-    // Not made at start, where the runtime gives no random numbers.
-    this.#isolateId ??= crypto.randomUUID();
-    await this.#stub(regionOf(owner)).reportFailure(owner, this.#isolateId);
-  }
-
   async #operate<Reply>(
     region: Region,
     call: (stub: Stub<MembershipRpc>) => Promise<Reply>,
   ): Promise<Reply> {
     try {
-      return await withDeadline(OPERATOR_DEADLINE_MS, call(this.#stub(region)), this.#runtime);
+      const reply = call(stubOf(this.#namespace, region));
+      return await withDeadline(OPERATOR_DEADLINE_MS, reply, this.#runtime);
     } catch (error) {
       wrongClass(error);
       throw new CallError("threw", `membership of ${region}: ${error}`);
     }
-  }
-
-  #stub(region: string): Stub<MembershipRpc> {
-    return stubOf(this.#namespace, region);
   }
 }

@@ -6,7 +6,7 @@
  * done their part by then: each of these may be asked again.
  */
 import { readRingRecord, regionOf } from "../protocol/ring-record.ts";
-import type { Explained, ExplainedBatch } from "../protocol/rpc.ts";
+import type { CounterStub, Explained, ExplainedBatch, OrMoved } from "../protocol/rpc.ts";
 import { type Batch, encodeBatch } from "../protocol/wire.ts";
 import type { KeyHash } from "../ring/key-hash.ts";
 import { REGIONS } from "../ring/region.ts";
@@ -14,7 +14,7 @@ import { CallError } from "./call.ts";
 import { checkOf, type Message } from "./message.ts";
 import type { Owners } from "./owners.ts";
 import type { ExplainedKey } from "./question.ts";
-import type { Routes } from "./routes.ts";
+import type { Addressed, Delivered, Routes } from "./routes.ts";
 
 /** Keys that an owner explains in one call: a sliding log of each may take 80 KB. */
 const EXPLAINED_A_CALL = 100;
@@ -29,28 +29,20 @@ export class Operator {
   }
 
   /** @throws {CallError} if an owner does not answer */
-  async reset(messages: readonly Message[]): Promise<void> {
-    const everywhere = messages.flatMap((message) =>
-      REGIONS.map((region) => {
-        return { ...message, region, ...this.#routes.to(message.key, region) };
-      }),
-    );
-    const lost = await this.#routes.deliver(everywhere, (owner, batch) =>
+  reset(messages: readonly Message[]): Promise<void> {
+    return this.#everywhere(messages, (owner, batch) =>
       this.#owners.insist(owner, "reset", batchOf(batch)),
     );
-    requireNone(lost);
   }
 
   /** @throws {CallError} if an owner does not answer */
   block(key: KeyHash, durationMs: number): Promise<void> {
-    return this.#routes.operateEverywhere(key, (stub, version) =>
-      stub.block(version, key, durationMs),
-    );
+    return this.#operate(key, (stub, version) => stub.block(version, key, durationMs));
   }
 
   /** @throws {CallError} if an owner does not answer */
   unblock(key: KeyHash): Promise<void> {
-    return this.#routes.operateEverywhere(key, (stub, version) => stub.unblock(version, key));
+    return this.#operate(key, (stub, version) => stub.unblock(version, key));
   }
 
   /**
@@ -70,6 +62,28 @@ export class Operator {
     });
     requireNone(lost);
     return explained;
+  }
+
+  #operate(
+    key: KeyHash,
+    call: (stub: CounterStub, version: number) => Promise<OrMoved<void>>,
+  ): Promise<void> {
+    return this.#everywhere([{ key }], async (owner, [{ version } = { version: 0 }]) => {
+      const operated = await this.#owners.operate(owner, (stub) => call(stub, version));
+      if ("reply" in operated) return { verdicts: [true] };
+      return { verdicts: [], ring: readRingRecord(regionOf(owner), operated.moved) };
+    });
+  }
+
+  /** Has the owners in all regions asked. */
+  async #everywhere<Asked extends { key: KeyHash }>(
+    asked: readonly Asked[],
+    ask: (owner: string, batch: (Asked & Addressed)[]) => Promise<Delivered>,
+  ): Promise<void> {
+    const messages = asked.flatMap((each) =>
+      REGIONS.map((region) => ({ ...each, region, ...this.#routes.to(each.key, region) })),
+    );
+    requireNone(await this.#routes.deliver(messages, ask));
   }
 
   async #explainSome(owner: string, batch: readonly Message[]) {
@@ -93,6 +107,6 @@ function batchOf(messages: readonly Message[]): Batch {
   };
 }
 
-function requireNone(lost: readonly Message[]): void {
+function requireNone(lost: readonly unknown[]): void {
   if (lost.length > 0) throw new CallError("threw", "keys have moved again and again");
 }

@@ -5,31 +5,33 @@
  * Nobody is asked for a ring: who has an old one learns of the new one with its next answer.
  */
 
-import { ownerNames, type RingRecord, readRingRecord } from "../protocol/ring-record.ts";
-import type { CounterStub, OrMoved } from "../protocol/rpc.ts";
+import { ownerNames, type RingRecord } from "../protocol/ring-record.ts";
 import type { Answer } from "../protocol/wire.ts";
 import type { KeyHash } from "../ring/key-hash.ts";
-import { REGIONS, type Region } from "../ring/region.ts";
+import type { Region } from "../ring/region.ts";
 import { Ring } from "../ring/ring.ts";
-import { CallError } from "./call.ts";
-import type { Message } from "./message.ts";
-import type { Owners } from "./owners.ts";
 
 /** Below the version of any ring that somebody has decided on. */
 const CONFIGURED = 0;
 /** The most owners that are asked about a key, one after the other, because it has moved. */
 const MAX_OWNERS = 5;
 
+/** What is asked of a key's owner in a region, by a version of its ring. */
+export interface Addressed {
+  key: KeyHash;
+  region: Region;
+  owner: string;
+  version: number;
+}
+
 /** What an owner says to messages: undefined where their key has moved, by its ring. */
-type Delivered = Pick<Answer, "ring"> & { verdicts: readonly unknown[] };
+export type Delivered = Pick<Answer, "ring"> & { verdicts: readonly unknown[] };
 
 export class Routes {
-  readonly #owners: Owners;
   readonly #ownersPerRegion: number;
   readonly #rings = new Map<Region, Ring>();
 
-  constructor(owners: Owners, ownersPerRegion: number) {
-    this.#owners = owners;
+  constructor(ownersPerRegion: number) {
     this.#ownersPerRegion = ownersPerRegion;
   }
 
@@ -45,7 +47,7 @@ export class Routes {
    * @param ask asks an owner
    * @returns those that had moved again each time
    */
-  async deliver(
+  async deliver<Message extends Addressed>(
     messages: Message[],
     ask: (owner: string, batch: Message[]) => Promise<Delivered | undefined>,
     attempts = MAX_OWNERS,
@@ -70,33 +72,6 @@ export class Routes {
       return { ...message, ...this.to(message.key, message.region) };
     });
     return this.deliver(readdressed, ask, attempts - 1);
-  }
-
-  /**
-   * Calls a key's owner for an operator, wherever the key has moved to.
-   *
-   * @throws {CallError} if it does not answer, or the key moves again each time
-   */
-  async operate<Reply>(
-    key: KeyHash,
-    region: Region,
-    call: (stub: CounterStub, version: number) => Promise<OrMoved<Reply>>,
-  ): Promise<Reply> {
-    for (let attempts = MAX_OWNERS; attempts > 0; attempts--) {
-      const { owner, version } = this.to(key, region);
-      const operated = await this.#owners.operate(owner, (stub) => call(stub, version));
-      if ("reply" in operated) return operated.reply;
-      this.#learn(region, version, readRingRecord(region, operated.moved));
-    }
-    throw new CallError("threw", "the key has moved again and again");
-  }
-
-  /** Calls a key's owners in all regions, since a client may enter anywhere; see `operate`. */
-  async operateEverywhere(
-    key: KeyHash,
-    call: (stub: CounterStub, version: number) => Promise<OrMoved<void>>,
-  ): Promise<void> {
-    await Promise.all(REGIONS.map((region) => this.operate(key, region, call)));
   }
 
   #ring(region: Region): Ring {

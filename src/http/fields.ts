@@ -124,13 +124,8 @@ export function strictest(rulings: readonly Ruling[]): Service | undefined {
     ({ policy, decision }) => !decision.allowed || policy.algorithm !== "concurrency",
   );
   const services = (counting.length > 0 ? counting : told).map(serviceOf);
-  if (services.length === 0) return undefined;
-  return services.reduce((one, other) =>
-    other.remaining < one.remaining ||
-    (other.remaining === one.remaining && other.seconds > one.seconds)
-      ? other
-      : one,
-  );
+  services.sort((one, other) => one.remaining - other.remaining || other.seconds - one.seconds);
+  return services[0];
 }
 
 function serviceOf(ruling: Ruling): Service {

@@ -80,40 +80,41 @@ export function parseRule({
   refusal,
   ...options
 }: RateLimitOptions): Rule {
-  const keyFunction = typeof key === "function" ? key : undefined;
-  const limitFunction = typeof limit === "function" ? limit : undefined;
-  const windowFunction = typeof window === "function" ? window : undefined;
-  const costFunction = typeof cost === "function" ? cost : undefined;
-  const chargeFunction = typeof charge === "function" ? charge : undefined;
-  const refusalFunction = typeof refusal === "function" ? refusal : undefined;
-  if (costFunction && charge && charge !== "always") {
+  const given = {
+    key: functionOf(key),
+    limit: functionOf(limit),
+    window: functionOf(window),
+    cost: functionOf(cost),
+    charge: functionOf(charge),
+    refusal: functionOf(refusal),
+  };
+  if (given.cost && charge && charge !== "always") {
     const rule = 'must be a number where "charge" looks at the response';
     throw new MisuseError("cost", rule, "a function");
   }
   const parsed = parsePolicy({
-    ...(keyFunction && { scope: "global" }),
+    ...(given.key && { scope: "global" }),
     ...options,
-    key: keyFunction ? undefined : key,
+    key: given.key ? undefined : key,
     // Until a request says otherwise.
-    limit: limitFunction ? (options.burst ?? 1) : limit,
+    limit: given.limit ? (options.burst ?? 1) : limit,
     // The shortest: with it an algorithm counts highest.
-    window: windowFunction ? "1s" : window,
+    window: given.window ? "1s" : window,
     // Whatever a function charges, the response decides.
-    charge: chargeFunction ? "failure" : charge,
-    refusal: refusalFunction ? undefined : refusal,
-    cost: costFunction || limitFunction ? undefined : cost,
+    charge: given.charge ? "failure" : charge,
+    refusal: given.refusal ? undefined : refusal,
+    cost: given.cost || given.limit ? undefined : cost,
   });
-  const fixed = limitFunction && typeof cost !== "function" ? withCost(parsed, cost) : parsed;
-  const policy = limitFunction || windowFunction ? fixed : withBoundedDelay(fixed);
-  return {
-    policy,
-    key: keyFunction,
-    limit: limitFunction,
-    window: windowFunction,
-    cost: costFunction,
-    charge: chargeFunction,
-    refusal: refusalFunction,
-  };
+  const fixed = given.limit && typeof cost !== "function" ? withCost(parsed, cost) : parsed;
+  return { policy: given.limit || given.window ? fixed : withBoundedDelay(fixed), ...given };
+}
+
+function functionOf<Field>(
+  field: Field,
+): Extract<Field, (...given: never[]) => unknown> | undefined {
+  return typeof field === "function"
+    ? (field as Extract<Field, (...given: never[]) => unknown>)
+    : undefined;
 }
 
 /** Whether a fixed cost fits is known beforehand only where the burst is fixed, too. */
