@@ -3,7 +3,6 @@
  * checked once at start, and before a deployment.
  */
 import * as v from "valibot";
-import { parse } from "./limit/misuse.ts";
 import { parsePolicies } from "./limit/policies.ts";
 import type { Policy } from "./limit/policy.ts";
 import { parseUrl } from "./limit/url.ts";
@@ -13,6 +12,7 @@ import {
   type LimiterConfig,
   parseLimiterConfig,
   quoted,
+  readVariables,
   secret,
 } from "./limiter-config.ts";
 
@@ -25,7 +25,7 @@ const FORWARDED_FORMS = ["x-forwarded", "forwarded", "both", "none", "keep"] as 
 export type ForwardedForm = (typeof FORWARDED_FORMS)[number];
 
 /** What the gateway and its API need besides. */
-export const gatewaySchema = v.object({
+export const gatewaySchema = v.strictObject({
   /** Where requests go that may pass: a URL, `"zone"`, or `""`. */
   ORIGIN: v.optional(
     v.pipe(
@@ -80,7 +80,7 @@ export interface Config extends LimiterConfig {
  * @throws {MisuseError} naming the variable, the rule and the value
  */
 export function parseConfig(env: object): Config {
-  const config = parse(gatewaySchema, env);
+  const config = readVariables(gatewaySchema, env);
   return {
     ...parseLimiterConfig(env),
     origin: config.ORIGIN,

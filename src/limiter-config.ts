@@ -25,7 +25,7 @@ const DEFAULT_MAX_OWNERS = 16;
 const FIELD_FORMS = ["standard", "legacy"] as const;
 
 /** What a limiter needs, in the deployed Worker and in somebody else's. */
-export const limiterSchema = v.object({
+export const limiterSchema = v.strictObject({
   /** Owners that each region begins with. */
   OWNERS: v.optional(numberVariable(1, MAX_OWNERS), DEFAULT_OWNERS),
   /** The fewest owners that a quiet region keeps. Default `OWNERS`. */
@@ -85,7 +85,7 @@ export interface LimiterConfig {
  * @throws {MisuseError} naming the variable, the rule and the value
  */
 export function parseLimiterConfig(env: object): LimiterConfig {
-  const config = parse(limiterSchema, env);
+  const config = readVariables(limiterSchema, env);
   const { OWNERS, OWNERS_MIN = OWNERS, OWNERS_MAX = Math.max(OWNERS, DEFAULT_MAX_OWNERS) } = config;
   requireOrder(OWNERS_MIN, OWNERS, OWNERS_MAX);
   return {
@@ -107,6 +107,15 @@ export function parseLimiterConfig(env: object): LimiterConfig {
 function requireOrder(min: number, start: number, max: number): void {
   if (min > start) throw new MisuseError("OWNERS_MIN", `must be at most OWNERS, ${start}`, min);
   if (max < start) throw new MisuseError("OWNERS_MAX", `must be at least OWNERS, ${start}`, max);
+}
+
+/** Reads the variables that a schema has, and no others. */
+export function readVariables<const Entries extends v.ObjectEntries>(
+  schema: v.StrictObjectSchema<Entries, undefined>,
+  env: object,
+) {
+  const given = Object.keys(schema.entries).map((name) => [name, Reflect.get(env, name)]);
+  return parse(schema, Object.fromEntries(given));
 }
 
 /** Reads a secret, which no error may show. */

@@ -1,5 +1,5 @@
 /** Tells membership objects of owners that are out of reach, with no word of whose keys they hold. */
-import { wrongClass } from "../bindings.ts";
+import { wrongClass } from "../protocol/bindings.ts";
 import { regionOf } from "../protocol/ring-record.ts";
 import { type MembershipRpc, type ObjectNamespace, stubOf } from "../protocol/rpc.ts";
 import type { Runtime } from "../runtime.ts";

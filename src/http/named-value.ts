@@ -5,7 +5,7 @@
  * Servers read such values in many ways, so a value is read here as the most lenient of them would:
  * two spellings of one value are one key.
  */
-import { tryDecodeURIComponent } from "hono/utils/url";
+import { decodeUtf8 } from "./path.ts";
 
 /** Stands for a value that is absent, or different from reader to reader; no header has a NUL. */
 export const MISSING = "\0";
@@ -23,9 +23,6 @@ const PYTHON_VALUE = /^[!#-:<-[\]-~]+(?=\s)/;
 const QUOTED = /^"((?:[^"\\]|\\.)*)"/;
 /** A character escaped as Python and RFC 2109 do in quotes. */
 const ESCAPED = /\\(?:([0-3][0-7]{2})|(.))/g;
-/** One character in percent-encoding, as far as it is UTF-8. */
-const ENCODED =
-  /%[0-7][\da-f]|%[cd][\da-f]%[89ab][\da-f]|%e[\da-f](?:%[89ab][\da-f]){2}|%f[0-7](?:%[89ab][\da-f]){3}|%[89a-f][\da-f]/gi;
 
 /** A value, and the text that says it and nothing else. */
 export interface Reading {
@@ -208,5 +205,5 @@ function unescaped(raw: string): string {
 /** Decodes what is UTF-8, and leaves the rest in one spelling. */
 function decoded(text: string): string {
   if (!text.includes("%")) return text;
-  return text.replace(ENCODED, (run) => tryDecodeURIComponent(run.toUpperCase()));
+  return decodeUtf8(text.replace(/%[\da-f]{2}/gi, (run) => run.toUpperCase()));
 }

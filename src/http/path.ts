@@ -102,7 +102,7 @@ export function isOrdinary(url: string): boolean {
 export function couldBeOwn(url: string): boolean {
   if (isOrdinary(url)) return false;
   let path = pathnameOf(url);
-  for (let n = 0; n < MAX_DECODINGS; n++) path = decode(path, ENCODED);
+  for (let n = 0; n < MAX_DECODINGS; n++) path = decodeUtf8(path);
   const decoded = fold(path.replace(/[\t\n\r]/g, "").normalize("NFKC"));
   return decoded.includes(OWN) || !!readingsOf(url)?.some((reading) => reading.includes(OWN));
 }
@@ -115,6 +115,11 @@ export function fold(text: string): string {
 /** Decodes what is not structure, and leaves `%2F`, `%5C` and `%25` as they are. */
 export function decodeSegments(path: string): string {
   return decode(path, HARMLESS);
+}
+
+/** Decodes what is UTF-8, and leaves the rest as it is. */
+export function decodeUtf8(text: string): string {
+  return decode(text, ENCODED);
 }
 
 /** The path that would be forwarded. The runtime's URL is the request line's, dots and all. */
@@ -144,7 +149,7 @@ function explore(path: string): readonly string[] | undefined {
     if (decodings === MAX_DECODINGS) break;
     const decoded: string[] = [];
     for (const state of decodable) {
-      add(decode(state, ENCODED), decoded);
+      add(decodeUtf8(state), decoded);
       add(decodeLoosely(state), decoded);
     }
     decodable = decoded;

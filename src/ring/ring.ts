@@ -27,17 +27,6 @@ export class Ring {
     return this.#owners.map(({ name }) => name);
   }
 
-  /** Returns a ring with `name` in it too: only keys that it now holds have moved. */
-  addOwner(name: string): Ring {
-    return new Ring([...this.owners, name], this.version + 1);
-  }
-
-  /** Returns a ring without `name`: only keys that it held have moved. */
-  removeOwner(name: string): Ring {
-    const others = this.owners.filter((owner) => owner !== name);
-    return new Ring(others, this.version + 1);
-  }
-
   /** @throws {RangeError} if the ring is empty */
   ownerOf(key: KeyHash): string {
     let best = -1;
@@ -51,17 +40,6 @@ export class Ring {
     }
     if (winner === undefined) throw new RangeError("an empty ring has no owner for any key");
     return winner;
-  }
-
-  /**
-   * Returns the `count` owners that score highest for `key`, best first; fewer if there are fewer.
-   */
-  ownersOf(key: KeyHash, count: number): string[] {
-    return this.#owners
-      .map(({ name, hash }) => ({ name, rank: score(key, hash) }))
-      .sort((a, b) => b.rank - a.rank)
-      .slice(0, count)
-      .map(({ name }) => name);
   }
 }
 

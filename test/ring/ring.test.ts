@@ -28,21 +28,19 @@ describe("ring", () => {
   });
 
   it("moves exactly the keys of a removed owner, and restores the map when it is added back", () => {
-    const ring = new Ring(["weur/0", "weur/1", "weur/2"]);
-    const before = ownersOfAll(ring);
-    const without = ring.removeOwner("weur/1");
-    const during = ownersOfAll(without);
+    const before = ownersOfAll(new Ring(["weur/0", "weur/1", "weur/2"]));
+    const during = ownersOfAll(new Ring(["weur/0", "weur/2"]));
     for (const [index, owner] of before.entries()) {
       if (owner === "weur/1") expect(during[index]).not.toBe("weur/1");
       else if (during[index] !== owner) expect.unreachable(`key ${index} moved from ${owner}`);
     }
-    expect(ownersOfAll(without.addOwner("weur/1"))).toEqual(before);
+    expect(ownersOfAll(new Ring(["weur/0", "weur/2", "weur/1"]))).toEqual(before);
   });
 
   it("moves one nth of the keys to an added owner, and no others", () => {
-    const ring = new Ring(["weur/0", "weur/1", "weur/2", "weur/3"]);
-    const before = ownersOfAll(ring);
-    const after = ownersOfAll(ring.addOwner("weur/4"));
+    const names = ["weur/0", "weur/1", "weur/2", "weur/3"];
+    const before = ownersOfAll(new Ring(names));
+    const after = ownersOfAll(new Ring([...names, "weur/4"]));
     const moved = after.filter((owner, index) => owner !== before[index]);
     expect(new Set(moved)).toEqual(new Set(["weur/4"]));
     expect(Math.abs(moved.length / KEYS - 1 / 5)).toBeLessThan(0.01);
@@ -51,17 +49,6 @@ describe("ring", () => {
   it("does not depend on the order in which owners came", () => {
     const names = ["weur/0", "weur/1", "weur/2"];
     expect(ownersOfAll(new Ring([...names].reverse()))).toEqual(ownersOfAll(new Ring(names)));
-  });
-
-  it("lists the next owners for a key, the present one first", () => {
-    const ring = new Ring(["weur/0", "weur/1", "weur/2"]);
-    for (const key of keys.slice(0, 1_000)) {
-      const [first, second, ...rest] = ring.ownersOf(key, 2);
-      expect(rest).toEqual([]);
-      expect(first).toBe(ring.ownerOf(key));
-      expect(second).toBe(ring.removeOwner(first as string).ownerOf(key));
-    }
-    expect(ring.ownersOf(keys[0] as (typeof keys)[0], 9)).toHaveLength(3);
   });
 
   it("keeps the map it had in earlier releases", () => {
@@ -75,7 +62,7 @@ describe("ring", () => {
   });
 
   it("refuses to look a key up in an empty ring", () => {
-    const empty = new Ring(["weur/0"]).removeOwner("weur/0");
+    const empty = new Ring([]);
     expect(() => empty.ownerOf(hash(["key"]))).toThrow("an empty ring has no owner for any key");
   });
 });
