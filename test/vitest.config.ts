@@ -6,7 +6,7 @@ import { cloudflareTest } from "@cloudflare/vitest-plugin";
 import { defineConfig } from "vitest/config";
 
 const OUTSIDE = [
-  "test/worker.test.ts",
+  "test/{house,worker}.test.ts",
   "test/caller/start.test.ts",
   "test/fuzz/readers.test.ts",
   "test/http/{blocks,cors,gate,gateway,in-flight,origins,log-lines,shared-quotas,streaming}.test.ts",

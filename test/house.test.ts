@@ -1,0 +1,195 @@
+/**
+ * The house: which room of `src` may import what, and that comments name only what exists.
+ *
+ * A room is a folder of `src`, or a single file beside the folders. The table below is the rule.
+ * A new arrow belongs there only if it leads down; else the code moves.
+ */
+import { existsSync, globSync, readFileSync } from "node:fs";
+import { basename, dirname, join, relative } from "node:path";
+import { describe, expect, it } from "vitest";
+
+/** What each room may import, besides itself: rooms, single files, packages. */
+const MAY_IMPORT: Record<string, string[]> = {
+  limit: ["valibot"],
+  ring: ["limit", "valibot"],
+  counters: ["ring", "limit"],
+  protocol: ["counters", "ring", "limit", "log.ts", "runtime.ts", "valibot"],
+  owner: ["protocol", "counters", "ring", "limit", "log.ts", "runtime.ts"],
+  membership: ["protocol", "ring", "limit", "log.ts", "runtime.ts"],
+  objects: [
+    ...["owner", "membership", "protocol", "ring", "limiter-config.ts", "runtime.ts"],
+    "cloudflare:",
+  ],
+  caller: [
+    ...["protocol", "counters", "ring", "limit", "limiter-config.ts", "log.ts", "runtime.ts"],
+    ...["cloudflare:", "valibot"],
+  ],
+  http: [
+    ...["caller", "protocol", "ring", "limit"],
+    ...["config.ts", "limiter-config.ts", "log.ts", "runtime.ts", "hono", "valibot"],
+  ],
+  dashboard: ["caller", "ring", "limit", "hono"],
+  cli: ["limit", "counters", "config.ts", "limiter-config.ts", "node:"],
+  "worker.ts": ["http", "dashboard", "caller", "objects", "config.ts"],
+  "index.ts": ["http", "caller", "limit", "objects"],
+  "config.ts": ["limiter-config.ts", "limit", "valibot"],
+  "limiter-config.ts": ["protocol", "ring", "limit", "valibot"],
+  "log.ts": [],
+  "runtime.ts": ["cloudflare:"],
+};
+
+/** Arrows that the code needs today and the table does not want: mend one and take it out. */
+const EXCEPTIONS: Record<string, string> = {
+  "cli → protocol": "the check of an upload reads which class each binding must have",
+  "dashboard → http": "the demo asks `prefersHtml` and reads the decision of the middleware",
+  "worker.ts → cloudflare:": "reads its environment as the module starts",
+};
+
+/** The only file of `caller/` that knows where it runs. */
+const AT_THE_RUNTIME = "caller/isolate.ts";
+const MAX_LINES = 300;
+
+/** Words in the backticks of comments that are names, but not ours. */
+const NAMES_OF_OTHERS = [
+  ...["#private", "private"], // TypeScript
+  ...["Basic", "Digest", "Upgrade"], // HTTP
+  ...["X_Api_Key", "limit_req", "proxy_cookie_domain"], // nginx and what stands behind it
+  ...["PT1M", "ss"], // examples
+];
+
+const SRC = join(import.meta.dirname, "../src");
+const FILES = filesIn(SRC, "**/*.ts").filter((file) => !file.endsWith(".d.ts"));
+const IMPORT =
+  /^(?:import|export)\b[^;"]*?\bfrom\s*"([^"]+)"|^import\s*"([^"]+)"|\bimport\("([^"]+)"\)/gm;
+const COMMENT = /(?<!\S)(?:\/\*[\s\S]*?\*\/|\/\/\s.*$)/gm;
+
+describe("the rooms of src", () => {
+  it("import only what the table allows", () => {
+    const wrong = arrows()
+      .filter(({ from, to }) => !MAY_IMPORT[from]?.includes(to) && !EXCEPTIONS[`${from} → ${to}`])
+      .map(({ file, from, to }) => `${file}: ${from} → ${to}`);
+    expect(wrong).toEqual([]);
+  });
+
+  it("need every exception from the table", () => {
+    const used = new Set(arrows().map(({ from, to }) => `${from} → ${to}`));
+    expect(Object.keys(EXCEPTIONS).filter((arrow) => !used.has(arrow))).toEqual([]);
+  });
+
+  it("are the rooms of the table", () => {
+    expect(Object.keys(MAY_IMPORT).sort()).toEqual([...new Set(FILES.map(roomOf))].sort());
+  });
+
+  it("form no circle", () => {
+    const wanted = Object.entries(MAY_IMPORT).flatMap(([from, all]) =>
+      all.map((to) => ({ from, to })),
+    );
+    expect(circleIn([...wanted, ...arrows()])).toEqual([]);
+  });
+
+  it("have no circle between files", () => {
+    const between = FILES.flatMap((from) => importsOf(from).map((to) => ({ from, to })));
+    expect(circleIn(between)).toEqual([]);
+  });
+
+  it("know Durable Object classes only in worker.ts and index.ts", () => {
+    const who = arrows().filter(({ to }) => to === "objects");
+    expect([...new Set(who.map(({ file }) => file))].sort()).toEqual(["index.ts", "worker.ts"]);
+  });
+
+  it("reach the runtime from one file of caller", () => {
+    const who = arrows().filter(({ from, to }) => from === "caller" && to === "cloudflare:");
+    expect(who.map(({ file }) => file)).toEqual([AT_THE_RUNTIME]);
+  });
+
+  it(`have no file over ${MAX_LINES} lines`, () => {
+    const long = FILES.filter((file) => linesOf(join(SRC, file)) > MAX_LINES);
+    expect(long).toEqual([]);
+  });
+
+  it("name in comments only what exists", () => {
+    const code = FILES.map((file) => read(file).replace(COMMENT, "")).join("\n");
+    const known = new Set([...(code.match(/[\w$]+/g) ?? []), ...NAMES_OF_OTHERS]);
+    const wrong = FILES.flatMap((file) =>
+      namesIn(file)
+        .filter((name) => !known.has(name) && !exists(name))
+        .filter((name) => name.split(/\.|\(\)/).some((word) => !known.has(word) && !isGlobal(word)))
+        .map((name) => `${file}: ${name}`),
+    );
+    expect(wrong).toEqual([]);
+  });
+
+  it("name in comments all the names of others that are listed here", () => {
+    const named = new Set(FILES.flatMap(namesIn));
+    expect(NAMES_OF_OTHERS.filter((name) => !named.has(name))).toEqual([]);
+  });
+});
+
+/** Every import that leaves its room. */
+function arrows() {
+  return FILES.flatMap((file) =>
+    importsOf(file).map((target) => ({ file, from: roomOf(file), to: roomOf(target) })),
+  ).filter(({ from, to }) => from !== to);
+}
+
+/** Files as paths in `src`, and the names of packages. */
+function importsOf(file: string): string[] {
+  return [...read(file).matchAll(IMPORT)].map(([, ...names]) => {
+    const name = names.find((each) => each !== undefined) as string;
+    if (name.startsWith(".")) return join(dirname(file), name);
+    return name.replace(/:.*/, ":").replace(/\/.*/, "");
+  });
+}
+
+/** The folder in `src`, or the file or package itself. */
+function roomOf(file: string): string {
+  return file.split("/")[0] as string;
+}
+
+/** The first circle found, its beginning once more at its end. */
+function circleIn(pairs: { from: string; to: string }[]): string[] {
+  const done = new Set<string>();
+  const next = Map.groupBy(pairs, ({ from }) => from);
+  const visit = (at: string, path: string[]): string[] => {
+    if (path.includes(at)) return [...path.slice(path.indexOf(at)), at];
+    if (done.has(at)) return [];
+    done.add(at);
+    for (const { to } of next.get(at) ?? []) {
+      const circle = visit(to, [...path, at]);
+      if (circle.length > 0) return circle;
+    }
+    return [];
+  };
+  return [...next.keys()].map((at) => visit(at, [])).find(({ length }) => length > 0) ?? [];
+}
+
+/** What a file's comments have in backticks, in `{@link}`, `@param` and `@throws`, if it is a name. */
+function namesIn(file: string): string[] {
+  const comments = read(file).match(COMMENT)?.join("\n") ?? "";
+  return [...comments.matchAll(/`([^`]+)`|\{@link\s+([^}\s]+)|@param (\S+)|@throws \{(.+?)\}/g)]
+    .map(([, ...names]) => names.find((name) => name !== undefined) as string)
+    .filter((name) => /^#?[A-Za-z_$][\w$]*([.-][A-Za-z_$][\w$]*)*(\(\))?$/.test(name))
+    .filter((name) => !name.includes("-") || name.endsWith(".ts"));
+}
+
+/** Is it the name of a file of `src` or of the folder above? */
+function exists(name: string): boolean {
+  if (FILES.some((file) => basename(file) === name)) return true;
+  return name.includes(".") && existsSync(join(SRC, "..", name));
+}
+
+function isGlobal(word: string): boolean {
+  return word === "" || word in globalThis;
+}
+
+function filesIn(folder: string, pattern: string): string[] {
+  return globSync(join(folder, pattern)).map((path) => relative(folder, path));
+}
+
+function read(file: string): string {
+  return readFileSync(join(SRC, file), "utf8");
+}
+
+function linesOf(path: string): number {
+  return readFileSync(path, "utf8").trimEnd().split("\n").length;
+}
