@@ -1,23 +1,25 @@
 /**
- * Checks that take what is left of their cost instead of being denied: what their replies say.
+ * Replies to checks that take what is left of their cost instead of being denied (`atMost`).
  *
- * All policies of a check take the same amount, the least that one of them leaves.
+ * All policies of a check take the same amount: the least that one of them leaves.
  */
 import type { Decision, Verdict } from "../limit/decision.ts";
 import type { Policy } from "../limit/policy.ts";
 import type { Question, Reply } from "./question.ts";
 
-/** Returns the policy for a check that takes up to so many units, which may be more than it holds. */
+/**
+ * Returns the policy of a check that takes at most `cost` units. The cost may exceed the capacity.
+ */
 export function upTo(policy: Policy, cost: number): Policy {
   return { ...policy, cost: Math.min(cost, policy.capacity || cost), atMost: true };
 }
 
 /**
- * Returns the reply to a check that takes what is left: each decision tells how much that was, and
- * the question costs as much, so that as much is given back.
+ * Returns the reply to a check that takes what is left. Each decision says how much it took. The
+ * question then costs that much, so that a refund gives back the same amount.
  *
- * @param verdicts what each policy took; absent where an owner of an earlier version did not say,
- *   and where none was asked: all of the cost, or nothing
+ * @param verdicts what each policy took. Absent where an owner of an earlier version does not say,
+ *   and where no owner was asked: then it is all of the cost, or nothing.
  */
 export function withTaken(
   question: Question,
@@ -36,9 +38,9 @@ export function withTaken(
 }
 
 /**
- * Makes the replies to each check under several keys tell the same amount.
+ * Makes the replies to one check under several keys report the same amount: the least of them.
  *
- * @returns the replies, and what was taken beyond that, to be given back
+ * @returns the replies, and what was taken beyond that amount, to be given back
  */
 export function evenOutAll(groups: readonly (readonly Reply[])[]): {
   even: (readonly Reply[])[];
@@ -56,7 +58,7 @@ function takenBy({ decisions }: Reply): number {
   return decisions[0]?.taken ?? 0;
 }
 
-/** Makes a reply tell of less than it took, and adds the rest to `surplus`. */
+/** Lowers what a reply says it took to `least`, and adds the rest to `surplus`. */
 function reduce(reply: Reply, least: number, surplus: Reply[]): Reply {
   const more = takenBy(reply) - least;
   if (more === 0) return reply;

@@ -6,16 +6,19 @@
 
 /** Failures in a row after which an owner is skipped. */
 export const MAX_FAILURES = 3;
-/** So many of them are enough if no answer came in time: all who ask wait that long meanwhile. */
+/**
+ * Failures without an answer in time, within such a row, that are enough by themselves. Each makes
+ * its callers wait for the whole deadline.
+ */
 export const MAX_LATE = 2;
 /** How long an owner is skipped before one request tries it again. */
 export const OPEN_MS = 1_000;
 
 interface Streak {
   failures: number;
-  /** Those without an answer in time. */
+  /** How many of them had no answer in time. */
   late: number;
-  /** Until then the owner is skipped, ms since the epoch. */
+  /** When a skipped owner is tried again, ms since the epoch. */
   openUntilMs: number;
 }
 
@@ -23,7 +26,7 @@ export class Breaker {
   /** Owners whose last call failed. */
   readonly #streaks = new Map<string, Streak>();
 
-  /** May this owner be called? While it is skipped, one caller in each `OPEN_MS` hears yes. */
+  /** May this owner be called? While it is skipped, one caller in each `OPEN_MS` may call it. */
   admits(owner: string, nowMs: number): boolean {
     const streak = this.#streaks.get(owner);
     if (!streak || !isOpen(streak)) return true;
@@ -36,7 +39,7 @@ export class Breaker {
     this.#streaks.delete(owner);
   }
 
-  /** @returns how many times in a row the owner has failed now, and whether it is skipped */
+  /** @returns how many times in a row the owner has now failed, and whether it is skipped */
   failed(owner: string, nowMs: number, isLate: boolean): { failures: number; isSkipped: boolean } {
     const { failures = 0, late = 0 } = this.#streaks.get(owner) ?? {};
     const streak = {

@@ -1,8 +1,8 @@
 /**
- * One call to an owner, over in time or failed: native RPC, a deadline, and a look at the answer.
+ * One call to an owner: native RPC, a deadline, and a check that the answer makes sense.
  *
- * Never retries, and keeps the platform from it: a check is not idempotent, and one that timed out
- * may have counted.
+ * Never retries, and keeps the platform from retrying. A check is not idempotent, and a call that
+ * missed its deadline may have counted.
  */
 
 import type { CounterPolicy } from "../counters/counters.ts";
@@ -16,10 +16,10 @@ import { type CounterNamespace, type CounterStub, stubOf } from "../protocol/rpc
 import { type Answer, type Batch, decodeAnswer, encodeBatch } from "../protocol/wire.ts";
 import type { Runtime } from "../runtime.ts";
 
-/** What is asked of an owner about many keys at once. */
+/** An owner's method that takes a batch and returns an `Answer`. */
 export type Verb = "check" | "peek" | "refund" | "reset";
 
-/** Why a call failed; `threw` is whatever the runtime or the object raised. */
+/** Why a call failed. `threw`: the runtime or the object raised an error, or a key kept moving. */
 export type CallFailure = "deadline" | "overloaded" | "threw" | "nonsense" | "wrong-class";
 
 export class CallError extends Error {
@@ -32,20 +32,20 @@ export class CallError extends Error {
   }
 }
 
-/** How calls are made: to which objects, in what runtime, and how long they may take. */
+/** What a call needs: the objects, the runtime and a deadline. */
 export interface Line {
   namespace: CounterNamespace;
   runtime: Runtime;
   deadlineMs: number;
-  /** Told of an answer that came too late, and after how long. */
+  /** Called when an answer comes after the deadline, `tookMs` after the call. */
   heardLate?: ((owner: string, tookMs: number) => void) | undefined;
 }
 
-/** How long to listen for an answer that is too late, in deadlines. */
+/** How long to listen for a late answer once the deadline has passed, in deadlines. */
 const LATE_DEADLINES = 4;
 
 /**
- * Calls an owner by its name, which begins with the region it is to be created in.
+ * Calls an owner. Its name begins with the region that the platform creates it in.
  *
  * @throws {CallError} if it throws or does not answer within the deadline
  */
@@ -73,7 +73,7 @@ export async function callOwner<Reply>(
   }
 }
 
-/** Listens for a while for an answer that is too late. */
+/** Listens for a late answer for a while. */
 function listen(
   { runtime, deadlineMs, heardLate }: Line,
   owner: string,
@@ -83,16 +83,16 @@ function listen(
   if (!heardLate || !reply) return;
   const heard = reply.then(
     () => heardLate(owner, runtime.now() - sentMs),
-    // The call has failed already: that it threw, too, is no news.
+    // The call has already failed, so a late rejection adds nothing.
     () => {},
   );
   runtime.keepAlive(Promise.race([heard, runtime.wait(LATE_DEADLINES * deadlineMs)]));
 }
 
 /**
- * Asks an owner about checks, and makes sure that the answer is one to these checks.
+ * Sends an owner a batch of checks, and makes sure that the answer fits them.
  *
- * @throws {CallError} also if it is not
+ * @throws {CallError} if the call fails or the answer does not fit
  */
 export async function askOwner(
   line: Line,
@@ -108,7 +108,7 @@ export async function askOwner(
   }
   for (const [index, { policies }] of batch.checks.entries()) {
     if (isBelievable(answer, index, policies)) continue;
-    // It fails this check alone: others of the batch, and the owner's other keys, have their answers.
+    // Only this check fails. The other checks of the batch keep their verdicts.
     answer.verdicts[index] = [];
     logSeldom("warn", "verdict-refused", name, { owner: name, policy: policies[0]?.name });
   }
@@ -126,7 +126,7 @@ function isBelievable(
   policies: readonly CounterPolicy[],
 ): boolean {
   const each = verdicts[index];
-  // Moved, which makes sense only with a ring that says where to.
+  // The key has moved, which makes sense only with a ring that says where it is now.
   if (!each) return ring !== undefined;
   return policies.every((policy, at) => isVerdict(each[at] as Verdict, policy));
 }
@@ -139,11 +139,11 @@ function isOtherRing(ring: unknown, version: number, owner: string): boolean {
   }
 }
 
-/** Can this be what an owner of ours says of a check under that policy? */
+/** Could an owner that works correctly give this verdict under that policy? */
 export function isVerdict(verdict: Verdict, policy: CounterPolicy): boolean {
   const { allowed, remaining, resetMs, retryAfterMs, delayMs, reason, taken = 0 } = verdict;
   const { capacity, windowMs, cost } = policy;
-  // Two windows of a sliding one, a bucket's whole content, or a block.
+  // The longest waits are two windows (sliding window), a full bucket, and a block.
   const longestMs = Math.max(2 * windowMs, MAX_WINDOW_MS);
   return (
     reason !== "failed" &&

@@ -1,9 +1,9 @@
 /**
- * The call that looks local: keys and their policies in, decisions out, wherever the counters live.
+ * A call that looks local: keys and policies in, decisions out, wherever the counters live.
  *
- * The way of a check: key hash → denial cache → ring → one call to the owner → or the fallback. One
- * instance serves an isolate. An owner that fails is no error here, unless nothing can stand in for
- * it (a reset, a block).
+ * The path of a check: key hash → ring → lease → denial cache → owner, or the fallback if the owner
+ * does not answer. One instance serves an isolate. A failing owner is an error only where nothing
+ * can stand in for it: reset, block, unblock and explain.
  */
 import type { Source } from "../limit/decision.ts";
 import type { CounterNamespace } from "../protocol/rpc.ts";
@@ -24,24 +24,24 @@ import { Routes } from "./routes.ts";
 import { Taking } from "./taking.ts";
 
 export interface CallerOptions {
-  /** Where the owners are: the binding of the `RateLimiter` class. */
+  /** The binding of the `RateLimiter` class, whose objects are the owners. */
   owners: CounterNamespace;
-  /** Owners in each region, at least 1. */
+  /** Owners that each region begins with, at least 1. */
   ownersPerRegion: number;
   /** The region of keys whose policies have the scope `global`. */
   homeRegion: Region;
-  /** Keeps clients from choosing which owner they burden; the same in all callers. */
+  /** Keys the hash, so that no client can aim at one owner. Must be the same in all callers. */
   hashSecret: string;
   /** How long to wait for an owner. Default 250 ms. */
   deadlineMs?: number;
   runtime: Runtime;
-  /** Tells the membership object of an owner that is out of reach. */
+  /** Tells the membership object that an owner is out of reach. */
   reportFailure?: ((owner: string) => void) | undefined;
 }
 
 const DEFAULT_DEADLINE_MS = 250;
 
-/** What is asked of owners that something can stand in for. */
+/** The verbs that the fallback can stand in for. */
 type Asking = "check" | "peek" | "refund";
 
 export class Caller {
@@ -77,19 +77,17 @@ export class Caller {
     });
   }
 
-  /**
-   * Spends each question's costs under all of its policies, or, if one of them denies, under none.
-   */
+  /** Spends each question's cost under all of its policies, or under none if one of them denies. */
   check(questions: readonly Question[]): Promise<Reply[]> {
     return this.#ask("check", questions);
   }
 
   /**
-   * Spends each group's questions, all or none: if one is denied, what the others took is given
-   * back. See {@link Taking} for which are asked first.
+   * Spends the questions of each group, all or none. If one is denied, the others give back what
+   * they took. {@link Taking} decides which are asked first.
    *
-   * @returns for each group the replies to its questions in order; those that were not asked, since
-   *   another was denied, are left out
+   * @returns for each group the replies to its questions, in order, without those never asked
+   *   because another was denied
    */
   take(groups: readonly (readonly Question[])[]): Promise<Reply[][]> {
     return this.#taking.take(groups);
@@ -100,7 +98,9 @@ export class Caller {
     return this.#ask("peek", questions);
   }
 
-  /** Gives back what was spent; never rejects. An owner that does not answer keeps it. */
+  /**
+   * Gives back what checks spent; never rejects. If an owner does not answer, the units stay spent.
+   */
   async giveBack(replies: readonly Reply[]): Promise<void> {
     const toOwners: Returned[] = [];
     for (const { returned, source } of spentIn(replies)) {
@@ -110,18 +110,18 @@ export class Caller {
     await this.refund(toOwners);
   }
 
-  /** Gives costs back, never more than are spent, and answers as `peek` would then. */
+  /** Gives costs back, never more than is spent, and then answers as `peek`. */
   refund(returned: readonly Returned[]): Promise<Reply[]> {
     const questions = returned.map(({ question }) => question);
     return this.#ask("refund", questions, returned);
   }
 
   /**
-   * Forgets what the keys spent under the policies asked about, in all regions, and on disk.
+   * Forgets what the keys spent under these policies, in all regions and on disk.
    *
-   * Other isolates may go on denying for as long as their denial caches remember, at most 5 s.
+   * Other isolates may go on denying from their denial caches for at most 5 s.
    *
-   * @throws {CallError} if an owner does not answer; what the others hold may be forgotten by then
+   * @throws {CallError} if an owner does not answer; other owners may have forgotten by then
    */
   async reset(questions: readonly Question[]): Promise<void> {
     const messages = questions.map((question) => this.#address(question, 0));
@@ -133,10 +133,10 @@ export class Caller {
   }
 
   /**
-   * Denies a key everything for that long, in all regions, and has that on disk. An earlier block
+   * Denies a key under every policy for `durationMs`, in all regions and on disk. An earlier block
    * that lasts longer stays. A lease in another isolate ends within 5 s.
    *
-   * @throws {CallError} if an owner does not answer; the others may have blocked it by then
+   * @throws {CallError} if an owner does not answer; other owners may have blocked it by then
    */
   async block(key: readonly string[], durationMs: number): Promise<void> {
     const hash = this.#hash(key);
@@ -144,7 +144,7 @@ export class Caller {
     this.#forget(hash);
   }
 
-  /** Ends a block; like `reset` in all else. */
+  /** Ends all blocks of a key, in all regions and on disk. Rejects as `block` does. */
   async unblock(key: readonly string[]): Promise<void> {
     const hash = this.#hash(key);
     await this.#operator.unblock(hash);
@@ -152,7 +152,7 @@ export class Caller {
   }
 
   /**
-   * Says why keys are decided on as they are, in few calls to each owner.
+   * Says why owners decide on these keys as they do, in few calls to each owner.
    *
    * @throws {CallError} if an owner does not answer
    */
@@ -176,7 +176,7 @@ export class Caller {
     }
     if (messages.length === 0) return replies;
     const again = await this.#deliver(verb, messages, replies, verb === "check");
-    // Once, and without a slice, whatever the owner says: so a check makes two calls at most.
+    // Without a slice this time, so a check is sent at most twice.
     if (again.length > 0) await this.#deliver(verb, again, replies, false);
     for (const message of messages) replies[message.index] ??= this.#standIn(verb, message);
     return replies;
@@ -186,7 +186,7 @@ export class Caller {
    * Asks the owners, and puts their replies in place.
    *
    * @param mayLease whether hot keys ask for a slice
-   * @returns those that were denied with a slice, and may pass without it
+   * @returns the messages that were denied with a slice and may pass without it
    */
   async #deliver(
     verb: Asking,
@@ -207,7 +207,7 @@ export class Caller {
         const { question, key, index, generation } = message;
         const verdicts = answer?.verdicts[at];
         if (verb === "refund") this.#denials.forget(key, owner);
-        // Moved, or without an answer that can be believed.
+        // No answer, a key that has moved, or verdicts that make no sense.
         if (!answer || !verdicts?.length) continue;
         const { epoch, atMs, unsure, ended } = answer;
         if (verb === "check") {
@@ -219,7 +219,7 @@ export class Caller {
           const heard = { sentMs, epoch, lastHeard, atMs, version, isEnded };
           this.#leases.add(message, verdicts, request, heard);
           if (verdicts[0]?.reason === "limited") {
-            // The owner has no more, but what it has leased before is known to be good again.
+            // The owner has nothing left, but it has just confirmed what it leased before.
             const leased = this.#leases.spend(message, heardMs);
             if (leased) replies[index] = replyOf(question, [leased], "lease", heardMs);
             else if (request.slice > 0) again.push(message);
@@ -234,7 +234,7 @@ export class Caller {
     return again;
   }
 
-  /** The reply to a check, if it is known without asking: a lease pays, or a denial still holds. */
+  /** Returns the reply to a check that needs no call: a lease pays, or a denial still holds. */
   #known(message: Message, nowMs: number): Reply | undefined {
     const leased = this.#leases.spend(message, nowMs);
     if (leased) return replyOf(message.question, [leased], "lease", nowMs);
@@ -242,7 +242,7 @@ export class Caller {
     return denial && replyOf(message.question, denial, "denial-cache", nowMs);
   }
 
-  /** The reply where the owner gives none. */
+  /** Returns the fallback's reply where the owner gives none. */
   #standIn(verb: Asking, message: Message): Reply {
     const atMs = this.#runtime.now();
     const counting = verb === "check" ? "check" : "peek";
@@ -266,7 +266,7 @@ export class Caller {
     return { question, index, key, policies, region, owner, version, generation, returned };
   }
 
-  /** Puts back what this isolate has counted by itself. */
+  /** Gives back what this isolate counted itself. */
   #returnHere(returned: Returned, source: Source): void {
     const message = this.#address(returned.question, 0, returned);
     const nowMs = this.#runtime.now();

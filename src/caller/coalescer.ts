@@ -1,26 +1,26 @@
 /**
- * Shares one call to an owner among the checks that come while another call to it is under way.
+ * Shares one call to an owner among the checks that arrive while another call to it is under way.
  *
- * A check never waits where the owner has nothing to do. Promises may be awaited across requests,
- * with two safeguards: who sends keeps its request alive until the answer is there, and who waits
- * has a timer of its own, without which the runtime may end its request as hung.
+ * A check never waits while its owner is idle. Promises may be awaited across requests, with two
+ * safeguards. The request that sends stays alive until the answer arrives. A request that waits has
+ * a timer of its own; without one, the runtime may end it as hung.
  */
 import type { Check } from "../counters/counters.ts";
 import type { Answer, Batch } from "../protocol/wire.ts";
 import type { Runtime } from "../runtime.ts";
 
-/** How long checks are gathered. */
+/** How long a call gathers checks before it is sent. */
 const GATHER_MS = 1;
 /** The most checks in one call. */
 export const MAX_BATCH = 256;
 /**
- * The most calls that are under way to one owner while more checks gather. An owner that takes its
- * time gets larger calls then, and not more of them, which its other keys would wait behind.
+ * The most calls under way to one owner while more checks gather. A slow owner then gets larger
+ * calls rather than more calls, which its other keys would wait behind.
  */
 export const MAX_CALLS = 2;
 /**
- * How many calls long a check waits for one that it shares: a turn, the call, and as long again. So
- * a wait that ends thus was for another request that was cut short.
+ * How long a check waits for another request's call, in call deadlines: one for its turn, one for
+ * the call, one to spare. If the wait runs out, the runtime has ended the other request.
  */
 const PATIENCE_CALLS = 3;
 
@@ -31,10 +31,10 @@ interface Waiter {
 }
 
 interface Gathering {
-  /** Of the ring that all of them were sent by. */
+  /** Version of the ring that all of these checks were sent by. */
   version: number;
   checks: Check[];
-  /** One for each check but the first, which is the sender's own. */
+  /** One for each check but the first, which belongs to the sender. */
   waiters: Waiter[];
 }
 
@@ -42,7 +42,7 @@ interface Gathering {
 interface Line {
   owner: string;
   callsInFlight: number;
-  /** Those that wait for one of the calls to end, the first to come first. */
+  /** Each wakes a sender that waits for a call to end, in order of arrival. */
   readonly waiting: (() => void)[];
   gathering: Gathering | undefined;
 }
@@ -70,8 +70,7 @@ export class Coalescer {
   /**
    * Asks an owner about a check; rejects as `send` does.
    *
-   * @param version of the ring that led to this owner; those that were sent by another ring gather
-   *   apart
+   * @param version of the ring that named this owner. Checks sent by another ring gather apart.
    */
   ask(owner: string, version: number, check: Check): Promise<Answer> {
     const line = this.#lines.get(owner) ?? {
@@ -82,7 +81,8 @@ export class Coalescer {
     };
     this.#lines.set(owner, line);
     const { gathering, callsInFlight } = line;
-    // An owner looks at each key of a batch only where it knows another ring than the batch.
+    // An owner looks at single keys only if the batch's ring is not its own. So batches are not
+    // mixed.
     if (gathering?.version === version && gathering.checks.length < MAX_BATCH) {
       return this.#follow(gathering, line, version, check);
     }
@@ -95,14 +95,15 @@ export class Coalescer {
   }
 
   async #follow(gathering: Gathering, line: Line, version: number, check: Check): Promise<Answer> {
-    // Of this request, and settled by the other: to await the other's own promise costs more.
+    // This request's own promise, which the sender settles: to await the sender's promise costs
+    // more.
     const { promise, resolve, reject } = Promise.withResolvers<Answer | undefined>();
     gathering.checks.push(check);
     gathering.waiters.push({ resolve, reject });
     this.#runtime.wait(PATIENCE_CALLS * this.#callMs).then(() => resolve(undefined));
     const answer = await promise;
     if (answer) return answer;
-    // Or all who come later would wait for the same in vain.
+    // The sender is gone. Later checks must not join what it gathered.
     if (line.gathering === gathering) line.gathering = undefined;
     return this.#call(line, { version, checks: [check] });
   }
@@ -145,11 +146,11 @@ export class Coalescer {
   }
 
   /**
-   * Keeps the request alive until the call has ended, even if its client goes away: others may wait
-   * for the answer, and one that was never counted as ended would make all later checks wait.
+   * Keeps the request alive until the call has ended, even if its client leaves. Others may wait
+   * for the answer. A call that is never counted as ended would also make all later checks wait.
    */
   #keptAlive(answer: Promise<Answer>): Promise<Answer> {
-    // Those who wait for it hear of a failure themselves.
+    // The requests that await the answer handle its failure themselves.
     this.#runtime.keepAlive(answer.catch(() => {}));
     return answer;
   }

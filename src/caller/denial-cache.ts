@@ -1,13 +1,13 @@
 /**
  * Remembers denials in this isolate, so that a client over its limit costs no calls.
  *
- * A remembered denial is as exact as the owner's, with one exception: after a reset, a refund or an
- * unblock elsewhere, this isolate goes on denying for at most `MAX_DENIAL_MS`, and under a `charge`
- * that looks at responses for at most `MAX_CHARGED_DENIAL_MS`. What this isolate gives back itself
- * it forgets at once. A denial by `concurrency` is not believed at all, since a slot is freed at any
- * moment; it only makes its key suspect.
+ * A remembered denial is as exact as the owner's, with one exception. After a reset, a refund or an
+ * unblock elsewhere, this isolate goes on denying for at most `MAX_DENIAL_MS`, or
+ * `MAX_CHARGED_DENIAL_MS` under a `charge` that looks at responses. What this isolate gives back
+ * itself, it forgets at once. A denial by `concurrency` is never trusted, since a slot may be freed
+ * at any moment; it only makes its key suspect.
  *
- * Everything is kept as numbers, a list for each key, within a bound of bytes.
+ * Denials are kept as numbers, in one list for each key, within a bound in bytes.
  */
 import type { Verdict } from "../limit/decision.ts";
 import type { Policy } from "../limit/policy.ts";
@@ -16,24 +16,30 @@ import * as denial from "./denial.ts";
 import { Hearings, MAX_SILENCE_MS } from "./hearings.ts";
 import { PolicyNumbers } from "./policy-numbers.ts";
 
-/** The longest that a denial is believed after its owner was last heard of. */
+/** How long a denial is trusted after its owner was last heard of. */
 export const MAX_DENIAL_MS = MAX_SILENCE_MS;
-/** The same where responses decide on the charge: what one returns may let the next pass. */
+/**
+ * The same where the charge depends on responses: one that costs nothing may let the next check
+ * pass.
+ */
 export const MAX_CHARGED_DENIAL_MS = 1_000;
 /**
- * What all denials take, as counted here; 24 to 27 MB of the isolate's 128, measured. That is 100,000
- * denials under one policy each, or 22,000 under 16.
+ * The most bytes that all denials take, as counted here: 24 to 27 MB of the isolate's 128,
+ * measured. That is 100,000 denials under one policy each, or 22,000 under 16.
  */
 export const MAX_DENIAL_BYTES = 24_000_000;
-/** The list and its place in the map, beside its numbers. */
+/** A list and its entry in the map, without its numbers. */
 const LIST_BYTES = 100;
 const NUMBER_BYTES = 8;
-/** Denials of one key under different policies; the oldest goes first. */
+/** The most denials of one key, under different policies. The oldest goes first. */
 const MAX_OF_KEY = 8;
-/** Keys share the counts of what was forgotten: some denials that arrive meanwhile are not kept. */
+/**
+ * How many counters of forgotten keys there are. Keys share them, so a denial that arrives while
+ * another key is forgotten may not be kept.
+ */
 const GENERATIONS = 1_024;
 
-/** What was asked of whom. */
+/** A check as it is addressed to an owner. */
 export interface Asked {
   key: KeyHash;
   owner: string;
@@ -41,7 +47,10 @@ export interface Asked {
 }
 
 export class DenialCache {
-  /** The denials of each key one after the other, the oldest key first, by `mapKey`. */
+  /**
+   * The denials of each key, one after the other in a list, by `mapKey`. The oldest key comes
+   * first.
+   */
   readonly #denials = new Map<number, number[]>();
   readonly #hearings: Hearings;
   readonly #policies = new PolicyNumbers();
@@ -50,30 +59,30 @@ export class DenialCache {
   readonly #maxBytes: number;
   #bytes = 0;
 
-  /** @param hearings what else this isolate hears of owners */
+  /** @param hearings when this isolate last heard of each owner */
   constructor(hearings = new Hearings(), maxBytes = MAX_DENIAL_BYTES) {
     this.#hearings = hearings;
     this.#maxBytes = maxBytes;
   }
 
-  /** Keys with a denial. */
+  /** How many keys have a denial. */
   get size(): number {
     return this.#denials.size;
   }
 
-  /** About what is taken, as `MAX_DENIAL_BYTES` bounds it. */
+  /** Bytes that all denials take, roughly: what `MAX_DENIAL_BYTES` bounds. */
   get bytes(): number {
     return this.#bytes;
   }
 
   /**
-   * Counts what was forgotten of a key. A denial that was on its way meanwhile is not to be kept.
+   * Changes whenever the key is forgotten. A denial that was under way by then must not be kept.
    */
   generationOf({ lo }: KeyHash): number {
     return this.#generations[lo % GENERATIONS] as number;
   }
 
-  /** Is it known that this would be denied, and not due to be asked again? Changes nothing. */
+  /** Does a trusted denial cover this check, with no request due to renew it? Changes nothing. */
   denies(asked: Asked, nowMs: number): boolean {
     const list = this.#denials.get(mapKey(asked.key));
     const at = list ? this.#find(list, asked) : -1;
@@ -82,13 +91,16 @@ export class DenialCache {
     return denial.isBelieved(list, at, untilMs, nowMs) && !denial.isDue(list, at, untilMs, nowMs);
   }
 
-  /** Was this denied when it was last asked about, however long ago that is? */
+  /** Was this denied when it was last asked about, no matter how long ago? */
   suspects(asked: Asked): boolean {
     const list = this.#denials.get(mapKey(asked.key));
     return list !== undefined && this.#find(list, asked) >= 0;
   }
 
-  /** Returns the verdicts if it is known that this would be denied, with durations as of now. */
+  /**
+   * Returns the verdicts of a trusted denial, with durations as of now; undefined if there is none.
+   * When the trust is about to run out, returns undefined once, so that one request renews it.
+   */
   find(asked: Asked, nowMs: number): Verdict[] | undefined {
     const list = this.#denials.get(mapKey(asked.key));
     if (!list) return undefined;
@@ -102,11 +114,10 @@ export class DenialCache {
   }
 
   /**
-   * Notes what an owner said: a denial is remembered if only time can change it, until what was
-   * denied passes.
+   * Notes what an owner answered. A denial is remembered until time alone may change it.
    *
-   * @param when the check was sent, from when on the owner counted, with the `generationOf` its key
-   *   at that time, and when the answer was heard
+   * @param when `sentMs`: the check was sent. `heardMs`: the answer arrived. `epoch` is the
+   *   owner's, and `generation` what `generationOf` said of the key when the check was sent.
    */
   add(
     asked: Asked,
@@ -120,7 +131,7 @@ export class DenialCache {
     const known = this.#denials.get(id);
     const denies = verdicts.some(({ allowed }) => !allowed);
     if (!known && !denies) return;
-    // What passes elsewhere, or under other policies, says nothing of the rest.
+    // This answer replaces only what the same owner said under the same policies.
     const others = known ? this.#without(known, asked) : [];
     if (known) this.#drop(id, known);
     if (denies && generation === this.generationOf(key)) {
@@ -142,7 +153,7 @@ export class DenialCache {
     this.#makeRoom(heardMs);
   }
 
-  /** @param owner whose denials they are; left out: of all owners */
+  /** @param owner forgets only this owner's denials; all of them if left out */
   forget(key: KeyHash, owner?: string): void {
     const place = key.lo % GENERATIONS;
     this.#generations[place] = (this.#generations[place] as number) + 1;
@@ -159,7 +170,7 @@ export class DenialCache {
     if (left.length > 0) this.#put(id, left);
   }
 
-  /** Returns where in the list this check, or a cheaper one, was denied; −1 if nowhere. */
+  /** Returns the index of a denial of this check, or of a cheaper one; −1 if there is none. */
   #find(list: readonly number[], asked: Asked): number {
     for (let at = 0; at < list.length; at = denial.next(list, at)) {
       if (!this.#isAlike(list, at, asked)) continue;
@@ -168,7 +179,7 @@ export class DenialCache {
     return -1;
   }
 
-  /** Is it of the same key and owner, under the same policies? Their costs may differ. */
+  /** Is the denial of the same key, owner and policies? Their costs may differ. */
   #isAlike(list: readonly number[], at: number, { key, owner, policies }: Asked): boolean {
     const number = this.#owners.get(owner);
     if (number === undefined || !denial.isOf(list, at, key, number, policies.length)) return false;
@@ -179,7 +190,7 @@ export class DenialCache {
     return true;
   }
 
-  /** The denials that stay when another answer about this is there. */
+  /** Returns the denials that an answer to this check does not replace. */
   #without(list: readonly number[], asked: Asked): number[] {
     const kept = denial.places(list).filter((at) => !this.#isAlike(list, at, asked));
     return kept.slice(-(MAX_OF_KEY - 1)).flatMap((at) => denial.copy(list, at));
@@ -196,7 +207,7 @@ export class DenialCache {
   }
 
   #put(id: number, list: number[]): void {
-    // A copy, since a list that has grown keeps room to grow on.
+    // A copy is smaller: an array that has grown keeps spare room.
     this.#denials.set(id, list.slice());
     this.#bytes += bytesOf(list);
   }
@@ -206,7 +217,7 @@ export class DenialCache {
     this.#bytes -= bytesOf(list);
   }
 
-  /** Lets go of the oldest, as long as there is too much or they are over. */
+  /** Removes the oldest lists as long as they are over or exceed the bound. */
   #makeRoom(nowMs: number): void {
     if (this.#policies.isFull) {
       this.#policies.clear();
@@ -220,7 +231,7 @@ export class DenialCache {
   }
 }
 
-/** How long it is believed: what denies may be given back, by any isolate. */
+/** Returns how long a denial is trusted: less where any isolate may give back what denies it. */
 function trustMs(policies: readonly Policy[], verdicts: readonly Verdict[]): number {
   let ms = MAX_DENIAL_MS;
   for (const [at, { algorithm, charge }] of policies.entries()) {
@@ -232,8 +243,9 @@ function trustMs(policies: readonly Policy[], verdicts: readonly Verdict[]): num
 }
 
 /**
- * Does an owner begin an epoch whenever this denial ends before its time? It does so where a refund
- * finds nothing left. What is left may be spent elsewhere, and an owner does not tell of that.
+ * Does the owner begin an epoch whenever this denial ends early? It begins one where a refund finds
+ * nothing left. If some units are left, now or after a while, a refund may end the denial without
+ * one.
  */
 function isRenewable({ cost, algorithm }: Policy, verdict?: Verdict): boolean {
   return verdict?.remaining === 0 && (cost === 1 || algorithm === "fixed-window");

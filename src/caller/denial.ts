@@ -1,5 +1,5 @@
 /**
- * A denial as numbers, one after the other in a list: a tenth of what objects would take.
+ * Denials as numbers in one list: a tenth of the memory that objects take.
  *
  * A list holds the denials of one key, or of keys whose hashes begin alike.
  */
@@ -11,7 +11,7 @@ import { type Hearing, RENEWAL_MS } from "./hearings.ts";
 /** A list of denials. */
 type List = readonly number[];
 
-/** What is remembered of a denial. All times are ms since the epoch. */
+/** A denial to be remembered. All times are ms since the epoch. */
 export interface Denial {
   key: KeyHash;
   owner: number;
@@ -19,13 +19,15 @@ export interface Denial {
   policies: readonly number[];
   costs: readonly number[];
   verdicts: readonly Verdict[];
-  /** When it was asked for. */
+  /** When the check was sent. */
   sentMs: number;
-  /** The owner's epoch then; NaN where later answers about other keys renew nothing. */
+  /** The owner's epoch then; NaN if later answers about other keys must not renew the trust. */
   epoch: number;
-  /** How long it is believed after the owner was heard of. */
+  /** How long it is trusted after the owner was last heard of. */
   trustMs: number;
-  /** When it arrived: its durations may have been shorter, never longer. */
+  /**
+   * When the answer arrived. Durations count from here, so they may be too long, never too short.
+   */
   heardMs: number;
 }
 
@@ -37,13 +39,13 @@ const SENT_MS = 4;
 const EPOCH = 5;
 const TRUST_MS = 6;
 const HEARD_MS = 7;
-/** From then on time may have changed something. */
+/** When time may change a verdict: the denial ends here. */
 const END_MS = 8;
-/** Was a request let through to ask again? */
+/** 1 if a request has been let through to renew it, else 0. */
 const IS_ASKED_AGAIN = 9;
 const HEAD = 10;
 
-/** For each policy, from `HEAD` on. */
+/** Offsets of each policy's numbers, which begin at `HEAD`. */
 const POLICY = 0;
 const COST = 1;
 const REASON = 2;
@@ -65,7 +67,7 @@ export function append(list: number[], denial: Denial): void {
   }
 }
 
-/** Returns the place after that denial: the next one's, or the end of the list. */
+/** Returns the index after that denial: the next one's, or the end of the list. */
 export function next(list: List, at: number): number {
   return at + (list[at + LENGTH] as number);
 }
@@ -89,7 +91,7 @@ export function isOf(list: List, at: number, key: KeyHash, owner: number, polici
   );
 }
 
-/** Does each policy now cost as much as what was denied, or more? */
+/** Does each policy now cost as much as in the denial, or more? */
 export function isCovered(list: List, at: number, policies: readonly Policy[]): boolean {
   for (let place = 0; place < policies.length; place++) {
     const { cost } = policies[place] as Policy;
@@ -106,7 +108,7 @@ export function policyAt(list: List, at: number, place: number): number {
   return list[at + HEAD + place * EACH + POLICY] as number;
 }
 
-/** Until when it is believed, if time does not end it before. */
+/** When trust in it ends, ms since the epoch. Time may end the denial before that. */
 export function untilMs(list: List, at: number, heard: Hearing | undefined): number {
   const isSameEpoch = heard !== undefined && heard.epoch === list[at + EPOCH];
   const fromMs = isSameEpoch ? heard.sentMs : (list[at + SENT_MS] as number);
@@ -117,7 +119,7 @@ export function isBelieved(list: List, at: number, untilMs: number, nowMs: numbe
   return nowMs < untilMs && nowMs < (list[at + END_MS] as number);
 }
 
-/** Will it soon be believed no more, before time ends it, and nobody has asked again? */
+/** Does trust run out soon, before time ends the denial, with no request yet sent to renew it? */
 export function isDue(list: List, at: number, untilMs: number, nowMs: number): boolean {
   if (list[at + IS_ASKED_AGAIN] === 1 || untilMs > (list[at + END_MS] as number)) return false;
   return nowMs >= untilMs - RENEWAL_MS;

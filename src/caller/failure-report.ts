@@ -1,4 +1,7 @@
-/** Tells membership objects of owners that are out of reach, with no word of whose keys they hold. */
+/**
+ * Reports owners that are out of reach to the membership object of their region. A report names no
+ * key.
+ */
 import { wrongClass } from "../protocol/bindings.ts";
 import { regionOf } from "../protocol/ring-record.ts";
 import { type MembershipRpc, type ObjectNamespace, stubOf } from "../protocol/rpc.ts";
@@ -9,7 +12,7 @@ export function failureReporter(
   namespace: ObjectNamespace<MembershipRpc>,
   runtime: Runtime,
 ): (owner: string) => void {
-  /** Which isolate this is, to tell reports apart. */
+  /** Names this isolate in its reports, so that the object can count who reports. */
   let isolateId: string | undefined;
 
   async function report(owner: string): Promise<void> {
@@ -18,6 +21,6 @@ export function failureReporter(
     await stubOf(namespace, regionOf(owner)).reportFailure(owner, isolateId);
   }
 
-  // A report that does not arrive is made up for by the next.
+  // A report that gets lost is made up for by the next one.
   return (owner) => runtime.keepAlive(report(owner).catch(wrongClass));
 }

@@ -1,8 +1,8 @@
 /**
- * What is answered when the owner does not: each policy's `onFailure`, in this isolate.
+ * Decides when the owner does not answer: each policy's `onFailure`, in this isolate.
  *
- * Never exact. With `local`, each isolate counts for itself from nothing, so with many isolates up
- * to that many times the limit can pass while an owner is gone. Knows of no blocks.
+ * Never exact. With `local`, each isolate counts by itself from nothing. So while an owner is gone,
+ * ten isolates may let ten times the limit pass. Does not know which keys an operator has blocked.
  */
 
 import { type Check, Counters, type Refund } from "../counters/counters.ts";
@@ -10,13 +10,13 @@ import type { Decision, Verdict } from "../limit/decision.ts";
 import type { Policy } from "../limit/policy.ts";
 import { OPEN_MS } from "./breaker.ts";
 
-/** For 80,000 keys of a fixed window, in up to 3.4 MB of the isolate's 128. */
+/** Bytes of rows: 80,000 keys of a fixed window, in up to 3.4 MB of the isolate's 128. */
 const MAX_BYTES = 2_000_000;
 
 export class Fallback {
   readonly #counters = new Counters({ maxBytes: MAX_BYTES });
 
-  /** Decides as the owner would have, from what this isolate saw while the owner was gone. */
+  /** Decides as the owner would, from what this isolate has counted while the owner was gone. */
   decide(
     verb: "check" | "peek",
     { key, policies: all }: Check,
@@ -25,7 +25,7 @@ export class Fallback {
   ): Decision[] {
     const isCounted = policies.map(({ onFailure }) => onFailure === "local");
     const counted = all.filter((_, at) => isCounted[at]);
-    // All or none: where one policy denies for want of an owner, the others spend nothing.
+    // All or none: if one policy denies because its owner is gone, the others spend nothing.
     const isVain = policies.some(({ onFailure, shadow }) => onFailure === "deny" && !shadow);
     const counting = isVain ? "peek" : verb;
     const verdicts = this.#counters[counting]({ key, policies: counted }, nowMs).values();
@@ -47,7 +47,7 @@ export class Fallback {
   }
 }
 
-/** What is left is not known, so nothing is promised. */
+/** Nobody knows what is left, so the verdict promises nothing. */
 function uncounted({ onFailure, shadow }: Policy): Verdict {
   const allowed = onFailure === "allow" || shadow;
   const retryAfterMs = allowed ? 0 : OPEN_MS;

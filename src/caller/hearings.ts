@@ -1,14 +1,15 @@
 /**
- * What was last heard of each owner: how long an isolate may go by what it remembers of one.
+ * When each owner was last heard of, and so how long an isolate may trust what it remembers.
  *
- * A memory (a denial, a lease) is believed for `MAX_SILENCE_MS`. It is believed for longer while its
- * owner is heard of, about any key, in the same epoch: one call renews all memories of an owner. A
- * block, an unblock, a reset, a new ring, and a refund to a key that had nothing left begin an epoch.
+ * A memory (a denial or a lease) is trusted for `MAX_SILENCE_MS`. Each later answer of its owner,
+ * about any key, extends the trust, as long as the owner's epoch stays the same. So one call renews
+ * everything remembered of an owner. An owner begins an epoch with a block, an unblock, a reset, a
+ * new ring, and a refund to a key that had nothing left.
  */
 
-/** How long a memory is believed after its owner was last heard of. */
+/** How long a memory is trusted after its owner was last heard of. */
 export const MAX_SILENCE_MS = 5_000;
-/** This long before that, one request asks again; otherwise all requests would ask at once. */
+/** This long before trust runs out, one request asks again; otherwise all would ask at once. */
 export const RENEWAL_MS = 250;
 
 export interface Hearing {
@@ -18,14 +19,16 @@ export interface Hearing {
   epoch: number;
 }
 
-/** Something that an owner said. */
+/** What an owner once answered, and what the trust in it depends on. */
 export interface Memory {
-  /** When it was asked for, ms since the epoch. */
+  /** When the call was sent, ms since the epoch. */
   sentMs: number;
-  /** The owner's epoch then; undefined where later answers about other keys renew nothing. */
+  /**
+   * The owner's epoch then; undefined if later answers about other keys must not renew the trust.
+   */
   epoch: number | undefined;
   lastHeard: Hearing;
-  /** Has a request been let through to ask again? */
+  /** Has a request been let through to renew it? */
   isAskedAgain: boolean;
 }
 
@@ -37,7 +40,10 @@ export class Hearings {
     return this.#last.get(owner);
   }
 
-  /** Notes an answer, and returns what was last heard of its owner; the same object each time. */
+  /**
+   * Notes an answer. Returns what was last heard of its owner: one object that later answers
+   * update.
+   */
   hear(owner: string, epoch: number, sentMs: number): Hearing {
     const last = this.#last.get(owner);
     if (last && sentMs >= last.sentMs) {
@@ -51,12 +57,12 @@ export class Hearings {
   }
 }
 
-/** Returns when a memory is no longer believed, ms since the epoch. */
+/** Returns when trust in a memory ends, ms since the epoch. */
 export function believedUntilMs({ sentMs, epoch, lastHeard }: Memory): number {
   return MAX_SILENCE_MS + (lastHeard.epoch === epoch ? lastHeard.sentMs : sentMs);
 }
 
-/** Will the memory soon be believed no more, and has no request asked again? */
+/** Does trust in the memory run out soon, with no request yet sent to renew it? */
 export function isDue(memory: Memory, nowMs: number): boolean {
   return !memory.isAskedAgain && nowMs >= believedUntilMs(memory) - RENEWAL_MS;
 }

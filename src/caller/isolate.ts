@@ -1,7 +1,7 @@
 /**
  * What an isolate has one of: its configuration, its caller, and the names of its policies.
  *
- * Made from the environment at first use, so that importing the library asks for nothing.
+ * Reads the environment at first use, so that an import of the library requires nothing.
  */
 import { env as environment } from "cloudflare:workers";
 import { MisuseError } from "../limit/misuse.ts";
@@ -18,17 +18,17 @@ const env = environment as unknown as Bindings;
 let config: LimiterConfig | undefined;
 let caller: Caller | undefined;
 let memberships: Memberships | undefined;
-/** Names may be made in requests, too, such as one for each tenant. */
+/** The most names remembered. An app may make them in requests, such as one for each tenant. */
 const MAX_CLAIMS = 10_000;
 const claims = new Map<string, { description: string; functions: readonly unknown[] }>();
 let hasStarted = false;
 
-/** Where in code a policy comes from. */
+/** What made a policy in code, and from what. */
 export interface Origin {
   maker: "rateLimit" | "limiter";
-  /** Has it a name of its own, and not the default? */
+  /** Whether it has a name of its own, rather than the default. */
   isNamed: boolean;
-  /** Those that are part of it. */
+  /** Functions that stand in for its fields. */
   functions?: readonly unknown[];
 }
 
@@ -44,20 +44,23 @@ export function isolateCaller(): Caller {
   return caller;
 }
 
-/** The membership objects; undefined without the binding `TURNPIKE_MEMBERSHIP`, and then rings never change. */
+/**
+ * Returns the client of the membership objects; undefined without the binding
+ * `TURNPIKE_MEMBERSHIP`. Rings never change then.
+ */
 export function isolateMemberships(): Memberships | undefined {
   if (env.TURNPIKE_MEMBERSHIP) memberships ??= new Memberships(env.TURNPIKE_MEMBERSHIP, WORKERS);
   return memberships;
 }
 
 /**
- * Takes note of a policy made in code, whose counters go by its name.
+ * Registers a policy made in code, whose counters go by its name.
  *
- * An app may make its limiters anew in each request: one with the same options and the same text of
- * its functions is the same limiter then. At start each is made once, so there every function is
- * another, and so are two limiters without a name.
+ * An app may make its limiters again in each request. A limiter with the same options and the same
+ * text of its functions is then the same one. At start each is made once. So at start, two limiters
+ * with different functions, or without a name, are different.
  *
- * @throws {MisuseError} if another policy has its name: the two would share their counters
+ * @throws {MisuseError} if another policy has this name: the two would share their counters
  */
 export function claimName(policy: Policy, { maker, isNamed, functions = [] }: Origin): void {
   const { name } = policy;
@@ -77,7 +80,7 @@ export function claimName(policy: Policy, { maker, isNamed, functions = [] }: Or
   claims.set(name, { description, functions });
 }
 
-/** Is the Worker still being loaded? The runtime gives no random numbers then. */
+/** Is the Worker still being loaded? The runtime gives no random numbers until then. */
 function isStarting(): boolean {
   if (hasStarted) return false;
   try {

@@ -1,10 +1,10 @@
 /**
- * Slices of a hot key's quota that the owner has handed to this isolate, already deducted there.
+ * Slices of a hot key's quota that the owner has handed to this isolate and counted as spent.
  *
- * A request that a lease pays for costs no call. Never lets more pass than the limit, since what is
- * leased is spent as far as the owner knows; what an isolate leaves of its lease at the window's end
- * is lost. A lease pays only while its owner was heard of in the last 5 s, in the epoch in which the
- * owner last decided on the key: so a block or a reset made elsewhere ends it within 5 s.
+ * A request that a lease pays for costs no call. No more than the limit ever passes, since leased
+ * units are spent as far as the owner knows. Units that an isolate leaves at the window's end are
+ * lost. A lease pays only while its owner was heard of in the last 5 s, in the epoch of its last
+ * decision on the key. So a block or a reset made elsewhere ends the lease within 5 s.
  */
 import type { Verdict } from "../limit/decision.ts";
 import type { Policy } from "../limit/policy.ts";
@@ -12,47 +12,47 @@ import { isSameKey, type KeyHash, mapKey } from "../ring/key-hash.ts";
 import type { Asked } from "./denial-cache.ts";
 import { believedUntilMs, isDue, type Memory } from "./hearings.ts";
 
-/** Checks of a key in this isolate and window from which on it counts as hot. */
+/** From this many checks in one isolate and window on, a key counts as hot. */
 const HOT_CHECKS = 3;
 /** A lease ends this much before its window: an isolate's clock stands still while it computes. */
 const MARGIN_MS = 50;
-/** At about 200 bytes each, 2 MB of the isolate's 128. */
+/** The most keys remembered: 2 MB of the isolate's 128, at about 200 bytes each. */
 const MAX_KEYS = 10_000;
 
-/** What a check tells its owner for a lease's sake. */
+/** What a check asks of its owner, and tells it, about leases. */
 export interface LeaseRequest {
   /** Units to spend beyond the cost. */
   slice: number;
-  /** The owner's clock when it last confirmed the units that are left; undefined if none are. */
+  /** The owner's clock when it last confirmed the units left here; undefined if none are left. */
   leasedAtMs: number | undefined;
 }
 
 export const NO_LEASE: LeaseRequest = { slice: 0, leasedAtMs: undefined };
 
-/** What an owner answered about a lease. */
+/** What an owner's answer says about a lease. */
 export interface LeaseAnswer extends Omit<Memory, "isAskedAgain"> {
   /** The owner's clock. */
   atMs: number;
-  /** The ring's by which it answered. */
+  /** Version of the ring by which it answered. */
   version: number;
-  /** Has the lease that the request told of ended with a reset? */
+  /** Whether a reset has ended the lease that the request told of. */
   isEnded: boolean;
 }
 
-/** What is asked, and the version of the ring that leads to the owner. */
+/** A check, and the version of the ring that named its owner. */
 type LeaseAsked = Asked & { version: number };
 
 interface Lease extends Memory {
   key: KeyHash;
   owner: string;
-  /** The last ring's that is known to leave the key with this owner. */
+  /** Version of the last ring known to leave the key with this owner. */
   version: number;
   policy: Policy;
-  /** How often the key was asked about since it was first seen. */
+  /** Checks of the key since it was first seen in this window. */
   checks: number;
   /** What is left to spend. */
   units: number;
-  /** What the owner had left when it was last asked, the lease not included. */
+  /** Units that the owner had left when it was last asked, without the lease. */
   ownersRemaining: number;
   /** When the owner last confirmed the units, by its clock. */
   atMs: number;
@@ -61,13 +61,13 @@ interface Lease extends Memory {
 }
 
 export class Leases {
-  /**
-   * The keys that were seen, the oldest first, by `mapKey`: of each, the policy it was last asked
-   * under.
-   */
+  /** The keys seen, by `mapKey`, the oldest first. Each has the policy it was last asked under. */
   readonly #leases = new Map<number, Lease>();
 
-  /** Spends from the key's lease; undefined if there is none, or not enough of it. */
+  /**
+   * Spends from the key's lease. Returns undefined if the lease lacks the units, is no longer
+   * trusted, or is due to be renewed by this request.
+   */
   spend(asked: LeaseAsked, nowMs: number): Verdict | undefined {
     const policy = leasable(asked);
     const lease = policy && this.#find(asked, policy, nowMs);
@@ -82,7 +82,9 @@ export class Leases {
     return { allowed: true, remaining, resetMs, retryAfterMs: 0, delayMs: 0, reason: "ok" };
   }
 
-  /** What to tell the owner, and to ask it for: a slice only if the key is hot. */
+  /**
+   * Returns what to tell the owner, and how many units to ask it for: a slice only for a hot key.
+   */
   request(asked: LeaseAsked, nowMs: number): LeaseRequest {
     const policy = leasable(asked);
     const lease = policy && this.#find(asked, policy, nowMs);
@@ -94,10 +96,10 @@ export class Leases {
   }
 
   /**
-   * Takes note of what an owner said to a check of its own. A block ends the key's lease.
+   * Notes what an owner answered to a check. A block ends the key's lease.
    *
-   * @param answer with when the check was sent: the owner's window ends no earlier than the time it
-   *   says after that
+   * @param answer includes when the check was sent. The owner's window ends no earlier than the
+   *   verdict's `resetMs` after that.
    */
   add(
     asked: Asked,
@@ -112,7 +114,7 @@ export class Leases {
     const id = mapKey(asked.key);
     const before = this.#find({ ...asked, version: answer.version }, policy, answer.sentMs);
     const kept = before && !isEnded ? before.units : 0;
-    // Units that came when the check was under way are confirmed by a later one.
+    // A check confirms only the units that it told of. A later one confirms those leased meanwhile.
     const isConfirmed =
       kept === 0 || (leasedAtMs !== undefined && before !== undefined && leasedAtMs <= before.atMs);
     const memory = isConfirmed || !before ? answer : before;
@@ -138,7 +140,7 @@ export class Leases {
     }
   }
 
-  /** Puts units back that were spent from the key's lease. */
+  /** Puts units back that the key's lease has paid. */
   giveBack(asked: Asked, nowMs: number): void {
     const [policy] = asked.policies;
     const lease = policy && this.#get(asked.key, policy, nowMs);
@@ -152,7 +154,7 @@ export class Leases {
 
   #find({ key, owner, version }: LeaseAsked, policy: Policy, nowMs: number): Lease | undefined {
     const lease = this.#get(key, policy, nowMs);
-    // After two changes of the ring the key may have been elsewhere meanwhile, and reset there.
+    // Between two ring changes, another owner may have held the key, and reset it.
     if (lease?.owner !== owner || version - lease.version > 1) return undefined;
     lease.version = Math.max(lease.version, version);
     return lease;
@@ -166,8 +168,8 @@ export class Leases {
 }
 
 /**
- * The policy that a lease could pay for; of several, none could be left uncounted, and what is left
- * in all only the owner knows.
+ * Returns the policy that a lease could pay for. With several policies there is none: each must
+ * count, and only the owner knows what is left under all of them.
  */
 function leasable({ policies }: Asked): Policy | undefined {
   const policy = policies[0];

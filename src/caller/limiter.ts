@@ -1,6 +1,4 @@
-/**
- * The limiter for code that is no HTTP middleware: a queue consumer, a login form, another object.
- */
+/** A limiter for code outside HTTP middleware: a queue consumer, a login form, another object. */
 import * as v from "valibot";
 import { type Decision, decisive } from "../limit/decision.ts";
 import { durationSchema } from "../limit/duration.ts";
@@ -41,32 +39,35 @@ export interface CheckOptions {
    */
   cost?: number;
   /**
-   * Takes what is left of the cost, at least a unit, instead of denying; `taken` in the decision says
-   * how much. The cost may then be more than the policy lets pass at once. A policy's lease is not
-   * used. Default false.
+   * Takes what is left of the cost, at least one unit, instead of denying. The decision's `taken`
+   * says how much. The cost may then exceed what the policy lets pass at once. Does not use the
+   * policy's lease. Default false.
    */
   atMost?: boolean;
-  /** Whose owners count, if the policy's scope is `region`. Default the home region. */
+  /** The region whose owners count, if the policy's scope is `region`. Default the home region. */
   region?: Region;
 }
 
 export interface Limiter {
-  /** Spends the cost if it may pass. Never rejects for an owner's sake: see `onFailure`. */
+  /**
+   * Spends the cost if it may pass. If the owner does not answer, follows the policy's `onFailure`.
+   */
   check(key: string, options?: CheckOptions): Promise<Decision>;
-  /** Answers as `check` would, spending nothing. */
+  /** Answers as `check` would, but spends nothing. */
   peek(key: string, options?: CheckOptions): Promise<Decision>;
-  /** Gives the cost back, never more than is spent, and answers as `peek` would then. */
+  /** Gives the cost back, never more than is spent, and then answers as `peek`. */
   refund(key: string, options?: CheckOptions): Promise<Decision>;
   /** Forgets what the key has spent, in all regions. Rejects if an owner does not answer. */
   reset(key: string): Promise<void>;
   /**
-   * Denies the key under every policy, in all regions, for a duration such as `"10m"`: on disk once
-   * this resolves, and within 5 s where an isolate holds a lease. Rejects if an owner does not answer.
+   * Denies the key under every policy, in all regions, for a duration such as `"10m"`. The block is
+   * on disk once this resolves. An isolate with a lease follows within 5 s. Rejects if an owner
+   * does not answer.
    */
   block(key: string, duration: string): Promise<void>;
-  /** Ends a block; as `block` in all else. */
+  /** Ends all blocks of the key, in all regions. Rejects if an owner does not answer. */
   unblock(key: string): Promise<void>;
-  /** Says what is stored for the key and where. Rejects if its owner does not answer. */
+  /** Says what the key's owner has stored for it. Rejects if that owner does not answer. */
   explain(key: string, options?: CheckOptions): Promise<ExplainedKey>;
 }
 
@@ -80,11 +81,11 @@ export const blockSchema = durationSchema(1, MAX_WINDOW_MS);
  * Makes a limiter for keys of your choice.
  *
  * Keys are compared as they are: `José` in capitals, or in another normal form of Unicode, is
- * another key. Make one form of what people type, and the same that your look-up makes of it, such
- * as `name.normalize("NFC").toLowerCase()`.
+ * another key. Normalize what people type as your own look-up does, for example with
+ * `name.normalize("NFC").toLowerCase()`.
  *
- * @throws {MisuseError} naming the field, the rule and the value; the methods reject with it for a
- *   key that is empty or over 1,024 bytes, or a cost that could never pass
+ * @throws {MisuseError} naming the field, the rule and the value. The methods reject with it for a
+ *   key that is empty or over 1,024 bytes, or a cost that could never pass.
  * @example
  * const logins = limiter({ name: "logins", limit: 5, window: "15m" });
  * const { allowed, retryAfterMs } = await logins.check(userName);

@@ -15,7 +15,7 @@ import { REGIONS, type Region } from "../ring/region.ts";
 import type { Runtime } from "../runtime.ts";
 import { CallError } from "./call.ts";
 
-/** For an operator, who would rather wait: a membership object asks each of its owners. */
+/** For operators, who would rather wait than get no answer: the object asks each of its owners. */
 const OPERATOR_DEADLINE_MS = 5_000;
 
 export class Memberships {
@@ -28,9 +28,9 @@ export class Memberships {
   }
 
   /**
-   * Says how the rings are, of all regions that have one.
+   * Returns the rings of all regions that have one.
    *
-   * @param home a region that gets one if it has none yet
+   * @param home a region that gets a ring if it has none yet
    * @throws {CallError} if a membership object does not answer
    */
   async status(home: Region): Promise<RingStatus[]> {
@@ -44,9 +44,9 @@ export class Memberships {
   }
 
   /**
-   * Begins to add an owner to a region: the one named, or one with the lowest free number.
+   * Begins to add an owner to a region: the one named, or the one with the lowest free number.
    *
-   * @returns why not, if the ring can't change that way now
+   * @returns the reason, if the ring can't change that way now
    * @throws {CallError} if the membership object does not answer
    */
   add(region: Region, name?: string): Promise<Refusal | undefined> {

@@ -1,4 +1,7 @@
-/** A question on its way to an owner: no raw key any more, and of its policies only the counting. */
+/**
+ * A question on its way to an owner: a hash in place of the key, and what counting needs of its
+ * policies.
+ */
 
 import type { CounterPolicy, Refund } from "../counters/counters.ts";
 import type { Policy } from "../limit/policy.ts";
@@ -9,21 +12,21 @@ import type { Question, Returned } from "./question.ts";
 
 export interface Message extends Asked {
   question: Question;
-  /** Its place among the questions, and so in the answer. */
+  /** Index of the question among those asked together, and so of its reply. */
   index: number;
   region: Region;
-  /** The ring's by which the owner is whom to ask. */
+  /** Version of the ring that named this owner. */
   version: number;
-  /** What of its key was forgotten when it was addressed; see `DenialCache`. */
+  /** What `DenialCache.generationOf` said of the key before the call. */
   generation: number;
-  /** What is given back, if anything is. */
+  /** What a refund gives back; undefined for any other verb. */
   returned: Returned | undefined;
 }
 
 /**
- * What the owner is told of it.
+ * Returns what the owner is sent.
  *
- * @param slice units more than the cost of its one policy, for a lease
+ * @param slice units to spend beyond the cost of its one policy, for a lease
  * @param leasedAtMs when the owner last confirmed a lease on the key, by its clock
  */
 export function checkOf(
@@ -45,7 +48,10 @@ export function checkOf(
 
 const counterPolicies = new WeakMap<Policy, CounterPolicy>();
 
-/** What an owner needs to know of a policy; the same object each time, so that a batch tells it once. */
+/**
+ * Returns what an owner needs to know of a policy: the same object each time, so that a batch has
+ * it once.
+ */
 export function counterPolicy(policy: Policy): CounterPolicy {
   const known = counterPolicies.get(policy);
   if (known) return known;
@@ -60,7 +66,7 @@ export function counterPolicy(policy: Policy): CounterPolicy {
     shadow,
     durable,
   };
-  // What most policies do not ask for crosses no wire.
+  // Rare fields are left out, so that other policies send nothing for them.
   if (policy.start !== "aligned") made.start = policy.start;
   if (policy.blockFor) made.blockFor = policy.blockFor;
   if (policy.atMost) made.atMost = true;

@@ -1,9 +1,9 @@
 /**
- * What operators do to keys: reset, block and unblock in all regions, since a client may enter
- * anywhere, and explain.
+ * What operators do to keys: reset, block, unblock and explain. All but the last reach every
+ * region, since a client may enter anywhere.
  *
- * Nothing stands in for an owner here. One that does not answer is an error, and the others may have
- * done their part by then: each of these may be asked again.
+ * Nothing stands in for an owner here. If one does not answer, the call rejects, and other owners
+ * may have done their part by then. Each call may be repeated.
  */
 import { readRingRecord, regionOf } from "../protocol/ring-record.ts";
 import type { CounterStub, Explained, ExplainedBatch, OrMoved } from "../protocol/rpc.ts";
@@ -16,7 +16,7 @@ import type { Owners } from "./owners.ts";
 import type { ExplainedKey } from "./question.ts";
 import type { Addressed, Delivered, Routes } from "./routes.ts";
 
-/** Keys that an owner explains in one call: a sliding log of each may take 80 KB. */
+/** Keys that an owner explains in one call: the sliding log of each may take 160 KB. */
 const EXPLAINED_A_CALL = 100;
 
 export class Operator {
@@ -75,7 +75,7 @@ export class Operator {
     });
   }
 
-  /** Has the owners in all regions asked. */
+  /** Asks the owners of these keys in all regions. */
   async #everywhere<Asked extends { key: KeyHash }>(
     asked: readonly Asked[],
     ask: (owner: string, batch: (Asked & Addressed)[]) => Promise<Delivered>,
@@ -99,7 +99,7 @@ export class Operator {
   }
 }
 
-/** Those to one owner, as they were addressed: at one time, and so by one ring. */
+/** Returns the batch for one owner. Its messages were addressed at one time, and so by one ring. */
 function batchOf(messages: readonly Message[]): Batch {
   return {
     version: messages[0]?.version ?? 0,

@@ -1,7 +1,4 @@
-/**
- * The owners as one isolate sees them: whom to call and with whom to share the call, whom to skip,
- * and what to say when one fails.
- */
+/** Calls owners for one isolate: shares calls, skips an owner that fails, and reports it. */
 
 import { logSeldom } from "../log.ts";
 import type { CounterStub } from "../protocol/rpc.ts";
@@ -10,12 +7,12 @@ import { Breaker, OPEN_MS } from "./breaker.ts";
 import { askOwner, CallError, callOwner, type Line, type Verb } from "./call.ts";
 import { Coalescer } from "./coalescer.ts";
 
-/** For calls that an operator makes, to owners that may be far away and cold. */
+/** For calls by an operator, to owners that may be far away and cold. */
 const OPERATOR_DEADLINE_MS = 5_000;
-/** From one report of an owner that is skipped to the next. */
+/** The least time between two reports of one owner. */
 const REPORT_INTERVAL_MS = 10_000;
 
-/** For so long an owner must have been late each time before the deadline is to blame. */
+/** How long an owner must have been late every time before the deadline is to blame. */
 const ALWAYS_LATE_MS = 2 * OPEN_MS;
 
 export class Owners {
@@ -23,7 +20,7 @@ export class Owners {
   readonly #report: (owner: string) => void;
   readonly #coalescer: Coalescer;
   readonly #breaker = new Breaker();
-  /** Since when each owner's answers have all been too late, ms since the epoch. */
+  /** Since when all answers of an owner have been late, ms since the epoch. */
   readonly #lateSinceMs = new Map<string, number>();
   /** When each owner was last reported, ms since the epoch. */
   readonly #reportedMs = new Map<string, number>();
@@ -52,7 +49,7 @@ export class Owners {
   }
 
   /**
-   * Calls an owner for an operator, who would rather wait than be told of a stand-in.
+   * Calls an owner for an operator: with a longer deadline, and nothing that stands in for it.
    *
    * @throws {CallError} if it does not answer
    */
@@ -63,7 +60,7 @@ export class Owners {
   /**
    * Asks an owner about many keys for an operator.
    *
-   * @throws {CallError} if it does not answer, or says of a check what can't be believed
+   * @throws {CallError} if it does not answer, or a verdict makes no sense
    */
   async insist(owner: string, verb: Verb, batch: Batch): Promise<Answer> {
     const answer = await askOwner(this.#operatorLine, owner, verb, batch);
@@ -75,7 +72,7 @@ export class Owners {
     return { ...this.#line, deadlineMs: OPERATOR_DEADLINE_MS, heardLate: undefined };
   }
 
-  /** Makes one call, and keeps count of how calls to this owner end. */
+  /** Makes one call, and notes whether it failed. */
   async #send(owner: string, verb: Verb, batch: Batch): Promise<Answer> {
     try {
       const answer = await askOwner(this.#line, owner, verb, batch);
@@ -88,12 +85,12 @@ export class Owners {
     }
   }
 
-  /** Tells of the failure in the log, with no word of whose key it was. */
+  /** Logs the failure, without the key that was asked about. */
   #failed(owner: string, { failure, message: detail }: CallError): void {
     const nowMs = this.#line.runtime.now();
     const isLate = failure === "deadline";
     const { failures, isSkipped } = this.#breaker.failed(owner, nowMs, isLate);
-    // Has been told, and no other owner would help.
+    // Already in the log, and no other owner would help.
     if (failure === "wrong-class") return;
     if (isSkipped) this.#reportOnce(owner, nowMs);
     const fields = { owner, failure, detail, failuresInARow: failures };
@@ -101,8 +98,9 @@ export class Owners {
   }
 
   /**
-   * An owner that is late once was cold or busy. One that is late for seconds, and in time never, is
-   * farther away than the deadline: each isolate counts for itself then.
+   * Says in the log when the deadline is too short. An owner that is late once was cold or busy.
+   * One that is late for seconds, and never in time, is farther away than the deadline allows. Each
+   * isolate then counts by itself.
    */
   #heardLate(owner: string, tookMs: number): void {
     const nowMs = this.#line.runtime.now();

@@ -1,12 +1,12 @@
 /**
- * A number for each policy that denials are remembered under, so that a denial keeps numbers alone.
+ * A number for each policy that denials are remembered under, so that a denial holds only numbers.
  *
- * Two policies have the same number if they count the same way: a limit that comes from a function
- * makes a policy anew for each request, and so does each inline policy of the API.
+ * Policies that count the same way have the same number. A limit that comes from a function makes a
+ * new policy object in each request, and so does each inline policy of the API.
  */
 import type { Policy } from "../limit/policy.ts";
 
-/** Inline policies have names and limits of a caller's choice. */
+/** The most policies with a number. Callers of the API choose names and limits freely. */
 const MAX_POLICIES = 10_000;
 
 export class PolicyNumbers {
@@ -14,7 +14,7 @@ export class PolicyNumbers {
   #byPolicy = new WeakMap<Policy, number>();
   #next = 0;
 
-  /** Are there so many that all should be forgotten, with what was remembered under them? */
+  /** Is the bound reached, so that all numbers should be forgotten, with the denials under them? */
   get isFull(): boolean {
     return this.#byText.size > MAX_POLICIES;
   }
@@ -31,7 +31,7 @@ export class PolicyNumbers {
     return number;
   }
 
-  /** Forgets all; no number is given out twice. */
+  /** Forgets all policies. No number is ever given to a second one. */
   clear(): void {
     this.#byText.clear();
     this.#byPolicy = new WeakMap();

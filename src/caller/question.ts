@@ -1,4 +1,4 @@
-/** What a caller is asked and what it replies. */
+/** What a caller is asked, and what it replies. */
 
 import type { Decision } from "../limit/decision.ts";
 import type { Policy } from "../limit/policy.ts";
@@ -9,7 +9,7 @@ import type { Region } from "../ring/region.ts";
 export interface Question {
   /** Who is limited: parts such as address and route. */
   key: readonly string[];
-  /** At least one, with distinct names and of one scope; each says what it costs. */
+  /** At least one, with distinct names and one scope. Each has its own cost. */
   policies: readonly Policy[];
   /** Where the request came from, for policies with the scope `region`. */
   region: Region;
@@ -20,20 +20,20 @@ export interface Reply {
   question: Question;
   /** One for each policy, in order. */
   decisions: Decision[];
-  /** The clock of whoever counted, which a refund hands back. */
+  /** When it was counted, by the clock of the owner or isolate that did. A refund hands it back. */
   atMs: number;
 }
 
 /** What was spent on a question, to be given back. */
 export interface Returned {
   question: Question;
-  /** When by the clock of whoever counted; absent where that is not known. */
+  /** When it was spent, by that same clock; absent if unknown. */
   atMs?: number | undefined;
-  /** The verdict's of then, where there is one policy; absent where that is not known. */
+  /** The verdict's `resetMs` then, if there was one policy; absent if unknown. */
   resetMs?: number | undefined;
 }
 
-/** Why a key is decided on as it is. */
+/** Why an owner decides on a key as it does. */
 export interface ExplainedKey extends Explained {
   owner: string;
 }

@@ -1,12 +1,12 @@
-/** Makes replies from verdicts, and says what replies have spent. */
+/** Builds replies from verdicts, and lists what replies have spent. */
 import type { Decision, Source, Verdict } from "../limit/decision.ts";
 import { withTaken } from "./at-most.ts";
 import type { Question, Reply, Returned } from "./question.ts";
 
 /**
- * Puts a reply together from what an owner, a lease or a memory of either says.
+ * Builds a reply from verdicts of an owner, a lease or the denial cache.
  *
- * @param isUnsure whether the owner may have lost some of what was counted
+ * @param isUnsure whether the owner may have lost some of the count
  */
 export function replyOf(
   question: Question,
@@ -27,7 +27,7 @@ export function replyOf(
       delayMs,
       reason,
       source,
-      // What is left of a lease is known, what is left beyond it is not.
+      // The units left of a lease are known; those that the owner has beyond it are not.
       exact: source !== "lease" && !isUnsure,
     };
   });
@@ -38,8 +38,8 @@ export function replyOf(
 /**
  * Returns what was spent on questions that passed, each policy by itself, and where it was counted.
  *
- * Only what passed as `ok` has been spent: a policy in shadow that would have denied has taken
- * nothing, and where an owner did not answer, what it counted is not known.
+ * Only `ok` has spent anything. A policy in shadow that would have denied took nothing. If an owner
+ * did not answer, nobody knows what it counted.
  */
 export function spentIn(replies: readonly Reply[]): { returned: Returned; source: Source }[] {
   return replies.flatMap(({ question, decisions, atMs }) =>

@@ -1,8 +1,8 @@
 /**
- * The way to each key's owner: the ring of each region, as configured until an owner knows better,
- * and from there on wherever the owners say that a key has moved.
+ * The way to each key's owner: the ring of each region, first as configured, then as owners report
+ * it.
  *
- * Nobody is asked for a ring: who has an old one learns of the new one with its next answer.
+ * Nobody polls for a ring. A caller with an old one gets the new one with an owner's next answer.
  */
 
 import { ownerNames, type RingRecord } from "../protocol/ring-record.ts";
@@ -11,12 +11,15 @@ import type { KeyHash } from "../ring/key-hash.ts";
 import type { Region } from "../ring/region.ts";
 import { Ring } from "../ring/ring.ts";
 
-/** Below the version of any ring that somebody has decided on. */
+/** Version of the configured ring: below that of any ring that a membership object decides on. */
 const CONFIGURED = 0;
-/** The most owners that are asked about a key, one after the other, because it has moved. */
+/** The most owners asked about a key that keeps moving, one after the other. */
 const MAX_OWNERS = 5;
 
-/** What is asked of a key's owner in a region, by a version of its ring. */
+/**
+ * A key as it is addressed: its owner in a region, and the version of the ring that names the
+ * owner.
+ */
 export interface Addressed {
   key: KeyHash;
   region: Region;
@@ -24,7 +27,10 @@ export interface Addressed {
   version: number;
 }
 
-/** What an owner says to messages: undefined where their key has moved, by its ring. */
+/**
+ * What an owner answers: a verdict is undefined if its key has moved, by the ring that comes with
+ * it.
+ */
 export type Delivered = Pick<Answer, "ring"> & { verdicts: readonly unknown[] };
 
 export class Routes {
@@ -35,17 +41,17 @@ export class Routes {
     this.#ownersPerRegion = ownersPerRegion;
   }
 
-  /** A key's owner in a region, and the version of the ring that says so. */
+  /** Returns a key's owner in a region, and the version of the ring that names it. */
   to(key: KeyHash, region: Region): { owner: string; version: number } {
     const ring = this.#ring(region);
     return { owner: ring.ownerOf(key), version: ring.version };
   }
 
   /**
-   * Has each owner asked about what is its own, and follows the keys that have moved.
+   * Asks each owner about its own keys, and follows those that have moved.
    *
-   * @param ask asks an owner
-   * @returns those that had moved again each time
+   * @param ask asks one owner
+   * @returns the messages whose keys moved again each time
    */
   async deliver<Message extends Addressed>(
     messages: Message[],
@@ -81,10 +87,11 @@ export class Routes {
     return ring;
   }
 
-  /** @param askedBy the version that the owner was asked by, and gave this ring instead */
+  /** @param askedBy version that the owner was asked by when it answered with this ring */
   #learn(region: Region, askedBy: number, { owners, version }: RingRecord): void {
     const known = this.#ring(region).version;
-    // An earlier one only from an owner that has made sure: there never was the one it was asked by.
+    // A newer ring wins. An owner answers with an older one only after it asked the membership
+    // object: the version that we asked by never existed.
     if (version > known || askedBy === known) this.#rings.set(region, new Ring(owners, version));
   }
 }

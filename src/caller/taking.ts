@@ -1,16 +1,15 @@
 /**
- * Taking what several keys cost, all or none: which of them are asked first.
+ * Checks several keys, all or none, and decides which are asked first.
  *
- * All keys of a request are asked at once, since one after the other would add a round trip for
- * each. What one of them took while another denied is given back. So that nobody starves a shared
- * quota by requests that are denied, three things are different:
- * - where a denial is remembered, nothing else is asked;
- * - where one is remembered that may be over, its key is asked first, and the others only if it lets
- *   the request pass;
- * - the same holds where `MAX_AT_ONCE` requests of a client's own key are under way already.
+ * As a rule, all keys of a request are asked at once: one after the other would add a round trip
+ * for each. If one denies, the others give back what they took. Three exceptions keep denied
+ * requests from starving a quota that clients share:
+ * - If a denial of one key is remembered, no other key is asked.
+ * - If a remembered denial may be over, its key is asked first, and the others only if it passes.
+ * - The same order holds while `MAX_AT_ONCE` requests of a client's own key are under way.
  *
- * So at any moment, the requests of one client that will be denied hold at most `MAX_AT_ONCE` times
- * their cost of what it shares with others, in each isolate, for one round trip.
+ * So in each isolate, the doomed requests of one client hold at most `MAX_AT_ONCE` times their cost
+ * of a shared quota at any moment, for one round trip.
  */
 import type { Policy } from "../limit/policy.ts";
 import { mapKey } from "../ring/key-hash.ts";
@@ -18,10 +17,10 @@ import type { Runtime } from "../runtime.ts";
 import type { Asked, DenialCache } from "./denial-cache.ts";
 import { isAllowed, type Question, type Reply } from "./question.ts";
 
-/** Requests of a client's own key that ask all of their keys at once. */
+/** How many requests of a client's own key may ask all of their keys at once. */
 export const MAX_AT_ONCE = 2;
 
-/** Parts of a key that tell one client from another. Those that are not named here are shared. */
+/** Parts of a key that tell one client from another. All other parts are shared. */
 const OWN_PART = /^(?:ip$|header:|cookie:|query:|param:)/;
 /** A network: narrower than what all clients share, wider than a client. */
 const NETWORK_PART = /^ip\//;
@@ -37,11 +36,11 @@ export interface TakingOptions {
 /** A group of questions, and which of them are asked when. */
 interface Plan {
   group: readonly Question[];
-  /** Places in the group; those of one stage are asked at once. */
+  /** Indices in the group; those of one stage are asked at once. */
   stages: (readonly number[])[];
-  /** By their places in the group. */
+  /** By index in the group. */
   replies: (Reply | undefined)[];
-  /** The client's own key, where the request counts as under way. */
+  /** The client's own key, by `mapKey`, if the request counts as under way. */
   underWay: number | undefined;
 }
 
@@ -57,7 +56,7 @@ export class Taking {
   /** As {@link Caller.take}. */
   take(groups: readonly (readonly Question[])[]): Promise<Reply[][]> {
     const taken = this.#take(groups.map((group) => this.#plan(group)));
-    // What a request took in vain comes back even if its client leaves.
+    // A denied request gives back what it took even if its client leaves.
     if (groups.some(({ length }) => length > 1)) {
       this.#options.runtime.keepAlive(taken.catch(() => {}));
     }
@@ -97,14 +96,14 @@ export class Taking {
     const places = [...group.keys()];
     const replies = new Array<Reply | undefined>(group.length).fill(undefined);
     const plan: Plan = { group, stages: [places], replies, underWay: undefined };
-    // One question alone is looked up on its way.
+    // A question that is alone is looked up in `check`.
     if (group.length < 2) return plan;
     const { denials, address, runtime } = this.#options;
     const asked = group.map(address);
     const nowMs = runtime.now();
     const hopeless = places.filter((at) => denials.denies(asked[at] as Asked, nowMs));
     if (hopeless.length > 0) return { ...plan, stages: [hopeless] };
-    // Narrow keys first, and among them those that were denied when they were last asked about.
+    // Narrow keys first; among them, those that were denied last time.
     let isSuspected = false;
     const ranks = group.map((question, at) => {
       const suspected = denials.suspects(asked[at] as Asked);
@@ -129,7 +128,7 @@ export class Taking {
   }
 }
 
-/** By the list of a key's parts, which is the same for each request. */
+/** By the list of a key's parts, which is the same object in each request. */
 const breadths = new WeakMap<readonly string[], number>();
 
 /** 0 for a client's own key, 1 for a network's, 2 for what all clients share. */
