@@ -1,10 +1,10 @@
 /**
- * The house: which room of `src` may import what, and that comments name only what exists.
+ * The house: which room of `src` may import what, and that comments and READMEs name what exists.
  *
  * A room is a folder of `src`, or a single file beside the folders. The table below is the rule.
  * A new arrow belongs there only if it leads down; else the code moves.
  */
-import { existsSync, globSync, readFileSync } from "node:fs";
+import { existsSync, globSync, readdirSync, readFileSync } from "node:fs";
 import { basename, dirname, join, relative } from "node:path";
 import { describe, expect, it } from "vitest";
 
@@ -48,6 +48,7 @@ const EXCEPTIONS: Record<string, string> = {
 /** The only file of `caller/` that knows where it runs. */
 const AT_THE_RUNTIME = "caller/isolate.ts";
 const MAX_LINES = 300;
+const MAX_README_LINES = 40;
 
 /** Words in the backticks of comments that are names, but not ours. */
 const NAMES_OF_OTHERS = [
@@ -57,8 +58,10 @@ const NAMES_OF_OTHERS = [
   ...["PT1M", "ss"], // examples
 ];
 
-const SRC = join(import.meta.dirname, "../src");
+const TEST = import.meta.dirname;
+const SRC = join(TEST, "../src");
 const FILES = filesIn(SRC, "**/*.ts").filter((file) => !file.endsWith(".d.ts"));
+const FOLDERS = [...new Set(FILES.map(dirname))].filter((folder) => folder !== ".");
 const IMPORT =
   /^(?:import|export)\b[^;"]*?\bfrom\s*"([^"]+)"|^import\s*"([^"]+)"|\bimport\("([^"]+)"\)/gm;
 const COMMENT = /(?<!\S)(?:\/\*[\s\S]*?\*\/|\/\/\s.*$)/gm;
@@ -125,6 +128,45 @@ describe("the rooms of src", () => {
   });
 });
 
+describe.each(FOLDERS)("the README of %s", (folder) => {
+  const path = join(SRC, folder, "README.md");
+
+  it("names each file and folder of its room, in backticks, and none that does not exist", () => {
+    expect(existsSync(path)).toBe(true);
+    const here = readdirSync(dirname(path)).filter((name) => name !== "README.md");
+    const named = pathsIn(path);
+    expect(here.filter((name) => !named.includes(name))).toEqual([]);
+    const places = [dirname(path), SRC, join(SRC, "..")];
+    const isHere = (name: string) => places.some((place) => existsSync(join(place, name)));
+    expect(named.filter((name) => !isHere(name))).toEqual([]);
+  });
+
+  it(`has at most ${MAX_README_LINES} lines`, () => {
+    expect(linesOf(path)).toBeLessThanOrEqual(MAX_README_LINES);
+  });
+});
+
+describe("the README of test", () => {
+  const named = pathsIn(join(TEST, "README.md"));
+
+  it("names each test, and none that does not exist", () => {
+    expect(filesIn(TEST, "**/*.test.ts").filter((file) => !named.includes(file))).toEqual([]);
+    const isHere = (name: string) =>
+      existsSync(join(TEST, name)) || existsSync(join(SRC, "..", name));
+    expect(named.filter((name) => !isHere(name))).toEqual([]);
+  });
+
+  it("names each folder", () => {
+    const folders = readdirSync(TEST, { withFileTypes: true }).filter((entry) =>
+      entry.isDirectory(),
+    );
+    const unnamed = folders.filter(
+      ({ name }) => !named.some((path) => path === name || path.startsWith(`${name}/`)),
+    );
+    expect(unnamed.map(({ name }) => name)).toEqual([]);
+  });
+});
+
 /** Every import that leaves its room. */
 function arrows() {
   return FILES.flatMap((file) =>
@@ -176,6 +218,14 @@ function namesIn(file: string): string[] {
 function exists(name: string): boolean {
   if (FILES.some((file) => basename(file) === name)) return true;
   return name.includes(".") && existsSync(join(SRC, "..", name));
+}
+
+/** The files and folders that a README has in backticks; of a word alone, only what is one here. */
+function pathsIn(readme: string): string[] {
+  const text = existsSync(readme) ? readFileSync(readme, "utf8") : "";
+  return [...text.matchAll(/`([\w./-]+)`/g)]
+    .map(([, path]) => (path as string).replace(/\/$/, ""))
+    .filter((path) => /\.(ts|html|md|json)$/.test(path) || existsSync(join(dirname(readme), path)));
 }
 
 function isGlobal(word: string): boolean {
