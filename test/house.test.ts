@@ -64,7 +64,17 @@ const FILES = filesIn(SRC, "**/*.ts").filter((file) => !file.endsWith(".d.ts"));
 const FOLDERS = [...new Set(FILES.map(dirname))].filter((folder) => folder !== ".");
 const IMPORT =
   /^(?:import|export)\b[^;"]*?\bfrom\s*"([^"]+)"|^import\s*"([^"]+)"|\bimport\("([^"]+)"\)/gm;
+const NAMED =
+  /`([^`]+)`|\{@link\s+([^}\s]+)|@param (\S+)|@throws \{(.+?)\}|\b([A-Z]+(?:_[A-Z]+)+)\b/g;
 const COMMENT = /(?<!\S)(?:\/\*[\s\S]*?\*\/|\/\/\s.*$)/gm;
+/** Every word of the code, comments left out. */
+const WORDS = new Set(
+  FILES.flatMap((file) =>
+    read(file)
+      .replace(COMMENT, "")
+      .match(/[\w$]+/g),
+  ),
+);
 
 describe("the rooms of src", () => {
   it("import only what the table allows", () => {
@@ -111,19 +121,14 @@ describe("the rooms of src", () => {
   });
 
   it("name in comments only what exists", () => {
-    const code = FILES.map((file) => read(file).replace(COMMENT, "")).join("\n");
-    const known = new Set([...(code.match(/[\w$]+/g) ?? []), ...NAMES_OF_OTHERS]);
     const wrong = FILES.flatMap((file) =>
-      namesIn(file)
-        .filter((name) => !known.has(name) && !exists(name))
-        .filter((name) => name.split(/\.|\(\)/).some((word) => !known.has(word) && !isGlobal(word)))
-        .map((name) => `${file}: ${name}`),
+      unknownIn(commentsOf(file)).map((name) => `${file}: ${name}`),
     );
     expect(wrong).toEqual([]);
   });
 
   it("name in comments all the names of others that are listed here", () => {
-    const named = new Set(FILES.flatMap(namesIn));
+    const named = new Set(FILES.flatMap((file) => namesIn(commentsOf(file))));
     expect(NAMES_OF_OTHERS.filter((name) => !named.has(name))).toEqual([]);
   });
 });
@@ -139,6 +144,10 @@ describe.each(FOLDERS)("the README of %s", (folder) => {
     const places = [dirname(path), SRC, join(SRC, "..")];
     const isHere = (name: string) => places.some((place) => existsSync(join(place, name)));
     expect(named.filter((name) => !isHere(name))).toEqual([]);
+  });
+
+  it("names in backticks only what exists", () => {
+    expect(unknownIn(readFileSync(path, "utf8"))).toEqual([]);
   });
 
   it(`has at most ${MAX_README_LINES} lines`, () => {
@@ -205,13 +214,24 @@ function circleIn(pairs: { from: string; to: string }[]): string[] {
   return [...next.keys()].map((at) => visit(at, [])).find(({ length }) => length > 0) ?? [];
 }
 
-/** What a file's comments have in backticks, in `{@link}`, `@param` and `@throws`, if it is a name. */
-function namesIn(file: string): string[] {
-  const comments = read(file).match(COMMENT)?.join("\n") ?? "";
-  return [...comments.matchAll(/`([^`]+)`|\{@link\s+([^}\s]+)|@param (\S+)|@throws \{(.+?)\}/g)]
+function commentsOf(file: string): string {
+  return read(file).match(COMMENT)?.join("\n") ?? "";
+}
+
+/** Names in backticks, in `{@link}`, `@param` and `@throws`, and of constants wherever they are. */
+function namesIn(text: string): string[] {
+  return [...text.matchAll(NAMED)]
     .map(([, ...names]) => names.find((name) => name !== undefined) as string)
     .filter((name) => /^#?[A-Za-z_$][\w$]*([.-][A-Za-z_$][\w$]*)*(\(\))?$/.test(name))
     .filter((name) => !name.includes("-") || name.endsWith(".ts"));
+}
+
+/** Names that neither the code of `src` nor the runtime knows. */
+function unknownIn(text: string): string[] {
+  const isKnown = (word: string) => word === "" || WORDS.has(word) || word in globalThis;
+  return namesIn(text)
+    .filter((name) => !NAMES_OF_OTHERS.includes(name) && !exists(name))
+    .filter((name) => !name.split(/\.|\(\)/).every(isKnown));
 }
 
 /** Is it the name of a file of `src` or of the folder above? */
@@ -226,10 +246,6 @@ function pathsIn(readme: string): string[] {
   return [...text.matchAll(/`([\w./-]+)`/g)]
     .map(([, path]) => (path as string).replace(/\/$/, ""))
     .filter((path) => /\.(ts|html|md|json)$/.test(path) || existsSync(join(dirname(readme), path)));
-}
-
-function isGlobal(word: string): boolean {
-  return word === "" || word in globalThis;
 }
 
 function filesIn(folder: string, pattern: string): string[] {

@@ -13,7 +13,7 @@ import type { Algorithm, State } from "./algorithm.ts";
 type SlidingWindowState = readonly [expiresAtMs: number, previous: number, current: number];
 
 export const slidingWindow: Algorithm = {
-  // All sums are of units × ms, so that they stay whole numbers: see MAX_UNIT_MS.
+  // All sums are of units × ms, so that they stay whole numbers: `withQuota` bounds them.
   decide(state, { limit, windowMs }, nowMs, cost) {
     const [expiresAtMs, previous, before] = read(state, windowMs, nowMs);
     const overlapMs = expiresAtMs - windowMs - nowMs;

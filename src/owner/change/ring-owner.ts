@@ -130,7 +130,7 @@ export class RingOwner {
     await this.#view?.adopt(record);
   }
 
-  /** Takes over all that is this owner's in a ring; see `OwnerLink`. */
+  /** Takes over all that is this owner's in a ring; see `OwnerRpc`. */
   async takeOver(version: number): Promise<TakenOver> {
     return (await this.#takeover?.takeAll(version)) ?? { isDone: true, silent: [] };
   }
