@@ -5,13 +5,13 @@
 import * as v from "valibot";
 import { parsePolicies } from "./limit/policies.ts";
 import type { Policy } from "./limit/policy.ts";
+import { oneOf, textSchema } from "./limit/schemas.ts";
 import { parseUrl } from "./limit/url.ts";
 import {
   fromJson,
   hidden,
   type LimiterConfig,
   parseLimiterConfig,
-  quoted,
   readVariables,
   secret,
 } from "./limiter-config.ts";
@@ -29,7 +29,7 @@ export const gatewaySchema = v.strictObject({
   /** Where requests go that may pass: a URL, `"zone"`, or `""`. */
   ORIGIN: v.optional(
     v.pipe(
-      v.string("must be text"),
+      textSchema,
       v.check(
         (text) => text === "" || text === "zone" || isOrigin(text),
         'must be a URL such as "https://example.com" or "https://example.com/path", "zone", or ""',
@@ -42,10 +42,7 @@ export const gatewaySchema = v.strictObject({
    * in `Forwarded` (RFC 7239), in both, or in neither. A client's own headers of that kind are
    * dropped, except with `"keep"`, for a Worker that only a trusted proxy can reach.
    */
-  FORWARDED: v.optional(
-    v.picklist(FORWARDED_FORMS, `must be one of ${quoted(FORWARDED_FORMS)}`),
-    "x-forwarded",
-  ),
+  FORWARDED: v.optional(oneOf(FORWARDED_FORMS), "x-forwarded"),
   /** A list of policies, or the same as JSON text. */
   POLICIES: v.optional(fromJson(v.unknown()), DEFAULT_POLICIES),
   /**

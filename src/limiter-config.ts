@@ -8,9 +8,9 @@ import * as v from "valibot";
 import { type AddressList, addressListSchema } from "./limit/address-list.ts";
 import { durationSchema } from "./limit/duration.ts";
 import { MisuseError, parse } from "./limit/misuse.ts";
-import { wholeNumber } from "./limit/whole-number.ts";
+import { oneOf, textLike, wholeNumber } from "./limit/schemas.ts";
 import { MAX_OWNERS } from "./protocol/ring-record.ts";
-import { REGIONS, type Region } from "./ring/region.ts";
+import { type Region, regionSchema } from "./ring/region.ts";
 
 /**
  * Used where no `HASH_SECRET` is set: right for a try, but anyone who reads this can aim at one
@@ -35,24 +35,21 @@ export const limiterSchema = v.strictObject({
   /** Checks a second that an owner takes before others join it; 0 leaves the ring as it is. */
   HIGH_WATER: v.optional(numberVariable(0, 1_000_000), 400),
   /** The region that counts keys whose policies have the scope `global`. */
-  HOME_REGION: v.optional(v.picklist(REGIONS, `must be one of ${quoted(REGIONS)}`), "weur"),
+  HOME_REGION: v.optional(regionSchema, "weur"),
   /** How long to wait for an owner. */
   DEADLINE: v.optional(durationSchema(1, 10_000), "250ms"),
   /** Bits of an IPv6 address that tell clients apart. */
   IPV6_PREFIX: v.optional(numberVariable(32, 128), 64),
   /** The header that names the client; its last entry, if it is a list. */
   IP_HEADER: v.optional(
-    v.pipe(
-      v.string("must be text"),
-      v.regex(/^[A-Za-z0-9-]+$/, 'must be the name of a header such as "CF-Connecting-IP"'),
-    ),
+    textLike(/^[A-Za-z0-9-]+$/, 'must be the name of a header such as "CF-Connecting-IP"'),
     "CF-Connecting-IP",
   ),
   /**
    * Which fields tell of the quota: the draft's two, or `X-RateLimit-Limit`, `-Remaining` and
    * `-Reset`, seconds until the quota is whole, beside them.
    */
-  HEADERS: v.optional(v.picklist(FIELD_FORMS, `must be one of ${quoted(FIELD_FORMS)}`), "standard"),
+  HEADERS: v.optional(oneOf(FIELD_FORMS), "standard"),
   /** Addresses and networks that are never limited. */
   ALLOW: v.optional(fromJson(addressListSchema), []),
   /** Addresses and networks that are refused, unless they are allowed. */
@@ -127,10 +124,6 @@ export function secret(name: string, value: unknown): string | undefined {
 
 export function hidden(name: string, rule: string): MisuseError {
   return new MisuseError(name, rule, "a value that is not shown");
-}
-
-export function quoted(names: readonly string[]): string {
-  return names.map((name) => `"${name}"`).join(", ");
 }
 
 /** A variable on the command line is always text, so text that reads as a number is one. */

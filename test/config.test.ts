@@ -55,7 +55,7 @@ describe("config", () => {
     [{ DEADLINE: "1m" }, 'DEADLINE must be a duration from 1ms to 10s such as "10s", got "1m"'],
     [
       { HOME_REGION: "moon" },
-      'HOME_REGION must be one of "wnam", "enam", "sam", "weur", "eeur", "apac", "oc", "afr", "me", got "moon"',
+      'HOME_REGION must be "wnam", "enam", "sam", "weur", "eeur", "apac", "oc", "afr" or "me", got "moon"',
     ],
     [{ POLICIES: "[" }, 'POLICIES must be a list, or a list as JSON text, got "["'],
     [{ POLICIES: [] }, "POLICIES must be a list of at least one policy, got []"],

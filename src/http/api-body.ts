@@ -6,7 +6,7 @@
  */
 import * as v from "valibot";
 import { upTo } from "../caller/at-most.ts";
-import { keySchema, textSchema } from "../caller/key.ts";
+import { keySchema, keyTextSchema } from "../caller/key.ts";
 import { atMostSchema, blockSchema } from "../caller/limiter.ts";
 import type { Question } from "../caller/question.ts";
 import { readAddress } from "../limit/address-list.ts";
@@ -54,7 +54,7 @@ const partsRule = `must be text, or a list of 1 to ${MAX_PARTS} texts`;
 
 /** The parts of a key in order, as a policy's `key` names them. A part may be empty. */
 const keyPartsSchema = v.pipe(
-  v.array(textSchema(MAX_PART_BYTES), partsRule),
+  v.array(keyTextSchema(MAX_PART_BYTES), partsRule),
   v.minLength(1, partsRule),
   v.maxLength(MAX_PARTS, partsRule),
 );

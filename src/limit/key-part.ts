@@ -14,6 +14,7 @@
  * | `path`, `param:NAME` | paths, and what `:NAME` of the policy's path stands for |
  */
 import * as v from "valibot";
+import { textSchema } from "./schemas.ts";
 
 /** The client's address, or so many bits of it, 32 to 128, if it is of IPv6. */
 const ADDRESS_PART = /^ip(?:\/(?:3[2-9]|[4-9]\d|1[01]\d|12[0-8]))?$/;
@@ -27,7 +28,7 @@ const GIVEN_PART = /^(?:ip(?:\/\d+)?|bot|host|method|country|asn)$/;
 
 /** A schema for one part. */
 export const keyPartSchema = v.pipe(
-  v.string("must be text"),
+  textSchema,
   v.check(
     (part) => ADDRESS_PART.test(part) || OTHER_PART.test(part),
     'must be "ip", "ip/32" to "ip/128", "host", "path", "method", "country", "asn", "ja4", "bot", "param:NAME", "header:NAME", "cookie:NAME" or "query:NAME"',

@@ -14,8 +14,8 @@ import { hasAddress, keyPartSchema } from "./key-part.ts";
 import { fieldPath, MisuseError, parse } from "./misuse.ts";
 import type { PolicyInput } from "./policy-input.ts";
 import { type Refusal, readRefusal, refusalSchema } from "./refusal.ts";
+import { oneOf, textLike, wholeNumber } from "./schemas.ts";
 import { MAX_LOG_LIMIT } from "./sliding-log.ts";
-import { wholeNumber } from "./whole-number.ts";
 
 export type { PolicyInput } from "./policy-input.ts";
 
@@ -40,9 +40,9 @@ const PATH_PATTERN = new RegExp(
   "i",
 );
 
-const nameSchema = v.pipe(
-  v.string("must be text"),
-  v.regex(NAME_PATTERN, "must be 1 to 64 letters, digits, dots, dashes or underscores"),
+const nameSchema = textLike(
+  NAME_PATTERN,
+  "must be 1 to 64 letters, digits, dots, dashes or underscores",
 );
 
 /** What a bucket holds, or the cost of a check. */
@@ -59,19 +59,16 @@ export const windowSchema = v.lazy((input): typeof windowTextSchema | typeof win
   typeof input === "number" ? windowNumberSchema : windowTextSchema,
 );
 
-const methodSchema = v.pipe(
-  v.string("must be text"),
-  v.regex(METHOD_PATTERN, 'must be a method in capitals such as "POST"'),
+const methodSchema = textLike(METHOD_PATTERN, 'must be a method in capitals such as "POST"');
+
+const pathSchema = textLike(
+  PATH_PATTERN,
+  'must be a path pattern such as "/*", "/login" or "/users/:id"',
 );
 
-const pathSchema = v.pipe(
-  v.string("must be text"),
-  v.regex(PATH_PATTERN, 'must be a path pattern such as "/*", "/login" or "/users/:id"'),
-);
-
-const exceptSchema = v.pipe(
-  v.string("must be text"),
-  v.regex(PATH_PATTERN, 'must be a path pattern such as "/assets/*" or "*.css"'),
+const exceptSchema = textLike(
+  PATH_PATTERN,
+  'must be a path pattern such as "/assets/*" or "*.css"',
 );
 
 const leaseRule = `must be a share of the limit from 0 to ${MAX_LEASE}`;
@@ -166,25 +163,32 @@ export function parsePolicy(input: unknown, at = ""): Policy {
     input,
     at,
   );
-  const isBucket = fields.algorithm === "token-bucket" || fields.algorithm === "leaky-bucket";
-  if (burst !== undefined && !isBucket) {
-    const rule = 'must be left out unless the algorithm is "token-bucket" or "leaky-bucket"';
-    throw new MisuseError(fieldPath(at, "burst"), rule, burst);
-  }
-  if (start !== undefined && fields.algorithm !== "fixed-window") {
-    const rule = 'must be left out unless the algorithm is "fixed-window"';
-    throw new MisuseError(fieldPath(at, "start"), rule, start);
-  }
-  if (fields.lease > 0 && (fields.algorithm !== "fixed-window" || fields.charge !== "always")) {
-    // Elsewhere a unit counts from when it is spent, and a lease spends it before.
-    const rule = 'must be left out unless the algorithm is "fixed-window" and all is charged';
-    throw new MisuseError(fieldPath(at, "lease"), rule, fields.lease);
-  }
-  if (blockFor !== undefined && (maxWait > 0 || fields.lease > 0)) {
-    // A request would wait for the end of its block, or be denied for a slice that it did not ask for.
-    const rule = 'must be left out beside "maxWait" or "lease"';
-    throw new MisuseError(fieldPath(at, "blockFor"), rule, (input as PolicyInput).blockFor);
-  }
+  const { algorithm, charge, lease } = fields;
+  const forbid = (field: keyof PolicyInput, isForbidden: boolean, where: string) => {
+    if (!isForbidden) return;
+    const rule = `must be left out ${where}`;
+    throw new MisuseError(fieldPath(at, field), rule, (input as PolicyInput)[field]);
+  };
+  const isFixed = algorithm === "fixed-window";
+  const isBucket = algorithm === "token-bucket" || algorithm === "leaky-bucket";
+  forbid(
+    "burst",
+    burst !== undefined && !isBucket,
+    'unless the algorithm is "token-bucket" or "leaky-bucket"',
+  );
+  forbid("start", start !== undefined && !isFixed, 'unless the algorithm is "fixed-window"');
+  // Elsewhere a unit counts from when it is spent, and a lease spends it before.
+  forbid(
+    "lease",
+    lease > 0 && (!isFixed || charge !== "always"),
+    'unless the algorithm is "fixed-window" and all is charged',
+  );
+  // A request would wait for the end of its block, or be denied for a slice that it did not ask for.
+  forbid(
+    "blockFor",
+    blockFor !== undefined && (maxWait > 0 || lease > 0),
+    'beside "maxWait" or "lease"',
+  );
   const names = fields.path.split("/");
   for (const [index, part] of fields.key.entries()) {
     if (!part.startsWith("param:") || names.includes(part.slice("param".length))) continue;
@@ -253,9 +257,4 @@ export function requireFits(cost: number, { name, capacity }: Policy, at = "cost
     `must be at most ${capacity}, the most that "${name}" lets pass at once`,
     cost,
   );
-}
-
-function oneOf<const Name extends string>(names: readonly Name[]) {
-  const quoted = names.map((name) => `"${name}"`);
-  return v.picklist(names, `must be ${quoted.slice(0, -1).join(", ")} or ${quoted.at(-1)}`);
 }

@@ -6,6 +6,7 @@
  */
 import * as v from "valibot";
 import { fieldPath, MisuseError } from "./misuse.ts";
+import { textLike } from "./schemas.ts";
 import { parseUrl } from "./url.ts";
 
 const DEFAULT_STATUS = 429;
@@ -46,12 +47,7 @@ export const refusalSchema = v.strictObject(
       ),
     ),
     /** The body's media type. Default `text/plain`, or `application/json` for a table or list. */
-    type: v.optional(
-      v.pipe(
-        v.string("must be text"),
-        v.regex(TYPE_PATTERN, 'must be a media type such as "text/html"'),
-      ),
-    ),
+    type: v.optional(textLike(TYPE_PATTERN, 'must be a media type such as "text/html"')),
     /** A path on the same site, or a URL; goes with no `body`. */
     redirect: v.optional(
       v.pipe(

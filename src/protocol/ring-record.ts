@@ -5,7 +5,7 @@
  */
 import * as v from "valibot";
 import { MisuseError, parse } from "../limit/misuse.ts";
-import { wholeNumber } from "../limit/whole-number.ts";
+import { textLike, wholeNumber } from "../limit/schemas.ts";
 import { REGIONS, type Region } from "../ring/region.ts";
 
 /** The most owners a region has. */
@@ -15,10 +15,7 @@ const MAX_VERSION = 2 ** 32;
 
 const NAME = new RegExp(`^(?:${REGIONS.join("|")})/(?:0|[1-9]\\d{0,3})$`);
 
-export const ownerNameSchema = v.pipe(
-  v.string("must be text"),
-  v.regex(NAME, 'must be a region and a number, such as "weur/3"'),
-);
+export const ownerNameSchema = textLike(NAME, 'must be a region and a number, such as "weur/3"');
 
 const ownersSchema = v.pipe(
   v.array(ownerNameSchema, "must be a list"),

@@ -5,13 +5,13 @@
  * (https://developers.cloudflare.com/durable-objects/reference/data-location/), so an owner's name
  * says where it was created. Coarse on purpose: continent, and longitude where a continent has two.
  */
-import * as v from "valibot";
+import { oneOf } from "../limit/schemas.ts";
 
 export const REGIONS = ["wnam", "enam", "sam", "weur", "eeur", "apac", "oc", "afr", "me"] as const;
 
 export type Region = (typeof REGIONS)[number];
 
-export const regionSchema = v.picklist(REGIONS, `must be one of ${REGIONS.join(", ")}`);
+export const regionSchema = oneOf(REGIONS);
 
 /** The parts of `request.cf` that tell where a request entered. */
 export interface Place {

@@ -122,7 +122,7 @@ describe("the ring of a running Worker", () => {
     }
     expect(await call("POST", "owners", { region: "mars" })).toEqual([
       400,
-      expect.stringContaining("region must be one of wnam"),
+      expect.stringContaining('region must be "wnam"'),
     ]);
     expect(await call("POST", "owners", {})).toEqual([
       400,

@@ -1,0 +1,27 @@
+/** Schemas of which there are many: their rules are written alike. */
+import * as v from "valibot";
+
+/** A schema for text, whatever it says. */
+export const textSchema = v.string("must be text");
+
+/** A schema for text of a form. */
+export function textLike(form: RegExp, rule: string) {
+  return v.pipe(
+    textSchema,
+    v.check((text) => form.test(text), rule),
+  );
+}
+
+/** A schema for a whole number within bounds. */
+export function wholeNumber(least: number, most: number) {
+  const rule = `must be a whole number from ${least} to ${most}`;
+  return v.custom<number>((value) => {
+    return typeof value === "number" && Number.isInteger(value) && value >= least && value <= most;
+  }, rule);
+}
+
+/** A schema for one of several names. */
+export function oneOf<const Name extends string>(names: readonly Name[]) {
+  const quoted = names.map((name) => `"${name}"`);
+  return v.picklist(names, `must be ${quoted.slice(0, -1).join(", ")} or ${quoted.at(-1)}`);
+}
