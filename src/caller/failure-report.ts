@@ -4,12 +4,12 @@
  */
 import { wrongClass } from "../protocol/bindings.ts";
 import { regionOf } from "../protocol/ring-record.ts";
-import { type MembershipRpc, type ObjectNamespace, stubOf } from "../protocol/rpc.ts";
+import { type ObjectNamespace, type RingRpc, stubOf } from "../protocol/rpc.ts";
 import type { Runtime } from "../runtime.ts";
 
 /** Makes the function that reports an owner. */
 export function failureReporter(
-  namespace: ObjectNamespace<MembershipRpc>,
+  namespace: ObjectNamespace<RingRpc>,
   runtime: Runtime,
 ): (owner: string) => void {
   /** Names this isolate in its reports, so that the object can count who reports. */

@@ -7,12 +7,12 @@
  */
 import { DurableObject } from "cloudflare:workers";
 import { parseLimiterConfig } from "../limiter-config.ts";
-import { Coordinator } from "../membership/coordinator.ts";
 import type { OwnerLink } from "../membership/ring-change.ts";
+import { RingKeeper, type RingKeeperOptions } from "../membership/ring-keeper.ts";
 import type { Bindings } from "../protocol/bindings.ts";
 import { withDeadline } from "../protocol/deadline.ts";
 import type { RingRecord } from "../protocol/ring-record.ts";
-import { type MembershipRpc, type Refusal, type RingStatus, stubOf } from "../protocol/rpc.ts";
+import { type RingRpc, stubOf } from "../protocol/rpc.ts";
 import type { Region } from "../ring/region.ts";
 import { type Runtime, runtimeWith } from "../runtime.ts";
 
@@ -23,17 +23,22 @@ const TAKE_OVER_DEADLINE_MS = 15_000;
 /** How long an owner may take to say how it is. */
 const STATUS_DEADLINE_MS = 1_000;
 
-export class Membership extends DurableObject implements MembershipRpc {
-  readonly #coordinator: Coordinator;
+export class Membership extends DurableObject implements RingRpc {
+  readonly #keeper: RingKeeper;
   readonly #bindings: Bindings;
   readonly #runtime: Runtime;
 
-  constructor(ctx: DurableObjectState, env: Cloudflare.Env) {
+  /** @param keep makes what keeps the ring */
+  constructor(
+    ctx: DurableObjectState,
+    env: Cloudflare.Env,
+    keep = (options: RingKeeperOptions) => new RingKeeper(options),
+  ) {
     super(ctx, env);
     this.#bindings = env as unknown as Bindings;
     const { ownersPerRegion, minOwners, maxOwners, highWater } = parseLimiterConfig(env);
     this.#runtime = runtimeWith((task) => ctx.waitUntil(task));
-    this.#coordinator = new Coordinator({
+    this.#keeper = keep({
       region: ctx.id.name as Region,
       startingOwners: ownersPerRegion,
       minOwners,
@@ -43,36 +48,23 @@ export class Membership extends DurableObject implements MembershipRpc {
       storage: ctx.storage,
       link: (owner) => this.#link(owner),
     });
-    ctx.blockConcurrencyWhile(() => this.#coordinator.load());
+    ctx.blockConcurrencyWhile(() => this.#keeper.load());
   }
 
   ring(): Promise<RingRecord> {
-    return this.#coordinator.ring();
-  }
-
-  /** Says how the ring is; null where no owner has ever asked for it, unless it is wanted. */
-  async status(isWanted: boolean): Promise<RingStatus | null> {
-    return isWanted || this.#coordinator.isUsed ? this.#coordinator.status() : null;
-  }
-
-  add(name?: string): Promise<Refusal | undefined> {
-    return this.#coordinator.add(name);
-  }
-
-  remove(name: string): Promise<Refusal | undefined> {
-    return this.#coordinator.remove(name);
+    return this.#keeper.ring();
   }
 
   reportLoad(owner: string, checksPerSecond: number): Promise<void> {
-    return this.#coordinator.reportLoad(owner, checksPerSecond);
+    return this.#keeper.reportLoad(owner, checksPerSecond);
   }
 
   reportFailure(owner: string, reporter: string): Promise<void> {
-    return this.#coordinator.reportFailure(owner, reporter);
+    return this.#keeper.reportFailure(owner, reporter);
   }
 
   override async alarm(): Promise<void> {
-    await this.#coordinator.wake();
+    await this.#keeper.wake();
   }
 
   #link(owner: string): OwnerLink {

@@ -61,16 +61,20 @@ export interface OwnerRpc extends CounterRpc {
   status(): OwnerLoad | Promise<OwnerLoad>;
 }
 
-/** The methods of `Membership`, the object that decides on a region's ring. */
-export interface MembershipRpc {
+/** The methods of `Membership` that owners and isolates use: it decides on a region's ring. */
+export interface RingRpc {
   ring(): Promise<RingRecord>;
+  reportLoad(owner: string, checksPerSecond: number): Promise<void>;
+  reportFailure(owner: string, reporter: string): Promise<void>;
+}
+
+/** What operators ask of the gateway's `Membership` besides. */
+export interface MembershipRpc extends RingRpc {
   /** Returns null where no owner has asked for the ring yet, unless one is wanted. */
   status(isWanted: boolean): Promise<RingStatus | null>;
   /** Begins to add an owner: the one named, or one with the lowest free number. */
   add(name?: string): Promise<Refusal | undefined>;
   remove(name: string): Promise<Refusal | undefined>;
-  reportLoad(owner: string, checksPerSecond: number): Promise<void>;
-  reportFailure(owner: string, reporter: string): Promise<void>;
 }
 
 /** What an owner answers an operator, or the ring in which another owner is to be asked. */

@@ -10,11 +10,11 @@ import type { Check, Refund } from "../../counters/check.ts";
 import type { RingRecord } from "../../protocol/ring-record.ts";
 import type {
   ExplainedBatch,
-  MembershipRpc,
   OrMoved,
   OwnerLoad,
   Parcel,
   Released,
+  RingRpc,
   Rows,
   Stub,
   TakenOver,
@@ -28,7 +28,7 @@ import { RingView } from "./ring-view.ts";
 import { type Peer, Takeover } from "./takeover.ts";
 
 /** How the membership object of the owner's region is reached. */
-export type MembershipLink = Pick<Stub<MembershipRpc>, "ring" | "reportLoad">;
+export type MembershipLink = Pick<Stub<RingRpc>, "ring" | "reportLoad">;
 
 export interface RingOwnerOptions {
   /** The owner's name, such as `weur/3`. */

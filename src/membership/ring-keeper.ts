@@ -1,0 +1,128 @@
+/**
+ * Keeps a region's ring by itself: adds and removes owners when they are too busy or too idle, and
+ * when one does not answer or answers again. One change at a time.
+ *
+ * Does not know who holds which key, and is never asked on the way of a check.
+ */
+
+import { ownerNames, type RingRecord } from "../protocol/ring-record.ts";
+import { LOAD_FRESH_MS, ownersForLoad, ownersForQuiet, QUIET_MS } from "./autoscaling.ts";
+import { CoordinatorState, type CoordinatorStateOptions } from "./coordinator-state.ts";
+import { FailureReports } from "./failure-reports.ts";
+import { RingChange, type RingChangeOptions } from "./ring-change.ts";
+
+export interface RingKeeperOptions extends CoordinatorStateOptions, RingChangeOptions {}
+
+/** How exactly it is remembered when owners were last busy. */
+const BUSY_INTERVAL_MS = 60_000;
+
+export class RingKeeper {
+  protected readonly options: RingKeeperOptions;
+  protected readonly state: CoordinatorState;
+  protected readonly change: RingChange;
+  readonly #reports = new FailureReports();
+  /** What each owner reported last. */
+  readonly #loads = new Map<string, { checksPerSecond: number; atMs: number }>();
+
+  constructor(options: RingKeeperOptions) {
+    this.options = options;
+    this.state = new CoordinatorState(options);
+    this.change = new RingChange(options, this.state);
+  }
+
+  /** Reads what is on disk. To be awaited before anything else is called. */
+  load(): Promise<void> {
+    return this.state.load();
+  }
+
+  /** Has anyone asked for the ring yet? */
+  get isUsed(): boolean {
+    return this.state.isUsed;
+  }
+
+  /** The ring; the first to ask for it settles what the region begins with. */
+  async ring(): Promise<RingRecord> {
+    return (await this.state.begin()).record;
+  }
+
+  /** Takes note of how busy an owner is, and adds owners if all of them are too busy. */
+  async reportLoad(owner: string, checksPerSecond: number): Promise<void> {
+    const { record, pending, busyMs } = await this.state.begin();
+    const { owners } = record;
+    const nowMs = this.options.runtime.now();
+    if (!owners.includes(owner)) return;
+    this.#loads.set(owner, { checksPerSecond, atMs: nowMs });
+    const fresh = owners.flatMap((name) => {
+      const load = this.#loads.get(name);
+      return load && nowMs - load.atMs <= LOAD_FRESH_MS ? [load.checksPerSecond] : [];
+    });
+    const added = ownersForLoad(owners.length, fresh, this.options) - owners.length;
+    if (added > 0 && pending.length === 0) {
+      await this.change.begin([...owners, ...this.free(added)]);
+    } else if (nowMs - busyMs > BUSY_INTERVAL_MS) {
+      await this.state.store({ busyMs: nowMs });
+    }
+  }
+
+  /** Takes note that an isolate can't reach an owner; enough of them, and it leaves the ring. */
+  async reportFailure(owner: string, reporter: string): Promise<void> {
+    const { record, pending } = await this.state.begin();
+    if (!record.owners.includes(owner) || pending.length > 0) return;
+    if (!this.#reports.add(owner, reporter, this.options.runtime.now())) return;
+    this.#reports.forget(owner);
+    const load = await this.loadOf(owner);
+    // Unless something changed while it was being asked.
+    if (!load && this.state.current.record === record) await this.change.giveUp(owner);
+  }
+
+  /** To be called when the alarm goes off. */
+  async wake(): Promise<void> {
+    if (!this.state.isUsed) return;
+    await this.change.advance();
+    if (this.state.current.pending.length === 0) {
+      await this.#bringBack();
+      await this.#shrinkIfQuiet();
+    }
+    await this.state.setAlarm();
+  }
+
+  /** The lowest numbers that no owner has. */
+  protected free(count: number): string[] {
+    const { record, down } = this.state.current;
+    const taken = new Set([...record.owners, ...down.map(({ owner }) => owner)]);
+    const names = ownerNames(this.options.region, taken.size + count);
+    return names.filter((name) => !taken.has(name)).slice(0, count);
+  }
+
+  /** What an owner says of itself; undefined if it does not answer. */
+  protected loadOf(owner: string) {
+    return this.options
+      .link(owner)
+      .status()
+      .catch(() => undefined);
+  }
+
+  /** Has an owner that answers again join anew, or learn that it has left. */
+  async #bringBack(): Promise<void> {
+    const { down, record } = this.state.current;
+    for (const { owner, isLeaving } of down) {
+      const answers = isLeaving
+        ? (await this.change.tell([owner], record)).length === 0
+        : (await this.loadOf(owner)) !== undefined;
+      if (!answers || this.state.current.record !== record) continue;
+      this.change.log("owner-up", owner);
+      const stillDown = this.state.current.down.filter((other) => other.owner !== owner);
+      if (!isLeaving) return this.change.begin([...record.owners, owner], stillDown);
+      await this.state.store({ down: stillDown });
+    }
+  }
+
+  async #shrinkIfQuiet(): Promise<void> {
+    const { record, pending, busyMs, joinedMs } = this.state.current;
+    if (pending.length > 0 || this.options.runtime.now() - busyMs < QUIET_MS) return;
+    const count = ownersForQuiet(record.owners.length, this.options);
+    if (count === record.owners.length) return;
+    const byAge = record.owners.toSorted((a, b) => (joinedMs[a] ?? 0) - (joinedMs[b] ?? 0));
+    await this.change.begin(byAge.slice(0, count));
+  }
+}
