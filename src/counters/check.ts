@@ -1,4 +1,4 @@
-/** What an owner is asked, and how it explains itself. */
+/** What an owner is asked, and how it explains a decision. */
 import type { Quota } from "../limit/algorithm.ts";
 import type { AlgorithmName, Start } from "../limit/algorithms.ts";
 import type { BlockFor } from "../limit/block-for.ts";
@@ -8,17 +8,19 @@ import type { KeyHash } from "../ring/key-hash.ts";
 export interface CounterPolicy extends Quota {
   name: string;
   algorithm: AlgorithmName;
-  /** Absent where windows are aligned. */
+  /** Absent if windows are aligned. */
   start?: Start;
   /** Units, a whole number from 1 to `capacity`. */
   cost: number;
-  /** Takes what is left of the cost instead of denying; of several policies, all or none say so. */
+  /**
+   * Takes what is left of the cost instead of denying. In one check, all policies have it or none.
+   */
   atMost?: true;
-  /** How long a key is blocked that was denied once; absent where it is not. */
+  /** How long a denied key stays blocked; absent if it does not. */
   blockFor?: BlockFor | undefined;
   /** Decided and counted, never enforced. */
   shadow: boolean;
-  /** Written through before it is answered. */
+  /** Written to disk before it is answered. */
   durable: boolean;
 }
 
@@ -29,14 +31,14 @@ export interface Check {
   policies: readonly CounterPolicy[];
 }
 
-/** What was spent by a check, given back; or a check that tells of a lease. */
+/** What a check spent, to be given back; also a check that tells of a lease. */
 export interface Refund extends Check {
   /**
-   * The owner's clock when it was spent; absent where that is not known. Of a check, when the owner
-   * last confirmed the caller's lease on the key; absent where it has none.
+   * The owner's clock when it was spent; absent if unknown. In a check: when the owner last
+   * confirmed the caller's lease on the key; absent if the caller has none.
    */
   spentAtMs?: number | undefined;
-  /** The verdict's then, where there is one policy; absent where that is not known. */
+  /** The verdict's `resetMs` then, if there was one policy; absent if unknown. */
   resetMs?: number | undefined;
 }
 
@@ -49,8 +51,8 @@ export interface Explanation {
   remaining: number;
   /** What is stored, in words. */
   state: string;
-  /** What is stored, as it is; null where nothing is. */
+  /** The stored state itself; null if there is none. */
   stored: readonly number[] | null;
-  /** Milliseconds until one unit more could be spent than now; 0 if all could. */
+  /** Milliseconds until one unit more can be spent than now; 0 if all can. */
   nextUnitMs: number;
 }

@@ -1,9 +1,9 @@
 /**
  * The counters of one policy, in segments of bounded size.
  *
- * Grows and shrinks by one segment at a time (linear hashing: Litwin, 1980), so no call waits for
- * longer as the table grows, and no two segments split at once. A caller that stops asking leaves
- * expired rows behind: they go with `sweep`, a few at a time.
+ * Grows and shrinks by one segment at a time (linear hashing: Litwin, 1980). So no call waits
+ * longer as the table grows, and no two segments split at once. A key that nobody asks about leaves
+ * its expired row behind; sweeps remove such rows, a few at a time.
  */
 import type { State } from "../limit/algorithm.ts";
 import type { KeyHash } from "../ring/key-hash.ts";
@@ -11,11 +11,15 @@ import type { ReadAhead } from "./read-ahead.ts";
 import type { Segment } from "./segment.ts";
 
 /**
- * What a segment's rows take on average, bytes. The largest hold twice that and as much again in
- * free slots: under 0.5 MB, so one is split, or written to storage, in a millisecond or so.
+ * Bytes that a segment's rows take on average. The largest segments have twice that, and as much
+ * again in free slots: under 0.5 MB. So to split one, or to write it to storage, takes a
+ * millisecond or so.
  */
 const SEGMENT_BYTES = 4_096 * 24;
-/** How empty segments are when two become one: far below, or a table would split again at once. */
+/**
+ * Share of `SEGMENT_BYTES` below which two segments become one: far below 1, or they would soon
+ * split again.
+ */
 const MIN_FILL = 0.25;
 
 export class CounterTable {
@@ -27,7 +31,7 @@ export class CounterTable {
   #hand = 0;
 
   /**
-   * @param newSegment makes an empty one, with room for some rows
+   * @param newSegment makes an empty segment, with room for some rows
    * @param segments those of a table that was made alike, in their order; at least one
    */
   constructor(newSegment: (rows: number) => Segment, segments: Segment[] = [newSegment(0)]) {
@@ -44,17 +48,17 @@ export class CounterTable {
     return this.#size;
   }
 
-  /** What the rows take; the buffers take up to 1.67 times that. */
+  /** Bytes that the rows take; their buffers take up to 1.67 times that. */
   get bytes(): number {
     return this.#bytes;
   }
 
-  /** A segment that was split or joined since is another object; one that grew is the same. */
+  /** A segment that was split or joined is a new object; one that grew is the same. */
   get segments(): readonly Segment[] {
     return this.#segments;
   }
 
-  /** No counter expires later; ms since the epoch, 0 where there never was one. */
+  /** No counter expires later than this; ms since the epoch, 0 if there never was one. */
   get lastExpiryMs(): number {
     return Math.max(...this.#segments.map(({ lastExpiryMs }) => lastExpiryMs));
   }
@@ -96,7 +100,7 @@ export class CounterTable {
     for (let at = this.#segments.length; at > 1; at--) this.#join();
   }
 
-  /** Goes on from where it stopped and removes what expired, looking at no more than `steps` rows. */
+  /** Goes on where it stopped, and removes what expired. Looks at no more than `steps` rows. */
   sweepSome(nowMs: number, steps: number): void {
     if (this.#hand >= this.#segments.length) this.#hand = 0;
     const segment = this.#segments[this.#hand] as Segment;
@@ -106,7 +110,7 @@ export class CounterTable {
     this.#join();
   }
 
-  /** Calls `visit` with rows around a key's place, and stops where it returns true. */
+  /** Calls `visit` with rows around a key's place, until it returns true. */
   some(near: KeyHash, visit: (key: KeyHash, state: State) => boolean): void {
     this.#segmentOf(near).some(visit, near);
   }
@@ -115,13 +119,13 @@ export class CounterTable {
     return this.#segments[segmentOf(key, this.#segments.length)] as Segment;
   }
 
-  /** Keeps the sums right when a segment has changed, of which that was the size before. */
+  /** Corrects the sums after a segment of that size has changed. */
   #resum(segment: Segment, size: number, bytes: number): void {
     this.#size += segment.size - size;
     this.#bytes += segment.bytes - bytes;
   }
 
-  /** Makes two of the next segment in order. */
+  /** Splits the next segment in order into two. */
   #split(): void {
     const count = this.#segments.length;
     const at = indexOf(count, count);

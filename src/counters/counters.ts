@@ -1,8 +1,8 @@
 /**
- * The counters an owner holds, and the verbs on them. No clock, no I/O, no `await`: a check is
- * decided and spent in one go, which is what makes the count exact.
+ * The counters that an owner holds, and the verbs on them. No clock, no I/O, no `await`: a check is
+ * decided and spent in one go, which makes the count exact.
  *
- * The fallback in the caller's isolate counts with this same class.
+ * The fallback in the caller's isolate counts with the same class.
  */
 import type { Outcome } from "../limit/algorithm.ts";
 import { algorithmOf } from "../limit/algorithms.ts";
@@ -31,12 +31,12 @@ export class Counters {
     this.#onBlock = onBlock;
   }
 
-  /** Where all is kept. */
+  /** The tables as they are read, written and swept by name. */
   get store(): Tables {
     return this.#tables;
   }
 
-  /** A table for each policy, by the name that `tableName` gives it, and the blocked keys. */
+  /** All tables by name: those of policies (see `tableName`), of blocks, and of ring changes. */
   get tables(): ReadonlyMap<string, CounterTable> {
     return this.#tables.byName;
   }
@@ -47,12 +47,12 @@ export class Counters {
     return size;
   }
 
-  /** Counters that were dropped before they expired, to make room. */
+  /** Counters that were evicted before they expired. */
   get dropped(): number {
     return this.#tables.dropped;
   }
 
-  /** To be called before many checks, which then find what they need at hand. */
+  /** Prefetches what many checks are about to read. */
   touch(checks: readonly Check[]): void {
     if (this.#tables.bytes < CACHE_BYTES) return;
     const ahead = new ReadAhead();
@@ -71,7 +71,7 @@ export class Counters {
     const { key, policies } = check;
     if (policies[0]?.atMost) return this.#atMost("check", check, nowMs);
     if (this.blockedMs(key, nowMs) > 0) return this.peek(check, nowMs);
-    // One alone, as most checks name, need not be asked whether it will pass.
+    // Most checks name one policy, which need not be asked beforehand whether it passes.
     if (policies.length === 1) return [this.#spend(key, policies[0] as CounterPolicy, nowMs)];
     const passes = policies.every((policy) => this.#passes(key, policy, nowMs));
     if (!passes) {
@@ -104,8 +104,8 @@ export class Counters {
   /**
    * Gives back what a check spent, never more than is spent now.
    *
-   * @returns whether a denial that callers believe may end before its time: nothing was left. That
-   *   of a slot they do not believe in the first place.
+   * @returns whether a denial that callers remember may end early, since nothing was left. A denial
+   *   by `concurrency` does not count: callers never trust one.
    */
   refund({ key, policies, spentAtMs, resetMs }: Refund, nowMs: number): boolean {
     let endsDenial = false;
@@ -122,7 +122,7 @@ export class Counters {
     return endsDenial;
   }
 
-  /** Forgets what the key spent under these policies, and that they have blocked it. */
+  /** Forgets what the key spent under these policies, and how they have blocked it. */
   reset({ key, policies }: Check): void {
     for (const policy of policies) {
       this.#tables.delete(policy, key);
@@ -130,16 +130,16 @@ export class Counters {
     }
   }
 
-  /** Denies the key everything until then; an earlier block that ends later stays. */
+  /** Denies the key everything until `untilMs`. An earlier block that ends later stays. */
   block(key: KeyHash, untilMs: number): void {
     const beforeMs = this.#tables.get(BLOCKED, key)?.[0] ?? 0;
     this.#tables.set(BLOCKED, key, [Math.max(untilMs, beforeMs)]);
   }
 
   /**
-   * Ends the block of a key, and all that policies have put on it, as if it had never been denied.
+   * Ends all blocks of a key, by operators and by policies, as if it had never been denied.
    *
-   * @returns the names of the tables in which there may have been one
+   * @returns the names of the tables that may have had one
    */
   unblock(key: KeyHash): string[] {
     const names = [...this.tables.keys()].filter(isBlocks);
@@ -147,7 +147,7 @@ export class Counters {
     return names;
   }
 
-  /** For how long the key is still blocked by an operator; 0 if it is not. */
+  /** How long an operator's block still lasts, in milliseconds; 0 if there is none. */
   blockedMs(key: KeyHash, nowMs: number): number {
     return Math.max(0, (this.#tables.get(BLOCKED, key)?.[0] ?? 0) - nowMs);
   }
@@ -174,16 +174,16 @@ export class Counters {
   }
 
   /**
-   * Removes what can no longer matter. What has expired altogether goes at once.
+   * Removes what has expired. A table whose rows have all expired goes at once.
    *
-   * @param rows how many to look at in each of the other tables; all if absent, which takes time in
+   * @param rows how many to look at in each other table; all if absent, which takes time in
    *   proportion to them
    */
   sweep(nowMs: number, rows?: number): void {
     this.#tables.sweep(nowMs, rows);
   }
 
-  /** Asks for as much of the cost as all policies that are enforced leave, or else for a unit. */
+  /** Asks for as much of the cost as every enforced policy has left, but for one unit at least. */
   #atMost(verb: "check" | "peek", { key, policies }: Check, nowMs: number): Verdict[] {
     const left = policies.map((policy) => {
       const { shadow, cost } = policy;
@@ -210,7 +210,7 @@ export class Counters {
     return enforced(policy, outcome);
   }
 
-  /** Has the policies that deny block the key, unless one that is enforced blocks it already. */
+  /** Makes the policies that deny block the key, unless an enforced one blocks it already. */
   #blockDenied({ key, policies }: Check, nowMs: number): void {
     const denying = policies.flatMap((policy) => {
       if (!policy.blockFor) return [];
@@ -236,7 +236,7 @@ export class Counters {
     return algorithm.decide(table?.get(key), policy, nowMs, cost);
   }
 
-  /** Decides under a policy of which there are few: kept apart from the way of all others. */
+  /** Decides under the rarer policies, apart from the fast path of all others. */
   #decideSeldom(key: KeyHash, policy: CounterPolicy, nowMs: number, cost: number): Outcome {
     const { algorithm, table } = this.#tables.of(policy);
     const outcome =
@@ -257,16 +257,16 @@ export class Counters {
   }
 }
 
-/** What a limit of 0 decides, which no algorithm is asked about: it could pass at no time. */
+/** The outcome under a limit of 0, which no algorithm knows: nothing ever passes. */
 function nothing({ windowMs }: CounterPolicy, nowMs: number): Outcome {
   const retryAfterMs = windowMs - (nowMs % windowMs);
   return { allowed: false, remaining: 0, resetMs: 0, retryAfterMs, delayMs: 0, state: undefined };
 }
 
-/** The verdict as it is to be acted on: a shadow's denial is told and not enforced. */
+/** Returns the verdict to act on: a denial in shadow is reported, not enforced. */
 function enforced({ shadow }: CounterPolicy, outcome: Omit<Outcome, "state">): Verdict {
   const { allowed, remaining, resetMs, retryAfterMs, delayMs } = outcome;
-  // Field by field: what is left of an outcome with `...` takes longer than the whole decision.
+  // Field by field: to copy the other fields with `...` takes longer than the whole decision.
   if (allowed) return { allowed, remaining, resetMs, retryAfterMs, delayMs, reason: "ok" };
   if (shadow) {
     return { allowed: true, remaining, resetMs, retryAfterMs: 0, delayMs, reason: "shadow" };

@@ -1,7 +1,7 @@
 /**
- * Which row a full owner drops: the one that matters least.
+ * Which row a full owner evicts: the one that matters least.
  *
- * Approximate: the best of a sample, since to keep the rows in order would cost every check.
+ * Approximate: the best of a sample. To keep rows in order would cost every check.
  */
 import type { State } from "../limit/algorithm.ts";
 import { isSameKey, type KeyHash } from "../ring/key-hash.ts";
@@ -9,19 +9,19 @@ import type { CounterTable } from "./counter-table.ts";
 
 const SAMPLE_ROWS = 16;
 
-/** A row that could be dropped. */
+/** A row that could be evicted. */
 export interface Candidate {
   key: KeyHash;
   expiresAtMs: number;
-  /** Whether its key is denied now; then it is worth more than any that is not. */
+  /** Whether its key is denied now. Such a row matters more than any whose key is not. */
   denied: boolean;
 }
 
 /**
- * Picks the row that expires soonest among those of a sample whose key is not denied, or, where all
- * are, among all.
+ * Picks the row that expires first among the sampled rows whose key is not denied. If all are
+ * denied, picks among all.
  *
- * @param near where to look: around the key that came last, which is itself left out
+ * @param near the key that came last: rows around it are sampled, and it is left out
  * @returns undefined if there is no other row
  */
 export function evictionCandidate(
@@ -34,7 +34,7 @@ export function evictionCandidate(
   table.some(near, (key, state) => {
     if (isSameKey(key, near)) return false;
     const [expiresAtMs] = state;
-    // To find out whether it is denied takes longest, and mostly does not matter.
+    // Whether a key is denied takes longest to find out, and mostly does not matter.
     if (!least || least.denied || expiresAtMs < least.expiresAtMs) {
       const candidate = { key, expiresAtMs, denied: denies(state) };
       if (!least || isLess(candidate, least)) least = candidate;

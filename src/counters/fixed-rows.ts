@@ -1,9 +1,9 @@
 /**
  * Rows in one flat buffer: open addressing, linear probing, no object per key.
  *
- * A row is the 64-bit key hash and the numbers of a state, as many for each key. Slots are no power
- * of two, so that the buffer can grow by a quarter: at most 1.67 slots a row, where doubling would
- * need 2.67. It does not grow by pieces, so its owner keeps it small.
+ * A row is the 64-bit key hash and the numbers of a state, as many for each key. The number of
+ * slots is no power of two, so that the buffer can grow by a quarter: at most 1.67 slots a row,
+ * where doubling would need 2.67. To grow, all of it is copied, so a table keeps each buffer small.
  */
 import { type State, stateOf } from "../limit/algorithm.ts";
 import { MisuseError } from "../limit/misuse.ts";
@@ -12,24 +12,24 @@ import type { ReadAhead } from "./read-ahead.ts";
 import type { Segment } from "./segment.ts";
 
 const MIN_SLOTS = 16;
-/** Above it, lookups of absent keys get long. */
+/** Load above which the buffer grows: lookups of absent keys get long. */
 const MAX_LOAD = 0.75;
-/** After growing or shrinking. */
+/** Load after growing or shrinking. */
 const NEW_LOAD = 0.6;
 const MIN_LOAD = 0.3;
 const NUMBER_BYTES = Float64Array.BYTES_PER_ELEMENT;
-/** 2³² ÷ the golden ratio: spreads hashes that aren't uniform, as a test's. */
+/** 2³² ÷ the golden ratio: spreads hashes that are not uniform, such as a test's. */
 const GOLDEN = 0x9e3779b9;
 
 export class FixedRows implements Segment {
-  /** Numbers in a row: the hash takes the place of one. */
+  /** Numbers in a row: the hash takes the place of one, then comes the state. */
   readonly #rowNumbers: number;
   #size = 0;
   #slots = 0;
   #lastExpiryMs = 0;
   /** Where the next sweep begins. */
   #hand = 0;
-  /** The rows. A row's first number is free where its second, `expiresAtMs`, is 0. */
+  /** The rows. A slot is free if its second number, the state's `expiresAtMs`, is 0. */
   #numbers = new Float64Array();
   /** The same bytes; a row's first two words are the hash, high half first. */
   #words = new Uint32Array();
@@ -44,7 +44,7 @@ export class FixedRows implements Segment {
   }
 
   /**
-   * @param bytes what `toBytes` gave; taken over where they fill their buffer
+   * @param bytes what `toBytes` gave; used without a copy if they fill their buffer
    * @throws {MisuseError} if they can't be that
    */
   static fromBytes(stateNumbers: number, bytes: Uint8Array<ArrayBuffer>): FixedRows {
@@ -215,7 +215,7 @@ export class FixedRows implements Segment {
   #stateAt(slot: number): State {
     const start = slot * this.#rowNumbers;
     const expiresAtMs = this.#expiryAt(slot);
-    // Written out: an array that is added to has room for 16 numbers more, each time.
+    // Written out: an array that grows gets room for 16 more numbers each time.
     if (this.#rowNumbers === 2) return [expiresAtMs];
     const second = this.#numbers[start + 2] as number;
     if (this.#rowNumbers === 3) return stateOf(expiresAtMs, second);

@@ -1,23 +1,23 @@
 /**
- * Places in memory that are read before they are needed, all in a row.
+ * Prefetches memory: collects places, then reads all of them in a tight loop.
  *
- * A processor waits for some ten reads at once, but only where few instructions lie between them.
- * So what to read is found out first and then read: in turns, place by place, it takes twice as long.
+ * A processor can have about ten reads in flight, but only if few instructions lie between them. To
+ * find and read one place after the other takes twice as long.
  */
 
-/** Rows that take less are at hand anyway, in a processor's cache. */
+/** Rows that take less than this are in a processor's cache anyway. */
 export const CACHE_BYTES = 500_000;
-/** What is read from memory at once: 64 bytes. */
+/** A cache line in words: 64 bytes, which are read at once. */
 const LINE_WORDS = 16;
 
 export class ReadAhead {
-  /** Means nothing: what nobody keeps, the compiler does not read. */
+  /** Kept only so that the compiler cannot leave out the reads. */
   static #kept = 0;
   readonly #views: Uint32Array[] = [];
-  /** Two for each view: indices of words. */
+  /** Two word indices for each view. */
   readonly #places: number[] = [];
 
-  /** @param place index of a word. The line after its own is read too: few rows lie farther off. */
+  /** @param place index of a word. The next cache line is read too: few rows reach farther. */
   add(view: Uint32Array, place: number): void {
     const at = this.#views.length;
     this.#views[at] = view;

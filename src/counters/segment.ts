@@ -1,23 +1,23 @@
 /**
- * What a counter table is made of: rows that are kept, swept and written to disk on their own, so
- * that none of it takes longer as the table grows.
+ * A part of a counter table: rows that are kept, swept and written to disk by themselves. So none
+ * of it takes longer as the table grows.
  */
 import type { State } from "../limit/algorithm.ts";
 import type { KeyHash } from "../ring/key-hash.ts";
 import type { ReadAhead } from "./read-ahead.ts";
 
-/** Before a row's state where it is written: the hash's halves, and how many numbers follow. */
+/** Numbers before an encoded state: the hash's halves, and how many numbers follow. */
 const ROW_HEAD_NUMBERS = 3;
 
 export interface Segment {
   /** Rows, expired ones included. */
   readonly size: number;
-  /** What the rows take, bytes. */
+  /** Bytes that the rows take. */
   readonly bytes: number;
-  /** No row expires later; ms since the epoch, 0 where there never was one. */
+  /** No row expires later than this; ms since the epoch, 0 if there never was one. */
   readonly lastExpiryMs: number;
 
-  /** Adds a key's place to those that are to be read ahead. */
+  /** Adds the place of a key's row to what is prefetched. */
   touch(key: KeyHash, ahead: ReadAhead): void;
   get(key: KeyHash): State | undefined;
   set(key: KeyHash, state: State): void;
@@ -25,21 +25,21 @@ export interface Segment {
   delete(key: KeyHash): void;
 
   /**
-   * Goes on from where it stopped and removes what expired at or before `nowMs`.
+   * Goes on where it stopped, and removes what expired at or before `nowMs`.
    *
    * @param steps the most rows to look at; as many as there are, or more, sweeps all
    * @returns whether it came past the end
    */
   sweep(nowMs: number, steps: number): boolean;
 
-  /** Calls `visit` with each row, in no order, and stops where it returns true. */
+  /** Calls `visit` with each row, in no order, until it returns true. */
   some(visit: (key: KeyHash, state: State) => boolean, near?: KeyHash): void;
 
-  /** All rows. May share memory with the segment: to be written before anything is set. */
+  /** Returns all rows. May share memory with the segment, so write them before anything is set. */
   toBytes(): Uint8Array<ArrayBuffer>;
 }
 
-/** Writes rows one after the other: the hash's halves, how many numbers follow, and these. */
+/** Encodes rows one after the other: the hash's halves, how many numbers follow, and these. */
 export function encodeRows(
   rows: readonly { key: KeyHash; state: State | undefined }[],
 ): Uint8Array<ArrayBuffer> {
@@ -56,7 +56,7 @@ export function encodeRows(
   return new Uint8Array(numbers.buffer);
 }
 
-/** Calls `visit` with each row that `encodeRows` wrote; the state is absent where it had none. */
+/** Calls `visit` with each row that `encodeRows` wrote; with no state if the row had none. */
 export function decodeRows(
   bytes: Uint8Array<ArrayBuffer>,
   visit: (key: KeyHash, state: State | undefined) => void,

@@ -1,20 +1,20 @@
-/** Which table holds what, and of what kind it is. */
+/** The names of tables, and how rows of each kind are kept. */
 import type { CounterPolicy } from "./check.ts";
 import { CounterTable } from "./counter-table.ts";
 import { FixedRows } from "./fixed-rows.ts";
 import type { Segment } from "./segment.ts";
 import { VariableRows } from "./variable-rows.ts";
 
-/** The table of blocked keys, whose states are the time when the block ends. */
+/** The table of keys that operators have blocked. A state is the time when the block ends. */
 export const BLOCKED = "blocked";
-/** Keys that policies have blocked by themselves; see `BlockState`. */
+/** Tables of keys that policies have blocked; see `BlockState`. */
 const BLOCKED_BY = "blocked-by";
-/** While a ring change settles: the keys whose counters their owner before has given. */
+/** While a ring change settles: the keys whose counters their previous owner has given. */
 const TAKEN = "taken";
 /** Keys whose counters were not handed over, and since when they are counted anew. */
 export const UNSURE = "unsure";
 
-/** How many numbers a state has, where it is always as many. */
+/** How many numbers a state has, in the tables where that is always the same. */
 const STATE_NUMBERS: Partial<Record<string, number>> = {
   "fixed-window": 2,
   "sliding-window": 3,
@@ -27,14 +27,19 @@ const STATE_NUMBERS: Partial<Record<string, number>> = {
 };
 
 /**
- * A policy whose limit changes goes on with what is counted; one whose algorithm or window changes
- * starts anew, since its old state would mean something else.
+ * Returns the name of a policy's table.
+ *
+ * A policy keeps its counts if its limit changes. If its algorithm or window changes, it starts
+ * anew, since its old states would mean something else.
  */
 export function tableName({ name, algorithm, windowMs }: CounterPolicy): string {
   return `${algorithm}/${windowMs}/${name}`;
 }
 
-/** The table of the keys that a policy has blocked, which last over any change of its quota. */
+/**
+ * Returns the name of the table of keys that a policy has blocked. Blocks outlast any change of its
+ * quota.
+ */
 export function blocksName({ name }: Pick<CounterPolicy, "name">): string {
   return `${BLOCKED_BY}/${name}`;
 }
@@ -43,7 +48,7 @@ export function isBlocks(tableName: string): boolean {
   return tableName === BLOCKED || tableName.startsWith(`${BLOCKED_BY}/`);
 }
 
-/** The table of the keys taken over from the ring of that version. */
+/** Returns the name of the table of keys taken over from the ring of that version. */
 export function takenName(version: number): string {
   return `${TAKEN}/${version}`;
 }
@@ -52,15 +57,18 @@ export function isTaken(tableName: string): boolean {
   return tableName.startsWith(`${TAKEN}/`);
 }
 
-/** Is it about a change of the ring, and no counter? Such rows last as long as the longest window. */
+/**
+ * Is the table about a ring change, and holds no counters? Its rows last as long as the longest
+ * window.
+ */
 export function isMark(tableName: string): boolean {
   return isTaken(tableName) || tableName === UNSURE;
 }
 
 /**
- * Makes the table that a name asks for.
+ * Makes the table of that name.
  *
- * @param segments those of one like it, in their order
+ * @param segments those of a table like it, in their order
  */
 export function newTable(name: string, segments?: Segment[]): CounterTable {
   const stateNumbers = stateNumbersOf(name);
@@ -70,9 +78,9 @@ export function newTable(name: string, segments?: Segment[]): CounterTable {
 }
 
 /**
- * Makes a segment of the table that a name asks for.
+ * Makes a segment of the table of that name.
  *
- * @param bytes what another gave
+ * @param bytes what `toBytes` of such a segment gave
  * @throws {MisuseError} if they can't be that
  */
 export function readSegment(name: string, bytes: Uint8Array<ArrayBuffer>): Segment {

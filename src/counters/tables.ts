@@ -1,5 +1,5 @@
 /**
- * The tables of an owner, by policy: made when first needed, let go when all in them has expired,
+ * The tables of an owner: made when first needed, removed when all their rows have expired, and
  * kept within bounds.
  */
 import type { Algorithm, State } from "../limit/algorithm.ts";
@@ -12,24 +12,26 @@ import { evictionCandidate } from "./eviction.ts";
 import { BLOCKED, blocksName, isBlocks, newTable, tableName } from "./table-name.ts";
 
 /**
- * The most that all rows of an owner take, bytes: 1.6 M keys of a fixed window, whose buffers then
+ * The most bytes that all rows of an owner take: 1.6 M keys of a fixed window. Their buffers then
  * take up to 67 MB of the isolate's 128.
  */
 export const MAX_BYTES = 40_000_000;
 /**
- * One new key in so many has rows looked at for expired ones, a power of two. A few rows each time
- * would be read from memory one by one; many in a row are there before they are needed.
+ * One new key in this many sweeps some rows; a power of two. A few rows for each key would be read
+ * from memory one by one; many in a row are there before they are needed.
  */
 const SWEEP_EVERY = 16;
-/** Rows looked at each time: 8 for each key that was added, so they can't pile up. */
+/**
+ * Rows that each of these sweeps looks at: 8 for each new key, so that expired ones can't pile up.
+ */
 const SWEEP_ROWS = 8 * SWEEP_EVERY;
-/** Rows that each counter set drops at most: more than it adds, so that an overfull owner shrinks. */
+/** The most rows that each new one evicts: more than one, so that an overfull owner shrinks. */
 const MAX_DROPS = 2;
 
 export interface TablesOptions {
-  /** The most that all rows take, bytes; the default is {@link MAX_BYTES}. */
+  /** The most bytes that all rows take. Default {@link MAX_BYTES}. */
   maxBytes?: number | undefined;
-  /** Called after a key's counter in a table was set or deleted, but not when it was let go. */
+  /** Called after a key's row was set or deleted, but not after it was evicted or swept. */
   onChange?: (table: string, key: KeyHash) => void;
 }
 
@@ -39,21 +41,21 @@ export interface Counted {
   algorithm: Algorithm;
   /** The table's name. */
   name: string;
-  /** Absent as long as nothing is counted. */
+  /** Absent until something is counted. */
   table: CounterTable | undefined;
 }
 
 export class Tables {
-  /** Rows that were dropped before they expired, to make room. */
+  /** Rows that were evicted before they expired. */
   dropped = 0;
   readonly #byName = new Map<string, CounterTable>();
-  /** The table of blocked keys, which every check looks at. */
+  /** The table of keys that operators have blocked, which every check looks at. */
   #blocked: CounterTable | undefined;
   readonly #maxBytes: number;
   readonly #onChange: (table: string, key: KeyHash) => void;
   /** The policies that have tables, by their names. */
   readonly #counted = new Map<string, Counted>();
-  /** The one that was asked for last, as it is by most of a batch. */
+  /** The policy asked for last: most of a batch asks for it again. */
   #last: Counted | undefined;
 
   constructor({ maxBytes = MAX_BYTES, onChange = () => {} }: TablesOptions) {
@@ -65,7 +67,7 @@ export class Tables {
     return this.#byName;
   }
 
-  /** What all rows take. */
+  /** Bytes that all rows take. */
   get bytes(): number {
     let bytes = 0;
     for (const table of this.#byName.values()) bytes += table.bytes;
@@ -98,7 +100,7 @@ export class Tables {
     }
   }
 
-  /** As `set`, in the table of that name. */
+  /** Does the same as `set`, by the table's name. */
   put(name: string, key: KeyHash, state: State, table = this.#named(name)): void {
     table.set(key, state);
     this.#onChange(name, key);
@@ -108,28 +110,28 @@ export class Tables {
     this.remove(of === BLOCKED ? BLOCKED : this.of(of).name, key);
   }
 
-  /** As `delete`, from the table of that name. */
+  /** Does the same as `delete`, by the table's name. */
   remove(name: string, key: KeyHash): void {
     const table = this.#byName.get(name);
     if (!table) return;
     table.delete(key);
-    // Told even if there was no row: one that was dropped may still be on disk.
+    // Reported even if there was no row: an evicted one may still be on disk.
     this.#onChange(name, key);
   }
 
   /**
-   * Sets what a check has spent. Where that takes more room than before, lets go of a little that
-   * expired, and, if full, of a row.
+   * Sets what a check has spent. If that takes more room, sweeps a few rows now and then, and
+   * evicts some if the owner is full.
    */
   spend(policy: CounterPolicy, key: KeyHash, state: State, nowMs: number): void {
     const before = this.of(policy).table?.bytes ?? 0;
     this.set(policy, key, state);
-    // Only now: what was set may be the first in its table.
+    // Looked up again: the first row makes the table.
     const { name, table } = this.of(policy);
     if (table && table.bytes > before) this.#keepWithin(name, table, key, nowMs);
   }
 
-  /** Sets a policy's block, and lets go of others' rows, as `spend` does. */
+  /** Sets a policy's block; sweeps and evicts as `spend` does. */
   block(policy: CounterPolicy, key: KeyHash, state: State, nowMs: number): void {
     const name = blocksName(policy);
     const table = this.#named(name);
@@ -149,7 +151,10 @@ export class Tables {
     }
   }
 
-  /** Where a policy is counted. Remembered, since to make a table's name costs as much as a check. */
+  /**
+   * Returns where a policy is counted. Remembered, since to make a table's name costs as much as a
+   * check.
+   */
   of(policy: CounterPolicy): Counted {
     if (this.#last?.policy === policy) return this.#last;
     let counted = this.#counted.get(policy.name);
@@ -178,8 +183,9 @@ export class Tables {
   }
 
   /**
-   * Drops a row of the largest table, or, where all that were looked at are denied and the new one
-   * is not, the new one. A block is never dropped.
+   * Evicts a row of the largest table. If every sampled key is denied and the new one is not,
+   * evicts the new one: to forget a denied key would let it pass. An operator's block is never
+   * evicted.
    */
   #makeRoom(newKey: KeyHash, newName: string, nowMs: number): void {
     const [name, table] = this.#largest();
@@ -201,7 +207,10 @@ export class Tables {
       .reduce((largest, next) => (next[1].bytes > largest[1].bytes ? next : largest));
   }
 
-  /** Would the policy whose table that is deny a unit now? Taken for granted if it is not known. */
+  /**
+   * Would the policy of that table deny a key in this state one unit now? Yes, if the policy is
+   * unknown.
+   */
   #denies(name: string, state: State, nowMs: number): boolean {
     if (isBlocks(name)) return blockLeftMs(state, nowMs) > 0;
     for (const { policy, algorithm, name: counted } of this.#counted.values()) {

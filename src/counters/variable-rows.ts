@@ -1,13 +1,13 @@
 /**
- * Rows whose states grow: an array for each key, for the algorithms that keep every entry.
+ * Rows with states of any length: an array for each key, for the algorithms that keep every entry.
  *
- * Heavier than flat rows, by about 100 bytes a key.
+ * Takes about 100 bytes a key more than `FixedRows`.
  */
 import type { State } from "../limit/algorithm.ts";
 import { idOf, type KeyHash } from "../ring/key-hash.ts";
 import { decodeRows, encodeRows, type Segment } from "./segment.ts";
 
-/** What a row takes besides the numbers of its state, about. */
+/** Bytes that a row takes besides the numbers of its state, about. */
 const ROW_BYTES = 100;
 const NUMBER_BYTES = Float64Array.BYTES_PER_ELEMENT;
 
@@ -20,7 +20,7 @@ export class VariableRows implements Segment {
   readonly #rows = new Map<string, Row>();
   #numbers = 0;
   #lastExpiryMs = 0;
-  /** Where the next sweep begins; rows set meanwhile come into it. */
+  /** Where the next sweep begins. Rows set meanwhile are swept in their turn. */
   #hand = this.#rows.entries();
 
   /** @param bytes what `toBytes` gave */
@@ -42,7 +42,7 @@ export class VariableRows implements Segment {
     return this.#lastExpiryMs;
   }
 
-  /** Does nothing: a row is found by way of the heap. */
+  /** Does nothing: rows lie on the heap, and only a lookup finds them. */
   touch(): void {}
 
   get(key: KeyHash): State | undefined {
@@ -76,7 +76,7 @@ export class VariableRows implements Segment {
     return false;
   }
 
-  /** The rows that were set first come first, wherever `near` is. */
+  /** Visits the rows in the order they were set, whatever `near` is. */
   some(visit: (key: KeyHash, state: State) => boolean): void {
     for (const { key, state } of this.#rows.values()) if (visit(key, state)) return;
   }
