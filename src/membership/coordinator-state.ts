@@ -1,8 +1,8 @@
 /**
- * What a membership object has on disk, and the alarm that goes with it.
+ * What a membership object has on disk, and the alarm that belongs to it.
  *
- * The two are written in one turn, and so reach the disk together: a change without an alarm might
- * stay as it is after a crash.
+ * Both are written in one turn, and so reach the disk together. Without its alarm, a change that a
+ * crash interrupts would never go on.
  */
 
 import { ownerNames, type RingRecord } from "../protocol/ring-record.ts";
@@ -25,22 +25,22 @@ export interface CoordinatorStateOptions extends ScalingLimits {
 
 export interface Stored {
   record: RingRecord;
-  /** Who has not heard yet that the last change is over; empty while none is under way. */
+  /** Owners that have not yet heard that the last change is over; empty if none is under way. */
   pending: string[];
   /** When the last change began, ms since the epoch. */
   changedMs: number;
   /** When each owner joined, ms since the epoch. */
   joinedMs: Record<string, number>;
-  /** Owners that were given up; those that are leaving come back only to hear of it. */
+  /** Owners that were given up. One that is leaving comes back only to hear that it has left. */
   down: { owner: string; isLeaving: boolean }[];
-  /** When owners were last busy, or their number changed, ms since the epoch. */
+  /** When an owner was last busy, or their number last changed, ms since the epoch. */
   busyMs: number;
 }
 
 const STORAGE_KEY = "members";
-/** From one try at an interrupted change to the next. */
+/** Time from one try at an interrupted change to the next. */
 export const RETRY_MS = 1_000;
-/** From one look at an owner that is down to the next. */
+/** Time from one look at an owner that is down to the next. */
 export const PROBE_MS = 10_000;
 
 export class CoordinatorState {
@@ -60,12 +60,12 @@ export class CoordinatorState {
     return this.#stored !== undefined;
   }
 
-  /** To be read once `begin` or `load` has put something there. */
+  /** To be read only if `isUsed`. */
   get current(): Stored {
     return this.#stored as Stored;
   }
 
-  /** Settles what the region begins with, if nobody has yet. */
+  /** Writes the ring that the region begins with, unless there is one. */
   async begin(): Promise<Stored> {
     if (this.#stored) return this.#stored;
     const { region, startingOwners, runtime } = this.#options;
@@ -87,7 +87,7 @@ export class CoordinatorState {
     await Promise.all([this.#options.storage.put(STORAGE_KEY, this.#stored), this.setAlarm()]);
   }
 
-  /** Sets the alarm for whatever is to be looked at next. */
+  /** Sets the alarm for what is due next, or deletes it if nothing is. */
   async setAlarm(): Promise<void> {
     const { runtime, storage } = this.#options;
     const { pending, down, busyMs, record } = this.current;

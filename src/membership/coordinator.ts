@@ -21,7 +21,7 @@ export class Coordinator extends RingKeeper {
     };
   }
 
-  /** Adds an owner: the one named, or one with the lowest free number. */
+  /** Adds an owner: the one named, or the one with the lowest free number. */
   async add(name?: string): Promise<Refusal | undefined> {
     const { record, down } = await this.state.begin();
     const refusal = this.#busyWith();
@@ -41,7 +41,7 @@ export class Coordinator extends RingKeeper {
   async remove(name: string): Promise<Refusal | undefined> {
     const { record, down } = await this.state.begin();
     if (down.some(({ owner }) => owner === name)) {
-      // It is out of the ring; now it stays so.
+      // It is out of the ring already, and will not come back now.
       const leaving = down.map((each) => {
         return each.owner === name ? { ...each, isLeaving: true } : each;
       });

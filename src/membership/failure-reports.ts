@@ -1,12 +1,12 @@
 /**
- * Which owners are reported as out of reach, and by how many.
+ * Which owners are reported as out of reach, and by how many isolates.
  *
- * One isolate may be cut off from an owner that answers all others, so it takes several.
+ * One isolate may be cut off from an owner that answers all others, so several must agree.
  */
 
-/** Isolates that have to agree. */
+/** How many isolates must agree. */
 export const ENOUGH_REPORTERS = 3;
-/** For how long a report counts. */
+/** How long a report counts. */
 export const REPORT_FRESH_MS = 30_000;
 /** The most isolates remembered for an owner. */
 const MAX_REPORTERS = 16;

@@ -1,10 +1,12 @@
 /**
  * One change of a region's ring, from its order to its end.
  *
- * Goes in three steps, each of which may be repeated: every old and new owner hears of the ring, so
- * that from then on nobody counts what is no longer theirs; the new owners take over what moved and
- * put it on disk; every one hears that the ring has settled, and the old owners let go. What is
- * under way is on disk, so a crash at any point ends in the next alarm going on with it.
+ * It has three steps, each of which may be repeated:
+ * 1. Every old and new owner hears of the ring, and from then on counts only its own keys.
+ * 2. The new owners take over what moved, and put it on disk.
+ * 3. Every owner hears that the ring has settled, and the old ones delete what moved.
+ *
+ * The change under way is on disk, so after a crash the next alarm resumes it.
  */
 
 import { type LogEvent, log, logSeldom } from "../log.ts";
@@ -13,7 +15,7 @@ import type { OwnerRpc, Stub } from "../protocol/rpc.ts";
 import type { Runtime } from "../runtime.ts";
 import type { CoordinatorState } from "./coordinator-state.ts";
 
-/** How an owner is reached. Each call is over in time or rejects, and may be repeated. */
+/** The calls to an owner. Each ends in time or rejects, and may be repeated. */
 export type OwnerLink = Pick<Stub<OwnerRpc>, "adopt" | "takeOver" | "status">;
 
 export interface RingChangeOptions {
@@ -21,7 +23,7 @@ export interface RingChangeOptions {
   link: (owner: string) => OwnerLink;
 }
 
-/** After which a change goes on without an owner that does not answer. */
+/** How long an owner may be silent before a change goes on without it. */
 export const GIVE_UP_MS = 10_000;
 /** The most losses remembered. */
 const MAX_LOST = 16;
@@ -29,7 +31,7 @@ const MAX_LOST = 16;
 export class RingChange {
   readonly #options: RingChangeOptions;
   readonly #state: CoordinatorState;
-  /** Since when an owner has been waited for. */
+  /** Since when each silent owner has been waited for, ms since the epoch. */
   readonly #silentMs = new Map<string, number>();
   #advancing: Promise<void> | undefined;
 
@@ -44,9 +46,9 @@ export class RingChange {
   }
 
   /**
-   * Begins a change; what follows is done in the background.
+   * Begins a change, and carries it out in the background.
    *
-   * @param down owners that are given up and stay so
+   * @param down owners that were given up and stay out
    */
   async begin(owners: string[], down = this.#state.current.down): Promise<void> {
     const { record, joinedMs } = this.#state.current;
@@ -81,7 +83,7 @@ export class RingChange {
     return this.#advancing;
   }
 
-  /** Goes on without an owner, whose counts are lost with it. The last one is never given up. */
+  /** Goes on without an owner, and loses what it has counted. The last owner is never given up. */
   async giveUp(owner: string): Promise<void> {
     const { record, pending, down, changedMs } = this.#state.current;
     const nowMs = this.#options.runtime.now();
@@ -107,7 +109,7 @@ export class RingChange {
     this.#options.runtime.keepAlive(this.advance());
   }
 
-  /** Tells owners of a ring. @returns who does not answer */
+  /** Sends owners a ring. @returns those that do not answer */
   tell(owners: readonly string[], record: RingRecord): Promise<string[]> {
     return this.#each(owners, (owner) => this.#options.link(owner).adopt(record));
   }
@@ -129,7 +131,9 @@ export class RingChange {
     }
   }
 
-  /** Tells all of the ring and has the new owners take over. @returns who does not answer */
+  /**
+   * Sends all owners the ring, and has the new ones take over. @returns those that do not answer
+   */
   async #handOver(record: RingRecord): Promise<string[]> {
     const deaf = await this.tell(this.#state.current.pending, record);
     if (deaf.length > 0) return deaf;
@@ -146,7 +150,7 @@ export class RingChange {
     return [...silent];
   }
 
-  /** Tells all that the change is over. @returns who does not answer */
+  /** Tells all owners that the change is over. @returns those that do not answer */
   async #settle({ version, owners, lost }: RingRecord): Promise<string[]> {
     const silent = await this.tell(this.#state.current.pending, { version, owners, lost });
     await this.#state.store({ pending: silent });
@@ -169,7 +173,7 @@ export class RingChange {
     return (await Promise.all(tried)).flat();
   }
 
-  /** Gives up on who has been silent for too long. @returns whether there is anything to go on with */
+  /** Gives up the owners that have been silent for too long. @returns whether there were any */
   async #waitedEnough(silent: readonly string[]): Promise<boolean> {
     const nowMs = this.#options.runtime.now();
     for (const owner of silent) {

@@ -1,9 +1,9 @@
 /**
- * The Durable Object around a region's members: native RPC in, calls to owners out, nothing decided
- * here.
+ * The Durable Object around a region's coordinator: native RPC in, calls to owners out. It decides
+ * nothing.
  *
- * Named after its region, and created there. No check ever waits for it, but the first that an
- * owner gets in its life.
+ * Named after its region, and created there. A check waits for it only if its owner has no ring
+ * yet, or if the caller knows a later one.
  */
 import { DurableObject } from "cloudflare:workers";
 import { parseLimiterConfig } from "../limiter-config.ts";
@@ -16,11 +16,11 @@ import { type RingRpc, stubOf } from "../protocol/rpc.ts";
 import type { Region } from "../ring/region.ts";
 import { type Runtime, runtimeWith } from "../runtime.ts";
 
-/** How long an owner may take to hear of a ring, which may have it let go of a million keys. */
+/** How long an owner may take to adopt a ring, for which it may have to delete a million keys. */
 const ADOPT_DEADLINE_MS = 5_000;
-/** How long an owner may take over before it must have said how far it came. */
+/** How long an owner may take over before it must say how far it has come. */
 const TAKE_OVER_DEADLINE_MS = 15_000;
-/** How long an owner may take to say how it is. */
+/** How long an owner may take to return its status. */
 const STATUS_DEADLINE_MS = 1_000;
 
 export class Membership extends DurableObject implements RingRpc {

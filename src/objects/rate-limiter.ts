@@ -1,8 +1,8 @@
 /**
- * The Durable Object around an owner: native RPC in, storage, timer and calls to others out,
- * nothing decided here.
+ * The Durable Object around an owner: native RPC in; storage, timer and calls to others out. It
+ * decides nothing.
  *
- * Each method is the member's of the same name. Whatever is no RPC method is `#private`:
+ * Each method calls the method of `RingOwner` with the same name. Everything else is `#private`:
  * TypeScript's `private` can still be called over RPC.
  */
 import { DurableObject } from "cloudflare:workers";
@@ -118,7 +118,7 @@ export class RateLimiter extends DurableObject implements OwnerRpc {
     await this.#ringOwner.wake();
   }
 
-  /** The answer once what must not be lost is on disk; rejects if that can't be written. */
+  /** Returns the answer once what must not be lost is on disk; rejects if that can't be written. */
   #onceWritten(answer: Answer | Promise<Answer>): WireAnswer | Promise<WireAnswer> {
     if (answer instanceof Promise) return answer.then((given) => this.#onceWritten(given));
     return this.#owner.written?.then(() => encodeAnswer(answer)) ?? encodeAnswer(answer);

@@ -1,6 +1,6 @@
 /**
- * The bindings that Turnpike needs of its Worker, whatever else is in its environment, and what
- * they must be bound to.
+ * The bindings that Turnpike needs of its Worker, and what they must be bound to. Other bindings do
+ * not matter.
  */
 import { MisuseError } from "../limit/misuse.ts";
 import { logSeldom } from "../log.ts";
@@ -10,13 +10,13 @@ type BoundNamespace<Rpc> = ObjectNamespace<Rpc> & Pick<DurableObjectNamespace, "
 
 export interface Bindings {
   TURNPIKE_OWNERS: BoundNamespace<OwnerRpc>;
-  /** Absent where the rings never change. */
+  /** Absent if the rings never change. */
   TURNPIKE_MEMBERSHIP?: BoundNamespace<MembershipRpc>;
 }
 
 export type BindingName = keyof Bindings;
 
-/** The class of each binding, and the name that the binding had before. */
+/** The class of each binding, and the binding's former name. */
 export const BINDINGS = {
   TURNPIKE_OWNERS: { className: "RateLimiter", formerName: "RATE_LIMITER" },
   TURNPIKE_MEMBERSHIP: { className: "Membership", formerName: "MEMBERSHIP" },
@@ -27,7 +27,7 @@ export function bindingRule(name: BindingName): string {
   return `must be a Durable Object binding with the class_name ${BINDINGS[name].className}`;
 }
 
-/** From this compatibility date on objects have methods that others can call. */
+/** From this compatibility date on, others can call an object's methods. */
 const RPC_DATE = "2024-04-03";
 
 /**
@@ -45,8 +45,8 @@ export function requireRpc(hasRpc: boolean, date?: string): void {
 /**
  * Makes sure that the bindings of an environment are Durable Objects, each of its own class.
  *
- * A runtime says what kind a binding is, but not of which class. That both are of one class it
- * does say: the same name then gives the same id.
+ * A runtime says what kind a binding is, but not its class. It does show whether both have one
+ * class: the same name then gives the same id.
  *
  * @throws {MisuseError} naming the binding, what it must be and what it is
  */
@@ -71,7 +71,7 @@ function requireNamespace(name: BindingName, env: object): void {
   throw new MisuseError(name, bindingRule(name) + hint, value === undefined ? value : kind);
 }
 
-/** A service binding has a method of every name, a namespace has these alone. */
+/** A service binding has a method of every name; a namespace has only its own. */
 function isNamespace(value: unknown): boolean {
   if (typeof value !== "object" || value === null) return false;
   const methods = value as Record<string, unknown>;
@@ -83,14 +83,15 @@ function idIn(namespace: Bindings[BindingName]): string | undefined {
   return namespace?.idFromName("any").toString();
 }
 
-/** What the objects of the class `Membership` are called by, and those of no other class here. */
+/** Methods that objects of the class `Membership` have, and those of no other class here. */
 const MEMBERSHIP_METHODS = ["ring", "reportLoad", "reportFailure", "add", "remove"];
 
 /**
- * Returns what is wrong with a binding, if a call failed because its objects are of another class;
- * says so in the log, too.
+ * Returns what is wrong with a binding if a call failed because its objects are of another class;
+ * logs that, too.
  *
- * @param error what the call threw; one that it met further on comes back as its own
+ * @param error what the call threw. An error that the object met in a call of its own looks the
+ *   same.
  */
 export function wrongClass(error: unknown): string | undefined {
   const [, method] = /does not implement the method "(\w+)"/.exec(String(error)) ?? [];

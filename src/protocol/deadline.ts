@@ -1,6 +1,6 @@
 import type { Runtime } from "../runtime.ts";
 
-/** A call took too long. What it was for may have happened. */
+/** A call took too long. It may still have had its effect. */
 export class DeadlineError extends Error {
   override readonly name = "DeadlineError";
 }
@@ -17,7 +17,7 @@ export async function withDeadline<Reply>(
 ): Promise<Reply> {
   const late = async () => {
     await runtime.wait(ms);
-    // After a stall of the whole isolate the answer may have arrived behind this timer.
+    // If the whole isolate has stalled, the answer may have arrived behind this timer.
     await runtime.wait(0);
     throw new DeadlineError(`no answer within ${ms} ms`);
   };

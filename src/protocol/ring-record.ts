@@ -1,7 +1,7 @@
 /**
  * What the membership object has decided about one region's owners, as it is stored and sent.
  *
- * Read with care wherever it arrives: a ring that can't be is refused, never adopted.
+ * Checked wherever it arrives: a ring that can't be right is refused, never adopted.
  */
 import * as v from "valibot";
 import { MisuseError, parse } from "../limit/misuse.ts";
@@ -10,7 +10,7 @@ import { REGIONS, type Region } from "../ring/region.ts";
 
 /** The most owners a region has. */
 export const MAX_OWNERS = 256;
-/** Above any number of changes that a membership object could have made. */
+/** More changes than a membership object could have made. */
 const MAX_VERSION = 2 ** 32;
 
 const NAME = new RegExp(`^(?:${REGIONS.join("|")})/(?:0|[1-9]\\d{0,3})$`);
@@ -26,7 +26,7 @@ const ownersSchema = v.pipe(
 
 const lossSchema = v.strictObject({
   owner: ownerNameSchema,
-  /** The ring in which it held what was lost. */
+  /** Owners of the ring in which it held what was lost. */
   owners: ownersSchema,
   /** When it was given up, ms since the epoch by the membership object's clock. */
   atMs: wholeNumber(0, Number.MAX_SAFE_INTEGER),
@@ -38,7 +38,7 @@ const ringRecordSchema = v.strictObject({
   /** Counts the changes; 1 is the ring that a region began with. */
   version: versionSchema,
   owners: ownersSchema,
-  /** The ring that settled last, while its owners still hold counts of keys that moved. */
+  /** The ring that settled last, as long as its owners still hold counts of keys that moved. */
   previous: v.optional(v.strictObject({ version: versionSchema, owners: ownersSchema })),
   /** Owners that were given up with the counts they held, the latest last. */
   lost: v.array(lossSchema, "must be a list"),
@@ -68,19 +68,19 @@ export function isOwnerName(name: string): boolean {
   return NAME.test(name);
 }
 
-/** The region that an owner's name begins with. */
+/** Returns the region that an owner's name begins with. */
 export function regionOf(owner: string): string {
   return owner.split("/")[0] as string;
 }
 
-/** The ring that a region begins with. */
+/** Returns the first owner names of a region, numbered from 0. A region begins with such a ring. */
 export function ownerNames(region: Region, count: number): string[] {
   return Array.from({ length: count }, (_, at) => `${region}/${at}`);
 }
 
-/** Is `next` something that who knows `known` has not heard of? */
+/** Does `next` say anything that `known` does not? */
 export function supersedes(next: RingRecord, known: RingRecord | undefined): boolean {
   if (!known || next.version > known.version) return true;
-  // The same ring once more, with nothing left to hand over.
+  // The same version, now settled: nothing is left to hand over.
   return next.version === known.version && known.previous !== undefined && !next.previous;
 }

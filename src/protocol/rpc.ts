@@ -80,7 +80,7 @@ export interface MembershipRpc extends RingRpc {
 /** What an owner answers an operator, or the ring in which another owner is to be asked. */
 export type OrMoved<Reply> = { reply: Reply } | { moved: RingRecord };
 
-/** Why keys are decided on as they are; undefined where a key has moved, by the ring. */
+/** Why an owner decides on keys as it does; undefined for a key that has moved, by the ring. */
 export interface ExplainedBatch {
   explained: (Explained | undefined)[];
   ring?: RingRecord | undefined;
@@ -93,7 +93,9 @@ export interface Explained {
   policies: Explanation[];
 }
 
-/** What an owner releases, and its clock; or the ring in which it has nothing to release. */
+/**
+ * What an owner releases, and its clock; or its ring, if that is a later one than it was asked by.
+ */
 export type Released<What> = { version: number; atMs: number; what: What } | { moved: RingRecord };
 
 export interface Rows {
@@ -174,10 +176,10 @@ export type CounterNamespace = ObjectNamespace<CounterRpc>;
 export type CounterStub = Stub<CounterRpc>;
 
 /**
- * Returns a new stub for an object: one belongs to its request, and after a failure it stays broken.
- * The platform repeats no call behind our back, since a check is not idempotent.
+ * Returns a new stub for an object. A stub belongs to its request, and stays broken after a
+ * failure. The platform must not retry its calls, since a check is not idempotent.
  *
- * @param name an owner's, or a membership object's; it begins with the region it is created in
+ * @param name an owner's or a membership object's; begins with the region that it is created in
  */
 export function stubOf<Rpc>(namespace: ObjectNamespace<Rpc>, name: string): Stub<Rpc> {
   const locationHint = regionOf(name) as Region;

@@ -1,70 +1,75 @@
 /**
- * How checks and verdicts cross the RPC: as few objects as possible, whatever the batch holds.
+ * How checks and verdicts cross the RPC: as few objects as possible, however large the batch.
  *
- * Numbers in flat arrays are copied in one go, while objects are written and read field by field,
- * on both sides: for a batch of 100 that would cost more than all the counting.
+ * Numbers in flat arrays are copied in one go. Objects are written and read field by field on both
+ * sides: for a batch of 100, that would cost more than all the counting.
  */
 
 import type { CounterPolicy, Refund } from "../counters/counters.ts";
 import type { Reason, Verdict } from "../limit/decision.ts";
 import type { RingRecord } from "./ring-record.ts";
 
-/** Checks, and the version of the ring by which they were sent to this owner. */
+/** Checks, and the version of the ring that named this owner. */
 export interface Batch {
-  /** 0 where the caller has only the configuration to go by. */
+  /** 0 if the caller knows only the configured ring. */
   version: number;
   checks: readonly Refund[];
 }
 
 /** What an owner answers to a batch. */
 export interface Answer {
-  /** The owner's clock. Means nothing to anyone else, who may hand it back with a refund. */
+  /** The owner's clock. Callers only hand it back, with a refund. */
   atMs: number;
-  /** Changes whenever a denial or a lease may have ended before its time; see `Owner`. */
+  /** Changes whenever a denial or a lease may have ended early; see `Owner.beginEpoch`. */
   epoch: number;
   /**
-   * For each check in order, a verdict for each of its policies; undefined if its key has moved,
-   * empty where the caller does not believe what it was told.
+   * For each check in order, a verdict for each of its policies. Undefined if its key has moved;
+   * empty if the caller found that the verdicts make no sense.
    */
   verdicts: (Verdict[] | undefined)[];
-  /** For each check, whether some of what was counted may be lost; absent if none is. */
+  /** For each check, whether some of the count may be lost; absent if no check is unsure. */
   unsure?: boolean[];
-  /** For each check, whether the lease that it tells of has ended with a reset; absent if none has. */
+  /**
+   * For each check, whether a reset has ended the lease that it tells of; absent if no lease has
+   * ended.
+   */
   ended?: boolean[];
-  /** The ring, where the caller knows an older one. */
+  /** The owner's ring, if its version is not that of the batch. */
   ring?: RingRecord | undefined;
 }
 
 /** A batch on its way to an owner. */
 export interface WireBatch {
   version: number;
-  /** Those that the checks name by their place here. */
+  /** The distinct policies of the batch; `words` has their indices. */
   policies: CounterPolicy[];
-  /** For each check: the hash's halves, how many policies, and the place of each. */
+  /** For each check: the hash's halves, how many policies, and the index of each. */
   words: Uint32Array<ArrayBuffer>;
-  /** For each check its `spentAtMs` and `resetMs`, NaN where not known; null if all are unknown. */
+  /** For each check its `spentAtMs` and `resetMs`, NaN if unknown; null if all are unknown. */
   spent: Float64Array<ArrayBuffer> | null;
 }
 
 /**
- * The owner's clock and epoch, and for each verdict five numbers: reason, remaining, and three
+ * The owner's clock and epoch; then five numbers for each verdict: reason, remaining, and three
  * durations.
  */
 type Numbers = Float64Array<ArrayBuffer>;
 
 export type WireAnswer = Numbers | { numbers: Numbers; ring?: RingRecord; taken?: Taken };
 
-/** By the place of each check that took what was left, the units; mostly there is no such check. */
+/**
+ * Units taken, by the index of each check that took what was left. Most answers have no such check.
+ */
 type Taken = (number | undefined)[];
 
-/** A reason's place here is what crosses the wire. The first two allow. */
+/** A reason crosses the wire as its index here. The first two allow. */
 const REASONS: readonly Reason[] = ["ok", "shadow", "limited", "blocked"];
 const ALLOWING_REASONS = 2;
-/** In place of a reason where the key has moved. */
+/** In place of a reason: the key has moved. */
 const MOVED = -1;
-/** Added to a reason whose verdict is unsure. */
+/** Added to the reason of an unsure verdict. */
 const UNSURE = 8;
-/** Added to a reason where the lease that the check tells of has ended. */
+/** Added to a reason if the lease that the check tells of has ended. */
 const ENDED = 16;
 /** Above any sum of these. */
 const MAX_CODE = 32;
@@ -73,11 +78,11 @@ const FLAGS = [
   [ENDED, "ended"],
 ] as const;
 const VERDICT_NUMBERS = 5;
-/** Before the first verdict. */
+/** Numbers before the first verdict. */
 const HEAD_NUMBERS = 2;
-/** Before the places of a check's policies. */
+/** Words before the indices of a check's policies. */
 const KEY_WORDS = 3;
-/** Of each check that tells when something was spent. */
+/** Numbers of each check in `spent`. */
 const SPENT_NUMBERS = 2;
 
 export function encodeBatch({ version, checks: batch }: Batch): WireBatch {
@@ -110,7 +115,7 @@ export function decodeBatch({ version, policies, words, spent }: WireBatch): Bat
     const key = { hi: words[at] as number, lo: words[at + 1] as number };
     const count = words[at + 2] as number;
     at += KEY_WORDS;
-    // Mostly the same as those of the check before, which are shared then.
+    // Most checks have the policies of the check before, and share its array.
     let isSame = asked.length === count;
     for (let place = 0; isSame && place < count; place++) {
       isSame = asked[place] === policies[words[at + place] as number];
@@ -169,8 +174,8 @@ export function encodeAnswer(answer: Answer): WireAnswer {
 }
 
 /**
- * Reads an answer to these checks; undefined if it is none. What it says is not judged here, and
- * its ring not read.
+ * Reads an answer to these checks; undefined if it has another form. Does not judge the verdicts,
+ * and does not read the ring.
  */
 export function decodeAnswer(wire: unknown, checks: readonly Refund[]): Answer | undefined {
   const { numbers, ring, taken } = partsOf(wire);
@@ -197,7 +202,7 @@ export function decodeAnswer(wire: unknown, checks: readonly Refund[]): Answer |
   return at === numbers.length ? answer : undefined;
 }
 
-/** What an owner sent, if it is of a form that one sends. */
+/** Returns the parts of what an owner sent, if it has one of the known forms. */
 function partsOf(wire: unknown): { numbers?: unknown; ring?: unknown; taken?: unknown } {
   if (wire instanceof Float64Array) return { numbers: wire };
   return typeof wire === "object" && wire !== null ? wire : {};

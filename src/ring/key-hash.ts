@@ -11,14 +11,14 @@ export interface KeyHash {
   readonly lo: number;
 }
 
-/** The hash as text, as it also stands in storage keys. */
+/** Returns the hash as text, as it also stands in storage keys. */
 export function idOf({ hi, lo }: KeyHash): string {
   return `${hi}:${lo}`;
 }
 
 /**
- * Returns the hash's first 53 bits as one number, to look it up by: to make a text of it takes ten
- * times as long. What is found may, once in 2^53, be another key's: compare with `isSameKey`.
+ * Returns the hash's first 53 bits as one number, for lookups: to make a text takes ten times as
+ * long. Once in 2^53 it is another key's too, so compare with `isSameKey`.
  */
 export function mapKey({ hi, lo }: KeyHash): number {
   return hi * 2 ** 21 + (lo >>> 11);
@@ -46,7 +46,7 @@ let words = new Int32Array(bytes.buffer);
 /**
  * Returns the function that hashes a key's parts under `secret`.
  *
- * Each part is preceded by its length, so that no two different lists of parts give one text.
+ * Each part is preceded by its length, so that no two lists of parts give one text.
  *
  * @param secret any text; the same everywhere, or callers disagree on which owner holds a key
  * @example keyHasher(secret)(["203.0.113.7", "/login"]) // { hi: …, lo: … }

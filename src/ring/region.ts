@@ -1,9 +1,10 @@
 /**
- * The region whose owners answer a request, from what Cloudflare knows of where it entered.
+ * The region whose owners answer a request, by what Cloudflare knows of where it entered.
  *
  * A region's name is a Durable Object location hint
  * (https://developers.cloudflare.com/durable-objects/reference/data-location/), so an owner's name
- * says where it was created. Coarse on purpose: continent, and longitude where a continent has two.
+ * says where it was created. Coarse on purpose: by continent, and by longitude where a continent
+ * has two regions.
  */
 import { oneOf } from "../limit/schemas.ts";
 
@@ -30,10 +31,10 @@ const ME_EAST_EDGE_DEGREES = 60;
 /**
  * Returns the region nearest to a request.
  *
- * @param home what to answer where nothing is known of the place (Tor, Antarctica, a test)
+ * @param home the region if the place is unknown (Tor, Antarctica, a test)
  */
 export function regionOf({ continent, longitude }: Place = {}, home: Region): Region {
-  // Number("") is 0 and so would put what has no longitude onto Greenwich.
+  // Number("") is 0, which would put a place without longitude onto Greenwich.
   const degrees = longitude ? Number(longitude) : Number.NaN;
   switch (continent) {
     case "NA":
