@@ -133,6 +133,23 @@ describe("the rooms of src", () => {
   });
 });
 
+describe("the map of rooms in the README", () => {
+  const [, map = ""] =
+    /^\| room \|.*\n(.*\n(?:\|.*\n)+)/m.exec(readFileSync(join(SRC, "../README.md"), "utf8")) ?? [];
+  const rows = [...map.matchAll(/^\| (.*?) \|/gm)].map(([, cell]) => cell as string);
+  const rowOf = (room: string) => rows.findIndex((cell) => cell.includes(`\`${room}\``));
+
+  it("has each room", () => {
+    expect(Object.keys(MAY_IMPORT).filter((room) => rowOf(room) === -1)).toEqual([]);
+  });
+
+  it("has no import that leads up", () => {
+    const between = arrows().filter(({ to }) => MAY_IMPORT[to]);
+    const wrong = between.filter(({ from, to }) => rowOf(to) < rowOf(from));
+    expect(wrong).toEqual([]);
+  });
+});
+
 describe.each(FOLDERS)("the README of %s", (folder) => {
   const path = join(SRC, folder, "README.md");
 
