@@ -11,8 +11,17 @@ import { bindingsAfter, readUpload } from "./upload.ts";
 import { checkUpload } from "./upload-check.ts";
 
 const args = process.argv.slice(2);
+/** Options of wrangler that npm takes for its own where no `--` stands before them. */
+const TAKEN_BY_NPM = ["dry-run", "env", "config", "name", "var", "keep-vars", "cwd"];
 /** These deploy nothing. */
 const ASKS_ONLY = /^(?:-h|--help|-v|--version)$/;
+
+const taken = TAKEN_BY_NPM.find((name) => `npm_config_${name.replaceAll("-", "_")}` in process.env);
+if (taken) {
+  const rule = `npm keeps --${taken} for itself`;
+  console.error(`Not deployed: ${rule}; write npm run deploy -- --${taken}`);
+  process.exit(1);
+}
 
 if (!args.some((arg) => ASKS_ONLY.test(arg))) {
   try {

@@ -32,10 +32,13 @@ const LEFT = 499;
 /** What the middleware leaves for the handlers after it. */
 export interface RateLimitEnv {
   Variables: {
-    /** The decision that decided: of all policies so far, the one with the least left. */
-    decision: Decision;
-    /** Those of all policies that the request has met so far. */
-    decisions: Decision[];
+    /**
+     * The decision that decided: of all policies so far, the one with the least left. Undefined where
+     * no policy counted the request, as by `except`, an `allow` list or a limit of `Infinity`.
+     */
+    decision: Decision | undefined;
+    /** The decisions of all policies that have counted the request so far. */
+    decisions: Decision[] | undefined;
   };
 }
 

@@ -41,9 +41,20 @@ export function parse<const Schema extends v.GenericSchema>(
     throw new MisuseError(field, unknownRule(schema, path.length), path.at(-1)?.value);
   }
   if (issue.type === "strict_object" && issue.received === "undefined") {
+    const unknown = unknownField(schema, input);
+    // A name with a typing mistake leaves the right one missing.
+    if (path.length === 1 && unknown !== undefined) {
+      const [name, value] = unknown;
+      throw new MisuseError(fieldPath(at, name), unknownRule(schema, 1), value);
+    }
     throw new MisuseError(field, "is required", undefined);
   }
   throw new MisuseError(field, issue.message, issue.input);
+}
+
+function unknownField(schema: object, input: unknown): [name: string, value: unknown] | undefined {
+  if (!("entries" in schema)) return undefined;
+  return Object.entries(input as object).find(([name]) => !(name in (schema.entries as object)));
 }
 
 /** Names the fields that there are, unless the unknown one is further in. */

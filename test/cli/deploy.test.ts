@@ -11,10 +11,10 @@ function deploy(...args: string[]) {
   return run(["--dry-run", ...args]);
 }
 
-function run(args: string[], path = process.env.PATH) {
+function run(args: string[], path = process.env.PATH, more: Record<string, string> = {}) {
   return new Promise<{ status: number; output: string }>((resolve) => {
     const command = ["src/cli/deploy.ts", ...args];
-    const options = { env: { ...process.env, CI: "true", PATH: path } };
+    const options = { env: { ...process.env, CI: "true", PATH: path, ...more } };
     execFile(process.execPath, command, options, (error, stdout, stderr) =>
       resolve({ status: Number(error?.code ?? 0), output: stdout + stderr }),
     );
@@ -40,6 +40,14 @@ describe.concurrent("npm run deploy", () => {
     expect(output).toContain("--dry-run: exiting now.");
     expect(output).not.toContain("Note:");
     expect(status).toBe(0);
+  });
+
+  it("deploys nothing where npm kept an option for itself, and says what to write", async () => {
+    const { status, output } = await run([], process.env.PATH, { npm_config_dry_run: "true" });
+    expect(output).toBe(
+      "Not deployed: npm keeps --dry-run for itself; write npm run deploy -- --dry-run\n",
+    );
+    expect(status).toBe(1);
   });
 
   it.each([
