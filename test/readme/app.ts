@@ -5,7 +5,7 @@ export { Membership, RateLimiter } from "turnpike";
 
 const app = new Hono();
 app.use(rateLimit({ limit: 600, window: "1m" }));
-// A quota for each customer's plan. Keys that nobody was given count by address, so making them up wins nothing.
+// A quota for each customer's plan. Unknown keys are counted by address, so inventing them gains nothing.
 const PLANS = new Map([["key-of-a-good-customer", 5_000]]);
 const customerOf = (c: Context) => c.req.header("X-Api-Key") ?? "";
 const limit = (c: Context) => PLANS.get(customerOf(c)) ?? 100;
