@@ -10,6 +10,8 @@ import { type Upload, type UploadedBinding, variablesOf } from "./upload.ts";
 /** The variables and secrets that are read. Others may be meant for an app of one's own. */
 const KNOWN = [...Object.keys(gatewaySchema.entries), ...Object.keys(limiterSchema.entries)];
 
+const SECRETS = ["TOKEN", "HASH_SECRET"];
+
 /**
  * Returns what is worth a note, a sentence each.
  *
@@ -24,6 +26,12 @@ export function checkUpload(upload: Omit<Upload, "worker">): string[] {
   const notes = Object.keys(variablesOf(bindings))
     .filter((name) => !KNOWN.includes(name))
     .map((name) => `${name} is no variable of Turnpike, which are ${KNOWN.join(", ")}`);
+  for (const { name, type } of bindings) {
+    if (!SECRETS.includes(name) || type === "secret_text") continue;
+    notes.push(
+      `${name} is a plain variable that anyone with the configuration can read; write npx wrangler secret put ${name}`,
+    );
+  }
   for (const { name, key } of unboundedPolicies(policies)) {
     const effect = `of key = ${JSON.stringify(key)} clients make up new values, each with a new quota`;
     const mend = 'add a policy with key = ["ip"] for the same path';

@@ -26,6 +26,16 @@ describe("an upload", () => {
     }
   });
 
+  it.each(["TOKEN", "HASH_SECRET"])("has a note where %s is no secret", (name) => {
+    const text = "a-long-token";
+    const plain = [...BOUND, { name, type: "plain_text", text }];
+    expect(checkUpload({ ...GOOD, bindings: plain })).toEqual([
+      expect.stringContaining(`write npx wrangler secret put ${name}`),
+    ]);
+    const secret = [...BOUND, { name, type: "secret_text", text }];
+    expect(checkUpload({ ...GOOD, bindings: secret })).toEqual([]);
+  });
+
   const owners =
     "TURNPIKE_OWNERS must be a Durable Object binding with the class_name RateLimiter, got ";
   const membership =
