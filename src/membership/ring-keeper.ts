@@ -1,8 +1,9 @@
 /**
- * Keeps a region's ring by itself: adds and removes owners when they are too busy or too idle, and
+ * Keeps a region's ring by itself. Adds and removes owners when they are too busy or too idle, and
  * when one does not answer or answers again. One change at a time.
  *
- * Does not know who holds which key, and is never asked on the way of a check.
+ * Does not know which owner holds which key. An owner asks for the ring only if it has none, or if
+ * a caller knows a later one.
  */
 
 import { ownerNames, type RingRecord } from "../protocol/ring-record.ts";
@@ -13,7 +14,7 @@ import { RingChange, type RingChangeOptions } from "./ring-change.ts";
 
 export interface RingKeeperOptions extends CoordinatorStateOptions, RingChangeOptions {}
 
-/** How exactly it is remembered when owners were last busy. */
+/** How often at most it is written to disk that owners are busy. */
 const BUSY_INTERVAL_MS = 60_000;
 
 export class RingKeeper {
@@ -40,12 +41,12 @@ export class RingKeeper {
     return this.state.isUsed;
   }
 
-  /** The ring; the first to ask for it settles what the region begins with. */
+  /** Returns the ring. The first call settles what the region begins with. */
   async ring(): Promise<RingRecord> {
     return (await this.state.begin()).record;
   }
 
-  /** Takes note of how busy an owner is, and adds owners if all of them are too busy. */
+  /** Notes how busy an owner is, and adds owners if all of them together are too busy. */
   async reportLoad(owner: string, checksPerSecond: number): Promise<void> {
     const { record, pending, busyMs } = await this.state.begin();
     const { owners } = record;
@@ -64,14 +65,17 @@ export class RingKeeper {
     }
   }
 
-  /** Takes note that an isolate can't reach an owner; enough of them, and it leaves the ring. */
+  /**
+   * Notes that an isolate can't reach an owner. After enough such reports the owner leaves the
+   * ring, unless it answers this object.
+   */
   async reportFailure(owner: string, reporter: string): Promise<void> {
     const { record, pending } = await this.state.begin();
     if (!record.owners.includes(owner) || pending.length > 0) return;
     if (!this.#reports.add(owner, reporter, this.options.runtime.now())) return;
     this.#reports.forget(owner);
     const load = await this.loadOf(owner);
-    // Unless something changed while it was being asked.
+    // Not if the ring changed while the owner was asked.
     if (!load && this.state.current.record === record) await this.change.giveUp(owner);
   }
 
@@ -86,7 +90,7 @@ export class RingKeeper {
     await this.state.setAlarm();
   }
 
-  /** The lowest numbers that no owner has. */
+  /** Returns the names with the lowest free numbers. */
   protected free(count: number): string[] {
     const { record, down } = this.state.current;
     const taken = new Set([...record.owners, ...down.map(({ owner }) => owner)]);
@@ -94,7 +98,7 @@ export class RingKeeper {
     return names.filter((name) => !taken.has(name)).slice(0, count);
   }
 
-  /** What an owner says of itself; undefined if it does not answer. */
+  /** Returns an owner's status; undefined if it does not answer. */
   protected loadOf(owner: string) {
     return this.options
       .link(owner)
@@ -102,7 +106,7 @@ export class RingKeeper {
       .catch(() => undefined);
   }
 
-  /** Has an owner that answers again join anew, or learn that it has left. */
+  /** Lets an owner that answers again rejoin the ring, or tells it that it has left. */
   async #bringBack(): Promise<void> {
     const { down, record } = this.state.current;
     for (const { owner, isLeaving } of down) {

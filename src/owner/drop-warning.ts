@@ -1,6 +1,6 @@
 /**
- * Says in the log that counters were dropped to make room: seldom while it goes on, and once more
- * when it has ended, since the owner may be evicted then and forget it.
+ * Logs that counters were evicted: seldom while it goes on, and once more when it has ended. The
+ * owner's object may be evicted after that, and forget what it has not logged.
  */
 import { log } from "../log.ts";
 
@@ -13,9 +13,9 @@ export class DropWarning {
   #lastDropped = 0;
 
   /**
-   * @param dropped counters dropped until now
+   * @param dropped counters evicted until now
    * @param kept counters that are there
-   * @returns whether some are left to be told of
+   * @returns whether some evictions are yet to be logged
    */
   tell(dropped: number, kept: number, nowMs: number): boolean {
     const goesOn = dropped !== this.#lastDropped;

@@ -1,9 +1,9 @@
 /**
  * The process that owns counters: its clock, and the verbs on what it counts.
  *
- * Knows nothing of Durable Objects; runtime and storage are handed in, so that a test or a
- * simulation can run it. The trade-off: memory is the truth, and a crash loses what was counted
- * since the last checkpoint, except under policies that are `durable`.
+ * Knows nothing of Durable Objects: runtime and storage are passed in, so that a test or a
+ * simulation can run it. The trade-off: memory is the truth. A crash loses what was counted since
+ * the last checkpoint, except under policies that are `durable`.
  */
 
 import type { CounterTable } from "../counters/counter-table.ts";
@@ -30,20 +30,23 @@ export interface OwnerOptions {
   maxBytes?: number | undefined;
   /** As for {@link Checkpoint}. */
   shortChanges?: number;
-  /** Called when nothing was live and all that was on disk has been deleted. */
+  /** Called in the turn in which everything on disk is deleted, since nothing is live. */
   onCleared?: () => void;
 }
 
-/** By how much the clocks of owners may differ; time stands still for as long where one is behind. */
+/**
+ * By how much the clocks of owners may differ. An owner that is behind by less lets its time stand
+ * still until its clock has caught up.
+ */
 const MOST_SKEW_MS = 1_000;
 
-/** Keys whose reset is written one by one; a checkpoint takes less time for more. */
+/** The most keys whose reset is written row by row. For more, a checkpoint takes less time. */
 const MAX_JOURNALED = 32;
 
 export class Owner {
   /** Counters that change hands with the ring. */
   readonly handover: Handover;
-  /** What writes them to disk. */
+  /** Writes them to disk. */
   readonly saver: Saver;
   readonly #runtime: Runtime;
   readonly #counters: Counters;
@@ -74,14 +77,14 @@ export class Owner {
     this.saver = new Saver({ counters, checkpoint, handover, storage, runtime, now, onCleared });
   }
 
-  /** Counters, expired ones included. */
+  /** Rows of all tables, expired ones and marks of ring changes included. */
   get keys(): number {
     return this.#counters.size;
   }
 
   /**
-   * Ends when what durable policies counted and what operators did is on disk, and rejects if it
-   * can't be written; undefined where it is there.
+   * Resolves when what durable policies counted and operators did is on disk; rejects if it can't
+   * be written. Undefined if nothing is on its way there.
    */
   get written(): Promise<unknown> | undefined {
     return this.#written;
@@ -94,18 +97,18 @@ export class Owner {
       this.#nowMs = await this.#checkpoint.read(tables);
       for (const [name, table] of tables) this.#counters.store.add(name, table);
     } catch (error) {
-      // What cannot be read now may be readable later; only what makes no sense is thrown away.
+      // A read that fails may succeed later. Only what makes no sense is thrown away.
       if (!(error instanceof MisuseError)) throw error;
       log("error", "checkpoint-refused", { detail: String(error) });
       await this.#checkpoint.clear();
     }
-    // Another one than before the restart, unless that saw 1,000 refunds a second.
+    // Higher than before the restart, unless over 1,000 epochs a second began then.
     this.#epoch = this.now();
     this.#resets.begin(this.#nowMs);
     await this.saver.begin();
   }
 
-  /** Decides checks in order, at one time; see {@link Counters.check}. */
+  /** Decides checks in order, all at one time; see {@link Counters.check}. */
   check(batch: readonly Refund[]): Answer {
     const atMs = this.now();
     this.#counters.touch(batch);
@@ -135,15 +138,15 @@ export class Owner {
   refund(batch: readonly Refund[]): Answer {
     const atMs = this.now();
     for (const each of batch) {
-      // Most refunds end no denial. If each began an epoch, a site with many of them would have all
-      // memories of this owner expire.
+      // Most refunds end no denial. If each began an epoch, callers would soon trust nothing that
+      // they remember of this owner.
       if (this.#counters.refund(each, atMs)) this.beginEpoch();
       this.#writeThrough(each);
     }
     return this.peek(batch);
   }
 
-  /** Forgets what the keys spent under the policies named with each, and answers as `peek` would. */
+  /** Forgets what each key spent under its policies, and answers as `peek` would. */
   reset(batch: readonly Check[]): Answer {
     const nowMs = this.now();
     this.beginEpoch();
@@ -160,7 +163,7 @@ export class Owner {
     return this.peek(batch);
   }
 
-  /** Denies a key everything for that long; an earlier block that lasts longer stays. */
+  /** Denies a key everything for `durationMs`. An earlier block that lasts longer stays. */
   block(key: KeyHash, durationMs: number): void {
     const nowMs = this.now();
     this.beginEpoch();
@@ -174,7 +177,7 @@ export class Owner {
     for (const name of this.#counters.unblock(key)) this.#writeNow(name, key);
   }
 
-  /** Says why the key is decided on as it is; `blockedMs` is 0 unless it is blocked. */
+  /** Says why the owner decides on a key as it does. `blockedMs` is 0 unless the key is blocked. */
   explain(check: Check): { blockedMs: number; policies: Explanation[] } {
     const nowMs = this.now();
     return {
@@ -184,18 +187,19 @@ export class Owner {
   }
 
   /**
-   * To be called where what callers remember may end before its time: a denial by a refund or where
-   * keys change hands, a lease by a block. Those who remember an earlier epoch ask again.
+   * To be called when what callers remember may end early: a denial by a refund or a ring change, a
+   * lease by a block. A caller that remembers an earlier epoch asks again.
    */
   beginEpoch(): void {
     this.#epoch++;
   }
 
   /**
-   * Reads the clock, which to the counters never runs backwards. Where it was ahead and is set right,
-   * time goes on from where it was: if it stood still instead, no window would end for so long.
+   * Reads the clock, which never runs backwards for the counters. If the clock was ahead and is set
+   * back, time goes on from where it was. If it stood still instead, no window would end until the
+   * clock had caught up.
    *
-   * @param leastMs a time that has been already, by the clock of another owner
+   * @param leastMs a time that another owner's clock has already reached
    */
   now(leastMs = 0): number {
     const clockMs = this.#runtime.now();
@@ -209,23 +213,25 @@ export class Owner {
     return this.#nowMs;
   }
 
-  /** Puts what durable policies have counted on disk; see `written`. */
+  /** Writes what durable policies have counted to disk; see `written`. */
   #writeThrough({ key, policies }: Check): void {
     for (const policy of policies) if (policy.durable) this.#writeNow(tableName(policy), key);
   }
 
-  /** Puts a row on disk, or that there is none; see `written`. */
+  /** Writes a row to disk, or that it is gone; see `written`. */
   #writeNow(name: string, key: KeyHash): void {
     const table = this.#counters.tables.get(name);
-    // Nothing of such a table is on disk that matters: a region where nobody was stays empty.
+    // Without a table, nothing on disk matters. So an object in a region without clients stays
+    // empty.
     if (!table) return;
-    // Taken over once more after a crash, the key would lose what is written here.
+    // After a crash, keys that are not on disk yet are taken over again, over this row. So they
+    // must reach the disk with it.
     const saving = this.handover.isSaved ? undefined : this.saver.save();
     const writing = this.#checkpoint.writeJournal(name, key, table.get(key));
     this.#holdFor(Promise.all([saving, writing]));
   }
 
-  /** Has answers wait until something is written; see `written`. */
+  /** Makes answers wait until something is written; see `written`. */
   #holdFor(writing: Promise<unknown>): void {
     const written = Promise.all([this.#written, writing]);
     const settle = () => {

@@ -1,8 +1,8 @@
 /**
- * Which keys were reset lately, so that a lease from before ends: its units are spent no more as far
- * as the counters know, and would pass beside a whole new quota.
+ * Which keys were reset lately, so that older leases on them end. The counters no longer count a
+ * lease's units after a reset. They would pass in addition to a whole new quota.
  *
- * Bounded. Of a time before any reset that is remembered, it is assumed that each key was reset then.
+ * Bounded. Before the oldest reset that is remembered, every key is taken to have been reset.
  */
 import { type KeyHash, mapKey } from "../ring/key-hash.ts";
 
@@ -13,7 +13,7 @@ export class RecentResets {
   readonly #atMs = new Map<number, number>();
   #forgottenMs = Number.NEGATIVE_INFINITY;
 
-  /** To be called when an owner starts: it knows nothing of what was before. */
+  /** To be called when an owner starts: it knows of no earlier reset. */
   begin(nowMs: number): void {
     this.#forgottenMs = nowMs;
   }

@@ -1,8 +1,8 @@
 /**
  * Counters that change hands when the ring does: what an owner gives, and what it takes.
  *
- * To give is to read: the old owner counts no more for a key that has moved, so what it holds stays
- * as it is, and may be asked for again, until the new owner has it on disk.
+ * To give is to read. The old owner no longer counts a key that has moved, so the key's rows stay
+ * as they are. The new owner may ask for them again until it has them on disk.
  */
 
 import { decodeRows, encodeRows, type Segment } from "../../counters/segment.ts";
@@ -21,16 +21,19 @@ interface Row {
 /** A table's name and what is in it. */
 type Table = [string, { get: (key: KeyHash) => State | undefined; segments: readonly Segment[] }];
 
-/** Bytes of rows looked at for one parcel: few milliseconds, and far below what an RPC may carry. */
+/**
+ * Bytes of rows that one parcel looks at: a few milliseconds of work, and far below what an RPC may
+ * carry.
+ */
 const PARCEL_BYTES = 400_000;
 
 export class Handover {
   /** Whether the last checkpoint holds all that was taken over. */
   isSaved = true;
   readonly #tables: Tables;
-  /** For each owner that takes all it can get, the segments as they were when it began. */
+  /** For each owner that takes all its keys, the segments as they were when it began. */
   readonly #journeys = new Map<string, { table: string; segment: Segment }[]>();
-  /** The table of keys taken over in the change under way. */
+  /** Name of the table of keys taken over in the change under way. */
   #taken: string | undefined;
 
   constructor(tables: Tables) {
@@ -38,20 +41,20 @@ export class Handover {
   }
 
   /**
-   * Begins with a change, or goes on with it after a restart.
+   * Begins a change, or resumes it after a restart.
    *
-   * @param version of the ring that keys are taken from; undefined where no change is under way
+   * @param version of the ring that keys are taken from; undefined if no change is under way
    */
   begin(version: number | undefined): void {
     this.#journeys.clear();
     this.#taken = version === undefined ? undefined : takenName(version);
     for (const name of [...this.#tables.byName.keys()]) {
-      // Marks of another change would have keys taken for here that are not.
+      // Marks left from another change would claim keys that were never taken.
       if (isTaken(name) && name !== this.#taken) this.#tables.drop(name);
     }
   }
 
-  /** What is counted for these keys. */
+  /** Returns what is counted for these keys. */
   give(keys: readonly KeyHash[], nowMs: number): TableRows[] {
     const given: TableRows[] = [];
     for (const [table, { get }] of this.#each()) {
@@ -63,14 +66,14 @@ export class Handover {
   }
 
   /**
-   * All that is counted for some of the keys that are `to`'s now.
+   * Returns all that is counted for some of the keys that are `to`'s now.
    *
    * @param from where to go on: 0, or what the parcel before said
-   * @param isTheirs tells whether a key is
+   * @param isTheirs tells whether a key is `to`'s
    */
   giveSome(to: string, from: number, isTheirs: (key: KeyHash) => boolean, nowMs: number): Parcel {
     const journey = from === 0 ? this.#setOut(to) : this.#journeys.get(to);
-    // Begun before this object was last started: once more, from the beginning.
+    // This object has restarted since, so the other owner begins again.
     if (!journey) return { rows: [], next: 0 };
     const given = new Map<string, Row[]>();
     const tables = [...this.#each()];
@@ -87,7 +90,7 @@ export class Handover {
     return { rows, next: at < journey.length ? at : null };
   }
 
-  /** Puts in place what was given, but for keys that were taken before. */
+  /** Puts in place what was given, except for keys taken before. */
   take(given: readonly TableRows[], nowMs: number): void {
     const taken = new Map<string, KeyHash>();
     for (const { table, bytes } of given) {
@@ -101,7 +104,7 @@ export class Handover {
     for (const key of taken.values()) this.mark(key, nowMs);
   }
 
-  /** Takes note that a key's counters are here, or that there were none. */
+  /** Notes that a key's counters are here, or that there were none. */
   mark(key: KeyHash, nowMs: number): void {
     if (!this.#taken) return;
     this.#tables.put(this.#taken, key, [nowMs + MAX_WINDOW_MS]);
@@ -114,7 +117,7 @@ export class Handover {
     );
   }
 
-  /** Takes note that a key is counted anew, since nobody gave its counters. */
+  /** Notes that a key is counted anew, since nobody gave its counters. */
   doubt(key: KeyHash, nowMs: number): void {
     this.#tables.put(UNSURE, key, [nowMs + MAX_WINDOW_MS, nowMs]);
     this.mark(key, nowMs);
@@ -130,7 +133,8 @@ export class Handover {
   }
 
   /**
-   * Removes the counters that are others' now; a step a segment, so that checks may come between.
+   * Removes the counters that belong to others now. Each step is a segment, so that checks may come
+   * between.
    *
    * @param isMine tells whether a key is still this owner's
    */
@@ -149,7 +153,7 @@ export class Handover {
   }
 
   #setOut(to: string): { table: string; segment: Segment }[] {
-    // A segment that is split later stays here as it was, and what has moved does not change.
+    // A segment that is split later stays here as it was. Rows that have moved no longer change.
     const journey = [...this.#each()].flatMap(([table, { segments }]) =>
       segments.map((segment) => ({ table, segment })),
     );
@@ -166,8 +170,9 @@ export class Handover {
 }
 
 /**
- * Adds all that is counted of a key, if the table that it was met in is the first that has it: who
- * takes a key over takes no more of it afterwards.
+ * Adds a key's rows from all tables, so that its new owner never comes back for more. Does so only
+ * when the scan meets the key in the first table that has it: otherwise it would add them once for
+ * each table.
  */
 function addWhole(
   given: Map<string, Row[]>,

@@ -1,9 +1,9 @@
 /**
- * An owner as a member of a ring: counts what is its own, and says of all else that it has moved.
+ * An owner as a part of a ring: counts its own keys, and says of all others that they have moved.
  *
- * While a change settles, a key whose counters are still with another owner waits here for them, in
- * order. In a settled ring all of this is one comparison for each batch. Without a membership
- * object the ring never changes.
+ * While a change settles, checks of a key wait here, in order, until its counters have come from
+ * the previous owner. In a settled ring, all of this is one comparison for each batch. Without a
+ * membership object the ring never changes.
  */
 
 import type { Check, Refund } from "../../counters/check.ts";
@@ -27,7 +27,7 @@ import type { Owner } from "../owner.ts";
 import { RingView } from "./ring-view.ts";
 import { type Peer, Takeover } from "./takeover.ts";
 
-/** How the membership object of the owner's region is reached. */
+/** The calls to the membership object of the owner's region. */
 export type MembershipLink = Pick<Stub<RingRpc>, "ring" | "reportLoad">;
 
 export interface RingOwnerOptions {
@@ -39,7 +39,7 @@ export interface RingOwnerOptions {
   membership: MembershipLink | undefined;
   /** How long another owner may take to release a key; less than callers wait for this one. */
   releaseDeadlineMs: number;
-  /** Load above which more owners join, checks a second; 0 if they never do. */
+  /** Checks a second above which more owners join; 0 if they never do. */
   highWater: number;
   runtime: Runtime;
 }
@@ -109,12 +109,12 @@ export class RingOwner {
     return { explained, ring: version === ringVersion ? undefined : view?.record };
   }
 
-  /** Gives the counters of keys that have moved. They are not counted here any more. */
+  /** Returns the counters of keys that have moved, which this owner no longer counts. */
   release(version: number, keys: readonly KeyHash[]): Promise<Released<Rows>> {
     return this.#release(version, (nowMs) => ({ rows: this.#owner.handover.give(keys, nowMs) }));
   }
 
-  /** Gives the counters of all keys that are `to`'s now, a parcel at a time. */
+  /** Returns the counters of all keys that are `to`'s now, a parcel at a time. */
   releaseSome(version: number, to: string, from: number): Promise<Released<Parcel>> {
     return this.#release(version, (nowMs, { ring }) =>
       this.#owner.handover.giveSome(to, from, (key) => ring.ownerOf(key) === to, nowMs),
@@ -122,7 +122,7 @@ export class RingOwner {
   }
 
   /**
-   * Hears of a ring.
+   * Adopts a ring, unless it says nothing new.
    *
    * @throws {Error} if it can't be a ring of this region
    */
@@ -144,7 +144,7 @@ export class RingOwner {
     return this.#owner.saver.wake();
   }
 
-  /** To be called when the owner has deleted all that was on disk. */
+  /** To be called in the turn in which the owner deletes everything on disk. */
   cleared(): void {
     this.#view?.keep();
   }
@@ -164,7 +164,7 @@ export class RingOwner {
   ): Promise<Answer> {
     await this.#import(view, version, checks);
     const isMine = ({ key }: Check) => view.isMine(key);
-    // From here on without a pause: whose each key is, and what is counted for it.
+    // No `await` from here on: whose a key is, and what is counted for it, must go together.
     const { verdicts, ended, ...decided } = decide(checks.filter(isMine));
     const each = verdicts.values();
     const answer: Answer = {
@@ -186,7 +186,7 @@ export class RingOwner {
     return view.isMine(key) ? { reply: act() } : { moved: view.record as RingRecord };
   }
 
-  /** Waits until the counters of these keys are here, as far as the keys are this owner's. */
+  /** Waits until the counters of those keys that are this owner's are here. */
   async #import(
     view: RingView,
     version: number,
@@ -195,6 +195,7 @@ export class RingOwner {
     await view.catchUp(version);
     const missing = () =>
       checks.flatMap(({ key }) => (view.isMine(key) && view.heldBy(key) ? [key] : []));
+    // In a loop: the ring may change while keys are fetched.
     for (let keys = missing(); keys.length > 0; keys = missing()) await this.#takeover?.take(keys);
   }
 
@@ -209,7 +210,7 @@ export class RingOwner {
     return { version, atMs, what: give(atMs, view) };
   }
 
-  /** Counts checks, and tells the membership object now and then of a load that is high. */
+  /** Counts checks, and now and then reports a high load to the membership object. */
   #measure(checks: number): void {
     const nowMs = this.#owner.now();
     if (!this.#meter.add(checks, nowMs)) return;
@@ -218,7 +219,7 @@ export class RingOwner {
     if (!membership || !isBusy(rate, highWater)) return;
     if (nowMs - this.#reportedMs < REPORT_INTERVAL_MS) return;
     this.#reportedMs = nowMs;
-    // A report that does not arrive is made up for by the next.
+    // A report that gets lost is made up for by the next one.
     membership.reportLoad(name, rate).catch(() => {});
   }
 }

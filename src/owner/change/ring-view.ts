@@ -1,9 +1,10 @@
 /**
- * What an owner knows of its ring: which keys are its own, which it has yet to take over, and of
- * which some counts are lost.
+ * What an owner knows of its ring: which keys are its own, which it has yet to take over, and which
+ * counts are lost.
  *
- * Told by the membership object, and asks it where a caller or another owner knows of a later ring.
- * A ring is on disk before it counts: an owner that forgot it would count for keys that have moved.
+ * The membership object tells it of rings. The owner asks that object if it has no ring, or if a
+ * caller or another owner knows a later one. A ring is on disk before it counts: an owner that
+ * forgot it would count keys that have moved.
  */
 
 import type { CounterPolicy } from "../../counters/check.ts";
@@ -32,9 +33,9 @@ export interface RingViewOptions {
 }
 
 const STORAGE_KEY = "ring";
-/** The version of a ring that nobody has told of yet; no caller has it. */
+/** Version before any ring is known; no caller has it. */
 const UNKNOWN = -1;
-/** How long the membership object may take. */
+/** How long the membership object may take to answer. */
 const ASK_DEADLINE_MS = 2_000;
 
 export class RingView {
@@ -51,7 +52,7 @@ export class RingView {
     this.#options = options;
   }
 
-  /** The ring; undefined as long as nobody could say what it is. */
+  /** The ring; undefined until one is known. */
   get record(): RingRecord | undefined {
     return this.#record;
   }
@@ -65,7 +66,10 @@ export class RingView {
     return this.#previous;
   }
 
-  /** Is the ring of that version this owner's, every key sent by it at home here, and no count lost? */
+  /**
+   * Can a batch sent by that version be counted without a look at its keys? It can if the ring has
+   * settled at that version, and no count is in doubt.
+   */
   isPlain(version: number): boolean {
     const isSettled = version === this.#ring.version && !this.#previous;
     return isSettled && this.#losses.length === 0 && !this.#options.owner.handover.hasDoubts;
@@ -75,20 +79,21 @@ export class RingView {
     const stored = await this.#options.storage.get(STORAGE_KEY);
     const record = stored === undefined ? undefined : this.#read(stored);
     if (record) this.#use(record);
-    // One that left the ring, or never was in it, must not take a caller's word for it. Where
-    // nobody answers now, the first check asks again.
+    // An owner outside the ring must not take a caller's word for it. If nobody answers now, the
+    // first check asks again.
     if (!this.#record) await this.catchUp(1).catch(() => {});
   }
 
   /**
-   * Asks for the ring where somebody has heard of that version, and this owner has not.
+   * Asks for the ring if somebody knows that version and this owner does not.
    *
-   * @returns whether that version is known now, or a later one
+   * @returns whether it knows that version now, or a later one
    * @throws {Error} if the membership object does not answer
    */
   async catchUp(version: number): Promise<boolean> {
     const isBehind = () => !this.#record || version > this.#record.version;
-    // The first answer may have been on its way to another before there was such a ring.
+    // The first answer may have been under way for an earlier question, before there was such a
+    // ring.
     for (let asked = 0; asked < 2 && isBehind(); asked++) await this.#ask();
     if (!isBehind()) return true;
     const { name: owner } = this.#options;
@@ -98,14 +103,14 @@ export class RingView {
   }
 
   /**
-   * Hears of a ring. What is no news changes nothing.
+   * Adopts a ring, unless it says nothing new.
    *
    * @throws {Error} if it can't be a ring of this region
    */
   async adopt(value: unknown): Promise<void> {
     const record = this.#read(value);
     if (!record) throw new Error("not a ring of this region");
-    // One after the other: what the last one lets go of is gone before the next begins.
+    // One after the other: the rows that one adoption removes are gone before the next begins.
     const adopting = this.#adopting.then(() => this.#adopt(record));
     this.#adopting = adopting.catch(() => {});
     return adopting;
@@ -115,7 +120,7 @@ export class RingView {
     return this.#ring.ownerOf(key) === this.#options.name;
   }
 
-  /** Whom to ask for a key's counters; undefined if they are here. */
+  /** Returns the owner to ask for a key's counters; undefined if they are here. */
   heldBy(key: KeyHash): string | undefined {
     const holder = this.#previous?.ownerOf(key);
     if (holder === undefined || holder === this.#options.name) return undefined;
@@ -123,8 +128,8 @@ export class RingView {
   }
 
   /**
-   * Was an owner given up in the change under way, with all it held? One that was given up before
-   * and has come back holds counts again.
+   * Was an owner given up in the change under way, with all that it held? An owner that was given
+   * up earlier and has come back holds counts again.
    */
   isLost(owner: string): boolean {
     return this.#givenUp.has(owner);
@@ -140,14 +145,14 @@ export class RingView {
     );
   }
 
-  /** Puts the ring on disk again after all else was deleted there. */
+  /** Puts the ring back on disk after everything there was deleted. */
   keep(): void {
     const { storage, name } = this.#options;
     if (!this.#record?.owners.includes(name)) return;
     void storage.put({ [STORAGE_KEY]: this.#record }, { allowUnconfirmed: true });
   }
 
-  /** Asks once for all who wait for it. */
+  /** Asks once, however many wait for the answer. */
   #ask(): Promise<void> {
     this.#asking ??= withDeadline(ASK_DEADLINE_MS, this.#options.askRing(), this.#options.runtime)
       .then((record) => this.adopt(record))
@@ -157,7 +162,7 @@ export class RingView {
     return this.#asking;
   }
 
-  /** Reads a ring; says so and returns undefined if it can't be one. */
+  /** Reads a ring. If it can't be one, logs that and returns undefined. */
   #read(value: unknown): RingRecord | undefined {
     const { name } = this.#options;
     try {
@@ -175,14 +180,15 @@ export class RingView {
     const isPart = [record, record.previous].some((ring) => ring?.owners.includes(name));
     if (!record.previous || !isPart) {
       const ring = new Ring(record.owners, record.version);
-      // Who hears of the change and of its end at once still counts by the ring before: no pause.
+      // An owner that hears of a change only when it is over still counts by the old ring here. So
+      // it must not pause: a check could come between.
       const isKnown = record.version === this.#record?.version;
       const removing = owner.handover.letGo((key) => ring.ownerOf(key) === name);
       for (const _ of removing) if (isKnown) await runtime.wait(0);
     }
     this.#use(record);
     if (!isPart) return owner.saver.clear();
-    // In one turn: a ring on disk with counters from before it would have these come back.
+    // In one turn: beside a new ring on disk, old counters would come back.
     const saved = record.previous ? undefined : owner.saver.save();
     await Promise.all([saved, storage.put({ [STORAGE_KEY]: record })]);
   }
@@ -195,14 +201,14 @@ export class RingView {
     this.#losses = lost.map((loss) => ({ ...loss, ring: new Ring(loss.owners) }));
     this.#givenUp = givenUpIn(record);
     this.#options.owner.handover.begin(previous?.version);
-    // A key that has been elsewhere meanwhile may have been reset there.
+    // A key that was with another owner may have been reset there.
     this.#options.owner.beginEpoch();
   }
 }
 
 /**
  * Returns the owners that were given up since the change under way began. A change begins with the
- * version after the previous ring's, and each owner that is given up makes one more.
+ * version after the previous ring's, and each owner that is given up adds one.
  */
 function givenUpIn({ version, previous, lost }: RingRecord): Set<string> {
   const givenUp = new Set<string>();
@@ -214,7 +220,7 @@ function givenUpIn({ version, previous, lost }: RingRecord): Set<string> {
   return givenUp;
 }
 
-/** The longest that anything counted under a policy matters. */
+/** Returns how long anything counted under a policy can matter. */
 function spanMs({ windowMs, capacity, limit, blockFor }: CounterPolicy): number {
   const countMs = Math.max(2 * windowMs, Math.ceil((capacity / (limit || 1)) * windowMs));
   // A block, and the time in which it makes the next one longer.

@@ -1,8 +1,8 @@
 /**
- * How an owner comes by the counters of keys that are its own now: key by key as they are asked
- * for, and all the rest while nobody waits.
+ * How an owner gets the counters of keys that are its own now: key by key as checks ask for them,
+ * and all the rest in the background.
  *
- * May ask for the same again after any failure, since to give is to read. What cannot be had in
+ * May ask again after any failure, since to give is to read. A key whose counters can't be had in
  * time is counted anew, and its decisions are said to be unsure.
  */
 
@@ -14,7 +14,7 @@ import type { Runtime } from "../../runtime.ts";
 import type { Owner } from "../owner.ts";
 import type { RingView } from "./ring-view.ts";
 
-/** How another owner is asked for counters, both at one version of the ring. */
+/** The calls that ask another owner for counters, at a version of the ring. */
 export type Peer = Pick<Stub<OwnerRpc>, "release" | "releaseSome">;
 
 export interface TakeoverOptions {
@@ -27,21 +27,21 @@ export interface TakeoverOptions {
   runtime: Runtime;
 }
 
-/** How long one call takes over before it says how far it came. */
+/** How long one call takes over before it says how far it has come. */
 const TAKE_ALL_MS = 5_000;
-/** How long another owner may take to look its counters through for a parcel. */
+/** How long another owner may take to look through its counters for a parcel. */
 const PARCEL_DEADLINE_MS = 5_000;
 
 export class Takeover {
   readonly #options: TakeoverOptions;
-  /** What is under way, by the key. */
+  /** Takeovers under way, by key. */
   readonly #taking = new Map<string, Promise<void>>();
 
   constructor(options: TakeoverOptions) {
     this.#options = options;
   }
 
-  /** Takes over these keys, asking for each once however many wait for it. */
+  /** Takes over these keys. Asks for each once, however many checks wait for it. */
   async take(keys: readonly KeyHash[]): Promise<void> {
     const isNew = (key: KeyHash) => !this.#taking.has(idOf(key));
     const holders = Map.groupBy(keys.filter(isNew), (key) => this.#options.view.heldBy(key));
@@ -118,9 +118,9 @@ export class Takeover {
   }
 
   /**
-   * What was released, if this owner's ring is still the one that it was asked for in.
+   * Returns what was released, if the ring is still the one that it was asked for in.
    *
-   * @throws {Error} if it was released for another version than it was asked for
+   * @throws {Error} if it was released for another version
    */
   async #ifStill<What>(version: number, released: Released<What>): Promise<What | undefined> {
     const { view, owner } = this.#options;

@@ -1,13 +1,12 @@
 /**
- * What an owner has on disk: its tables, as far as the last checkpoint, and the durable counters
- * since.
+ * What an owner has on disk: its tables as of the last checkpoint, and the durable counters since.
  *
- * A checkpoint writes the rows that changed, and a few segments whole, those that were written
- * longest ago first, so that the changes before them can go. What it takes follows from the traffic
- * and not from the tables: random keys change a little of every segment, and to write all of them
- * would take 30 MB each time for a million keys. All is gathered in one turn, and each part written
- * in one of its own under a key that nothing on disk refers to; the manifest comes last, and from
- * then on they count. Read whole or not at all: what is cut short or of another version is refused.
+ * A checkpoint writes the rows that changed, and a few segments whole, those that have gone longest
+ * without, so that older changes can be deleted. Its cost follows the traffic and not the tables.
+ * Random keys change a little of every segment: all of them would be 30 MB for a million keys.
+ * Everything is gathered in one turn. Each part is then written in a turn of its own, under a key
+ * that nothing on disk refers to. The manifest comes last and makes the parts count. A checkpoint
+ * is read whole: one that is cut short, or of another version, is refused.
  */
 
 import type { CounterTable } from "../../counters/counter-table.ts";
@@ -27,15 +26,17 @@ import {
 import { type Piece, pieceKeys, toPieces } from "./pieces.ts";
 import { TableCopy } from "./table-copy.ts";
 
-/** Written whole each time at least, where so much has changed: a segment or two. */
+/** Bytes of stale segments that each checkpoint writes whole, at least: a segment or two. */
 const WHOLE_BYTES = 128_000;
-/** What a changed row takes, about. */
+/** Bytes that a changed row takes, about. */
 const CHANGE_BYTES = 40;
 /** The most keys that one `put` or `delete` takes. */
 const MAX_KEYS_A_CALL = 128;
-/** Written in one turn, which takes 1 or 2 ms, but not more often than every 2 s. */
+/** Up to this many changes are written in one turn. That takes 1 or 2 ms, every 2 s at most. */
 const SHORT_CHANGES = 512;
-/** The storage reads the values that it finds on its way to a key, so each takes about 0.2 ms. */
+/**
+ * Keys deleted in a turn, at least. The storage reads values on its way to a key: 0.2 ms for each.
+ */
 const REMOVED_A_TURN = 1;
 const UNCONFIRMED = { allowUnconfirmed: true };
 
@@ -45,26 +46,26 @@ export type CheckpointStorage = Pick<DurableObjectStorage, "list" | "put" | "del
 export class Checkpoint {
   readonly #storage: CheckpointStorage;
   readonly #shortChanges: number;
-  /** The storage keys that are in use. */
+  /** Storage keys that are in use. */
   #keys = new Set<string>();
   #number = 0;
   readonly #copies = new Map<string, TableCopy>();
-  /** Gathered, and yet to be written. */
+  /** Pieces that are gathered and not yet written. */
   #queue: Piece[] = [];
-  /** Storage keys that are of no use once the manifest is on disk. */
+  /** Storage keys that nothing needs once the manifest is on disk. */
   #unused = new Set<string>();
   #isPending = false;
   #clockMs = 0;
-  /** Number of the last checkpoint that was written whole; 0 where none is on disk. */
+  /** Number of the last checkpoint that is whole on disk; 0 if there is none. */
   #confirmed = 0;
 
-  /** @param shortChanges how many changes are written in one turn at most */
+  /** @param shortChanges the most changes that are written in one turn */
   constructor(storage: CheckpointStorage, shortChanges = SHORT_CHANGES) {
     this.#storage = storage;
     this.#shortChanges = shortChanges;
   }
 
-  /** One more after each `gather` and `clear`, and each failure. */
+  /** Grows by one with each `gather` and `clear`, and with each failure. */
   get number(): number {
     return this.#number;
   }
@@ -133,13 +134,13 @@ export class Checkpoint {
     return this.#isPending || this.#unused.size > 0;
   }
 
-  /** Whether the next one is to be written in one turn: the first of all, or of few changes. */
+  /** Whether the next checkpoint is to be written in one turn: the first, or one of few changes. */
   get isShort(): boolean {
-    // Parts with no manifest on disk would be taken for a checkpoint that has lost its own.
+    // Parts without a manifest on disk would look like a checkpoint that has lost its own.
     return this.#confirmed === 0 || this.changes <= this.#shortChanges;
   }
 
-  /** Takes all that is to be written, as it is now, and what is no longer needed then. */
+  /** Captures everything that is to be written, as it is now, and what nothing needs after that. */
   gather(clockMs: number, tables: ReadonlyMap<string, CounterTable>): void {
     this.#number++;
     this.#clockMs = clockMs;
@@ -155,20 +156,20 @@ export class Checkpoint {
   }
 
   /**
-   * Writes one piece of what was gathered, at last the manifest, by which they count; then removes
-   * what does not any more.
+   * Writes one piece of what was gathered, and at last the manifest, which makes them count. Then
+   * deletes what nothing needs any more.
    *
-   * @throws what the storage does if it can't write; then the next checkpoint writes that too
+   * @throws what the storage throws; the next checkpoint then writes these changes, too
    */
   async writeSome(): Promise<void> {
     const next = this.#queue.shift();
     if (next) await this.#put([next]);
     else if (this.#isPending) await this.#finish();
-    // A part of all: what piles up while it is removed must be removed as fast.
+    // A share of all, so that deletions keep up with what piles up meanwhile.
     else await this.#remove(Math.max(REMOVED_A_TURN, this.#unused.size >> 3));
   }
 
-  /** As `writeSome`, all in one turn: it reaches the disk together or not at all. */
+  /** Does all that in one turn: it reaches the disk together or not at all. */
   async writeAll(): Promise<void> {
     const number = this.#number;
     await this.#finish();
@@ -176,9 +177,9 @@ export class Checkpoint {
   }
 
   /**
-   * Writes one counter at once. The runtime holds back the answer until it is on disk.
+   * Writes one counter at once. The runtime holds the answer back until it is on disk.
    *
-   * @param state undefined where the counter was deleted
+   * @param state undefined if the counter was deleted
    */
   async writeJournal(table: string, hash: KeyHash, state: State | undefined): Promise<void> {
     const key = `${JOURNAL}${table}/${idOf(hash)}`;
@@ -209,7 +210,7 @@ export class Checkpoint {
     return copy;
   }
 
-  /** Takes new segments, and of the stale ones those written longest ago, up to some bytes. */
+  /** Gathers new segments, and of the stale ones, up to some bytes, those that waited longest. */
   #gatherSegments(changeBytes: number): void {
     const copies = [...this.#copies.values()].flatMap(({ segments }) => segments);
     const stale = copies.filter(({ isStale }) => isStale).sort((a, b) => a.freshAt - b.freshAt);
@@ -226,11 +227,11 @@ export class Checkpoint {
       copy.number = this.#number;
       left -= bytes.length;
     }
-    // What has not changed since is as good as written now.
+    // A segment that has not changed is as good as written now.
     for (const copy of copies) if (!copy.isStale) copy.freshAt = this.#number;
   }
 
-  /** Finds out which storage keys are in use now, and which are no longer. */
+  /** Finds out which storage keys are in use now, and which no longer are. */
   #renewKeys(): void {
     const copies = [...this.#copies.values()];
     const parts = copies.flatMap(({ segments, changes }) => [...segments, ...changes]);
@@ -244,7 +245,7 @@ export class Checkpoint {
     const number = this.#number;
     this.#isPending = false;
     await this.#put([...this.#queue.splice(0), [MANIFEST, this.#manifest()]]);
-    // Unless there is more to lose again.
+    // A failure, or another checkpoint, came meanwhile.
     if (number !== this.#number) return;
     this.#confirmed = number;
     for (const copy of this.#copies.values()) copy.confirm();
@@ -258,7 +259,7 @@ export class Checkpoint {
         chunks(values).map((some) => this.#storage.put(Object.fromEntries(some), UNCONFIRMED)),
       );
     } catch (error) {
-      // Whatever is being written now would count on this.
+      // What is being written now depends on what failed, so it must not count.
       this.#number++;
       this.#queue = [];
       this.#isPending = false;
@@ -270,13 +271,15 @@ export class Checkpoint {
   #manifest(): unknown {
     const tables: Record<string, TableParts> = {};
     for (const [name, copy] of this.#copies) {
-      // One that began since has nothing yet.
+      // A table that began after `gather` has nothing to write yet.
       if (copy.segments.length > 0) tables[name] = copy.parts;
     }
     return writeManifest({ clockMs: this.#clockMs, number: this.#number, tables });
   }
 
-  /** Not before the manifest: what is on disk still counts where it could not be replaced. */
+  /**
+   * Deletes keys that nothing needs. Not before the manifest: until then, what is on disk counts.
+   */
   async #remove(count: number): Promise<void> {
     const gone = [...this.#unused].slice(0, count);
     for (const key of gone) this.#unused.delete(key);

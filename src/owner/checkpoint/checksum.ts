@@ -1,16 +1,16 @@
 /**
- * A sum over what is on disk: FNV-1a, taken by 32-bit words, since a checkpoint has to be summed in
- * far less time than the checks that it holds up.
+ * A checksum of what is on disk: FNV-1a by 32-bit words. A checkpoint holds up checks while it is
+ * summed, so it has to be fast.
  *
- * Any one word that differs changes it for sure, more of them all but once in 2^32. Finds accidents;
- * who can write to the storage can also write a sum.
+ * Any one word that differs changes the sum for sure; several words change it all but once in 2^32.
+ * It finds accidents: an attacker with access to the storage can also write a sum.
  */
 const OFFSET = 0x811c9dc5;
 const PRIME = 0x01000193;
 
 /** @returns an unsigned 32-bit number */
 export function checksum(bytes: Uint8Array<ArrayBuffer>): number {
-  // A view on words must begin at one.
+  // A view of words must begin at a whole word.
   const { buffer, byteOffset, length } = byteAligned(bytes);
   const words = new Uint32Array(buffer, byteOffset, length >>> 2);
   let sum = OFFSET ^ length;
@@ -22,7 +22,7 @@ export function checksum(bytes: Uint8Array<ArrayBuffer>): number {
   return sum >>> 0;
 }
 
-/** The sum of a value as JSON. */
+/** Returns the sum of a value as JSON. */
 export function checksumOf(value: unknown): number {
   return checksum(new TextEncoder().encode(JSON.stringify(value)) as Uint8Array<ArrayBuffer>);
 }

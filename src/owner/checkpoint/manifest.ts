@@ -1,14 +1,14 @@
-/** What a checkpoint says of itself: which values belong to it, and in what order they came. */
+/** The manifest of a checkpoint: which values belong to it, and in what order they came. */
 import { MisuseError } from "../../limit/misuse.ts";
 import { checksumOf } from "./checksum.ts";
 
 const VERSION = 4;
-/** Numbers that a part takes. */
+/** Numbers in each part. */
 const PART_NUMBERS = 3;
 
 /** The storage key of the manifest. */
 export const MANIFEST = "checkpoint";
-/** Before the storage keys of single counters that were written at once. */
+/** Prefix of the storage keys of single counters that were written at once. */
 export const JOURNAL = "journal/";
 
 export interface Part {
@@ -20,7 +20,7 @@ export interface Part {
   sum: number;
 }
 
-/** The numbers of each part, one after the other: by name they would take far longer to write. */
+/** Parts as numbers, one after the other: objects with names would take far longer to write. */
 export interface TableParts {
   /** The table's segments, in order. */
   segments: number[];
@@ -31,7 +31,7 @@ export interface TableParts {
 export interface Manifest {
   /** The owner's clock when it was written, ms since the epoch. */
   clockMs: number;
-  /** Number of this checkpoint; each is one above the one before. */
+  /** Number of this checkpoint: higher than that of the one before. */
   number: number;
   tables: Record<string, TableParts>;
 }
@@ -40,7 +40,7 @@ export interface JournalEntry {
   table: string;
   hi: number;
   lo: number;
-  /** Null where it was deleted. */
+  /** Null if it was deleted. */
   state: number[] | null;
 }
 
@@ -59,7 +59,7 @@ export function readManifest(value: unknown): Manifest {
   throw new MisuseError(`${MANIFEST}.version`, `must be ${VERSION}`, version);
 }
 
-/** @throws {MisuseError} if it is not the entry of the journal that was written */
+/** @throws {MisuseError} if it is not the journal entry that was written */
 export function readJournalEntry(key: string, value: unknown): JournalEntry {
   return unsummed(value, key);
 }
@@ -91,9 +91,9 @@ function summed(value: object): object {
 }
 
 /**
- * Returns what was written: with the right sum it is all that it was then.
+ * Returns what was written, without its sum.
  *
- * @throws {MisuseError} if it does not have the sum that it says
+ * @throws {MisuseError} if the sum is wrong
  */
 function unsummed<Written extends object>(value: unknown, at: string): Written {
   const { sum, ...written } = Object(value) as Written & { sum: unknown };

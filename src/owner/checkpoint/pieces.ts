@@ -1,6 +1,6 @@
 /**
- * Bytes in storage values, which may not be longer than 2 MB, and are far shorter: to write one, the
- * storage reads values that it meets on the way to its key.
+ * Bytes as storage values. A value may not be longer than 2 MB. These are far shorter, since to
+ * write one, the storage reads values that it meets on the way to its key.
  */
 import { MisuseError } from "../../limit/misuse.ts";
 import { checksum } from "./checksum.ts";
@@ -10,12 +10,12 @@ const PIECE_BYTES = 64_000;
 /** A value and the storage key it goes under. */
 export type Piece = [key: string, bytes: Uint8Array<ArrayBuffer>];
 
-/** Cuts bytes into values. They are copies: storage writes a view's whole buffer. */
+/** Cuts bytes into values. Each is a copy: the storage writes a view's whole buffer. */
 export function toPieces(key: string, bytes: Uint8Array<ArrayBuffer>): Piece[] {
   return cuts(key, bytes.length).map((cut) => [cut.key, bytes.slice(...cut.range)]);
 }
 
-/** The storage keys that so many bytes take. */
+/** Returns the storage keys that bytes of this length take. */
 export function pieceKeys(key: string, length: number): string[] {
   return cuts(key, length).map((cut) => cut.key);
 }
@@ -23,7 +23,7 @@ export function pieceKeys(key: string, length: number): string[] {
 /**
  * Puts bytes together again.
  *
- * @param length of all, bytes
+ * @param length bytes in all
  * @param sum the checksum of all
  * @throws {MisuseError} if a value is missing or is not what it was
  */

@@ -1,8 +1,9 @@
 /**
- * When an owner writes what changed, and when it wakes to let go of what has expired.
+ * When an owner writes what changed, and when it wakes to remove what has expired.
  *
- * What it writes is gathered in one turn and written in several, each short, so that checks come
- * between; in one where something else is to reach the disk with it.
+ * A checkpoint is gathered in one turn and written in several short ones, so that checks come
+ * between. It is written in one turn if it is small, or if something else must reach the disk with
+ * it.
  */
 
 import type { Counters } from "../../counters/counters.ts";
@@ -14,16 +15,21 @@ import type { Handover } from "../change/handover.ts";
 import { DropWarning } from "../drop-warning.ts";
 import type { Checkpoint } from "./checkpoint.ts";
 
-/** From the first change after a pause to the checkpoint that holds it. */
+/** Time from the first change after a pause to the checkpoint that has it. */
 export const CHECKPOINT_DELAY_MS = 500;
-/** The least time between two checkpoints; a crash can lose as much, and until one is written. */
+/**
+ * The least time between two checkpoints. A crash can lose that much, and what came while one was
+ * being written.
+ */
 export const CHECKPOINT_INTERVAL_MS = 2_000;
-/** So many changes are written at once, or to write them would hold up the checks. */
+/** With this many changes a checkpoint is due at once: a larger one would hold up the checks. */
 const MAX_CHANGES = 2_048;
-/** Rows that each checkpoint looks at for expired ones, in tables that nobody may be asking for. */
+/**
+ * Rows of each table that a checkpoint looks at for expired ones. No checks may come to do that.
+ */
 const SWEEP_ROWS = 1_024;
 const NO_ALARM = Number.POSITIVE_INFINITY;
-/** A checkpoint that there never was. */
+/** The number of no checkpoint. */
 const NONE = -1;
 
 export type AlarmStorage = Pick<DurableObjectStorage, "getAlarm" | "setAlarm" | "sync">;
@@ -36,7 +42,7 @@ export interface SaverOptions {
   runtime: Runtime;
   /** The owner's clock. */
   now: () => number;
-  /** Called when nothing was live and all that was on disk has been deleted. */
+  /** Called in the turn in which everything on disk is deleted, since nothing is live. */
   onCleared: () => void;
 }
 
@@ -44,8 +50,9 @@ export class Saver {
   readonly #options: SaverOptions;
   readonly #checkpoint: Checkpoint;
   readonly #dropWarning = new DropWarning();
-  /** Number of the checkpoint after which another is on its way; of the last that was hurried. */
+  /** Number of the checkpoint that a scheduled one is to follow. */
   #scheduledAfter = NONE;
+  /** Number of the checkpoint whose successor was brought forward. */
   #hurriedAfter = NONE;
   #gatheredAtMs = Number.NEGATIVE_INFINITY;
   /** When the alarm goes off, ms since the epoch. */
@@ -73,26 +80,28 @@ export class Saver {
     this.#saveIn(0);
   }
 
-  /** To be called when the alarm goes off: lets go of what has expired. */
+  /** To be called when the alarm goes off: removes what has expired. */
   async wake(): Promise<void> {
     this.#alarmMs = NO_ALARM;
     await this.save();
   }
 
-  /** Writes what changed. It is on disk no later than what is written next, in the same turn too. */
+  /**
+   * Writes what changed, in one turn. What is written after this call reaches the disk no earlier.
+   */
   async save(): Promise<void> {
     this.#options.handover.isSaved = true;
     if (!this.#gather()) return this.clear();
     await this.#write(() => this.#checkpoint.writeAll());
   }
 
-  /** Returns when all that is counted now is on disk. */
+  /** Resolves when all that is counted now is on disk. */
   async flush(): Promise<void> {
     await this.save();
     await this.#options.storage.sync();
   }
 
-  /** Deletes all that is on disk, where nothing is counted any more. */
+  /** Deletes everything on disk, since nothing is counted any more. */
   async clear(): Promise<void> {
     this.#alarmMs = NO_ALARM;
     // Leaves an object that costs nothing.
@@ -112,12 +121,12 @@ export class Saver {
   #saveIn(ms: number): void {
     const { number } = this.#checkpoint;
     this.#options.runtime.after(ms, async () => {
-      // It was done meanwhile, or failed, and is scheduled anew.
+      // Another was gathered meanwhile, or one failed; the next is scheduled.
       if (number !== this.#checkpoint.number) return;
       if (this.#checkpoint.isPending) return this.#overtake();
-      // What was taken over is to be on disk at once with all that is counted then.
+      // Keys that were taken over must reach the disk together with what is counted for them.
       const isOneTurn = this.#checkpoint.isShort || !this.#options.handover.isSaved;
-      // A failure has been told, and is tried again.
+      // A failure is in the log, and is tried again.
       if (isOneTurn) return this.save().catch(() => {});
       if (!this.#gather()) return this.clear().catch(() => {});
       this.#goOn();
@@ -134,13 +143,16 @@ export class Saver {
     });
   }
 
-  /** Writes the rest at once, since the next checkpoint is due: or each would be larger. */
+  /**
+   * Writes the rest in one turn, since the next checkpoint is due already. Otherwise each would be
+   * larger than the one before.
+   */
   async #overtake(): Promise<void> {
     await this.#write(() => this.#checkpoint.writeAll()).catch(() => {});
     this.#saveIn(0);
   }
 
-  /** Takes what is to be written; false if there is nothing to be kept on disk. */
+  /** Gathers what is to be written; false if nothing is to be kept on disk. */
   #gather(): boolean {
     const { counters, now } = this.#options;
     const nowMs = now();
@@ -174,7 +186,7 @@ export class Saver {
     }
   }
 
-  /** When the last counter expires, or, where there are none, the last mark of a ring change. */
+  /** When the last counter expires; without counters, when the last mark of a ring change does. */
   get #lastExpiryMs(): number {
     const tables = [...this.#options.counters.tables];
     const counters = tables.filter(([name]) => !isMark(name));

@@ -1,6 +1,6 @@
 /**
- * What is on disk of one table: its segments as they were when each was written last, and the rows
- * that changed since.
+ * What is on disk of one table: its segments as each was last written, and the rows that changed
+ * since.
  */
 
 import { type CounterTable, segmentOf } from "../../counters/counter-table.ts";
@@ -21,35 +21,35 @@ import {
 } from "./manifest.ts";
 import { fromPieces, type Piece, pieceKeys, toPieces } from "./pieces.ts";
 
-/** A part, and where it is. */
+/** A part, and where it is on disk. */
 export interface Stored extends Part {
   /** Storage keys, one for each piece. */
   keys: readonly string[];
 }
 
-/** A segment, and what is known of its copy. */
+/** A segment, and what is on disk of it. */
 export interface SegmentCopy extends Stored {
-  /** The storage key without the number of the checkpoint. */
+  /** Its storage key without the checkpoint's number. */
   place: string;
   segment: Segment;
-  /** Number of the last checkpoint in which it was not stale; 0 where it is new. */
+  /** Number of the last checkpoint in which it was not stale; 0 if it is new. */
   freshAt: number;
-  /** Whether rows of it changed since. */
+  /** Whether rows of it have changed since it was written. */
   isStale: boolean;
 }
 
-/** The state that stands for a key in a set of keys. */
+/** The state of a key in a set of keys. */
 const PRESENT: State = [1];
 
 export class TableCopy {
   readonly #name: string;
   #segments: SegmentCopy[] = [];
   #changes: Stored[] = [];
-  /** Keys that changed since the last checkpoint: a set, in 16 bytes a key. */
+  /** Keys that changed since the last checkpoint: a set that takes 16 bytes a key. */
   #changed = new FixedRows(1);
-  /** The same with their segments, from `compare` to `gatherChanges`. */
+  /** The same keys with their segments, between `compare` and `gatherChanges`. */
   #gathered: { key: KeyHash; copy: SegmentCopy }[] = [];
-  /** Those that were gathered, and may not be on disk: to be written again if that fails. */
+  /** Keys that were gathered and may not be on disk. If writing fails, they are written again. */
   #written = new FixedRows(1);
 
   constructor(name: string) {
@@ -74,7 +74,7 @@ export class TableCopy {
     return { segments: numbersOf(this.#segments), changes: numbersOf(this.#changes) };
   }
 
-  /** To be called before many changes, which then find what they need at hand. */
+  /** Prefetches what many changes are about to read. */
   touch(keys: readonly { key: KeyHash }[]): void {
     if (this.#changed.bytes < CACHE_BYTES) return;
     const ahead = new ReadAhead();
@@ -104,7 +104,7 @@ export class TableCopy {
       const place = changesKey(this.#name, part.number);
       decodeRows(fromPieces(entries, place, part.bytes, part.sum), (key, state) => {
         const copy = this.#copyOf(key);
-        // A segment that was written later has it, or something newer.
+        // This segment was written later, so it has this change or a newer one.
         if (copy.number >= part.number) return;
         copy.isStale = true;
         if (state) copy.segment.set(key, state);
@@ -120,7 +120,7 @@ export class TableCopy {
   compare({ segments }: CounterTable): void {
     this.#segments = segments.map((segment, index) => {
       const copy = this.#segments[index];
-      // Another object where it was split or joined since.
+      // A segment that was split or joined is another object.
       if (copy?.segment === segment) return copy;
       const place = segmentKey(this.#name, index);
       return { place, segment, number: 0, freshAt: 0, bytes: 0, sum: 0, keys: [], isStale: true };
@@ -134,7 +134,10 @@ export class TableCopy {
     });
   }
 
-  /** The changed rows of the segments that are still stale. Forgets what is too old. */
+  /**
+   * Returns the changed rows of segments that are still stale. Forgets changes that every segment
+   * has by now.
+   */
   gatherChanges(number: number): Piece[] {
     const changed = this.#gathered.filter(({ copy }) => copy.isStale);
     this.#gathered = [];
@@ -143,7 +146,7 @@ export class TableCopy {
     ahead.read();
     const rows = changed.map(({ key, copy }) => ({ key, state: copy.segment.get(key) }));
     const taken = this.#changed;
-    // As many are to be expected again: to grow row by row would take as long as the rest.
+    // As many keys are likely again: to grow row by row would take as long as the rest.
     this.#changed = new FixedRows(1, taken.size);
     if (this.#written.size > 0) moveKeys(this.#written, taken);
     this.#written = taken;
@@ -157,19 +160,19 @@ export class TableCopy {
     return toPieces(key, bytes);
   }
 
-  /** To be called when all that was gathered is written. */
+  /** To be called when everything that was gathered is on disk. */
   confirm(): void {
     this.#written = new FixedRows(1);
   }
 
   /**
-   * To be called when a checkpoint could not be written: the next one writes what it would have.
+   * To be called when a checkpoint could not be written: the next one writes its changes, too.
    *
-   * @param confirmed number of the last one that was
+   * @param confirmed number of the last one on disk
    */
   takeBack(confirmed: number): void {
     this.#changes = this.#changes.filter((part) => part.number <= confirmed);
-    // Nobody knows what there is on disk of a segment that was to be written whole.
+    // Nobody knows what the disk has of a segment that was to be written whole.
     for (const copy of this.#segments) {
       if (copy.number <= confirmed) continue;
       copy.freshAt = 0;
