@@ -132,8 +132,7 @@ export class Counters {
 
   /** Denies the key everything until `untilMs`. An earlier block that ends later stays. */
   block(key: KeyHash, untilMs: number): void {
-    const beforeMs = this.#tables.get(BLOCKED, key)?.[0] ?? 0;
-    this.#tables.set(BLOCKED, key, [Math.max(untilMs, beforeMs)]);
+    this.#tables.put(BLOCKED, key, [Math.max(untilMs, this.#tables.blockedUntilMs(key))]);
   }
 
   /**
@@ -149,7 +148,7 @@ export class Counters {
 
   /** How long an operator's block still lasts, in milliseconds; 0 if there is none. */
   blockedMs(key: KeyHash, nowMs: number): number {
-    return Math.max(0, (this.#tables.get(BLOCKED, key)?.[0] ?? 0) - nowMs);
+    return Math.max(0, this.#tables.blockedUntilMs(key) - nowMs);
   }
 
   explain({ key, policies }: Check, nowMs: number): Explanation[] {

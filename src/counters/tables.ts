@@ -86,18 +86,18 @@ export class Tables {
     this.#last = undefined;
   }
 
-  get(of: CounterPolicy | typeof BLOCKED, key: KeyHash): State | undefined {
-    const table = of === BLOCKED ? this.#blocked : this.of(of).table;
-    return table?.get(key);
+  get(policy: CounterPolicy, key: KeyHash): State | undefined {
+    return this.of(policy).table?.get(key);
   }
 
-  set(of: CounterPolicy | typeof BLOCKED, key: KeyHash, state: State): void {
-    if (of === BLOCKED) {
-      this.put(BLOCKED, key, state);
-    } else {
-      const { name, table } = this.of(of);
-      this.put(name, key, state, table);
-    }
+  /** When the block of a key ends, ms since the epoch; 0 if there is none. */
+  blockedUntilMs(key: KeyHash): number {
+    return this.#blocked?.get(key)?.[0] ?? 0;
+  }
+
+  set(policy: CounterPolicy, key: KeyHash, state: State): void {
+    const { name, table } = this.of(policy);
+    this.put(name, key, state, table);
   }
 
   /** Does the same as `set`, by the table's name. */
@@ -106,8 +106,8 @@ export class Tables {
     this.#onChange(name, key);
   }
 
-  delete(of: CounterPolicy | typeof BLOCKED, key: KeyHash): void {
-    this.remove(of === BLOCKED ? BLOCKED : this.of(of).name, key);
+  delete(policy: CounterPolicy, key: KeyHash): void {
+    this.remove(this.of(policy).name, key);
   }
 
   /** Does the same as `delete`, by the table's name. */

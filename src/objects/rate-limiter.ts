@@ -78,16 +78,12 @@ export class RateLimiter extends DurableObject implements OwnerRpc {
     return this.#onceWritten(await this.#ringOwner.reset(decodeBatch(batch)));
   }
 
-  async block(version: number, key: KeyHash, durationMs: number): Promise<OrMoved<void>> {
-    const operated = await this.#ringOwner.block(version, key, durationMs);
-    await this.#owner.written;
-    return operated;
+  block(version: number, key: KeyHash, durationMs: number): Promise<OrMoved<void>> {
+    return this.#operated(this.#ringOwner.block(version, key, durationMs));
   }
 
-  async unblock(version: number, key: KeyHash): Promise<OrMoved<void>> {
-    const operated = await this.#ringOwner.unblock(version, key);
-    await this.#owner.written;
-    return operated;
+  unblock(version: number, key: KeyHash): Promise<OrMoved<void>> {
+    return this.#operated(this.#ringOwner.unblock(version, key));
   }
 
   explain(batch: WireBatch): Promise<ExplainedBatch> {
@@ -122,6 +118,12 @@ export class RateLimiter extends DurableObject implements OwnerRpc {
   #onceWritten(answer: Answer | Promise<Answer>): WireAnswer | Promise<WireAnswer> {
     if (answer instanceof Promise) return answer.then((given) => this.#onceWritten(given));
     return this.#owner.written?.then(() => encodeAnswer(answer)) ?? encodeAnswer(answer);
+  }
+
+  async #operated(operating: Promise<OrMoved<void>>): Promise<OrMoved<void>> {
+    const operated = await operating;
+    await this.#owner.written;
+    return operated;
   }
 
   #peer(name: string): Peer {
