@@ -6,7 +6,6 @@
  * where doubling would need 2.67. To grow, all of it is copied, so a table keeps each buffer small.
  */
 import { type State, stateOf } from "../limit/algorithm.ts";
-import { MisuseError } from "../limit/misuse.ts";
 import type { KeyHash } from "../ring/key-hash.ts";
 import type { ReadAhead } from "./read-ahead.ts";
 import type { Segment } from "./segment.ts";
@@ -44,14 +43,12 @@ export class FixedRows implements Segment {
   }
 
   /**
-   * @param bytes what `toBytes` gave; used without a copy if they fill their buffer
-   * @throws {MisuseError} if they can't be that
+   * @param bytes what `toBytes` gave, as a checksum has shown; used without a copy if they fill
+   *   their buffer
    */
   static fromBytes(stateNumbers: number, bytes: Uint8Array<ArrayBuffer>): FixedRows {
     const segment = new FixedRows(stateNumbers);
     const slots = bytes.length / (segment.#rowNumbers * NUMBER_BYTES);
-    if (!Number.isInteger(slots))
-      throw new MisuseError("segment", "must be whole rows", bytes.length);
     const isWhole = bytes.length === bytes.buffer.byteLength;
     segment.#numbers = new Float64Array(isWhole ? bytes.buffer : bytes.slice().buffer);
     segment.#words = new Uint32Array(segment.#numbers.buffer);
@@ -61,8 +58,6 @@ export class FixedRows implements Segment {
       segment.#size++;
       segment.#lastExpiryMs = Math.max(segment.#lastExpiryMs, segment.#expiryAt(slot));
     }
-    // Without a free slot, a lookup would not end.
-    if (segment.#size >= slots) throw new MisuseError("segment", "must have a free slot", slots);
     return segment;
   }
 

@@ -81,7 +81,6 @@ export function newTable(name: string, segments?: Segment[]): CounterTable {
  * Makes a segment of the table of that name.
  *
  * @param bytes what `toBytes` of such a segment gave
- * @throws {MisuseError} if they can't be that
  */
 export function readSegment(name: string, bytes: Uint8Array<ArrayBuffer>): Segment {
   const stateNumbers = stateNumbersOf(name);

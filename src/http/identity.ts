@@ -142,10 +142,8 @@ function partOf(c: Context, part: string, policy: string, place: Place | undefin
       return noted(policy, part, readHeader(c.req.raw.headers.get(name), name).value);
     case "cookie":
       return noted(policy, part, readCookie(c.req.raw.headers.get("Cookie"), name).value);
-    case "query":
-      return noted(policy, part, readParameter(c.req.url, name));
     default:
-      throw new TypeError(`no key part is called ${part}`);
+      return noted(policy, part, readParameter(c.req.url, name));
   }
 }
 

@@ -84,11 +84,11 @@ export function take(log: readonly Entry[], cost: number, untilMs?: number): Ent
 /** When the entries that end first have freed `cost` units; there are as many. */
 function freedAtMs(log: readonly Entry[], cost: number): number {
   let freed = 0;
-  for (const entry of log) {
+  const last = log.find((entry) => {
     freed += entry.cost;
-    if (freed >= cost) return entry.untilMs;
-  }
-  throw new RangeError(`a log of ${freed} units cannot free ${cost}`);
+    return freed >= cost;
+  });
+  return (last as Entry).untilMs;
 }
 
 function sum(log: readonly Entry[]): number {

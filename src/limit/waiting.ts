@@ -21,14 +21,13 @@ export function withBoundedDelay(policy: Policy, at = ""): Policy {
   const bounded = withShortQueue(policy);
   if (bounded === policy) return policy;
   const { burst, cost } = policy;
-  if (cost > bounded.capacity) {
-    const rule = `must be at most ${bounded.capacity} with this limit and window, the most that leaves within ${formatDuration(MAX_DELAY_MS)}`;
-    throw new MisuseError(fieldPath(at, "cost"), rule, cost);
-  }
-  if (burst === undefined) return bounded;
-  const most = bounded.capacity - 1;
-  const rule = `must be at most ${most} with this limit and window, so that no request is held for more than ${formatDuration(MAX_DELAY_MS)}`;
-  throw new MisuseError(fieldPath(at, "burst"), rule, burst);
+  const forbid = (field: "burst" | "cost", most: number, value: number) => {
+    const rule = `must be at most ${most} with this limit and window, so that no request is held for more than ${formatDuration(MAX_DELAY_MS)}`;
+    throw new MisuseError(fieldPath(at, field), rule, value);
+  };
+  if (cost > bounded.capacity) forbid("cost", bounded.capacity, cost);
+  if (burst !== undefined) forbid("burst", bounded.capacity - 1, burst);
+  return bounded;
 }
 
 /** As `withBoundedDelay`, and shortens a burst that is too long. */
