@@ -6,7 +6,7 @@
  * may have done their part by then. Each call may be repeated.
  */
 import { readRingRecord, regionOf } from "../protocol/ring-record.ts";
-import type { CounterStub, Explained, ExplainedBatch, OrMoved } from "../protocol/rpc.ts";
+import type { CounterStub, OrMoved } from "../protocol/rpc.ts";
 import { type Batch, encodeBatch } from "../protocol/wire.ts";
 import type { KeyHash } from "../ring/key-hash.ts";
 import { REGIONS } from "../ring/region.ts";
@@ -51,16 +51,21 @@ export class Operator {
    */
   async explain(messages: Message[]): Promise<ExplainedKey[]> {
     const explained: ExplainedKey[] = [];
-    const lost = await this.#routes.deliver(messages, async (owner, batch) => {
-      const answer = await this.#explainSome(owner, batch);
-      for (const [at, { index }] of batch.entries()) {
-        const each = answer.verdicts[at];
-        if (each) explained[index] = { owner, ...each };
-        else if (!answer.ring) throw new CallError("nonsense", "not an answer to the question");
-      }
-      return answer;
-    });
-    requireNone(lost);
+    for (let start = 0; start < messages.length; start += EXPLAINED_A_CALL) {
+      const some = messages.slice(start, start + EXPLAINED_A_CALL);
+      const lost = await this.#routes.deliver(some, async (owner, batch) => {
+        const wire = encodeBatch(batchOf(batch));
+        const answer = await this.#owners.operate(owner, (stub) => stub.explain(wire));
+        const ring = answer.ring && readRingRecord(regionOf(owner), answer.ring);
+        for (const [at, { index }] of batch.entries()) {
+          const each = answer.explained[at];
+          if (each) explained[index] = { owner, ...each };
+          else if (!ring) throw new CallError("nonsense", "not an answer to the question");
+        }
+        return { verdicts: answer.explained, ring };
+      });
+      requireNone(lost);
+    }
     return explained;
   }
 
@@ -84,18 +89,6 @@ export class Operator {
       REGIONS.map((region) => ({ ...each, region, ...this.#routes.to(each.key, region) })),
     );
     requireNone(await this.#routes.deliver(messages, ask));
-  }
-
-  async #explainSome(owner: string, batch: readonly Message[]) {
-    const calls: Promise<ExplainedBatch>[] = [];
-    for (let start = 0; start < batch.length; start += EXPLAINED_A_CALL) {
-      const wire = encodeBatch(batchOf(batch.slice(start, start + EXPLAINED_A_CALL)));
-      calls.push(this.#owners.operate(owner, (stub) => stub.explain(wire)));
-    }
-    const answers = await Promise.all(calls);
-    const ring = answers.find((answer) => answer.ring)?.ring;
-    const verdicts: (Explained | undefined)[] = answers.flatMap(({ explained }) => explained);
-    return { verdicts, ring: ring && readRingRecord(regionOf(owner), ring) };
   }
 }
 

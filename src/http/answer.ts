@@ -204,7 +204,7 @@ function page(title: string, text: string): string {
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width">
 <title>${title}</title>
-<style>body { font: 1.1rem/1.5 system-ui; max-width: 32rem; margin: 20vh auto; padding: 0 1rem; color-scheme: light dark }</style>
+<style>body { font: 1.1rem/1.5 system-ui; margin: 20vh 10vw; color-scheme: light dark }</style>
 <h1>${title}</h1>
 <p>${text}
 `;
