@@ -17,7 +17,7 @@ import type { ExplainedKey } from "./question.ts";
 import type { Addressed, Delivered, Routes } from "./routes.ts";
 
 /** Keys that an owner explains in one call: the sliding log of each may take 160 KB. */
-const EXPLAINED_A_CALL = 100;
+const EXPLAINED_A_CALL = 150;
 
 export class Operator {
   readonly #owners: Owners;
