@@ -1,6 +1,6 @@
 /**
- * The configuration of the deployed Worker: the variables and secrets of `wrangler.toml`, read and
- * checked once at start, and before a deployment.
+ * The configuration of the deployed Worker: the variables and secrets of `wrangler.toml`, checked
+ * once at start and before a deployment.
  */
 import * as v from "valibot";
 import { parsePolicies } from "./limit/policies.ts";
@@ -24,9 +24,12 @@ const FORWARDED_FORMS = ["x-forwarded", "forwarded", "both", "none", "keep"] as 
 /** How the origin learns what the client asked for. */
 export type ForwardedForm = (typeof FORWARDED_FORMS)[number];
 
-/** What the gateway and its API need besides. */
+/** What the gateway and its API need, besides what a limiter needs. */
 export const gatewaySchema = v.strictObject({
-  /** Where requests go that may pass: a URL, `"zone"`, or `""`. */
+  /**
+   * Where allowed requests go: a URL, `"zone"`, or `""`. Default `""`: the binding
+   * `ORIGIN_SERVICE`, else a demo.
+   */
   ORIGIN: v.optional(
     v.pipe(
       textSchema,
@@ -43,19 +46,21 @@ export const gatewaySchema = v.strictObject({
    * dropped, except with `"keep"`, for a Worker that only a trusted proxy can reach.
    */
   FORWARDED: v.optional(oneOf(FORWARDED_FORMS), "x-forwarded"),
-  /** A list of policies, or the same as JSON text. */
+  /**
+   * A list of policies, or the same as JSON text. Default: 10 requests a minute for each address.
+   */
   POLICIES: v.optional(fromJson(v.unknown()), DEFAULT_POLICIES),
   /**
-   * A secret: one token or several, separated by spaces; in front of each may stand `check:`, for
-   * what only checks, peeks and refunds, or `admin:`, as for a token with nothing in front.
+   * A secret: one token, or several separated by spaces. A token with `check:` in front may check,
+   * peek and refund. One with `admin:` or nothing in front may do everything. Default none: no API.
    */
   TOKEN: v.optional(v.unknown()),
 });
 
-/** A scope, and what RFC 6750, section 2.1, lets stand behind `Bearer`: it has no colon. */
+/** A scope, and a token as RFC 6750, section 2.1, allows behind `Bearer`: it has no colon. */
 const TOKEN_PATTERN = /^(?:(check|admin):)?([A-Za-z0-9._~+/-]+=*)$/;
 
-/** What a token is for: `check`, to check, peek and refund; `admin`, everything. */
+/** What a token may do: `check`, to check, peek and refund; `admin`, everything. */
 export type Scope = "check" | "admin";
 
 export interface Token {
@@ -67,7 +72,7 @@ export interface Config extends LimiterConfig {
   origin: string;
   forwarded: ForwardedForm;
   policies: Policy[];
-  /** Empty where there is no API. */
+  /** Empty if there is no API. */
   tokens: Token[];
 }
 
@@ -98,7 +103,7 @@ function readTokens(value: unknown): Token[] {
   throw hidden("TOKEN", "must not name one token twice");
 }
 
-/** What a request brings itself (a query, credentials) an origin cannot have. */
+/** Is it a URL without what each request brings itself, a query and credentials? */
 function isOrigin(text: string): boolean {
   const url = parseUrl(text);
   if (!url || !/^https?:$/.test(url.protocol)) return false;

@@ -1,8 +1,8 @@
 /**
- * The configuration of a limiter: the variables and secrets that the deployed Worker, the library
- * inside somebody else's Worker and the check before a deployment all read.
+ * The configuration of a limiter: variables and secrets. The deployed Worker reads them, and so do
+ * the library inside an app's Worker and the check before a deployment.
  *
- * Other variables are none of its business and pass unread.
+ * Other variables are not read.
  */
 import * as v from "valibot";
 import { type AddressList, addressListSchema } from "./limit/address-list.ts";
@@ -13,48 +13,54 @@ import { MAX_OWNERS } from "./protocol/ring-record.ts";
 import { type Region, regionSchema } from "./ring/region.ts";
 
 /**
- * Used where no `HASH_SECRET` is set: right for a try, but anyone who reads this can aim at one
- * owner.
+ * Used if no `HASH_SECRET` is set: good enough for a trial, but anyone who reads this can aim at
+ * one owner.
  */
 const DEFAULT_HASH_SECRET = "turnpike";
 
 const DEFAULT_OWNERS = 4;
-/** So many owners a ring grows to by itself, unless it is told otherwise. */
+/** How many owners a ring grows to by itself, by default. */
 const DEFAULT_MAX_OWNERS = 16;
 
 const FIELD_FORMS = ["standard", "legacy"] as const;
 
-/** What a limiter needs, in the deployed Worker and in somebody else's. */
+/** What a limiter needs, in the deployed Worker and in an app. */
 export const limiterSchema = v.strictObject({
-  /** Owners that each region begins with. */
+  /** Owners that each region begins with, 1 to 256. Default 4. */
   OWNERS: v.optional(numberVariable(1, MAX_OWNERS), DEFAULT_OWNERS),
   /** The fewest owners that a quiet region keeps. Default `OWNERS`. */
   OWNERS_MIN: v.optional(numberVariable(1, MAX_OWNERS)),
   /** The most owners that a busy region gets. Default 16, or `OWNERS` if that is more. */
   OWNERS_MAX: v.optional(numberVariable(1, MAX_OWNERS)),
-  /** Checks a second that an owner takes before others join it; 0 leaves the ring as it is. */
+  /**
+   * Checks a second that an owner takes before others join it, to 1,000,000. Default 400; with 0
+   * the ring never changes by itself.
+   */
   HIGH_WATER: v.optional(numberVariable(0, 1_000_000), 400),
-  /** The region that counts keys whose policies have the scope `global`. */
+  /** The region that counts keys of policies with the scope `global`. Default `weur`. */
   HOME_REGION: v.optional(regionSchema, "weur"),
-  /** How long to wait for an owner. */
+  /** How long to wait for an owner, `"1ms"` to `"10s"`. Default `"250ms"`. */
   DEADLINE: v.optional(durationSchema(1, 10_000), "250ms"),
-  /** Bits of an IPv6 address that tell clients apart. */
+  /** Bits of an IPv6 address that tell clients apart, 32 to 128. Default 64. */
   IPV6_PREFIX: v.optional(numberVariable(32, 128), 64),
-  /** The header that names the client; its last entry, if it is a list. */
+  /**
+   * The header that names the client; if it is a list, by its last entry. Default
+   * `CF-Connecting-IP`. A client can forge any other, unless a proxy sets it.
+   */
   IP_HEADER: v.optional(
     textLike(/^[A-Za-z0-9-]+$/, 'must be the name of a header such as "CF-Connecting-IP"'),
     "CF-Connecting-IP",
   ),
   /**
-   * Which fields tell of the quota: the draft's two, or `X-RateLimit-Limit`, `-Remaining` and
-   * `-Reset`, seconds until the quota is whole, beside them.
+   * Which response fields tell of the quota: the draft's two (`"standard"`, default), or
+   * `X-RateLimit-Limit`, `-Remaining` and `-Reset`, in seconds, beside them (`"legacy"`).
    */
   HEADERS: v.optional(oneOf(FIELD_FORMS), "standard"),
-  /** Addresses and networks that are never limited. */
+  /** Addresses and networks that are never limited. Default none. */
   ALLOW: v.optional(fromJson(addressListSchema), []),
-  /** Addresses and networks that are refused, unless they are allowed. */
+  /** Addresses and networks that are refused, unless `ALLOW` has them. Default none. */
   DENY: v.optional(fromJson(addressListSchema), []),
-  /** A secret: spreads keys over owners so that no client can foresee which. */
+  /** A secret that decides which owner gets which key, so that no client can foresee it. */
   HASH_SECRET: v.optional(v.unknown()),
 });
 
@@ -63,7 +69,7 @@ export interface LimiterConfig {
   highWater: number;
   minOwners: number;
   maxOwners: number;
-  /** That each region begins with. */
+  /** Owners that each region begins with. */
   ownersPerRegion: number;
   homeRegion: Region;
   deadlineMs: number;
@@ -126,14 +132,14 @@ export function hidden(name: string, rule: string): MisuseError {
   return new MisuseError(name, rule, "a value that is not shown");
 }
 
-/** A variable on the command line is always text, so text that reads as a number is one. */
+/** Reads a number. A variable on the command line is always text, so text may be a number, too. */
 function numberVariable(least: number, most: number) {
   const read = (value: unknown) =>
     typeof value === "string" && /^\d{1,9}$/.test(value) ? Number(value) : value;
   return v.pipe(v.unknown(), v.transform(read), wholeNumber(least, most));
 }
 
-/** A variable on the command line is always text, so a list may also be said in JSON. */
+/** Reads a list. A variable on the command line is always text, so a list may be JSON, too. */
 export function fromJson<const Schema extends v.GenericSchema>(schema: Schema) {
   return v.pipe(
     v.unknown(),
@@ -143,7 +149,9 @@ export function fromJson<const Schema extends v.GenericSchema>(schema: Schema) {
   );
 }
 
-/** Returns what a text says in JSON; undefined where it is none. */
+/**
+ * Returns what a text says in JSON; undefined if it is no JSON. Returns any other value as it is.
+ */
 function valueIn(value: unknown): unknown {
   if (typeof value !== "string") return value;
   try {

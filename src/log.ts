@@ -1,8 +1,8 @@
 /**
  * The log: one line of JSON for each event, with no raw key and no secret in it.
  *
- * Log lines are billed, so no client can choose how many there are: whatever a request can cause is
- * logged by `logSeldom`, at most once a minute.
+ * Log lines are billed, so no client may decide how many there are. `logSeldom` logs whatever a
+ * request can cause, at most once a minute.
  */
 
 /** Every event, and what it means. */
@@ -11,15 +11,18 @@ export type LogEvent =
   | "checkpoint-failed"
   /** An owner could not read its checkpoint and began without it. */
   | "checkpoint-refused"
-  /** Requests under a policy share one quota: they have no address, or no value that its key names. */
+  /**
+   * Requests under a policy share one quota, since they lack an address or a value that its key
+   * names.
+   */
   | "clients-not-told-apart"
-  /** A clock was set back by more than 1 s; the owner's time goes on from where it was. */
+  /** A clock was set back by more than 1 s. The owner's time goes on from where it was. */
   | "clock-set-back"
   /** A `cost` function threw or gave no cost; the request was answered with 500. */
   | "cost-function-failed"
-  /** A full owner dropped counters before they expired. */
+  /** A full owner evicted counters before they expired. */
   | "counters-dropped"
-  /** An owner answers again and again, and each time after `DEADLINE`: raise it above `tookMs`. */
+  /** An owner has answered late for seconds, and never in time: raise `DEADLINE` above `tookMs`. */
   | "deadline-too-short"
   /** A `charge` function threw or gave no boolean; the response was charged. */
   | "charge-function-failed"
@@ -45,19 +48,19 @@ export type LogEvent =
   | "refusal-function-failed"
   /** An owner could not fetch a key's count from the owner before it. */
   | "release-failed"
-  /** A request met a mistake of ours; the client got a 500. */
+  /** A request failed by a mistake in Turnpike; the client got a 500. */
   | "request-failed"
-  /** An owner was told of a ring that it cannot believe. */
+  /** An owner was told of a ring that can't be right, or of a version that nobody knows. */
   | "ring-refused"
   /** A ring change is over. */
   | "ring-settled"
-  /** What an owner said of one check made no sense; the isolate decided on that check by itself. */
+  /** An owner's verdict on one check made no sense; the isolate decided on that check by itself. */
   | "verdict-refused"
   /** A `window` function threw or gave no window; the request was answered with 500. */
   | "window-function-failed"
-  /** Objects are of a class that lacks a method: the binding is wrong, or their code too old. */
+  /** An object lacks a method: its binding is wrong, or its code is too old. */
   | "wrong-class"
-  /** The API was called with a token that is none. */
+  /** The API was called with an unknown token. */
   | "wrong-token";
 
 export type LogLevel = "log" | "warn" | "error";
@@ -103,7 +106,7 @@ export function logSeldom(
   log(level, event, { ...fields, times: (last?.untold ?? 0) + 1 });
 }
 
-/** The subject's own place, or, where all are taken, the one that the others share. */
+/** Returns the subject's own entry; if all are taken, the one that the others share. */
 function idOf(event: LogEvent, subject: string, nowMs: number): string {
   const id = `${event} ${subject}`;
   if (told.has(id) || told.size < MAX_SUBJECTS) return id;
@@ -111,7 +114,7 @@ function idOf(event: LogEvent, subject: string, nowMs: number): string {
   return told.size < MAX_SUBJECTS ? id : `${event} and others`;
 }
 
-/** A clock that was set back makes nothing recent. */
+/** Was the last line within the interval? If the clock was set back since, it was not. */
 function isRecent({ atMs }: Told, nowMs: number): boolean {
   return nowMs >= atMs && nowMs - atMs < INTERVAL_MS;
 }

@@ -1,6 +1,6 @@
 /**
- * The one way to the runtime: clock, timers, and what outlives a request. Handed in everywhere, so
- * that a test or the simulation can put its own in place.
+ * The only way to the runtime: clock, timers, and what outlives a request. It is passed in
+ * everywhere, so that a test or the simulation can replace it.
  */
 import { waitUntil } from "cloudflare:workers";
 

@@ -1,8 +1,8 @@
 /**
- * `npm run deploy`: checks what would be uploaded as the Worker would at its start, says which counts
- * the deployment forgets, then deploys.
+ * `npm run deploy`: checks the upload as the Worker would at its start, says which counts the
+ * deployment forgets, then deploys.
  *
- * All arguments go to `wrangler deploy`. With `--dry-run` among them nothing is uploaded.
+ * All arguments go to `wrangler deploy`. With `--dry-run` among them, nothing is uploaded.
  */
 import { spawn } from "node:child_process";
 import { readDeployed } from "./deployed.ts";
@@ -13,7 +13,7 @@ import { checkUpload } from "./upload-check.ts";
 const args = process.argv.slice(2);
 /** Options of wrangler that npm takes for its own where no `--` stands before them. */
 const TAKEN_BY_NPM = ["dry-run", "env", "config", "name", "var", "keep-vars", "cwd"];
-/** These deploy nothing. */
+/** Arguments with which wrangler deploys nothing. */
 const ASKS_ONLY = /^(?:-h|--help|-v|--version)$/;
 
 const taken = TAKEN_BY_NPM.find((name) => `npm_config_${name.replaceAll("-", "_")}` in process.env);

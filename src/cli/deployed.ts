@@ -1,4 +1,4 @@
-/** What is deployed now, as far as wrangler may say. */
+/** Reads what is deployed now, if wrangler may see it. */
 import { spawnSync } from "node:child_process";
 import { parseArgs } from "node:util";
 import type { UploadedBinding } from "./upload.ts";
@@ -10,10 +10,10 @@ interface Deployment {
 }
 
 /**
- * Returns the bindings of the version that gets most requests; undefined if there is none, or if
- * nobody is logged in.
+ * Returns the bindings of the version that gets most requests; undefined if nothing is deployed, or
+ * if nobody is logged in.
  *
- * @param worker the Worker's name, with the environment in it
+ * @param worker the Worker's name, which includes the environment
  * @param args those of `wrangler deploy`, which say whose account it is
  */
 export function readDeployed(
@@ -48,7 +48,7 @@ function accountArgs(args: readonly string[]): string[] {
   );
 }
 
-/** Asks wrangler; undefined where it has no answer. Without a terminal it never asks back. */
+/** Asks wrangler; undefined if it has no answer. Without a terminal, wrangler never asks back. */
 function ask<Answer>(command: readonly string[]): Answer | undefined {
   const { status, stdout } = spawnSync("wrangler", command, {
     encoding: "utf8",

@@ -1,8 +1,9 @@
 /**
- * Which counts a deployment forgets: what it changes, against what is deployed now.
+ * Which counts a deployment forgets, compared with what is deployed now.
  *
- * Counts belong to an object (class, region, number), a key and a policy (name, algorithm, window).
- * Where one of these changes, counting begins anew, and no decision says so. A limit may change.
+ * A count belongs to an object (class, region, number), a key and a policy (name, algorithm,
+ * window). If one of these changes, counting begins anew, and no decision says so. A limit may
+ * change.
  */
 
 import { type Config, parseConfig } from "../config.ts";
@@ -16,7 +17,7 @@ type Bindings = readonly UploadedBinding[];
 /**
  * Returns a sentence for each change that forgets counts.
  *
- * @param deployed the bindings now; without owners among them there are no counts
+ * @param deployed the bindings now; without owners among them, there are no counts
  * @param next the bindings after the deployment
  */
 export function forgotten(deployed: Bindings, next: Bindings): string[] {
@@ -58,11 +59,11 @@ function tellPolicy(tell: Tell, before: Policy, after: Policy): void {
   tell(`window ${of}`, window(before), window(after), anew);
   tell(`algorithm ${of}`, before.algorithm, after.algorithm, anew);
   tell(`key ${of}`, before.key.join(" + "), after.key.join(" + "), anew);
-  // A scope that is not written follows from the key: one line is enough then.
+  // A default scope follows from the key, whose change is reported already.
   if (before.key.join() === after.key.join()) tell(`scope ${of}`, before.scope, after.scope, anew);
 }
 
-/** Without membership objects a ring is what OWNERS says; with them OWNERS is only its beginning. */
+/** Without membership objects, OWNERS is the ring; with them, OWNERS is only how it begins. */
 function tellRings(
   tell: Tell,
   deployed: Bindings,
@@ -81,7 +82,7 @@ function tellRings(
   }
 }
 
-/** Nobody can read a secret that is deployed. */
+/** Reports a change of the secret. Nobody can read a deployed one, so an upload may change it. */
 function secretChange(deployed: Bindings, after: Bindings): string[] {
   const [from, to] = [deployed, after].map((bindings) =>
     bindings.find(({ name }) => name === "HASH_SECRET"),
@@ -96,7 +97,9 @@ function globals({ policies }: Config): string {
   return names.length > 0 ? `${names.join(", ")} and of the API` : "the API";
 }
 
-/** Where a binding's objects are: their class, and the Worker that has it if it is another one. */
+/**
+ * Returns where a binding's objects are: their class, and the Worker that has it if not this one.
+ */
 function objectOf(name: BindingName, bindings: Bindings): string | undefined {
   const names: string[] = [name, BINDINGS[name].formerName];
   const bound = bindings.find((each) => each.class_name !== undefined && names.includes(each.name));
@@ -107,7 +110,7 @@ function configOf(bindings: Bindings): Config | undefined {
   try {
     return parseConfig(variablesOf(bindings));
   } catch {
-    // An older version took what this one refuses.
+    // An older version accepted what this one refuses.
     return undefined;
   }
 }

@@ -1,4 +1,4 @@
-/** Checks an upload as the Worker would check itself at its start, and what only an upload shows. */
+/** Checks an upload as the Worker would at its start, and also what only an upload shows. */
 
 import { gatewaySchema, parseConfig } from "../config.ts";
 import { unboundedPolicies } from "../limit/made-up-keys.ts";
@@ -7,13 +7,13 @@ import { limiterSchema } from "../limiter-config.ts";
 import { BINDINGS, type BindingName, bindingRule, requireRpc } from "../protocol/bindings.ts";
 import { type Upload, type UploadedBinding, variablesOf } from "./upload.ts";
 
-/** The variables and secrets that are read. Others may be meant for an app of one's own. */
+/** The variables and secrets that Turnpike reads. Others may belong to an app. */
 const KNOWN = [...Object.keys(gatewaySchema.entries), ...Object.keys(limiterSchema.entries)];
 
 const SECRETS = ["TOKEN", "HASH_SECRET"];
 
 /**
- * Returns what is worth a note, a sentence each.
+ * Returns a sentence for each thing that is worth a note.
  *
  * @throws {MisuseError} naming the field, the rule and the value
  */
@@ -57,6 +57,6 @@ function requireBinding(name: BindingName, bindings: readonly UploadedBinding[])
     const rule = `is the new name of ${formerName}: rename it in durable_objects.bindings; what it counted stays`;
     throw new MisuseError(name, rule, undefined);
   }
-  // Without a membership object rings never change.
+  // The membership object is optional: without it, rings never change.
   if (name === "TURNPIKE_OWNERS") throw new MisuseError(name, bindingRule(name), undefined);
 }

@@ -1,8 +1,8 @@
 /**
- * What `wrangler deploy` would upload, as wrangler itself puts it together.
+ * What `wrangler deploy` would upload, as wrangler itself builds it.
  *
- * wrangler reads the arguments, the environment and the files: it builds the Worker and writes the
- * upload to a file instead of sending it. So no argument is read in another way here than there.
+ * wrangler reads the arguments, the environment and the files. It builds the Worker and writes the
+ * upload to a file instead of sending it. So no argument is read differently here.
  */
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
@@ -20,16 +20,16 @@ export interface UploadedBinding {
 }
 
 export interface Upload {
-  /** The Worker's name, with the environment in it. */
+  /** The Worker's name, which includes the environment. */
   worker: string;
   bindings: UploadedBinding[];
   compatibilityDate: string;
   compatibilityFlags: string[];
-  /** Types of bindings that stay as they are deployed, unless the upload has one of that name. */
+  /** Types of bindings that stay as deployed, unless the upload has one of that name. */
   keptTypes: string[];
 }
 
-/** An address where nobody listens, so that this run could upload nothing even by mistake. */
+/** An address where nothing listens, so that this run can't upload even by mistake. */
 const NOWHERE = "http://127.0.0.1:9";
 
 /**
@@ -60,13 +60,18 @@ export async function readUpload(args: readonly string[]): Promise<Upload> {
   }
 }
 
-/** The variables and secrets among bindings, by name; not those whose values nobody may read. */
+/**
+ * Returns the variables and secrets among bindings, by name, without those whose values are hidden.
+ */
 export function variablesOf(bindings: readonly UploadedBinding[]): object {
   const variables = bindings.filter(({ text, json }) => text !== undefined || json !== undefined);
   return Object.fromEntries(variables.map(({ name, text, json }) => [name, text ?? json]));
 }
 
-/** Returns the bindings after the deployment. Secrets stay, and with `--keep-vars` variables, too. */
+/**
+ * Returns the bindings after the deployment. Secrets stay, and with `--keep-vars`, variables do
+ * too.
+ */
 export function bindingsAfter(
   { bindings, keptTypes }: Upload,
   deployed: readonly UploadedBinding[],
@@ -76,7 +81,10 @@ export function bindingsAfter(
   return [...bindings, ...kept];
 }
 
-/** The arguments of a dry run that writes to a file. Of a flag given twice the last one counts. */
+/**
+ * Returns the arguments of a dry run that writes to a file. wrangler takes the last of a repeated
+ * flag.
+ */
 function into(file: string, args: readonly string[]): string[] {
   const given = args.filter((arg, at) => !isOutfile(arg) && args[at - 1] !== "--outfile");
   const end = given.includes("--") ? given.indexOf("--") : given.length;
@@ -102,7 +110,7 @@ async function readForm(file: string): Promise<Omit<Upload, "worker">> {
   };
 }
 
-/** Reads the log of a run, a line of JSON for each event. */
+/** Reads the Worker's name from the log of a run: a line of JSON for each event. */
 function readName(log: string): string {
   const events = log.trim().split("\n");
   const named = events.map((line) => JSON.parse(line) as { worker_name?: string });

@@ -4,19 +4,19 @@ import type { Verdict } from "./decision.ts";
 /**
  * What one key has spent under one policy: numbers, so that a table can keep them flat.
  *
- * The first tells when it matters no longer, ms since the epoch; the rest is the algorithm's own.
- * Absent means nothing spent.
+ * The first number says when the state no longer matters, ms since the epoch. The rest is the
+ * algorithm's own. Absent means nothing spent.
  */
 export type State = readonly [expiresAtMs: number, ...rest: number[]];
 
 /**
  * Makes a state of two numbers.
  *
- * V8 may take a literal of variables for one of small integers, and convert it as soon as it holds
- * a time: in workerd that takes as long as to decide.
+ * V8 may store a literal of variables as small integers, and convert it once it holds a time. In
+ * workerd that takes as long as the decision itself.
  */
 export function stateOf(expiresAtMs: number, second: number): State {
-  // By its fractions it is known for what it will be.
+  // Fractions make it an array of doubles from the start.
   const state: [number, number] = [0.5, 0.5];
   state[0] = expiresAtMs;
   state[1] = second;
@@ -33,10 +33,10 @@ export interface Quota {
   capacity: number;
 }
 
-/** A verdict, and the state to keep: the one given where nothing was spent. */
+/** A verdict, and the state to keep: the one that was passed in if nothing was spent. */
 export interface Outcome extends Omit<Verdict, "reason"> {
   state: State | undefined;
-  /** Denied by a block of the policy's own, whatever the quota says. */
+  /** Denied by the policy's own block, whatever the quota says. */
   blocked?: true;
 }
 
@@ -44,7 +44,7 @@ export interface Algorithm {
   /**
    * Decides one check.
    *
-   * A cost of 0 asks without spending: `remaining` and `resetMs` are then those of right now.
+   * A cost of 0 asks without spending: `remaining` and `resetMs` are then those of now.
    *
    * @param nowMs the owner's clock, ms since the epoch, never less than in the call before
    * @param cost units, a whole number from 0 to `quota.capacity`
@@ -52,10 +52,10 @@ export interface Algorithm {
   decide(state: State | undefined, quota: Quota, nowMs: number, cost: number): Outcome;
 
   /**
-   * Gives units back, never more than are spent, and none that time has given back already.
+   * Gives units back: never more than are spent, and none that time has given back already.
    *
-   * @param spentAtMs the owner's clock when they were spent; absent where that is not known
-   * @param resetMs the verdict's of then; absent where that is not known
+   * @param spentAtMs the owner's clock when they were spent; absent if unknown
+   * @param resetMs the verdict's `resetMs` then; absent if unknown
    */
   refund(
     state: State | undefined,

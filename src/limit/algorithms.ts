@@ -1,4 +1,4 @@
-/** The algorithms by name. Each file's header says what its algorithm is weak at. */
+/** The algorithms by name. The header of each file states the algorithm's weakness. */
 import type { Algorithm } from "./algorithm.ts";
 import { concurrency } from "./concurrency.ts";
 import { firstWindow } from "./first-window.ts";
@@ -19,12 +19,12 @@ export const ALGORITHMS = {
 
 export type AlgorithmName = keyof typeof ALGORITHMS;
 
-/** When fixed windows begin: with the epoch's, or each with a key's first request. */
+/** When fixed windows begin: aligned to the epoch, or each with a key's first request. */
 export const STARTS = ["aligned", "first"] as const;
 
 export type Start = (typeof STARTS)[number];
 
-/** Returns what a policy counts with. */
+/** Returns the algorithm that a policy counts with. */
 export function algorithmOf({
   algorithm,
   start,

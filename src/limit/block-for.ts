@@ -1,10 +1,10 @@
 /**
- * A policy's own blocks: a key that was denied once stays denied, and longer each time it comes back
- * too soon.
+ * A policy's own blocks: a key that is denied once stays denied, and longer each time it is denied
+ * again too soon.
  *
- * A block ends no earlier than the wait that the denial told, so a client that waits as told passes.
- * Requests while it lasts change nothing. Its weakness: clients that share a key share its block, so
- * one behind an address can have all behind it blocked for a day.
+ * A block ends no earlier than the wait that the denial told, so a client that waits as told
+ * passes. Requests during a block change nothing. Its weakness: clients that share a key share its
+ * block. So one client behind an address can have all others there blocked for a day.
  */
 import * as v from "valibot";
 import type { State } from "./algorithm.ts";
@@ -15,7 +15,10 @@ import type { BlockForInput } from "./policy-input.ts";
 const MIN_BLOCK_MS = 1_000;
 const MAX_BLOCK_MS = 366 * 86_400_000;
 const DEFAULT_MAX_MS = 86_400_000;
-/** Denied again within so many of its last block's lengths after that, a key is a repeater. */
+/**
+ * How long a key is remembered after a block, in lengths of that block. Denied again by then, it is
+ * a repeater.
+ */
 const MEMORY_LENGTHS = 2;
 /** How much longer a repeater's next block is. */
 const GROWTH = 2;
@@ -50,7 +53,7 @@ const tableSchema = v.strictObject({
 });
 
 /**
- * Fills in what is not said.
+ * Fills in the defaults.
  *
  * @throws {MisuseError} if the longest block is shorter than the first
  */
@@ -65,7 +68,7 @@ export function readBlockFor(given: number | TableFields, at: string): BlockFor 
   );
 }
 
-/** For how long a key is still blocked; 0 if it is not. */
+/** How long a block still lasts, in milliseconds; 0 if there is none. */
 export function blockLeftMs(state: State | undefined, nowMs: number): number {
   return Math.max(0, (state?.[1] ?? 0) - nowMs);
 }

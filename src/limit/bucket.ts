@@ -1,9 +1,9 @@
 /**
  * The bucket that two algorithms share: units drain at a constant limit/window.
  *
- * Kept as GCRA does (ITU-T I.371), as the one time at which the bucket will be empty. That time is
- * no whole number of milliseconds, so the state holds it rounded up, and by how much, in `limit`ths
- * of a millisecond: no rounding error ever adds up.
+ * Kept as in GCRA (ITU-T I.371): as one time, that at which the bucket will be empty. This is no
+ * whole number of milliseconds. So the state has it rounded up, and by how much, in `limit`ths of a
+ * millisecond. No rounding error ever adds up.
  */
 import { type Outcome, type Quota, type State, stateOf } from "./algorithm.ts";
 
@@ -12,7 +12,10 @@ import { type Outcome, type Quota, type State, stateOf } from "./algorithm.ts";
  */
 type BucketState = readonly [expiresAtMs: number, surplus: number];
 
-/** What is in the bucket, in units × `windowMs`: a whole number, of which `limit` drain in 1 ms. */
+/**
+ * Returns what is in the bucket, in units × `windowMs`: a whole number that shrinks by `limit` each
+ * millisecond.
+ */
 export function level(
   state: State | undefined,
   { limit, windowMs, capacity }: Quota,
@@ -20,7 +23,7 @@ export function level(
 ): number {
   if (!state) return 0;
   const [expiresAtMs, surplus] = state as unknown as BucketState;
-  // A limit that was lowered since makes less of the surplus.
+  // If the limit was lowered since, the surplus is worth less.
   const amount = (expiresAtMs - nowMs) * limit - Math.min(surplus, limit - 1);
   // A bucket holds no more than its present quota allows, whatever was poured in before.
   return Math.max(0, Math.min(amount, capacity * windowMs));
@@ -51,12 +54,12 @@ export function pour(
 /**
  * Takes up to `cost` out again, as far as it has not drained yet.
  *
- * What is poured first drains first, so a cost has drained at the time that `resetMs` named when it
- * was poured. Its weakness: where other costs that were poured before it are taken out meanwhile, it
- * drains earlier than that, and the bucket gives back up to `cost` too much.
+ * What is poured first drains first. So a cost has drained at the time that `resetMs` named when it
+ * was poured. The weakness: if costs that were poured before it are taken out meanwhile, it drains
+ * earlier than that. The bucket then gives back up to `cost` too much.
  *
- * @param spentAtMs when it was poured; absent where that is not known
- * @param resetMs what the bucket then answered; absent: as if the bucket had been full
+ * @param spentAtMs when it was poured; absent if unknown
+ * @param resetMs what the bucket answered then; absent: as if the bucket had been full
  */
 export function scoop(
   state: State | undefined,

@@ -1,14 +1,14 @@
 /**
  * Concurrency: at most the limit in flight. A unit is freed when it is given back, or after one
- * window if its holder vanished.
+ * window if its holder has vanished.
  *
- * The middleware gives it back when the body was sent or broke off, a WebSocket closed, the client
- * left and the handler has ended, or nothing is left to send. A response with a status that code
- * cannot make (600 and above) counts as ended with its head.
+ * The middleware gives it back when the body is sent or breaks off, when a WebSocket closes, or
+ * when nothing is left to send. It also does when the client has left and the handler has ended. A
+ * response with a status that code cannot make (600 and above) ends with its head.
  *
  * It is a sliding log whose entries may leave early. Its weakness is the window: a request that
- * runs longer counts no more, so with a window of 30 s and a request of 40 s, the limit + 1 may run
- * from 0:30.
+ * runs longer no longer counts. With a window of 30 s and a request of 40 s from 0:00 on, limit + 1
+ * may run from 0:30.
  */
 import type { Algorithm } from "./algorithm.ts";
 import { readLog, slidingLog, take, writeLog } from "./sliding-log.ts";
@@ -17,7 +17,7 @@ export const concurrency: Algorithm = {
   decide: slidingLog.decide,
 
   refund(state, { windowMs }, nowMs, cost, spentAtMs) {
-    // Not known which it was: the oldest, which most likely has ended.
+    // Nobody knows which entry it was. The oldest has most likely ended.
     const untilMs = spentAtMs === undefined ? undefined : spentAtMs + windowMs;
     return writeLog(take(readLog(state, nowMs), cost, untilMs));
   },

@@ -1,16 +1,24 @@
-/** What a check answers. Durations, never timestamps: only the owner's clock counts. */
+/**
+ * What a check answers. Durations, never timestamps: only the owner's clock counts.
+ *
+ * A `Verdict` is what one policy says; a `Decision` is a verdict and where it comes from.
+ */
 
 /**
- * Why a decision came out as it did: `ok` passed, `limited` over the limit, `blocked` by an operator
- * or by the policy's `blockFor`, `listed` by an address list, `shadow` over a limit that is not
- * enforced, `failed` the owner did not answer and the policy says what then.
+ * Why a decision came out as it did:
+ * - `ok`: it passed.
+ * - `limited`: over the limit.
+ * - `blocked`: by an operator, or by the policy's `blockFor`.
+ * - `shadow`: over a limit that is not enforced.
+ * - `failed`: the owner did not answer, and `onFailure` decided.
+ * - `listed`: not given today, since an address list refuses before any policy decides.
  */
 export type Reason = "ok" | "limited" | "blocked" | "listed" | "shadow" | "failed";
 
-/** Who decided. */
+/** Who decided. `list` is not given today. */
 export type Source = "owner" | "lease" | "denial-cache" | "fallback" | "list";
 
-/** One policy's word on one check. */
+/** What one policy says to one check. */
 export interface Verdict {
   /** May it pass, as far as this policy is concerned? */
   allowed: boolean;
@@ -23,23 +31,26 @@ export interface Verdict {
   /** Leaky bucket only: milliseconds to hold the request, else 0. */
   delayMs: number;
   reason: Reason;
-  /** Units that were taken of the cost, 0 where it was denied; only where `atMost` was asked for. */
+  /** Units taken of the cost, 0 if it was denied. Only where the check asked for `atMost`. */
   taken?: number;
 }
 
-/** A verdict, and whose it is. */
+/** A verdict, and where it comes from. */
 export interface Decision extends Verdict {
   /** Name of the policy that decided: the one that denied, else the one with the least left. */
   policy: string;
   /** Units in a whole quota. */
   limit: number;
   source: Source;
-  /** False when the answer may be off: the owner was not asked or did not answer. */
+  /**
+   * False if the answer may be off: from a lease or the fallback, and while the owner may have lost
+   * some of the count.
+   */
   exact: boolean;
 }
 
 /**
- * Picks the decision that decides among those of several policies on one request: the denial that
+ * Picks the decision that counts among those of several policies on one request: the denial that
  * lasts longest, else the one with the least left.
  *
  * @throws {TypeError} if there is none

@@ -1,8 +1,8 @@
 /**
  * Durations as a person writes them in configuration: a whole number and a unit.
  *
- * One unit each, no sums such as `1h30m`: a window is said in the unit one thinks of it in. What is
- * written otherwise is refused, with the same duration as it is written here.
+ * One unit each, no sums such as `1h30m`. A duration in another notation is refused, and the error
+ * says how to write it here.
  */
 import * as v from "valibot";
 
@@ -18,7 +18,7 @@ const WEEK_MS = 7 * UNIT_MS.d;
 
 const PATTERN = /^(\d{1,15})(ms|s|m|h|d|w)$/;
 
-/** What people write in other notations, by its first letters. A bare number is of seconds. */
+/** Units of other notations, by their first letters. A bare number means seconds. */
 const OTHER_UNIT_MS: Record<string, number> = {
   ...UNIT_MS,
   "": UNIT_MS.s,
@@ -30,8 +30,8 @@ const OTHER_UNIT_MS: Record<string, number> = {
 const OTHER_PATTERN = /(\d+(?:\.\d+)?)\s*(mil|ms|mo|[smhdwy]|$)[a-z]*[\s,]*/g;
 
 /**
- * Returns the milliseconds in `"250ms"`, `"60s"`, `"15m"`, `"1h"`, `"7d"`, `"1w"`; undefined for any
- * other text.
+ * Returns the milliseconds in `"250ms"`, `"60s"`, `"15m"`, `"1h"`, `"7d"`, `"1w"`; undefined for
+ * any other text.
  *
  * @example parseDuration("60s") // 60_000
  */
@@ -64,11 +64,11 @@ export function durationSchema(minMs: number, maxMs: number) {
   );
 }
 
-/** What was probably meant: `1h30m`, `PT1M`, `90 minutes`, `1.5h`, `1mo` or `60`. */
+/** Returns what was probably meant by `1h30m`, `PT1M`, `90 minutes`, `1.5h`, `1mo` or `60`. */
 function guess(input: unknown): number | undefined {
-  // Not all that JSON or code can give has a text.
+  // Not every value has a text.
   const text = typeof input === "string" || typeof input === "number" ? `${input}` : "";
-  // In ISO 8601 an M is of months in front of the T, and of minutes behind it.
+  // In ISO 8601, an M means months before the T and minutes behind it.
   const [, date, time = ""] = /^P([\dYMWD]*)(?:T([\dHMS.]+))?$/.exec(text) ?? [];
   const spelled = date === undefined ? text : date.replace("M", "mo") + time;
   let ms = 0;

@@ -1,11 +1,11 @@
 /**
- * Fixed window that begins with a key's first request, as most other limiters have it, where
- * `fixed-window.ts` aligns windows to the epoch.
+ * Fixed window that begins with a key's first request, as in most other limiters. In
+ * `fixed-window.ts`, windows are aligned to the epoch.
  *
- * Nobody is told that all is back after a part of a window. Its weakness is the same seam, in another
- * place for each key: at 10 a minute, one request at 0:05, nine at 1:04.9 and ten at 1:05.1 all
- * pass, 19 in 0.2 s. The states are those of the aligned window, so that a policy may change from
- * one to the other: a window that has begun ends when it would have.
+ * A client never gets its whole quota back after only a part of a window. Its weakness is the same
+ * seam, in another place for each key. At 10 a minute, one request at 0:05, nine at 1:04.9 and ten
+ * at 1:05.1 all pass: 19 in 0.2 s. A state means the same as in an aligned window, so a policy may
+ * change from one to the other. A window that has begun ends when it would have.
  */
 import { type Algorithm, type State, stateOf } from "./algorithm.ts";
 import { fixedWindow } from "./fixed-window.ts";

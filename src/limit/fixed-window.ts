@@ -3,7 +3,7 @@
  *
  * Cheapest and easiest to explain. Its weakness is the seam: at 10 a minute, ten requests at 0:59.9
  * and ten more at 1:00.1 all pass, 20 in 0.2 s. Over any span of one window, at most twice the
- * limit.
+ * limit passes.
  */
 import { type Algorithm, type State, stateOf } from "./algorithm.ts";
 
@@ -27,7 +27,7 @@ export const fixedWindow: Algorithm = {
   refund(state, { windowMs }, nowMs, cost, spentAtMs = nowMs) {
     const windowEndMs = endOf(state, windowMs, nowMs);
     const spent = spentIn(state, nowMs);
-    // What was spent in an earlier window is forgotten, and nothing of it comes into this one.
+    // An earlier window is forgotten, so nothing of it is given back in this one.
     if (spent === 0 || spentAtMs < windowEndMs - windowMs) return state;
     return stateOf(windowEndMs, Math.max(0, spent - cost));
   },

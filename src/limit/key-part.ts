@@ -16,14 +16,14 @@
 import * as v from "valibot";
 import { textSchema } from "./schemas.ts";
 
-/** The client's address, or so many bits of it, 32 to 128, if it is of IPv6. */
+/** The client's address; with a number, that many bits of it, 32 to 128, if it is IPv6. */
 const ADDRESS_PART = /^ip(?:\/(?:3[2-9]|[4-9]\d|1[01]\d|12[0-8]))?$/;
-/** What else there is, the names as in RFC 9110, section 5.6.2. */
+/** All other parts. Names are as in RFC 9110, section 5.6.2. */
 const OTHER_PART =
   /^(?:host|path|method|country|asn|ja4|bot|param:[A-Za-z_]\w*|(?:header|cookie|query):[\w!#$%&'*+.^`|~-]+)$/;
-/** Whatever a client puts there is a key of its own. */
+/** A client can put any value there, and each is a key of its own. */
 const MADE_UP_PART = /^(?:header|cookie|query|ja4)(?::|$)/;
-/** Nobody but the platform says these, or there are few of them. */
+/** Only the platform says these, or there are few of them. */
 const GIVEN_PART = /^(?:ip(?:\/\d+)?|bot|host|method|country|asn)$/;
 
 /** A schema for one part. */
@@ -35,7 +35,7 @@ export const keyPartSchema = v.pipe(
   ),
 );
 
-/** Is the client's address part of the key? A bot that is not verified counts by it, too. */
+/** Is the client's address part of the key? With `bot`, all but verified bots count by it. */
 export function hasAddress(key: readonly string[]): boolean {
   return key.some((part) => part === "bot" || ADDRESS_PART.test(part));
 }
@@ -45,7 +45,7 @@ export function isMadeUp(key: readonly string[]): boolean {
   return key.some((part) => MADE_UP_PART.test(part));
 }
 
-/** Is a client bound to its key, whatever it sends? */
+/** Does a client keep its key, whatever it sends? */
 export function isGiven(key: readonly string[]): boolean {
   return key.every((part) => GIVEN_PART.test(part));
 }

@@ -1,10 +1,10 @@
 /**
- * Leaky bucket: requests leave at a constant limit/window; up to `burst` wait their turn, each told
- * by `delayMs` for how long, as nginx's `limit_req` does.
+ * Leaky bucket: requests leave at a constant limit/window, and up to `burst` wait their turn.
+ * `delayMs` tells each how long, as in nginx's `limit_req`.
  *
- * Protects what can't take a burst. Its weakness is the wait: at 10 a minute, the tenth of ten
+ * Protects what can't take a burst. Its weakness is the wait. At 10 a minute, the tenth of ten
  * requests that come at 0:00 is held until 0:54, and a client that gives up has still taken its
- * turn. The middleware holds nobody for more than 60 s; see `waiting.ts`.
+ * turn. The middleware holds no request for more than 60 s; see `waiting.ts`.
  */
 import type { Algorithm } from "./algorithm.ts";
 import { level, pour, scoop } from "./bucket.ts";
@@ -12,7 +12,7 @@ import { level, pour, scoop } from "./bucket.ts";
 export const leakyBucket: Algorithm = {
   decide(state, quota, nowMs, cost) {
     const outcome = pour(state, quota, nowMs, cost);
-    // It leaves when all that was there before has left.
+    // It leaves when everything before it has left.
     const delayMs = Math.ceil(level(state, quota, nowMs) / quota.limit);
     return { ...outcome, delayMs: outcome.allowed && cost > 0 ? delayMs : 0 };
   },

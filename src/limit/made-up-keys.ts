@@ -1,12 +1,12 @@
 /**
  * Finds the policies that are no limit by themselves: a client gets past them by making up keys.
  *
- * It is enough that each of their requests also meets a policy that counts by address, say.
+ * It is enough if each of their requests also meets a policy that counts by address, for example.
  */
 import { isGiven, isMadeUp } from "./key-part.ts";
 import type { Policy } from "./policy.ts";
 
-/** Returns the policies with a key that clients can make up, and no other policy that bounds them. */
+/** Returns the policies whose keys clients can make up and that no other policy bounds. */
 export function unboundedPolicies(policies: readonly Policy[]): Policy[] {
   const bounds = policies.filter(({ key, shadow }) => isGiven(key) && !shadow);
   return policies.filter(
@@ -14,7 +14,7 @@ export function unboundedPolicies(policies: readonly Policy[]): Policy[] {
   );
 }
 
-/** Does each request that meets a policy meet the other one? In doubt it says no. */
+/** Does each request that meets `other` meet the first policy too? In doubt the answer is no. */
 function covers({ path, method, except }: Policy, other: Policy): boolean {
   const prefix = path.endsWith("/*") ? path.slice(0, -1) : undefined;
   const isBelow = prefix !== undefined && `${other.path}/`.startsWith(prefix);

@@ -1,8 +1,8 @@
 /**
- * What a caller did wrong, said so that it can be mended: the field, the rule it broke, and the
- * value.
+ * What a caller did wrong: the field, the rule that it broke, and the value.
  *
- * For misuse only (configuration, options, API bodies). A denial is a value, never an error.
+ * Readers of the disk and of rings also throw it, for data that can't be right. A denial is a
+ * value, never an error.
  */
 import * as v from "valibot";
 
@@ -57,7 +57,7 @@ function unknownField(schema: object, input: unknown): [name: string, value: unk
   return Object.entries(input as object).find(([name]) => !(name in (schema.entries as object)));
 }
 
-/** Names the fields that there are, unless the unknown one is further in. */
+/** Lists the known fields, unless the unknown one lies deeper. */
 function unknownRule(schema: object, depth: number): string {
   if (depth > 1 || !("entries" in schema)) return "is not a known field";
   return `is not one of the fields ${Object.keys(schema.entries as object).join(", ")}`;
@@ -82,7 +82,7 @@ function toJson(value: unknown): string {
   try {
     return JSON.stringify(value) ?? typeof value;
   } catch {
-    // A bigint, or something that holds itself, such as a request's context.
+    // A bigint, or an object that contains itself, such as a request's context.
     return typeof value === "bigint" ? String(value) : typeof value;
   }
 }

@@ -1,4 +1,4 @@
-/** The policies of a configuration: a list, each with a name of its own. */
+/** The policies of a configuration: a list with a distinct name for each. */
 import { MisuseError } from "./misuse.ts";
 import { type Policy, parsePolicy } from "./policy.ts";
 import { withBoundedDelay } from "./waiting.ts";

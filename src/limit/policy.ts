@@ -1,8 +1,8 @@
 /**
  * A policy: how many units one key may spend in which window, and what its requests are.
  *
- * Reads and checks what a person wrote, in `wrangler.toml` or in code, into the form the rest of
- * the house uses: defaults filled in, every duration in milliseconds.
+ * Reads and checks what a person wrote, in `wrangler.toml` or in code. The result is what all other
+ * code uses: defaults filled in, every duration in milliseconds.
  */
 import * as v from "valibot";
 import { addressListSchema } from "./address-list.ts";
@@ -24,10 +24,10 @@ const MAX_LIMIT = 1_000_000_000;
 const MIN_WINDOW_MS = 1_000;
 /** A year and a day. */
 export const MAX_WINDOW_MS = 366 * 86_400_000;
-/** The longest that a denied request is held. */
+/** The longest wait of a denied request. */
 const MAX_WAIT_MS = 30_000;
 
-/** The largest share of a quota that is handed to one isolate. */
+/** The largest share of a limit that one isolate gets. */
 const MAX_LEASE = 0.5;
 
 const NAME_PATTERN = /^[A-Za-z0-9._-]{1,64}$/;
@@ -48,7 +48,7 @@ const nameSchema = textLike(
 /** What a bucket holds, or the cost of a check. */
 export const unitsSchema = wholeNumber(1, MAX_LIMIT);
 
-/** Units in a quota; of 0, none pass. */
+/** Units in a window; with 0, none pass. */
 export const limitSchema = wholeNumber(0, MAX_LIMIT);
 
 const windowTextSchema = durationSchema(MIN_WINDOW_MS, MAX_WINDOW_MS);
@@ -130,7 +130,7 @@ export const policySchema = v.strictObject(
 
 type PolicyFields = v.InferOutput<typeof policySchema>;
 
-/** A policy as the house uses it. */
+/** A policy as the code uses it. */
 export interface Policy
   extends Omit<
       PolicyFields,
@@ -138,9 +138,9 @@ export interface Policy
     >,
     Quota {
   start: Start;
-  /** As written: `capacity` is what follows from it. */
+  /** As written. `capacity` is what follows from it. */
   burst: number | undefined;
-  /** Of a check alone, which takes what is left of its cost instead of being denied. */
+  /** Only of a check: takes what is left of the cost instead of being denied. */
   atMost?: true;
   /** Does a function give each request a cost of its own? */
   isPriced?: boolean;
@@ -177,13 +177,13 @@ export function parsePolicy(input: unknown, at = ""): Policy {
     'unless the algorithm is "token-bucket" or "leaky-bucket"',
   );
   forbid("start", start !== undefined && !isFixed, 'unless the algorithm is "fixed-window"');
-  // Elsewhere a unit counts from when it is spent, and a lease spends it before.
+  // With other algorithms a unit counts from when it is spent, and a lease spends it earlier.
   forbid(
     "lease",
     lease > 0 && (!isFixed || charge !== "always"),
     'unless the algorithm is "fixed-window" and all is charged',
   );
-  // A request would wait for the end of its block, or be denied for a slice that it did not ask for.
+  // A request would wait out its own block, or be denied for a slice that it did not ask for.
   forbid(
     "blockFor",
     blockFor !== undefined && (maxWait > 0 || lease > 0),
@@ -246,9 +246,9 @@ export function withQuota(policy: Policy, limit: number, windowMs: number, at = 
 }
 
 /**
- * Makes sure that a cost can pass at all. Under a limit of 0 each is denied, whatever it costs.
+ * Makes sure that a cost can pass at all. Under a limit of 0, every cost is denied.
  *
- * @throws {MisuseError} if it is above what can be spent at once: waiting would not help
+ * @throws {MisuseError} if it exceeds what can be spent at once: waiting would not help
  */
 export function requireFits(cost: number, { name, capacity }: Policy, at = "cost"): void {
   if (cost <= capacity || capacity === 0) return;

@@ -1,8 +1,8 @@
 /**
- * A refusal of a policy's own: what answers instead of the standard 429.
+ * A policy's own refusal: what answers instead of the standard 429.
  *
- * All of it is the operator's, and nothing a client wrote, so a redirect leads where the operator
- * said and nowhere else.
+ * All of it is the operator's, and nothing is a client's. So a redirect leads only where the
+ * operator said.
  */
 import * as v from "valibot";
 import { fieldPath, MisuseError } from "./misuse.ts";
@@ -11,7 +11,7 @@ import { parseUrl } from "./url.ts";
 
 const DEFAULT_STATUS = 429;
 const DEFAULT_REDIRECT_STATUS = 303;
-/** Each would be wrong without a field of its own, or is sent again at once by browsers. */
+/** Statuses that need a field of their own, or that browsers answer with a new request at once. */
 const OTHERS_STATUSES = [401, 405, 407, 408, 421, 425, 426];
 const MAX_BODY_CHARS = 16_384;
 /** Text is sent in UTF-8, so no other charset can be right. */
@@ -24,9 +24,9 @@ const bodyRule = `must be text, or a table or list that is sent as JSON, of at m
 const redirectRule =
   'must be a path such as "/slow-down", or a URL such as "https://example.com/slow-down"';
 
-/** What answers instead. */
+/** A refusal, read and checked. */
 export interface Refusal {
-  /** Of an answer that is no redirect. */
+  /** Status of an answer without a redirect. */
   status: number;
   body: { text: string; type: string } | undefined;
   redirect: { status: number; location: string } | undefined;
@@ -60,7 +60,7 @@ export const refusalSchema = v.strictObject(
 );
 
 /**
- * Reads what a policy says of its refusals.
+ * Reads a policy's refusal.
  *
  * @param at path of the field, for the error
  * @throws {MisuseError} if two of the fields do not go together
@@ -96,7 +96,7 @@ function isObject(value: unknown): boolean {
   return typeof value === "object" && value !== null;
 }
 
-/** The text of a body; undefined where it has none, as an object that holds itself. */
+/** Returns the text of a body; undefined if it has none, such as an object that contains itself. */
 function textOf(body: string | object): string | undefined {
   if (typeof body === "string") return body;
   try {
@@ -112,12 +112,12 @@ function bodyOf(body: string | object, given: string | undefined): Refusal["body
   return { text: textOf(body) ?? "", type: isBare ? `${type}; charset=utf-8` : type };
 }
 
-/** The value of `Location`, in ASCII; undefined where that would lead to no known place. */
+/** Returns the value of `Location`, in ASCII; undefined if the text leads to no known place. */
 function locationOf(text: string): string | undefined {
   const url = parseUrl(text, SITE);
   if (!url) return undefined;
   if (text.startsWith("/")) {
-    // Two slashes, or what a browser reads as such, name another host.
+    // Two slashes, or what browsers read as such, name another host.
     const isHere = url.origin === SITE && !url.pathname.startsWith("//");
     return isHere ? url.pathname + url.search + url.hash : undefined;
   }

@@ -1,4 +1,4 @@
-/** Schemas of which there are many: their rules are written alike. */
+/** Schemas that many fields share, so that their rules read alike. */
 import * as v from "valibot";
 
 /** A schema for text, whatever it says. */

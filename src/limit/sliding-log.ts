@@ -37,7 +37,7 @@ export const slidingLog: Algorithm = {
   refund(state, { windowMs }, nowMs, cost, spentAtMs) {
     const log = readLog(state, nowMs);
     if (spentAtMs !== undefined) return writeLog(take(log, cost, spentAtMs + windowMs));
-    // Not known which it was: the newest, which would have counted for longest.
+    // Nobody knows which entry it was. The newest would have counted for longest.
     return writeLog(take(log.reverse(), cost).reverse());
   },
 
@@ -62,7 +62,7 @@ export function readLog(state: State | undefined, nowMs: number): Entry[] {
 export function writeLog(log: readonly Entry[]): State | undefined {
   const numbers: number[] = [];
   for (const { untilMs, cost } of log) {
-    // Of what was spent within one millisecond, one entry is enough.
+    // One entry holds everything spent within one millisecond.
     if (numbers.at(-2) === untilMs) numbers.push((numbers.pop() as number) + cost);
     else numbers.push(untilMs, cost);
   }
@@ -70,7 +70,7 @@ export function writeLog(log: readonly Entry[]): State | undefined {
   return last && [last.untilMs, ...numbers];
 }
 
-/** Takes units out of a log, from its front, or only from the entry that ends at `untilMs`. */
+/** Takes units out of a log: from its front, or only from the entry that ends at `untilMs`. */
 export function take(log: readonly Entry[], cost: number, untilMs?: number): Entry[] {
   let left = cost;
   return log.flatMap((entry) => {
@@ -81,7 +81,7 @@ export function take(log: readonly Entry[], cost: number, untilMs?: number): Ent
   });
 }
 
-/** When the entries that end first have freed `cost` units; there are as many. */
+/** Returns when the entries that end first have freed `cost` units. The log must have that many. */
 function freedAtMs(log: readonly Entry[], cost: number): number {
   let freed = 0;
   const last = log.find((entry) => {

@@ -1,11 +1,11 @@
 /**
- * Sliding window: the previous window's count, weighted by how much of it still overlaps, + the
- * present one's + cost ≤ limit. Two counters a key, as Cloudflare and Upstash count.
+ * Sliding window: the previous window's count, weighted by how much of it still overlaps, plus the
+ * present count, plus the cost. Two counters a key, as at Cloudflare and Upstash.
  *
- * Smooths the seam of the fixed window. Its weakness is the assumption that the previous window was
- * spent evenly: at 10 a minute, ten requests at 0:59.9 weigh as if they had come at an even pace,
- * so at 1:30 five more pass, 15 between 0:59.9 and 1:30. Over any span of one window, below twice
- * the limit.
+ * Smooths the seam of the fixed window. Its weakness is an assumption: that the previous window was
+ * spent evenly. At 10 a minute, ten requests at 0:59.9 weigh as if they had come at an even pace.
+ * So five more pass by 1:30: 15 between 0:59.9 and 1:30. Over any span of one window, less than
+ * twice the limit passes.
  */
 import type { Algorithm, State } from "./algorithm.ts";
 

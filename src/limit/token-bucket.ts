@@ -3,7 +3,7 @@
  *
  * Allows a burst and then an even pace. Its weakness is the sum of both: at 10 a minute with a
  * burst of 10, ten pass at 0:00 and ten more by 1:00, 20 within one minute. After a change of the
- * limit, what is spent is refilled in the time it would have taken before.
+ * limit, spent tokens come back in the time that they would have taken before.
  */
 import type { Algorithm } from "./algorithm.ts";
 import { level, pour, scoop } from "./bucket.ts";

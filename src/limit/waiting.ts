@@ -1,7 +1,7 @@
 /**
- * How long a request waits for its turn where it is held and not refused, and how long at most.
+ * How long a request that is held waits for its turn, and how long at most.
  *
- * Pure. Turns are an estimate: they know of the requests that wait in the same isolate only.
+ * Pure. Turns are an estimate: an isolate knows only the requests that wait in it.
  */
 import { formatDuration } from "./duration.ts";
 import { fieldPath, MisuseError } from "./misuse.ts";
@@ -11,11 +11,11 @@ import type { Policy } from "./policy.ts";
 export const MAX_DELAY_MS = 60_000;
 
 /**
- * Returns the policy as one whose requests are held: in a leaky bucket, no more of them wait than
- * leave within `MAX_DELAY_MS`.
+ * Returns the policy for requests that are held: no more wait in a leaky bucket than leave within
+ * `MAX_DELAY_MS`.
  *
  * @param at path of the policy, for the error
- * @throws {MisuseError} if it has a burst that is longer
+ * @throws {MisuseError} if its burst or its cost exceeds that
  */
 export function withBoundedDelay(policy: Policy, at = ""): Policy {
   const bounded = withShortQueue(policy);
@@ -30,7 +30,7 @@ export function withBoundedDelay(policy: Policy, at = ""): Policy {
   return bounded;
 }
 
-/** As `withBoundedDelay`, and shortens a burst that is too long. */
+/** Does the same as `withBoundedDelay`, but shortens a burst that is too long. */
 export function withShortQueue(policy: Policy): Policy {
   const { algorithm, limit, windowMs, capacity } = policy;
   if (algorithm !== "leaky-bucket" || capacity === 0) return policy;
@@ -39,13 +39,13 @@ export function withShortQueue(policy: Policy): Policy {
 }
 
 /**
- * Returns the milliseconds until a denied request could pass, if those that wait for the same quota
- * pass before it.
+ * Returns the milliseconds until a denied request could pass, after those that wait for the same
+ * quota.
  *
- * What is spent comes back at a constant pace in a bucket; elsewhere some of it with the first unit
- * and the rest by the end of the window, which is taken for an even pace, too.
+ * In a bucket, units come back at a constant pace. Elsewhere some come with the first unit and the
+ * rest by the end of the window; this takes that for an even pace, too.
  *
- * @param ahead units that they cost
+ * @param ahead units that the waiting requests cost
  */
 export function turnMs(
   { algorithm, limit, windowMs, cost }: Policy,
@@ -56,7 +56,7 @@ export function turnMs(
   if (algorithm === "token-bucket" || algorithm === "leaky-bucket") {
     return retryAfterMs + Math.ceil((ahead * windowMs) / limit);
   }
-  // What can be spent of one window's units.
+  // The most units of one window that can be spent at this cost.
   const most = limit - (limit % cost);
   const rounds = Math.floor(ahead / most);
   const paceMs = Math.max(0, resetMs - retryAfterMs) / limit;

@@ -1,4 +1,4 @@
-/** How many checks a second an owner decides, and whether its membership object is to know. */
+/** Measures how many checks a second an owner decides, and whether to report that. */
 
 const INTERVAL_MS = 2_000;
 
