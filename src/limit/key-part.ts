@@ -3,13 +3,13 @@
  *
  * | part | who is told apart |
  * | --- | --- |
- * | `ip`, `ip/32` to `ip/128` | clients by address; of IPv6 by so many bits, default `IPV6_PREFIX` |
+ * | `ip`, `ip/32` to `ip/128` | clients by address; IPv6 by that many bits, default `IPV6_PREFIX` |
  * | `bot` | verified bots by Cloudflare's category, all others as by `ip` |
- * | `country`, `asn` | networks, as Cloudflare knows them; unknown ones are one |
+ * | `country`, `asn` | countries and networks, as Cloudflare knows them; all unknown ones are one |
  * | `ja4` | TLS clients by fingerprint (Cloudflare's Bot Management) |
- * | `header:NAME` | values; of `Authorization` the token, whatever scheme is before it |
- * | `cookie:NAME` | values, quoted, encoded or not; the first of a doubled cookie |
- * | `query:NAME` | values; one that is there twice with different values is as none |
+ * | `header:NAME` | values; for `Authorization` the token without its scheme |
+ * | `cookie:NAME` | values, however quoted or encoded; the first of a repeated cookie |
+ * | `query:NAME` | values; two different ones count as none |
  * | `host`, `method` | hosts without port; GET with HEAD, and all methods but six as one |
  * | `path`, `param:NAME` | paths, and what `:NAME` of the policy's path stands for |
  */

@@ -147,7 +147,7 @@ describe("the denial cache", () => {
     expect(await check(ask({ cost: 3 }))).toMatchObject({ source: "owner" });
   });
 
-  it("remembers for longer where its owner has given nothing back meanwhile", async () => {
+  it("remembers for longer if its owner has given nothing back meanwhile", async () => {
     const [here, elsewhere] = [isolate(1), isolate(1)];
     const another = () => check(ask({}, { key: ["another"] }), here);
     await check(ask({ cost: 10 }), here);
@@ -223,7 +223,7 @@ describe("what the denial cache does not pretend", () => {
     expect(await check(elsewhere)).toMatchObject({ allowed: true, remaining: 9, source: "owner" });
   });
 
-  it("does not keep a denial that was on its way while the key was reset", async () => {
+  it("does not keep a denial that was under way while the key was reset", async () => {
     await check(ask({ cost: 10 }));
     const { promise, resolve } = Promise.withResolvers();
     owners.misbehave = () => promise;
@@ -235,7 +235,7 @@ describe("what the denial cache does not pretend", () => {
     expect(await check()).toMatchObject({ allowed: true, remaining: 9 });
   });
 
-  it("does not remember what a freed slot may end", async () => {
+  it("does not remember a denial that a freed slot may end", async () => {
     const question = ask({ algorithm: "concurrency", name: "a" });
     for (let n = 0; n < 11; n++) await check(question);
     expect(await check(question)).toMatchObject({ allowed: false, source: "owner" });
@@ -248,7 +248,7 @@ describe("several questions taken together", () => {
     ask({ name: "home", limit: 2, scope: "global" }),
   ];
 
-  it("spend nothing where one is denied", async () => {
+  it("spend nothing if one is denied", async () => {
     for (let n = 0; n < 2; n++) await caller.take([inTwoRegions()]);
     for (let n = 0; n < 3; n++) {
       vi.advanceTimersByTime(MAX_DENIAL_MS);
@@ -263,7 +263,7 @@ describe("several questions taken together", () => {
     ]);
   });
 
-  it("ask again about a denial before it is forgotten, as one alone does", async () => {
+  it("ask again about a denial before it is forgotten, as a single one does", async () => {
     const [near, home] = inTwoRegions() as [Question, Question];
     const take = () => caller.take([[near, { ...home, key: ["another"] }]]);
     for (let n = 0; n < 3; n++) await take();
@@ -278,7 +278,7 @@ describe("several questions taken together", () => {
     expect(owners.calls).toEqual([]);
   });
 
-  it("remember what one of them denies of a key that another lets pass", async () => {
+  it("remember a denial by one policy of a key that another lets pass", async () => {
     for (let n = 0; n < 3; n++) await caller.take([inTwoRegions()]);
     owners.calls.length = 0;
     await caller.take([inTwoRegions()]);
@@ -372,7 +372,7 @@ describe("an owner that fails", () => {
     }
   });
 
-  it("keeps its word on the other checks of a batch", async () => {
+  it("is believed on the other checks of a batch", async () => {
     const one = isolate(1);
     const numbers = [OK, 9, 1, 0, 0, LIMITED, 9, 1, 1, 0, OK, 7, 1, 0, 0];
     owners.misbehave = () => Float64Array.of(1, 0, ...numbers);
@@ -403,7 +403,7 @@ describe("an owner that fails", () => {
     expect(decisions[10]).toMatchObject({ reason: "limited", source: "fallback", exact: false });
   });
 
-  it("lets requests pass, or denies them, where the policy says so", async () => {
+  it("lets requests pass, or denies them, if the policy says so", async () => {
     owners.misbehave = () => Promise.reject(new Error("broken"));
     const failed = { reason: "failed", source: "fallback", exact: false };
     expect(await check(ask({ onFailure: "allow" }))).toMatchObject({ allowed: true, ...failed });
@@ -482,12 +482,12 @@ describe("an owner that fails", () => {
     expect(warnings).toEqual([]);
   });
 
-  it("makes a reset fail where it says nothing that can be believed", async () => {
+  it("makes a reset fail if its answer makes no sense", async () => {
     owners.misbehave = saying(OK, 11, 1, 0, 0);
     await expect(caller.reset([ask()])).rejects.toMatchObject({ failure: "nonsense" });
   });
 
-  it("is told of once a minute, however often it fails", async () => {
+  it("is logged once a minute, however often it fails", async () => {
     owners.misbehave = () => Promise.reject(new Error("broken"));
     for (let second = 0; second < 59; second++) {
       await check();
@@ -500,7 +500,7 @@ describe("an owner that fails", () => {
     expect(JSON.parse(warnings[1] as string).times).toBeGreaterThan(10);
   });
 
-  it("is told of as too far away if it answers, and is too late each time", async () => {
+  it("is logged as too far away if each of its answers is late", async () => {
     const far = isolate(4, 1);
     owners.misbehave = () => scheduler.wait(100);
     for (let second = 0; second < 6; second++) {
@@ -517,7 +517,7 @@ describe("an owner that fails", () => {
     expect(told.tookMs).toBeGreaterThanOrEqual(0);
   });
 
-  it("is not told of as too far away if it was late for a moment, or never answers", async () => {
+  it("is not logged as too far away if it was late for a moment, or never answers", async () => {
     const far = isolate(4, 1);
     owners.misbehave = () => scheduler.wait(100);
     for (let n = 0; n < 3; n++) await far.check([ask()]);
@@ -530,7 +530,7 @@ describe("an owner that fails", () => {
     expect(warnings.join()).not.toContain("deadline-too-short");
   });
 
-  it("is named as of another class if it has no such method", async () => {
+  it("is logged as of another class if it lacks the method", async () => {
     const errors = vi.spyOn(console, "error").mockImplementation(() => {});
     const said = 'The RPC receiver does not implement the method "check".';
     owners.misbehave = () => Promise.reject(new TypeError(said));

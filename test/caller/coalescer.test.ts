@@ -31,7 +31,7 @@ function slowOwner(afterMs: number) {
 const numberOf = ({ verdicts }: Answer) => verdicts[0]?.[0]?.remaining;
 
 describe("coalescing", () => {
-  it("never waits where the owner has no call in flight", async () => {
+  it("never waits while the owner has no call in flight", async () => {
     const { send } = slowOwner(0);
     const coalescer = new Coalescer(send, WORKERS, CALL_MS);
     const waits = vi.spyOn(scheduler, "wait");
@@ -58,7 +58,7 @@ describe("coalescing", () => {
     expect(batches).toEqual([[0], [1], [2]]);
   });
 
-  it("keeps apart what was sent by different rings", async () => {
+  it("keeps checks that were sent by different rings apart", async () => {
     const { send } = slowOwner(20);
     const versions = new Map<number, Set<number>>();
     const coalescer = new Coalescer(
@@ -108,7 +108,7 @@ describe("coalescing", () => {
     expect(batches.length).toBeLessThan(20);
   });
 
-  it("goes on where all calls under way hang", async () => {
+  it("goes on while all calls under way hang", async () => {
     const { send } = slowOwner(0);
     let calls = 0;
     const hang = () => new Promise<Answer>(() => {});
@@ -124,7 +124,7 @@ describe("coalescing", () => {
     expect(numberOf(await coalescer.ask("a", VERSION, check(9)))).toBe(9);
   });
 
-  it("lets each of those who wait hear of a failure", async () => {
+  it("rejects every check that shares a failed call", async () => {
     const send = async () => {
       await scheduler.wait(20);
       throw new Error("broken");
@@ -139,7 +139,7 @@ describe("coalescing", () => {
     );
   });
 
-  it("calls alone where the one who was to send never does", async () => {
+  it("calls by itself if the sender never does", async () => {
     const { batches, send } = slowOwner(20);
     let calls = 0;
     const coalescer = new Coalescer(
@@ -156,7 +156,7 @@ describe("coalescing", () => {
     expect(batches).toEqual([[0], [2]]);
   });
 
-  it("gathers anew where the one who was to gather never does", async () => {
+  it("gathers anew if the first to gather never sends", async () => {
     const { batches, send } = slowOwner(20);
     const coalescer = new Coalescer(send, WORKERS, CALL_MS);
     const wait = scheduler.wait.bind(scheduler);

@@ -43,7 +43,7 @@ function asking(cache: DenialCache, atMs: number): number {
 }
 
 describe("a remembered denial", () => {
-  it("has one request ask again just before its end, and all after it", () => {
+  it("lets one request ask again just before its end, and all after it", () => {
     const cache = cacheWith(60_000);
     expect([0, 4_700, 4_800, 4_900, MAX_DENIAL_MS].map((ms) => asking(cache, ms))).toEqual([
       0, 0, 1, 0, 20,
@@ -55,7 +55,7 @@ describe("a remembered denial", () => {
     expect([0, 2_800, 2_999, 3_000].map((ms) => asking(cache, ms))).toEqual([0, 0, 0, 20]);
   });
 
-  it("is let go of when it is over", () => {
+  it("is removed once it is over", () => {
     const cache = cacheWith(1_000);
     for (let n = 0; n < 10; n++) deny(cache, { hi: 10 + n, lo: 0 }, n, 1_000);
     expect(cache.size).toBe(11);
@@ -63,7 +63,7 @@ describe("a remembered denial", () => {
     expect(cache.size).toBe(5);
   });
 
-  it("is nobody else's, though the hashes of both begin with the same 53 bits", () => {
+  it("does not answer for a key whose hash begins with the same 53 bits", () => {
     const cache = cacheWith(60_000);
     expect(cache.find({ ...ASKED, key: { hi: 1, lo: 3 } }, NOW_MS)).toBeUndefined();
     expect(cache.find(ASKED, NOW_MS)).toHaveLength(1);
@@ -71,7 +71,7 @@ describe("a remembered denial", () => {
 });
 
 describe("a denial whose owner was heard of since", () => {
-  it("is believed for so long from then on, but never longer than the client has to wait", () => {
+  it("is trusted for 5 s more, but never longer than the client has to wait", () => {
     const cache = cacheWith(12_000);
     hear(cache, ASKED.owner, EPOCH, 4_000);
     expect(asking(cache, 8_700)).toBe(0);
@@ -79,14 +79,14 @@ describe("a denial whose owner was heard of since", () => {
     expect([9_000, 11_999, 12_000].map((ms) => asking(cache, ms))).toEqual([0, 0, 20]);
   });
 
-  it("is asked about again where the owner has given something back", () => {
+  it("is asked about again after its owner has given something back", () => {
     const cache = cacheWith(60_000);
     hear(cache, ASKED.owner, EPOCH, 2_000);
     hear(cache, ASKED.owner, EPOCH + 1, 4_000);
     expect([4_700, MAX_DENIAL_MS].map((ms) => asking(cache, ms))).toEqual([0, 20]);
   });
 
-  it("is not believed for what was heard earlier, or of another owner", () => {
+  it("is not renewed by an earlier answer, or by another owner", () => {
     const cache = cacheWith(60_000);
     hear(cache, "weur/1", EPOCH, 4_000);
     hear(cache, ASKED.owner, EPOCH + 1, 3_000);
@@ -94,7 +94,7 @@ describe("a denial whose owner was heard of since", () => {
     expect(asking(cache, MAX_DENIAL_MS)).toBe(20);
   });
 
-  it("is asked about again where something was left, which others may have spent", () => {
+  it("is asked about again if some units were left when it was given", () => {
     const cache = cacheWith(60_000, 3);
     hear(cache, ASKED.owner, EPOCH, 4_000);
     expect(asking(cache, MAX_DENIAL_MS)).toBe(20);
@@ -120,7 +120,7 @@ describe("denials of one key", () => {
   const found = (cache: DenialCache, policies: Policy[], atMs = 0) =>
     cache.find({ ...ASKED, policies }, NOW_MS + atMs)?.length;
 
-  it("are remembered each under its policies", () => {
+  it("are remembered apart for each set of policies", () => {
     const cache = new DenialCache();
     const [a, b] = [policy({ name: "a" }), policy({ name: "b" })];
     for (const policies of [[a], [b], [a, b]]) remember(cache, policies);
@@ -132,14 +132,14 @@ describe("denials of one key", () => {
     ]);
   });
 
-  it("are of whoever counts alike, and not of another limit", () => {
+  it("answer for any policy that counts alike, and not for another limit", () => {
     const cache = new DenialCache();
     remember(cache, [policy({})]);
     expect(found(cache, [policy({})])).toBe(1);
     expect(found(cache, [policy({ limit: 10 })])).toBeUndefined();
   });
 
-  it("are the last eight", () => {
+  it("are forgotten beyond the last eight", () => {
     const cache = new DenialCache();
     const policies = Array.from({ length: 20 }, (_, n) => policy({ name: `policy-${n}` }));
     for (const each of policies) remember(cache, [each]);
@@ -149,7 +149,7 @@ describe("denials of one key", () => {
     ]);
   });
 
-  it("are kept for a second where the response decides on the charge", () => {
+  it("are trusted for a second if the response decides on the charge", () => {
     const cache = new DenialCache();
     const charged = [policy({ charge: "failure" })];
     remember(cache, charged);
@@ -161,7 +161,7 @@ describe("denials of one key", () => {
     expect(found(cache, charged, 1_601)).toBeUndefined();
   });
 
-  it("are not believed where a slot may be freed, and make their key suspect", () => {
+  it("by concurrency are not trusted, and make their key suspect", () => {
     const cache = new DenialCache();
     const slots = [policy({ algorithm: "concurrency" })];
     remember(cache, slots);
@@ -172,7 +172,7 @@ describe("denials of one key", () => {
     expect(cache.suspects(other)).toBe(false);
   });
 
-  it("are renewed by what is heard of others only where a refund would tell", () => {
+  it("are renewed by answers about other keys only if a refund would begin an epoch", () => {
     for (const [change, isRenewed] of [
       [{ cost: 3 }, true],
       [{ cost: 3, algorithm: "sliding-window" }, false],
@@ -185,7 +185,7 @@ describe("denials of one key", () => {
     }
   });
 
-  it("are forgotten by themselves: other keys' denials that are on their way are kept", () => {
+  it("are forgotten alone: other keys' denials under way are kept", () => {
     const cache = new DenialCache();
     const other = { hi: 8, lo: 9 };
     const [mine, others] = [cache.generationOf(ASKED.key), cache.generationOf(other)];
@@ -215,7 +215,7 @@ describe("denials of one key", () => {
     }
   });
 
-  it("are let go of where a caller invents policies without end", () => {
+  it("are forgotten when a caller invents policies without end", () => {
     const cache = new DenialCache();
     for (let n = 0; n < 10_001; n++)
       remember(cache, [policy({ limit: n + 1 })], 0, { hi: n, lo: 0 });

@@ -58,7 +58,7 @@ beforeEach(() => void vi.spyOn(console, "log").mockImplementation(() => {}));
 afterEach(() => vi.restoreAllMocks());
 
 describe("a caller whose ring is old", () => {
-  it("is told by the owners it asks, and asks again where the keys are now", async () => {
+  it("learns the new ring from the owners, and asks where the keys are now", async () => {
     const { membership, settle } = await ring("enam");
     const stale = isolate();
     await stale.check(questions("enam", KEYS, { cost: 4 }));
@@ -78,7 +78,7 @@ describe("a caller whose ring is old", () => {
     expect([...calls.values()]).toEqual([1, 1, 1]);
   });
 
-  it("splits a call that many share where some of its keys have moved", async () => {
+  it("splits a shared call if some of its keys have moved", async () => {
     const { membership, settle } = await ring("sam");
     const stale = isolate();
     await stale.check(questions("sam", KEYS, { cost: 4 }));
@@ -91,7 +91,7 @@ describe("a caller whose ring is old", () => {
     expect(total).toBeLessThan(KEYS.length / 2);
   });
 
-  it("comes back from a ring that there never was, whoever led it there", async () => {
+  it("returns from a ring that never existed", async () => {
     await ring("me");
     await isolate().check(questions("me"));
     const { getByName } = env.TURNPIKE_OWNERS;
@@ -118,7 +118,7 @@ describe("a caller whose ring is old", () => {
     expect(refused[0]).toContain('"ring-refused"');
   });
 
-  it("counts exactly in the midst of changes, whoever asks", async () => {
+  it("counts exactly during changes, for callers with any ring", async () => {
     const { membership, settle } = await ring("weur");
     const callers = [isolate(), isolate(2), isolate(7)];
     const allowed = new Map<string, number>();
@@ -172,7 +172,7 @@ describe("a caller whose ring is old", () => {
     expect([...before, ...after].filter(({ allowed }) => allowed)).toHaveLength(100);
   });
 
-  it("remembers denials rightly, and resets and blocks a key wherever it is now", async () => {
+  it("keeps its denials right, and resets and blocks a key wherever it is now", async () => {
     const { membership, settle } = await ring("apac");
     const [stale, other] = [isolate(), isolate()];
     await stale.check(questions("apac", KEYS, { cost: 10 }));

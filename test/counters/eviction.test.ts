@@ -27,7 +27,7 @@ function knows(counters: Counters, key: KeyHash, policy = POLICY): boolean {
 afterEach(() => vi.restoreAllMocks());
 
 describe("full counters", () => {
-  it("drop what expires soonest, of a sample, and count it", () => {
+  it("evict the sampled row that expires first, and count it", () => {
     const counters = new Counters({ maxBytes: 20 * ROW_BYTES });
     // The more is spent, the longer a token bucket takes to refill.
     const [soonest, ...others] = keysUpTo(20);
@@ -77,7 +77,7 @@ describe("full counters", () => {
     for (const key of keysUpTo(50)) expect(knows(counters, key, small)).toBe(true);
   });
 
-  it("let go of what has expired first, and do not count that", () => {
+  it("remove an expired row first, and do not count that", () => {
     const counters = new Counters({ maxBytes: 20 * ROW_BYTES });
     const short = { ...POLICY, windowMs: 1_000 };
     for (const key of keysUpTo(20)) spend(counters, key, 1, short);

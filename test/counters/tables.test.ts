@@ -12,14 +12,14 @@ function remaining(counters: Counters, nowMs = NOW_MS) {
 }
 
 describe("a policy's table", () => {
-  it("is found by who asked before there was one", () => {
+  it("is found by a policy that was asked about before it existed", () => {
     const counters = new Counters();
     expect(remaining(counters)).toBe(10);
     counters.store.put(tableName(TEN_A_DAY), CHECK.key, [NOW_MS + DAY_MS, 4]);
     expect(remaining(counters)).toBe(6);
   });
 
-  it("is forgotten when it is let go, and made anew", () => {
+  it("is forgotten when it is removed, and made anew", () => {
     const counters = new Counters();
     counters.check(CHECK, NOW_MS);
     counters.sweep(NOW_MS + 2 * DAY_MS);
@@ -29,7 +29,7 @@ describe("a policy's table", () => {
     expect(remaining(counters, NOW_MS + 2 * DAY_MS)).toBe(9);
   });
 
-  it("is another one when the policy has another window, and the same when another limit", () => {
+  it("is another one for another window, and the same for another limit", () => {
     const counters = new Counters();
     counters.check(CHECK, NOW_MS);
     const ask = (change: object) =>

@@ -20,7 +20,7 @@ describe("elasticity", () => {
     expect([9, 4, 3, 2, 1].map((count) => ownersForQuiet(count, AUTO))).toEqual([5, 2, 2, 2, 1]);
   });
 
-  it("changes nothing where it is switched off, and nobody reports", () => {
+  it("changes nothing if it is switched off, and no owner reports", () => {
     const off = { ...AUTO, highWater: 0 };
     expect(ownersForLoad(2, [9_000, 9_000], off)).toBe(2);
     expect(ownersForQuiet(9, off)).toBe(9);

@@ -91,7 +91,7 @@ describe("checkpoint", () => {
     expect(spent(await bench.start(), keys)).toEqual(keys.map((_, n) => (n % 30 < 3 ? 21 : 1)));
   });
 
-  it("after a crash at any moment has each count as of the last interval or later", async () => {
+  it("has each count as of the last interval or later after a crash at any moment", async () => {
     const step = fc.record({
       verb: fc.constantFrom("spend", "spend", "spend", "reset", "wait", "crash"),
       from: fc.nat(39),
@@ -145,7 +145,7 @@ describe("checkpoint", () => {
     );
   }, 60_000);
 
-  it("is as of one moment after each turn that writes it, with all that is durable", async () => {
+  it("reads back as of one moment after any of its turns, with all durable counts", async () => {
     const { bench, owner, keys } = await written(30_000);
     const some = keys.slice(0, 1_500);
     const [rare] = keysUpTo(30_001).slice(-1) as [KeyHash];
@@ -186,7 +186,7 @@ describe("checkpoint", () => {
     expect(least).toBeGreaterThan(12);
   });
 
-  it("of which some was written before a crash goes on as if it had never begun", async () => {
+  it("leaves the previous one in force if a crash interrupts it", async () => {
     const { bench, owner, keys } = await written(30_000);
     const whole = new Set(bench.storage.entries.keys());
     let half: Bench | undefined;
@@ -209,7 +209,7 @@ describe("checkpoint", () => {
     expect(new Set(spent(third, keys.slice(600)))).toEqual(new Set([1]));
   });
 
-  it("does not grow where more is counted between its turns than they write", async () => {
+  it("does not grow if more is counted between its turns than they write", async () => {
     const bench = new Bench();
     const owner = await bench.start();
     const keys = keysUpTo(60_000);
@@ -230,7 +230,7 @@ describe("checkpoint", () => {
     expect(50_000 / manifests).toBeLessThan(3 * 2_048);
   });
 
-  it("is tried again where one of its turns failed, with what was counted meanwhile", async () => {
+  it("is tried again if one of its turns fails, with what was counted meanwhile", async () => {
     vi.spyOn(console, "error").mockImplementation(() => {});
     const { bench, owner, keys } = await written(30_000);
     for (let turn = 0; turn < 3; turn++) {

@@ -92,7 +92,7 @@ describe("owner", () => {
     expect(left(owner)).toBe(2);
   });
 
-  it("begins an epoch where what callers remember may end before its time, and nowhere else", async () => {
+  it("begins an epoch when what callers remember may end early, and only then", async () => {
     const bench = new Bench();
     const owner = await bench.start();
     const check = { key: KEY, policies: [TEN_A_DAY] };
@@ -197,7 +197,7 @@ describe("owner", () => {
     expect(bench.storage.puts).toBe(0);
   });
 
-  it("lets expired counters go, and its storage when none is left", async () => {
+  it("removes expired counters, and its storage when none are left", async () => {
     const bench = new Bench();
     const owner = await bench.start();
     spend(owner, 1, [TEN_A_SECOND]);
@@ -223,7 +223,7 @@ describe("owner", () => {
     expect(left(await bench.start())).toBe(9);
   });
 
-  it("has what is durable on disk at once, and cleans up after itself", async () => {
+  it("writes durable counts to disk at once, and cleans up after itself", async () => {
     const bench = new Bench();
     const durable = { ...TEN_A_DAY, name: "durable", durable: true };
     const owner = await bench.start();
@@ -293,7 +293,7 @@ describe("owner", () => {
     },
   );
 
-  it("keeps what is on disk when it cannot be read for now", async () => {
+  it("keeps its storage when it cannot be read for now", async () => {
     const bench = new Bench();
     spend(await bench.start(), 10);
     await bench.wait(1_000);

@@ -23,7 +23,7 @@ describe("region", () => {
     expect(regionOf({ continent: "AS" }, "sam")).toBe("apac");
   });
 
-  it("sends what has no known place home", () => {
+  it("sends a request without a known place to the home region", () => {
     expect(regionOf({ continent: "AN" }, "sam")).toBe("sam");
     expect(regionOf({}, "sam")).toBe("sam");
     expect(regionOf(undefined, "sam")).toBe("sam");
