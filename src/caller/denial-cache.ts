@@ -84,11 +84,7 @@ export class DenialCache {
 
   /** Does a trusted denial cover this check, with no request due to renew it? Changes nothing. */
   denies(asked: Asked, nowMs: number): boolean {
-    const list = this.#denials.get(mapKey(asked.key));
-    const at = list ? this.#find(list, asked) : -1;
-    if (!list || at < 0) return false;
-    const untilMs = this.#untilMs(list, at, asked.owner);
-    return denial.isBelieved(list, at, untilMs, nowMs) && !denial.isDue(list, at, untilMs, nowMs);
+    return this.find(asked, nowMs, false) !== undefined;
   }
 
   /** Was this denied when it was last asked about, no matter how long ago? */
@@ -100,8 +96,10 @@ export class DenialCache {
   /**
    * Returns the verdicts of a trusted denial, with durations as of now; undefined if there is none.
    * When the trust is about to run out, returns undefined once, so that one request renews it.
+   *
+   * @param isAsking whether the request renews it; one that only looks changes nothing
    */
-  find(asked: Asked, nowMs: number): Verdict[] | undefined {
+  find(asked: Asked, nowMs: number, isAsking = true): Verdict[] | undefined {
     const list = this.#denials.get(mapKey(asked.key));
     if (!list) return undefined;
     const at = this.#find(list, asked);
@@ -109,7 +107,7 @@ export class DenialCache {
     const untilMs = this.#untilMs(list, at, asked.owner);
     if (!denial.isBelieved(list, at, untilMs, nowMs)) return undefined;
     if (!denial.isDue(list, at, untilMs, nowMs)) return denial.verdictsOf(list, at, nowMs);
-    denial.noteAsked(list, at);
+    if (isAsking) denial.noteAsked(list, at);
     return undefined;
   }
 

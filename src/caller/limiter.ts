@@ -1,10 +1,10 @@
 /** A limiter for code outside HTTP middleware: a queue consumer, a login form, another object. */
-import * as v from "valibot";
 import { type Decision, decisive } from "../limit/decision.ts";
 import { durationSchema } from "../limit/duration.ts";
 import { MisuseError, parse } from "../limit/misuse.ts";
 import { MAX_WINDOW_MS, parsePolicy, requireFits, unitsSchema } from "../limit/policy.ts";
 import type { CountingFields, PolicyInput, QuotaFields } from "../limit/policy-input.ts";
+import { booleanSchema } from "../limit/schemas.ts";
 import { type Region, regionSchema } from "../ring/region.ts";
 import { upTo } from "./at-most.ts";
 import { claimName, isolateCaller, isolateConfig } from "./isolate.ts";
@@ -72,7 +72,7 @@ export interface Limiter {
 }
 
 /** Whether a check takes what is left of its cost. */
-export const atMostSchema = v.boolean("must be true or false");
+export const atMostSchema = booleanSchema;
 
 /** How long a key may be blocked. */
 export const blockSchema = durationSchema(1, MAX_WINDOW_MS);

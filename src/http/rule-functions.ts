@@ -47,9 +47,7 @@ const MAX_DETAIL_CHARS = 200;
 type Field = "key" | "limit" | "window" | "cost" | "charge";
 
 /** Thrown if a function of a rule throws, or gives what it may not; the log has said which. */
-export class RuleError extends Error {
-  override readonly name = "RuleError";
-}
+export class RuleError extends Error {}
 
 /**
  * Returns what the functions make of the policy; undefined where they say that nothing limits it.
@@ -160,7 +158,7 @@ async function apply<Value>(
     return await run();
   } catch (error) {
     logFailure(field, name, error);
-    throw new RuleError(`the ${field} function of "${name}" failed`);
+    throw new RuleError();
   }
 }
 

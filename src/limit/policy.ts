@@ -14,7 +14,7 @@ import { hasAddress, keyPartSchema } from "./key-part.ts";
 import { fieldPath, MisuseError, parse } from "./misuse.ts";
 import type { PolicyInput } from "./policy-input.ts";
 import { type Refusal, readRefusal, refusalSchema } from "./refusal.ts";
-import { oneOf, textLike, wholeNumber } from "./schemas.ts";
+import { booleanSchema, oneOf, textLike, wholeNumber } from "./schemas.ts";
 import { MAX_LOG_LIMIT } from "./sliding-log.ts";
 
 export type { PolicyInput } from "./policy-input.ts";
@@ -114,13 +114,13 @@ export const policySchema = v.strictObject(
     ),
     cost: v.optional(unitsSchema, 1),
     charge: v.optional(chargeSchema, "always"),
-    shadow: v.optional(v.boolean("must be true or false"), false),
+    shadow: v.optional(booleanSchema, false),
     maxWait: v.optional(durationSchema(0, MAX_WAIT_MS), "0s"),
     blockFor: v.optional(blockForSchema),
     refusal: v.optional(refusalSchema),
     allow: v.optional(addressListSchema, []),
     deny: v.optional(addressListSchema, []),
-    durable: v.optional(v.boolean("must be true or false"), false),
+    durable: v.optional(booleanSchema, false),
     lease: v.optional(leaseSchema, 0),
     onFailure: v.optional(oneOf(["local", "allow", "deny"]), "local"),
     scope: v.optional(oneOf(["region", "global"])),

@@ -12,6 +12,11 @@ export function textLike(form: RegExp, rule: string) {
   );
 }
 
+export const booleanSchema = v.custom<boolean>(
+  (value) => typeof value === "boolean",
+  "must be true or false",
+);
+
 /** A schema for a whole number within bounds. */
 export function wholeNumber(least: number, most: number) {
   const rule = `must be a whole number from ${least} to ${most}`;
