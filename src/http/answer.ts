@@ -22,11 +22,11 @@ const OUT_OF_REACH = {
   cause: "Nothing can be counted right now.",
 } as const;
 
-/** A page that says no has nothing but its own style. */
+/** A page that says no has nothing but text. */
 const PAGE_HEADERS = {
-  "Content-Security-Policy":
-    "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'",
+  "Content-Security-Policy": "default-src 'none'; base-uri 'none'; frame-ancestors 'none'",
   "X-Content-Type-Options": "nosniff",
+  "Cache-Control": "no-store",
 };
 
 /** The media ranges that name what an answer may be: a page, or JSON. */
@@ -95,12 +95,9 @@ export function refusePath(): Response {
 
 /** Answers a request from an address that a list refuses. */
 export function refuseListed(c: Context): Response | Promise<Response> {
-  const title = "Forbidden";
   const detail = "Requests from this address are not answered.";
-  if (prefersHtml(c)) {
-    return c.html(page(title, detail), 403, { ...PAGE_HEADERS, "Cache-Control": "no-store" });
-  }
-  return problem({ status: 403, title, detail });
+  const body = { status: 403, title: "Forbidden", detail } as const;
+  return prefersHtml(c) ? page(c, body) : problem(body);
 }
 
 /**
@@ -110,7 +107,7 @@ export function refuseListed(c: Context): Response | Promise<Response> {
 export function refuse(c: Context, rulings: readonly Ruling[]): Response | Promise<Response> {
   if (prefersHtml(c)) {
     const { body, headers } = refusalOf(rulings);
-    return c.html(page(body.title, body.detail), body.status, { ...PAGE_HEADERS, ...headers });
+    return page(c, body, headers);
   }
   return new Response(...refusalParts(rulings));
 }
@@ -197,15 +194,20 @@ export function prefersHtml(c: Context): boolean {
   return preferred.startsWith("text/");
 }
 
-/** @param title of ours, as `text` is: what a client wrote would have to be escaped */
-function page(title: string, text: string): string {
-  return `<!doctype html>
+/** Answers with a page. All of its text is ours: what a client wrote would have to be escaped. */
+function page(
+  c: Context,
+  { status, title, detail }: { status: ContentfulStatusCode; title: string; detail: string },
+  headers: Record<string, string> = {},
+): Response | Promise<Response> {
+  const text = `<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width">
 <title>${title}</title>
-<style>body { font: 1.1rem/1.5 system-ui; margin: 20vh 10vw; color-scheme: light dark }</style>
+<meta name="color-scheme" content="light dark">
 <h1>${title}</h1>
-<p>${text}
+<p>${detail}
 `;
+  return c.html(text, status, { ...PAGE_HEADERS, ...headers });
 }

@@ -10,12 +10,9 @@ import type { Context } from "hono";
 import { logSeldom } from "../log.ts";
 import { isCopyable } from "./answer.ts";
 import { openAnswer } from "./cors.ts";
-import { type ForwardedOptions, namedIn, teller } from "./origin-headers.ts";
+import { type ForwardedOptions, HOP_BY_HOP, namedIn, teller } from "./origin-headers.ts";
 import { problem } from "./problem.ts";
 import { publicHeaders } from "./public-address.ts";
-
-/** What ends at each proxy (RFC 9110, section 7.6.1), as far as answers have it. */
-const HOP_BY_HOP = ["Keep-Alive", "Proxy-Authenticate", "Proxy-Connection", "Trailer"];
 
 /** Leaves encoded bodies as they are, even where they pass through a stream of ours. */
 const RAW = { encodeResponseBody: "manual" } as const;

@@ -22,7 +22,10 @@ export interface ForwardedOptions {
  * What ends at each proxy (RFC 9110, section 7.6.1), `Connection` and `Upgrade` aside, which the
  * runtime sees to.
  */
-const HOP_BY_HOP = "keep-alive|proxy-(?:authenticate|authorization|connection)|te|trailer";
+export const HOP_BY_HOP: readonly string[] = [
+  ...["keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection"],
+  ...["te", "trailer"],
+];
 
 /** Some servers take the path or the method from these, and policies look at the request line. */
 const RENAMES =
@@ -40,8 +43,8 @@ const CLAIMS =
   // Of Cloudflare's own headers none has an underscore.
   "front-end-https|cf-.*_.*|cf_.*";
 
-const ENDING = pattern(HOP_BY_HOP, RENAMES);
-const ENDING_OR_CLAIMED = pattern(HOP_BY_HOP, RENAMES, CLAIMS);
+const ENDING = pattern(...HOP_BY_HOP, RENAMES);
+const ENDING_OR_CLAIMED = pattern(...HOP_BY_HOP, RENAMES, CLAIMS);
 
 /** Names of headers (RFC 9110, section 5.6.2). */
 const TOKENS = /[\w!#$%&'*+.^`|~-]+/g;
