@@ -46,7 +46,7 @@ describe("the library", () => {
     expect(await bytes.check("a", options)).toMatchObject({ allowed: true, taken: 300 });
   });
 
-  it("takes all there is where the cost is more than could ever pass, and only then", async () => {
+  it("takes all there is if the cost is more than could ever pass, and only then", async () => {
     const few = limiter({ name: "few", limit: 10, window: "1m" });
     expect(await few.check("a", { cost: 1_000_000, atMost: true })).toMatchObject({ taken: 10 });
     await expect(few.check("a", { cost: 11 })).rejects.toThrow("cost must be at most 10");
@@ -122,7 +122,7 @@ describe("a caller", () => {
     expect(left?.decisions[0]?.remaining).toBe(3);
   });
 
-  it("remembers that nothing is left, but not for those who take what is left", async () => {
+  it("remembers that nothing is left, but not for a check that takes what is left", async () => {
     const { caller, owners } = isolate();
     const whole = { ...ask(7), policies: [parsePolicy({ limit: 10, window: "1m", cost: 7 })] };
     await caller.check([whole]);
@@ -156,7 +156,7 @@ describe("a caller", () => {
     expect(taken + passed).toBe(100);
   });
 
-  it("takes by itself where the owner is silent, as the policy says", async () => {
+  it("counts by itself if the owner is silent, as the policy says", async () => {
     vi.spyOn(console, "warn").mockImplementation(() => {});
     const { caller, owners } = isolate();
     owners.misbehave = () => {
@@ -173,7 +173,7 @@ describe("a caller", () => {
     expect(await taken(ask(7, { onFailure: "deny" }, "c"))).toMatchObject({ taken: 0 });
   });
 
-  it("is told by an owner of an earlier version that all was taken, or nothing", async () => {
+  it("takes the answer of an earlier version to mean all was taken, or nothing", async () => {
     const { caller, owners } = isolate();
     const numbers = (reason: number, remaining: number, retryAfterMs: number) =>
       Float64Array.of(nowMs, 1, reason, remaining, 60_000, retryAfterMs, 0);

@@ -39,7 +39,7 @@ describe("a bucket", () => {
   const bucket = (limit: number, cost: number) =>
     ask({ algorithm: "token-bucket", limit, window: "1m", cost });
 
-  it("is given nothing back that has drained meanwhile", async () => {
+  it("gets nothing back that has drained meanwhile", async () => {
     const first = await check(bucket(5, 5));
     vi.advanceTimersByTime(60_000);
     await check(bucket(5, 5));
@@ -47,7 +47,7 @@ describe("a bucket", () => {
     expect(await left(bucket(5, 5))).toBe(0);
   });
 
-  it("is given back as much as had not drained by the time it was full again", async () => {
+  it("gets back as much as had not drained by the time it was full again", async () => {
     const first = await check(bucket(10, 4));
     vi.advanceTimersByTime(12_000);
     await check(bucket(10, 8));
@@ -79,7 +79,7 @@ describe("a policy in shadow", () => {
     expect(told[0]).toEqual(told[1]);
   });
 
-  it("counts a slot until the request that holds it has ended, and none for those it would deny", async () => {
+  it("counts a slot until its request has ended, and none for a request that it would deny", async () => {
     const slot = ask({ algorithm: "concurrency", limit: 1, shadow: true });
     const [first, second] = [await check(slot), await check(slot)];
     expect([first, second].map(({ decisions }) => decisions[0]?.reason)).toEqual(["ok", "shadow"]);

@@ -63,7 +63,7 @@ describe("a lease", () => {
     expect(await decide(caller)).toMatchObject({ source: "owner" });
   });
 
-  it("is not handed to keys that are not hot, nor where the policy does not ask for it", async () => {
+  it("is not given to keys that are not hot, nor if the policy does not ask for it", async () => {
     const caller = isolate();
     for (let n = 0; n < 50; n++) {
       expect(await decide(caller, ask({}, `key ${n}`))).toMatchObject({ source: "owner" });
@@ -109,7 +109,7 @@ describe("a lease", () => {
     expect(await decide(caller)).toMatchObject({ source: "owner", remaining: 99 });
   });
 
-  it("is put back where another policy denies", async () => {
+  it("gets its units back if another policy denies", async () => {
     const caller = isolate();
     for (let n = 0; n < 4; n++) await decide(caller);
     const none = ask({ name: "none", limit: 1, lease: 0, scope: "global" }, "other");
@@ -123,7 +123,7 @@ describe("a lease", () => {
     expect((await decide(caller))?.remaining).toBe(before - 1);
   });
 
-  it("pays only where its policy is the only one, so that no other goes uncounted", async () => {
+  it("pays only if its policy is the only one, so that no other goes uncounted", async () => {
     const caller = isolate();
     for (let n = 0; n < 4; n++) await decide(caller);
     const leased = ask();

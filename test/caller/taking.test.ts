@@ -111,7 +111,7 @@ describe("a client over its own limit", () => {
     }
   });
 
-  it("is asked about nothing at all while its denial is believed", async () => {
+  it("causes no question at all while its denial is trusted", async () => {
     const [policy] = LOGINS as [Policy, Policy];
     const desk = new Desk(ticks(1));
     for (let n = 0; n < 2; n++) await desk.take(site(), own(policy));
@@ -167,7 +167,7 @@ describe("what requests that are denied hold of a shared quota", () => {
 });
 
 describe("the order of questions", () => {
-  it("asks all at once where nothing is known, and answers in the order asked", async () => {
+  it("asks all at once if nothing is known, and answers in the order asked", async () => {
     const desk = new Desk(ticks(1));
     const [policy] = LOGINS as [Policy, Policy];
     const questions = [site(), own(policy)];
@@ -176,7 +176,7 @@ describe("the order of questions", () => {
     expect(replies?.map(({ question }) => question)).toEqual(questions);
   });
 
-  it("goes from a client's key to a network's to a shared one where it matters", async () => {
+  it("goes from a client's key to a network's to a shared one when a denial is likely", async () => {
     const desk = new Desk(ticks(1));
     const of = (name: string, key: string[], limit = 9) =>
       ({

@@ -26,7 +26,7 @@ describe("an upload", () => {
     }
   });
 
-  it.each(["TOKEN", "HASH_SECRET"])("has a note where %s is no secret", (name) => {
+  it.each(["TOKEN", "HASH_SECRET"])("has a note if %s is no secret", (name) => {
     const text = "a-long-token";
     const plain = [...BOUND, { name, type: "plain_text", text }];
     expect(checkUpload({ ...GOOD, bindings: plain })).toEqual([

@@ -102,7 +102,7 @@ describe("a check that takes what is left", () => {
     expect(counters.check(check, START_MS + 2_500)[0]).toMatchObject({ allowed: true, taken: 2 });
   });
 
-  it("crosses the wire beside others, which take no more room for it", () => {
+  it("crosses the wire beside others, which take no more bytes for it", () => {
     const plain = parsePolicy({ name: "plain", limit: 3, window: "1s" });
     const most = { ...parsePolicy({ limit: 3, window: "1s", cost: 2 }), atMost: true as const };
     const checks = [

@@ -163,7 +163,7 @@ describe("the blocks of several policies", () => {
     ]);
   });
 
-  it("begin with none of a request that an operator has blocked, nor with a peek", () => {
+  it("do not begin with a request that an operator has blocked, nor with a peek", () => {
     const counters = new Counters();
     const policy = policyOf({ blockFor: "1h" });
     const check = { key: KEY, policies: [policy] };
@@ -207,7 +207,7 @@ describe("the blocks of several policies", () => {
     expect(taken).toEqual([2, 1, 0, 0, 2]);
   });
 
-  it("stay where the policy's limit, window or algorithm changes", () => {
+  it("stay when the policy's limit, window or algorithm changes", () => {
     const counters = new Counters();
     const ask = (change: Partial<PolicyInput>) =>
       counters.check({ key: KEY, policies: [policyOf({ blockFor: "1h", ...change })] }, START_MS);
@@ -222,7 +222,7 @@ describe("the blocks of several policies", () => {
     ]);
   });
 
-  it("are told where a key is explained", () => {
+  it("are part of what explains a key", () => {
     const counters = new Counters();
     const check = { key: KEY, policies: [policyOf({ blockFor: "1h" })] };
     counters.check(check, START_MS);
@@ -236,7 +236,7 @@ describe("the blocks of several policies", () => {
     ]);
   });
 
-  it("take bounded room: those that are over go first", () => {
+  it("take bounded memory: those that are over go first", () => {
     const changed = new Set<string>();
     const counters = new Counters({ maxBytes: 40_000, onChange: (table) => changed.add(table) });
     const policy = policyOf({ limit: 0, blockFor: { first: "1s", max: "1s" } });

@@ -92,7 +92,7 @@ describe.each(["fixed-window/1/flat", "sliding-log/1/log"])("counter table %s", 
       expect(table.get(each)?.[1]).toBe(n < 29_990 ? undefined : n);
   });
 
-  it("lets go of all that expired in bounded steps, while keys are set", () => {
+  it("removes all expired rows in bounded steps, while keys are set", () => {
     const table = newTable(name);
     const keys = keysUpTo(30_000);
     for (const each of keys) table.set(each, [50, 1]);
@@ -123,7 +123,7 @@ describe("flat counter table", () => {
     for (const segment of table.segments) expect(segment.toBytes().length).toBeLessThan(1_000_000);
   });
 
-  it("gives back the memory of what it let go", () => {
+  it("gives back the memory of removed rows", () => {
     const table = newTable(name);
     for (const [n, each] of keysUpTo(100_000).entries()) table.set(each, [1 + n, n]);
     table.sweep(99_990);

@@ -118,7 +118,7 @@ describe.each(BUCKETS)("what %s is given back", (name) => {
     expect(left(refund())).toBeLessThanOrEqual(left(again.state));
   });
 
-  it("is nothing a whole bucket later, though nobody knows how full it was", () => {
+  it("is nothing a whole bucket later, even if it is unknown how full it was", () => {
     const quota = { limit: 5, windowMs: 60_000, capacity: 5 };
     const { state } = spend(name, undefined, quota, { atMs: START_MS + 60_000, cost: 5 });
     const after = ALGORITHMS[name].refund(state, quota, START_MS + 60_000, 5, START_MS);

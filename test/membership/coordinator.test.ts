@@ -120,7 +120,7 @@ async function names(): Promise<string[]> {
 }
 
 describe("the members of a ring", () => {
-  it("tell old and new owners, have the new take over, then tell all that it is done", async () => {
+  it("tell old and new owners, have the new ones take over, then tell all that it is done", async () => {
     const members = await region.start();
     expect(await members.ring()).toEqual({ version: 1, owners: ["weur/0", "weur/1"], lost: [] });
     expect(await members.add()).toBeUndefined();
@@ -152,7 +152,7 @@ describe("the members of a ring", () => {
     expect(await members.status()).toMatchObject({ settling: false, waitingFor: [], version: 2 });
   });
 
-  it("refuse to add one that is there, and to remove the last one or one that is not", async () => {
+  it("refuse to add one that is in the ring, and to remove the last one or one that is not in it", async () => {
     const members = await region.start(1);
     region.nowMs += 5;
     expect(await members.add("weur/0")).toEqual({
@@ -228,7 +228,7 @@ describe("the members of a ring", () => {
     expect([logged("owner-down"), logged("owner-up")]).toEqual([["weur/1"], ["weur/1"]]);
   });
 
-  it("leave an owner in the ring that answers them, or whose reports are old", async () => {
+  it("keep an owner that answers, or whose reports are old", async () => {
     const members = await region.start(3);
     await members.ring();
     for (let n = 0; n < 2 * ENOUGH_REPORTERS; n++) await members.reportFailure("weur/1", `${n}`);
@@ -256,7 +256,7 @@ describe("the members of a ring", () => {
     expect(await names()).toHaveLength(8);
   });
 
-  it("let owners go, by halves, each time ten minutes have been quiet", async () => {
+  it("remove half of the owners each time ten minutes have been quiet", async () => {
     const members = await region.start(2);
     await members.ring();
     for (const owner of await names()) await members.reportLoad(owner, 10_000);

@@ -72,7 +72,7 @@ it("the RateLimiter object acknowledges no block, unblock or reset that it can't
 });
 
 describe("an owner whose storage fails to write", () => {
-  it("still has on disk what was there before", async () => {
+  it("keeps what was on disk before", async () => {
     const bench = new Bench();
     const owner = await bench.start();
     const early = keysUpTo(20_000, "early");
@@ -90,7 +90,7 @@ describe("an owner whose storage fails to write", () => {
     }
   });
 
-  it("has all on disk an interval after it can write again", async () => {
+  it("has everything on disk an interval after it can write again", async () => {
     const bench = new Bench();
     const owner = await bench.start();
     const early = keysUpTo(20_000, "early");

@@ -99,7 +99,7 @@ async function adopt(ring: RingRecord): Promise<void> {
 }
 
 describe("an owner in a ring", () => {
-  it("asks nobody for anything while the ring is settled", async () => {
+  it("asks no other object while the ring is settled", async () => {
     for (let n = 0; n < 100; n++) {
       const answer = region.of("weur/0").check({ version: 1, checks: [] });
       expect(answer).not.toBeInstanceOf(Promise);
@@ -133,7 +133,7 @@ describe("an owner in a ring", () => {
     expect(KEYS.filter((_, at) => verdicts[at])).toEqual(mine);
   });
 
-  it("takes over what a key has spent, once, before it counts for it", async () => {
+  it("takes over what a key has spent, once, before it counts the key", async () => {
     await check("weur/0", 0, 4);
     await check("weur/1", 0, 4);
     await adopt(DURING);
@@ -145,7 +145,7 @@ describe("an owner in a ring", () => {
     expect(both.some(({ unsure }) => unsure)).toBe(false);
   });
 
-  it("takes over all the rest, keeps what was taken before, and then needs nobody", async () => {
+  it("takes over all the rest, keeps what was taken before, and then asks no one", async () => {
     await check("weur/0", 0, 4);
     await check("weur/1", 0, 4);
     await adopt(DURING);
@@ -163,7 +163,7 @@ describe("an owner in a ring", () => {
     expect(keys).toEqual(THREE.map((name) => held(THREE, name).length));
   });
 
-  it("begins anew where the owner before does not answer, and says it is unsure", async () => {
+  it("counts anew if the previous owner does not answer, and says that it is unsure", async () => {
     await check("weur/0", 0, 10);
     await check("weur/1", 0, 10);
     await adopt(DURING);
@@ -202,14 +202,14 @@ describe("an owner in a ring", () => {
     expect(lines.at(-1)).toContain("released for version 1, not 2");
   });
 
-  it("asks the membership object where a caller knows of a later ring", async () => {
+  it("asks the membership object if a caller knows a later ring", async () => {
     region.ring = DURING;
     const { verdicts } = await check("weur/0", 2);
     expect(KEYS.filter((_, at) => verdicts[at])).toEqual(held(THREE, "weur/0"));
     expect(region.calls).toEqual(["ring membership"]);
   });
 
-  it("refuses a ring that nobody has heard of, and goes on with its own", async () => {
+  it("refuses a ring that does not exist, and goes on with its own", async () => {
     const { verdicts, ring } = await check("weur/0", 7);
     expect(KEYS.filter((_, at) => verdicts[at])).toEqual(held(TWO, "weur/0"));
     expect(ring).toEqual(BEFORE);
