@@ -34,7 +34,7 @@ export const limiterSchema = v.strictObject({
   OWNERS_MAX: v.optional(numberVariable(1, MAX_OWNERS)),
   /**
    * Checks a second that an owner takes before others join it, to 1,000,000. Default 400; with 0
-   * the ring never changes by itself.
+   * the load never changes a ring.
    */
   HIGH_WATER: v.optional(numberVariable(0, 1_000_000), 400),
   /** The region that counts keys of policies with the scope `global`. Default `weur`. */
@@ -65,7 +65,10 @@ export const limiterSchema = v.strictObject({
 });
 
 export interface LimiterConfig {
-  /** Checks a second that an owner takes before others join it; 0 never changes the ring. */
+  /**
+   * Checks a second that an owner takes before others join it; with 0 the load never changes a
+   * ring.
+   */
   highWater: number;
   minOwners: number;
   maxOwners: number;

@@ -7,8 +7,8 @@
 
 export interface ScalingLimits {
   /**
-   * Checks a second that an owner takes before others join it; with 0 the ring never changes by
-   * itself.
+   * Checks a second that an owner takes before others join it; with 0 the load never changes a
+   * ring.
    */
   highWater: number;
   minOwners: number;
