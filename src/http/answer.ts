@@ -89,7 +89,7 @@ export function writeLegacyFields(c: Context, rulings: readonly Ruling[]): void 
 
 /** Answers a request whose path is refused. */
 export function refusePath(): Response {
-  const detail = "The path hides dots or a NUL in an encoding, or is too long and too odd to read.";
+  const detail = "The path hides dots or a NUL in an encoding, or is too long and odd.";
   return problem({ status: 400, title: "Not a valid path", detail });
 }
 
