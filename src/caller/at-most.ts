@@ -9,9 +9,11 @@ import type { Question, Reply } from "./question.ts";
 
 /**
  * Returns the policy of a check that takes at most `cost` units. The cost may exceed the capacity.
+ * Under a policy in shadow it stays as it is: that policy lowers nothing.
  */
 export function upTo(policy: Policy, cost: number): Policy {
-  return { ...policy, cost: Math.min(cost, policy.capacity || cost), atMost: true };
+  const most = policy.shadow ? cost : policy.capacity || cost;
+  return { ...policy, cost: Math.min(cost, most), atMost: true };
 }
 
 /**

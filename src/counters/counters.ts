@@ -230,7 +230,8 @@ export class Counters {
   }
 
   #decide(key: KeyHash, policy: CounterPolicy, nowMs: number, cost: number): Outcome {
-    if (policy.limit === 0 || policy.blockFor) return this.#decideSeldom(key, policy, nowMs, cost);
+    if (policy.limit === 0 || policy.blockFor || cost > policy.capacity)
+      return this.#decideSeldom(key, policy, nowMs, cost);
     const { algorithm, table } = this.#tables.of(policy);
     return algorithm.decide(table?.get(key), policy, nowMs, cost);
   }
@@ -238,10 +239,15 @@ export class Counters {
   /** Decides under the rarer policies, apart from the fast path of all others. */
   #decideSeldom(key: KeyHash, policy: CounterPolicy, nowMs: number, cost: number): Outcome {
     const { algorithm, table } = this.#tables.of(policy);
-    const outcome =
+    const { windowMs, capacity } = policy;
+    // Only a policy in shadow is asked for more than could ever pass.
+    const isTooMuch = cost > capacity;
+    const decided =
       policy.limit === 0
         ? nothing(policy, nowMs)
-        : algorithm.decide(table?.get(key), policy, nowMs, cost);
+        : algorithm.decide(table?.get(key), policy, nowMs, isTooMuch ? 0 : cost);
+    const outcome =
+      isTooMuch && capacity > 0 ? { ...decided, allowed: false, retryAfterMs: windowMs } : decided;
     const leftMs = policy.blockFor ? blockLeftMs(this.#tables.blockOf(policy, key), nowMs) : 0;
     if (leftMs === 0) return outcome;
     return {
@@ -262,9 +268,10 @@ function nothing({ windowMs }: CounterPolicy, nowMs: number): Outcome {
   return { allowed: false, remaining: 0, resetMs: 0, retryAfterMs, delayMs: 0, state: undefined };
 }
 
-/** Returns the verdict to act on: a denial in shadow is reported, not enforced. */
+/** Returns the verdict to act on: a denial in shadow is reported, not enforced, and holds nothing. */
 function enforced({ shadow }: CounterPolicy, outcome: Omit<Outcome, "state">): Verdict {
-  const { allowed, remaining, resetMs, retryAfterMs, delayMs } = outcome;
+  const { allowed, remaining, resetMs, retryAfterMs } = outcome;
+  const delayMs = shadow ? 0 : outcome.delayMs;
   // Field by field: to copy the other fields with `...` takes longer than the whole decision.
   if (allowed) return { allowed, remaining, resetMs, retryAfterMs, delayMs, reason: "ok" };
   if (shadow) {

@@ -132,7 +132,8 @@ export function sift(
   address: Address | undefined,
 ): { refusing: Rule | undefined; counting: Rule[] } {
   const counting = rules.filter(({ policy }) => !isListed(address, policy.allow));
-  return { refusing: counting.find(({ policy }) => isListed(address, policy.deny)), counting };
+  const isRefusing = ({ policy: { deny, shadow } }: Rule) => !shadow && isListed(address, deny);
+  return { refusing: counting.find(isRefusing), counting };
 }
 
 /** A question while it is put together. */

@@ -55,7 +55,7 @@ export interface RequestFields {
   maxWait?: string | undefined;
   /** Addresses and networks that the policy does not count: `["192.0.2.0/24"]`. Default none. */
   allow?: string[] | undefined;
-  /** Addresses and networks that get a 403, unless `allow` has them. Default none. */
+  /** Addresses and networks that get a 403, unless `allow` has them. Default none; unused in shadow. */
   deny?: string[] | undefined;
 }
 

@@ -212,7 +212,7 @@ export function parsePolicy(input: unknown, at = ""): Policy {
     window,
     at,
   );
-  requireFits(policy.cost, policy, fieldPath(at, "cost"));
+  requireFits(policy.cost, { ...policy, shadow: false }, fieldPath(at, "cost"));
   return policy;
 }
 
@@ -246,12 +246,12 @@ export function withQuota(policy: Policy, limit: number, windowMs: number, at = 
 }
 
 /**
- * Makes sure that a cost can pass at all. Under a limit of 0, every cost is denied.
+ * Makes sure that a cost can pass at all. Under a limit of 0, every cost is denied; in shadow, none.
  *
  * @throws {MisuseError} if it exceeds what can be spent at once: waiting would not help
  */
-export function requireFits(cost: number, { name, capacity }: Policy, at = "cost"): void {
-  if (cost <= capacity || capacity === 0) return;
+export function requireFits(cost: number, { name, capacity, shadow }: Policy, at = "cost"): void {
+  if (cost <= capacity || capacity === 0 || shadow) return;
   throw new MisuseError(
     at,
     `must be at most ${capacity}, the most that "${name}" lets pass at once`,

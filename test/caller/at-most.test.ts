@@ -4,7 +4,7 @@ import { evenOutAll, upTo } from "../../src/caller/at-most.ts";
 import { Caller } from "../../src/caller/caller.ts";
 import type { Question } from "../../src/caller/question.ts";
 import { limiter } from "../../src/index.ts";
-import { type PolicyInput, parsePolicy } from "../../src/limit/policy.ts";
+import { type Policy, type PolicyInput, parsePolicy } from "../../src/limit/policy.ts";
 import { WORKERS } from "../../src/runtime.ts";
 import { answer, fresh, post } from "../http/api-client.ts";
 import { FakeOwners } from "./fake-owners.ts";
@@ -112,6 +112,25 @@ describe("the API", () => {
 });
 
 describe("a caller", () => {
+  it("takes no less for a policy in shadow, which counts what fits it whole", async () => {
+    const { caller } = isolate();
+    const [enforced] = ask(9, { name: "enforced" }).policies;
+    const trialOf = (cost: number) => ask(cost, { name: "trial", limit: 2, shadow: true });
+    const trial = trialOf(9);
+    const taken = async (question: Question) => (await caller.check([question]))[0]?.decisions;
+    const both = { ...trial, policies: [...trial.policies, enforced as Policy] };
+    expect(await taken(both)).toMatchObject([
+      { policy: "trial", taken: 9, reason: "shadow", remaining: 2 },
+      { policy: "enforced", taken: 9, reason: "ok", remaining: 1 },
+    ]);
+    expect(await taken(both)).toMatchObject([
+      { taken: 1, reason: "ok", remaining: 1 },
+      { taken: 1, reason: "ok", remaining: 0 },
+    ]);
+    expect(await taken(trial)).toMatchObject([{ taken: 9, reason: "shadow", remaining: 1 }]);
+    expect(await taken(trialOf(1))).toMatchObject([{ taken: 1, reason: "ok", remaining: 0 }]);
+  });
+
   it("gives back what was taken, and no more", async () => {
     const { caller } = isolate();
     await caller.check([ask(7)]);

@@ -471,6 +471,21 @@ describe("shadow", () => {
     const send = appWith({ name: "trial-2", shadow: true, limit: 1 }, { name: "real", limit: 3 });
     expect(await statuses(send, [{}, {}, {}, {}])).toEqual([200, 200, 200, 429]);
   });
+
+  it("refuses no address of its deny list, and no cost above its limit", async () => {
+    const send = appWith({ shadow: true, limit: 2, deny: ["0.0.0.0/0"], cost: () => 9 });
+    const { status, body } = await send();
+    expect(status).toBe(200);
+    expect(JSON.parse(body)).toMatchObject({ decision: { reason: "shadow", remaining: 2 } });
+    expect(() => appWith({ shadow: true, limit: 2, cost: 9 })).toThrow("cost must be at most 2");
+  });
+
+  it("holds no request in its leaky bucket", async () => {
+    const send = appWith({ shadow: true, limit: 2, window: "2s", algorithm: "leaky-bucket" });
+    await send();
+    const { body } = await send();
+    expect(JSON.parse(body)).toMatchObject({ decision: { reason: "ok", delayMs: 0 } });
+  });
 });
 
 describe("maxWait", () => {
