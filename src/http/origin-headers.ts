@@ -27,21 +27,28 @@ export const HOP_BY_HOP: readonly string[] = [
   ...["te", "trailer"],
 ];
 
-/** Some servers take the path or the method from these, and policies look at the request line. */
+/**
+ * Some servers take the path or the method from these, and policies look at the request line.
+ * Pages of Next.js send `X-Middleware-Prefetch` themselves.
+ */
 const RENAMES =
-  "x-(?:envoy-)?(?:original|rewrite|override|replaced|request)-(?:url|uri|path|method)|" +
-  "x-forwarded-(?:uri|path|prefix|method)|x-http-destinationurl|(?:x-)?script-name|" +
+  "x-(?:.+-)?(?:original|rewrit(?:e|ten)|override|replaced|request|forwarded|real|matched|unencoded)-(?:url|uri|path|prefix|method)|" +
+  "x-(?:invoke|now-route|waws|middleware(?!-prefetch$))-.+|" +
+  "x-http-destinationurl|(?:x-)?script-name|x-accel-mapping|x-sendfile-type|" +
   // With dashes they are counted as what they name, see the rule book.
   "(?=.*_)x-(?:http-)?method(?:-override)?";
 
 /** Under these names servers look for the client's address, the public host, and the scheme. */
 const CLAIMS =
-  "(?:x-)?forwarded(?:-.+)?|" +
-  "(?:.+-)?(?:real|client|socket|remote|original|originating|proxyuser|appengine-user)-?(?:ip|addr)|" +
-  "x-envoy-external-address|" +
-  "x-(?:(?:original|http|real|url)-)?(?:host|port|proto|protocol|scheme)(?:-override)?|" +
+  "(?:.+-)?forwarded(?:-.+)?|(?:.+-)?forward-for|" +
+  // Cloudflare's own stays.
+  "(?!cf-connecting-)(?:.+-)?(?:real|true|client|connecting|connection|socket|remote|peer|viewer|visitor|source|src|original|originating|proxyuser|appengine-user)" +
+  "-?(?:ip(?:v[46])?|(?:ip-?)?addr(?:ess)?|port)|" +
+  "x-envoy-(?:external-address|internal)|" +
+  "x-(?:(?:original|http|real|url|request|client)-)?(?:host|port|proto|protocol|scheme)(?:-override)?|" +
+  "(?:.+-)?(?:https|ssl)|x-arr-.+|" +
   // Of Cloudflare's own headers none has an underscore.
-  "front-end-https|cf-.*_.*|cf_.*";
+  "cf-.*_.*|cf_.*";
 
 const ENDING = pattern(...HOP_BY_HOP, RENAMES);
 const ENDING_OR_CLAIMED = pattern(...HOP_BY_HOP, RENAMES, CLAIMS);

@@ -52,6 +52,13 @@ describe("the origin", () => {
     ...["X-Azure-ClientIP", "X-Azure-SocketIP", "X-ProxyUser-Ip", "X-Appengine-User-IP"],
     ...["X-Host", "X-Original-Host", "X-HTTP-Host-Override", "X-Host-Override", "X-Scheme"],
     ...["Front-End-Https", "X-Url-Scheme", "X-Original-Proto", "X-Original-Port"],
+    ...["X-Original-Forwarded-For", "X-Vercel-Forwarded-For", "X-Vercel-Proxied-Forwarded-For"],
+    ...["DO-Connecting-IP", "EO-Connecting-IP", "X-NF-Client-Connection-IP", "X-Peer-IP"],
+    ...["CloudFront-Viewer-Address", "CloudFront-Forwarded-Proto", "Fly-Forwarded-Ssl"],
+    ...["X-Envoy-External-Address", "X-Envoy-Internal", "WL-Proxy-Client-IP", "X-Sucuri-ClientIP"],
+    ...["X-True-IP", "X-Source-IP", "Cdn-Src-IP", "X-Client-IPv6", "X-Remote-Address"],
+    ...["X-Client-Port", "X-Forward-For", "X-Arr-Ssl", "X-Arr-ClientCert", "WL-Proxy-SSL"],
+    ...["Fastly-SSL", "X-Appengine-Https", "X-Request-Scheme"],
     ...["X_Forwarded_For", "X-Forwarded_Host", "X_Real_IP", "CF_Connecting_IP", "CF-Connecting_IP"],
   ])("does not get a client's own %s", (name) => {
     expect(told({ [name]: "192.0.2.66" })).toEqual({ ...OWN, ...FORWARDED });
@@ -64,6 +71,10 @@ describe("the origin", () => {
     ...["X-Forwarded-Uri", "X-Forwarded-Path", "X-Forwarded-Prefix", "X-Forwarded-Method"],
     ...["X-Original-Path", "X-Original-Method", "X-Request-URI", "X-Replaced-Path"],
     ...["X-Envoy-Original-Path", "X-Script-Name", "Script-Name", "X_Original_URL"],
+    ...["X-Waws-Unencoded-Url", "X-Ms-Original-Url", "X-Forwarded-Request-Uri", "X-Matched-Path"],
+    ...["X-Invoke-Path", "X-Invoke-Query", "X-Nextjs-Matched-Path", "X-Nextjs-Rewritten-Path"],
+    ...["X-Middleware-Rewrite", "X-Middleware-Subrequest", "X-Now-Route-Matches"],
+    ...["X-Accel-Mapping", "X-Sendfile-Type", "X_Matched_Path"],
     ...["X_HTTP_Method_Override", "X-HTTP_Method"],
   ])("does not get %s, which names another path or method", (name) => {
     for (const form of ["x-forwarded", "none", "keep"] as const) {
@@ -83,6 +94,15 @@ describe("the origin", () => {
       "x-user-ip": "7",
       via: "1.1 proxy",
       "cf-ray": "8",
+      "cf-connecting-ipv6": "2001:db8::1",
+      "cf-visitor": '{"scheme":"https"}',
+      "x-nextjs-data": "1",
+      "x-middleware-prefetch": "1",
+      "access-control-request-method": "GET",
+      "x-vercel-protection-bypass": "9",
+      "x-shipping-address": "10",
+      "x-client-version": "11",
+      "x-forwarder": "12",
     };
     expect(told(headers)).toMatchObject(headers);
   });
