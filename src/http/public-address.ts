@@ -13,11 +13,11 @@ export type Change = readonly [name: string, values: readonly string[]];
 
 const POINTERS = ["Location", "Content-Location", "Refresh", "Link"];
 
-/** Scheme, if there is one, and host; browsers take a backslash for a slash. */
-const AUTHORITY = /^(?:https?:)?[\\/]{2}[^\\/?#]*/i;
+/** Scheme, if there is one, and host. Browsers take a backslash for a slash, and any number of them. */
+const AUTHORITY = /^(?:(https?:)[\\/]*|[\\/]{2,})[^\\/?#]*/i;
 
 /** Seconds, and behind them an address that may be quoted. */
-const REFRESH = /^(\s*[\d.]+\s*[;,]\s*(?:url\s*=\s*)?["']?)([^"']+)/i;
+const REFRESH = /^(\s*[\d.]+(?:\s*[;,]|\s)\s*(?:url\s*=\s*)?["']?)([^"']+)/i;
 
 /**
  * Returns the headers that name the origin, as a client is to see them.
@@ -49,18 +49,26 @@ function pointTo(name: string, value: string, translate: (text: string) => strin
   return translate(value);
 }
 
-function publicAddress(text: string, base: URL, url: URL): string {
-  const [authority] = AUTHORITY.exec(text) ?? [];
-  const target = authority === undefined ? null : parseUrl(text, base.href);
+function publicAddress(given: string, base: URL, url: URL): string {
+  // URL parsers leave these out.
+  const text = given.replace(/[\t\r\n]/g, "").trim();
+  const [authority, scheme] = AUTHORITY.exec(text) ?? [];
+  if (authority === undefined) return given;
+  const target = parseUrl(scheme ? text : base.protocol + text);
   // With another scheme it is the same host all the same: few origins know how they are reached.
-  if (!target || authority === undefined || target.host !== base.host || target.username)
-    return text;
-  const rest = belowPrefix(text.slice(authority.length), prefixOf(base));
-  if (rest === undefined) return text;
+  if (!target || undotted(target) !== undotted(base)) return given;
+  const path = text.slice(authority.length).replace(/^[^?#]*/, (it) => it.replaceAll("\\", "/"));
+  const rest = belowPrefix(path, prefixOf(base));
+  if (rest === undefined) return given;
   const address = url.origin + rest;
   // An origin that insists on another scheme than ORIGIN's would send the client round in circles.
   const isCircle = target.protocol !== base.protocol && parseUrl(address)?.href === url.href;
-  return isCircle ? text : address;
+  return isCircle ? given : address;
+}
+
+/** A dot at the end of a name is the root of all names. */
+function undotted({ host }: URL): string {
+  return host.replace(/\.(?=:|$)/, "");
 }
 
 function publicCookie(cookie: string, base: URL, url: URL): string {
@@ -81,7 +89,7 @@ function publicCookie(cookie: string, base: URL, url: URL): string {
 /** Returns what stands behind the origin's own path; undefined for a path beside it. */
 function belowPrefix(path: string, prefix: string): string | undefined {
   const rest = path.slice(prefix.length);
-  return path.startsWith(prefix) && /^(?:[\\/?#]|$)/.test(rest) ? rest : undefined;
+  return path.startsWith(prefix) && /^(?:[/?#]|$)/.test(rest) ? rest : undefined;
 }
 
 function prefixOf({ pathname }: URL): string {
