@@ -45,10 +45,16 @@ export function untilEnd(c: Context, isRaw: boolean): Promise<unknown> | undefin
     bytes === undefined ? new IdentityTransformStream() : new FixedLengthStream(bytes);
   const copy = new Response(readable, res);
   if (!isRaw && bytes === undefined && res.headers.has("Content-Encoding")) weakenTag(copy.headers);
+  const { signal } = req.raw;
   // A client that leaves ends the body at its source too, even if nothing is being written.
-  const passed = body.pipeTo(writable, { signal: req.raw.signal });
+  const passed = body.pipeTo(writable, { signal });
+  // A source in code that is being asked for more keeps the pipe from settling then.
+  const left = new Promise<unknown>((resolve) => {
+    if (signal.aborted) resolve(0);
+    signal.addEventListener("abort", resolve);
+  });
   replaceResponse(c, copy);
-  return Promise.race([passed, untilDropped(c, readable)]).catch(() => {});
+  return Promise.race([passed, left, untilDropped(c, readable)]).catch(() => {});
 }
 
 /** Puts another response in place, without Hono's merging of headers, which are bytes, as text. */

@@ -3,7 +3,9 @@
  * objects can be told to take their time.
  */
 import { Hono } from "hono";
+import { compress } from "hono/compress";
 import { etag } from "hono/etag";
+import { streamSSE } from "hono/streaming";
 import { timeout } from "hono/timeout";
 import { isolateCaller } from "../../src/caller/isolate.ts";
 import { RateLimiter as Limiter, rateLimit } from "../../src/index.ts";
@@ -55,8 +57,9 @@ app.use("/replaced/*", async (c, next) => {
 });
 app.use("/tagged/*", etag());
 app.use("/timed/*", timeout(30));
+app.use("/zipped/*", compress());
 app.use("/limit-2/*", rateLimit({ ...slots, name: "two", limit: 2, window: "3s" }));
-for (const path of ["/slots/*", "/replaced/*", "/tagged/*", "/timed/*"]) {
+for (const path of ["/slots/*", "/replaced/*", "/tagged/*", "/timed/*", "/zipped/*"]) {
   app.use(path, rateLimit({ ...slots, name: "slots", key: everybody }));
 }
 app.use("/shared/*", rateLimit({ ...shared, key: everybody }, own));
@@ -103,6 +106,20 @@ app.all("/:policy/fetched", (c) => {
 app.all("/:policy/drip", () => new Response(drip("drip ")));
 app.all("/:policy/events", (c) => {
   return c.body(drip("data: event\n\n"), 200, { "Content-Type": "text/event-stream" });
+});
+app.all("/:policy/idle-events", (c) =>
+  streamSSE(c, async (stream) => {
+    await stream.writeSSE({ data: "event" });
+    await stream.sleep(600_000);
+  }),
+);
+app.all("/:policy/silent", () => {
+  return new Response(new ReadableStream({ pull: () => new Promise(() => {}) }));
+});
+app.all("/:policy/idle-transform", () => {
+  const { readable, writable } = new TransformStream();
+  writable.getWriter().write(new TextEncoder().encode("first"));
+  return new Response(readable);
 });
 app.all("/:policy/large", () => new Response(new Uint8Array(50_000_000)));
 app.all("/:policy/hang", async (c) => {

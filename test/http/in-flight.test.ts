@@ -138,6 +138,19 @@ describe("a slot", () => {
   });
 });
 
+describe.each(["slots", "replaced", "tagged", "timed", "zipped"])("a client of %s", (place) => {
+  it.each(["idle-events", "silent", "idle-transform"])(
+    "that leaves %s frees its slot",
+    async (path) => {
+      await setOwner(0);
+      await Promise.all(
+        Array.from({ length: 5 }, () => sendAndReset(`${place}/${path}`, "GET", 150)),
+      );
+      expect(await settled("slots", LIMIT)).toBe(LIMIT);
+    },
+  );
+});
+
 describe("requests of all kinds", () => {
   it("leave nothing behind, in whatever order they come and go", async () => {
     const places = ["slots", "replaced", "tagged", "timed"];
