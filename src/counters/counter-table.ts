@@ -7,7 +7,6 @@
  */
 import type { State } from "../limit/algorithm.ts";
 import type { KeyHash } from "../ring/key-hash.ts";
-import type { ReadAhead } from "./read-ahead.ts";
 import type { Segment } from "./segment.ts";
 
 /**
@@ -61,11 +60,6 @@ export class CounterTable {
   /** No counter expires later than this; ms since the epoch, 0 if there never was one. */
   get lastExpiryMs(): number {
     return Math.max(...this.#segments.map(({ lastExpiryMs }) => lastExpiryMs));
-  }
-
-  /** See {@link Segment.touch}. */
-  touch(key: KeyHash, ahead: ReadAhead): void {
-    this.#segmentOf(key).touch(key, ahead);
   }
 
   get(key: KeyHash): State | undefined {

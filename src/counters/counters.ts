@@ -11,7 +11,6 @@ import type { Verdict } from "../limit/decision.ts";
 import type { KeyHash } from "../ring/key-hash.ts";
 import type { Check, CounterPolicy, Explanation, Refund } from "./check.ts";
 import type { CounterTable } from "./counter-table.ts";
-import { CACHE_BYTES, ReadAhead } from "./read-ahead.ts";
 import { BLOCKED, blocksName, isBlocks } from "./table-name.ts";
 import { Tables, type TablesOptions } from "./tables.ts";
 
@@ -50,16 +49,6 @@ export class Counters {
   /** Counters that were evicted before they expired. */
   get dropped(): number {
     return this.#tables.dropped;
-  }
-
-  /** Prefetches what many checks are about to read. */
-  touch(checks: readonly Check[]): void {
-    if (this.#tables.bytes < CACHE_BYTES) return;
-    const ahead = new ReadAhead();
-    for (const { key, policies } of checks) {
-      for (const policy of policies) this.#tables.of(policy).table?.touch(key, ahead);
-    }
-    ahead.read();
   }
 
   /**

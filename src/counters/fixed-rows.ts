@@ -7,7 +7,6 @@
  */
 import { type State, stateOf } from "../limit/algorithm.ts";
 import type { KeyHash } from "../ring/key-hash.ts";
-import type { ReadAhead } from "./read-ahead.ts";
 import type { Segment } from "./segment.ts";
 
 const MIN_SLOTS = 16;
@@ -69,10 +68,6 @@ export class FixedRows implements Segment {
   }
   get lastExpiryMs(): number {
     return this.#lastExpiryMs;
-  }
-
-  touch({ lo }: KeyHash, ahead: ReadAhead): void {
-    ahead.add(this.#words, this.#home(lo) * this.#rowNumbers * 2);
   }
 
   get(key: KeyHash): State | undefined {

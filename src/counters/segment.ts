@@ -4,7 +4,6 @@
  */
 import type { State } from "../limit/algorithm.ts";
 import type { KeyHash } from "../ring/key-hash.ts";
-import type { ReadAhead } from "./read-ahead.ts";
 
 /** Numbers before an encoded state: the hash's halves, and how many numbers follow. */
 const ROW_HEAD_NUMBERS = 3;
@@ -17,8 +16,6 @@ export interface Segment {
   /** No row expires later than this; ms since the epoch, 0 if there never was one. */
   readonly lastExpiryMs: number;
 
-  /** Adds the place of a key's row to what is prefetched. */
-  touch(key: KeyHash, ahead: ReadAhead): void;
   get(key: KeyHash): State | undefined;
   set(key: KeyHash, state: State): void;
   /** Removes a row; does nothing if there is none. */

@@ -42,9 +42,6 @@ export class VariableRows implements Segment {
     return this.#lastExpiryMs;
   }
 
-  /** Does nothing: rows lie on the heap, and only a lookup finds them. */
-  touch(): void {}
-
   get(key: KeyHash): State | undefined {
     return this.#rows.get(idOf(key))?.state;
   }

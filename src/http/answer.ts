@@ -22,9 +22,10 @@ const OUT_OF_REACH = {
   cause: "Nothing can be counted right now.",
 } as const;
 
-/** A page that says no has nothing but text. */
+/** A page that refuses has nothing but its own style. */
 const PAGE_HEADERS = {
-  "Content-Security-Policy": "default-src 'none'; base-uri 'none'; frame-ancestors 'none'",
+  "Content-Security-Policy":
+    "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'",
   "X-Content-Type-Options": "nosniff",
   "Cache-Control": "no-store",
 };
@@ -205,7 +206,7 @@ function page(
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width">
 <title>${title}</title>
-<meta name="color-scheme" content="light dark">
+<style>body { font: 1.1rem/1.5 system-ui; max-width: 32rem; margin: 20vh auto; padding: 0 1rem; color-scheme: light dark }</style>
 <h1>${title}</h1>
 <p>${detail}
 `;

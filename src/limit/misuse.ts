@@ -41,9 +41,9 @@ export function parse<const Schema extends v.GenericSchema>(
     throw new MisuseError(field, unknownRule(schema, path.length), path.at(-1)?.value);
   }
   if (issue.type === "strict_object" && issue.received === "undefined") {
-    const unknown = unknownField(schema, input);
     // A name with a typing mistake leaves the right one missing.
-    if (path.length === 1 && unknown !== undefined) {
+    const unknown = path.length === 1 ? unknownField(schema, input) : undefined;
+    if (unknown) {
       const [name, value] = unknown;
       throw new MisuseError(fieldPath(at, name), unknownRule(schema, 1), value);
     }

@@ -111,8 +111,6 @@ export class Owner {
   /** Decides checks in order, all at one time; see {@link Counters.check}. */
   check(batch: readonly Refund[]): Answer {
     const atMs = this.now();
-    this.#counters.touch(batch);
-    this.#checkpoint.touch(batch);
     const answer: Answer = { atMs, epoch: this.#epoch, verdicts: [] };
     answer.verdicts = batch.map((check, at) => {
       const { key, spentAtMs } = check;

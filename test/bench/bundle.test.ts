@@ -6,7 +6,7 @@ import { bundleFile } from "./contenders.ts";
 /** What `import … from "turnpike"` adds to somebody's Worker. */
 const MAX_LIBRARY_BYTES = 45_000;
 /** The deployed Worker has the gateway, the API and the demo besides. */
-const MAX_GATEWAY_BYTES = 60_000;
+const MAX_GATEWAY_BYTES = 62_000;
 
 async function gzippedBytes(path: string): Promise<number> {
   return gzipSync(await bundleFile(path, true)).length;

@@ -81,11 +81,6 @@ export class Checkpoint {
     return changes;
   }
 
-  /** See {@link TableCopy.touch}. */
-  touch(keys: readonly { key: KeyHash }[]): void {
-    for (const copy of this.#copies.values()) copy.touch(keys);
-  }
-
   /** To be called when a counter was set or deleted. */
   change(table: string, key: KeyHash): void {
     this.#copyOf(table).change(key);

@@ -5,7 +5,6 @@
 
 import { type CounterTable, segmentOf } from "../../counters/counter-table.ts";
 import { FixedRows } from "../../counters/fixed-rows.ts";
-import { CACHE_BYTES, ReadAhead } from "../../counters/read-ahead.ts";
 import { decodeRows, encodeRows, type Segment } from "../../counters/segment.ts";
 import { newTable, readSegment } from "../../counters/table-name.ts";
 import type { State } from "../../limit/algorithm.ts";
@@ -74,14 +73,6 @@ export class TableCopy {
     return { segments: numbersOf(this.#segments), changes: numbersOf(this.#changes) };
   }
 
-  /** Prefetches what many changes are about to read. */
-  touch(keys: readonly { key: KeyHash }[]): void {
-    if (this.#changed.bytes < CACHE_BYTES) return;
-    const ahead = new ReadAhead();
-    for (const { key } of keys) this.#changed.touch(key, ahead);
-    ahead.read();
-  }
-
   /** To be called when a counter was set or deleted. */
   change(key: KeyHash): void {
     this.#changed.set(key, PRESENT);
@@ -141,9 +132,6 @@ export class TableCopy {
   gatherChanges(number: number): Piece[] {
     const changed = this.#gathered.filter(({ copy }) => copy.isStale);
     this.#gathered = [];
-    const ahead = new ReadAhead();
-    for (const { key, copy } of changed) copy.segment.touch(key, ahead);
-    ahead.read();
     const rows = changed.map(({ key, copy }) => ({ key, state: copy.segment.get(key) }));
     const taken = this.#changed;
     // As many keys are likely again: to grow row by row would take as long as the rest.
