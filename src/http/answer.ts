@@ -90,7 +90,8 @@ export function writeLegacyFields(c: Context, rulings: readonly Ruling[]): void 
 
 /** Answers a request whose path is refused. */
 export function refusePath(): Response {
-  const detail = "The path hides dots or a NUL in an encoding, or is too long and odd.";
+  const detail =
+    "The path hides dots or a NUL in an encoding, is too long and odd, or follows an odd host.";
   return problem({ status: 400, title: "Not a valid path", detail });
 }
 

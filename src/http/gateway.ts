@@ -7,8 +7,9 @@
  * to the origin too.
  */
 import type { Context } from "hono";
+import { parseUrl } from "../limit/url.ts";
 import { logSeldom } from "../log.ts";
-import { isCopyable } from "./answer.ts";
+import { isCopyable, refusePath } from "./answer.ts";
 import { openAnswer } from "./cors.ts";
 import { type ForwardedOptions, HOP_BY_HOP, namedIn, teller } from "./origin-headers.ts";
 import { problem } from "./problem.ts";
@@ -68,9 +69,13 @@ export function gateway(route: Route, options: ForwardedOptions) {
   const tell = teller(options);
   return async function gateway(c: Context): Promise<Response> {
     const { raw } = c.req;
+    // Dots that are left in a path would be resolved later, out of an origin's own path.
+    const url = parseUrl(raw.url);
+    if (!url) {
+      openAnswer(c);
+      return refusePath();
+    }
     try {
-      // Dots that are left in a path would be resolved later, out of an origin's own path.
-      const url = new URL(raw.url);
       const request = new Request(route.urlFor(url), raw);
       tell(request.headers, url);
       // The runtime does not pass an incoming request's own signal on, only one that depends on it.

@@ -14,7 +14,10 @@ import { parseUrl } from "../limit/url.ts";
 
 /** A URL with one reading: its path in small letters, without the slash at its end. */
 const PLAIN_URL =
-  /^https?:\/\/[\w.:[\]-]+((?:\/[\w~@!$&'()*+,=:-][\w.~@!$&'()*+,=:-]*(?<!\.))*)\/?(?:\?|$)/;
+  /^https?:\/\/[\w.:[\]-]+(?=\/)((?:\/[\w~@!$&'()*+,=:-][\w.~@!$&'()*+,=:-]*(?<!\.))*)\/?(?:\?|$)/;
+
+/** A host, as a client sent it, at which a URL parser and a router begin to read other paths. */
+const ODD_HOST = /^\w+:\/\/[^/]*[?#\\]/;
 
 /** Signs that a decoded path needs the steps below. */
 const WILD = /[%;?#\\\p{Cc}]|\/\/|[.\s](?:\/|$)/u;
@@ -83,13 +86,21 @@ let last: { url: string; readings: readonly string[] | undefined } | undefined;
 export function readingsOf(url: string): readonly string[] | undefined {
   const plain = PLAIN_URL.exec(url)?.[1];
   if (plain !== undefined) return [plain.toLowerCase()];
-  if (last?.url !== url) last = { url, readings: explore(pathnameOf(url)) };
+  if (last?.url !== url) {
+    const path = pathnameOf(url);
+    last = { url, readings: path === undefined ? path : explore(path) };
+  }
   return last.readings;
 }
 
 /** Is there nothing in a URL for which the gate would look at its path? */
 export function isOrdinary(url: string): boolean {
-  return !url.includes("%") && !url.includes(";") && !/_turnpike|[^!-~]/i.test(url);
+  return (
+    !url.includes("%") &&
+    !url.includes(";") &&
+    !/_turnpike|[^!-~]/i.test(url) &&
+    !ODD_HOST.test(url)
+  );
 }
 
 /**
@@ -101,7 +112,7 @@ export function isOrdinary(url: string): boolean {
  */
 export function couldBeOwn(url: string): boolean {
   if (isOrdinary(url)) return false;
-  let path = pathnameOf(url);
+  let path = pathnameOf(url) ?? url;
   for (let n = 0; n < MAX_DECODINGS; n++) path = decodeUtf8(path);
   const decoded = fold(path.replace(/[\t\n\r]/g, "").normalize("NFKC"));
   return decoded.includes(OWN) || !!readingsOf(url)?.some((reading) => reading.includes(OWN));
@@ -122,9 +133,12 @@ export function decodeUtf8(text: string): string {
   return decode(text, ENCODED);
 }
 
-/** The path that would be forwarded. The runtime's URL is the request line's, dots and all. */
-function pathnameOf(url: string): string {
-  return parseUrl(url)?.pathname ?? "/";
+/**
+ * The path that would be forwarded; undefined for a URL that cannot be read, or not in one way. The
+ * runtime's URL is the request line's, dots and all, behind whatever the client sent as `Host`.
+ */
+function pathnameOf(url: string): string | undefined {
+  return ODD_HOST.test(url) ? undefined : parseUrl(url)?.pathname;
 }
 
 /** Takes every step from every path that a step leads to. */

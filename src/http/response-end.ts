@@ -58,7 +58,7 @@ export function untilEnd(c: Context, isRaw: boolean): Promise<unknown> | undefin
 }
 
 /** Puts another response in place, without Hono's merging of headers, which are bytes, as text. */
-function replaceResponse(c: Context, response: Response): void {
+export function replaceResponse(c: Context, response: Response): void {
   (c as { res: Response | undefined }).res = undefined;
   c.res = response;
 }

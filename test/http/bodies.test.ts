@@ -108,7 +108,8 @@ async function answerTo(
 ): Promise<string> {
   const socket = connect(Number(new URL(server.url).port), "127.0.0.1");
   socket.setEncoding("latin1").on("error", () => {});
-  const fields = ["Host: gate.example", "Connection: close", ...headers];
+  const host = headers.some((header) => header.startsWith("Host:")) ? [] : ["Host: gate.example"];
+  const fields = [...host, "Connection: close", ...headers];
   socket.write(`${line} HTTP/1.1\r\n${fields.join("\r\n")}\r\n\r\n`);
   let answer = "";
   socket.on("data", (piece) => {
@@ -139,8 +140,27 @@ describe("an answer", () => {
   it("keeps a status that code cannot make, without the fields", async () => {
     for (const policy of ["counted", "slots", "failure", "success"]) {
       for (const status of [599, 600, 700, 999]) {
-        expect(await answerTo(gate, `GET /${policy}/${status}`)).toMatch(`HTTP/1.1 ${status} `);
+        for (const method of ["GET", "HEAD"]) {
+          const answer = await answerTo(gate, `${method} /${policy}/${status}`);
+          expect(answer, method).toMatch(`HTTP/1.1 ${status} `);
+        }
       }
+    }
+  });
+
+  it("is 400 where the host leaves no path to be read", async () => {
+    for (const host of [
+      "gate.example#",
+      "gate.example?",
+      "a\\b",
+      "a b",
+      "^",
+      "%",
+      "<x>",
+      "a:b:c",
+    ]) {
+      const answer = await answerTo(gate, "GET /counted/599", `Host: ${host}`);
+      expect(answer, host).toMatch("HTTP/1.1 400 ");
     }
   });
 

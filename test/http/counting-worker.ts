@@ -18,7 +18,7 @@ export class RateLimiter extends Owner {
 }
 
 export default {
-  fetch(request: Request, env: object, context: ExecutionContext) {
+  fetch(request: Request, env: Env, context: ExecutionContext) {
     if (new URL(request.url).pathname === "/denials-by-owners") return Response.json(denials);
     return worker.fetch(request, env, context);
   },

@@ -82,6 +82,7 @@ app.use(async ({ req: { path } }, next) => {
   }
 });
 
+app.use(rateLimit({ name: "once", limit: 1, window: "1d", path: "/once/*", key: everybody }));
 app.all("/:policy/at-once", (c) => c.text("at once"));
 app.all("/:policy/slow", async (c) => {
   await scheduler.wait(200);

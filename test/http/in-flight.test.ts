@@ -185,6 +185,15 @@ describe("a response that a middleware further out changes", () => {
   });
 });
 
+it("refuses a host that hides the path from a policy", async () => {
+  const statusOf = async (Host: string) => (await get("once/at-once", { Host })).status;
+  expect(await statusOf("gate.example")).toBe(200);
+  expect(await statusOf("gate.example")).toBe(429);
+  for (const host of ["gate.example#", "gate.example?", "a\\b", "a b", "^", "%", "<x>"]) {
+    expect(await statusOf(host), host).toBe(400);
+  }
+});
+
 describe("an encoded body that a handler passes on", () => {
   it("has its bytes where fetch left them, and else a tag that says that it may not", async () => {
     const bytes = brotliCompressSync("again and again. ".repeat(40));

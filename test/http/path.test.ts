@@ -160,6 +160,21 @@ describe("a policy's path", () => {
   });
 });
 
+describe("an odd host", () => {
+  it.each(["gate.example#", "gate.example?", "gate.example?x=", "a\\b", "a b", "^", "%", "<x>"])(
+    "leaves no path to be read: %s",
+    (host) => {
+      expect(readingsOf(`http://${host}/login`)).toBeUndefined();
+    },
+  );
+
+  it("leaves no path to be read without a slash", () => {
+    expect(readingsOf("http://gate.example?/login")).toBeUndefined();
+    expect(readingsOf("http://gate.example/?/login")).toEqual([""]);
+    expect(readingsOf("http://gate.example:8787/login?a#b")).toEqual(["/login"]);
+  });
+});
+
 describe("a policy's method", () => {
   it("may be HEAD alone", async () => {
     const send = appWith({ method: ["HEAD"] });
