@@ -5,19 +5,17 @@
  * in it shows at once and not with the first request.
  */
 import { env } from "cloudflare:workers";
-import type { Context, Next } from "hono";
 import { isolateCaller, isolateMemberships } from "./caller/isolate.ts";
 import { parseConfig } from "./config.ts";
 import { demo } from "./dashboard/demo.ts";
-import { isCopyable, refusePath } from "./http/answer.ts";
+import { refusePath } from "./http/answer.ts";
 import { api, noSuchCall } from "./http/api.ts";
-import { answerMistake, newApp } from "./http/app.ts";
+import { answerMistake, anyStatusToHead, newApp, pass } from "./http/app.ts";
 import { openAnswer } from "./http/cors.ts";
 import { gateway, routeTo, routeToService } from "./http/gateway.ts";
 import { tellBesideOrigin } from "./http/origin-limits.ts";
 import { couldBeOwn, isOrdinary, readingsOf } from "./http/path.ts";
 import { enforce } from "./http/rate-limit.ts";
-import { replaceResponse } from "./http/response-end.ts";
 
 export { OperatedMembership as Membership } from "./objects/operated-membership.ts";
 export { RateLimiter } from "./objects/rate-limiter.ts";
@@ -42,24 +40,4 @@ if (config.origin) app.all("*", gateway(routeTo(config.origin), config));
 else if (service) app.all("*", gateway(routeToService(service), config));
 else app.all("*", demo);
 
-/** Answers to HEAD with a status that Hono cannot copy. */
-const uncopied = new WeakMap<Request, Response>();
-
-/** Hono answers HEAD with a copy, and none can be made of what an origin sends above 599. */
-function pass(c: Context, next: Next): Promise<void> {
-  const { raw } = c.req;
-  if (raw.method !== "HEAD") return next();
-  return next().then(() => {
-    if (isCopyable(c.res)) return;
-    uncopied.set(raw, c.res);
-    replaceResponse(c, new Response());
-  });
-}
-
-export default {
-  fetch(request: Request, env: Env, ctx: ExecutionContext) {
-    const answer = app.fetch(request, env, ctx);
-    if (request.method !== "HEAD") return answer;
-    return Promise.resolve(answer).then((copy) => uncopied.get(request) ?? copy);
-  },
-};
+export default { fetch: anyStatusToHead(app) };
