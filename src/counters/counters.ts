@@ -213,7 +213,9 @@ export class Counters {
 
   #block(key: KeyHash, policy: CounterPolicy, nowMs: number, retryAfterMs: number): void {
     const before = this.#tables.blockOf(policy, key);
-    const block = nextBlock(before, policy.blockFor as BlockFor, nowMs, retryAfterMs);
+    // A slot is most likely free long before its window ends.
+    const waitMs = policy.algorithm === "concurrency" ? 0 : retryAfterMs;
+    const block = nextBlock(before, policy.blockFor as BlockFor, nowMs, waitMs);
     this.#tables.block(policy, key, block, nowMs);
     this.#onBlock(policy, key);
   }

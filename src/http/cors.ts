@@ -91,7 +91,9 @@ export function isPreflight({ method, headers }: Request): boolean {
 export function preflightRules(rules: readonly Rule[]) {
   const paces = rules.map(({ policy: { limit, windowMs } }) => (2 * limit * MINUTE_MS) / windowMs);
   const limit = Math.ceil(Math.max(LEAST_PREFLIGHTS, ...paces.filter(isCountable)));
-  const preflights: Rule = { policy: parsePolicy({ name: "_preflights", limit, window: "1m" }) };
+  // No policy of an operator can have this name, and so its counts.
+  const policy = { ...parsePolicy({ limit, window: "1m" }), name: "all preflights" };
+  const preflights: Rule = { policy };
   return (met: readonly Rule[]): Rule[] => {
     const naming = met.filter(({ policy }) => policy.method);
     return naming.length > 0 || met.length === 0 ? naming : [preflights];

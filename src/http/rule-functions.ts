@@ -75,8 +75,11 @@ export async function readPolicy(
   if (cost) {
     const units = await apply("cost", policy, async () => unitsOf("cost", await cost(c)));
     read = { ...read, cost: units, isPriced: true };
+    requireFits(units, read);
+  } else if (limit) {
+    const { cost: units } = read;
+    await apply("limit", policy, async () => requireFits(units, read));
   }
-  requireFits(read.cost, read);
   return read;
 }
 

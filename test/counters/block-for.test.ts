@@ -95,7 +95,10 @@ describe.each(NAMES)("a policy with blockFor, %s", (algorithm) => {
           } else if (verb === "peek") {
             expect(verdict).toEqual(peeked);
           } else {
-            const retryAfterMs = model.next(atMs, firstMs, maxMs, peeked?.retryAfterMs ?? 0);
+            const toldMs = peeked?.retryAfterMs ?? 0;
+            // A slot's wait is only a bound, and makes no block longer.
+            const waitMs = algorithm === "concurrency" ? 0 : toldMs;
+            const retryAfterMs = Math.max(model.next(atMs, firstMs, maxMs, waitMs), toldMs);
             expect(verdict).toMatchObject({ reason: "blocked", remaining: 0, retryAfterMs });
           }
         }
