@@ -32,7 +32,7 @@ export const MAX_DENIAL_BYTES = 24_000_000;
 const LIST_BYTES = 100;
 const NUMBER_BYTES = 8;
 /** The most denials of one key, under different policies. The oldest goes first. */
-const MAX_OF_KEY = 8;
+const MAX_OF_KEY = 64;
 /**
  * How many counters of forgotten keys there are. Keys share them, so a denial that arrives while
  * another key is forgotten may not be kept.

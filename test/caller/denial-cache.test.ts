@@ -139,13 +139,13 @@ describe("denials of one key", () => {
     expect(found(cache, [policy({ limit: 10 })])).toBeUndefined();
   });
 
-  it("are forgotten beyond the last eight", () => {
+  it("are forgotten beyond the last 64", () => {
     const cache = new DenialCache();
-    const policies = Array.from({ length: 20 }, (_, n) => policy({ name: `policy-${n}` }));
+    const policies = Array.from({ length: 76 }, (_, n) => policy({ name: `policy-${n}` }));
     for (const each of policies) remember(cache, [each]);
     expect(policies.map((each) => found(cache, [each]))).toEqual([
       ...Array(12).fill(undefined),
-      ...Array(8).fill(1),
+      ...Array(64).fill(1),
     ]);
   });
 
