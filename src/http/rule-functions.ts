@@ -76,9 +76,9 @@ export async function readPolicy(
     const units = await apply("cost", policy, async () => unitsOf("cost", await cost(c)));
     read = { ...read, cost: units, isPriced: true };
     requireFits(units, read);
-  } else if (limit) {
+  } else if (limit || window) {
     const { cost: units } = read;
-    await apply("limit", policy, async () => requireFits(units, read));
+    await apply(limit ? "limit" : "window", policy, async () => requireFits(units, read));
   }
   return read;
 }
