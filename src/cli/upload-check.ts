@@ -19,6 +19,7 @@ const SECRETS = ["TOKEN", "HASH_SECRET"];
  */
 export function checkUpload(upload: Omit<Upload, "worker">): string[] {
   const { bindings, compatibilityDate, compatibilityFlags } = upload;
+  requireColons(bindings);
   const { policies } = parseConfig(variablesOf(bindings));
   requireBinding("TURNPIKE_OWNERS", bindings);
   requireBinding("TURNPIKE_MEMBERSHIP", bindings);
@@ -42,6 +43,16 @@ export function checkUpload(upload: Omit<Upload, "worker">): string[] {
     notes.push(`without compatibility_flags = ["enable_request_signal"], ${effect}`);
   }
   return notes;
+}
+
+/** `--var` takes `NAME:value`; of `NAME=a:b` it makes a variable called `NAME=a`. */
+function requireColons(bindings: readonly UploadedBinding[]): void {
+  for (const { name, text } of bindings) {
+    const [known = "", ...rest] = name.split("=");
+    if (rest.length === 0 || !KNOWN.includes(known)) continue;
+    const value = rest.join("=") + (text ? `:${text}` : "");
+    throw new MisuseError(name, `is no variable: write --var ${known}:${value}`, text);
+  }
 }
 
 function requireBinding(name: BindingName, bindings: readonly UploadedBinding[]): void {

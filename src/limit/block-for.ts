@@ -39,7 +39,7 @@ const blockDurationSchema = durationSchema(MIN_BLOCK_MS, MAX_BLOCK_MS);
 /** A block's length as a person writes it, from `"1s"` to `"366d"`. */
 export const blockForSchema = v.lazy(
   (input): v.GenericSchema<string | BlockForInput, number | TableFields> =>
-    typeof input === "object" && input !== null ? tableSchema : blockDurationSchema,
+    typeof input === "object" && input && !Array.isArray(input) ? tableSchema : blockDurationSchema,
 );
 
 interface TableFields {

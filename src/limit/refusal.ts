@@ -115,7 +115,8 @@ function bodyOf(body: string | object, given: string | undefined): Refusal["body
 /** Returns the value of `Location`, in ASCII; undefined if the text leads to no known place. */
 function locationOf(text: string): string | undefined {
   const url = parseUrl(text, SITE);
-  if (!url) return undefined;
+  // URL parsers leave some of these out.
+  if (!url || /\p{Cc}/u.test(text)) return undefined;
   if (text.startsWith("/")) {
     // Two slashes, or what browsers read as such, name another host.
     const isHere = url.origin === SITE && !url.pathname.startsWith("//");

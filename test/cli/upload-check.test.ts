@@ -36,6 +36,15 @@ describe("an upload", () => {
     expect(checkUpload({ ...GOOD, bindings: secret })).toEqual([]);
   });
 
+  it.each([
+    ["ORIGIN=https", "//x.example", "--var ORIGIN:https://x.example,"],
+    ["OWNERS=4", "", "--var OWNERS:4,"],
+    ["IP_HEADER=a=b", "", "--var IP_HEADER:a=b,"],
+  ])("says how to write %s", (name, text, advice) => {
+    const bindings = [...BOUND, { name, type: "plain_text", text }];
+    expect(() => checkUpload({ ...GOOD, bindings })).toThrow(`write ${advice}`);
+  });
+
   const owners =
     "TURNPIKE_OWNERS must be a Durable Object binding with the class_name RateLimiter, got ";
   const membership =

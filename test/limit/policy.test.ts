@@ -53,6 +53,8 @@ const REFUSALS: [object, string][] = [
     "ftp://example.com/",
     "https:",
     "https:/example.com",
+    "/a\r\nX: y",
+    "/a\tb",
     "https://user@example.com/",
     "https://user:secret@example.com/",
     "https://exa mple.com/",
@@ -69,6 +71,7 @@ const BLOCKS: [object, string][] = [
   [{ blockFor: "0s" }, `blockFor ${LENGTH_RULE}, got "0s"`],
   [{ blockFor: "367d" }, `blockFor ${LENGTH_RULE}, got "367d"`],
   [{ blockFor: null }, `blockFor ${LENGTH_RULE}, got null`],
+  [{ blockFor: [] }, `blockFor ${LENGTH_RULE}, got []`],
   [{ blockFor: {} }, "blockFor.first is required, got nothing"],
   [{ blockFor: { first: "1m", last: "1d" } }, 'blockFor.last is not a known field, got "1d"'],
   [
