@@ -35,7 +35,8 @@ app.use((c, next) => {
   openAnswer(c);
   return Promise.resolve(refusePath());
 });
-app.use(enforce(rules, caller, config, { open: openAnswer, tell: tellBesideOrigin, isRaw: true }));
+const gate = { open: openAnswer, tell: tellBesideOrigin, isRaw: true, resolvesDots: true };
+app.use(enforce(rules, caller, config, gate));
 if (config.origin) app.all("*", gateway(routeTo(config.origin), config));
 else if (service) app.all("*", gateway(routeToService(service), config));
 else app.all("*", demo);

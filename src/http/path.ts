@@ -19,6 +19,9 @@ const PLAIN_URL =
 /** A host, as a client sent it, at which a URL parser and a router begin to read other paths. */
 const ODD_HOST = /^\w+:\/\/[^/]*[?#\\]/;
 
+/** The path in a URL's text. */
+const PATH_TEXT = /^\w+:\/\/[^/]*([^?#]*)/;
+
 /** Signs that a decoded path needs the steps below. */
 const WILD = /[%;?#\\\p{Cc}]|\/\/|[.\s](?:\/|$)/u;
 
@@ -73,7 +76,7 @@ const STEPS: readonly ((path: string) => string)[] = [
 ];
 
 /** The last odd URL and its readings: a request is read more than once. */
-let last: { url: string; readings: readonly string[] | undefined } | undefined;
+let last: { url: string; hasDots: boolean; readings: readonly string[] | undefined } | undefined;
 
 /**
  * Returns the readings of a URL's path, or undefined for a path that is refused.
@@ -81,16 +84,23 @@ let last: { url: string; readings: readonly string[] | undefined } | undefined;
  * In one case, and without a slash at the end, so the root is empty. An odd path has readings with
  * its empty segments too, those at the end included, since some origins keep them.
  *
+ * @param resolvesDots whether what answers the request gets its path with dots resolved, as behind
+ *   the gate. Hono's router resolves none, so in an own app such a path is refused: browsers and
+ *   clients resolve dots before they send a request
  * @example readingsOf("https://a.example/Login;v=1") // ["/login;v=1", "/login"]
  */
-export function readingsOf(url: string): readonly string[] | undefined {
+export function readingsOf(url: string, resolvesDots = true): readonly string[] | undefined {
   const plain = PLAIN_URL.exec(url)?.[1];
   if (plain !== undefined) return [plain.toLowerCase()];
   if (last?.url !== url) {
     const path = pathnameOf(url);
-    last = { url, readings: path === undefined ? path : explore(path) };
+    const readings = path === undefined ? path : explore(path);
+    const text = unresolved(url);
+    const hasDots = HIDDEN.test(text);
+    const more = hasDots ? [] : [text, closed(text)];
+    last = { url, hasDots, readings: readings && [...new Set([...readings, ...more])] };
   }
-  return last.readings;
+  return last.hasDots && !resolvesDots ? undefined : last.readings;
 }
 
 /** Is there nothing in a URL for which the gate would look at its path? */
@@ -139,6 +149,11 @@ export function decodeUtf8(text: string): string {
  */
 function pathnameOf(url: string): string | undefined {
   return ODD_HOST.test(url) ? undefined : parseUrl(url)?.pathname;
+}
+
+/** The path as Hono's router takes it, from the URL's text. */
+function unresolved(url: string): string {
+  return fold(decodeSegments(PATH_TEXT.exec(url)?.[1] ?? ""));
 }
 
 /** Takes every step from every path that a step leads to. */

@@ -76,9 +76,16 @@ export interface Surroundings {
   tell: Teller;
   /** Whether the handlers pass encoded bodies on as they are. */
   isRaw: boolean;
+  /** Whether what answers the request gets its path with dots resolved. */
+  resolvesDots: boolean;
 }
 
-const OWN_APP: Surroundings = { open: exposeRefusal, tell: tellBeside, isRaw: false };
+const OWN_APP: Surroundings = {
+  open: exposeRefusal,
+  tell: tellBeside,
+  isRaw: false,
+  resolvesDots: false,
+};
 
 /** Makes the middleware from rules that are already read. */
 export function enforce(
@@ -86,9 +93,9 @@ export function enforce(
   caller: Caller,
   config: Pick<LimiterConfig, "homeRegion" | "ipHeader" | "ipv6Prefix" | "allow" | "deny"> &
     Partial<Pick<LimiterConfig, "fields">>,
-  { open, tell, isRaw }: Surroundings = OWN_APP,
+  { open, tell, isRaw, resolvesDots }: Surroundings = OWN_APP,
 ): MiddlewareHandler<RateLimitEnv> {
-  const book = new RuleBook(rules);
+  const book = new RuleBook(rules, resolvesDots);
   const hasOwnRefusal = rules.some(({ policy, refusal }) => policy.refusal || refusal);
   const narrow = narrowing(rules);
   const rulesOfPreflight = preflightRules(rules);

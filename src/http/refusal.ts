@@ -6,6 +6,7 @@
 import type { Context } from "hono";
 import type { Policy } from "../limit/policy.ts";
 import type { Refusal } from "../limit/refusal.ts";
+import { parseUrl } from "../limit/url.ts";
 import { logSeldom } from "../log.ts";
 import { deciding, type Ruling, refusalHeaders, refuse } from "./answer.ts";
 import type { Rule } from "./rule-functions.ts";
@@ -69,7 +70,9 @@ function redirected(
 
 /** Would a client that is denied be sent to where it is already? Without end, then. */
 function leadsHere(c: Context, { location }: NonNullable<Refusal["redirect"]>): boolean {
-  const here = new URL(c.req.url);
+  const here = parseUrl(c.req.url);
+  // Where a client is with a host that cannot be read, nobody knows.
+  if (!here) return true;
   const there = new URL(location, here);
   return there.host === here.host && there.pathname === here.pathname;
 }

@@ -29,7 +29,11 @@ export class RuleBook {
   readonly #readsPaths: boolean;
   readonly #readsMethods: boolean;
 
-  constructor(rules: readonly Rule[]) {
+  readonly #resolvesDots: boolean;
+
+  /** @param resolvesDots as for `readingsOf` */
+  constructor(rules: readonly Rule[], resolvesDots = true) {
+    this.#resolvesDots = resolvesDots;
     this.#entries = rules.map(entryOf);
     for (const { path } of this.#entries) {
       const first = path.first ?? "*";
@@ -47,7 +51,7 @@ export class RuleBook {
   /** Returns the rules; undefined for a path that is refused. */
   match(c: Context): readonly Rule[] | undefined {
     if (this.#meetsAll) return this.#rules;
-    const readings = this.#readsPaths ? readingsOf(c.req.url) : [""];
+    const readings = this.#readsPaths ? readingsOf(c.req.url, this.#resolvesDots) : [""];
     if (!readings) return undefined;
     const named = this.#readsMethods ? methodsOf(c.req) : [];
     const met: Rule[] = [];

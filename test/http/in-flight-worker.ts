@@ -82,6 +82,8 @@ app.use(async ({ req: { path } }, next) => {
   }
 });
 
+const refusal = { redirect: "/elsewhere" };
+app.use("/away/*", rateLimit({ name: "away", limit: 0, window: "1m", key: everybody, refusal }));
 app.use(rateLimit({ name: "once", limit: 1, window: "1d", path: "/once/*", key: everybody }));
 app.all("/:policy/at-once", (c) => c.text("at once"));
 app.all("/:policy/slow", async (c) => {

@@ -160,6 +160,24 @@ describe("a policy's path", () => {
   });
 });
 
+describe("the path as the URL's text has it", () => {
+  it("is a reading where a URL parser changes it", () => {
+    expect(readingsOf("http://gate.example/a\\b")).toEqual(["/a/b", "/a\\b"]);
+  });
+
+  it.each(["/ex/../a", "/ex/./../a", "/ex/%2e%2e/a", "/ex/b\\..", "/.."])(
+    "is refused where its dots stay: %s",
+    (path) => {
+      expect(readingsOf(`http://gate.example${path}`, false)).toBeUndefined();
+      expect(readingsOf(`http://gate.example${path}`)).toBeDefined();
+    },
+  );
+
+  it("keeps names that begin with a dot", () => {
+    expect(readingsOf("http://gate.example/.well-known/x", false)).toEqual(["/.well-known/x"]);
+  });
+});
+
 describe("an odd host", () => {
   it.each(["gate.example#", "gate.example?", "gate.example?x=", "a\\b", "a b", "^", "%", "<x>"])(
     "leaves no path to be read: %s",
