@@ -52,6 +52,14 @@ export interface RateLimitEnv {
  * @example app.use("/api/*", rateLimit({ limit: 100, window: "1m" }));
  */
 export function rateLimit(...policies: RateLimitOptions[]): MiddlewareHandler<RateLimitEnv> {
+  const stranger = policies.findIndex((policy) => typeof policy !== "object" || policy === null);
+  if (stranger >= 0) {
+    throw new MisuseError(
+      `policies[${stranger}]`,
+      "must be a policy's options",
+      policies[stranger],
+    );
+  }
   const rules = policies.map(parseRule);
   if (rules.length === 0) throw new MisuseError("", "must be at least one policy", undefined);
   for (const [at, { policy, key, limit, window, cost, charge, refusal }] of rules.entries()) {

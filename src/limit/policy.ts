@@ -189,7 +189,14 @@ export function parsePolicy(input: unknown, at = ""): Policy {
     blockFor !== undefined && (maxWait > 0 || lease > 0),
     'beside "maxWait" or "lease"',
   );
-  const names = fields.path.split("/");
+  const names = fields.path.split("/").filter((segment) => segment.startsWith(":"));
+  if (new Set(names).size < names.length) {
+    throw new MisuseError(
+      fieldPath(at, "path"),
+      "must give each segment another name",
+      fields.path,
+    );
+  }
   for (const [index, part] of fields.key.entries()) {
     if (!part.startsWith("param:") || names.includes(part.slice("param".length))) continue;
     const rule = `must name a ":name" of the path, which is "${fields.path}"`;

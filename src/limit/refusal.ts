@@ -93,7 +93,9 @@ function isStatus(status: unknown): boolean {
 }
 
 function isObject(value: unknown): boolean {
-  return typeof value === "object" && value !== null;
+  if (typeof value !== "object" || value === null) return false;
+  // JSON would have nothing of a Map, a Set or a class's instance but `{}`.
+  return Array.isArray(value) || [Object.prototype, null].includes(Object.getPrototypeOf(value));
 }
 
 /** Returns the text of a body; undefined if it has none, such as an object that contains itself. */

@@ -597,6 +597,8 @@ describe("names", () => {
 
   it("are of at least one policy", () => {
     expect(() => rateLimit()).toThrow("input must be at least one policy, got nothing");
+    const none = undefined as unknown as RateLimitOptions;
+    expect(() => rateLimit(none)).toThrow("policies[0] must be a policy's options, got nothing");
   });
 
   it("may not be given twice in one call", () => {

@@ -225,6 +225,8 @@ describe("policy", () => {
       { charge: "maybe" },
       'charge must be "always", "failure", "success" or a list of statuses such as [401, 403], got "maybe"',
     ],
+    [{ path: "/d/:a/x/:a" }, 'path must give each segment another name, got "/d/:a/x/:a"'],
+    [{ refusal: { body: new Map() } }, `${BODY_RULE}, got {}`],
     [
       { charge: [] },
       'charge must be "always", "failure", "success" or a list of statuses such as [401, 403], got []',
