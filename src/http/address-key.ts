@@ -6,7 +6,7 @@ import { clientAddress, clientKey } from "./identity.ts";
 /**
  * Returns what the key part `ip` is for a request: the client's address, or its IPv6 network.
  *
- * For a key function that knows the keys there are: whoever makes one up counts by address. Without
+ * For a key function that knows the keys there are: a client that makes one up counts by address. Without
  * that, each made-up key would bring a quota of its own.
  *
  * @example

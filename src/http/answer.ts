@@ -114,7 +114,7 @@ export function refuse(c: Context, rulings: readonly Ruling[]): Response | Promi
   return new Response(...refusalParts(rulings));
 }
 
-/** The answer to whoever wants no page, remembered: to make its headers takes longest. */
+/** Returns the answer to a client that wants no page. It is remembered: its headers take longest to make. */
 function refusalParts(rulings: readonly Ruling[]): ResponseParts {
   const only = rulings.length === 1 ? rulings[0] : undefined;
   const known = only && refusals.get(only.policy);

@@ -1,5 +1,5 @@
 /**
- * The API under `/_turnpike/v1`: the verbs over HTTP, for whoever holds a token.
+ * The API under `/_turnpike/v1`: the verbs over HTTP, for callers with a token.
  *
  * Reads a body whole before it asks anything, so a mistake anywhere in it leaves all counters as
  * they are. A denial is an answer here, 200, and not an error.
@@ -128,7 +128,7 @@ function answerError(error: Error): Response {
   return answerMistake(error);
 }
 
-/** Answers what is no call: another path or method, or any while no token is set. */
+/** Answers a path or method that is not a call, and every call while no token is set. */
 export function noSuchCall(): Response {
   const detail = "There is no such call, or the API is closed because TOKEN is not set.";
   return problem({ status: 404, title: "Not found", detail });

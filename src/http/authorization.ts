@@ -1,11 +1,11 @@
 /**
- * Who may call the API: whoever has one of the tokens, for what its scope allows.
+ * Who may call the API: a caller with one of the tokens, for what its scope allows.
  *
- * Wrong tokens are counted by the limiter itself, for each client address. An address that sent too
- * many is refused whatever it sends, the right token too: else guessing could go on unhindered. So
- * whoever shares an address with a guesser waits with him; nobody else does. An admin at another
- * address can lift that, by `unblock` or `reset`. Costs a right token no
- * call to an owner, unless this isolate saw its address fail in the last minute.
+ * The limiter itself counts wrong tokens, for each client address. An address that sent too many is
+ * refused whatever it sends, the right token too: otherwise guessing could go on. So clients that
+ * share an address with a guesser wait with it, and nobody else does. An admin at another address
+ * can lift that, by `unblock` or `reset`. A right token costs no call to an owner, unless this
+ * isolate saw its address fail in the last minute.
  */
 import { createMiddleware } from "hono/factory";
 import type { Caller } from "../caller/caller.ts";

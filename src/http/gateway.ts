@@ -100,7 +100,7 @@ export function gateway(route: Route, options: ForwardedOptions) {
  */
 function passedOn(answer: Response, base: URL | undefined, url: URL): Response {
   if (answer.webSocket || !isCopyable(answer)) return answer;
-  // A copy can be written on, and whoever writes the fields onto what `fetch` gave makes one anyway.
+  // A copy can be written on. To write the fields onto what `fetch` gave takes a copy anyway.
   const copy = new Response(answer.body, answer);
   for (const name of [...HOP_BY_HOP, ...namedIn(answer.headers)]) {
     if (answer.headers.has(name)) copy.headers.delete(name);

@@ -19,7 +19,7 @@ export function problem(body: Problem, headers?: Record<string, string>): Respon
   return new Response(...problemParts(body, headers));
 }
 
-/** For whoever answers with the same problem again and again. */
+/** For a problem that is answered again and again. */
 export function problemParts(body: Problem, headers?: Record<string, string>): ResponseParts {
   const all = new Headers({
     ...headers,

@@ -90,7 +90,7 @@ function entryOf(rule: Rule): Entry {
   const { policy } = rule;
   const path = new PathPattern(policy.path);
   const methods = policy.method && new Set(policy.method);
-  // Whoever limits GET does not mean to leave HEAD open.
+  // A limit on GET is not meant to leave HEAD open.
   if (methods?.has("GET")) methods.add("HEAD");
   const isPlaced = policy.key.some((part) => part === "path" || part.startsWith("param:"));
   return {

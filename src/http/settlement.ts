@@ -19,7 +19,7 @@ const FAILURE = 400;
 const INTERNAL_ERROR = 500;
 /**
  * How long a handler may go on after its client has left until its slot is free. The runtime ends it
- * after 30 s, and with it whoever could free the slot.
+ * after 30 s, and with it the code that would free the slot.
  */
 const LEFT_MS = 25_000;
 
