@@ -11,15 +11,13 @@
 
 import { type LogEvent, log, logSeldom } from "../log.ts";
 import type { RingRecord } from "../protocol/ring-record.ts";
-import type { OwnerRpc, Stub } from "../protocol/rpc.ts";
 import type { Runtime } from "../runtime.ts";
 import type { CoordinatorState } from "./coordinator-state.ts";
-
-/** The calls to an owner. Each ends in time or rejects, and may be repeated. */
-export type OwnerLink = Pick<Stub<OwnerRpc>, "adopt" | "takeOver" | "status">;
+import type { OwnerLink } from "./owner-link.ts";
 
 export interface RingChangeOptions {
   runtime: Runtime;
+  /** The calls to an owner, with their deadlines. */
   link: (owner: string) => OwnerLink;
 }
 

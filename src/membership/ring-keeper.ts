@@ -10,9 +10,13 @@ import { ownerNames, type RingRecord } from "../protocol/ring-record.ts";
 import { LOAD_FRESH_MS, ownersForLoad, ownersForQuiet, QUIET_MS } from "./autoscaling.ts";
 import { CoordinatorState, type CoordinatorStateOptions } from "./coordinator-state.ts";
 import { FailureReports } from "./failure-reports.ts";
-import { RingChange, type RingChangeOptions } from "./ring-change.ts";
+import { type OwnerLink, withDeadlines } from "./owner-link.ts";
+import { RingChange } from "./ring-change.ts";
 
-export interface RingKeeperOptions extends CoordinatorStateOptions, RingChangeOptions {}
+export interface RingKeeperOptions extends CoordinatorStateOptions {
+  /** Returns a new stub for an owner. */
+  ownerStub: (owner: string) => OwnerLink;
+}
 
 /** How often at most it is written to disk that owners are busy. */
 const BUSY_INTERVAL_MS = 60_000;
@@ -28,7 +32,8 @@ export class RingKeeper {
   constructor(options: RingKeeperOptions) {
     this.options = options;
     this.state = new CoordinatorState(options);
-    this.change = new RingChange(options, this.state);
+    const { runtime } = options;
+    this.change = new RingChange({ runtime, link: (owner) => this.#link(owner) }, this.state);
   }
 
   /** Reads what is on disk. To be awaited before anything else is called. */
@@ -100,10 +105,14 @@ export class RingKeeper {
 
   /** Returns an owner's status; undefined if it does not answer. */
   protected loadOf(owner: string) {
-    return this.options
-      .link(owner)
+    return this.#link(owner)
       .status()
       .catch(() => undefined);
+  }
+
+  #link(owner: string): OwnerLink {
+    const { ownerStub, runtime } = this.options;
+    return withDeadlines(ownerStub(owner), runtime);
   }
 
   /** Lets an owner that answers again rejoin the ring, or tells it that it has left. */

@@ -1,5 +1,5 @@
 /**
- * The Durable Object around an owner: native RPC in; storage, timer and calls to others out. It
+ * The Durable Object of an owner: native RPC in; storage, timers and calls to others out. It
  * decides nothing.
  *
  * Each method calls the method of `RingOwner` with the same name. Everything else is `#private`:
@@ -7,11 +7,9 @@
  */
 import { DurableObject } from "cloudflare:workers";
 import { parseLimiterConfig } from "../limiter-config.ts";
-import { type MembershipLink, RingOwner } from "../owner/change/ring-owner.ts";
-import type { Peer } from "../owner/change/takeover.ts";
-import { Owner } from "../owner/owner.ts";
+import { RingOwner } from "../owner/change/ring-owner.ts";
 import type { Bindings } from "../protocol/bindings.ts";
-import { isOwnerName, type RingRecord, regionOf } from "../protocol/ring-record.ts";
+import type { RingRecord } from "../protocol/ring-record.ts";
 import {
   type ExplainedBatch,
   type OrMoved,
@@ -23,120 +21,78 @@ import {
   stubOf,
   type TakenOver,
 } from "../protocol/rpc.ts";
-import {
-  type Answer,
-  decodeBatch,
-  encodeAnswer,
-  type WireAnswer,
-  type WireBatch,
-} from "../protocol/wire.ts";
+import type { WireAnswer, WireBatch } from "../protocol/wire.ts";
 import type { KeyHash } from "../ring/key-hash.ts";
 import { runtimeWith } from "../runtime.ts";
 
 export class RateLimiter extends DurableObject implements OwnerRpc {
-  readonly #owner: Owner;
-  readonly #ringOwner: RingOwner;
-  readonly #bindings: Bindings;
+  readonly #owner: RingOwner;
 
   constructor(ctx: DurableObjectState, env: Cloudflare.Env) {
     super(ctx, env);
-    this.#bindings = env as unknown as Bindings;
+    const { TURNPIKE_OWNERS: owners, TURNPIKE_MEMBERSHIP: membership } = env as unknown as Bindings;
     const { deadlineMs, highWater } = parseLimiterConfig(env);
-    const name = ctx.id.name ?? "";
-    const runtime = runtimeWith((task) => ctx.waitUntil(task));
-    this.#owner = new Owner({
-      runtime,
+    this.#owner = new RingOwner({
+      name: ctx.id.name ?? "",
+      runtime: runtimeWith((task) => ctx.waitUntil(task)),
       storage: ctx.storage,
-      onCleared: () => this.#ringOwner.cleared(),
-    });
-    this.#ringOwner = new RingOwner({
-      name,
-      owner: this.#owner,
-      storage: ctx.storage,
-      peer: (other) => this.#peer(other),
-      membership: isOwnerName(name) ? this.#membership(regionOf(name)) : undefined,
-      releaseDeadlineMs: deadlineMs / 2,
+      ownerStub: (other) => stubOf(owners, other),
+      membershipStub: membership && ((region) => stubOf(membership, region)),
+      deadlineMs,
       highWater,
-      runtime,
     });
-    ctx.blockConcurrencyWhile(() => this.#ringOwner.load());
+    ctx.blockConcurrencyWhile(() => this.#owner.load());
   }
 
   check(batch: WireBatch): WireAnswer | Promise<WireAnswer> {
-    return this.#onceWritten(this.#ringOwner.check(decodeBatch(batch)));
+    return this.#owner.check(batch);
   }
 
-  async peek(batch: WireBatch): Promise<WireAnswer> {
-    return encodeAnswer(await this.#ringOwner.peek(decodeBatch(batch)));
+  peek(batch: WireBatch): Promise<WireAnswer> {
+    return this.#owner.peek(batch);
   }
 
-  async refund(batch: WireBatch): Promise<WireAnswer> {
-    return this.#onceWritten(await this.#ringOwner.refund(decodeBatch(batch)));
+  refund(batch: WireBatch): Promise<WireAnswer> {
+    return this.#owner.refund(batch);
   }
 
-  async reset(batch: WireBatch): Promise<WireAnswer> {
-    return this.#onceWritten(await this.#ringOwner.reset(decodeBatch(batch)));
+  reset(batch: WireBatch): Promise<WireAnswer> {
+    return this.#owner.reset(batch);
   }
 
   block(version: number, key: KeyHash, durationMs: number): Promise<OrMoved<void>> {
-    return this.#operated(this.#ringOwner.block(version, key, durationMs));
+    return this.#owner.block(version, key, durationMs);
   }
 
   unblock(version: number, key: KeyHash): Promise<OrMoved<void>> {
-    return this.#operated(this.#ringOwner.unblock(version, key));
+    return this.#owner.unblock(version, key);
   }
 
   explain(batch: WireBatch): Promise<ExplainedBatch> {
-    return this.#ringOwner.explain(decodeBatch(batch));
+    return this.#owner.explain(batch);
   }
 
   release(version: number, keys: KeyHash[]): Promise<Released<Rows>> {
-    return this.#ringOwner.release(version, keys);
+    return this.#owner.release(version, keys);
   }
 
   releaseSome(version: number, to: string, from: number): Promise<Released<Parcel>> {
-    return this.#ringOwner.releaseSome(version, to, from);
+    return this.#owner.releaseSome(version, to, from);
   }
 
   adopt(record: RingRecord): Promise<void> {
-    return this.#ringOwner.adopt(record);
+    return this.#owner.adopt(record);
   }
 
   takeOver(version: number): Promise<TakenOver> {
-    return this.#ringOwner.takeOver(version);
+    return this.#owner.takeOver(version);
   }
 
   status(): OwnerLoad {
-    return this.#ringOwner.status();
+    return this.#owner.status();
   }
 
-  override async alarm(): Promise<void> {
-    await this.#ringOwner.wake();
-  }
-
-  /** Returns the answer once what must not be lost is on disk; rejects if that can't be written. */
-  #onceWritten(answer: Answer | Promise<Answer>): WireAnswer | Promise<WireAnswer> {
-    if (answer instanceof Promise) return answer.then((given) => this.#onceWritten(given));
-    return this.#owner.written?.then(() => encodeAnswer(answer)) ?? encodeAnswer(answer);
-  }
-
-  async #operated(operating: Promise<OrMoved<void>>): Promise<OrMoved<void>> {
-    const operated = await operating;
-    await this.#owner.written;
-    return operated;
-  }
-
-  #peer(name: string): Peer {
-    return stubOf(this.#bindings.TURNPIKE_OWNERS, name);
-  }
-
-  #membership(region: string): MembershipLink | undefined {
-    const { TURNPIKE_MEMBERSHIP } = this.#bindings;
-    if (!TURNPIKE_MEMBERSHIP) return undefined;
-    const stub = () => stubOf(TURNPIKE_MEMBERSHIP, region);
-    return {
-      ring: () => stub().ring(),
-      reportLoad: (owner, checksPerSecond) => stub().reportLoad(owner, checksPerSecond),
-    };
+  override alarm(): Promise<void> {
+    return this.#owner.wake();
   }
 }

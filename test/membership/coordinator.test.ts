@@ -39,6 +39,8 @@ class Region {
         ...STILL,
         now: () => this.nowMs,
         keepAlive: (task) => void this.#tasks.push(task),
+        // No deadline passes.
+        wait: () => NEVER,
       },
       storage: {
         get: async () => structuredClone(this.#disk) as never,
@@ -54,7 +56,7 @@ class Region {
           if (this.stepsLeft >= 0) this.alarmMs = undefined;
         },
       },
-      link: (owner) => ({
+      ownerStub: (owner) => ({
         adopt: async (record) => {
           await this.#answer(owner);
           this.heard.set(owner, structuredClone(record));

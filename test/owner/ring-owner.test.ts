@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { RingOwner } from "../../src/owner/change/ring-owner.ts";
-import { Owner } from "../../src/owner/owner.ts";
 import type { RingRecord } from "../../src/protocol/ring-record.ts";
+import { type Answer, decodeAnswer, encodeBatch } from "../../src/protocol/wire.ts";
 import { PUBLIC_SIP_KEY, sipHash } from "../../src/ring/key-hash.ts";
 import { Ring } from "../../src/ring/ring.ts";
 import { STILL } from "../fake-runtime.ts";
@@ -32,27 +32,21 @@ class Region {
   async start(name: string): Promise<RingOwner> {
     const storage = this.storages.get(name) ?? new MemoryStorage();
     this.storages.set(name, storage);
-    const owner = new Owner({
+    const member = new RingOwner({
+      name,
       runtime: STILL,
       storage,
-      onCleared: () => member.cleared(),
-    });
-    const member: RingOwner = new RingOwner({
-      name,
-      owner,
-      storage,
-      peer: (other) => ({
+      ownerStub: (other) => ({
         release: (...asked) => this.#ask("release", other, (peer) => peer.release(...asked)),
         releaseSome: (...asked) =>
           this.#ask("releaseSome", other, (peer) => peer.releaseSome(...asked)),
       }),
-      membership: {
+      membershipStub: () => ({
         ring: () => this.#ask("ring", "membership", async () => this.ring),
         reportLoad: () => this.#ask("reportLoad", "membership", async () => {}),
-      },
-      releaseDeadlineMs: 50,
+      }),
+      deadlineMs: 100,
       highWater: 400,
-      runtime: STILL,
     });
     await member.load();
     this.members.set(name, member);
@@ -87,7 +81,9 @@ afterEach(() => vi.restoreAllMocks());
 /** Asks an owner about all keys, by a ring of that version. */
 async function check(name: string, version: number, cost = 1, keys = KEYS) {
   const policies = [{ ...TEN_A_DAY, cost }];
-  return region.of(name).check({ version, checks: keys.map((key) => ({ key, policies })) });
+  const checks = keys.map((key) => ({ key, policies }));
+  const answer = await region.of(name).check(encodeBatch({ version, checks }));
+  return decodeAnswer(answer, checks) as Answer;
 }
 
 const held = (ring: string[], name: string) =>
@@ -101,7 +97,7 @@ async function adopt(ring: RingRecord): Promise<void> {
 describe("an owner in a ring", () => {
   it("asks no other object while the ring is settled", async () => {
     for (let n = 0; n < 100; n++) {
-      const answer = region.of("weur/0").check({ version: 1, checks: [] });
+      const answer = region.of("weur/0").check(encodeBatch({ version: 1, checks: [] }));
       expect(answer).not.toBeInstanceOf(Promise);
     }
     expect(region.calls).toEqual([]);

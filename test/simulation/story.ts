@@ -5,7 +5,6 @@
 import type { Policy } from "../../src/limit/policy.ts";
 import { Extras, questionOf } from "./extras.ts";
 import { Failures, LONG_CUT_MS } from "./failures.ts";
-import { REGION } from "./hosts.ts";
 import { Machine } from "./machine.ts";
 import { SUBJECTS, type Subject } from "./subjects.ts";
 import type { Isolate, World } from "./world.ts";
@@ -154,12 +153,11 @@ export class Story {
   #change(): void {
     const { schedule } = this.#world;
     const name = this.#world.anyOwner();
-    const call = this.#world.line(this.#operator, () => this.#world.membership());
     const verb = schedule.pick(["add", "add one", "remove"]);
     if (this.isFaulty && schedule.odds(0.5)) {
       schedule.after(schedule.int(0, SOON_MS), () => this.#failures.strike());
     }
-    const refused = call(REGION, (members) => {
+    const refused = this.#world.askMembership(this.#operator, (members) => {
       if (verb === "remove") return members.remove(name);
       return members.add(verb === "add" ? undefined : name);
     });

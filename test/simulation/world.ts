@@ -4,10 +4,17 @@ import { Caller } from "../../src/caller/caller.ts";
 import type { Coordinator } from "../../src/membership/coordinator.ts";
 import type { Peer } from "../../src/owner/change/takeover.ts";
 import type { RingRecord } from "../../src/protocol/ring-record.ts";
-import type { CounterNamespace, CounterStub } from "../../src/protocol/rpc.ts";
+import type { CounterNamespace, CounterStub, OwnerRpc, Stub } from "../../src/protocol/rpc.ts";
 import { STILL } from "../fake-runtime.ts";
 import { elsewhere } from "./elsewhere.ts";
-import { DEADLINE_MS, type OwnerMethods, REGION, startMembership, startOwner } from "./hosts.ts";
+import {
+  DEADLINE_MS,
+  eachMethod,
+  type OwnerMethods,
+  REGION,
+  startMembership,
+  startOwner,
+} from "./hosts.ts";
 import { Ledger } from "./ledger.ts";
 import { Life } from "./life.ts";
 import { Machine } from "./machine.ts";
@@ -85,15 +92,21 @@ export class World {
     return this.objects.reach(REGION) as Host<Coordinator>;
   }
 
-  /** How a machine calls others. */
-  line<Methods>(from: Sender, reach: (name: string) => Host<Methods>) {
-    return <Reply>(to: string, act: (methods: Methods) => Reply | Promise<Reply>) =>
-      this.network.call(from, to, () => reach(to), act);
+  /** An owner's methods, each of which is a call over the network. */
+  ownerStub(from: Sender, name: string): Stub<OwnerRpc> {
+    const reach = () => this.owner(name);
+    return eachMethod((verb) => (...args: unknown[]) => {
+      const act = (owner: OwnerMethods) => Reflect.apply(owner[verb], owner, args);
+      return this.network.call(from, name, reach, act);
+    });
+  }
+
+  askMembership<Reply>(from: Sender, act: (members: Coordinator) => Promise<Reply>) {
+    return this.network.call(from, REGION, () => this.membership(), act);
   }
 
   newIsolate(): Isolate {
     const machine = new Machine(`isolate ${this.#isolates++}`, this.schedule);
-    const membership = this.line(machine, () => this.membership());
     const caller = new Caller({
       owners: this.#namespace(machine),
       ownersPerRegion: this.startingOwners,
@@ -110,7 +123,9 @@ export class World {
       },
       reportFailure: (owner) => {
         this.tell(`${machine.name} reports ${owner}`);
-        const report = membership(REGION, (it) => it.reportFailure(owner, machine.name));
+        const report = this.askMembership(machine, (members) =>
+          members.reportFailure(owner, machine.name),
+        );
         report.catch(() => {});
       },
     });
@@ -157,17 +172,8 @@ export class World {
   #namespace(machine: Machine): CounterNamespace {
     return {
       getByName: (name) => {
-        const ask = this.line(Life.present ?? machine, (to) => this.owner(to));
         if (!name.startsWith(`${REGION}/`)) return elsewhere();
-        const stub: CounterStub = {
-          check: (batch) => ask(name, (owner) => owner.check(batch)),
-          peek: (batch) => ask(name, (owner) => owner.peek(batch)),
-          refund: (batch) => ask(name, (owner) => owner.refund(batch)),
-          reset: (batch) => ask(name, (owner) => owner.reset(batch)),
-          block: (...args) => ask(name, (owner) => owner.block(...args)),
-          unblock: (...args) => ask(name, (owner) => owner.unblock(...args)),
-          explain: (...args) => ask(name, (owner) => owner.explain(...args)),
-        };
+        const stub = this.ownerStub(Life.present ?? machine, name);
         return this.variant.stub?.(stub) ?? stub;
       },
     };

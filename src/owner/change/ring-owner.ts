@@ -7,11 +7,12 @@
  */
 
 import type { Check, Refund } from "../../counters/check.ts";
-import type { RingRecord } from "../../protocol/ring-record.ts";
+import { isOwnerName, type RingRecord, regionOf } from "../../protocol/ring-record.ts";
 import type {
   ExplainedBatch,
   OrMoved,
   OwnerLoad,
+  OwnerRpc,
   Parcel,
   Released,
   RingRpc,
@@ -19,29 +20,36 @@ import type {
   Stub,
   TakenOver,
 } from "../../protocol/rpc.ts";
-import type { Answer, Batch } from "../../protocol/wire.ts";
+import {
+  type Answer,
+  type Batch,
+  decodeBatch,
+  encodeAnswer,
+  type WireAnswer,
+  type WireBatch,
+} from "../../protocol/wire.ts";
 import type { KeyHash } from "../../ring/key-hash.ts";
 import type { Runtime } from "../../runtime.ts";
 import { isBusy, LoadMeter } from "../load-meter.ts";
-import type { Owner } from "../owner.ts";
+import { Owner, type OwnerOptions, type OwnerStorage } from "../owner.ts";
 import { RingView } from "./ring-view.ts";
 import { type Peer, Takeover } from "./takeover.ts";
 
-/** The calls to the membership object of the owner's region. */
-export type MembershipLink = Pick<Stub<RingRpc>, "ring" | "reportLoad">;
-
 export interface RingOwnerOptions {
-  /** The owner's name, such as `weur/3`. */
+  /** The object's name. Only an owner's, such as `weur/3`, is part of a ring. */
   name: string;
-  owner: Owner;
-  storage: Pick<DurableObjectStorage, "get" | "put">;
-  peer: (name: string) => Peer;
-  membership: MembershipLink | undefined;
-  /** How long another owner may take to release a key; less than callers wait for this one. */
-  releaseDeadlineMs: number;
+  runtime: Runtime;
+  storage: OwnerStorage & Pick<DurableObjectStorage, "get" | "put">;
+  /** Returns a new stub for another owner. */
+  ownerStub: (name: string) => Peer;
+  /** Returns a new stub for a region's membership object; absent if the rings never change. */
+  membershipStub: ((region: string) => Pick<Stub<RingRpc>, "ring" | "reportLoad">) | undefined;
+  /** How long callers wait for this owner, ms. Another owner has half of it to release a key. */
+  deadlineMs: number;
   /** Checks a second above which more owners join; 0 if they never do. */
   highWater: number;
-  runtime: Runtime;
+  /** Makes the owner; the simulation makes one that it watches. */
+  newOwner?: (options: OwnerOptions) => Owner;
 }
 
 type Decide = (checks: readonly Refund[]) => Answer;
@@ -49,7 +57,7 @@ type Decide = (checks: readonly Refund[]) => Answer;
 /** From one report of a high load to the next. */
 const REPORT_INTERVAL_MS = 5_000;
 
-export class RingOwner {
+export class RingOwner implements OwnerRpc {
   readonly #options: RingOwnerOptions;
   readonly #owner: Owner;
   readonly #view: RingView | undefined;
@@ -58,14 +66,19 @@ export class RingOwner {
   #reportedMs = 0;
 
   constructor(options: RingOwnerOptions) {
-    const { name, owner, storage, peer, membership, releaseDeadlineMs: deadlineMs } = options;
-    const { runtime } = options;
+    const { name, runtime, storage, ownerStub: peer, membershipStub } = options;
+    const { deadlineMs, newOwner = (each) => new Owner(each) } = options;
     this.#options = options;
+    // The ring stays on disk, so that the object knows it when the next key comes.
+    const owner = newOwner({ runtime, storage, onCleared: () => this.#view?.keep() });
     this.#owner = owner;
-    if (!membership) return;
-    const view = new RingView({ name, owner, storage, runtime, askRing: () => membership.ring() });
+    if (!membershipStub || !isOwnerName(name)) return;
+    const askRing = () => membershipStub(regionOf(name)).ring();
+    const view = new RingView({ name, owner, storage, runtime, askRing });
     this.#view = view;
-    this.#takeover = new Takeover({ name, owner, peer, runtime, deadlineMs, view });
+    // Callers wait for both calls.
+    const releaseDeadlineMs = deadlineMs / 2;
+    this.#takeover = new Takeover({ name, owner, peer, runtime, releaseDeadlineMs, view });
   }
 
   /** Reads what is on disk. To be awaited before anything else is called. */
@@ -74,20 +87,28 @@ export class RingOwner {
     await this.#view?.load();
   }
 
-  check(batch: Batch): Answer | Promise<Answer> {
-    return this.#serve(batch, (checks) => this.#owner.check(checks));
+  check(batch: WireBatch): WireAnswer | Promise<WireAnswer> {
+    return this.#onceWritten(
+      this.#serve(decodeBatch(batch), (checks) => this.#owner.check(checks)),
+    );
   }
 
-  peek(batch: Batch): Answer | Promise<Answer> {
-    return this.#serve(batch, (checks) => this.#owner.peek(checks));
+  async peek(batch: WireBatch): Promise<WireAnswer> {
+    return encodeAnswer(
+      await this.#serve(decodeBatch(batch), (checks) => this.#owner.peek(checks)),
+    );
   }
 
-  refund(batch: Batch): Answer | Promise<Answer> {
-    return this.#serve(batch, (checks) => this.#owner.refund(checks));
+  async refund(batch: WireBatch): Promise<WireAnswer> {
+    return this.#onceWritten(
+      this.#serve(decodeBatch(batch), (checks) => this.#owner.refund(checks)),
+    );
   }
 
-  reset(batch: Batch): Answer | Promise<Answer> {
-    return this.#serve(batch, (checks) => this.#owner.reset(checks));
+  async reset(batch: WireBatch): Promise<WireAnswer> {
+    return this.#onceWritten(
+      this.#serve(decodeBatch(batch), (checks) => this.#owner.reset(checks)),
+    );
   }
 
   block(version: number, key: KeyHash, durationMs: number): Promise<OrMoved<void>> {
@@ -98,7 +119,8 @@ export class RingOwner {
     return this.#operate(version, key, () => this.#owner.unblock(key));
   }
 
-  async explain({ version, checks }: Batch): Promise<ExplainedBatch> {
+  async explain(batch: WireBatch): Promise<ExplainedBatch> {
+    const { version, checks } = decodeBatch(batch);
     const view = this.#view;
     if (view) await this.#import(view, version, checks);
     const ringVersion = view?.ring.version ?? 1;
@@ -144,9 +166,10 @@ export class RingOwner {
     return this.#owner.saver.wake();
   }
 
-  /** To be called in the turn in which the owner deletes everything on disk. */
-  cleared(): void {
-    this.#view?.keep();
+  /** Returns the answer once what must not be lost is on disk; rejects if it can't be written. */
+  #onceWritten(answer: Answer | Promise<Answer>): WireAnswer | Promise<WireAnswer> {
+    if (answer instanceof Promise) return answer.then((given) => this.#onceWritten(given));
+    return this.#owner.written?.then(() => encodeAnswer(answer)) ?? encodeAnswer(answer);
   }
 
   #serve(batch: Batch, decide: Decide): Answer | Promise<Answer> {
@@ -179,11 +202,13 @@ export class RingOwner {
     return answer;
   }
 
-  async #operate<Reply>(version: number, key: KeyHash, act: () => Reply): Promise<OrMoved<Reply>> {
+  async #operate(version: number, key: KeyHash, act: () => void): Promise<OrMoved<void>> {
     const view = this.#view;
-    if (!view) return { reply: act() };
-    await this.#import(view, version, [{ key }]);
-    return view.isMine(key) ? { reply: act() } : { moved: view.record as RingRecord };
+    if (view) await this.#import(view, version, [{ key }]);
+    if (view && !view.isMine(key)) return { moved: view.record as RingRecord };
+    act();
+    await this.#owner.written;
+    return { reply: undefined };
   }
 
   /** Waits until the counters of those keys that are this owner's are here. */
@@ -214,12 +239,14 @@ export class RingOwner {
   #measure(checks: number): void {
     const nowMs = this.#owner.now();
     if (!this.#meter.add(checks, nowMs)) return;
-    const { membership, name, highWater } = this.#options;
+    const { membershipStub, name, highWater } = this.#options;
     const rate = this.#meter.rate(nowMs);
-    if (!membership || !isBusy(rate, highWater)) return;
+    if (!membershipStub || !this.#view || !isBusy(rate, highWater)) return;
     if (nowMs - this.#reportedMs < REPORT_INTERVAL_MS) return;
     this.#reportedMs = nowMs;
     // A report that gets lost is made up for by the next one.
-    membership.reportLoad(name, rate).catch(() => {});
+    membershipStub(regionOf(name))
+      .reportLoad(name, rate)
+      .catch(() => {});
   }
 }

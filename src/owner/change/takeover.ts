@@ -23,7 +23,7 @@ export interface TakeoverOptions {
   name: string;
   peer: (name: string) => Peer;
   /** How long another owner may take to release a key; less than callers wait for this one. */
-  deadlineMs: number;
+  releaseDeadlineMs: number;
   runtime: Runtime;
 }
 
@@ -81,12 +81,16 @@ export class Takeover {
   }
 
   async #takeFrom(from: string, keys: KeyHash[]): Promise<void> {
-    const { view, owner, peer, deadlineMs, runtime } = this.#options;
+    const { view, owner, peer, releaseDeadlineMs, runtime } = this.#options;
     const { version } = view.ring;
     const change = view.previous?.version;
     try {
       if (view.isLost(from)) throw new Error("given up");
-      const released = await withDeadline(deadlineMs, peer(from).release(version, keys), runtime);
+      const released = await withDeadline(
+        releaseDeadlineMs,
+        peer(from).release(version, keys),
+        runtime,
+      );
       const given = await this.#ifStill(version, released);
       if (!given) return;
       owner.handover.take(given.rows, owner.now());
