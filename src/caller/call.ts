@@ -13,14 +13,29 @@ import { wrongClass } from "../protocol/bindings.ts";
 import { DeadlineError, withDeadline } from "../protocol/deadline.ts";
 import { readRingRecord, regionOf } from "../protocol/ring-record.ts";
 import { type CounterNamespace, type CounterStub, stubOf } from "../protocol/rpc.ts";
-import { type Answer, type Batch, decodeAnswer, encodeBatch } from "../protocol/wire.ts";
+import {
+  type Answer,
+  type Batch,
+  decodeAnswer,
+  encodeBatch,
+  isOtherVersion,
+} from "../protocol/wire.ts";
 import type { Runtime } from "../runtime.ts";
 
 /** An owner's method that takes a batch and returns an `Answer`. */
 export type Verb = "check" | "peek" | "refund" | "reset";
 
-/** Why a call failed. `threw`: the runtime or the object raised an error, or a key kept moving. */
-export type CallFailure = "deadline" | "overloaded" | "threw" | "nonsense" | "wrong-class";
+/**
+ * Why a call failed. `threw`: the runtime or the object raised an error, or a key kept moving.
+ * `wire-version`: the object is of a version too far from this one.
+ */
+export type CallFailure =
+  | "deadline"
+  | "overloaded"
+  | "threw"
+  | "nonsense"
+  | "wrong-class"
+  | "wire-version";
 
 export class CallError extends Error {
   override readonly name = "CallError";
@@ -103,6 +118,9 @@ export async function askOwner(
   const wire = encodeBatch(batch);
   const given = await callOwner(line, name, (stub) => stub[verb](wire));
   const answer = decodeAnswer(given, batch.checks);
+  if (!answer && isOtherVersion(given)) {
+    throw new CallError("wire-version", "an answer in a version that this caller can't read");
+  }
   if (!answer || !isSensible(answer, batch, name)) {
     throw new CallError("nonsense", "not an answer to the question");
   }

@@ -209,7 +209,7 @@ export class Caller {
         if (verb === "refund") this.#denials.forget(key, owner);
         // No answer, a key that has moved, or verdicts that make no sense.
         if (!answer || !verdicts?.length) continue;
-        const { epoch, atMs, unsure, ended } = answer;
+        const { epoch, atMs, inexact, ended } = answer;
         if (verb === "check") {
           const heardMs = this.#runtime.now();
           const lastHeard = this.#hearings.hear(owner, epoch, sentMs);
@@ -227,7 +227,7 @@ export class Caller {
           }
           this.#denials.add(message, verdicts, { sentMs, epoch, heardMs, generation });
         }
-        replies[index] = replyOf(question, verdicts, "owner", atMs, unsure?.[at]);
+        replies[index] = replyOf(question, verdicts, "owner", atMs, inexact?.[at]);
       }
       return answer;
     });

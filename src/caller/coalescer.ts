@@ -157,9 +157,9 @@ export class Coalescer {
 }
 
 /** The answer to one check of a batch. */
-function part({ atMs, epoch, verdicts, unsure, ended, ring }: Answer, at: number): Answer {
+function part({ atMs, epoch, verdicts, inexact, ended, ring }: Answer, at: number): Answer {
   const answer: Answer = { atMs, epoch, verdicts: verdicts.slice(at, at + 1), ring };
-  if (unsure?.[at]) answer.unsure = [true];
+  if (inexact?.[at]) answer.inexact = [true];
   if (ended?.[at]) answer.ended = [true];
   return answer;
 }

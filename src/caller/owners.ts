@@ -87,6 +87,12 @@ export class Owners {
 
   /** Logs the failure, without the key that was asked about. */
   #failed(owner: string, { failure, message: detail }: CallError): void {
+    if (failure === "wire-version") {
+      // The owner answers, so there is nothing to skip or to report.
+      this.#breaker.succeeded(owner);
+      logSeldom("warn", "wire-version-refused", owner, { owner, detail });
+      return;
+    }
     const nowMs = this.#line.runtime.now();
     const isLate = failure === "deadline";
     const { failures, isSkipped } = this.#breaker.failed(owner, nowMs, isLate);

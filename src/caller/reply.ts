@@ -6,14 +6,14 @@ import type { Question, Reply, Returned } from "./question.ts";
 /**
  * Builds a reply from verdicts of an owner, a lease or the denial cache.
  *
- * @param isUnsure whether the owner may have lost some of the count
+ * @param isInexact whether the owner may have lost some of the count
  */
 export function replyOf(
   question: Question,
   verdicts: readonly Verdict[],
   source: Source,
   atMs: number,
-  isUnsure = false,
+  isInexact = false,
 ): Reply {
   const decisions = question.policies.map(({ name, limit }, at): Decision => {
     const { allowed, remaining, resetMs, retryAfterMs, delayMs, reason } = verdicts[at] as Verdict;
@@ -28,7 +28,7 @@ export function replyOf(
       reason,
       source,
       // The units left of a lease are known; those that the owner has beyond it are not.
-      exact: source !== "lease" && !isUnsure,
+      exact: source !== "lease" && !isInexact,
     };
   });
   if (question.policies[0]?.atMost) return withTaken(question, decisions, verdicts, atMs);

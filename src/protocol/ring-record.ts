@@ -1,7 +1,8 @@
 /**
  * What the membership object has decided about one region's owners, as it is stored and sent.
  *
- * Checked wherever it arrives: a ring that can't be right is refused, never adopted.
+ * Checked wherever it arrives: a ring that can't be right is refused, never adopted. A field that
+ * is not known here is not read, since a later version may add one.
  */
 import * as v from "valibot";
 import { MisuseError, parse } from "../limit/misuse.ts";
@@ -24,7 +25,7 @@ const ownersSchema = v.pipe(
   v.check((names) => new Set(names).size === names.length, "must be distinct"),
 );
 
-const lossSchema = v.strictObject({
+const lossSchema = v.object({
   owner: ownerNameSchema,
   /** Owners of the ring in which it held what was lost. */
   owners: ownersSchema,
@@ -34,12 +35,12 @@ const lossSchema = v.strictObject({
 
 const versionSchema = wholeNumber(1, MAX_VERSION);
 
-const ringRecordSchema = v.strictObject({
+const ringRecordSchema = v.object({
   /** Counts the changes; 1 is the ring that a region began with. */
   version: versionSchema,
   owners: ownersSchema,
   /** The ring that settled last, as long as its owners still hold counts of keys that moved. */
-  previous: v.optional(v.strictObject({ version: versionSchema, owners: ownersSchema })),
+  previous: v.optional(v.object({ version: versionSchema, owners: ownersSchema })),
   /** Owners that were given up with the counts they held, the latest last. */
   lost: v.array(lossSchema, "must be a list"),
 });

@@ -3,6 +3,11 @@
  *
  * Numbers in flat arrays are copied in one go. Objects are written and read field by field on both
  * sides: for a batch of 100, that would cost more than all the counting.
+ *
+ * Versions. During a deployment callers and owners of two versions talk to each other. A caller
+ * does not know its owner's version when it asks. So a batch only ever gains fields, which an older
+ * owner does not read. An owner answers in the version that it was asked in, or in its own if that
+ * is lower. A caller reads its own version and the one before.
  */
 
 import type { CounterPolicy, Refund } from "../counters/counters.ts";
@@ -27,8 +32,8 @@ export interface Answer {
    * empty if the caller found that the verdicts make no sense.
    */
   verdicts: (Verdict[] | undefined)[];
-  /** For each check, whether some of the count may be lost; absent if no check is unsure. */
-  unsure?: boolean[];
+  /** For each check, whether some of the count may be lost; absent if all are exact. */
+  inexact?: boolean[];
   /**
    * For each check, whether a reset has ended the lease that it tells of; absent if no lease has
    * ended.
@@ -38,8 +43,18 @@ export interface Answer {
   ring?: RingRecord | undefined;
 }
 
+/**
+ * The version in which batches are written. An answer of version 1 does not say its version, and
+ * begins with the owner's clock.
+ */
+export const WIRE_VERSION = 2;
+/** Above any version, and below any owner's clock. */
+const MAX_WIRE_VERSION = 1_000;
+
 /** A batch on its way to an owner. */
 export interface WireBatch {
+  /** Absent in version 1. */
+  wireVersion?: number;
   version: number;
   /** The distinct policies of the batch; `words` has their indices. */
   policies: CounterPolicy[];
@@ -50,8 +65,8 @@ export interface WireBatch {
 }
 
 /**
- * The owner's clock and epoch; then five numbers for each verdict: reason, remaining, and three
- * durations.
+ * The version, the owner's clock and its epoch; then five numbers for each verdict: reason,
+ * remaining, and three durations.
  */
 type Numbers = Float64Array<ArrayBuffer>;
 
@@ -67,19 +82,19 @@ const REASONS: readonly Reason[] = ["ok", "shadow", "limited", "blocked"];
 const ALLOWING_REASONS = 2;
 /** In place of a reason: the key has moved. */
 const MOVED = -1;
-/** Added to the reason of an unsure verdict. */
-const UNSURE = 8;
-/** Added to a reason if the lease that the check tells of has ended. */
+/** Added to the reason if some of the count may be lost. */
+const INEXACT = 8;
+/** Added to the reason if the lease that the check tells of has ended. */
 const ENDED = 16;
 /** Above any sum of these. */
 const MAX_CODE = 32;
 const FLAGS = [
-  [UNSURE, "unsure"],
+  [INEXACT, "inexact"],
   [ENDED, "ended"],
 ] as const;
 const VERDICT_NUMBERS = 5;
-/** Numbers before the first verdict. */
-const HEAD_NUMBERS = 2;
+/** Numbers before the first verdict. In version 1 there is one less. */
+const HEAD_NUMBERS = 3;
 /** Words before the indices of a check's policies. */
 const KEY_WORDS = 3;
 /** Numbers of each check in `spent`. */
@@ -105,7 +120,7 @@ export function encodeBatch({ version, checks: batch }: Batch): WireBatch {
   for (const [place, { spentAtMs, resetMs }] of spent ? batch.entries() : []) {
     spent?.set([spentAtMs ?? Number.NaN, resetMs ?? Number.NaN], place * SPENT_NUMBERS);
   }
-  return { version, policies, words, spent };
+  return { wireVersion: WIRE_VERSION, version, policies, words, spent };
 }
 
 export function decodeBatch({ version, policies, words, spent }: WireBatch): Batch {
@@ -140,13 +155,15 @@ function known(number = Number.NaN): number | undefined {
   return Number.isNaN(number) ? undefined : number;
 }
 
-export function encodeAnswer(answer: Answer): WireAnswer {
-  const { atMs, epoch, verdicts, unsure, ended, ring } = answer;
+/** @param wireVersion the version of the batch that is answered; 1 if it does not say it */
+export function encodeAnswer(answer: Answer, wireVersion = WIRE_VERSION): WireAnswer {
+  const { atMs, epoch, verdicts, inexact, ended, ring } = answer;
   let length = HEAD_NUMBERS;
   for (const each of verdicts) length += each ? each.length * VERDICT_NUMBERS : 1;
   const numbers = new Float64Array(length);
-  numbers[0] = atMs;
-  numbers[1] = epoch;
+  numbers[0] = WIRE_VERSION;
+  numbers[1] = atMs;
+  numbers[2] = epoch;
   let taken: Taken | undefined;
   let at = HEAD_NUMBERS;
   for (let index = 0; index < verdicts.length; index++) {
@@ -159,7 +176,7 @@ export function encodeAnswer(answer: Answer): WireAnswer {
       taken ??= [];
       taken[index] = each[0].taken;
     }
-    const flags = (unsure?.[index] ? UNSURE : 0) + (ended?.[index] ? ENDED : 0);
+    const flags = (inexact?.[index] ? INEXACT : 0) + (ended?.[index] ? ENDED : 0);
     for (const { reason, remaining, resetMs, retryAfterMs, delayMs } of each) {
       numbers[at] = REASONS.indexOf(reason) + flags;
       numbers[at + 1] = remaining;
@@ -169,8 +186,10 @@ export function encodeAnswer(answer: Answer): WireAnswer {
       at += VERDICT_NUMBERS;
     }
   }
-  if (!ring && !taken) return numbers;
-  return { numbers, ...(ring && { ring }), ...(taken && { taken }) };
+  // A copy: a view would carry the whole buffer over the RPC.
+  const written = wireVersion === 1 ? numbers.slice(1) : numbers;
+  if (!ring && !taken) return written;
+  return { numbers: written, ...(ring && { ring }), ...(taken && { taken }) };
 }
 
 /**
@@ -179,10 +198,13 @@ export function encodeAnswer(answer: Answer): WireAnswer {
  */
 export function decodeAnswer(wire: unknown, checks: readonly Refund[]): Answer | undefined {
   const { numbers, ring, taken } = partsOf(wire);
-  if (!(numbers instanceof Float64Array) || numbers.length < HEAD_NUMBERS) return undefined;
-  const answer: Answer = { atMs: numbers[0] ?? 0, epoch: numbers[1] ?? 0, verdicts: [] };
+  const version = versionOf(numbers);
+  if (!(numbers instanceof Float64Array) || version > WIRE_VERSION) return undefined;
+  let at = version === 1 ? HEAD_NUMBERS - 1 : HEAD_NUMBERS;
+  if (numbers.length < at) return undefined;
+  const [atMs = 0, epoch = 0] = numbers.subarray(at - 2, at);
+  const answer: Answer = { atMs, epoch, verdicts: [] };
   if (ring) answer.ring = ring as RingRecord;
-  let at = HEAD_NUMBERS;
   for (const { policies } of checks) {
     if (numbers[at] === MOVED) {
       answer.verdicts.push(undefined);
@@ -200,6 +222,21 @@ export function decodeAnswer(wire: unknown, checks: readonly Refund[]): Answer |
     at += policies.length * VERDICT_NUMBERS;
   }
   return at === numbers.length ? answer : undefined;
+}
+
+/**
+ * Is this an answer in a version that is not read here? To be asked of what `decodeAnswer` can't
+ * read. An owner before version 1 wrote numbers without a version, too.
+ */
+export function isOtherVersion(wire: unknown): boolean {
+  const { numbers } = partsOf(wire);
+  if (!(numbers instanceof Float64Array) || numbers.length === 0) return false;
+  return versionOf(numbers) !== WIRE_VERSION;
+}
+
+function versionOf(numbers: unknown): number {
+  const [first = 0] = numbers instanceof Float64Array ? numbers : [];
+  return first > 1 && first < MAX_WIRE_VERSION ? first : 1;
 }
 
 /** Returns the parts of what an owner sent, if it has one of the known forms. */
@@ -220,7 +257,7 @@ function hasFlag(code = MOVED, flag: number): boolean {
 
 function verdictAt(numbers: Float64Array, at: number): Verdict {
   const code = numbers[at] ?? -1;
-  const place = code < MAX_CODE ? code % UNSURE : code;
+  const place = code < MAX_CODE ? code % INEXACT : code;
   return {
     allowed: place < ALLOWING_REASONS,
     remaining: numbers[at + 1] ?? -1,

@@ -4,6 +4,7 @@ import { Caller } from "../../src/caller/caller.ts";
 import { MAX_DENIAL_MS } from "../../src/caller/denial-cache.ts";
 import type { Question } from "../../src/caller/question.ts";
 import { type PolicyInput, parsePolicy } from "../../src/limit/policy.ts";
+import { WIRE_VERSION } from "../../src/protocol/wire.ts";
 import { WORKERS } from "../../src/runtime.ts";
 import { FakeOwners } from "./fake-owners.ts";
 
@@ -310,10 +311,10 @@ describe("an owner that fails", () => {
     ["is overloaded", "overloaded", () => Promise.reject(overloaded)],
     ["answers nothing", "nonsense", () => undefined],
     ["answers with words", "nonsense", () => "denied"],
-    ["answers as another version might", "nonsense", () => ({ verdicts: [[{ allowed: false }]] })],
+    ["answers with objects", "nonsense", () => ({ verdicts: [[{ allowed: false }]] })],
     ["answers without its clock", "nonsense", () => new Float64Array()],
-    ["answers too little", "nonsense", saying(LIMITED, 0, 1, 1)],
-    ["answers too much", "nonsense", saying(OK, 9, 1, 0, 0, 0)],
+    ["answers too little", "nonsense", () => Float64Array.of(WIRE_VERSION, 1, 0, LIMITED, 0, 1, 1)],
+    ["answers too much", "nonsense", () => Float64Array.of(WIRE_VERSION, 1, 0, OK, 9, 1, 0, 0, 0)],
     ["has no clock", "nonsense", () => Float64Array.of(Number.NaN, 0, OK, 9, 1, 0, 0)],
     ["has no epoch", "nonsense", () => Float64Array.of(1, Number.NaN, OK, 9, 1, 0, 0)],
   ];

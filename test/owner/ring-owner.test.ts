@@ -1,10 +1,13 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { ALGORITHMS, type AlgorithmName } from "../../src/limit/algorithms.ts";
 import { RingOwner } from "../../src/owner/change/ring-owner.ts";
 import type { RingRecord } from "../../src/protocol/ring-record.ts";
+import type { TableRows } from "../../src/protocol/rpc.ts";
 import { type Answer, decodeAnswer, encodeBatch } from "../../src/protocol/wire.ts";
 import { PUBLIC_SIP_KEY, sipHash } from "../../src/ring/key-hash.ts";
 import { Ring } from "../../src/ring/ring.ts";
 import { STILL } from "../fake-runtime.ts";
+import { RELEASED, RELEASED_AT_MS, RELEASED_BLOCKED } from "../protocol/recorded.ts";
 import { MemoryStorage } from "./memory-storage.ts";
 import { TEN_A_DAY } from "./ten-a-day.ts";
 
@@ -18,6 +21,10 @@ const DURING: RingRecord = {
   previous: { version: 1, owners: TWO },
   lost: [],
 };
+const ALGORITHM_NAMES = Object.keys(ALGORITHMS) as AlgorithmName[];
+const [SPENT, BLOCKED] = [RELEASED, RELEASED_BLOCKED].map(({ rows }) =>
+  Object.entries(rows).map(([table, digits]) => ({ table, bytes: bytesOf(digits) })),
+) as [TableRows[], TableRows[]];
 const AFTER: RingRecord = { version: 2, owners: THREE, lost: [] };
 
 /** The owners of a region in one process, and what the membership object would answer. */
@@ -138,7 +145,7 @@ describe("an owner in a ring", () => {
     expect(both[0]?.verdicts.every((each) => each?.[0]?.remaining === 3)).toBe(true);
     expect(both[1]?.verdicts.every((each) => each?.[0]?.remaining === 0)).toBe(true);
     expect(region.calls.sort()).toEqual(["release weur/0", "release weur/1"]);
-    expect(both.some(({ unsure }) => unsure)).toBe(false);
+    expect(both.some(({ inexact }) => inexact)).toBe(false);
   });
 
   it("takes over all the rest, keeps what was taken before, and then asks no one", async () => {
@@ -159,18 +166,18 @@ describe("an owner in a ring", () => {
     expect(keys).toEqual(THREE.map((name) => held(THREE, name).length));
   });
 
-  it("counts anew if the previous owner does not answer, and says that it is unsure", async () => {
+  it("counts anew if the previous owner does not answer, and says that it is inexact", async () => {
     await check("weur/0", 0, 10);
     await check("weur/1", 0, 10);
     await adopt(DURING);
     region.silent.add("weur/0");
     const mine = held(THREE, "weur/2");
-    const { verdicts, unsure } = await check("weur/2", 2, 1, mine);
+    const { verdicts, inexact } = await check("weur/2", 2, 1, mine);
     const before = new Ring(TWO);
     for (const [at, key] of mine.entries()) {
       const isLost = before.ownerOf(key) === "weur/0";
       expect(verdicts[at]?.[0]?.allowed).toBe(isLost);
-      expect(unsure?.[at] ?? false).toBe(isLost);
+      expect(inexact?.[at] ?? false).toBe(isLost);
     }
     expect(
       await region
@@ -192,9 +199,9 @@ describe("an owner in a ring", () => {
         what: { rows: [] },
       });
     }
-    const { verdicts, unsure } = await check("weur/2", 2, 1, mine);
+    const { verdicts, inexact } = await check("weur/2", 2, 1, mine);
     expect(verdicts.every((each) => each?.[0]?.remaining === 9)).toBe(true);
-    expect(unsure).toEqual(mine.map(() => true));
+    expect(inexact).toEqual(mine.map(() => true));
     expect(lines.at(-1)).toContain("released for version 1, not 2");
   });
 
@@ -258,6 +265,28 @@ describe("an owner in a ring", () => {
     expect(verdicts.map((each) => each?.[0]?.allowed)).toEqual(theirs.map(() => false));
   });
 
+  it("imports the rows that an owner of the version before releases", async () => {
+    vi.useFakeTimers({ toFake: ["Date"], now: RELEASED_AT_MS });
+    region = new Region();
+    for (const name of THREE) await region.start(name);
+    for (const name of TWO) {
+      vi.spyOn(region.of(name), "release").mockImplementation(async (version, asked) => ({
+        version,
+        atMs: RELEASED_AT_MS,
+        what: { rows: asked.flatMap(({ lo }) => (lo === RELEASED.key.lo ? SPENT : BLOCKED)) },
+      }));
+    }
+    await adopt({ ...DURING, owners: ["weur/2"] });
+    const policies = ALGORITHM_NAMES.map((algorithm) => ({ ...TEN_A_DAY, name: "p", algorithm }));
+    const checks = [RELEASED, RELEASED_BLOCKED].map(({ key }) => ({ key, policies }));
+    const given = await region.of("weur/2").peek(encodeBatch({ version: 2, checks }));
+    vi.useRealTimers();
+    const { verdicts: [spent, blocked] = [], inexact } = decodeAnswer(given, checks) ?? {};
+    expect(spent?.map(({ remaining }) => remaining)).toEqual(policies.map(() => 7));
+    expect(blocked?.map(({ reason }) => reason)).toEqual(policies.map(() => "blocked"));
+    expect(inexact).toEqual([undefined, true]);
+  });
+
   it("takes over a block, and what an operator does meanwhile is not undone", async () => {
     const [key] = held(THREE, "weur/2").filter((each) => new Ring(TWO).ownerOf(each) === "weur/0");
     if (!key) throw new Error("no key moves");
@@ -272,3 +301,7 @@ describe("an owner in a ring", () => {
     expect(await left()).toMatchObject({ allowed: true, remaining: 9 });
   });
 });
+
+function bytesOf(digits: string): Uint8Array<ArrayBuffer> {
+  return Uint8Array.from(digits.match(/../g) ?? [], (pair) => Number.parseInt(pair, 16));
+}

@@ -7,7 +7,10 @@ import {
   decodeBatch,
   encodeAnswer,
   encodeBatch,
+  isOtherVersion,
+  WIRE_VERSION,
 } from "../../src/protocol/wire.ts";
+import { DECIDED, MOVED, PLAIN, RECORDED, SPENT } from "./recorded.ts";
 
 const half = fc.integer({ min: 0, max: 0xffff_ffff });
 const policies = [1, 2, 3].map(
@@ -55,7 +58,7 @@ describe("the wire", () => {
         fc.infiniteStream(verdict),
         fc.nat(),
         fc.nat(),
-        fc.infiniteStream(fc.constantFrom("unsure", "ended", undefined)),
+        fc.infiniteStream(fc.constantFrom("inexact", "ended", undefined)),
         (batch, stream, atMs, epoch, flags) => {
           const verdicts = batch.map((check) =>
             check.policies.map(() => {
@@ -65,7 +68,7 @@ describe("the wire", () => {
           );
           const answer: Answer = { atMs, epoch, verdicts };
           for (const at of batch.keys()) {
-            const flag: "unsure" | "ended" | undefined = flags.next().value;
+            const flag: "inexact" | "ended" | undefined = flags.next().value;
             if (!flag) continue;
             answer[flag] ??= [];
             answer[flag][at] = true;
@@ -75,5 +78,66 @@ describe("the wire", () => {
         },
       ),
     );
+  });
+});
+
+describe.each(RECORDED)("wire version $wireVersion", (recorded) => {
+  const { wireVersion, plain, spent, decided, moved } = recorded;
+
+  it("is read as it was recorded", () => {
+    expect(decodeBatch(plain)).toEqual(PLAIN);
+    expect(decodeBatch(spent)).toEqual(SPENT);
+    expect(decodeAnswer(decided, PLAIN.checks)).toEqual(DECIDED);
+    expect(decodeAnswer(moved, SPENT.checks)).toEqual(MOVED);
+  });
+
+  it("is the version in which a batch of that version is answered", () => {
+    expect(encodeAnswer(DECIDED, wireVersion)).toEqual(decided);
+    expect(encodeAnswer(MOVED, wireVersion)).toEqual(moved);
+  });
+
+  it("crosses the RPC without any byte beside its numbers", () => {
+    const answer = encodeAnswer(DECIDED, wireVersion) as Float64Array;
+    expect(answer.buffer.byteLength).toBe(answer.byteLength);
+  });
+});
+
+describe("another version of the wire", () => {
+  const [, latest] = RECORDED;
+
+  it("does not change what is written, as long as its number stays", () => {
+    expect(RECORDED.at(-1)?.wireVersion).toBe(WIRE_VERSION);
+    expect(encodeBatch(PLAIN)).toEqual(latest?.plain);
+    expect(encodeBatch(SPENT)).toEqual(latest?.spent);
+    expect(encodeAnswer(DECIDED)).toEqual(latest?.decided);
+  });
+
+  it("is answered in the highest version that the owner writes", () => {
+    expect(encodeAnswer(DECIDED, WIRE_VERSION + 1)).toEqual(latest?.decided);
+  });
+
+  it("may add fields to a batch, which are not read", () => {
+    expect(decodeBatch({ ...latest?.plain, wireVersion: 3, more: [1] } as never)).toEqual(PLAIN);
+  });
+
+  it("is told from an answer that makes no sense", () => {
+    const numbers = latest?.decided as Float64Array;
+    const later = Float64Array.of(WIRE_VERSION + 1, ...numbers.slice(1));
+    const early = numbers.slice(2);
+    const short = numbers.slice(0, -1);
+    const others = [later, { numbers: later }, early];
+    for (const each of [...others, short]) expect(decodeAnswer(each, PLAIN.checks)).toBeUndefined();
+    expect(others.map(isOtherVersion)).toEqual(others.map(() => true));
+    const nonsense = [
+      short,
+      new Float64Array(),
+      { numbers: [3] },
+      {},
+      null,
+      undefined,
+      "denied",
+      3,
+    ];
+    expect(nonsense.map(isOtherVersion)).toEqual(nonsense.map(() => false));
   });
 });

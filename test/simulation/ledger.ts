@@ -124,13 +124,13 @@ export class Ledger {
 
   /** An owner answers to a batch. */
   answered({ name: owner }: Machine, { version, checks }: Batch, answer: Answer): void {
-    const { verdicts, unsure, ring } = answer;
+    const { verdicts, inexact, ring } = answer;
     for (const [at, { key, policies }] of checks.entries()) {
       const each = verdicts[at];
       if (!each) continue;
       const wrong = this.#rings.decided(ring?.version ?? version, key, owner);
       if (wrong) this.violated(wrong);
-      if (unsure?.[at] || !each.every(({ allowed }) => allowed)) continue;
+      if (inexact?.[at] || !each.every(({ allowed }) => allowed)) continue;
       for (const policy of policies) {
         const account = this.account(key, policy.name);
         account.countedExactly += policy.cost;

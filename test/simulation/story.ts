@@ -142,7 +142,7 @@ export class Story {
       for (const [at, reply] of replies.entries()) {
         ledger.decided(subjects[at] as Subject, reply, wereBlocked[at] as boolean);
         const { exact, source, reason } = reply.decisions[0] ?? {};
-        const said = `${reason} by ${source}${exact ? "" : ", unsure"}`;
+        const said = `${reason} by ${source}${exact ? "" : ", inexact"}`;
         this.#world.tell(`${machine.name} has for ${reply.question.key}: ${said}`);
         if (!this.isFaulty && !exact) ledger.violated(`${said} though nothing fails`);
       }

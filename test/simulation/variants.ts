@@ -44,7 +44,7 @@ export const VARIANTS: Record<string, Variant> = {
       check: async (wire) => {
         const { checks } = decodeBatch(wire);
         const answer = decodeAnswer(await owner.check(wire), checks) as Answer;
-        return encodeAnswer({ ...answer, unsure: [] });
+        return encodeAnswer({ ...answer, inexact: [] });
       },
     }),
   },

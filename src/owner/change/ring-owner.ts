@@ -88,27 +88,23 @@ export class RingOwner implements OwnerRpc {
   }
 
   check(batch: WireBatch): WireAnswer | Promise<WireAnswer> {
-    return this.#onceWritten(
-      this.#serve(decodeBatch(batch), (checks) => this.#owner.check(checks)),
-    );
+    const answer = this.#serve(decodeBatch(batch), (checks) => this.#owner.check(checks));
+    return this.#onceWritten(answer, batch);
   }
 
   async peek(batch: WireBatch): Promise<WireAnswer> {
-    return encodeAnswer(
-      await this.#serve(decodeBatch(batch), (checks) => this.#owner.peek(checks)),
-    );
+    const answer = this.#serve(decodeBatch(batch), (checks) => this.#owner.peek(checks));
+    return encodeAnswer(await answer, batch.wireVersion ?? 1);
   }
 
   async refund(batch: WireBatch): Promise<WireAnswer> {
-    return this.#onceWritten(
-      this.#serve(decodeBatch(batch), (checks) => this.#owner.refund(checks)),
-    );
+    const answer = this.#serve(decodeBatch(batch), (checks) => this.#owner.refund(checks));
+    return this.#onceWritten(answer, batch);
   }
 
   async reset(batch: WireBatch): Promise<WireAnswer> {
-    return this.#onceWritten(
-      this.#serve(decodeBatch(batch), (checks) => this.#owner.reset(checks)),
-    );
+    const answer = this.#serve(decodeBatch(batch), (checks) => this.#owner.reset(checks));
+    return this.#onceWritten(answer, batch);
   }
 
   block(version: number, key: KeyHash, durationMs: number): Promise<OrMoved<void>> {
@@ -166,10 +162,19 @@ export class RingOwner implements OwnerRpc {
     return this.#owner.saver.wake();
   }
 
-  /** Returns the answer once what must not be lost is on disk; rejects if it can't be written. */
-  #onceWritten(answer: Answer | Promise<Answer>): WireAnswer | Promise<WireAnswer> {
-    if (answer instanceof Promise) return answer.then((given) => this.#onceWritten(given));
-    return this.#owner.written?.then(() => encodeAnswer(answer)) ?? encodeAnswer(answer);
+  /**
+   * Returns the answer, in the form that it was asked in, once what must not be lost is on disk.
+   * Rejects if that can't be written.
+   */
+  #onceWritten(
+    answer: Answer | Promise<Answer>,
+    batch: WireBatch,
+  ): WireAnswer | Promise<WireAnswer> {
+    if (answer instanceof Promise) return answer.then((given) => this.#onceWritten(given, batch));
+    const { wireVersion = 1 } = batch;
+    const { written } = this.#owner;
+    if (written) return written.then(() => encodeAnswer(answer, wireVersion));
+    return encodeAnswer(answer, wireVersion);
   }
 
   #serve(batch: Batch, decide: Decide): Answer | Promise<Answer> {
@@ -196,8 +201,8 @@ export class RingOwner implements OwnerRpc {
     };
     const ends = ended && Array.from(verdicts.keys(), (at) => ended[at] ?? false).values();
     if (ends) answer.ended = checks.map((check) => isMine(check) && ends.next().value === true);
-    const unsure = checks.map(({ key, policies }) => view.isUnsure(key, policies, decided.atMs));
-    if (unsure.includes(true)) answer.unsure = unsure;
+    const inexact = checks.map(({ key, policies }) => !view.isExact(key, policies, decided.atMs));
+    if (inexact.includes(true)) answer.inexact = inexact;
     if (version !== view.ring.version) answer.ring = view.record;
     return answer;
   }

@@ -135,12 +135,12 @@ export class RingView {
     return this.#givenUp.has(owner);
   }
 
-  /** May some of what a key has spent under these policies be lost? */
-  isUnsure(key: KeyHash, policies: readonly CounterPolicy[], nowMs: number): boolean {
+  /** Is everything here that a key has spent under these policies? */
+  isExact(key: KeyHash, policies: readonly CounterPolicy[], nowMs: number): boolean {
     const longestMs = Math.max(...policies.map(spanMs));
     const doubtedMs = this.#options.owner.handover.doubtedMs(key);
-    if (doubtedMs !== undefined && nowMs - doubtedMs < longestMs) return true;
-    return this.#losses.some(
+    if (doubtedMs !== undefined && nowMs - doubtedMs < longestMs) return false;
+    return !this.#losses.some(
       ({ owner, ring, atMs }) => nowMs - atMs < longestMs && ring.ownerOf(key) === owner,
     );
   }

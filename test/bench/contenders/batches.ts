@@ -12,7 +12,7 @@ import { encodeBatch, type WireBatch } from "../../../src/protocol/wire.ts";
 const CHECKS = 100;
 /** Of a check under one policy: see `WireBatch` and `WireAnswer`. */
 const CHECK_WORDS = 4;
-const HEAD_NUMBERS = 2;
+const HEAD_NUMBERS = 3;
 const VERDICT_NUMBERS = 5;
 const KEYS = 100_000;
 const LIMIT = 1_000_000_000;
