@@ -8,16 +8,13 @@ import type { Policy } from "./limit/policy.ts";
 import { oneOf, textSchema } from "./limit/schemas.ts";
 import { parseUrl } from "./limit/url.ts";
 import {
-  fromJson,
   hidden,
   type LimiterConfig,
   parseLimiterConfig,
+  policiesVariable,
   readVariables,
   secret,
 } from "./limiter-config.ts";
-
-/** The original's: 10 requests a minute for each address. */
-const DEFAULT_POLICIES = [{ limit: 10, window: "60s" }];
 
 const FORWARDED_FORMS = ["x-forwarded", "forwarded", "both", "none", "keep"] as const;
 
@@ -49,7 +46,7 @@ export const gatewaySchema = v.strictObject({
   /**
    * A list of policies, or the same as JSON text. Default: 10 requests a minute for each address.
    */
-  POLICIES: v.optional(fromJson(v.unknown()), DEFAULT_POLICIES),
+  POLICIES: policiesVariable(),
   /**
    * A secret: one token, or several separated by spaces. A token with `check:` in front may check,
    * peek and refund. One with `admin:` or nothing in front may do everything. Default none: no API.

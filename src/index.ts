@@ -1,4 +1,11 @@
 /** The library's public names. */
+export type { LimitOptions, LimitOutcome } from "./binding/limit.ts";
+export {
+  type KeyCheck,
+  type KeyOptions,
+  Turnpike,
+  type TurnpikeProps,
+} from "./binding/turnpike.ts";
 export { type CheckOptions, type Limiter, type LimiterOptions, limiter } from "./caller/limiter.ts";
 export { addressKey } from "./http/address-key.ts";
 export { type RateLimitEnv, rateLimit } from "./http/rate-limit.ts";

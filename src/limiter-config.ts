@@ -8,6 +8,8 @@ import * as v from "valibot";
 import { type AddressList, addressListSchema } from "./limit/address-list.ts";
 import { durationSchema } from "./limit/duration.ts";
 import { MisuseError, parse } from "./limit/misuse.ts";
+import { parsePolicies } from "./limit/policies.ts";
+import type { Policy } from "./limit/policy.ts";
 import { oneOf, textLike, wholeNumber } from "./limit/schemas.ts";
 import { MAX_OWNERS } from "./protocol/ring-record.ts";
 import { type Region, regionSchema } from "./ring/region.ts";
@@ -110,6 +112,22 @@ export function parseLimiterConfig(env: object): LimiterConfig {
   };
 }
 
+/** Returns a schema for `POLICIES`, which only some Workers have. */
+export function policiesVariable() {
+  // The original's: 10 requests a minute for each address.
+  return v.optional(fromJson(v.unknown()), [{ limit: 10, window: "60s" }]);
+}
+
+/**
+ * Reads `POLICIES` alone.
+ *
+ * @throws {MisuseError} naming the variable, the rule and the value
+ */
+export function parsePoliciesVariable(env: object): Policy[] {
+  const { POLICIES } = readVariables(v.strictObject({ POLICIES: policiesVariable() }), env);
+  return parsePolicies(POLICIES, "POLICIES");
+}
+
 function requireOrder(min: number, start: number, max: number): void {
   if (min > start) throw new MisuseError("OWNERS_MIN", `must be at most OWNERS, ${start}`, min);
   if (max < start) throw new MisuseError("OWNERS_MAX", `must be at least OWNERS, ${start}`, max);
@@ -143,7 +161,7 @@ function numberVariable(least: number, most: number) {
 }
 
 /** Reads a list. A variable on the command line is always text, so a list may be JSON, too. */
-export function fromJson<const Schema extends v.GenericSchema>(schema: Schema) {
+function fromJson<const Schema extends v.GenericSchema>(schema: Schema) {
   return v.pipe(
     v.unknown(),
     v.check((value) => valueIn(value) !== undefined, "must be a list, or a list as JSON text"),

@@ -17,6 +17,7 @@ import { tellBesideOrigin } from "./http/origin-limits.ts";
 import { couldBeOwn, isOrdinary, readingsOf } from "./http/path.ts";
 import { enforce } from "./http/rate-limit.ts";
 
+export { Turnpike } from "./binding/turnpike.ts";
 export { OperatedMembership as Membership } from "./objects/operated-membership.ts";
 export { RateLimiter } from "./objects/rate-limiter.ts";
 

@@ -14,7 +14,7 @@ const OUTSIDE = [
   "test/http/{bodies,leaving,sockets,waiting}.test.ts",
   "test/http/{legacy,passthrough}.test.ts",
   "test/ring/{change,elastic,interrupted}.test.ts",
-  "test/{bench,cli,dashboard,faults,simulation}/**/*.test.ts",
+  "test/{bench,binding,cli,dashboard,faults,simulation}/**/*.test.ts",
 ];
 
 /** A machine that is busy must not have tests counted by the fallback; those of it set their own. */

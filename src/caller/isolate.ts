@@ -20,7 +20,15 @@ let caller: Caller | undefined;
 let memberships: Memberships | undefined;
 /** The most names remembered. An app may make them in requests, such as one for each tenant. */
 const MAX_CLAIMS = 10_000;
-const claims = new Map<string, { description: string; functions: readonly unknown[] }>();
+const claims = new Map<
+  string,
+  {
+    policy: Policy;
+    description: string;
+    functions: readonly unknown[];
+    isOfStart: boolean;
+  }
+>();
 let hasStarted = false;
 
 /** What made a policy in code, and from what. */
@@ -76,8 +84,16 @@ export function claimName(policy: Policy, { maker, isNamed, functions = [] }: Or
       throw new MisuseError("name", "must be given to tell two limiters apart", undefined);
     }
   }
-  if (claims.size >= MAX_CLAIMS) claims.clear();
-  claims.set(name, { description, functions });
+  if (claims.size >= MAX_CLAIMS) {
+    // A service binding may name those that the Worker made as it was loaded.
+    for (const [each, { isOfStart }] of claims) if (!isOfStart) claims.delete(each);
+  }
+  claims.set(name, { policy, description, functions, isOfStart: isStarting() });
+}
+
+/** Returns the policies that this isolate's code has made. */
+export function claimedPolicies(): Policy[] {
+  return Array.from(claims.values(), ({ policy }) => policy);
 }
 
 /** Is the Worker still being loaded? The runtime gives no random numbers until then. */

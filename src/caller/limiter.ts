@@ -1,8 +1,14 @@
 /** A limiter for code outside HTTP middleware: a queue consumer, a login form, another object. */
 import { type Decision, decisive } from "../limit/decision.ts";
 import { durationSchema } from "../limit/duration.ts";
-import { MisuseError, parse } from "../limit/misuse.ts";
-import { MAX_WINDOW_MS, parsePolicy, requireFits, unitsSchema } from "../limit/policy.ts";
+import { fieldPath, MisuseError, parse } from "../limit/misuse.ts";
+import {
+  MAX_WINDOW_MS,
+  type Policy,
+  parsePolicy,
+  requireFits,
+  unitsSchema,
+} from "../limit/policy.ts";
 import type { CountingFields, PolicyInput, QuotaFields } from "../limit/policy-input.ts";
 import { booleanSchema } from "../limit/schemas.ts";
 import { type Region, regionSchema } from "../ring/region.ts";
@@ -37,15 +43,15 @@ export interface CheckOptions {
   /**
    * Units, a whole number from 1 to what the policy lets pass at once. Default the policy's `cost`.
    */
-  cost?: number;
+  cost?: number | undefined;
   /**
    * Takes what is left of the cost, at least one unit, instead of denying. The decision's `taken`
    * says how much. The cost may then exceed what the policy lets pass at once. Does not use the
    * policy's lease. Default false.
    */
-  atMost?: boolean;
+  atMost?: boolean | undefined;
   /** The region whose owners count, if the policy's scope is `region`. Default the home region. */
-  region?: Region;
+  region?: Region | undefined;
 }
 
 export interface Limiter {
@@ -99,18 +105,7 @@ export function limiter(options: LimiterOptions): Limiter {
   const policy = parsePolicy({ scope: "global", ...options });
   claimName(policy, { maker: "limiter", isNamed: options.name !== undefined });
   const caller = isolateCaller();
-  const { homeRegion } = isolateConfig();
-
-  function ask(
-    key: string,
-    { cost = policy.cost, atMost = false, region = homeRegion }: CheckOptions = {},
-  ): Question {
-    parse(unitsSchema, cost, "cost");
-    if (!parse(atMostSchema, atMost, "atMost")) requireFits(cost, policy);
-    parse(regionSchema, region, "region");
-    const asked = atMost ? upTo(policy, cost) : { ...policy, cost };
-    return { key: keyOf(key), policies: [asked], region };
-  }
+  const ask = (key: string, options?: CheckOptions) => questionOf(policy, keyOf(key), options);
 
   return {
     check: async (key, options) => decided(await caller.check([ask(key, options)])),
@@ -125,6 +120,25 @@ export function limiter(options: LimiterOptions): Limiter {
       return explained as ExplainedKey;
     },
   };
+}
+
+/**
+ * Returns what a call asks about a key under one policy.
+ *
+ * @param at path of the options, for the error
+ * @throws {MisuseError} naming the option, the rule and the value
+ */
+export function questionOf(
+  policy: Policy,
+  key: readonly string[],
+  { cost = policy.cost, atMost = false, region = isolateConfig().homeRegion }: CheckOptions = {},
+  at = "",
+): Question {
+  parse(unitsSchema, cost, "cost");
+  if (!parse(atMostSchema, atMost, "atMost")) requireFits(cost, policy, fieldPath(at, "cost"));
+  parse(regionSchema, region, "region");
+  const asked = atMost ? upTo(policy, cost) : { ...policy, cost };
+  return { key, policies: [asked], region };
 }
 
 function keyOf(key: string): string[] {

@@ -1,6 +1,6 @@
 /** Who is measured: each a Worker of its own, built as it would be deployed. */
 import { join } from "node:path";
-import { build } from "esbuild";
+import { type BuildOptions, build } from "esbuild";
 import type { WorkloadName } from "./workloads.ts";
 
 export interface Contender {
@@ -59,9 +59,22 @@ export function bundle({ file }: Pick<Contender, "file">): Promise<string> {
  *
  * @param minify as it is when deployed; else its names can be read in a profile
  */
-export async function bundleFile(path: string, minify = false): Promise<string> {
+export function bundleFile(path: string, minify = false): Promise<string> {
+  return bundled({ entryPoints: [path] }, minify);
+}
+
+/**
+ * Bundles a Worker's text.
+ *
+ * @param folder where its imports begin
+ */
+export function bundleText(contents: string, folder: string, minify = false): Promise<string> {
+  return bundled({ stdin: { contents, resolveDir: folder, loader: "ts" } }, minify);
+}
+
+async function bundled(entry: BuildOptions, minify: boolean): Promise<string> {
   const { outputFiles } = await build({
-    entryPoints: [path],
+    ...entry,
     bundle: true,
     write: false,
     minify,
@@ -72,5 +85,5 @@ export async function bundleFile(path: string, minify = false): Promise<string> 
     loader: { ".html": "text" },
     logLevel: "error",
   });
-  return outputFiles[0]?.text ?? "";
+  return outputFiles?.[0]?.text ?? "";
 }

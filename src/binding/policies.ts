@@ -1,0 +1,33 @@
+/**
+ * The policies that a binding may name: those of the variable `POLICIES`, and those that the
+ * Worker's own code makes by `limiter()` and `rateLimit()`.
+ */
+import { claimedPolicies } from "../caller/isolate.ts";
+import { MisuseError } from "../limit/misuse.ts";
+import type { Policy } from "../limit/policy.ts";
+import { parsePoliciesVariable } from "../limiter-config.ts";
+
+let listed: Policy[] | undefined;
+
+/**
+ * Returns the policy with a name.
+ *
+ * @param at path of the name, for the error
+ * @throws {MisuseError} if there is none; it names those there are
+ */
+export function policyNamed(name: unknown, env: object, at: string): Policy {
+  const policies = known(env);
+  const found = policies.find((policy) => policy.name === name);
+  if (found) return found;
+  const names = policies.map((policy) => `"${policy.name}"`).join(", ");
+  const how = name === undefined ? `, as in props = { policy = ${names.split(",")[0]} }` : "";
+  throw new MisuseError(at, `must be the name of a policy, one of ${names}${how}`, name);
+}
+
+/** A Worker that makes its policies in code has no other, unless it lists some. */
+function known(env: object): Policy[] {
+  const claimed = claimedPolicies();
+  if (claimed.length > 0 && Reflect.get(env, "POLICIES") === undefined) return claimed;
+  listed ??= parsePoliciesVariable(env);
+  return [...claimed, ...listed];
+}

@@ -1,0 +1,140 @@
+/**
+ * The entrypoint that other Workers bind to, as `services` of their `wrangler.toml`. Each binding
+ * names its policy in `props`; Workers that name the same policy share its counters.
+ *
+ * `limit` is the interface of Cloudflare's rate limiting binding, so that libraries written for that
+ * one work. The other methods are those of `limiter()`, and answer with whole decisions.
+ *
+ * Takes every key, an empty or a long one too: a library that calls `limit` would answer 500 to an
+ * error. A check here knows no request, so it counts in the home region unless it names another.
+ */
+import { WorkerEntrypoint } from "cloudflare:workers";
+import * as v from "valibot";
+import { isolateCaller } from "../caller/isolate.ts";
+import { atMostSchema, blockSchema, type CheckOptions, questionOf } from "../caller/limiter.ts";
+import type { ExplainedKey, Question, Reply } from "../caller/question.ts";
+import { type Decision, decisive } from "../limit/decision.ts";
+import { fieldPath, parse } from "../limit/misuse.ts";
+import { unitsSchema } from "../limit/policy.ts";
+import { textSchema } from "../limit/schemas.ts";
+import { regionSchema } from "../ring/region.ts";
+import { type LimitOptions, type LimitOutcome, outcomeOf, readLimit } from "./limit.ts";
+import { policyNamed } from "./policies.ts";
+
+/** What a binding says in `props`. */
+export interface TurnpikeProps {
+  /** Name of the policy that its calls count by, unless a call names another. */
+  policy?: string;
+}
+
+/** What a call may say beside its key. */
+export interface KeyOptions extends CheckOptions {
+  /** Name of the policy. Default the one of `props`. */
+  policy?: string;
+}
+
+/** A key with its options, as one value. */
+export interface KeyCheck extends KeyOptions {
+  /** Any text. Compared as it is. */
+  key: string;
+}
+
+/** The most checks of one call. */
+const MAX_CHECKS = 1_000;
+
+const checksRule = `must be a list of 1 to ${MAX_CHECKS} checks`;
+const checksSchema = v.pipe(
+  v.array(v.unknown(), checksRule),
+  v.minLength(1, checksRule),
+  v.maxLength(MAX_CHECKS, checksRule),
+);
+
+const checkSchema = v.strictObject(
+  {
+    key: textSchema,
+    policy: v.optional(textSchema),
+    cost: v.optional(unitsSchema),
+    atMost: v.optional(atMostSchema),
+    region: v.optional(regionSchema),
+  },
+  "must be an object",
+);
+
+/** All methods reject with a `MisuseError` that names the field, the rule and the value. */
+export class Turnpike extends WorkerEntrypoint<unknown, TurnpikeProps> {
+  /** Decides as Cloudflare's binding does; {@link readLimit} says where that differs from `check`. */
+  async limit(options: LimitOptions): Promise<LimitOutcome> {
+    const { key, delta } = readLimit(options);
+    const policy = this.#policy(undefined, "");
+    const cost = delta ?? policy.cost;
+    const question = questionOf(policy, [key], { cost, atMost: cost > 1 });
+    return outcomeOf(decided(await isolateCaller().check([question])), Date.now());
+  }
+
+  /**
+   * Spends the cost if it may pass. If the owner does not answer, follows the policy's `onFailure`.
+   */
+  async check(key: string | KeyCheck, options?: KeyOptions): Promise<Decision> {
+    return decided(await isolateCaller().check([this.#ask(key, options)]));
+  }
+
+  /**
+   * Answers up to 1,000 checks, in their order, each by itself. A mistake in one of them leaves all
+   * counters as they are.
+   */
+  async checkMany(checks: readonly (string | KeyCheck)[]): Promise<Decision[]> {
+    const questions = parse(checksSchema, checks, "checks").map((check, at) =>
+      this.#ask(check, undefined, `checks[${at}]`),
+    );
+    return (await isolateCaller().check(questions)).map((reply) => decided([reply]));
+  }
+
+  /** Answers as `check` would, but spends nothing. */
+  async peek(key: string | KeyCheck, options?: KeyOptions): Promise<Decision> {
+    return decided(await isolateCaller().peek([this.#ask(key, options)]));
+  }
+
+  /** Gives the cost back, never more than is spent, and then answers as `peek`. */
+  async refund(key: string | KeyCheck, options?: KeyOptions): Promise<Decision> {
+    return decided(await isolateCaller().refund([{ question: this.#ask(key, options) }]));
+  }
+
+  /** Forgets what the key has spent, in all regions. Rejects if an owner does not answer. */
+  async reset(key: string | KeyCheck, options?: KeyOptions): Promise<void> {
+    return isolateCaller().reset([this.#ask(key, options)]);
+  }
+
+  /** Says what the key's owner has stored for it. Rejects if that owner does not answer. */
+  async explain(key: string | KeyCheck, options?: KeyOptions): Promise<ExplainedKey> {
+    const [explained] = await isolateCaller().explain([this.#ask(key, options)]);
+    return explained as ExplainedKey;
+  }
+
+  /** Denies the key under every policy, in all regions, for a duration such as `"10m"`. */
+  async block(key: string, duration: string): Promise<void> {
+    return isolateCaller().block(
+      [parse(textSchema, key, "key")],
+      parse(blockSchema, duration, "duration"),
+    );
+  }
+
+  /** Ends all blocks of the key, in all regions. Rejects if an owner does not answer. */
+  async unblock(key: string): Promise<void> {
+    return isolateCaller().unblock([parse(textSchema, key, "key")]);
+  }
+
+  #ask(check: unknown, options: KeyOptions = {}, at = ""): Question {
+    const given = typeof check === "string" ? { key: check } : (check as object);
+    const { key, policy, ...rest } = parse(checkSchema, { ...options, ...given }, at);
+    return questionOf(this.#policy(policy, at), [key], rest, at);
+  }
+
+  #policy(name: string | undefined, at: string) {
+    if (name !== undefined) return policyNamed(name, this.env as object, fieldPath(at, "policy"));
+    return policyNamed(this.ctx.props?.policy, this.env as object, "props.policy");
+  }
+}
+
+function decided(replies: readonly Reply[]): Decision {
+  return decisive(replies.flatMap(({ decisions }) => decisions));
+}
