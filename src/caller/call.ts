@@ -11,7 +11,7 @@ import { MAX_WINDOW_MS } from "../limit/policy.ts";
 import { logSeldom } from "../log.ts";
 import { wrongClass } from "../protocol/bindings.ts";
 import { DeadlineError, withDeadline } from "../protocol/deadline.ts";
-import { readRingRecord, regionOf } from "../protocol/ring-record.ts";
+import { readRingRecord, regionOfOwner } from "../protocol/ring-record.ts";
 import { type CounterNamespace, type CounterStub, stubOf } from "../protocol/rpc.ts";
 import {
   type Answer,
@@ -151,7 +151,7 @@ function isBelievable(
 
 function isOtherRing(ring: unknown, version: number, owner: string): boolean {
   try {
-    return readRingRecord(regionOf(owner), ring).version !== version;
+    return readRingRecord(regionOfOwner(owner), ring).version !== version;
   } catch {
     return false;
   }

@@ -3,7 +3,7 @@
  * key.
  */
 import { wrongClass } from "../protocol/bindings.ts";
-import { regionOf } from "../protocol/ring-record.ts";
+import { regionOfOwner } from "../protocol/ring-record.ts";
 import { type ObjectNamespace, type RingRpc, stubOf } from "../protocol/rpc.ts";
 import type { Runtime } from "../runtime.ts";
 
@@ -18,7 +18,7 @@ export function failureReporter(
   async function report(owner: string): Promise<void> {
     // Not made at start, where the runtime gives no random numbers.
     isolateId ??= crypto.randomUUID();
-    await stubOf(namespace, regionOf(owner)).reportFailure(owner, isolateId);
+    await stubOf(namespace, regionOfOwner(owner)).reportFailure(owner, isolateId);
   }
 
   // A report that gets lost is made up for by the next one.

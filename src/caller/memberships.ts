@@ -2,7 +2,7 @@
 
 import { wrongClass } from "../protocol/bindings.ts";
 import { withDeadline } from "../protocol/deadline.ts";
-import { regionOf } from "../protocol/ring-record.ts";
+import { regionOfOwner } from "../protocol/ring-record.ts";
 import {
   type MembershipRpc,
   type ObjectNamespace,
@@ -55,7 +55,7 @@ export class Memberships {
 
   /** Begins to remove an owner; see {@link add}. */
   remove(name: string): Promise<Refusal | undefined> {
-    return this.#operate(regionOf(name) as Region, (stub) => stub.remove(name));
+    return this.#operate(regionOfOwner(name) as Region, (stub) => stub.remove(name));
   }
 
   async #operate<Reply>(

@@ -5,7 +5,7 @@
  * Nothing stands in for an owner here. If one does not answer, the call rejects, and other owners
  * may have done their part by then. Each call may be repeated.
  */
-import { readRingRecord, regionOf } from "../protocol/ring-record.ts";
+import { readRingRecord, regionOfOwner } from "../protocol/ring-record.ts";
 import type { CounterStub, OrMoved } from "../protocol/rpc.ts";
 import { type Batch, encodeBatch } from "../protocol/wire.ts";
 import type { KeyHash } from "../ring/key-hash.ts";
@@ -56,7 +56,7 @@ export class Operator {
       const lost = await this.#routes.deliver(some, async (owner, batch) => {
         const wire = encodeBatch(batchOf(batch));
         const answer = await this.#owners.operate(owner, (stub) => stub.explain(wire));
-        const ring = answer.ring && readRingRecord(regionOf(owner), answer.ring);
+        const ring = answer.ring && readRingRecord(regionOfOwner(owner), answer.ring);
         for (const [at, { index }] of batch.entries()) {
           const each = answer.explained[at];
           if (each) explained[index] = { owner, ...each };
@@ -76,7 +76,7 @@ export class Operator {
     return this.#everywhere([{ key }], async (owner, [{ version } = { version: 0 }]) => {
       const operated = await this.#owners.operate(owner, (stub) => call(stub, version));
       if ("reply" in operated) return { verdicts: [true] };
-      return { verdicts: [], ring: readRingRecord(regionOf(owner), operated.moved) };
+      return { verdicts: [], ring: readRingRecord(regionOfOwner(owner), operated.moved) };
     });
   }
 

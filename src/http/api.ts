@@ -14,7 +14,7 @@ import type { ExplainedKey, Question, Reply } from "../caller/question.ts";
 import type { Config } from "../config.ts";
 import { decisive } from "../limit/decision.ts";
 import { MisuseError } from "../limit/misuse.ts";
-import { type Region, regionOf } from "../ring/region.ts";
+import { nearestRegion, type Region } from "../ring/region.ts";
 import { readBlock, readChecks, readReset, readUnblock } from "./api-body.ts";
 import { answerMistake, newApp } from "./app.ts";
 import { authorize, requireAdmin, wrongTokensOf } from "./authorization.ts";
@@ -82,7 +82,7 @@ export function api(caller: Caller, config: Config, memberships?: Memberships): 
   }
 
   function region(c: Context): Region {
-    return regionOf(c.req.raw.cf as IncomingRequestCfProperties, config.homeRegion);
+    return nearestRegion(c.req.raw.cf as IncomingRequestCfProperties, config.homeRegion);
   }
 }
 

@@ -13,7 +13,7 @@ import type { Question } from "../caller/question.ts";
 import type { Config, Scope, Token } from "../config.ts";
 import { type Policy, parsePolicy } from "../limit/policy.ts";
 import { logSeldom } from "../log.ts";
-import { type Region, regionOf } from "../ring/region.ts";
+import { nearestRegion, type Region } from "../ring/region.ts";
 import { refuse, rulingsOf } from "./answer.ts";
 import { clientAddress, clientKey, warnOfUnknown } from "./identity.ts";
 import { problem } from "./problem.ts";
@@ -52,7 +52,7 @@ export function authorize(caller: Caller, config: Config) {
     const client = clientKey(address, headers, config);
     const failures = suspects.failuresOf(client.join(), scope === undefined, Date.now());
     if (failures > 0) {
-      const region = regionOf(cf as IncomingRequestCfProperties, config.homeRegion);
+      const region = nearestRegion(cf as IncomingRequestCfProperties, config.homeRegion);
       const questions = [wrongTokensOf(client, region)];
       // A look could overtake the guesses before it that are still on their way to the owner.
       const looks = scope !== undefined && failures < FAILURES.limit;

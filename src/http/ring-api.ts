@@ -6,7 +6,7 @@ import type { HonoBase } from "hono/hono-base";
 import * as v from "valibot";
 import type { Memberships } from "../caller/memberships.ts";
 import { MisuseError, parse } from "../limit/misuse.ts";
-import { ownerNameSchema, regionOf, requireIn } from "../protocol/ring-record.ts";
+import { ownerNameSchema, regionOfOwner, requireIn } from "../protocol/ring-record.ts";
 import type { Refusal, RingStatus } from "../protocol/rpc.ts";
 import { type Region, regionSchema } from "../ring/region.ts";
 import { newApp } from "./app.ts";
@@ -23,7 +23,7 @@ export function ringApi(memberships: Memberships, home: Region): HonoBase {
   const app = newApp();
   app.get("/", async (c) => c.json({ regions: await memberships.status(home) }));
   app.post("/owners", async (c) => {
-    const { name, region = name && (regionOf(name) as Region) } = parse(
+    const { name, region = name && (regionOfOwner(name) as Region) } = parse(
       addSchema,
       await jsonBody(c),
     );
@@ -33,7 +33,7 @@ export function ringApi(memberships: Memberships, home: Region): HonoBase {
   });
   app.delete("/owners/:name", async (c) => {
     const name = parse(ownerNameSchema, c.req.param("name"), "name");
-    return answer(regionOf(name) as Region, await memberships.remove(name));
+    return answer(regionOfOwner(name) as Region, await memberships.remove(name));
   });
   return app;
 

@@ -16,7 +16,7 @@ import {
 } from "../limit/policy.ts";
 import type { CountingFields, RequestFields } from "../limit/policy-input.ts";
 import { withBoundedDelay } from "../limit/waiting.ts";
-import { type Region, regionOf } from "../ring/region.ts";
+import { nearestRegion, type Region } from "../ring/region.ts";
 import { type IdentityOptions, keyOf, type Place } from "./identity.ts";
 import { readingsOf } from "./path.ts";
 import type { PathPattern } from "./path-pattern.ts";
@@ -156,7 +156,7 @@ export async function questionsOf(
   client: Address | undefined,
   options: IdentityOptions & { homeRegion: Region },
 ): Promise<Question[]> {
-  const region = regionOf(c.req.raw.cf as IncomingRequestCfProperties, options.homeRegion);
+  const region = nearestRegion(c.req.raw.cf as IncomingRequestCfProperties, options.homeRegion);
   const questions: Asking[] = [];
   for (const rule of rules) {
     const isRead = rule.limit || rule.window || rule.cost;

@@ -1,16 +1,15 @@
 /**
- * What a caller did wrong: the field, the rule that it broke, and the value.
+ * Input that breaks a rule: the errors name the field, the rule and the value.
  *
- * Readers of the disk and of rings also throw it, for data that can't be right. A denial is a
- * value, never an error.
+ * A denial is a value, never an error.
  */
 import * as v from "valibot";
 
 const MAX_SHOWN_CHARS = 80;
 
-/** Thrown where the mistake was written. `message` reads `POLICIES[0].limit must be …, got -1`. */
-export class MisuseError extends Error {
-  override readonly name = "MisuseError";
+/** Thrown for data that can't be right: what is on disk, or what another object sent. */
+export class InvalidError extends Error {
+  override readonly name: string = "InvalidError";
   /** Path of the field, such as `POLICIES[0].limit`; empty for the whole input. */
   readonly field: string;
 
@@ -21,16 +20,23 @@ export class MisuseError extends Error {
   }
 }
 
+/** Thrown where the mistake was written. `message` reads `POLICIES[0].limit must be …, got -1`. */
+export class MisuseError extends InvalidError {
+  override readonly name = "MisuseError";
+}
+
 /**
  * Returns `input` as `schema` reads it.
  *
  * @param at path of `input` itself, put in front of the field's path in an error
- * @throws {MisuseError} for the first field that breaks its rule
+ * @param Failure the class of the error
+ * @throws {InvalidError} a `MisuseError` by default, for the first field that breaks its rule
  */
 export function parse<const Schema extends v.GenericSchema>(
   schema: Schema,
   input: unknown,
   at = "",
+  Failure: typeof InvalidError = MisuseError,
 ): v.InferOutput<Schema> {
   const result = v.safeParse(schema, input, { abortEarly: true });
   if (result.success) return result.output;
@@ -38,18 +44,18 @@ export function parse<const Schema extends v.GenericSchema>(
   const path = issue.path ?? [];
   const field = path.reduce((before, { key }) => fieldPath(before, key), at);
   if (issue.type === "strict_object" && issue.expected === "never") {
-    throw new MisuseError(field, unknownRule(schema, path.length), path.at(-1)?.value);
+    throw new Failure(field, unknownRule(schema, path.length), path.at(-1)?.value);
   }
   if (issue.type === "strict_object" && issue.received === "undefined") {
     // A name with a typing mistake leaves the right one missing.
     const unknown = path.length === 1 ? unknownField(schema, input) : undefined;
     if (unknown) {
       const [name, value] = unknown;
-      throw new MisuseError(fieldPath(at, name), unknownRule(schema, 1), value);
+      throw new Failure(fieldPath(at, name), unknownRule(schema, 1), value);
     }
-    throw new MisuseError(field, "is required", undefined);
+    throw new Failure(field, "is required", undefined);
   }
-  throw new MisuseError(field, issue.message, issue.input);
+  throw new Failure(field, issue.message, issue.input);
 }
 
 function unknownField(schema: object, input: unknown): [name: string, value: unknown] | undefined {

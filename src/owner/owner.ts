@@ -9,7 +9,7 @@
 import type { CounterTable } from "../counters/counter-table.ts";
 import { type Check, Counters, type Explanation, type Refund } from "../counters/counters.ts";
 import { BLOCKED, blocksName, tableName } from "../counters/table-name.ts";
-import { MisuseError } from "../limit/misuse.ts";
+import { InvalidError } from "../limit/misuse.ts";
 import { log, logSeldom } from "../log.ts";
 import type { Answer } from "../protocol/wire.ts";
 import type { KeyHash } from "../ring/key-hash.ts";
@@ -98,7 +98,7 @@ export class Owner {
       for (const [name, table] of tables) this.#counters.store.add(name, table);
     } catch (error) {
       // A read that fails may succeed later. Only what makes no sense is thrown away.
-      if (!(error instanceof MisuseError)) throw error;
+      if (!(error instanceof InvalidError)) throw error;
       log("error", "checkpoint-refused", { detail: String(error) });
       await this.#checkpoint.clear();
     }

@@ -5,7 +5,7 @@
  * is not known here is not read, since a later version may add one.
  */
 import * as v from "valibot";
-import { MisuseError, parse } from "../limit/misuse.ts";
+import { InvalidError, MisuseError, parse } from "../limit/misuse.ts";
 import { textLike, wholeNumber } from "../limit/schemas.ts";
 import { REGIONS, type Region } from "../ring/region.ts";
 
@@ -50,19 +50,24 @@ export type RingRecord = v.InferOutput<typeof ringRecordSchema>;
 /**
  * Reads a ring.
  *
- * @throws {MisuseError} if it can't be one of this region
+ * @throws {InvalidError} if it can't be one of this region
  */
 export function readRingRecord(region: string, value: unknown): RingRecord {
-  const record = parse(ringRecordSchema, value, "ring");
+  const record = parse(ringRecordSchema, value, "ring", InvalidError);
   const { owners, previous, lost } = record;
   const names = [owners, previous?.owners ?? [], ...lost.map((loss) => loss.owners)];
-  for (const name of names.flat()) requireIn(region, name, "ring.owners");
+  for (const name of names.flat()) requireIn(region, name, "ring.owners", InvalidError);
   return record;
 }
 
-/** @throws {MisuseError} if an owner is of another region */
-export function requireIn(region: string, owner: string, at: string): void {
-  if (regionOf(owner) !== region) throw new MisuseError(at, `must be in ${region}`, owner);
+/** @throws {InvalidError} a `MisuseError` by default, if an owner is of another region */
+export function requireIn(
+  region: string,
+  owner: string,
+  at: string,
+  Failure: typeof InvalidError = MisuseError,
+): void {
+  if (regionOfOwner(owner) !== region) throw new Failure(at, `must be in ${region}`, owner);
 }
 
 export function isOwnerName(name: string): boolean {
@@ -70,7 +75,7 @@ export function isOwnerName(name: string): boolean {
 }
 
 /** Returns the region that an owner's name begins with. */
-export function regionOf(owner: string): string {
+export function regionOfOwner(owner: string): string {
   return owner.split("/")[0] as string;
 }
 

@@ -33,7 +33,7 @@
 import type { Explanation } from "../counters/check.ts";
 import type { KeyHash } from "../ring/key-hash.ts";
 import type { Region } from "../ring/region.ts";
-import { type RingRecord, regionOf } from "./ring-record.ts";
+import { type RingRecord, regionOfOwner } from "./ring-record.ts";
 import type { WireAnswer, WireBatch } from "./wire.ts";
 
 /** The methods of an owner that callers use. */
@@ -182,6 +182,6 @@ export type CounterStub = Stub<CounterRpc>;
  * @param name an owner's or a membership object's; begins with the region that it is created in
  */
 export function stubOf<Rpc>(namespace: ObjectNamespace<Rpc>, name: string): Stub<Rpc> {
-  const locationHint = regionOf(name) as Region;
+  const locationHint = regionOfOwner(name) as Region;
   return namespace.getByName(name, { locationHint, retry: { maxRetries: 0 } });
 }

@@ -33,7 +33,7 @@ const ME_EAST_EDGE_DEGREES = 60;
  *
  * @param home the region if the place is unknown (Tor, Antarctica, a test)
  */
-export function regionOf({ continent, longitude }: Place = {}, home: Region): Region {
+export function nearestRegion({ continent, longitude }: Place = {}, home: Region): Region {
   // Number("") is 0, which would put a place without longitude onto Greenwich.
   const degrees = longitude ? Number(longitude) : Number.NaN;
   switch (continent) {

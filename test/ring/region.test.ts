@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { regionOf } from "../../src/ring/region.ts";
+import { nearestRegion } from "../../src/ring/region.ts";
 
 describe("region", () => {
   it.each([
@@ -14,18 +14,18 @@ describe("region", () => {
     ["Sydney", "OC", "151.21", "oc"],
     ["Nairobi", "AF", "36.82", "afr"],
   ])("puts %s into its region", (_, continent, longitude, region) => {
-    expect(regionOf({ continent, longitude }, "sam")).toBe(region);
+    expect(nearestRegion({ continent, longitude }, "sam")).toBe(region);
   });
 
   it("takes the nearer half of a continent's traffic for granted without a longitude", () => {
-    expect(regionOf({ continent: "NA" }, "sam")).toBe("enam");
-    expect(regionOf({ continent: "EU", longitude: "" }, "sam")).toBe("weur");
-    expect(regionOf({ continent: "AS" }, "sam")).toBe("apac");
+    expect(nearestRegion({ continent: "NA" }, "sam")).toBe("enam");
+    expect(nearestRegion({ continent: "EU", longitude: "" }, "sam")).toBe("weur");
+    expect(nearestRegion({ continent: "AS" }, "sam")).toBe("apac");
   });
 
   it("sends a request without a known place to the home region", () => {
-    expect(regionOf({ continent: "AN" }, "sam")).toBe("sam");
-    expect(regionOf({}, "sam")).toBe("sam");
-    expect(regionOf(undefined, "sam")).toBe("sam");
+    expect(nearestRegion({ continent: "AN" }, "sam")).toBe("sam");
+    expect(nearestRegion({}, "sam")).toBe("sam");
+    expect(nearestRegion(undefined, "sam")).toBe("sam");
   });
 });

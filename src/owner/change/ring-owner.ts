@@ -7,7 +7,7 @@
  */
 
 import type { Check, Refund } from "../../counters/check.ts";
-import { isOwnerName, type RingRecord, regionOf } from "../../protocol/ring-record.ts";
+import { isOwnerName, type RingRecord, regionOfOwner } from "../../protocol/ring-record.ts";
 import type {
   ExplainedBatch,
   OrMoved,
@@ -73,7 +73,7 @@ export class RingOwner implements OwnerRpc {
     const owner = newOwner({ runtime, storage, onCleared: () => this.#view?.keep() });
     this.#owner = owner;
     if (!membershipStub || !isOwnerName(name)) return;
-    const askRing = () => membershipStub(regionOf(name)).ring();
+    const askRing = () => membershipStub(regionOfOwner(name)).ring();
     const view = new RingView({ name, owner, storage, runtime, askRing });
     this.#view = view;
     // Callers wait for both calls.
@@ -250,7 +250,7 @@ export class RingOwner implements OwnerRpc {
     if (nowMs - this.#reportedMs < REPORT_INTERVAL_MS) return;
     this.#reportedMs = nowMs;
     // A report that gets lost is made up for by the next one.
-    membershipStub(regionOf(name))
+    membershipStub(regionOfOwner(name))
       .reportLoad(name, rate)
       .catch(() => {});
   }

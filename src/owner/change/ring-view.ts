@@ -8,13 +8,13 @@
  */
 
 import type { CounterPolicy } from "../../counters/check.ts";
-import { MisuseError } from "../../limit/misuse.ts";
+import { InvalidError } from "../../limit/misuse.ts";
 import { logSeldom } from "../../log.ts";
 import { withDeadline } from "../../protocol/deadline.ts";
 import {
   type RingRecord,
   readRingRecord,
-  regionOf,
+  regionOfOwner,
   supersedes,
 } from "../../protocol/ring-record.ts";
 import type { KeyHash } from "../../ring/key-hash.ts";
@@ -166,9 +166,9 @@ export class RingView {
   #read(value: unknown): RingRecord | undefined {
     const { name } = this.#options;
     try {
-      return readRingRecord(regionOf(name), value);
+      return readRingRecord(regionOfOwner(name), value);
     } catch (error) {
-      if (!(error instanceof MisuseError)) throw error;
+      if (!(error instanceof InvalidError)) throw error;
       logSeldom("error", "ring-refused", name, { owner: name, detail: error.message });
       return undefined;
     }
