@@ -11,6 +11,7 @@ const OUTSIDE = [
   "test/fuzz/readers.test.ts",
   "test/http/{blocks,cors,gate,gateway,in-flight,origins,log-lines,shared-quotas,streaming}.test.ts",
   "test/http/keys.test.ts",
+  "test/openapi/{client,shells}.test.ts",
   "test/http/{bodies,leaving,sockets,waiting}.test.ts",
   "test/http/{legacy,passthrough}.test.ts",
   "test/ring/{change,elastic,interrupted}.test.ts",

@@ -48,6 +48,8 @@ const policiesRule = `must be a list of 1 to ${MAX_POLICIES} policies`;
 const checksRule = `must be a list of 1 to ${MAX_CHECKS} checks`;
 const objectRule = "must be an object";
 
+export const policyBodySchema = v.strictObject(policyFields, objectRule);
+
 const ipRule = 'must be one address such as "192.0.2.7" or "2001:db8::1"';
 
 const partsRule = `must be text, or a list of 1 to ${MAX_PARTS} texts`;
@@ -78,7 +80,7 @@ const whoFields = {
   ),
 };
 
-const checkSchema = v.strictObject(
+export const checkSchema = v.strictObject(
   {
     ...whoFields,
     cost: v.optional(unitsSchema),
@@ -86,7 +88,7 @@ const checkSchema = v.strictObject(
     ...policyFields,
     policies: v.optional(
       v.pipe(
-        v.array(v.strictObject(policyFields, objectRule), policiesRule),
+        v.array(policyBodySchema, policiesRule),
         v.minLength(1, policiesRule),
         v.maxLength(MAX_POLICIES, policiesRule),
       ),
@@ -95,7 +97,7 @@ const checkSchema = v.strictObject(
   objectRule,
 );
 
-const manySchema = v.strictObject({
+export const manySchema = v.strictObject({
   checks: v.pipe(
     v.array(checkSchema, checksRule),
     v.minLength(1, checksRule),
@@ -107,8 +109,8 @@ type CheckBody = v.InferOutput<typeof checkSchema>;
 type WhoBody = Pick<CheckBody, "key" | "ip">;
 type PolicyBody = Omit<CheckBody, "key" | "ip" | "cost" | "atMost" | "policies">;
 
-const blockBodySchema = v.strictObject({ ...whoFields, duration: blockSchema }, objectRule);
-const unblockBodySchema = v.strictObject(whoFields, objectRule);
+export const blockBodySchema = v.strictObject({ ...whoFields, duration: blockSchema }, objectRule);
+export const unblockBodySchema = v.strictObject(whoFields, objectRule);
 
 /**
  * Returns the questions of each check in a body, one for each scope and key of its policies, and

@@ -19,7 +19,8 @@ import { readBlock, readChecks, readReset, readUnblock } from "./api-body.ts";
 import { answerMistake, newApp } from "./app.ts";
 import { authorize, requireAdmin, wrongTokensOf } from "./authorization.ts";
 import { BodyTooLarge, jsonBody, MAX_BODY_BYTES } from "./json-body.ts";
-import { problem } from "./problem.ts";
+import openapi from "./openapi.json" with { type: "json" };
+import { problem, wrongMethod } from "./problem.ts";
 import { ringApi } from "./ring-api.ts";
 
 /**
@@ -31,6 +32,8 @@ export function api(caller: Caller, config: Config, memberships?: Memberships): 
   const app = newApp();
   app.notFound(noSuchCall);
   app.onError(answerError);
+  app.get("/openapi.json", (c) => c.json(openapi));
+  app.all("/openapi.json", () => wrongMethod("GET, HEAD"));
   if (config.tokens.length === 0) return app;
 
   app.use(authorize(caller, config));
@@ -49,6 +52,8 @@ export function api(caller: Caller, config: Config, memberships?: Memberships): 
     const returned = groups.flat().map((question) => ({ question }));
     return answer(c, regroup(groups, await caller.refund(returned)), many);
   });
+
+  for (const call of ["/check", "/peek", "/refund"]) app.all(call, () => wrongMethod("POST"));
 
   app.use(requireAdmin);
   app.post("/reset", async (c) => {
@@ -74,6 +79,9 @@ export function api(caller: Caller, config: Config, memberships?: Memberships): 
     ]);
     return c.body(null, 204);
   });
+  for (const call of ["/reset", "/explain", "/block", "/unblock"]) {
+    app.all(call, () => wrongMethod("POST"));
+  }
   if (memberships) app.route("/ring", ringApi(memberships, config.homeRegion));
   return app;
 
@@ -128,7 +136,7 @@ function answerError(error: Error): Response {
   return answerMistake(error);
 }
 
-/** Answers a path or method that is not a call, and every call while no token is set. */
+/** Answers a path that is not a call, and every call while no token is set. */
 export function noSuchCall(): Response {
   const detail = "There is no such call, or the API is closed because TOKEN is not set.";
   return problem({ status: 404, title: "Not found", detail });

@@ -19,6 +19,12 @@ export function problem(body: Problem, headers?: Record<string, string>): Respon
   return new Response(...problemParts(body, headers));
 }
 
+/** @param allow the methods that the call takes */
+export function wrongMethod(allow: string): Response {
+  const detail = `This call takes ${allow.replace(", ", " and ")}.`;
+  return problem({ status: 405, title: "Method not allowed", detail }, { Allow: allow });
+}
+
 /** For a problem that is answered again and again. */
 export function problemParts(body: Problem, headers?: Record<string, string>): ResponseParts {
   const all = new Headers({

@@ -11,9 +11,9 @@ import type { Refusal, RingStatus } from "../protocol/rpc.ts";
 import { type Region, regionSchema } from "../ring/region.ts";
 import { newApp } from "./app.ts";
 import { jsonBody } from "./json-body.ts";
-import { problem } from "./problem.ts";
+import { problem, wrongMethod } from "./problem.ts";
 
-const addSchema = v.strictObject(
+export const addSchema = v.strictObject(
   { region: v.optional(regionSchema), name: v.optional(ownerNameSchema) },
   "must be an object",
 );
@@ -35,6 +35,9 @@ export function ringApi(memberships: Memberships, home: Region): HonoBase {
     const name = parse(ownerNameSchema, c.req.param("name"), "name");
     return answer(regionOfOwner(name) as Region, await memberships.remove(name));
   });
+  app.all("/", () => wrongMethod("GET, HEAD"));
+  app.all("/owners", () => wrongMethod("POST"));
+  app.all("/owners/:name", () => wrongMethod("DELETE"));
   return app;
 
   async function answer(region: Region, refusal: Refusal | undefined): Promise<Response> {

@@ -6,10 +6,7 @@ export const textSchema = v.string("must be text");
 
 /** A schema for text of a form. */
 export function textLike(form: RegExp, rule: string) {
-  return v.pipe(
-    textSchema,
-    v.check((text) => form.test(text), rule),
-  );
+  return v.pipe(textSchema, v.regex(form, rule));
 }
 
 export const booleanSchema = v.custom<boolean>(

@@ -10,8 +10,8 @@ import { bundleFile, bundleText } from "./contenders.ts";
 const MAX_LIBRARY_KIB = 45;
 /** The same in a Worker that others call by a service binding. */
 const MAX_CALLED_KIB = 46;
-/** The deployed Worker has the gateway, the API and the demo besides. */
-const MAX_GATEWAY_KIB = 62;
+/** The deployed Worker has the gateway, the API with its document (4 KiB) and the demo besides. */
+const MAX_GATEWAY_KIB = 66;
 
 /** An app with all of the library but the entrypoint for other Workers. */
 const APP = `

@@ -210,10 +210,11 @@ describe("what it refuses", () => {
     expect(endless.status).toBe(413);
   });
 
-  it("is any other path or method", async () => {
+  it("is any other path, and another method", async () => {
     expect((await post("/cheque", {})).status).toBe(404);
     const headers = { Authorization: "Bearer secret-1" };
-    expect((await app.request("/check", { headers })).status).toBe(404);
+    const wrong = await app.request("/check", { headers });
+    expect([wrong.status, wrong.headers.get("Allow")]).toEqual([405, "POST"]);
   });
 
   it("is a block or an unblock that makes no sense", async () => {

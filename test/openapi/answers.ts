@@ -1,0 +1,116 @@
+/** JSON Schemas of what the API answers. Types compare them with the code. */
+import type { ExplainedKey } from "../../src/caller/question.ts";
+import type { Explanation } from "../../src/counters/check.ts";
+import type { Decision } from "../../src/limit/decision.ts";
+import type { RingStatus } from "../../src/protocol/rpc.ts";
+import type { components } from "./api.d.ts";
+
+type Schemas = components["schemas"];
+type Fits<Documented, Code extends Documented> = [Documented, Code];
+type ExplainedPolicy = Omit<Schemas["Explanation"]["policies"][number], "stored">;
+
+/** Compiles only if what the code answers is what the document says. */
+export type SameTypes = [
+  Fits<Schemas["Decision"], Decision>,
+  Fits<ExplainedPolicy, Explanation & Pick<ExplainedKey, "owner" | "ringVersion">>,
+  Fits<Schemas["Ring"], RingStatus>,
+];
+
+const number = (description: string) => ({ type: "number", minimum: 0, description });
+const whole = (description: string) => ({ type: "integer", minimum: 0, description });
+const text = (description: string) => ({ type: "string", description });
+const flag = (description: string) => ({ type: "boolean", description });
+const list = (items: object, description: string) => ({ type: "array", items, description });
+
+/** An object with these fields, all of them always there but those named. */
+function object(properties: Record<string, object>, ...optional: string[]) {
+  const required = Object.keys(properties).filter((name) => !optional.includes(name));
+  return { type: "object", properties, required };
+}
+
+const ref = (name: string) => ({ $ref: `#/components/schemas/${name}` });
+
+export const ANSWERS = {
+  Decision: object(
+    {
+      allowed: flag("May it pass?"),
+      policy: text(
+        "The policy that decided: the one that denied, else the one with the least left.",
+      ),
+      limit: whole("Units in a whole quota."),
+      remaining: number("Units that could be spent right now."),
+      resetMs: number("Until the quota is whole again."),
+      retryAfterMs: number("Until the same cost could pass; 0 if allowed."),
+      delayMs: number("Leaky bucket: how long to hold the request."),
+      reason: {
+        enum: ["ok", "limited", "blocked", "listed", "shadow", "failed"],
+        description: "Why it came out so.",
+      },
+      source: {
+        enum: ["owner", "lease", "denial-cache", "fallback", "list"],
+        description: "Who decided.",
+      },
+      exact: flag("False if the answer may be off."),
+      taken: whole("Units taken of the cost, where the check has `atMost`."),
+    },
+    "taken",
+  ),
+  Decisions: object({ decisions: list(ref("Decision"), "In the order of the checks.") }),
+  Explanation: object({
+    blockedMs: number("Until a block ends; 0 if there is none."),
+    policies: list(
+      object({
+        owner: text("The owner that counts the key."),
+        ringVersion: whole("The version of the ring that it counts by."),
+        policy: text("The policy's name."),
+        algorithm: text("How it counts."),
+        limit: whole("Units in a window."),
+        windowMs: whole("Length of a window."),
+        remaining: number("Units that could be spent right now."),
+        state: text("What is stored, in words."),
+        stored: {
+          type: ["array", "null"],
+          items: { type: "number" },
+          description: "The stored state itself.",
+        },
+        nextUnitMs: number("Until one unit more can be spent than now; 0 if all can."),
+      }),
+      "One for each policy.",
+    ),
+  }),
+  Explanations: object({ explanations: list(ref("Explanation"), "In the order of the checks.") }),
+  Unreached: object({
+    unreached: list({ type: "string" }, "Policies under which the address may still pass."),
+  }),
+  Rings: object({ regions: list(ref("Ring"), "One for each region that has counted.") }),
+  Ring: object({
+    region: text("The region."),
+    version: whole("Counts the changes."),
+    settling: flag("Whether a change is under way."),
+    waitingFor: list({ type: "string" }, "Owners that the change waits for."),
+    down: list({ type: "string" }, "Owners out of the ring because they do not answer."),
+    owners: list(
+      object({
+        name: text("Region and number."),
+        keys: { type: ["integer", "null"], description: "Rows; null where it does not answer." },
+        checksPerSecond: {
+          type: ["number", "null"],
+          description: "Null where it does not answer.",
+        },
+        sinceMs: number("Since it joined."),
+      }),
+      "The owners in the ring.",
+    ),
+  }),
+  Problem: object(
+    {
+      type: text("A URI; absent if the status says it all."),
+      title: text("What kind of problem."),
+      status: { type: "integer", minimum: 400, maximum: 599 },
+      detail: text("What is wrong with this request."),
+      field: text("Path of the field that breaks a rule."),
+      "violated-policies": list({ type: "string" }, "Policies that denied."),
+    },
+    ...["type", "field", "violated-policies"],
+  ),
+};

@@ -1,0 +1,107 @@
+/** A client whose types `openapi-typescript` makes from the document calls every route. */
+import createClient from "openapi-fetch";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import document from "../../src/http/openapi.json" with { type: "json" };
+import { bundleFile } from "../bench/contenders.ts";
+import { startWorkerd, type WorkerdServer } from "../bench/workerd-server.ts";
+import type { paths } from "./api.d.ts";
+
+const POLICIES = [{ name: "day", limit: 10, window: "1d" }];
+
+let server: WorkerdServer;
+let client: ReturnType<typeof createClient<paths>>;
+const called = new Set<string>();
+
+beforeAll(async () => {
+  server = await startWorkerd({
+    script: await bundleFile("src/worker.ts"),
+    vars: { TOKEN: "secret-1", POLICIES: JSON.stringify(POLICIES), DEADLINE: "10s" },
+    hasObjects: true,
+    hasMembership: true,
+  });
+  client = createClient<paths>({
+    baseUrl: `${server.url}_turnpike/v1`,
+    headers: { Authorization: "Bearer secret-1" },
+  });
+  client.use({
+    onRequest: ({ request, schemaPath }) => {
+      called.add(`${request.method.toLowerCase()} ${schemaPath}`);
+    },
+  });
+});
+afterAll(() => server.stop());
+
+describe("a client made from the document", () => {
+  const key = crypto.randomUUID();
+  const body = { key, policy: "day" };
+
+  it("checks, peeks and refunds", async () => {
+    const checked = await client.POST("/check", { body: { ...body, cost: 3 } });
+    expect(checked.data).toMatchObject({ allowed: true, remaining: 7 });
+    const peeked = await client.POST("/peek", { body: { checks: [body] } });
+    expect(peeked.data).toMatchObject({ decisions: [{ remaining: 7 }] });
+    const refunded = await client.POST("/refund", { body });
+    expect(refunded.data).toMatchObject({ remaining: 8 });
+  });
+
+  it("explains, resets, blocks and unblocks", async () => {
+    const { data } = await client.POST("/explain", { body });
+    expect(data).toMatchObject({ blockedMs: 0, policies: [{ policy: "day", remaining: 8 }] });
+    expect((await client.POST("/reset", { body })).response.status).toBe(204);
+    const block = { ip: "192.0.2.7", duration: "1m" };
+    expect((await client.POST("/block", { body: block })).response.status).toBe(204);
+    const unblocked = await client.POST("/unblock", { body: { ip: block.ip } });
+    expect(unblocked.response.status).toBe(204);
+  });
+
+  it("shows the ring and changes it", async () => {
+    const { data } = await client.GET("/ring");
+    const home = data?.regions.find(({ region }) => region === "weur");
+    expect(home).toMatchObject({ version: 1, settling: false });
+    const added = await client.POST("/ring/owners", { body: { region: "weur" } });
+    expect(added.data?.regions[0]?.version).toBe(2);
+    // Another change may still be under way; both are answers of the document.
+    const path = { name: "weur/4" };
+    const removed = await client.DELETE("/ring/owners/{name}", { params: { path } });
+    expect([202, 409]).toContain(removed.response.status);
+  });
+
+  it("gets the document without a token", async () => {
+    const open = createClient<paths>({ baseUrl: `${server.url}_turnpike/v1` });
+    expect((await open.GET("/openapi.json")).data).toEqual(document);
+    await client.GET("/openapi.json");
+  });
+
+  it("is told what was wrong", async () => {
+    const { error, response } = await client.POST("/check", { body: { ...body, cost: 11 } });
+    expect(response.status).toBe(400);
+    expect(error).toMatchObject({ field: "cost", status: 400 });
+  });
+
+  it("has called every route", () => {
+    const routes = Object.entries(document.paths).flatMap(([path, methods]) =>
+      Object.keys(methods).map((method) => `${method} ${path}`),
+    );
+    expect([...called].sort()).toEqual(routes.sort());
+  });
+});
+
+describe("another method than a call takes", () => {
+  it.each([
+    ["GET", "check", "POST"],
+    ["DELETE", "block", "POST"],
+    ["PATCH", "unblock", "POST"],
+    ["PUT", "ring", "GET, HEAD"],
+    ["GET", "ring/owners", "POST"],
+    ["GET", "ring/owners/weur%2F3", "DELETE"],
+    ["POST", "openapi.json", "GET, HEAD"],
+  ])("is answered with 405: %s %s", async (method, path, allow) => {
+    const response = await fetch(`${server.url}_turnpike/v1/${path}`, {
+      method,
+      headers: { Authorization: "Bearer secret-1" },
+    });
+    expect(response.status).toBe(405);
+    expect(response.headers.get("Allow")).toBe(allow);
+    expect(response.headers.get("Content-Type")).toBe("application/problem+json");
+  });
+});

@@ -1,0 +1,329 @@
+/**
+ * The OpenAPI document of the API: requests from the schemas that read them, answers by hand.
+ *
+ * Runs at build time only; the Worker has the JSON that comes of it.
+ */
+import { type JsonSchema, toJsonSchema } from "@valibot/to-json-schema";
+import type { GenericSchema } from "valibot";
+import packageJson from "../../package.json" with { type: "json" };
+import {
+  blockBodySchema,
+  checkSchema,
+  manySchema,
+  policyBodySchema,
+  unblockBodySchema,
+} from "../../src/http/api-body.ts";
+import { addSchema } from "../../src/http/ring-api.ts";
+import { policySchema } from "../../src/limit/policy.ts";
+import { ANSWERS } from "./answers.ts";
+
+type Schema = Record<string, unknown>;
+
+const ref = (name: string) => ({ $ref: `#/components/schemas/${name}` });
+const either = (...names: string[]) => ({ oneOf: names.map(ref) });
+/** Schemas that others refer to by name. */
+const NAMED = new Map<GenericSchema, string>([
+  [checkSchema, "Check"],
+  [policyBodySchema, "Policy"],
+]);
+const content = (schema: Schema, type = "application/json") => ({ [type]: { schema } });
+
+/** What a whole number, and the other values that a function checks, say of themselves. */
+const WHOLE_NUMBER = /^must be a whole number from (\d+) to (\d+)$/;
+const TRUE_OR_FALSE = "must be true or false";
+const DURATION = /^must be a duration from/;
+const BYTES = /^must be at most (\d+) bytes$/;
+/** What a schema that looks at its input first is shown, to see all that it can be. */
+const SAMPLES = ["", [], {}];
+
+/** Fields of an inline policy, which `parsePolicy` reads. */
+const { name, limit, window, algorithm, start, burst, blockFor } = policySchema.entries;
+const POLICY_FIELDS = { name, limit, window, algorithm, start, burst, blockFor };
+
+const DESCRIPTIONS: Record<string, string> = {
+  key: "Whose counters: a text of 1 to 1,024 bytes, or a list of all parts that the policy's `key` names. Exactly one of `key` and `ip` is given.",
+  ip: "In place of `key`: the client with that address, by the keys that the policies give it.",
+  cost: "Units to spend. Default the policy's `cost`, which is 1 unless it says otherwise.",
+  atMost: "Takes what is left of `cost` instead of denying; `taken` says how much. Default false.",
+  policy: "Name of a policy of the configuration, in place of an inline one.",
+  policies: "Several policies, decided all or none, in place of one.",
+  name: "What an inline policy counts by. Default its algorithm and window.",
+  limit: "Units in a window. With 0, nothing passes.",
+  window: "Length of a window, from `1s` to `366d`.",
+  algorithm: "How units are counted. Default `fixed-window`.",
+  start: "Fixed window: aligned to UTC, or from a key's first request. Default `aligned`.",
+  burst: "Units that a bucket holds, or requests that wait. Default by `limit`.",
+  blockFor: "How long a denied key stays blocked.",
+  checks: "Up to 1,000 checks, each as it would be alone. Answered in order.",
+  duration: "How long the key is denied under every policy, from `1ms` to `366d`.",
+};
+const NEW_OWNER_DESCRIPTIONS = {
+  region: "Where the owner is added. May be left out beside `name`.",
+  name: "The owner's name, such as `weur/3`. Default: the region's lowest free number.",
+};
+
+/** Turns a schema of requests into JSON Schema. */
+function requestOf(
+  schema: GenericSchema,
+  descriptions: Record<string, string> = DESCRIPTIONS,
+): Schema {
+  const converted = toJsonSchema(schema, {
+    target: "draft-2020-12",
+    typeMode: "input",
+    errorMode: "ignore",
+    overrideSchema: ({ valibotSchema, jsonSchema }) => {
+      const named = valibotSchema === schema ? undefined : NAMED.get(valibotSchema);
+      return named ? ref(named) : override(valibotSchema, jsonSchema);
+    },
+    overrideAction: ({ valibotAction, jsonSchema }) => {
+      const [, bytes] = BYTES.exec(String(Reflect.get(valibotAction, "message"))) ?? [];
+      // A character has at least one byte.
+      return bytes === undefined ? jsonSchema : { ...jsonSchema, maxLength: Number(bytes) };
+    },
+  });
+  // Its definitions are of forms that stand here in full; and a default would make clients send it.
+  const { $schema, $defs, required, ...rest } = converted as Schema & { required?: string[] };
+  return described(required?.length ? { ...rest, required } : rest, descriptions);
+}
+
+/** @throws {Error} for a schema whose form nobody has told it */
+function override(schema: GenericSchema, converted: JsonSchema): JsonSchema | undefined {
+  const { type, message, getter, entries } = schema as GenericSchema & {
+    message?: unknown;
+    getter?: (input: unknown) => GenericSchema;
+    entries?: object;
+  };
+  if (getter) {
+    const forms = [...new Set(SAMPLES.map((sample) => getter(sample)))];
+    const [only, ...others] = forms.map((form) => requestOf(form) as JsonSchema);
+    return others.length === 0 ? only : ({ anyOf: [only, ...others] } as JsonSchema);
+  }
+  if (type === "custom") {
+    const [, least, most] = WHOLE_NUMBER.exec(String(message)) ?? [];
+    if (least) return { type: "integer", minimum: Number(least), maximum: Number(most) };
+    if (message === TRUE_OR_FALSE) return { type: "boolean" };
+    throw new Error(`a schema without a form: ${String(message)}`);
+  }
+  const rule = typeof message === "function" ? String(message({ input: undefined })) : "";
+  if (type === "string" && DURATION.test(rule)) {
+    return { type: "string", pattern: "^\\d{1,15}(ms|s|m|h|d|w)$" };
+  }
+  if (entries && "limit" in entries) {
+    const properties = (converted as { properties: Schema }).properties;
+    for (const [field, read] of Object.entries(POLICY_FIELDS)) {
+      properties[field] = requestOf(read as GenericSchema);
+    }
+  }
+  return undefined;
+}
+
+/** Adds to each field what it means. */
+function described(schema: Schema, descriptions: Record<string, string>): Schema {
+  const { properties } = schema as { properties?: Record<string, Schema> };
+  if (!properties) return schema;
+  const all = Object.entries(properties).map(([field, value]) => {
+    const description = descriptions[field];
+    const { default: _, ...form } = value;
+    return [field, description ? { ...form, description } : form];
+  });
+  return { ...schema, properties: Object.fromEntries(all) };
+}
+
+const PROBLEMS = {
+  400: "A field breaks a rule; `field` and `detail` name both.",
+  401: "No token, or one that is not valid.",
+  403: 'The token has not the scope "admin".',
+  405: "Another method than this call takes.",
+  409: "Another change is under way, or this one makes no sense.",
+  413: "The body has more than 64 KB.",
+  429: "Too many wrong tokens from this address.",
+  503: "An owner did not answer. `Retry-After` says when to try again.",
+} as const;
+
+type Status = keyof typeof PROBLEMS;
+
+const problems = (...statuses: Status[]) =>
+  Object.fromEntries(
+    statuses.map((status) => [status, { $ref: `#/components/responses/Problem${status}` }]),
+  );
+
+const PROBLEM_RESPONSES = Object.fromEntries(
+  Object.entries(PROBLEMS).map(([status, description]) => [
+    `Problem${status}`,
+    { description, content: content(ref("Problem"), "application/problem+json") },
+  ]),
+);
+
+interface Call {
+  summary: string;
+  description?: string;
+  tag: string;
+  body?: Schema;
+  parameters?: Schema[];
+  answers: Record<number, Schema>;
+  problems: Status[];
+}
+
+function operation(id: string, { summary, description, tag, body, parameters, ...said }: Call) {
+  return {
+    operationId: id,
+    summary,
+    ...(description && { description }),
+    tags: [tag],
+    ...(parameters && { parameters }),
+    ...(body && { requestBody: { required: true, content: content(body) } }),
+    responses: { ...said.answers, ...problems(...said.problems) },
+  };
+}
+
+const ok = (schema: Schema, description: string) => ({
+  200: { description, content: content(schema) },
+});
+const DONE = { 204: { description: "Done, in all regions, and on disk." } };
+const OF_A_CHECK: Status[] = [400, 401, 413, 429];
+const OF_AN_ADMIN: Status[] = [400, 401, 403, 413, 429];
+
+function checking(id: string, summary: string, description: string) {
+  return operation(id, {
+    ...{ summary, description, tag: "checks" },
+    body: either("Check", "Checks"),
+    answers: ok(either("Decision", "Decisions"), "The decision, allowed or not; for many, a list."),
+    problems: OF_A_CHECK,
+  });
+}
+
+const ownerName = {
+  name: "name",
+  in: "path",
+  required: true,
+  description: "The owner's name, its slash written as `%2F`.",
+  schema: { type: "string", examples: ["weur/3"] },
+};
+const begun = { 202: { description: "The change has begun.", content: content(ref("Rings")) } };
+
+export const document = {
+  openapi: "3.1.0",
+  info: {
+    title: "Turnpike",
+    version: packageJson.version,
+    summary: packageJson.description,
+    description:
+      "Counts for callers with a token. A denial is an answer, 200, and not an error. Times are durations in milliseconds, never timestamps.",
+    license: { name: "MIT", identifier: "MIT" },
+  },
+  servers: [{ url: "/_turnpike/v1" }],
+  security: [{ token: [] }],
+  tags: [
+    { name: "checks", description: "Any token." },
+    { name: "keys", description: 'A token with the scope "admin".' },
+    { name: "ring", description: 'Which owners count. A token with the scope "admin".' },
+    { name: "document", description: "No token." },
+  ],
+  paths: {
+    "/check": {
+      post: checking(
+        "check",
+        "Spend the cost if it may pass",
+        "Several policies on one key are decided all or none. Each of many checks is decided by itself.",
+      ),
+    },
+    "/peek": { post: checking("peek", "Answer as check would", "Spends nothing.") },
+    "/refund": {
+      post: checking(
+        "refund",
+        "Give the cost back",
+        "Never more than is spent. Answers as peek would then.",
+      ),
+    },
+    "/explain": {
+      post: operation("explain", {
+        summary: "Say what the key's owner has stored",
+        tag: "keys",
+        body: either("Check", "Checks"),
+        answers: ok(either("Explanation", "Explanations"), "What is stored; for many, a list."),
+        problems: [...OF_AN_ADMIN, 503],
+      }),
+    },
+    "/reset": {
+      post: operation("reset", {
+        summary: "Forget what a key has spent",
+        description: "`ip` without a policy forgets all that the address has spent.",
+        tag: "keys",
+        body: either("Check", "Checks"),
+        answers: DONE,
+        problems: [...OF_AN_ADMIN, 503],
+      }),
+    },
+    "/block": {
+      post: operation("block", {
+        summary: "Deny a key under every policy",
+        tag: "keys",
+        body: ref("Block"),
+        answers: {
+          ...ok(ref("Unreached"), "Done, but some policies count the address by other keys."),
+          ...DONE,
+        },
+        problems: [...OF_AN_ADMIN, 503],
+      }),
+    },
+    "/unblock": {
+      post: operation("unblock", {
+        summary: "End all blocks of a key",
+        tag: "keys",
+        body: ref("Unblock"),
+        answers: DONE,
+        problems: [...OF_AN_ADMIN, 503],
+      }),
+    },
+    "/ring": {
+      get: operation("ring", {
+        summary: "Show the owners of each region",
+        tag: "ring",
+        answers: ok(ref("Rings"), "The rings."),
+        problems: [401, 403, 429, 503],
+      }),
+    },
+    "/ring/owners": {
+      post: operation("addOwner", {
+        summary: "Begin to add an owner",
+        tag: "ring",
+        body: ref("NewOwner"),
+        answers: begun,
+        problems: [...OF_AN_ADMIN, 409, 503],
+      }),
+    },
+    "/ring/owners/{name}": {
+      delete: operation("removeOwner", {
+        summary: "Begin to remove an owner",
+        tag: "ring",
+        parameters: [ownerName],
+        answers: begun,
+        problems: [400, 401, 403, 409, 429, 503],
+      }),
+    },
+    "/openapi.json": {
+      get: {
+        ...operation("document", {
+          summary: "Get this document",
+          tag: "document",
+          answers: ok({ type: "object" }, "This document."),
+          problems: [405],
+        }),
+        security: [],
+      },
+    },
+  },
+  components: {
+    securitySchemes: { token: { type: "http", scheme: "bearer" } },
+    responses: PROBLEM_RESPONSES,
+    schemas: {
+      Policy: requestOf(policyBodySchema),
+      Check: requestOf(checkSchema),
+      Checks: requestOf(manySchema),
+      Block: requestOf(blockBodySchema),
+      Unblock: requestOf(unblockBodySchema),
+      NewOwner: requestOf(addSchema, NEW_OWNER_DESCRIPTIONS),
+      ...ANSWERS,
+    },
+  },
+};
