@@ -11,8 +11,11 @@ export const BLOCKED = "blocked";
 const BLOCKED_BY = "blocked-by";
 /** While a ring change settles: the keys whose counters their previous owner has given. */
 const TAKEN = "taken";
-/** Keys whose counters were not handed over, and since when they are counted anew. */
-export const UNSURE = "unsure";
+/**
+ * Keys whose counts got lost, and when. The name is on disk and crosses between owners, so it stays
+ * as it once was.
+ */
+export const INEXACT = "unsure";
 
 /** How many numbers a state has, in the tables where that is always the same. */
 const STATE_NUMBERS: Partial<Record<string, number>> = {
@@ -23,7 +26,7 @@ const STATE_NUMBERS: Partial<Record<string, number>> = {
   [BLOCKED]: 1,
   [BLOCKED_BY]: 3,
   [TAKEN]: 1,
-  [UNSURE]: 2,
+  [INEXACT]: 2,
 };
 
 /**
@@ -62,7 +65,7 @@ export function isTaken(tableName: string): boolean {
  * window.
  */
 export function isMark(tableName: string): boolean {
-  return isTaken(tableName) || tableName === UNSURE;
+  return isTaken(tableName) || tableName === INEXACT;
 }
 
 /**

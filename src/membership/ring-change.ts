@@ -10,7 +10,7 @@
  */
 
 import { type LogEvent, log, logSeldom } from "../log.ts";
-import type { RingRecord } from "../protocol/ring-record.ts";
+import { MAX_LOSS_AGE_MS, type RingRecord } from "../protocol/ring-record.ts";
 import type { Runtime } from "../runtime.ts";
 import type { CoordinatorState } from "./coordinator-state.ts";
 import type { OwnerLink } from "./owner-link.ts";
@@ -24,7 +24,7 @@ export interface RingChangeOptions {
 /** How long an owner may be silent before a change goes on without it. */
 export const GIVE_UP_MS = 10_000;
 /** The most losses remembered. */
-const MAX_LOST = 16;
+const MAX_LOSSES = 16;
 
 export class RingChange {
   readonly #options: RingChangeOptions;
@@ -60,7 +60,7 @@ export class RingChange {
         version: record.version + 1,
         owners,
         previous: { version: record.version, owners: record.owners },
-        lost: record.lost,
+        lost: stillMattering(record.lost, nowMs),
       },
       pending: [...new Set([...record.owners, ...owners])],
       down,
@@ -97,7 +97,7 @@ export class RingChange {
         ...record,
         version: record.version + 1,
         owners,
-        lost: [...record.lost, ...lost].slice(-MAX_LOST),
+        lost: stillMattering([...record.lost, ...lost], nowMs),
       },
       pending: [...new Set([...pending, ...owners])].filter((other) => other !== owner),
       changedMs: pending.length > 0 ? changedMs : nowMs,
@@ -182,4 +182,15 @@ export class RingChange {
     if (given.length === 0) await this.#state.setAlarm();
     return given.length > 0;
   }
+}
+
+/** Returns the losses that can still matter. A later one of the same keys matters longer. */
+function stillMattering(losses: RingRecord["lost"], nowMs: number): RingRecord["lost"] {
+  const keysOf = ({ owner, owners }: (typeof losses)[number]) =>
+    [owner, ...owners.toSorted()].join();
+  const latest = new Map(losses.map((loss) => [keysOf(loss), loss]));
+  return losses
+    .filter((loss) => loss === latest.get(keysOf(loss)))
+    .filter(({ atMs }) => nowMs - atMs < MAX_LOSS_AGE_MS)
+    .slice(-MAX_LOSSES);
 }

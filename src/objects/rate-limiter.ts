@@ -12,14 +12,14 @@ import type { Bindings } from "../protocol/bindings.ts";
 import type { RingRecord } from "../protocol/ring-record.ts";
 import {
   type ExplainedBatch,
+  type ExportChunk,
+  type ImportProgress,
   type OrMoved,
-  type OwnerLoad,
   type OwnerRpc,
-  type Parcel,
+  type OwnerStatus,
   type Released,
   type Rows,
   stubOf,
-  type TakenOver,
 } from "../protocol/rpc.ts";
 import type { WireAnswer, WireBatch } from "../protocol/wire.ts";
 import type { KeyHash } from "../ring/key-hash.ts";
@@ -48,15 +48,15 @@ export class RateLimiter extends DurableObject implements OwnerRpc {
     return this.#owner.check(batch);
   }
 
-  peek(batch: WireBatch): Promise<WireAnswer> {
+  peek(batch: WireBatch): WireAnswer | Promise<WireAnswer> {
     return this.#owner.peek(batch);
   }
 
-  refund(batch: WireBatch): Promise<WireAnswer> {
+  refund(batch: WireBatch): WireAnswer | Promise<WireAnswer> {
     return this.#owner.refund(batch);
   }
 
-  reset(batch: WireBatch): Promise<WireAnswer> {
+  reset(batch: WireBatch): WireAnswer | Promise<WireAnswer> {
     return this.#owner.reset(batch);
   }
 
@@ -76,19 +76,19 @@ export class RateLimiter extends DurableObject implements OwnerRpc {
     return this.#owner.release(version, keys);
   }
 
-  releaseSome(version: number, to: string, from: number): Promise<Released<Parcel>> {
-    return this.#owner.releaseSome(version, to, from);
+  releaseSome(version: number, to: string, cursor: number): Promise<Released<ExportChunk>> {
+    return this.#owner.releaseSome(version, to, cursor);
   }
 
   adopt(record: RingRecord): Promise<void> {
     return this.#owner.adopt(record);
   }
 
-  takeOver(version: number): Promise<TakenOver> {
+  takeOver(version: number): Promise<ImportProgress> {
     return this.#owner.takeOver(version);
   }
 
-  status(): OwnerLoad {
+  status(): OwnerStatus {
     return this.#owner.status();
   }
 

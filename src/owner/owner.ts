@@ -9,14 +9,15 @@
 import type { CounterTable } from "../counters/counter-table.ts";
 import { type Check, Counters, type Explanation, type Refund } from "../counters/counters.ts";
 import { BLOCKED, blocksName, tableName } from "../counters/table-name.ts";
+import type { State } from "../limit/algorithm.ts";
 import { InvalidError } from "../limit/misuse.ts";
 import { log, logSeldom } from "../log.ts";
 import type { Answer } from "../protocol/wire.ts";
 import type { KeyHash } from "../ring/key-hash.ts";
 import type { Runtime } from "../runtime.ts";
-import { Handover } from "./change/handover.ts";
 import { Checkpoint, type CheckpointStorage } from "./checkpoint/checkpoint.ts";
 import { type AlarmStorage, Saver } from "./checkpoint/saver.ts";
+import { InexactCounts, type Loss } from "./inexact.ts";
 import { RecentResets } from "./recent-resets.ts";
 
 /** The part of a Durable Object's storage that an owner needs. */
@@ -44,13 +45,11 @@ const MOST_SKEW_MS = 1_000;
 const MAX_JOURNALED = 32;
 
 export class Owner {
-  /** Counters that change hands with the ring. */
-  readonly handover: Handover;
-  /** Writes them to disk. */
-  readonly saver: Saver;
   readonly #runtime: Runtime;
   readonly #counters: Counters;
   readonly #checkpoint: Checkpoint;
+  readonly #saver: Saver;
+  readonly #inexact: InexactCounts;
   readonly #resets = new RecentResets();
   #nowMs = 0;
   /** By how much the counters' time is ahead of a clock that was set back. */
@@ -63,18 +62,17 @@ export class Owner {
     this.#runtime = runtime;
     const counters = new Counters({
       maxBytes,
-      onChange: (table, key) => this.saver.change(table, key),
+      onChange: (table, key) => this.#saver.change(table, key),
       onBlock: (policy, key) => {
         if (policy.durable) this.#writeNow(blocksName(policy), key);
       },
     });
     const checkpoint = new Checkpoint(storage, shortChanges);
-    const handover = new Handover(counters.store);
     const now = () => this.now();
-    this.handover = handover;
     this.#counters = counters;
     this.#checkpoint = checkpoint;
-    this.saver = new Saver({ counters, checkpoint, handover, storage, runtime, now, onCleared });
+    this.#saver = new Saver({ counters, checkpoint, storage, runtime, now, onCleared });
+    this.#inexact = new InexactCounts(counters.store);
   }
 
   /** Rows of all tables, expired ones and marks of ring changes included. */
@@ -105,13 +103,14 @@ export class Owner {
     // Higher than before the restart, unless over 1,000 epochs a second began then.
     this.#epoch = this.now();
     this.#resets.begin(this.#nowMs);
-    await this.saver.begin();
+    this.#inexact.load();
+    await this.#saver.begin();
   }
 
   /** Decides checks in order, all at one time; see {@link Counters.check}. */
   check(batch: readonly Refund[]): Answer {
     const atMs = this.now();
-    const answer: Answer = { atMs, epoch: this.#epoch, verdicts: [] };
+    const answer = this.#newAnswer(batch, atMs);
     answer.verdicts = batch.map((check, at) => {
       const { key, spentAtMs } = check;
       if (spentAtMs !== undefined && this.#resets.isSince(key, spentAtMs)) {
@@ -128,8 +127,9 @@ export class Owner {
   /** Answers as `check` would, spending nothing. */
   peek(batch: readonly Check[]): Answer {
     const atMs = this.now();
-    const epoch = this.#epoch;
-    return { atMs, epoch, verdicts: batch.map((check) => this.#counters.peek(check, atMs)) };
+    const answer = this.#newAnswer(batch, atMs);
+    answer.verdicts = batch.map((check) => this.#counters.peek(check, atMs));
+    return answer;
   }
 
   /** Gives back what checks spent, and answers as `peek` would then. */
@@ -157,7 +157,7 @@ export class Owner {
         this.#writeNow(blocksName(policy), each.key);
       }
     }
-    if (areMany && this.#counters.tables.size > 0) this.#holdFor(this.saver.flush());
+    if (areMany && this.#counters.tables.size > 0) this.#holdFor(this.#saver.flush());
     return this.peek(batch);
   }
 
@@ -182,6 +182,56 @@ export class Owner {
       blockedMs: this.#counters.blockedMs(check.key, nowMs),
       policies: this.#counters.explain(check, nowMs),
     };
+  }
+
+  /** All rows by the name of their table, those of ring changes included. */
+  get tables(): ReadonlyMap<string, CounterTable> {
+    return this.#counters.tables;
+  }
+
+  /** Puts a row in place for a ring change: what another owner counted, or a mark. */
+  putRow(table: string, key: KeyHash, state: State): void {
+    this.#counters.store.put(table, key, state);
+    this.#saver.hasImports = true;
+    this.#inexact.noteRow(table, state);
+  }
+
+  removeRow(table: string, key: KeyHash): void {
+    this.#counters.store.remove(table, key);
+  }
+
+  dropTable(name: string): void {
+    this.#counters.store.drop(name);
+  }
+
+  /** Notes that a key is counted anew, since its counts got lost. */
+  addInexact(key: KeyHash): void {
+    this.#inexact.add(key, this.now());
+  }
+
+  /** Notes which counts of more than one key got lost, in place of those noted before. */
+  setLosses(losses: readonly Loss[]): void {
+    this.#inexact.setLosses(losses);
+  }
+
+  /** Writes what changed. What is written after this call reaches the disk no earlier. */
+  save(): Promise<void> {
+    return this.#saver.save();
+  }
+
+  /** Resolves when all that is counted now is on disk. */
+  flush(): Promise<void> {
+    return this.#saver.flush();
+  }
+
+  /** Deletes everything on disk, since nothing is counted any more. */
+  clear(): Promise<void> {
+    return this.#saver.clear();
+  }
+
+  /** To be called when the alarm goes off: removes what has expired. */
+  wake(): Promise<void> {
+    return this.#saver.wake();
   }
 
   /**
@@ -211,6 +261,13 @@ export class Owner {
     return this.#nowMs;
   }
 
+  #newAnswer(batch: readonly Check[], atMs: number): Answer {
+    const answer: Answer = { atMs, epoch: this.#epoch, verdicts: [] };
+    const inexact = this.#inexact.of(batch, atMs);
+    if (inexact) answer.inexact = inexact;
+    return answer;
+  }
+
   /** Writes what durable policies have counted to disk; see `written`. */
   #writeThrough({ key, policies }: Check): void {
     for (const policy of policies) if (policy.durable) this.#writeNow(tableName(policy), key);
@@ -222,9 +279,9 @@ export class Owner {
     // Without a table, nothing on disk matters. So an object in a region without clients stays
     // empty.
     if (!table) return;
-    // After a crash, keys that are not on disk yet are taken over again, over this row. So they
+    // After a crash, keys that are not on disk yet are imported again, over this row. So they
     // must reach the disk with it.
-    const saving = this.handover.isSaved ? undefined : this.saver.save();
+    const saving = this.#saver.hasImports ? this.#saver.save() : undefined;
     const writing = this.#checkpoint.writeJournal(name, key, table.get(key));
     this.#holdFor(Promise.all([saving, writing]));
   }

@@ -6,11 +6,17 @@
  */
 import * as v from "valibot";
 import { InvalidError, MisuseError, parse } from "../limit/misuse.ts";
+import { MAX_WINDOW_MS } from "../limit/policy.ts";
 import { textLike, wholeNumber } from "../limit/schemas.ts";
 import { REGIONS, type Region } from "../ring/region.ts";
 
 /** The most owners a region has. */
 export const MAX_OWNERS = 256;
+/**
+ * No loss matters longer than this, ms. The longest is a policy's block of 366 days, which makes
+ * the next one longer for twice that time.
+ */
+export const MAX_LOSS_AGE_MS = 3 * MAX_WINDOW_MS;
 /** More changes than a membership object could have made. */
 const MAX_VERSION = 2 ** 32;
 
@@ -41,7 +47,7 @@ const ringRecordSchema = v.object({
   owners: ownersSchema,
   /** The ring that settled last, as long as its owners still hold counts of keys that moved. */
   previous: v.optional(v.object({ version: versionSchema, owners: ownersSchema })),
-  /** Owners that were given up with the counts they held, the latest last. */
+  /** Owners that were given up with the counts they held, as long as these can matter; latest last. */
   lost: v.array(lossSchema, "must be a list"),
 });
 

@@ -39,9 +39,9 @@ import type { WireAnswer, WireBatch } from "./wire.ts";
 /** The methods of an owner that callers use. */
 export interface CounterRpc {
   check(batch: WireBatch): WireAnswer | Promise<WireAnswer>;
-  peek(batch: WireBatch): Promise<WireAnswer>;
-  refund(batch: WireBatch): Promise<WireAnswer>;
-  reset(batch: WireBatch): Promise<WireAnswer>;
+  peek(batch: WireBatch): WireAnswer | Promise<WireAnswer>;
+  refund(batch: WireBatch): WireAnswer | Promise<WireAnswer>;
+  reset(batch: WireBatch): WireAnswer | Promise<WireAnswer>;
   block(version: number, key: KeyHash, durationMs: number): Promise<OrMoved<void>>;
   unblock(version: number, key: KeyHash): Promise<OrMoved<void>>;
   explain(batch: WireBatch): Promise<ExplainedBatch>;
@@ -52,13 +52,13 @@ export interface OwnerRpc extends CounterRpc {
   /** Returns the counters of single keys, to their owner at that version of the ring. */
   release(version: number, keys: KeyHash[]): Promise<Released<Rows>>;
   /** Returns the counters of all keys that are `to`'s at that version, a chunk at a time. */
-  releaseSome(version: number, to: string, from: number): Promise<Released<Parcel>>;
+  releaseSome(version: number, to: string, cursor: number): Promise<Released<ExportChunk>>;
 
   /** Tells the owner of a ring. Rejects if it can't be a ring of its region. */
   adopt(record: RingRecord): Promise<void>;
   /** Has the owner import everything that is its own at that version. */
-  takeOver(version: number): Promise<TakenOver>;
-  status(): OwnerLoad | Promise<OwnerLoad>;
+  takeOver(version: number): Promise<ImportProgress>;
+  status(): OwnerStatus | Promise<OwnerStatus>;
 }
 
 /** The methods of `Membership` that owners and isolates use: it decides on a region's ring. */
@@ -109,12 +109,12 @@ export interface TableRows {
 }
 
 /** Some of the rows that an owner releases, and where to go on; null at the end. */
-export interface Parcel {
+export interface ExportChunk {
   rows: TableRows[];
   next: number | null;
 }
 
-export interface TakenOver {
+export interface ImportProgress {
   /** Whether nothing is missing and everything is on disk. */
   isDone: boolean;
   /** The owners that did not release what they hold. */
@@ -122,7 +122,7 @@ export interface TakenOver {
 }
 
 /** What an owner says of itself. */
-export interface OwnerLoad {
+export interface OwnerStatus {
   /** Rows it holds, expired ones included. */
   keys: number;
   checksPerSecond: number;

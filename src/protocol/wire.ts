@@ -33,12 +33,12 @@ export interface Answer {
    */
   verdicts: (Verdict[] | undefined)[];
   /** For each check, whether some of the count may be lost; absent if all are exact. */
-  inexact?: boolean[];
+  inexact?: (boolean | undefined)[];
   /**
    * For each check, whether a reset has ended the lease that it tells of; absent if no lease has
    * ended.
    */
-  ended?: boolean[];
+  ended?: (boolean | undefined)[];
   /** The owner's ring, if its version is not that of the batch. */
   ring?: RingRecord | undefined;
 }

@@ -8,10 +8,12 @@ import { counterPolicy } from "../../src/caller/message.ts";
 import type { Question } from "../../src/caller/question.ts";
 import { limiter, type RateLimitOptions, rateLimit } from "../../src/index.ts";
 import { type PolicyInput, parsePolicy } from "../../src/limit/policy.ts";
+import { Exporter } from "../../src/owner/change/export.ts";
 import { WORKERS } from "../../src/runtime.ts";
 import { FakeOwners } from "../caller/fake-owners.ts";
 import { askObject } from "../owner/ask-object.ts";
 import { Bench } from "../owner/memory-storage.ts";
+import { putRows } from "../owner/put-rows.ts";
 import { answer, fresh, post } from "./api-client.ts";
 
 /** Each test is days later than the one before: an owner's clock never runs backwards. */
@@ -259,8 +261,7 @@ describe("an owner", () => {
     before.check(asked());
     before.check(asked());
     const after = await new Bench().start();
-    after.handover.begin(1);
-    after.handover.take(before.handover.give([KEY], before.now()), after.now());
+    putRows(after, new Exporter(before).exportKeys([KEY]));
     expect(after.peek(asked({ window: "2m" })).verdicts).toMatchObject([
       [{ reason: "blocked", remaining: 0 }],
     ]);

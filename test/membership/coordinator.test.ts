@@ -210,6 +210,33 @@ describe("the members of a ring", () => {
     expect(region.heard.get("weur/2")?.version).toBe(3);
   });
 
+  it("remember each loss once, and until it can't matter any more", async () => {
+    const members = await region.start(3);
+    await members.ring();
+    for (let n = 1; n <= 20; n++) {
+      region.silent.add("weur/1");
+      for (const reporter of ["a", "b", "c"]) await members.reportFailure("weur/1", reporter);
+      await region.rest();
+      const lostMs = region.nowMs;
+      expect(await members.ring()).toMatchObject({
+        version: 2 * n,
+        lost: [{ owner: "weur/1", atMs: lostMs }],
+      });
+      region.silent.clear();
+      await region.wait(PROBE_MS);
+      expect(await names()).toContain("weur/1");
+    }
+    const [{ atMs } = { atMs: 0 }] = (await members.ring()).lost;
+    region.nowMs = atMs + 3 * 366 * 86_400_000 - 1;
+    await members.remove("weur/2");
+    await region.rest();
+    expect((await members.ring()).lost).toHaveLength(1);
+    region.nowMs++;
+    await members.add();
+    await region.rest();
+    expect((await members.ring()).lost).toEqual([]);
+  });
+
   it("take an owner out that enough isolates can't reach, and back when it answers", async () => {
     const members = await region.start(3);
     await members.ring();

@@ -1,4 +1,5 @@
 import { afterEach, describe, expect, it, vi } from "vitest";
+import { Exporter } from "../../src/owner/change/export.ts";
 import { CHECKPOINT_DELAY_MS, CHECKPOINT_INTERVAL_MS } from "../../src/owner/checkpoint/saver.ts";
 import type { Owner } from "../../src/owner/owner.ts";
 import { Bench } from "./memory-storage.ts";
@@ -30,9 +31,8 @@ describe("owner", () => {
     const bench = new Bench();
     const owner = await bench.start();
     spend(owner);
-    owner.handover.begin(undefined);
-    for (const _ of owner.handover.letGo(() => false));
-    await owner.saver.clear();
+    for (const _ of new Exporter(owner).dropForeignRows(() => false));
+    await owner.clear();
     await bench.wait(CHECKPOINT_INTERVAL_MS);
     spend(owner, 4);
     await bench.wait(CHECKPOINT_INTERVAL_MS);
@@ -206,7 +206,7 @@ describe("owner", () => {
     const alarmMs = bench.storage.alarmMs as number;
     expect(alarmMs % 1_000).toBe(0);
     await bench.wait(alarmMs - bench.nowMs);
-    await owner.saver.wake();
+    await owner.wake();
     expect(bench.storage.entries.size).toBe(0);
     expect(bench.storage.alarmMs).toBeNull();
   });
@@ -218,7 +218,7 @@ describe("owner", () => {
     await bench.wait(5_000);
     spend(owner, 1, [TEN_A_DAY]);
     await bench.wait(5_000);
-    await owner.saver.wake();
+    await owner.wake();
     expect(bench.storage.alarmMs).toBe(Math.ceil(bench.nowMs / DAY_MS) * DAY_MS);
     expect(left(await bench.start())).toBe(9);
   });
@@ -307,7 +307,7 @@ describe("owner", () => {
     const owner = await bench.start();
     spend(owner, 1, [TEN_A_SECOND]);
     await bench.wait(5_000);
-    await owner.saver.wake();
+    await owner.wake();
     expect(bench.storage.alarmMs).toBeNull();
     spend(owner);
     await bench.wait(5_000);

@@ -1,7 +1,7 @@
 /** What must be so when all is calm again: the change is over, and nothing of it is left anywhere. */
 
 import type { CounterTable } from "../../src/counters/counter-table.ts";
-import { isTaken, UNSURE } from "../../src/counters/table-name.ts";
+import { INEXACT, isTaken } from "../../src/counters/table-name.ts";
 import { Checkpoint } from "../../src/owner/checkpoint/checkpoint.ts";
 import type { RingRecord } from "../../src/protocol/ring-record.ts";
 import { Ring } from "../../src/ring/ring.ts";
@@ -32,8 +32,8 @@ export async function checkCalm(world: World, story: Story): Promise<void> {
 export function checkEmpty({ ledger, objects }: World): void {
   for (const [name, disk] of objects.disks) {
     const keys = [...disk.entries.keys()].filter((key) => key !== "ring" && key !== "members");
-    // Doubts stay for as long as the longest window there may be.
-    if (keys.length === 0 || keys.some((key) => key.includes(UNSURE))) continue;
+    // That a count is inexact is known for as long as it can matter under any policy.
+    if (keys.length === 0 || keys.some((key) => key.includes(INEXACT))) continue;
     ledger.violated(`${name} keeps ${keys.join(", ")}`);
   }
 }

@@ -19,7 +19,7 @@ export type OwnerMethods = Stub<OwnerRpc> & { wake(): Promise<void> };
 
 const METHODS = Object.getOwnPropertyNames(RingOwner.prototype) as (keyof OwnerMethods)[];
 
-/** An owner whose counting is entered in a ledger in the very moment. */
+/** An owner whose counting is entered in a ledger, batch by batch, in the turn in which it counts. */
 class WatchedOwner extends Owner {
   readonly #ledger: Ledger;
   readonly #machine: Machine;
@@ -28,27 +28,19 @@ class WatchedOwner extends Owner {
     super(options);
     this.#ledger = ledger;
     this.#machine = machine;
-    const { handover } = this;
-    const doubt = handover.doubt.bind(handover);
-    handover.doubt = (key, nowMs) => {
-      ledger.doubted(key);
-      doubt(key, nowMs);
-    };
+  }
+
+  override addInexact(key: KeyHash) {
+    this.#ledger.doubted(key);
+    super.addInexact(key);
   }
 
   override check(batch: readonly Check[]) {
-    const answer = super.check([]);
-    answer.verdicts = batch.map((check, at) => {
-      this.#ledger.tail(this.#machine).counting();
-      const { verdicts, ended } = super.check([check]);
-      const [each = []] = verdicts;
-      if (ended) {
-        answer.ended ??= [];
-        answer.ended[at] = true;
-      }
-      this.#ledger.counted(this.#machine, check, each);
-      return each;
-    });
+    this.#ledger.tail(this.#machine).counting();
+    const answer = super.check(batch);
+    for (const [at, check] of batch.entries()) {
+      this.#ledger.counted(this.#machine, check, answer.verdicts[at] ?? []);
+    }
     return answer;
   }
 

@@ -177,15 +177,15 @@ export class Ledger {
 
   /** Whether a life has counted what is not on disk. */
   owes(machine: Machine): boolean {
-    const { entries, blocks } = this.tail(machine);
-    return entries.length + blocks.length > 0;
+    const { certain, blocks } = this.tail(machine);
+    return certain.length + blocks.length > 0;
   }
 
   /** What was counted in this life and is not on disk is lost, now and from now on. */
   died(machine: Machine): void {
-    const { entries, blocks } = this.tail(machine);
-    for (const { account, units, atMs } of entries) {
-      account.lost += units;
+    const { entries, certain, blocks } = this.tail(machine);
+    for (const { account, units } of entries) account.lost += units;
+    for (const { atMs } of certain) {
       const ageMs = machine.now() - atMs;
       if (ageMs > MOST_LOST_MS) this.violated(`what was counted ${ageMs} ms ago is lost`);
     }

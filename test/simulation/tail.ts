@@ -13,7 +13,7 @@ export interface Entry {
 const UNWRITTEN = Number.POSITIVE_INFINITY;
 
 export class Tail implements DiskWatcher {
-  #entries: (Entry & { write: number })[] = [];
+  #entries: (Entry & { write: number; isMaybe: boolean })[] = [];
   #blocks: { id: string; write: number }[] = [];
   /** The write that the journal was written with last. */
   #journal = UNWRITTEN;
@@ -24,20 +24,29 @@ export class Tail implements DiskWatcher {
     return this.#entries;
   }
 
+  /** Those that are certainly not on disk. */
+  get certain(): readonly Entry[] {
+    return this.#entries.filter(({ isMaybe }) => !isMaybe);
+  }
+
   /** Keys that were blocked. */
   get blocks(): string[] {
     return this.#blocks.map(({ id }) => id);
   }
 
-  /** To be called before it counts. */
+  /** To be called before it counts a batch. */
   counting(): void {
     this.#checkpoint = UNWRITTEN;
   }
 
-  /** To be called when it has counted, and written what it writes for it. */
+  /** To be called when it has counted the batch, and written what it writes for it. */
   counted(entry: Entry): void {
-    const write = entry.account.durable ? this.#journal : this.#checkpoint;
-    this.#entries.push({ ...entry, write });
+    const isWritten = this.#checkpoint !== UNWRITTEN;
+    const { durable } = entry.account;
+    // A checkpoint in the middle of a batch has what was counted before it, and nobody knows what
+    // that was.
+    const write = durable ? this.#journal : UNWRITTEN;
+    this.#entries.push({ ...entry, write, isMaybe: isWritten && !durable });
   }
 
   /** To be called when a key was blocked, and that was written. */
@@ -50,6 +59,7 @@ export class Tail implements DiskWatcher {
     // A checkpoint holds all there is, and so does nothing where all is deleted.
     if (key !== MANIFEST && key !== "") return;
     this.#checkpoint = number;
+    for (const each of this.#entries) each.isMaybe = false;
     for (const each of [...this.#entries, ...this.#blocks]) {
       each.write = Math.min(each.write, number);
     }

@@ -2,7 +2,7 @@
 
 import { Caller } from "../../src/caller/caller.ts";
 import type { Coordinator } from "../../src/membership/coordinator.ts";
-import type { Peer } from "../../src/owner/change/takeover.ts";
+import type { Peer } from "../../src/owner/change/import.ts";
 import type { RingRecord } from "../../src/protocol/ring-record.ts";
 import type { CounterNamespace, CounterStub, OwnerRpc, Stub } from "../../src/protocol/rpc.ts";
 import { STILL } from "../fake-runtime.ts";

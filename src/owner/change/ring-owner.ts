@@ -6,19 +6,19 @@
  * membership object the ring never changes.
  */
 
-import type { Check, Refund } from "../../counters/check.ts";
+import type { Check } from "../../counters/check.ts";
 import { isOwnerName, type RingRecord, regionOfOwner } from "../../protocol/ring-record.ts";
 import type {
   ExplainedBatch,
+  ExportChunk,
+  ImportProgress,
   OrMoved,
-  OwnerLoad,
   OwnerRpc,
-  Parcel,
+  OwnerStatus,
   Released,
   RingRpc,
   Rows,
   Stub,
-  TakenOver,
 } from "../../protocol/rpc.ts";
 import {
   type Answer,
@@ -32,8 +32,9 @@ import type { KeyHash } from "../../ring/key-hash.ts";
 import type { Runtime } from "../../runtime.ts";
 import { isBusy, LoadMeter } from "../load-meter.ts";
 import { Owner, type OwnerOptions, type OwnerStorage } from "../owner.ts";
+import { Exporter } from "./export.ts";
+import { Importer, type Peer } from "./import.ts";
 import { RingView } from "./ring-view.ts";
-import { type Peer, Takeover } from "./takeover.ts";
 
 export interface RingOwnerOptions {
   /** The object's name. Only an owner's, such as `weur/3`, is part of a ring. */
@@ -52,7 +53,14 @@ export interface RingOwnerOptions {
   newOwner?: (options: OwnerOptions) => Owner;
 }
 
-type Decide = (checks: readonly Refund[]) => Answer;
+type Verb = "check" | "peek" | "refund" | "reset";
+
+/** What an owner needs while its ring changes. */
+interface Change {
+  view: RingView;
+  exporter: Exporter;
+  importer: Importer;
+}
 
 /** From one report of a high load to the next. */
 const REPORT_INTERVAL_MS = 5_000;
@@ -60,51 +68,49 @@ const REPORT_INTERVAL_MS = 5_000;
 export class RingOwner implements OwnerRpc {
   readonly #options: RingOwnerOptions;
   readonly #owner: Owner;
-  readonly #view: RingView | undefined;
-  readonly #takeover: Takeover | undefined;
+  /** Absent if the ring never changes. */
+  readonly #change: Change | undefined;
   readonly #meter = new LoadMeter();
   #reportedMs = 0;
 
   constructor(options: RingOwnerOptions) {
-    const { name, runtime, storage, ownerStub: peer, membershipStub } = options;
-    const { deadlineMs, newOwner = (each) => new Owner(each) } = options;
+    const { name, runtime, storage, ownerStub, membershipStub, deadlineMs } = options;
+    const { newOwner = (each) => new Owner(each) } = options;
     this.#options = options;
     // The ring stays on disk, so that the object knows it when the next key comes.
-    const owner = newOwner({ runtime, storage, onCleared: () => this.#view?.keep() });
+    const onCleared = () => this.#change?.view.rewriteRecord();
+    const owner = newOwner({ runtime, storage, onCleared });
     this.#owner = owner;
     if (!membershipStub || !isOwnerName(name)) return;
+    const exporter = new Exporter(owner);
     const askRing = () => membershipStub(regionOfOwner(name)).ring();
-    const view = new RingView({ name, owner, storage, runtime, askRing });
-    this.#view = view;
-    // Callers wait for both calls.
+    const view = new RingView({ name, owner, exporter, storage, runtime, askRing });
+    // A caller waits for this owner, and meanwhile this owner for another.
     const releaseDeadlineMs = deadlineMs / 2;
-    this.#takeover = new Takeover({ name, owner, peer, runtime, releaseDeadlineMs, view });
+    const importer = new Importer({ view, owner, name, ownerStub, releaseDeadlineMs, runtime });
+    this.#change = { view, exporter, importer };
   }
 
   /** Reads what is on disk. To be awaited before anything else is called. */
   async load(): Promise<void> {
     await this.#owner.load();
-    await this.#view?.load();
+    await this.#change?.view.load();
   }
 
   check(batch: WireBatch): WireAnswer | Promise<WireAnswer> {
-    const answer = this.#serve(decodeBatch(batch), (checks) => this.#owner.check(checks));
-    return this.#onceWritten(answer, batch);
+    return this.#answer("check", batch);
   }
 
-  async peek(batch: WireBatch): Promise<WireAnswer> {
-    const answer = this.#serve(decodeBatch(batch), (checks) => this.#owner.peek(checks));
-    return encodeAnswer(await answer, batch.wireVersion ?? 1);
+  peek(batch: WireBatch): WireAnswer | Promise<WireAnswer> {
+    return this.#answer("peek", batch);
   }
 
-  async refund(batch: WireBatch): Promise<WireAnswer> {
-    const answer = this.#serve(decodeBatch(batch), (checks) => this.#owner.refund(checks));
-    return this.#onceWritten(answer, batch);
+  refund(batch: WireBatch): WireAnswer | Promise<WireAnswer> {
+    return this.#answer("refund", batch);
   }
 
-  async reset(batch: WireBatch): Promise<WireAnswer> {
-    const answer = this.#serve(decodeBatch(batch), (checks) => this.#owner.reset(checks));
-    return this.#onceWritten(answer, batch);
+  reset(batch: WireBatch): WireAnswer | Promise<WireAnswer> {
+    return this.#answer("reset", batch);
   }
 
   block(version: number, key: KeyHash, durationMs: number): Promise<OrMoved<void>> {
@@ -117,127 +123,102 @@ export class RingOwner implements OwnerRpc {
 
   async explain(batch: WireBatch): Promise<ExplainedBatch> {
     const { version, checks } = decodeBatch(batch);
-    const view = this.#view;
-    if (view) await this.#import(view, version, checks);
+    if (this.#change) await settleKeys(this.#change, version, checks);
+    const view = this.#change?.view;
     const ringVersion = view?.ring.version ?? 1;
     const explained = checks.map((check) => {
-      const isMine = view?.isMine(check.key) ?? true;
-      return isMine ? { ringVersion, ...this.#owner.explain(check) } : undefined;
+      const isOwn = view?.owns(check.key) ?? true;
+      return isOwn ? { ringVersion, ...this.#owner.explain(check) } : undefined;
     });
     return { explained, ring: version === ringVersion ? undefined : view?.record };
   }
 
-  /** Returns the counters of keys that have moved, which this owner no longer counts. */
   release(version: number, keys: readonly KeyHash[]): Promise<Released<Rows>> {
-    return this.#release(version, (nowMs) => ({ rows: this.#owner.handover.give(keys, nowMs) }));
+    return this.#release(version, ({ exporter }) => ({ rows: exporter.exportKeys(keys) }));
   }
 
-  /** Returns the counters of all keys that are `to`'s now, a parcel at a time. */
-  releaseSome(version: number, to: string, from: number): Promise<Released<Parcel>> {
-    return this.#release(version, (nowMs, { ring }) =>
-      this.#owner.handover.giveSome(to, from, (key) => ring.ownerOf(key) === to, nowMs),
+  releaseSome(version: number, to: string, cursor: number): Promise<Released<ExportChunk>> {
+    return this.#release(version, ({ exporter, view: { ring } }) =>
+      exporter.exportChunk(to, cursor, (key) => ring.ownerOf(key) === to),
     );
   }
 
-  /**
-   * Adopts a ring, unless it says nothing new.
-   *
-   * @throws {Error} if it can't be a ring of this region
-   */
+  /** @throws {Error} if it can't be a ring of this region */
   async adopt(record: unknown): Promise<void> {
-    await this.#view?.adopt(record);
+    await this.#change?.view.adopt(record);
   }
 
-  /** Takes over all that is this owner's in a ring; see `OwnerRpc`. */
-  async takeOver(version: number): Promise<TakenOver> {
-    return (await this.#takeover?.takeAll(version)) ?? { isDone: true, silent: [] };
+  async takeOver(version: number): Promise<ImportProgress> {
+    return (await this.#change?.importer.importAll(version)) ?? { isDone: true, silent: [] };
   }
 
-  status(): OwnerLoad {
+  status(): OwnerStatus {
     return { keys: this.#owner.keys, checksPerSecond: this.#meter.rate(this.#owner.now()) };
   }
 
   /** To be called when the alarm goes off. */
   wake(): Promise<void> {
-    return this.#owner.saver.wake();
+    return this.#owner.wake();
   }
 
   /**
-   * Returns the answer, in the form that it was asked in, once what must not be lost is on disk.
-   * Rejects if that can't be written.
+   * Answers in the version that it was asked in. What must not be lost is on disk before; rejects
+   * if it can't be written.
    */
-  #onceWritten(
-    answer: Answer | Promise<Answer>,
-    batch: WireBatch,
-  ): WireAnswer | Promise<WireAnswer> {
-    if (answer instanceof Promise) return answer.then((given) => this.#onceWritten(given, batch));
+  #answer(verb: Verb, batch: WireBatch): WireAnswer | Promise<WireAnswer> {
     const { wireVersion = 1 } = batch;
-    const { written } = this.#owner;
-    if (written) return written.then(() => encodeAnswer(answer, wireVersion));
-    return encodeAnswer(answer, wireVersion);
+    const send = (answer: Answer): WireAnswer | Promise<WireAnswer> => {
+      const written = verb === "peek" ? undefined : this.#owner.written;
+      if (written) return written.then(() => encodeAnswer(answer, wireVersion));
+      return encodeAnswer(answer, wireVersion);
+    };
+    const answer = this.#serve(verb, decodeBatch(batch));
+    return answer instanceof Promise ? answer.then(send) : send(answer);
   }
 
-  #serve(batch: Batch, decide: Decide): Answer | Promise<Answer> {
+  #serve(verb: Verb, batch: Batch): Answer | Promise<Answer> {
     const { version, checks } = batch;
     this.#measure(checks.length);
-    const view = this.#view;
-    if (!view || view.isPlain(version)) return decide(checks);
-    return this.#serveInChange(view, batch, decide);
+    const change = this.#change;
+    if (!change || change.view.isSettledAt(version)) return this.#owner[verb](checks);
+    return this.#serveInChange(change, verb, batch);
   }
 
-  async #serveInChange(
-    view: RingView,
-    { version, checks }: Batch,
-    decide: Decide,
-  ): Promise<Answer> {
-    await this.#import(view, version, checks);
-    const isMine = ({ key }: Check) => view.isMine(key);
+  async #serveInChange(change: Change, verb: Verb, { version, checks }: Batch): Promise<Answer> {
+    const { view } = change;
+    await settleKeys(change, version, checks);
     // No `await` from here on: whose a key is, and what is counted for it, must go together.
-    const { verdicts, ended, ...decided } = decide(checks.filter(isMine));
-    const each = verdicts.values();
-    const answer: Answer = {
-      ...decided,
-      verdicts: checks.map((check) => (isMine(check) ? each.next().value : undefined)),
+    const own = checks.filter(({ key }) => view.owns(key));
+    const { verdicts, inexact, ended, ...answer } = this.#owner[verb](own);
+    let next = 0;
+    const places = checks.map((check) => (own[next] === check ? next++ : -1));
+    const inPlace = <Each>(all: readonly Each[]) => places.map((place) => all[place]);
+    return {
+      ...answer,
+      verdicts: inPlace(verdicts),
+      ...(inexact && { inexact: inPlace(inexact) }),
+      ...(ended && { ended: inPlace(ended) }),
+      ...(version !== view.ring.version && { ring: view.record }),
     };
-    const ends = ended && Array.from(verdicts.keys(), (at) => ended[at] ?? false).values();
-    if (ends) answer.ended = checks.map((check) => isMine(check) && ends.next().value === true);
-    const inexact = checks.map(({ key, policies }) => !view.isExact(key, policies, decided.atMs));
-    if (inexact.includes(true)) answer.inexact = inexact;
-    if (version !== view.ring.version) answer.ring = view.record;
-    return answer;
   }
 
   async #operate(version: number, key: KeyHash, act: () => void): Promise<OrMoved<void>> {
-    const view = this.#view;
-    if (view) await this.#import(view, version, [{ key }]);
-    if (view && !view.isMine(key)) return { moved: view.record as RingRecord };
+    const change = this.#change;
+    if (change) {
+      await settleKeys(change, version, [{ key }]);
+      if (!change.view.owns(key)) return { moved: change.view.record as RingRecord };
+    }
     act();
     await this.#owner.written;
     return { reply: undefined };
   }
 
-  /** Waits until the counters of those keys that are this owner's are here. */
-  async #import(
-    view: RingView,
-    version: number,
-    checks: readonly Pick<Check, "key">[],
-  ): Promise<void> {
-    await view.catchUp(version);
-    const missing = () =>
-      checks.flatMap(({ key }) => (view.isMine(key) && view.heldBy(key) ? [key] : []));
-    // In a loop: the ring may change while keys are fetched.
-    for (let keys = missing(); keys.length > 0; keys = missing()) await this.#takeover?.take(keys);
-  }
-
-  async #release<What>(
-    version: number,
-    give: (nowMs: number, view: RingView) => What,
-  ): Promise<Released<What>> {
-    const view = this.#view as RingView;
+  async #release<What>(version: number, give: (change: Change) => What): Promise<Released<What>> {
+    const change = this.#change as Change;
+    const { view } = change;
     if (!(await view.catchUp(version))) throw new Error(`no ring has the version ${version}`);
     if (view.ring.version !== version) return { moved: view.record as RingRecord };
-    const atMs = this.#owner.now();
-    return { version, atMs, what: give(atMs, view) };
+    return { version, atMs: this.#owner.now(), what: give(change) };
   }
 
   /** Counts checks, and now and then reports a high load to the membership object. */
@@ -246,7 +227,7 @@ export class RingOwner implements OwnerRpc {
     if (!this.#meter.add(checks, nowMs)) return;
     const { membershipStub, name, highWater } = this.#options;
     const rate = this.#meter.rate(nowMs);
-    if (!membershipStub || !this.#view || !isBusy(rate, highWater)) return;
+    if (!membershipStub || !this.#change || !isBusy(rate, highWater)) return;
     if (nowMs - this.#reportedMs < REPORT_INTERVAL_MS) return;
     this.#reportedMs = nowMs;
     // A report that gets lost is made up for by the next one.
@@ -254,4 +235,14 @@ export class RingOwner implements OwnerRpc {
       .reportLoad(name, rate)
       .catch(() => {});
   }
+}
+
+/** Waits until the owner knows that version, and has the counters of those keys that are its own. */
+async function settleKeys(
+  { view, importer }: Change,
+  version: number,
+  checks: readonly Pick<Check, "key">[],
+): Promise<void> {
+  await view.catchUp(version);
+  await importer.ensureHere(checks.map(({ key }) => key));
 }

@@ -1,17 +1,18 @@
 /**
- * What an owner knows of its ring: which keys are its own, which it has yet to take over, and which
- * counts are lost.
+ * What an owner knows of its ring: which keys are its own, and which of them are still with their
+ * previous owner.
  *
  * The membership object tells it of rings. The owner asks that object if it has no ring, or if a
  * caller or another owner knows a later one. A ring is on disk before it counts: an owner that
  * forgot it would count keys that have moved.
  */
 
-import type { CounterPolicy } from "../../counters/check.ts";
+import { isTaken, takenName } from "../../counters/table-name.ts";
 import { InvalidError } from "../../limit/misuse.ts";
 import { logSeldom } from "../../log.ts";
 import { withDeadline } from "../../protocol/deadline.ts";
 import {
+  MAX_LOSS_AGE_MS,
   type RingRecord,
   readRingRecord,
   regionOfOwner,
@@ -21,11 +22,13 @@ import type { KeyHash } from "../../ring/key-hash.ts";
 import { Ring } from "../../ring/ring.ts";
 import type { Runtime } from "../../runtime.ts";
 import type { Owner } from "../owner.ts";
+import type { Exporter } from "./export.ts";
 
 export interface RingViewOptions {
   /** The owner's name, such as `weur/3`. */
   name: string;
   owner: Owner;
+  exporter: Exporter;
   storage: Pick<DurableObjectStorage, "get" | "put">;
   /** Asks the membership object of the owner's region. */
   askRing: () => Promise<RingRecord>;
@@ -43,8 +46,9 @@ export class RingView {
   #record: RingRecord | undefined;
   #ring = new Ring([], UNKNOWN);
   #previous: Ring | undefined;
-  #losses: { owner: string; ring: Ring; atMs: number }[] = [];
   #givenUp = new Set<string>();
+  /** The table of the keys imported in the change under way; undefined if there is none. */
+  #imported: string | undefined;
   #asking: Promise<void> | undefined;
   #adopting = Promise.resolve();
 
@@ -61,24 +65,20 @@ export class RingView {
     return this.#ring;
   }
 
-  /** The ring that keys are taken over from; undefined while no change is under way. */
+  /** The ring that keys are imported from; undefined while no change is under way. */
   get previous(): Ring | undefined {
     return this.#previous;
   }
 
-  /**
-   * Can a batch sent by that version be counted without a look at its keys? It can if the ring has
-   * settled at that version, and no count is in doubt.
-   */
-  isPlain(version: number): boolean {
-    const isSettled = version === this.#ring.version && !this.#previous;
-    return isSettled && this.#losses.length === 0 && !this.#options.owner.handover.hasDoubts;
+  /** Is that version the owner's, and nothing left to import? Then no key need be looked at. */
+  isSettledAt(version: number): boolean {
+    return version === this.#ring.version && !this.#previous;
   }
 
   async load(): Promise<void> {
     const stored = await this.#options.storage.get(STORAGE_KEY);
     const record = stored === undefined ? undefined : this.#read(stored);
-    if (record) this.#use(record);
+    if (record) this.#apply(record);
     // An owner outside the ring must not take a caller's word for it. If nobody answers now, the
     // first check asks again.
     if (!this.#record) await this.catchUp(1).catch(() => {});
@@ -116,37 +116,38 @@ export class RingView {
     return adopting;
   }
 
-  isMine(key: KeyHash): boolean {
+  owns(key: KeyHash): boolean {
     return this.#ring.ownerOf(key) === this.#options.name;
   }
 
-  /** Returns the owner to ask for a key's counters; undefined if they are here. */
-  heldBy(key: KeyHash): string | undefined {
+  /** Returns the owner that still has a key's counters; undefined if they are here. */
+  previousHolderOf(key: KeyHash): string | undefined {
     const holder = this.#previous?.ownerOf(key);
     if (holder === undefined || holder === this.#options.name) return undefined;
-    return this.#options.owner.handover.hasTaken(key) ? undefined : holder;
+    return this.wasImported(key) ? undefined : holder;
+  }
+
+  wasImported(key: KeyHash): boolean {
+    const { tables } = this.#options.owner;
+    return this.#imported === undefined || tables.get(this.#imported)?.get(key) !== undefined;
+  }
+
+  /** Notes that a key's counters are here, or that there were none. */
+  markImported(key: KeyHash): void {
+    const { owner } = this.#options;
+    if (this.#imported) owner.putRow(this.#imported, key, [owner.now() + MAX_LOSS_AGE_MS]);
   }
 
   /**
    * Was an owner given up in the change under way, with all that it held? An owner that was given
    * up earlier and has come back holds counts again.
    */
-  isLost(owner: string): boolean {
+  isGivenUp(owner: string): boolean {
     return this.#givenUp.has(owner);
   }
 
-  /** Is everything here that a key has spent under these policies? */
-  isExact(key: KeyHash, policies: readonly CounterPolicy[], nowMs: number): boolean {
-    const longestMs = Math.max(...policies.map(spanMs));
-    const doubtedMs = this.#options.owner.handover.doubtedMs(key);
-    if (doubtedMs !== undefined && nowMs - doubtedMs < longestMs) return false;
-    return !this.#losses.some(
-      ({ owner, ring, atMs }) => nowMs - atMs < longestMs && ring.ownerOf(key) === owner,
-    );
-  }
-
   /** Puts the ring back on disk after everything there was deleted. */
-  keep(): void {
+  rewriteRecord(): void {
     const { storage, name } = this.#options;
     if (!this.#record?.owners.includes(name)) return;
     void storage.put({ [STORAGE_KEY]: this.#record }, { allowUnconfirmed: true });
@@ -176,33 +177,44 @@ export class RingView {
 
   async #adopt(record: RingRecord): Promise<void> {
     if (!supersedes(record, this.#record)) return;
-    const { owner, storage, name, runtime } = this.#options;
+    const { owner, exporter, storage, name, runtime } = this.#options;
     const isPart = [record, record.previous].some((ring) => ring?.owners.includes(name));
     if (!record.previous || !isPart) {
       const ring = new Ring(record.owners, record.version);
       // An owner that hears of a change only when it is over still counts by the old ring here. So
       // it must not pause: a check could come between.
       const isKnown = record.version === this.#record?.version;
-      const removing = owner.handover.letGo((key) => ring.ownerOf(key) === name);
-      for (const _ of removing) if (isKnown) await runtime.wait(0);
+      const dropping = exporter.dropForeignRows((key) => ring.ownerOf(key) === name);
+      for (const _ of dropping) if (isKnown) await runtime.wait(0);
     }
-    this.#use(record);
-    if (!isPart) return owner.saver.clear();
+    this.#apply(record);
+    if (!isPart) return owner.clear();
     // In one turn: beside a new ring on disk, old counters would come back.
-    const saved = record.previous ? undefined : owner.saver.save();
+    const saved = record.previous ? undefined : owner.save();
     await Promise.all([saved, storage.put({ [STORAGE_KEY]: record })]);
   }
 
-  #use(record: RingRecord): void {
+  #apply(record: RingRecord): void {
+    const { owner, exporter } = this.#options;
     const { version, owners, previous, lost } = record;
     this.#record = record;
     this.#ring = new Ring(owners, version);
     this.#previous = previous && new Ring(previous.owners, previous.version);
-    this.#losses = lost.map((loss) => ({ ...loss, ring: new Ring(loss.owners) }));
     this.#givenUp = givenUpIn(record);
-    this.#options.owner.handover.begin(previous?.version);
+    this.#imported = previous && takenName(previous.version);
+    for (const name of [...owner.tables.keys()]) {
+      // Marks left from another change would claim keys that were never imported.
+      if (isTaken(name) && name !== this.#imported) owner.dropTable(name);
+    }
+    exporter.restart();
+    owner.setLosses(
+      lost.map(({ owner: loser, owners: holders, atMs }) => {
+        const ring = new Ring(holders);
+        return { atMs, includes: (key) => ring.ownerOf(key) === loser };
+      }),
+    );
     // A key that was with another owner may have been reset there.
-    this.#options.owner.beginEpoch();
+    owner.beginEpoch();
   }
 }
 
@@ -218,11 +230,4 @@ function givenUpIn({ version, previous, lost }: RingRecord): Set<string> {
     givenUp.add(owner);
   }
   return givenUp;
-}
-
-/** Returns how long anything counted under a policy can matter. */
-function spanMs({ windowMs, capacity, limit, blockFor }: CounterPolicy): number {
-  const countMs = Math.max(2 * windowMs, Math.ceil((capacity / (limit || 1)) * windowMs));
-  // A block, and the time in which it makes the next one longer.
-  return Math.max(countMs, 3 * (blockFor?.maxMs ?? 0));
 }

@@ -11,7 +11,6 @@ import { isMark } from "../../counters/table-name.ts";
 import { logSeldom } from "../../log.ts";
 import type { KeyHash } from "../../ring/key-hash.ts";
 import type { Runtime } from "../../runtime.ts";
-import type { Handover } from "../change/handover.ts";
 import { DropWarning } from "../drop-warning.ts";
 import type { Checkpoint } from "./checkpoint.ts";
 
@@ -37,7 +36,6 @@ export type AlarmStorage = Pick<DurableObjectStorage, "getAlarm" | "setAlarm" | 
 export interface SaverOptions {
   counters: Counters;
   checkpoint: Checkpoint;
-  handover: Handover;
   storage: AlarmStorage;
   runtime: Runtime;
   /** The owner's clock. */
@@ -47,6 +45,8 @@ export interface SaverOptions {
 }
 
 export class Saver {
+  /** Whether rows of other owners were put in place that no checkpoint has yet. */
+  hasImports = false;
   readonly #options: SaverOptions;
   readonly #checkpoint: Checkpoint;
   readonly #dropWarning = new DropWarning();
@@ -90,7 +90,7 @@ export class Saver {
    * Writes what changed, in one turn. What is written after this call reaches the disk no earlier.
    */
   async save(): Promise<void> {
-    this.#options.handover.isSaved = true;
+    this.hasImports = false;
     if (!this.#gather()) return this.clear();
     await this.#write(() => this.#checkpoint.writeAll());
   }
@@ -124,8 +124,8 @@ export class Saver {
       // Another was gathered meanwhile, or one failed; the next is scheduled.
       if (number !== this.#checkpoint.number) return;
       if (this.#checkpoint.isPending) return this.#overtake();
-      // Keys that were taken over must reach the disk together with what is counted for them.
-      const isOneTurn = this.#checkpoint.isShort || !this.#options.handover.isSaved;
+      // Imported keys must reach the disk together with what is counted for them.
+      const isOneTurn = this.#checkpoint.isShort || this.hasImports;
       // A failure is in the log, and is tried again.
       if (isOneTurn) return this.save().catch(() => {});
       if (!this.#gather()) return this.clear().catch(() => {});
@@ -167,7 +167,7 @@ export class Saver {
   }
 
   async #write(write: () => Promise<void>): Promise<void> {
-    const { storage, handover } = this.#options;
+    const { storage } = this.#options;
     const writes = [write()];
     const lastMs = this.#lastExpiryMs;
     const alarmMs = this.#alarmMs;
@@ -179,7 +179,7 @@ export class Saver {
       await Promise.all(writes);
     } catch (error) {
       this.#alarmMs = alarmMs;
-      handover.isSaved = false;
+      this.hasImports = true;
       logSeldom("error", "checkpoint-failed", "", { detail: String(error) });
       this.#schedule();
       throw error;

@@ -1,0 +1,88 @@
+/**
+ * Which counts may be off, and since when: the one place where an owner's answer gets `inexact`.
+ *
+ * Counts get lost with a previous owner that did not answer (one key) or that was given up (all its
+ * keys). A loss matters for as long as anything counted under a policy does: under a window of a
+ * minute, two minutes later all is exact again.
+ */
+
+import type { Check, CounterPolicy } from "../counters/check.ts";
+import { INEXACT } from "../counters/table-name.ts";
+import type { Tables } from "../counters/tables.ts";
+import type { State } from "../limit/algorithm.ts";
+import { MAX_LOSS_AGE_MS } from "../protocol/ring-record.ts";
+import type { KeyHash } from "../ring/key-hash.ts";
+
+/** Counts that got lost at one time. */
+export interface Loss {
+  /** Ms since the epoch. */
+  atMs: number;
+  /** Tells whether counts of a key were among them. */
+  includes: (key: KeyHash) => boolean;
+}
+
+const NEVER_MS = Number.NEGATIVE_INFINITY;
+
+export class InexactCounts {
+  /** A row of its table of that name: when it expires, and when the key's counts got lost. */
+  readonly #tables: Tables;
+  #losses: readonly Loss[] = [];
+  /** When a single key's counts got lost last, ms since the epoch. */
+  #keyLostMs = NEVER_MS;
+
+  constructor(tables: Tables) {
+    this.#tables = tables;
+  }
+
+  /** To be called when rows were read from disk. */
+  load(): void {
+    for (const segment of this.#tables.byName.get(INEXACT)?.segments ?? []) {
+      segment.some((_, state) => {
+        this.noteRow(INEXACT, state);
+        return false;
+      });
+    }
+  }
+
+  /** To be called when another owner's row was put in place. */
+  noteRow(table: string, [, lostMs = NEVER_MS]: State): void {
+    if (table === INEXACT) this.#keyLostMs = Math.max(this.#keyLostMs, lostMs);
+  }
+
+  /** Replaces the losses of more than one key. */
+  setLosses(losses: readonly Loss[]): void {
+    this.#losses = losses;
+  }
+
+  /** Notes that a key is counted anew from that time on, since nobody gave its counts. */
+  add(key: KeyHash, lostMs: number): void {
+    const state: State = [lostMs + MAX_LOSS_AGE_MS, lostMs];
+    this.#tables.put(INEXACT, key, state);
+    this.noteRow(INEXACT, state);
+  }
+
+  /** Tells for each check whether some of its count may be lost; undefined if all are exact. */
+  of(checks: readonly Check[], nowMs: number): boolean[] | undefined {
+    if (this.#losses.length === 0 && this.#keyLostMs === NEVER_MS) return undefined;
+    const lastMs = this.#losses.reduce((ms, { atMs }) => Math.max(ms, atMs), this.#keyLostMs);
+    const inexact = checks.map(({ key, policies }) => {
+      const sinceMs = nowMs - longestMatterMs(policies);
+      // Most losses are too long ago, so that no key need be looked up.
+      if (lastMs <= sinceMs) return false;
+      const lostMs = this.#tables.byName.get(INEXACT)?.get(key)?.[1] ?? NEVER_MS;
+      return lostMs > sinceMs || this.#losses.some((it) => it.atMs > sinceMs && it.includes(key));
+    });
+    return inexact.includes(true) ? inexact : undefined;
+  }
+}
+
+/** Returns how long anything counted under policies can matter. */
+function longestMatterMs(policies: readonly CounterPolicy[]): number {
+  let longestMs = 0;
+  for (const { windowMs, capacity, limit, blockFor } of policies) {
+    const countMs = Math.max(2 * windowMs, Math.ceil((capacity / (limit || 1)) * windowMs));
+    // A block, and the time in which it makes the next one longer.
+    longestMs = Math.max(longestMs, countMs, 3 * (blockFor?.maxMs ?? 0));
+  }
+  return longestMs;
+}

@@ -1,0 +1,10 @@
+/** Puts rows that one owner exports in place in another. */
+import { decodeRows } from "../../src/counters/segment.ts";
+import type { Owner } from "../../src/owner/owner.ts";
+import type { TableRows } from "../../src/protocol/rpc.ts";
+
+export function putRows(owner: Owner, tables: readonly TableRows[]): void {
+  for (const { table, bytes } of tables) {
+    decodeRows(bytes, (key, state) => state && owner.putRow(table, key, state));
+  }
+}
