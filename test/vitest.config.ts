@@ -22,6 +22,8 @@ const OUTSIDE = [
 const bindings = { DEADLINE: "10s" };
 /** Cases for each property in test/fuzz: workerd has no environment of its own to read it from. */
 const fuzzRuns = Number(process.env.FUZZ_RUNS ?? 200);
+/** A proxy in front of a running API: `npm run check:openapi` sets it. */
+const apiProxy = process.env.API_PROXY ?? "";
 
 export default defineConfig({
   test: {
@@ -37,7 +39,7 @@ export default defineConfig({
           name: "workerd",
           include: ["test/**/*.test.ts"],
           exclude: OUTSIDE,
-          provide: { fuzzRuns },
+          provide: { fuzzRuns, apiProxy },
         },
       },
       {
@@ -47,7 +49,7 @@ export default defineConfig({
           include: OUTSIDE,
           testTimeout: 60_000,
           hookTimeout: 60_000,
-          provide: { fuzzRuns },
+          provide: { fuzzRuns, apiProxy },
         },
       },
     ],

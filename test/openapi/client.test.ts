@@ -5,10 +5,12 @@ import document from "../../src/http/openapi.json" with { type: "json" };
 import { bundleFile } from "../bench/contenders.ts";
 import { startWorkerd, type WorkerdServer } from "../bench/workerd-server.ts";
 import type { paths } from "./api.d.ts";
+import { PROXY, requireDocumented } from "./proxy.ts";
 
 const POLICIES = [{ name: "day", limit: 10, window: "1d" }];
 
 let server: WorkerdServer;
+let baseUrl: string;
 let client: ReturnType<typeof createClient<paths>>;
 const called = new Set<string>();
 
@@ -19,14 +21,16 @@ beforeAll(async () => {
     hasObjects: true,
     hasMembership: true,
   });
+  baseUrl = PROXY || `${server.url}_turnpike/v1`;
   client = createClient<paths>({
-    baseUrl: `${server.url}_turnpike/v1`,
+    baseUrl,
     headers: { Authorization: "Bearer secret-1" },
   });
   client.use({
     onRequest: ({ request, schemaPath }) => {
       called.add(`${request.method.toLowerCase()} ${schemaPath}`);
     },
+    onResponse: ({ response }) => requireDocumented(response),
   });
 });
 afterAll(() => server.stop());
@@ -67,7 +71,7 @@ describe("a client made from the document", () => {
   });
 
   it("gets the document without a token", async () => {
-    const open = createClient<paths>({ baseUrl: `${server.url}_turnpike/v1` });
+    const open = createClient<paths>({ baseUrl });
     expect((await open.GET("/openapi.json")).data).toEqual(document);
     await client.GET("/openapi.json");
   });
