@@ -7,20 +7,20 @@
 
 export interface ScalingLimits {
   /**
-   * Checks a second that an owner takes before others join it; with 0 the load never changes a
-   * ring.
+   * Checks a second above which more owners join, an average over the ring's owners. With 0 the
+   * load never changes a ring.
    */
   highWater: number;
   minOwners: number;
   maxOwners: number;
 }
 
-/** Reports older than this say nothing about now. */
+/** An older report says nothing about now. */
 export const LOAD_FRESH_MS = 12_000;
-/** How long no owner has been busy before some leave. */
+/** How long all owners must have been idle before some leave. */
 export const QUIET_MS = 600_000;
 
-/** More owners if the load asks for them, at most twice as many; else as many as there are. */
+/** Returns more owners if the load needs them, at most twice as many; else as many as there are. */
 export function ownersForLoad(
   count: number,
   checksPerSecond: readonly number[],
@@ -32,7 +32,7 @@ export function ownersForLoad(
   return Math.max(count, Math.min(Math.ceil(total / highWater), 2 * count, maxOwners));
 }
 
-/** Half as many owners after a quiet time. That at most doubles the load of those that stay. */
+/** Returns half as many owners, for after a quiet time. The load of those left at most doubles. */
 export function ownersForQuiet(count: number, { highWater, minOwners }: ScalingLimits): number {
   if (highWater === 0) return count;
   return Math.min(count, Math.max(Math.ceil(count / 2), minOwners));

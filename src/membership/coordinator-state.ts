@@ -25,22 +25,22 @@ export interface CoordinatorStateOptions extends ScalingLimits {
 
 export interface Stored {
   record: RingRecord;
-  /** Owners that have not yet heard that the last change is over; empty if none is under way. */
+  /** Owners that have yet to get the settled ring; empty if no change is under way. */
   pending: string[];
   /** When the last change began, ms since the epoch. */
   changedMs: number;
   /** When each owner joined, ms since the epoch. */
   joinedMs: Record<string, number>;
-  /** Owners that were given up. One that is leaving comes back only to hear that it has left. */
+  /** Owners that were given up. One that is leaving hears that it has left, and stays out. */
   down: { owner: string; isLeaving: boolean }[];
   /** When an owner was last busy, or their number last changed, ms since the epoch. */
   busyMs: number;
 }
 
 const STORAGE_KEY = "members";
-/** Time from one try at an interrupted change to the next. */
+/** Time between two tries at an interrupted change. */
 export const RETRY_MS = 1_000;
-/** Time from one look at an owner that is down to the next. */
+/** Time between two looks at an owner that is down. */
 export const PROBE_MS = 10_000;
 
 export class CoordinatorState {

@@ -1,4 +1,4 @@
-/** Keeps a region's ring, and changes it where an operator says so. */
+/** Keeps a region's ring, and changes it when an operator says so. The deployed Worker's only. */
 import { MAX_OWNERS } from "../protocol/ring-record.ts";
 import type { Refusal, RingStatus } from "../protocol/rpc.ts";
 import { RingKeeper } from "./ring-keeper.ts";
@@ -7,8 +7,7 @@ export class Coordinator extends RingKeeper {
   async status(): Promise<RingStatus> {
     const { record, pending, down } = await this.state.begin();
     const owners = record.owners.map(async (name) => {
-      const load = await this.loadOf(name);
-      const { keys = null, checksPerSecond = null } = load ?? {};
+      const { keys = null, checksPerSecond = null } = (await this.statusOf(name)) ?? {};
       return { name, keys, checksPerSecond, sinceMs: this.#sinceMs(name) };
     });
     return {
@@ -41,7 +40,7 @@ export class Coordinator extends RingKeeper {
   async remove(name: string): Promise<Refusal | undefined> {
     const { record, down } = await this.state.begin();
     if (down.some(({ owner }) => owner === name)) {
-      // It is out of the ring already, and will not come back now.
+      // It is out of the ring already. Now it stays out.
       const leaving = down.map((each) => {
         return each.owner === name ? { ...each, isLeaving: true } : each;
       });

@@ -8,7 +8,7 @@
 export const ENOUGH_REPORTERS = 3;
 /** How long a report counts. */
 export const REPORT_FRESH_MS = 30_000;
-/** The most isolates remembered for an owner. */
+/** The most isolates that are remembered for an owner. */
 const MAX_REPORTERS = 16;
 
 export class FailureReports {

@@ -1,10 +1,6 @@
 /**
- * One change of a region's ring, from its order to its end.
- *
- * It has three steps, each of which may be repeated:
- * 1. Every old and new owner hears of the ring, and from then on counts only its own keys.
- * 2. The new owners take over what moved, and put it on disk.
- * 3. Every owner hears that the ring has settled, and the old ones delete what moved.
+ * One change of a region's ring, from its order to its end, in the three steps of `OwnerRpc`: send
+ * all owners the new ring, have the new ones import, send all the settled ring.
  *
  * The change under way is on disk, so after a crash the next alarm resumes it.
  */
@@ -29,7 +25,7 @@ const MAX_LOSSES = 16;
 export class RingChange {
   readonly #options: RingChangeOptions;
   readonly #state: CoordinatorState;
-  /** Since when each silent owner has been waited for, ms since the epoch. */
+  /** Since when the change has waited for each silent owner, ms since the epoch. */
   readonly #silentMs = new Map<string, number>();
   #advancing: Promise<void> | undefined;
 
@@ -73,7 +69,7 @@ export class RingChange {
     this.#options.runtime.keepAlive(this.advance());
   }
 
-  /** Goes on with the change under way, as far as the owners answer. */
+  /** Goes on with the change under way until an owner does not answer, or it has settled. */
   advance(): Promise<void> {
     this.#advancing ??= this.#eachStep().finally(() => {
       this.#advancing = undefined;
@@ -81,7 +77,7 @@ export class RingChange {
     return this.#advancing;
   }
 
-  /** Goes on without an owner, and loses what it has counted. The last owner is never given up. */
+  /** Goes on without an owner, whose counts get lost. The last owner is never given up. */
   async giveUp(owner: string): Promise<void> {
     const { record, pending, down, changedMs } = this.#state.current;
     const nowMs = this.#options.runtime.now();
@@ -121,34 +117,31 @@ export class RingChange {
     for (;;) {
       const { record, pending } = this.#state.current;
       if (pending.length === 0) return;
-      const silent = record.previous ? await this.#handOver(record) : await this.#settle(record);
+      const silent = record.previous ? await this.#moveKeys(record) : await this.#settle(record);
       for (const owner of this.waitingFor) {
         if (!silent.includes(owner)) this.#silentMs.delete(owner);
       }
-      if (silent.length > 0 && !(await this.#waitedEnough(silent))) return;
+      if (silent.length > 0 && !(await this.#giveUpOnSilent(silent))) return;
     }
   }
 
-  /**
-   * Sends all owners the ring, and has the new ones take over. @returns those that do not answer
-   */
-  async #handOver(record: RingRecord): Promise<string[]> {
-    const deaf = await this.tell(this.#state.current.pending, record);
-    if (deaf.length > 0) return deaf;
-    const silent = new Set<string>();
+  /** Sends all owners the ring, and has the new ones import. @returns those that do not answer */
+  async #moveKeys(record: RingRecord): Promise<string[]> {
+    const silent = new Set(await this.tell(this.#state.current.pending, record));
+    if (silent.size > 0) return [...silent];
     let isDone = true;
-    const takeOver = async (owner: string) => {
-      const result = await this.#options.link(owner).takeOver(record.version);
-      for (const other of result.silent) silent.add(other);
-      isDone &&= result.isDone;
+    const importAll = async (owner: string) => {
+      const progress = await this.#options.link(owner).takeOver(record.version);
+      for (const other of progress.silent) silent.add(other);
+      isDone &&= progress.isDone;
     };
-    for (const owner of await this.#each(record.owners, takeOver)) silent.add(owner);
+    for (const owner of await this.#each(record.owners, importAll)) silent.add(owner);
     const { version, owners, lost } = record;
     if (isDone && silent.size === 0) await this.#state.store({ record: { version, owners, lost } });
     return [...silent];
   }
 
-  /** Tells all owners that the change is over. @returns those that do not answer */
+  /** Sends all owners the settled ring. @returns those that do not answer */
   async #settle({ version, owners, lost }: RingRecord): Promise<string[]> {
     const silent = await this.tell(this.#state.current.pending, { version, owners, lost });
     await this.#state.store({ pending: silent });
@@ -172,15 +165,15 @@ export class RingChange {
   }
 
   /** Gives up the owners that have been silent for too long. @returns whether there were any */
-  async #waitedEnough(silent: readonly string[]): Promise<boolean> {
+  async #giveUpOnSilent(silent: readonly string[]): Promise<boolean> {
     const nowMs = this.#options.runtime.now();
     for (const owner of silent) {
       if (!this.#silentMs.has(owner)) this.#silentMs.set(owner, nowMs);
     }
-    const given = silent.filter((owner) => nowMs - (this.#silentMs.get(owner) ?? 0) >= GIVE_UP_MS);
-    for (const owner of given) await this.giveUp(owner);
-    if (given.length === 0) await this.#state.setAlarm();
-    return given.length > 0;
+    const late = silent.filter((owner) => nowMs - (this.#silentMs.get(owner) ?? 0) >= GIVE_UP_MS);
+    for (const owner of late) await this.giveUp(owner);
+    if (late.length === 0) await this.#state.setAlarm();
+    return late.length > 0;
   }
 }
 

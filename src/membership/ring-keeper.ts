@@ -1,9 +1,9 @@
 /**
- * Keeps a region's ring by itself. Adds and removes owners when they are too busy or too idle, and
- * when one does not answer or answers again. One change at a time.
+ * Keeps a region's ring without an operator, one change at a time. Adds owners when those in the
+ * ring are too busy, and removes some when they are idle. Takes an owner out that does not answer,
+ * and back in when it answers again.
  *
- * Does not know which owner holds which key. An owner asks for the ring only if it has none, or if
- * a caller knows a later one.
+ * Does not know which owner holds which key.
  */
 
 import { ownerNames, type RingRecord } from "../protocol/ring-record.ts";
@@ -18,7 +18,7 @@ export interface RingKeeperOptions extends CoordinatorStateOptions {
   ownerStub: (owner: string) => OwnerLink;
 }
 
-/** How often at most it is written to disk that owners are busy. */
+/** The least time between two writes of when owners were last busy. */
 const BUSY_INTERVAL_MS = 60_000;
 
 export class RingKeeper {
@@ -46,7 +46,7 @@ export class RingKeeper {
     return this.state.isUsed;
   }
 
-  /** Returns the ring. The first call settles what the region begins with. */
+  /** Returns the ring. The first call decides what the region begins with. */
   async ring(): Promise<RingRecord> {
     return (await this.state.begin()).record;
   }
@@ -79,9 +79,9 @@ export class RingKeeper {
     if (!record.owners.includes(owner) || pending.length > 0) return;
     if (!this.#reports.add(owner, reporter, this.options.runtime.now())) return;
     this.#reports.forget(owner);
-    const load = await this.loadOf(owner);
+    const status = await this.statusOf(owner);
     // Not if the ring changed while the owner was asked.
-    if (!load && this.state.current.record === record) await this.change.giveUp(owner);
+    if (!status && this.state.current.record === record) await this.change.giveUp(owner);
   }
 
   /** To be called when the alarm goes off. */
@@ -104,7 +104,7 @@ export class RingKeeper {
   }
 
   /** Returns an owner's status; undefined if it does not answer. */
-  protected loadOf(owner: string) {
+  protected statusOf(owner: string) {
     return this.#link(owner)
       .status()
       .catch(() => undefined);
@@ -121,7 +121,7 @@ export class RingKeeper {
     for (const { owner, isLeaving } of down) {
       const answers = isLeaving
         ? (await this.change.tell([owner], record)).length === 0
-        : (await this.loadOf(owner)) !== undefined;
+        : (await this.statusOf(owner)) !== undefined;
       if (!answers || this.state.current.record !== record) continue;
       this.change.log("owner-up", owner);
       const stillDown = this.state.current.down.filter((other) => other.owner !== owner);

@@ -1,9 +1,9 @@
 /**
- * The Durable Object around a region's coordinator: native RPC in, calls to owners out. It decides
+ * The Durable Object of a region's ring: native RPC in; storage and calls to owners out. It decides
  * nothing.
  *
- * Named after its region, and created there. A check waits for it only if its owner has no ring
- * yet, or if the caller knows a later one.
+ * It is named after its region and created there. A check waits for it only if its owner has no
+ * ring yet, or if the caller knows a later one.
  */
 import { DurableObject } from "cloudflare:workers";
 import { parseLimiterConfig } from "../limiter-config.ts";
@@ -17,7 +17,7 @@ import { runtimeWith } from "../runtime.ts";
 export class Membership extends DurableObject implements RingRpc {
   readonly #keeper: RingKeeper;
 
-  /** @param keep makes what keeps the ring */
+  /** @param keep makes the keeper of the ring */
   constructor(
     ctx: DurableObjectState,
     env: Cloudflare.Env,

@@ -1,4 +1,4 @@
-/** The Durable Object around a region's members where an operator may change them, as by the API. */
+/** The Durable Object of a region's ring that an operator may change, as the deployed Worker has it. */
 import { Coordinator } from "../membership/coordinator.ts";
 import type { MembershipRpc, Refusal, RingStatus } from "../protocol/rpc.ts";
 import { Membership } from "./membership.ts";
@@ -15,7 +15,7 @@ export class OperatedMembership extends Membership implements MembershipRpc {
     this.#coordinator = made;
   }
 
-  /** Says how the ring is; null where no owner has ever asked for it, unless it is wanted. */
+  /** Returns the ring's status; null if no owner has asked for the ring yet, unless it is wanted. */
   async status(isWanted: boolean): Promise<RingStatus | null> {
     return isWanted || this.#coordinator.isUsed ? this.#coordinator.status() : null;
   }

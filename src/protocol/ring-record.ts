@@ -1,8 +1,8 @@
 /**
  * What the membership object has decided about one region's owners, as it is stored and sent.
  *
- * Checked wherever it arrives: a ring that can't be right is refused, never adopted. A field that
- * is not known here is not read, since a later version may add one.
+ * Each side checks it: a ring that can't be right is refused, never adopted. Unknown fields are not
+ * read, since a later version may add some.
  */
 import * as v from "valibot";
 import { InvalidError, MisuseError, parse } from "../limit/misuse.ts";

@@ -2,33 +2,38 @@
  * What isolates, owners and membership objects say to each other: the methods of the two Durable
  * Object classes, and the ring protocol on one page.
  *
- * The ring. Each region has a ring: a version and a list of owners. The region's membership object
- * decides on it and makes one change at a time. A key belongs to the owner that rendezvous hashing
- * picks from the list.
+ * The ring. Each region has a ring: a version and a list of owners. Rendezvous hashing picks a
+ * key's owner from the list. The region's membership object decides on the ring, and makes one
+ * change at a time.
  *
- * A check. The caller sends the version it knows. An owner that knows a later ring answers for the
- * keys that are its own, and for the others sends its ring: they have *moved*. An owner that knows
- * only an earlier ring asks the membership object first. Nobody polls.
+ * A check. The caller sends the version it knows. If the owner knows a later ring, it answers for
+ * its own keys and sends that ring for the others: they have *moved*. If the owner knows only an
+ * earlier ring, it first asks the membership object (`ring`). Nobody polls.
  *
- * A change, from version 7 to 8:
- * 1. The membership object writes ring 8 to disk, with ring 7 as `previous`, and sends it to every
- *    owner of either (`adopt`). An owner that has it on disk no longer counts what is not its own.
- * 2. It has every owner of ring 8 import what is now its own (`takeOver`). An owner asks each
- *    owner of ring 7 for it, chunk by chunk (`releaseSome`). A check for a key that is still
- *    elsewhere waits until that key alone is fetched (`release`).
- * 3. It sends ring 8 again without `previous`: the change has settled, and owners delete what is no
- *    longer theirs.
+ * A change, as from ring 7 to ring 8 when an owner joins or leaves:
+ * 1. The membership object writes ring 8 to disk, with ring 7 as `previous`. It sends that to the
+ *    owners of both rings (`adopt`). From then on each of them counts only its own keys by ring 8.
+ * 2. It has the owners of ring 8 import their keys (`takeOver`). Each asks the owners of ring 7,
+ *    chunk by chunk (`releaseSome`). A check of a key that has yet to come waits until that key is
+ *    fetched by itself (`release`).
+ * 3. It sends ring 8 once more, without `previous`: the change has settled (`adopt`). Each owner
+ *    drops the keys of others.
  *
- * Each step may be repeated: a release only reads, an import skips keys that are here, a ring that
- * is not newer changes nothing. What is under way is on disk, so that an alarm resumes it.
+ * Failures. Each step may be repeated. A release only reads, an import skips keys that are here, and
+ * a ring that is not newer changes nothing. The change under way is on disk, so after a crash an
+ * alarm resumes it. It goes on without an owner that stays silent: ring 9 has that owner in `lost`.
  *
  * Invariants:
- * 1. One owner counts a key at a version. It counts only by a ring that it has on disk.
- * 2. Adding an owner moves only keys to it, removing one moves only its keys.
- * 3. A change forgets nothing: in a window, at most `limit − spent` pass after it.
+ * 1. One owner counts a key at a version. It answers only by a ring that it has on disk.
+ * 2. Adding an owner moves keys only to it. Removing one moves only its keys.
+ * 3. A change forgets nothing: after it, at most `limit − spent` pass in the window.
  * 4. Nothing is counted twice: an owner imports a key once in a change.
- * 5. If a previous owner does not answer in time, the key starts fresh, and its decisions say
- *    `exact: false` for as long as what was lost could matter.
+ * 5. If a previous owner does not answer in time, the key starts fresh. Its decisions say
+ *    `exact: false` for as long as the lost counts could matter.
+ *
+ * Versions. During a deployment, objects and isolates of two versions call each other. So a method
+ * keeps its name and what its arguments mean, even where the code has a better word by now. Methods
+ * and fields are only added.
  */
 import type { Explanation } from "../counters/check.ts";
 import type { KeyHash } from "../ring/key-hash.ts";
@@ -47,16 +52,20 @@ export interface CounterRpc {
   explain(batch: WireBatch): Promise<ExplainedBatch>;
 }
 
-/** The methods of `RateLimiter`, the object of an owner: besides, what a ring change needs. */
+/** All methods of `RateLimiter`, the object of an owner: besides, those that a ring change needs. */
 export interface OwnerRpc extends CounterRpc {
-  /** Returns the counters of single keys, to their owner at that version of the ring. */
+  /** Exports single keys to their owner at that version of the ring. */
   release(version: number, keys: KeyHash[]): Promise<Released<Rows>>;
-  /** Returns the counters of all keys that are `to`'s at that version, a chunk at a time. */
+  /**
+   * Exports all keys that are `to`'s at that version, a chunk at a time.
+   *
+   * @param cursor 0 at first, then as the chunk before says
+   */
   releaseSome(version: number, to: string, cursor: number): Promise<Released<ExportChunk>>;
 
-  /** Tells the owner of a ring. Rejects if it can't be a ring of its region. */
+  /** Gives the owner a ring. Rejects if it can't be one of its region. */
   adopt(record: RingRecord): Promise<void>;
-  /** Has the owner import everything that is its own at that version. */
+  /** Has the owner import all its keys at that version, for a few seconds at a time. */
   takeOver(version: number): Promise<ImportProgress>;
   status(): OwnerStatus | Promise<OwnerStatus>;
 }
@@ -93,9 +102,7 @@ export interface Explained {
   policies: Explanation[];
 }
 
-/**
- * What an owner releases, and its clock; or its ring, if that is a later one than it was asked by.
- */
+/** What an owner exports, and its clock; or its ring, if that is later than the version asked. */
 export type Released<What> = { version: number; atMs: number; what: What } | { moved: RingRecord };
 
 export interface Rows {
@@ -108,16 +115,17 @@ export interface TableRows {
   bytes: Uint8Array<ArrayBuffer>;
 }
 
-/** Some of the rows that an owner releases, and where to go on; null at the end. */
+/** Some of the rows that an owner exports. */
 export interface ExportChunk {
   rows: TableRows[];
+  /** The cursor of the next chunk; null after the last one. */
   next: number | null;
 }
 
 export interface ImportProgress {
   /** Whether nothing is missing and everything is on disk. */
   isDone: boolean;
-  /** The owners that did not release what they hold. */
+  /** The owners that did not export what they hold. */
   silent: string[];
 }
 

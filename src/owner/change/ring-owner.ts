@@ -1,8 +1,9 @@
 /**
- * An owner as a part of a ring: counts its own keys, and says of all others that they have moved.
+ * An owner as a part of a ring: counts its own keys, and says of others that they have moved. All
+ * that the owner's object offers is here, and the simulation runs it.
  *
- * While a change settles, checks of a key wait here, in order, until its counters have come from
- * the previous owner. In a settled ring, all of this is one comparison for each batch. Without a
+ * While a change is under way, checks of a key wait here, in order, until its counters have come
+ * from the previous owner. In a settled ring, a batch costs one comparison more. Without a
  * membership object the ring never changes.
  */
 

@@ -2,8 +2,8 @@
  * What an owner knows of its ring: which keys are its own, and which of them are still with their
  * previous owner.
  *
- * The membership object tells it of rings. The owner asks that object if it has no ring, or if a
- * caller or another owner knows a later one. A ring is on disk before it counts: an owner that
+ * The membership object sends rings. The owner asks that object if it has no ring, or if a caller or
+ * another owner knows a later one. A ring is on disk before an answer by it leaves: an owner that
  * forgot it would count keys that have moved.
  */
 
@@ -36,15 +36,15 @@ export interface RingViewOptions {
 }
 
 const STORAGE_KEY = "ring";
-/** Version before any ring is known; no caller has it. */
-const UNKNOWN = -1;
+/** The version as long as no ring is known; no caller has it. */
+const UNKNOWN_VERSION = -1;
 /** How long the membership object may take to answer. */
 const ASK_DEADLINE_MS = 2_000;
 
 export class RingView {
   readonly #options: RingViewOptions;
   #record: RingRecord | undefined;
-  #ring = new Ring([], UNKNOWN);
+  #ring = new Ring([], UNKNOWN_VERSION);
   #previous: Ring | undefined;
   #givenUp = new Set<string>();
   /** The table of the keys imported in the change under way; undefined if there is none. */
