@@ -9,7 +9,6 @@ import { DurableObject } from "cloudflare:workers";
 import { parseLimiterConfig } from "../limiter-config.ts";
 import { RingKeeper, type RingKeeperOptions } from "../membership/ring-keeper.ts";
 import type { Bindings } from "../protocol/bindings.ts";
-import type { RingRecord } from "../protocol/ring-record.ts";
 import { type RingRpc, stubOf } from "../protocol/rpc.ts";
 import type { Region } from "../ring/region.ts";
 import { runtimeWith } from "../runtime.ts";
@@ -39,19 +38,19 @@ export class Membership extends DurableObject implements RingRpc {
     ctx.blockConcurrencyWhile(() => this.#keeper.load());
   }
 
-  ring(): Promise<RingRecord> {
+  ring() {
     return this.#keeper.ring();
   }
 
-  reportLoad(owner: string, checksPerSecond: number): Promise<void> {
+  reportLoad(owner: string, checksPerSecond: number) {
     return this.#keeper.reportLoad(owner, checksPerSecond);
   }
 
-  reportFailure(owner: string, reporter: string): Promise<void> {
+  reportFailure(owner: string, reporter: string) {
     return this.#keeper.reportFailure(owner, reporter);
   }
 
-  override alarm(): Promise<void> {
+  override alarm() {
     return this.#keeper.wake();
   }
 }

@@ -1,6 +1,6 @@
 /** The Durable Object of a region's ring that an operator may change, as the deployed Worker has it. */
 import { Coordinator } from "../membership/coordinator.ts";
-import type { MembershipRpc, Refusal, RingStatus } from "../protocol/rpc.ts";
+import type { MembershipRpc } from "../protocol/rpc.ts";
 import { Membership } from "./membership.ts";
 
 export class OperatedMembership extends Membership implements MembershipRpc {
@@ -16,15 +16,15 @@ export class OperatedMembership extends Membership implements MembershipRpc {
   }
 
   /** Returns the ring's status; null if no owner has asked for the ring yet, unless it is wanted. */
-  async status(isWanted: boolean): Promise<RingStatus | null> {
+  async status(isWanted: boolean) {
     return isWanted || this.#coordinator.isUsed ? this.#coordinator.status() : null;
   }
 
-  add(name?: string): Promise<Refusal | undefined> {
+  add(name?: string) {
     return this.#coordinator.add(name);
   }
 
-  remove(name: string): Promise<Refusal | undefined> {
+  remove(name: string) {
     return this.#coordinator.remove(name);
   }
 }

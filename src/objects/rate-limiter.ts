@@ -10,18 +10,8 @@ import { parseLimiterConfig } from "../limiter-config.ts";
 import { RingOwner } from "../owner/change/ring-owner.ts";
 import type { Bindings } from "../protocol/bindings.ts";
 import type { RingRecord } from "../protocol/ring-record.ts";
-import {
-  type ExplainedBatch,
-  type ExportChunk,
-  type ImportProgress,
-  type OrMoved,
-  type OwnerRpc,
-  type OwnerStatus,
-  type Released,
-  type Rows,
-  stubOf,
-} from "../protocol/rpc.ts";
-import type { WireAnswer, WireBatch } from "../protocol/wire.ts";
+import { type OwnerRpc, stubOf } from "../protocol/rpc.ts";
+import type { WireBatch } from "../protocol/wire.ts";
 import type { KeyHash } from "../ring/key-hash.ts";
 import { runtimeWith } from "../runtime.ts";
 
@@ -44,55 +34,55 @@ export class RateLimiter extends DurableObject implements OwnerRpc {
     ctx.blockConcurrencyWhile(() => this.#owner.load());
   }
 
-  check(batch: WireBatch): WireAnswer | Promise<WireAnswer> {
+  check(batch: WireBatch) {
     return this.#owner.check(batch);
   }
 
-  peek(batch: WireBatch): WireAnswer | Promise<WireAnswer> {
+  peek(batch: WireBatch) {
     return this.#owner.peek(batch);
   }
 
-  refund(batch: WireBatch): WireAnswer | Promise<WireAnswer> {
+  refund(batch: WireBatch) {
     return this.#owner.refund(batch);
   }
 
-  reset(batch: WireBatch): WireAnswer | Promise<WireAnswer> {
+  reset(batch: WireBatch) {
     return this.#owner.reset(batch);
   }
 
-  block(version: number, key: KeyHash, durationMs: number): Promise<OrMoved<void>> {
+  block(version: number, key: KeyHash, durationMs: number) {
     return this.#owner.block(version, key, durationMs);
   }
 
-  unblock(version: number, key: KeyHash): Promise<OrMoved<void>> {
+  unblock(version: number, key: KeyHash) {
     return this.#owner.unblock(version, key);
   }
 
-  explain(batch: WireBatch): Promise<ExplainedBatch> {
+  explain(batch: WireBatch) {
     return this.#owner.explain(batch);
   }
 
-  release(version: number, keys: KeyHash[]): Promise<Released<Rows>> {
+  release(version: number, keys: KeyHash[]) {
     return this.#owner.release(version, keys);
   }
 
-  releaseSome(version: number, to: string, cursor: number): Promise<Released<ExportChunk>> {
+  releaseSome(version: number, to: string, cursor: number) {
     return this.#owner.releaseSome(version, to, cursor);
   }
 
-  adopt(record: RingRecord): Promise<void> {
+  adopt(record: RingRecord) {
     return this.#owner.adopt(record);
   }
 
-  takeOver(version: number): Promise<ImportProgress> {
+  takeOver(version: number) {
     return this.#owner.takeOver(version);
   }
 
-  status(): OwnerStatus {
+  status() {
     return this.#owner.status();
   }
 
-  override alarm(): Promise<void> {
+  override alarm() {
     return this.#owner.wake();
   }
 }

@@ -98,19 +98,19 @@ export class RingOwner implements OwnerRpc {
     await this.#change?.view.load();
   }
 
-  check(batch: WireBatch): WireAnswer | Promise<WireAnswer> {
+  check(batch: WireBatch) {
     return this.#answer("check", batch);
   }
 
-  peek(batch: WireBatch): WireAnswer | Promise<WireAnswer> {
+  peek(batch: WireBatch) {
     return this.#answer("peek", batch);
   }
 
-  refund(batch: WireBatch): WireAnswer | Promise<WireAnswer> {
+  refund(batch: WireBatch) {
     return this.#answer("refund", batch);
   }
 
-  reset(batch: WireBatch): WireAnswer | Promise<WireAnswer> {
+  reset(batch: WireBatch) {
     return this.#answer("reset", batch);
   }
 
