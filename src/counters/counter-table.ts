@@ -7,6 +7,7 @@
  */
 import type { State } from "../limit/algorithm.ts";
 import type { KeyHash } from "../ring/key-hash.ts";
+import { MAX_FEW_ROWS } from "./few-rows.ts";
 import type { Segment } from "./segment.ts";
 
 /**
@@ -20,12 +21,22 @@ const SEGMENT_BYTES = 4_096 * 24;
  * split again.
  */
 const MIN_FILL = 0.25;
+/** Rows at which a segment keeps few rows again: below `MAX_FEW_ROWS`, or it would soon change back. */
+const FEW_ROWS_AGAIN = MAX_FEW_ROWS / 2;
+
+/**
+ * What a table's rows are: what a policy counted for a key, until when a key is blocked, that a
+ * key's counters were imported in a ring change, or when a key's counts got lost.
+ */
+export type TableKind = "counter" | "block" | "imported" | "inexact";
 
 export class CounterTable {
+  readonly kind: TableKind;
   readonly #newSegment: (rows: number) => Segment;
   readonly #segments: Segment[];
   #size = 0;
   #bytes = 0;
+  #lastExpiryMs = 0;
   /** The segment that is swept next. */
   #hand = 0;
 
@@ -33,12 +44,18 @@ export class CounterTable {
    * @param newSegment makes an empty segment, with room for some rows
    * @param segments those of a table that was made alike, in their order; at least one
    */
-  constructor(newSegment: (rows: number) => Segment, segments: Segment[] = [newSegment(0)]) {
+  constructor(
+    kind: TableKind,
+    newSegment: (rows: number) => Segment,
+    segments: Segment[] = [newSegment(0)],
+  ) {
+    this.kind = kind;
     this.#newSegment = newSegment;
     this.#segments = segments;
-    for (const { size, bytes } of this.#segments) {
+    for (const { size, bytes, lastExpiryMs } of this.#segments) {
       this.#size += size;
       this.#bytes += bytes;
+      this.#lastExpiryMs = Math.max(this.#lastExpiryMs, lastExpiryMs);
     }
   }
 
@@ -52,14 +69,14 @@ export class CounterTable {
     return this.#bytes;
   }
 
-  /** A segment that was split or joined is a new object; one that grew is the same. */
+  /** A segment that was split or joined is a new object; one that grew is mostly the same. */
   get segments(): readonly Segment[] {
     return this.#segments;
   }
 
   /** No counter expires later than this; ms since the epoch, 0 if there never was one. */
   get lastExpiryMs(): number {
-    return Math.max(...this.#segments.map(({ lastExpiryMs }) => lastExpiryMs));
+    return this.#lastExpiryMs;
   }
 
   get(key: KeyHash): State | undefined {
@@ -71,6 +88,7 @@ export class CounterTable {
     const segment = this.#segmentOf(key);
     const { size, bytes } = segment;
     segment.set(key, state);
+    if (state[0] > this.#lastExpiryMs) this.#lastExpiryMs = state[0];
     this.#resum(segment, size, bytes);
     if (this.#bytes > this.#segments.length * SEGMENT_BYTES) this.#split();
   }
@@ -84,24 +102,32 @@ export class CounterTable {
     this.#join();
   }
 
-  /** Removes all that expired at or before `nowMs`. Takes time in proportion to the table. */
-  sweep(nowMs: number): void {
-    for (const segment of this.#segments) {
+  /**
+   * Goes on where it stopped, and removes what expired at or before `nowMs`.
+   *
+   * @param steps the most rows to look at, about; if infinite, begins anew and sweeps all
+   * @returns how many steps are left; 0 unless it came to the end of the table
+   */
+  sweep(nowMs: number, steps: number): number {
+    if (steps === Number.POSITIVE_INFINITY) this.#hand = 0;
+    let left = steps;
+    let joins = 1;
+    while (left > 0) {
+      const segment = this.#segments[this.#hand];
+      if (!segment) {
+        this.#hand = 0;
+        break;
+      }
       const { size, bytes } = segment;
-      segment.sweep(nowMs, Number.POSITIVE_INFINITY);
+      if (segment.sweep(nowMs, left)) {
+        this.#hand++;
+        joins++;
+        left = Math.max(0, left - size - 1);
+      } else left = 0;
       this.#resum(segment, size, bytes);
     }
-    for (let at = this.#segments.length; at > 1; at--) this.#join();
-  }
-
-  /** Goes on where it stopped, and removes what expired. Looks at no more than `steps` rows. */
-  sweepSome(nowMs: number, steps: number): void {
-    if (this.#hand >= this.#segments.length) this.#hand = 0;
-    const segment = this.#segments[this.#hand] as Segment;
-    const { size, bytes } = segment;
-    if (segment.sweep(nowMs, steps)) this.#hand++;
-    this.#resum(segment, size, bytes);
-    this.#join();
+    for (; joins > 0; joins--) this.#join();
+    return left;
   }
 
   /** Calls `visit` with rows around a key's place, until it returns true. */
@@ -115,8 +141,20 @@ export class CounterTable {
 
   /** Corrects the sums after a segment of that size has changed. */
   #resum(segment: Segment, size: number, bytes: number): void {
+    if (segment.size === size && segment.bytes === bytes) return;
     this.#size += segment.size - size;
     this.#bytes += segment.bytes - bytes;
+    const isMany = segment.size > MAX_FEW_ROWS && size <= MAX_FEW_ROWS;
+    const isFew = segment.size <= FEW_ROWS_AGAIN && size > FEW_ROWS_AGAIN;
+    if (isMany || isFew) this.#refit(segment);
+  }
+
+  /** Makes a segment anew if one of its size now keeps its rows in another way. */
+  #refit(segment: Segment): void {
+    const fitting = this.#newSegment(segment.size);
+    if (fitting.constructor === segment.constructor) return;
+    this.#segments[this.#segments.indexOf(segment)] = fitting;
+    this.#move(segment);
   }
 
   /** Splits the next segment in order into two. */

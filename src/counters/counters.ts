@@ -4,17 +4,19 @@
  *
  * The fallback in the caller's isolate counts with the same class.
  */
-import type { Outcome } from "../limit/algorithm.ts";
+import type { Outcome, State } from "../limit/algorithm.ts";
 import { algorithmOf } from "../limit/algorithms.ts";
 import { type BlockFor, blockLeftMs, nextBlock } from "../limit/block-for.ts";
 import type { Verdict } from "../limit/decision.ts";
 import type { KeyHash } from "../ring/key-hash.ts";
 import type { Check, CounterPolicy, Explanation, Refund } from "./check.ts";
-import type { CounterTable } from "./counter-table.ts";
-import { BLOCKED, blocksName, isBlocks } from "./table-name.ts";
+import { BLOCKED, blocksName, tableName } from "./table-name.ts";
 import { Tables, type TablesOptions } from "./tables.ts";
 
 export type { Check, CounterPolicy, Explanation, Refund } from "./check.ts";
+
+/** The most keys that operators block at one owner: 16 MB of rows, which leaves room to count. */
+const MAX_BLOCKS = 1_000_000;
 
 export interface CountersOptions extends TablesOptions {
   /** Called after a policy has blocked a key. */
@@ -22,33 +24,12 @@ export interface CountersOptions extends TablesOptions {
 }
 
 export class Counters {
-  readonly #tables: Tables;
+  readonly tables: Tables;
   readonly #onBlock: (policy: CounterPolicy, key: KeyHash) => void;
 
   constructor({ onBlock = () => {}, ...options }: CountersOptions = {}) {
-    this.#tables = new Tables(options);
+    this.tables = new Tables(options);
     this.#onBlock = onBlock;
-  }
-
-  /** The tables as they are read, written and swept by name. */
-  get store(): Tables {
-    return this.#tables;
-  }
-
-  /** All tables by name: those of policies (see `tableName`), of blocks, and of ring changes. */
-  get tables(): ReadonlyMap<string, CounterTable> {
-    return this.#tables.byName;
-  }
-
-  get size(): number {
-    let size = 0;
-    for (const table of this.tables.values()) size += table.size;
-    return size;
-  }
-
-  /** Counters that were evicted before they expired. */
-  get dropped(): number {
-    return this.#tables.dropped;
   }
 
   /**
@@ -99,14 +80,14 @@ export class Counters {
   refund({ key, policies, spentAtMs, resetMs }: Refund, nowMs: number): boolean {
     let endsDenial = false;
     for (const policy of policies) {
-      const before = this.#tables.get(policy, key);
+      const { name, algorithm, table } = this.tables.tableFor(policy);
+      const before = table?.get(key);
       if (!before || policy.limit === 0) continue;
       endsDenial ||=
         policy.algorithm !== "concurrency" && this.#decide(key, policy, nowMs, 0).remaining === 0;
-      const { algorithm } = this.#tables.of(policy);
       const after = algorithm.refund(before, policy, nowMs, policy.cost, spentAtMs, resetMs);
-      if (after) this.#tables.set(policy, key, after);
-      else this.#tables.delete(policy, key);
+      if (after) this.tables.set(name, key, after, table);
+      else this.tables.delete(name, key);
     }
     return endsDenial;
   }
@@ -114,14 +95,22 @@ export class Counters {
   /** Forgets what the key spent under these policies, and how they have blocked it. */
   reset({ key, policies }: Check): void {
     for (const policy of policies) {
-      this.#tables.delete(policy, key);
-      this.#tables.remove(blocksName(policy), key);
+      this.tables.delete(tableName(policy), key);
+      this.tables.delete(blocksName(policy), key);
     }
   }
 
-  /** Denies the key everything until `untilMs`. An earlier block that ends later stays. */
+  /**
+   * Denies the key everything until `untilMs`. An earlier block that ends later stays.
+   *
+   * @throws {Error} if there are as many blocks as an owner keeps, which are never evicted
+   */
   block(key: KeyHash, untilMs: number): void {
-    this.#tables.put(BLOCKED, key, [Math.max(untilMs, this.#tables.blockedUntilMs(key))]);
+    const state = this.tables.get(BLOCKED, key);
+    if (!state && (this.tables.blocks?.size ?? 0) >= MAX_BLOCKS) {
+      throw new Error(`an owner keeps at most ${MAX_BLOCKS} blocks: unblock some keys first`);
+    }
+    this.tables.set(BLOCKED, key, [Math.max(untilMs, state?.[0] ?? 0)]);
   }
 
   /**
@@ -130,22 +119,23 @@ export class Counters {
    * @returns the names of the tables that may have had one
    */
   unblock(key: KeyHash): string[] {
-    const names = [...this.tables.keys()].filter(isBlocks);
-    for (const name of names) this.#tables.remove(name, key);
+    const blocks = [...this.tables.byName].filter(([, { kind }]) => kind === "block");
+    const names = blocks.map(([name]) => name);
+    for (const name of names) this.tables.delete(name, key);
     return names;
   }
 
   /** How long an operator's block still lasts, in milliseconds; 0 if there is none. */
   blockedMs(key: KeyHash, nowMs: number): number {
-    return Math.max(0, this.#tables.blockedUntilMs(key) - nowMs);
+    return Math.max(0, (this.tables.blocks?.get(key)?.[0] ?? 0) - nowMs);
   }
 
   explain({ key, policies }: Check, nowMs: number): Explanation[] {
     return policies.map((policy) => {
       const { name, algorithm, limit, windowMs, capacity } = policy;
-      const stored = this.#tables.get(policy, key);
+      const stored = this.tables.tableFor(policy).table?.get(key);
       const { remaining } = this.#decide(key, policy, nowMs, 0);
-      const blockedMs = blockLeftMs(this.#tables.blockOf(policy, key), nowMs);
+      const blockedMs = blockLeftMs(this.#blockOf(policy, key), nowMs);
       const block = policy.blockFor && blockedMs > 0 ? `; blocked for ${blockedMs} ms more` : "";
       return {
         policy: name,
@@ -159,16 +149,6 @@ export class Counters {
           remaining >= capacity ? 0 : this.#decide(key, policy, nowMs, remaining + 1).retryAfterMs,
       };
     });
-  }
-
-  /**
-   * Removes what has expired. A table whose rows have all expired goes at once.
-   *
-   * @param rows how many to look at in each other table; all if absent, which takes time in
-   *   proportion to them
-   */
-  sweep(nowMs: number, rows?: number): void {
-    this.#tables.sweep(nowMs, rows);
   }
 
   /** Asks for as much of the cost as every enforced policy has left, but for one unit at least. */
@@ -190,7 +170,10 @@ export class Counters {
 
   #spend(key: KeyHash, policy: CounterPolicy, nowMs: number): Verdict {
     let outcome = this.#decide(key, policy, nowMs, policy.cost);
-    if (outcome.allowed && outcome.state) this.#tables.spend(policy, key, outcome.state, nowMs);
+    if (outcome.allowed && outcome.state) {
+      const { name, table } = this.tables.tableFor(policy);
+      this.tables.setWithin(name, key, outcome.state, nowMs, table);
+    }
     if (!outcome.allowed && policy.blockFor && !outcome.blocked) {
       this.#block(key, policy, nowMs, outcome.retryAfterMs);
       outcome = this.#decide(key, policy, nowMs, policy.cost);
@@ -212,24 +195,28 @@ export class Counters {
   }
 
   #block(key: KeyHash, policy: CounterPolicy, nowMs: number, retryAfterMs: number): void {
-    const before = this.#tables.blockOf(policy, key);
+    const before = this.#blockOf(policy, key);
     // A slot is most likely free long before its window ends.
     const waitMs = policy.algorithm === "concurrency" ? 0 : retryAfterMs;
     const block = nextBlock(before, policy.blockFor as BlockFor, nowMs, waitMs);
-    this.#tables.block(policy, key, block, nowMs);
+    this.tables.setWithin(blocksName(policy), key, block, nowMs);
     this.#onBlock(policy, key);
+  }
+
+  #blockOf(policy: CounterPolicy, key: KeyHash): State | undefined {
+    return this.tables.get(blocksName(policy), key);
   }
 
   #decide(key: KeyHash, policy: CounterPolicy, nowMs: number, cost: number): Outcome {
     if (policy.limit === 0 || policy.blockFor || cost > policy.capacity)
       return this.#decideSeldom(key, policy, nowMs, cost);
-    const { algorithm, table } = this.#tables.of(policy);
+    const { algorithm, table } = this.tables.tableFor(policy);
     return algorithm.decide(table?.get(key), policy, nowMs, cost);
   }
 
   /** Decides under the rarer policies, apart from the fast path of all others. */
   #decideSeldom(key: KeyHash, policy: CounterPolicy, nowMs: number, cost: number): Outcome {
-    const { algorithm, table } = this.#tables.of(policy);
+    const { algorithm, table } = this.tables.tableFor(policy);
     const { windowMs, capacity } = policy;
     // Only a policy in shadow is asked for more than could ever pass.
     const isTooMuch = cost > capacity;
@@ -239,7 +226,7 @@ export class Counters {
         : algorithm.decide(table?.get(key), policy, nowMs, isTooMuch ? 0 : cost);
     const outcome =
       isTooMuch && capacity > 0 ? { ...decided, allowed: false, retryAfterMs: windowMs } : decided;
-    const leftMs = policy.blockFor ? blockLeftMs(this.#tables.blockOf(policy, key), nowMs) : 0;
+    const leftMs = policy.blockFor ? blockLeftMs(this.#blockOf(policy, key), nowMs) : 0;
     if (leftMs === 0) return outcome;
     return {
       allowed: false,

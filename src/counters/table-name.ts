@@ -1,6 +1,7 @@
-/** The names of tables, and how rows of each kind are kept. */
+/** The names of tables: what each table holds, and how its rows are kept, follow from its name. */
 import type { CounterPolicy } from "./check.ts";
-import { CounterTable } from "./counter-table.ts";
+import { CounterTable, type TableKind } from "./counter-table.ts";
+import { FewRows, MAX_FEW_ROWS } from "./few-rows.ts";
 import { FixedRows } from "./fixed-rows.ts";
 import type { Segment } from "./segment.ts";
 import { VariableRows } from "./variable-rows.ts";
@@ -17,16 +18,19 @@ const TAKEN = "taken";
  */
 export const INEXACT = "unsure";
 
-/** How many numbers a state has, in the tables where that is always the same. */
-const STATE_NUMBERS: Partial<Record<string, number>> = {
-  "fixed-window": 2,
-  "sliding-window": 3,
-  "token-bucket": 2,
-  "leaky-bucket": 2,
-  [BLOCKED]: 1,
-  [BLOCKED_BY]: 3,
-  [TAKEN]: 1,
-  [INEXACT]: 2,
+/**
+ * By the first part of a name: what is in the table, and how many numbers each of its states has.
+ * Under any other name it holds counters whose states grow.
+ */
+const KINDS: Partial<Record<string, readonly [TableKind, stateNumbers: number]>> = {
+  "fixed-window": ["counter", 2],
+  "sliding-window": ["counter", 3],
+  "token-bucket": ["counter", 2],
+  "leaky-bucket": ["counter", 2],
+  [BLOCKED]: ["block", 1],
+  [BLOCKED_BY]: ["block", 3],
+  [TAKEN]: ["imported", 1],
+  [INEXACT]: ["inexact", 2],
 };
 
 /**
@@ -47,25 +51,14 @@ export function blocksName({ name }: Pick<CounterPolicy, "name">): string {
   return `${BLOCKED_BY}/${name}`;
 }
 
-export function isBlocks(tableName: string): boolean {
-  return tableName === BLOCKED || tableName.startsWith(`${BLOCKED_BY}/`);
-}
-
 /** Returns the name of the table of keys taken over from the ring of that version. */
 export function takenName(version: number): string {
   return `${TAKEN}/${version}`;
 }
 
-export function isTaken(tableName: string): boolean {
-  return tableName.startsWith(`${TAKEN}/`);
-}
-
-/**
- * Is the table about a ring change, and holds no counters? Its rows last as long as the longest
- * window.
- */
-export function isMark(tableName: string): boolean {
-  return isTaken(tableName) || tableName === INEXACT;
+/** Returns the name of the policy that a table belongs to; "" if it is of none. */
+export function policyNameOf(tableName: string): string {
+  return tableName.slice(tableName.lastIndexOf("/") + 1);
 }
 
 /**
@@ -74,10 +67,8 @@ export function isMark(tableName: string): boolean {
  * @param segments those of a table like it, in their order
  */
 export function newTable(name: string, segments?: Segment[]): CounterTable {
-  const stateNumbers = stateNumbersOf(name);
-  const newSegment = (rows: number): Segment =>
-    stateNumbers ? new FixedRows(stateNumbers, rows) : new VariableRows();
-  return new CounterTable(newSegment, segments);
+  const [kind, stateNumbers] = kindOf(name);
+  return new CounterTable(kind, newSegments(stateNumbers), segments);
 }
 
 /**
@@ -86,11 +77,20 @@ export function newTable(name: string, segments?: Segment[]): CounterTable {
  * @param bytes what `toBytes` of such a segment gave
  */
 export function readSegment(name: string, bytes: Uint8Array<ArrayBuffer>): Segment {
-  const stateNumbers = stateNumbersOf(name);
+  const [, stateNumbers] = kindOf(name);
   return stateNumbers ? FixedRows.fromBytes(stateNumbers, bytes) : new VariableRows(bytes);
 }
 
-function stateNumbersOf(tableName: string): number | undefined {
-  const [kind = ""] = tableName.split("/");
-  return STATE_NUMBERS[kind];
+function kindOf(tableName: string): readonly [TableKind, stateNumbers: number] {
+  const [first = ""] = tableName.split("/", 1);
+  return KINDS[first] ?? ["counter", 0];
+}
+
+/** What makes segments, by the numbers in a state. Shared, or each table would have its own. */
+const NEW_SEGMENT: ((rows: number) => Segment)[] = [() => new VariableRows()];
+
+function newSegments(stateNumbers: number): (rows: number) => Segment {
+  NEW_SEGMENT[stateNumbers] ??= (rows) =>
+    rows > MAX_FEW_ROWS ? new FixedRows(stateNumbers, rows) : new FewRows(stateNumbers);
+  return NEW_SEGMENT[stateNumbers];
 }

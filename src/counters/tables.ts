@@ -1,6 +1,6 @@
 /**
  * The tables of an owner: made when first needed, removed when all their rows have expired, and
- * kept within bounds.
+ * kept within bounds, however many there are.
  */
 import type { Algorithm, State } from "../limit/algorithm.ts";
 import { algorithmOf } from "../limit/algorithms.ts";
@@ -8,14 +8,16 @@ import { blockLeftMs } from "../limit/block-for.ts";
 import type { KeyHash } from "../ring/key-hash.ts";
 import type { CounterPolicy } from "./check.ts";
 import type { CounterTable } from "./counter-table.ts";
-import { evictionCandidate } from "./eviction.ts";
-import { BLOCKED, blocksName, isBlocks, newTable, tableName } from "./table-name.ts";
+import { evictionCandidate, type NamedTable, type Place } from "./eviction.ts";
+import { BLOCKED, newTable, policyNameOf, tableName } from "./table-name.ts";
 
 /**
- * The most bytes that all rows of an owner take: 1.6 M keys of a fixed window. Their buffers then
- * take up to 67 MB of the isolate's 128.
+ * The most bytes that an owner's tables take: 1.6 M keys of a fixed window under one policy, or
+ * 76,000 policies of one key each. In memory, that is up to 67 MB of the isolate's 128.
  */
 export const MAX_BYTES = 40_000_000;
+/** What a table takes besides its rows, its name and its policy included, about. */
+export const TABLE_BYTES = 500;
 /**
  * One new key in this many sweeps some rows; a power of two. A few rows for each key would be read
  * from memory one by one; many in a row are there before they are needed.
@@ -25,18 +27,27 @@ const SWEEP_EVERY = 16;
  * Rows that each of these sweeps looks at: 8 for each new key, so that expired ones can't pile up.
  */
 const SWEEP_ROWS = 8 * SWEEP_EVERY;
-/** The most rows that each new one evicts: more than one, so that an overfull owner shrinks. */
-const MAX_DROPS = 2;
+/** To look at a table takes as long as to look at so many of its rows, about. */
+const TABLE_STEPS = 2;
+/**
+ * The most rows that each new one evicts: enough to make room for a table, and more than one, so
+ * that an overfull owner shrinks.
+ */
+const MAX_EVICTIONS = 64;
+/** Tables that each eviction looks at, besides the largest of those before. */
+const SAMPLE_TABLES = 16;
 
 export interface TablesOptions {
-  /** The most bytes that all rows take. Default {@link MAX_BYTES}. */
+  /** The most bytes that tables and rows take. Default {@link MAX_BYTES}. */
   maxBytes?: number | undefined;
   /** Called after a key's row was set or deleted, but not after it was evicted or swept. */
   onChange?: (table: string, key: KeyHash) => void;
+  /** Called after a table went with all its rows. */
+  onDrop?: (table: string) => void;
 }
 
 /** A policy as last asked for, and where it is counted. */
-export interface Counted {
+export interface PolicyTable {
   policy: CounterPolicy;
   algorithm: Algorithm;
   /** The table's name. */
@@ -47,138 +58,161 @@ export interface Counted {
 
 export class Tables {
   /** Rows that were evicted before they expired. */
-  dropped = 0;
-  readonly #byName = new Map<string, CounterTable>();
+  evicted = 0;
   /** The table of keys that operators have blocked, which every check looks at. */
-  #blocked: CounterTable | undefined;
+  blocks: CounterTable | undefined;
+  readonly #byName = new Map<string, CounterTable>();
   readonly #maxBytes: number;
   readonly #onChange: (table: string, key: KeyHash) => void;
+  readonly #onDrop: (table: string) => void;
+  /** Rows of all tables, and bytes of all tables and rows. */
+  #size = 0;
+  #bytes = 0;
   /** The policies that have tables, by their names. */
-  readonly #counted = new Map<string, Counted>();
+  readonly #policies = new Map<string, PolicyTable>();
   /** The policy asked for last: most of a batch asks for it again. */
-  #last: Counted | undefined;
+  #last: PolicyTable | undefined;
+  /** The table that sweeps have reached, and those that come after it. */
+  #swept: NamedTable | undefined;
+  readonly #toSweep = endless(this.#byName);
+  /** The largest table that evictions have found, and those that they look at next. */
+  #largest: NamedTable | undefined;
+  readonly #toEvict = endless(this.#byName);
 
-  constructor({ maxBytes = MAX_BYTES, onChange = () => {} }: TablesOptions) {
+  constructor({ maxBytes = MAX_BYTES, onChange = () => {}, onDrop = () => {} }: TablesOptions) {
     this.#maxBytes = maxBytes;
     this.#onChange = onChange;
+    this.#onDrop = onDrop;
   }
 
+  /** All tables: those of policies (see `tableName`), of blocks, and of ring changes. */
   get byName(): ReadonlyMap<string, CounterTable> {
     return this.#byName;
   }
 
-  /** Bytes that all rows take. */
+  /** Rows of all tables, expired ones included. */
+  get size(): number {
+    return this.#size;
+  }
+
+  /** Bytes that all rows take, and {@link TABLE_BYTES} for each table. */
   get bytes(): number {
-    let bytes = 0;
-    for (const table of this.#byName.values()) bytes += table.bytes;
-    return bytes;
+    return this.#bytes;
   }
 
-  add(name: string, table: CounterTable): void {
+  /** Adds a table, such as one read from disk. */
+  addTable(name: string, table: CounterTable): void {
+    this.dropTable(name);
     this.#byName.set(name, table);
-    if (name === BLOCKED) this.#blocked = table;
+    this.#size += table.size;
+    this.#bytes += table.bytes + TABLE_BYTES;
+    if (name === BLOCKED) this.blocks = table;
   }
 
-  drop(name: string): void {
-    this.#byName.delete(name);
-    if (name === BLOCKED) this.#blocked = undefined;
-    this.#counted.clear();
-    this.#last = undefined;
-  }
-
-  get(policy: CounterPolicy, key: KeyHash): State | undefined {
-    return this.of(policy).table?.get(key);
-  }
-
-  /** When the block of a key ends, ms since the epoch; 0 if there is none. */
-  blockedUntilMs(key: KeyHash): number {
-    return this.#blocked?.get(key)?.[0] ?? 0;
-  }
-
-  set(policy: CounterPolicy, key: KeyHash, state: State): void {
-    const { name, table } = this.of(policy);
-    this.put(name, key, state, table);
-  }
-
-  /** Does the same as `set`, by the table's name. */
-  put(name: string, key: KeyHash, state: State, table = this.#named(name)): void {
-    table.set(key, state);
-    this.#onChange(name, key);
-  }
-
-  delete(policy: CounterPolicy, key: KeyHash): void {
-    this.remove(this.of(policy).name, key);
-  }
-
-  /** Does the same as `delete`, by the table's name. */
-  remove(name: string, key: KeyHash): void {
+  /** Removes a table with all its rows; does nothing if there is none. */
+  dropTable(name: string): void {
     const table = this.#byName.get(name);
     if (!table) return;
-    table.delete(key);
-    // Reported even if there was no row: an evicted one may still be on disk.
-    this.#onChange(name, key);
-  }
-
-  /**
-   * Sets what a check has spent. If that takes more room, sweeps a few rows now and then, and
-   * evicts some if the owner is full.
-   */
-  spend(policy: CounterPolicy, key: KeyHash, state: State, nowMs: number): void {
-    const before = this.of(policy).table?.bytes ?? 0;
-    this.set(policy, key, state);
-    // Looked up again: the first row makes the table.
-    const { name, table } = this.of(policy);
-    if (table && table.bytes > before) this.#keepWithin(name, table, key, nowMs);
-  }
-
-  /** Sets a policy's block; sweeps and evicts as `spend` does. */
-  block(policy: CounterPolicy, key: KeyHash, state: State, nowMs: number): void {
-    const name = blocksName(policy);
-    const table = this.#named(name);
-    const before = table.bytes;
-    this.put(name, key, state, table);
-    if (table.bytes > before) this.#keepWithin(name, table, key, nowMs);
-  }
-
-  blockOf(policy: CounterPolicy, key: KeyHash): State | undefined {
-    return this.#byName.get(blocksName(policy))?.get(key);
-  }
-
-  #keepWithin(name: string, table: CounterTable, key: KeyHash, nowMs: number): void {
-    if (key.lo % SWEEP_EVERY === 0) table.sweepSome(nowMs, SWEEP_ROWS);
-    for (let drops = 0; drops < MAX_DROPS && this.bytes > this.#maxBytes; drops++) {
-      this.#makeRoom(key, name, nowMs);
-    }
+    this.#byName.delete(name);
+    this.#size -= table.size;
+    this.#bytes -= table.bytes + TABLE_BYTES;
+    if (table === this.blocks) this.blocks = undefined;
+    if (table === this.#swept?.[1]) this.#swept = undefined;
+    if (table === this.#largest?.[1]) this.#largest = undefined;
+    if (table === this.#last?.table) this.#last = undefined;
+    const policyName = policyNameOf(name);
+    if (table === this.#policies.get(policyName)?.table) this.#policies.delete(policyName);
+    this.#onDrop(name);
   }
 
   /**
    * Returns where a policy is counted. Remembered, since to make a table's name costs as much as a
    * check.
    */
-  of(policy: CounterPolicy): Counted {
+  tableFor(policy: CounterPolicy): PolicyTable {
     if (this.#last?.policy === policy) return this.#last;
-    let counted = this.#counted.get(policy.name);
-    if (!counted || !isCountedAlike(counted.policy, policy)) {
+    let found = this.#policies.get(policy.name);
+    if (!found || !isCountedAlike(found.policy, policy)) {
       const name = tableName(policy);
       const table = this.#byName.get(name);
-      counted = { policy, algorithm: algorithmOf(policy), name, table };
+      found = { policy, algorithm: algorithmOf(policy), name, table };
       // Not remembered: it may have a table by the next time.
-      if (!table) return counted;
-      this.#counted.set(policy.name, counted);
+      if (!table) return found;
+      this.#policies.set(policy.name, found);
     }
-    counted.policy = policy;
-    this.#last = counted;
-    return counted;
+    found.policy = policy;
+    this.#last = found;
+    return found;
   }
 
-  /** @param rows how many to look at in each table; all if absent */
-  sweep(nowMs: number, rows?: number): void {
-    for (const [name, table] of this.#byName) {
+  get(name: string, key: KeyHash): State | undefined {
+    return this.#byName.get(name)?.get(key);
+  }
+
+  /** @param table the table of that name, if the caller has it at hand */
+  set(name: string, key: KeyHash, state: State, table = this.#named(name)): void {
+    const { size, bytes } = table;
+    table.set(key, state);
+    this.#resum(table, size, bytes);
+    this.#onChange(name, key);
+  }
+
+  delete(name: string, key: KeyHash): void {
+    const table = this.#byName.get(name);
+    if (!table) return;
+    const { size, bytes } = table;
+    table.delete(key);
+    this.#resum(table, size, bytes);
+    // Reported even if there was no row: an evicted one may still be on disk.
+    this.#onChange(name, key);
+  }
+
+  /**
+   * Sets a row. If that takes more room, sweeps some rows now and then, and evicts some if the
+   * owner is full.
+   */
+  setWithin(
+    name: string,
+    key: KeyHash,
+    state: State,
+    nowMs: number,
+    table?: CounterTable | undefined,
+  ): void {
+    const before = this.#bytes;
+    this.set(name, key, state, table);
+    if (this.#bytes <= before) return;
+    if (key.lo % SWEEP_EVERY === 0) this.sweep(nowMs, SWEEP_ROWS);
+    for (let n = 0; n < MAX_EVICTIONS && this.#bytes > this.#maxBytes; n++) {
+      this.#makeRoom({ table: name, key }, nowMs);
+    }
+  }
+
+  /**
+   * Goes on where it stopped, and removes what has expired. A table goes when all its rows have
+   * expired, or when it is found empty.
+   *
+   * @param rows how many to look at, about; all if absent, which takes time in proportion to them
+   */
+  sweep(nowMs: number, rows = Number.POSITIVE_INFINITY): void {
+    let left = rows;
+    for (let tables = this.#byName.size; tables > 0 && left > 0; tables--) {
+      this.#swept ??= this.#toSweep.next().value;
+      const [name, table] = this.#swept;
+      left -= TABLE_STEPS;
       if (table.lastExpiryMs > nowMs) {
-        if (rows === undefined) table.sweep(nowMs);
-        else table.sweepSome(nowMs, rows);
+        const { size, bytes } = table;
+        left = table.sweep(nowMs, Math.max(1, left));
+        this.#resum(table, size, bytes);
       }
-      if (table.size === 0 || table.lastExpiryMs <= nowMs) this.drop(name);
+      if (table.size === 0 || table.lastExpiryMs <= nowMs) this.dropTable(name);
+      if (left > 0) this.#swept = undefined;
+    }
+  }
+
+  /** Removes each table whose rows have all expired. Takes time in proportion to the tables. */
+  dropExpired(nowMs: number): void {
+    for (const [name, { lastExpiryMs }] of this.#byName) {
+      if (lastExpiryMs <= nowMs) this.dropTable(name);
     }
   }
 
@@ -187,44 +221,70 @@ export class Tables {
    * evicts the new one: to forget a denied key would let it pass. An operator's block is never
    * evicted.
    */
-  #makeRoom(newKey: KeyHash, newName: string, nowMs: number): void {
-    const [name, table] = this.#largest();
-    const least = evictionCandidate(table, newKey, (state) => this.#denies(name, state, nowMs));
-    const newTable = this.#byName.get(newName);
-    const newState = newTable?.get(newKey);
-    if (!least || (least.denied && newState && !this.#denies(newName, newState, nowMs))) {
-      newTable?.delete(newKey);
-      this.dropped++;
-    } else {
-      table.delete(least.key);
-      if (least.expiresAtMs > nowMs) this.dropped++;
-    }
+  #makeRoom(newest: Place, nowMs: number): void {
+    const least = evictionCandidate(this.#largeTables(), newest, (table, state) =>
+      this.#denies(table, state, nowMs),
+    );
+    const table = this.#byName.get(newest.table);
+    const state = table?.get(newest.key);
+    const isNewLess =
+      !least ||
+      (least.denied && table && state && !this.#denies([newest.table, table], state, nowMs));
+    this.#evict(isNewLess ? newest : least, isNewLess || least.expiresAtMs > nowMs);
   }
 
-  #largest(): [string, CounterTable] {
-    return [...this.#byName]
-      .filter(([name]) => name !== BLOCKED)
-      .reduce((largest, next) => (next[1].bytes > largest[1].bytes ? next : largest));
+  #evict({ table: name, key }: Place, isLive: boolean): void {
+    const table = this.#byName.get(name);
+    if (!table) return;
+    const { size, bytes } = table;
+    table.delete(key);
+    this.#resum(table, size, bytes);
+    if (isLive) this.evicted++;
+    if (table.size === 0) this.dropTable(name);
+  }
+
+  /** Returns some tables, the largest first: of few, all. */
+  #largeTables(): NamedTable[] {
+    const tables = this.#largest ? [this.#largest] : [];
+    for (let n = Math.min(SAMPLE_TABLES, this.#byName.size); n > 0; n--) {
+      const named: NamedTable = this.#toEvict.next().value;
+      if (named[1] !== this.blocks && named[1] !== this.#largest?.[1]) tables.push(named);
+    }
+    tables.sort(([, one], [, other]) => other.bytes - one.bytes);
+    this.#largest = tables[0];
+    return tables;
   }
 
   /**
    * Would the policy of that table deny a key in this state one unit now? Yes, if the policy is
    * unknown.
    */
-  #denies(name: string, state: State, nowMs: number): boolean {
-    if (isBlocks(name)) return blockLeftMs(state, nowMs) > 0;
-    for (const { policy, algorithm, name: counted } of this.#counted.values()) {
-      if (counted !== name) continue;
-      return policy.limit === 0 || !algorithm.decide(state, policy, nowMs, 1).allowed;
-    }
-    return true;
+  #denies([name, table]: NamedTable, state: State, nowMs: number): boolean {
+    if (table.kind === "block") return blockLeftMs(state, nowMs) > 0;
+    const found = this.#policies.get(policyNameOf(name));
+    if (found?.table !== table) return true;
+    const { policy, algorithm } = found;
+    return policy.limit === 0 || !algorithm.decide(state, policy, nowMs, 1).allowed;
   }
 
   #named(name: string): CounterTable {
-    const table = this.#byName.get(name) ?? newTable(name);
-    this.add(name, table);
-    return table;
+    const table = this.#byName.get(name);
+    if (table) return table;
+    const made = newTable(name);
+    this.addTable(name, made);
+    return made;
   }
+
+  /** Corrects the sums after a table of that size has changed. */
+  #resum(table: CounterTable, size: number, bytes: number): void {
+    this.#size += table.size - size;
+    this.#bytes += table.bytes - bytes;
+  }
+}
+
+/** Goes round the entries of a map again and again. To be asked only while there are any. */
+function* endless<Key, Value>(map: ReadonlyMap<Key, Value>): Generator<[Key, Value], never> {
+  for (;;) yield* map;
 }
 
 /** Are both counted in one table, and in the same way? */

@@ -57,7 +57,7 @@ export class InexactCounts {
   /** Notes that a key is counted anew from that time on, since nobody gave its counts. */
   add(key: KeyHash, lostMs: number): void {
     const state: State = [lostMs + MAX_LOSS_AGE_MS, lostMs];
-    this.#tables.put(INEXACT, key, state);
+    this.#tables.set(INEXACT, key, state);
     this.noteRow(INEXACT, state);
   }
 
@@ -69,7 +69,7 @@ export class InexactCounts {
       const sinceMs = nowMs - longestMatterMs(policies);
       // Most losses are too long ago, so that no key need be looked up.
       if (lastMs <= sinceMs) return false;
-      const lostMs = this.#tables.byName.get(INEXACT)?.get(key)?.[1] ?? NEVER_MS;
+      const lostMs = this.#tables.get(INEXACT, key)?.[1] ?? NEVER_MS;
       return lostMs > sinceMs || this.#losses.some((it) => it.atMs > sinceMs && it.includes(key));
     });
     return inexact.includes(true) ? inexact : undefined;

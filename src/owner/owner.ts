@@ -72,12 +72,12 @@ export class Owner {
     this.#counters = counters;
     this.#checkpoint = checkpoint;
     this.#saver = new Saver({ counters, checkpoint, storage, runtime, now, onCleared });
-    this.#inexact = new InexactCounts(counters.store);
+    this.#inexact = new InexactCounts(counters.tables);
   }
 
   /** Rows of all tables, expired ones and marks of ring changes included. */
   get keys(): number {
-    return this.#counters.size;
+    return this.#counters.tables.size;
   }
 
   /**
@@ -93,7 +93,7 @@ export class Owner {
     try {
       const tables = new Map<string, CounterTable>();
       this.#nowMs = await this.#checkpoint.read(tables);
-      for (const [name, table] of tables) this.#counters.store.add(name, table);
+      for (const [name, table] of tables) this.#counters.tables.addTable(name, table);
     } catch (error) {
       // A read that fails may succeed later. Only what makes no sense is thrown away.
       if (!(error instanceof InvalidError)) throw error;
@@ -157,7 +157,7 @@ export class Owner {
         this.#writeNow(blocksName(policy), each.key);
       }
     }
-    if (areMany && this.#counters.tables.size > 0) this.#holdFor(this.#saver.flush());
+    if (areMany && this.#counters.tables.byName.size > 0) this.#holdFor(this.#saver.flush());
     return this.peek(batch);
   }
 
@@ -186,22 +186,22 @@ export class Owner {
 
   /** All rows by the name of their table, those of ring changes included. */
   get tables(): ReadonlyMap<string, CounterTable> {
-    return this.#counters.tables;
+    return this.#counters.tables.byName;
   }
 
   /** Puts a row in place for a ring change: what another owner counted, or a mark. */
   putRow(table: string, key: KeyHash, state: State): void {
-    this.#counters.store.put(table, key, state);
+    this.#counters.tables.set(table, key, state);
     this.#saver.hasImports = true;
     this.#inexact.noteRow(table, state);
   }
 
   removeRow(table: string, key: KeyHash): void {
-    this.#counters.store.remove(table, key);
+    this.#counters.tables.delete(table, key);
   }
 
   dropTable(name: string): void {
-    this.#counters.store.drop(name);
+    this.#counters.tables.dropTable(name);
   }
 
   /** Notes that a key is counted anew, since its counts got lost. */
@@ -275,7 +275,7 @@ export class Owner {
 
   /** Writes a row to disk, or that it is gone; see `written`. */
   #writeNow(name: string, key: KeyHash): void {
-    const table = this.#counters.tables.get(name);
+    const table = this.#counters.tables.byName.get(name);
     // Without a table, nothing on disk matters. So an object in a region without clients stays
     // empty.
     if (!table) return;

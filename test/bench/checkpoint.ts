@@ -56,7 +56,7 @@ function median(numbers: number[]): number {
 
 /** What the tables' buffers take. */
 function bufferBytes({ tables }: Counters): number {
-  return [...tables.values()]
+  return [...tables.byName.values()]
     .flatMap(({ segments }) => segments)
     .reduce((total, segment) => total + segment.toBytes().buffer.byteLength, 0);
 }
@@ -114,7 +114,7 @@ function growth(): void {
     for (let n = 0; n < keys; n++) {
       counters.check(checkOf(n), nowMs);
       if (n > keys / 2 && n % Math.ceil(keys / 1_000) === 0) {
-        worst = Math.max(worst, bufferBytes(counters) / counters.size);
+        worst = Math.max(worst, bufferBytes(counters) / counters.tables.size);
       }
     }
     return { keys, counters, worst, nanoseconds: [] as number[] };

@@ -246,10 +246,10 @@ describe("the blocks of several policies", () => {
     for (let lo = 0; lo < 4_000; lo++) {
       counters.check({ key: { hi: 7, lo }, policies: [policy] }, START_MS + lo);
     }
-    expect(counters.size).toBeLessThan(1_500);
-    expect(counters.dropped).toBeGreaterThan(0);
+    expect(counters.tables.size).toBeLessThan(1_500);
+    expect(counters.tables.evicted).toBeGreaterThan(0);
     expect([...changed]).toEqual(["blocked-by/default"]);
-    counters.sweep(START_MS + 200_000);
-    expect(counters.size).toBe(0);
+    counters.tables.sweep(START_MS + 200_000);
+    expect(counters.tables.size).toBe(0);
   });
 });

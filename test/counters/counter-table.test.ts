@@ -57,10 +57,10 @@ describe.each(["fixed-window/1/flat", "sliding-log/1/log"])("counter table %s", 
             table.delete(step.delete);
             model.delete(idOf(step.delete));
           } else if ("sweepMs" in step) {
-            table.sweep(step.sweepMs);
+            table.sweep(step.sweepMs, Number.POSITIVE_INFINITY);
             for (const [id, state] of model) if (state[0] <= step.sweepMs) model.delete(id);
           } else if ("sweepSomeMs" in step) {
-            table.sweepSome(step.sweepSomeMs, step.steps);
+            table.sweep(step.sweepSomeMs, step.steps);
             for (const [id, state] of model) {
               const hash = seen.get(id) as KeyHash;
               if (state[0] <= step.sweepSomeMs && !table.get(hash)) model.delete(id);
@@ -99,7 +99,7 @@ describe.each(["fixed-window/1/flat", "sliding-log/1/log"])("counter table %s", 
     const { length } = table.segments;
     for (let call = 0; call < 30_000; call++) {
       table.set({ hi: call % 10, lo: 5 }, [150, 1]);
-      table.sweepSome(100, 8);
+      table.sweep(100, 8);
     }
     expect(table.size).toBe(10);
     expect(length).toBeGreaterThan(3);
@@ -126,7 +126,7 @@ describe("flat counter table", () => {
   it("gives back the memory of removed rows", () => {
     const table = newTable(name);
     for (const [n, each] of keysUpTo(100_000).entries()) table.set(each, [1 + n, n]);
-    table.sweep(99_990);
+    table.sweep(99_990, Number.POSITIVE_INFINITY);
     expect(table.size).toBe(10);
     expect(bytesOf(table)).toBeLessThan(1_000);
   });

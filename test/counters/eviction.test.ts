@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { type CounterPolicy, Counters } from "../../src/counters/counters.ts";
+import { TABLE_BYTES } from "../../src/counters/tables.ts";
 import { type KeyHash, PUBLIC_SIP_KEY, sipHash } from "../../src/ring/key-hash.ts";
 import { Bench } from "../owner/memory-storage.ts";
 import { DAY_MS, TEN_A_DAY } from "../owner/ten-a-day.ts";
@@ -28,20 +29,20 @@ afterEach(() => vi.restoreAllMocks());
 
 describe("full counters", () => {
   it("evict the sampled row that expires first, and count it", () => {
-    const counters = new Counters({ maxBytes: 20 * ROW_BYTES });
+    const counters = new Counters({ maxBytes: TABLE_BYTES + 20 * ROW_BYTES });
     // The more is spent, the longer a token bucket takes to refill.
     const [soonest, ...others] = keysUpTo(20);
     for (const key of others) spend(counters, key, 5);
     spend(counters, soonest as KeyHash, 2);
-    expect(counters.dropped).toBe(0);
+    expect(counters.tables.evicted).toBe(0);
     spend(counters, keyOf("new"), 5);
-    expect(counters).toMatchObject({ size: 20, dropped: 1 });
+    expect(counters.tables).toMatchObject({ size: 20, evicted: 1 });
     expect(knows(counters, soonest as KeyHash)).toBe(false);
     expect(knows(counters, keyOf("new"))).toBe(true);
   });
 
   it("drop no denied key while an allowed one can be dropped, the new one included", () => {
-    const counters = new Counters({ maxBytes: 1_000 * 32 });
+    const counters = new Counters({ maxBytes: TABLE_BYTES + 1_000 * 32 });
     const policy = { ...POLICY, algorithm: "sliding-window" } as const;
     const seamMs = Math.ceil(NOW_MS / DAY_MS) * DAY_MS;
     const check = (key: KeyHash, cost: number, nowMs: number) =>
@@ -51,18 +52,18 @@ describe("full counters", () => {
     for (const key of denied) check(key, 10, seamMs - 1);
     for (const key of keysUpTo(5_000, "allowed")) check(key, 1, seamMs);
     for (const key of denied) expect(check(key, 1, seamMs)?.allowed).toBe(false);
-    expect(counters).toMatchObject({ size: 1_000, dropped: 4_900 });
+    expect(counters.tables).toMatchObject({ size: 1_000, evicted: 4_900 });
   });
 
   it("drop a denied key where all are, the new one too", () => {
-    const counters = new Counters({ maxBytes: 50 * ROW_BYTES });
+    const counters = new Counters({ maxBytes: TABLE_BYTES + 50 * ROW_BYTES });
     for (const key of keysUpTo(60)) spend(counters, key, 10);
-    expect(counters).toMatchObject({ size: 50, dropped: 10 });
+    expect(counters.tables).toMatchObject({ size: 50, evicted: 10 });
     expect(knows(counters, keyOf("59"))).toBe(true);
   });
 
   it("never drop a block", () => {
-    const counters = new Counters({ maxBytes: 50 * ROW_BYTES });
+    const counters = new Counters({ maxBytes: TABLE_BYTES + 50 * ROW_BYTES });
     const blocked = keysUpTo(40, "blocked");
     for (const key of blocked) counters.block(key, NOW_MS + 1);
     for (const key of keysUpTo(500)) spend(counters, key, 1);
@@ -70,7 +71,7 @@ describe("full counters", () => {
   });
 
   it("take room from the largest table, so that a small one still counts", () => {
-    const counters = new Counters({ maxBytes: 200 * ROW_BYTES });
+    const counters = new Counters({ maxBytes: 2 * TABLE_BYTES + 200 * ROW_BYTES });
     for (const key of keysUpTo(500)) spend(counters, key, 1);
     const small = { ...POLICY, name: "small", windowMs: 1_000 };
     for (const key of keysUpTo(50)) spend(counters, key, 1, small);
@@ -78,13 +79,13 @@ describe("full counters", () => {
   });
 
   it("remove an expired row first, and do not count that", () => {
-    const counters = new Counters({ maxBytes: 20 * ROW_BYTES });
+    const counters = new Counters({ maxBytes: TABLE_BYTES + 20 * ROW_BYTES });
     const short = { ...POLICY, windowMs: 1_000 };
     for (const key of keysUpTo(20)) spend(counters, key, 1, short);
     for (const key of keysUpTo(20, "later")) {
       counters.check({ key, policies: [short] }, NOW_MS + 1_000);
     }
-    expect(counters).toMatchObject({ size: 20, dropped: 0 });
+    expect(counters.tables).toMatchObject({ size: 20, evicted: 0 });
   });
 });
 
@@ -92,7 +93,7 @@ describe("a full owner", () => {
   it("has warned of all that was dropped before it may be evicted", async () => {
     const warn = vi.spyOn(console, "warn").mockImplementation(() => {});
     const bench = new Bench();
-    const owner = await bench.start(20 * ROW_BYTES);
+    const owner = await bench.start(TABLE_BYTES + 20 * ROW_BYTES);
     for (const key of keysUpTo(100)) {
       owner.check([{ key, policies: [POLICY] }]);
       await bench.wait(100);
@@ -106,7 +107,7 @@ describe("a full owner", () => {
   it("warns that counters were dropped, at most once a minute while it goes on", async () => {
     const warn = vi.spyOn(console, "warn").mockImplementation(() => {});
     const bench = new Bench();
-    const owner = await bench.start(20 * ROW_BYTES);
+    const owner = await bench.start(TABLE_BYTES + 20 * ROW_BYTES);
     for (const key of keysUpTo(100)) {
       owner.check([{ key, policies: [POLICY] }]);
       await bench.wait(1_000);

@@ -15,17 +15,17 @@ describe("a policy's table", () => {
   it("is found by a policy that was asked about before it existed", () => {
     const counters = new Counters();
     expect(remaining(counters)).toBe(10);
-    counters.store.put(tableName(TEN_A_DAY), CHECK.key, [NOW_MS + DAY_MS, 4]);
+    counters.tables.set(tableName(TEN_A_DAY), CHECK.key, [NOW_MS + DAY_MS, 4]);
     expect(remaining(counters)).toBe(6);
   });
 
   it("is forgotten when it is removed, and made anew", () => {
     const counters = new Counters();
     counters.check(CHECK, NOW_MS);
-    counters.sweep(NOW_MS + 2 * DAY_MS);
-    expect(counters.size).toBe(0);
+    counters.tables.sweep(NOW_MS + 2 * DAY_MS);
+    expect(counters.tables.size).toBe(0);
     counters.check(CHECK, NOW_MS + 2 * DAY_MS);
-    expect(counters.size).toBe(1);
+    expect(counters.tables.size).toBe(1);
     expect(remaining(counters, NOW_MS + 2 * DAY_MS)).toBe(9);
   });
 

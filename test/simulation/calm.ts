@@ -1,7 +1,7 @@
 /** What must be so when all is calm again: the change is over, and nothing of it is left anywhere. */
 
 import type { CounterTable } from "../../src/counters/counter-table.ts";
-import { INEXACT, isTaken } from "../../src/counters/table-name.ts";
+import { INEXACT } from "../../src/counters/table-name.ts";
 import { Checkpoint } from "../../src/owner/checkpoint/checkpoint.ts";
 import type { RingRecord } from "../../src/protocol/ring-record.ts";
 import { Ring } from "../../src/ring/ring.ts";
@@ -52,8 +52,8 @@ async function checkOwner(
   const tables = new Map<string, CounterTable>();
   const reader = { list: async () => structuredClone(entries) } as never;
   await new Checkpoint(reader).read(tables);
-  for (const [table, { segments, size }] of tables) {
-    if (isTaken(table) && size > 0) ledger.violated(`${name} keeps ${table}`);
+  for (const [table, { kind, segments, size }] of tables) {
+    if (kind === "imported" && size > 0) ledger.violated(`${name} keeps ${table}`);
     for (const segment of segments) {
       segment.some((key) => {
         if (ring.ownerOf(key) === name) return false;

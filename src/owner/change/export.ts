@@ -8,7 +8,6 @@
 
 import type { CounterTable } from "../../counters/counter-table.ts";
 import { encodeRows, type Segment } from "../../counters/segment.ts";
-import { isTaken } from "../../counters/table-name.ts";
 import type { State } from "../../limit/algorithm.ts";
 import type { ExportChunk, TableRows } from "../../protocol/rpc.ts";
 import type { KeyHash } from "../../ring/key-hash.ts";
@@ -109,7 +108,7 @@ export class Exporter {
 
   /** All tables but those of imported keys, which matter only here. */
   #tables(): Named[] {
-    return [...this.#owner.tables].filter(([name]) => !isTaken(name));
+    return [...this.#owner.tables].filter(([, { kind }]) => kind !== "imported");
   }
 }
 

@@ -7,7 +7,7 @@
  * forgot it would count keys that have moved.
  */
 
-import { isTaken, takenName } from "../../counters/table-name.ts";
+import { takenName } from "../../counters/table-name.ts";
 import { InvalidError } from "../../limit/misuse.ts";
 import { logSeldom } from "../../log.ts";
 import { withDeadline } from "../../protocol/deadline.ts";
@@ -202,9 +202,9 @@ export class RingView {
     this.#previous = previous && new Ring(previous.owners, previous.version);
     this.#givenUp = givenUpIn(record);
     this.#imported = previous && takenName(previous.version);
-    for (const name of [...owner.tables.keys()]) {
+    for (const [name, { kind }] of [...owner.tables]) {
       // Marks left from another change would claim keys that were never imported.
-      if (isTaken(name) && name !== this.#imported) owner.dropTable(name);
+      if (kind === "imported" && name !== this.#imported) owner.dropTable(name);
     }
     exporter.restart();
     owner.setLosses(

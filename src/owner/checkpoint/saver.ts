@@ -7,7 +7,6 @@
  */
 
 import type { Counters } from "../../counters/counters.ts";
-import { isMark } from "../../counters/table-name.ts";
 import { logSeldom } from "../../log.ts";
 import type { KeyHash } from "../../ring/key-hash.ts";
 import type { Runtime } from "../../runtime.ts";
@@ -24,7 +23,7 @@ export const CHECKPOINT_INTERVAL_MS = 2_000;
 /** With this many changes a checkpoint is due at once: a larger one would hold up the checks. */
 const MAX_CHANGES = 2_048;
 /**
- * Rows of each table that a checkpoint looks at for expired ones. No checks may come to do that.
+ * Rows that a checkpoint looks at for expired ones. No checks may come to do that.
  */
 const SWEEP_ROWS = 1_024;
 const NO_ALARM = Number.POSITIVE_INFINITY;
@@ -83,6 +82,7 @@ export class Saver {
   /** To be called when the alarm goes off: removes what has expired. */
   async wake(): Promise<void> {
     this.#alarmMs = NO_ALARM;
+    this.#options.counters.tables.dropExpired(this.#options.now());
     await this.save();
   }
 
@@ -157,11 +157,11 @@ export class Saver {
     const { counters, now } = this.#options;
     const nowMs = now();
     this.#gatheredAtMs = nowMs;
-    counters.sweep(nowMs, SWEEP_ROWS);
-    const { tables, dropped, size } = counters;
-    const isLeftToTell = this.#dropWarning.tell(dropped, size, nowMs);
-    if (tables.size === 0) return false;
-    this.#checkpoint.gather(nowMs, tables);
+    const { tables } = counters;
+    tables.sweep(nowMs, SWEEP_ROWS);
+    const isLeftToTell = this.#dropWarning.tell(tables.evicted, tables.size, nowMs);
+    if (tables.byName.size === 0) return false;
+    this.#checkpoint.gather(nowMs, tables.byName);
     if (isLeftToTell) this.#schedule();
     return true;
   }
@@ -188,9 +188,9 @@ export class Saver {
 
   /** When the last counter expires; without counters, when the last mark of a ring change does. */
   get #lastExpiryMs(): number {
-    const tables = [...this.#options.counters.tables];
-    const counters = tables.filter(([name]) => !isMark(name));
+    const tables = [...this.#options.counters.tables.byName.values()];
+    const counters = tables.filter(({ kind }) => kind === "counter" || kind === "block");
     const last = counters.length > 0 ? counters : tables;
-    return Math.max(...last.map(([, { lastExpiryMs }]) => lastExpiryMs));
+    return Math.max(...last.map(({ lastExpiryMs }) => lastExpiryMs));
   }
 }

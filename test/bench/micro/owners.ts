@@ -65,7 +65,8 @@ export async function bytesPerKey(count: number): Promise<Record<string, number>
   const counters = new Counters();
   for (const key of all) counters.check({ key, policies: POLICIES }, Date.now());
   const after = await memory();
-  if (counters.size !== count) throw new Error(`${counters.size} counters, not ${count}`);
+  if (counters.tables.size !== count)
+    throw new Error(`${counters.tables.size} counters, not ${count}`);
   return {
     "bytes per key, buffers": (after.arrayBuffers - before.arrayBuffers) / count,
     "bytes per key, heap": (after.heapUsed - before.heapUsed) / count,
