@@ -59,7 +59,7 @@ export type LogEvent =
   /** A `window` function threw or gave no window; the request was answered with 500. */
   | "window-function-failed"
   /** An object answers in a version of the wire that this Worker can't read; see `wire.ts`. */
-  | "wire-version-refused"
+  | "wire-version"
   /** An object lacks a method: its binding is wrong, or its code is too old. */
   | "wrong-class"
   /** The API was called with an unknown token. */

@@ -119,7 +119,7 @@ export async function askOwner(
   const given = await callOwner(line, name, (stub) => stub[verb](wire));
   const answer = decodeAnswer(given, batch.checks);
   if (!answer && isOtherVersion(given)) {
-    throw new CallError("wire-version", "an answer in a version that this caller can't read");
+    throw new CallError("wire-version", "an answer in another version");
   }
   if (!answer || !isSensible(answer, batch, name)) {
     throw new CallError("nonsense", "not an answer to the question");

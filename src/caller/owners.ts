@@ -90,7 +90,7 @@ export class Owners {
     if (failure === "wire-version") {
       // The owner answers, so there is nothing to skip or to report.
       this.#breaker.succeeded(owner);
-      logSeldom("warn", "wire-version-refused", owner, { owner, detail });
+      logSeldom("warn", "wire-version", owner, { owner, detail });
       return;
     }
     const nowMs = this.#line.runtime.now();

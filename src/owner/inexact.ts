@@ -10,7 +10,6 @@ import type { Check, CounterPolicy } from "../counters/check.ts";
 import { INEXACT } from "../counters/table-name.ts";
 import type { Tables } from "../counters/tables.ts";
 import type { State } from "../limit/algorithm.ts";
-import { MAX_LOSS_AGE_MS } from "../protocol/ring-record.ts";
 import type { KeyHash } from "../ring/key-hash.ts";
 
 /** Counts that got lost at one time. */
@@ -24,7 +23,7 @@ export interface Loss {
 const NEVER_MS = Number.NEGATIVE_INFINITY;
 
 export class InexactCounts {
-  /** A row of its table of that name: when it expires, and when the key's counts got lost. */
+  /** A row of the table `INEXACT` has two times: when it expires, and when counts got lost. */
   readonly #tables: Tables;
   #losses: readonly Loss[] = [];
   /** When a single key's counts got lost last, ms since the epoch. */
@@ -44,7 +43,7 @@ export class InexactCounts {
     }
   }
 
-  /** To be called when another owner's row was put in place. */
+  /** To be called when a row was put in place. */
   noteRow(table: string, [, lostMs = NEVER_MS]: State): void {
     if (table === INEXACT) this.#keyLostMs = Math.max(this.#keyLostMs, lostMs);
   }
@@ -52,13 +51,6 @@ export class InexactCounts {
   /** Replaces the losses of more than one key. */
   setLosses(losses: readonly Loss[]): void {
     this.#losses = losses;
-  }
-
-  /** Notes that a key is counted anew from that time on, since nobody gave its counts. */
-  add(key: KeyHash, lostMs: number): void {
-    const state: State = [lostMs + MAX_LOSS_AGE_MS, lostMs];
-    this.#tables.set(INEXACT, key, state);
-    this.noteRow(INEXACT, state);
   }
 
   /** Tells for each check whether some of its count may be lost; undefined if all are exact. */

@@ -8,10 +8,11 @@
 
 import type { CounterTable } from "../counters/counter-table.ts";
 import { type Check, Counters, type Explanation, type Refund } from "../counters/counters.ts";
-import { BLOCKED, blocksName, tableName } from "../counters/table-name.ts";
+import { BLOCKED, blocksName, INEXACT, tableName } from "../counters/table-name.ts";
 import type { State } from "../limit/algorithm.ts";
 import { InvalidError } from "../limit/misuse.ts";
 import { log, logSeldom } from "../log.ts";
+import { MAX_LOSS_AGE_MS } from "../protocol/ring-record.ts";
 import type { Answer } from "../protocol/wire.ts";
 import type { KeyHash } from "../ring/key-hash.ts";
 import type { Runtime } from "../runtime.ts";
@@ -206,7 +207,8 @@ export class Owner {
 
   /** Notes that a key is counted anew, since its counts got lost. */
   addInexact(key: KeyHash): void {
-    this.#inexact.add(key, this.now());
+    const nowMs = this.now();
+    this.putRow(INEXACT, key, [nowMs + MAX_LOSS_AGE_MS, nowMs]);
   }
 
   /** Notes which counts of more than one key got lost, in place of those noted before. */

@@ -89,7 +89,7 @@ describe("wire versions", () => {
     expect(calls).toBe(20);
     expect(reported).toEqual([]);
     const events = new Set(lines.map((line) => JSON.parse(line).event));
-    expect(events).toEqual(new Set(["wire-version-refused"]));
+    expect(events).toEqual(new Set(["wire-version"]));
   });
 
   it("are each answered by an object in the one it was asked in", async () => {
