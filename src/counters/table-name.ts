@@ -10,12 +10,10 @@ import { VariableRows } from "./variable-rows.ts";
 export const BLOCKED = "blocked";
 /** Tables of keys that policies have blocked; see `BlockState`. */
 const BLOCKED_BY = "blocked-by";
-/** While a ring change settles: the keys whose counters their previous owner has given. */
-const TAKEN = "taken";
-/**
- * Keys whose counts got lost, and when. The name is on disk and crosses between owners, so it stays
- * as it once was.
- */
+// The next two names are on disk, and the second crosses between owners. So they stay as they are.
+/** While a ring change settles: the keys that were imported from their previous owner. */
+const IMPORTED = "taken";
+/** Keys whose counts got lost, and when. */
 export const INEXACT = "unsure";
 
 /**
@@ -29,7 +27,7 @@ const KINDS: Partial<Record<string, readonly [TableKind, stateNumbers: number]>>
   "leaky-bucket": ["counter", 2],
   [BLOCKED]: ["block", 1],
   [BLOCKED_BY]: ["block", 3],
-  [TAKEN]: ["imported", 1],
+  [IMPORTED]: ["imported", 1],
   [INEXACT]: ["inexact", 2],
 };
 
@@ -51,9 +49,9 @@ export function blocksName({ name }: Pick<CounterPolicy, "name">): string {
   return `${BLOCKED_BY}/${name}`;
 }
 
-/** Returns the name of the table of keys taken over from the ring of that version. */
-export function takenName(version: number): string {
-  return `${TAKEN}/${version}`;
+/** Returns the name of the table of keys imported from the ring of that version. */
+export function importedName(version: number): string {
+  return `${IMPORTED}/${version}`;
 }
 
 /** Returns the name of the policy that a table belongs to; "" if it is of none. */

@@ -29,15 +29,12 @@ export interface Answer {
   epoch: number;
   /**
    * For each check in order, a verdict for each of its policies. Undefined if its key has moved;
-   * empty if the caller found that the verdicts make no sense.
+   * empty if the caller refused the verdicts, since they make no sense.
    */
   verdicts: (Verdict[] | undefined)[];
   /** For each check, whether some of the count may be lost; absent if all are exact. */
   inexact?: (boolean | undefined)[];
-  /**
-   * For each check, whether a reset has ended the lease that it tells of; absent if no lease has
-   * ended.
-   */
+  /** For each check, whether a reset has ended the lease that it tells of; absent if none has. */
   ended?: (boolean | undefined)[];
   /** The owner's ring, if its version is not that of the batch. */
   ring?: RingRecord | undefined;
@@ -110,15 +107,14 @@ export function encodeBatch({ version, checks: batch }: Batch): WireBatch {
     words[at++] = key.lo;
     words[at++] = asked.length;
     for (const policy of asked) {
-      let place = policies.indexOf(policy);
-      if (place < 0) place = policies.push(policy) - 1;
-      words[at++] = place;
+      const index = policies.indexOf(policy);
+      words[at++] = index < 0 ? policies.push(policy) - 1 : index;
     }
   }
   const tells = batch.some(({ spentAtMs }) => spentAtMs !== undefined);
   const spent = tells ? new Float64Array(batch.length * SPENT_NUMBERS) : null;
-  for (const [place, { spentAtMs, resetMs }] of spent ? batch.entries() : []) {
-    spent?.set([spentAtMs ?? Number.NaN, resetMs ?? Number.NaN], place * SPENT_NUMBERS);
+  for (const [index, { spentAtMs, resetMs }] of spent ? batch.entries() : []) {
+    spent?.set([spentAtMs ?? Number.NaN, resetMs ?? Number.NaN], index * SPENT_NUMBERS);
   }
   return { wireVersion: WIRE_VERSION, version, policies, words, spent };
 }
@@ -132,19 +128,19 @@ export function decodeBatch({ version, policies, words, spent }: WireBatch): Bat
     at += KEY_WORDS;
     // Most checks have the policies of the check before, and share its array.
     let isSame = asked.length === count;
-    for (let place = 0; isSame && place < count; place++) {
-      isSame = asked[place] === policies[words[at + place] as number];
+    for (let n = 0; isSame && n < count; n++) {
+      isSame = asked[n] === policies[words[at + n] as number];
     }
     if (!isSame) {
-      const places = words.subarray(at, at + count);
-      asked = Array.from(places, (place) => policies[place] as CounterPolicy);
+      const indices = words.subarray(at, at + count);
+      asked = Array.from(indices, (index) => policies[index] as CounterPolicy);
     }
     at += count;
     const check: Refund = { key, policies: asked };
     if (spent) {
-      const place = checks.length * SPENT_NUMBERS;
-      check.spentAtMs = known(spent[place]);
-      check.resetMs = known(spent[place + 1]);
+      const offset = checks.length * SPENT_NUMBERS;
+      check.spentAtMs = known(spent[offset]);
+      check.resetMs = known(spent[offset + 1]);
     }
     checks.push(check);
   }
@@ -216,7 +212,7 @@ export function decodeAnswer(wire: unknown, checks: readonly Refund[]): Answer |
       answer[name] ??= [];
       answer[name][answer.verdicts.length] = true;
     }
-    const verdicts = policies.map((_, place) => verdictAt(numbers, at + place * VERDICT_NUMBERS));
+    const verdicts = policies.map((_, n) => verdictAt(numbers, at + n * VERDICT_NUMBERS));
     if (taken) setTaken(verdicts, taken, answer.verdicts.length);
     answer.verdicts.push(verdicts);
     at += policies.length * VERDICT_NUMBERS;
@@ -239,14 +235,14 @@ function versionOf(numbers: unknown): number {
   return first > 1 && first < MAX_WIRE_VERSION ? first : 1;
 }
 
-/** Returns the parts of what an owner sent, if it has one of the known forms. */
+/** Returns the parts of an answer, if it has a known form. */
 function partsOf(wire: unknown): { numbers?: unknown; ring?: unknown; taken?: unknown } {
   if (wire instanceof Float64Array) return { numbers: wire };
   return typeof wire === "object" && wire !== null ? wire : {};
 }
 
-function setTaken(verdicts: readonly Verdict[], taken: unknown, place: number): void {
-  const units: unknown = Array.isArray(taken) ? taken[place] : undefined;
+function setTaken(verdicts: readonly Verdict[], taken: unknown, index: number): void {
+  const units: unknown = Array.isArray(taken) ? taken[index] : undefined;
   if (units === undefined) return;
   for (const verdict of verdicts) verdict.taken = typeof units === "number" ? units : Number.NaN;
 }
@@ -257,13 +253,13 @@ function hasFlag(code = MOVED, flag: number): boolean {
 
 function verdictAt(numbers: Float64Array, at: number): Verdict {
   const code = numbers[at] ?? -1;
-  const place = code < MAX_CODE ? code % INEXACT : code;
+  const reason = code < MAX_CODE ? code % INEXACT : code;
   return {
-    allowed: place < ALLOWING_REASONS,
+    allowed: reason < ALLOWING_REASONS,
     remaining: numbers[at + 1] ?? -1,
     resetMs: numbers[at + 2] ?? -1,
     retryAfterMs: numbers[at + 3] ?? -1,
     delayMs: numbers[at + 4] ?? -1,
-    reason: REASONS[place] ?? "failed",
+    reason: REASONS[reason] ?? "failed",
   };
 }

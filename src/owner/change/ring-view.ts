@@ -7,7 +7,7 @@
  * forgot it would count keys that have moved.
  */
 
-import { takenName } from "../../counters/table-name.ts";
+import { importedName } from "../../counters/table-name.ts";
 import { InvalidError } from "../../limit/misuse.ts";
 import { logSeldom } from "../../log.ts";
 import { withDeadline } from "../../protocol/deadline.ts";
@@ -201,7 +201,7 @@ export class RingView {
     this.#ring = new Ring(owners, version);
     this.#previous = previous && new Ring(previous.owners, previous.version);
     this.#givenUp = givenUpIn(record);
-    this.#imported = previous && takenName(previous.version);
+    this.#imported = previous && importedName(previous.version);
     for (const [name, { kind }] of [...owner.tables]) {
       // Marks left from another change would claim keys that were never imported.
       if (kind === "imported" && name !== this.#imported) owner.dropTable(name);
