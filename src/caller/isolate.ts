@@ -3,7 +3,7 @@
  *
  * Reads the environment at first use, so that an import of the library requires nothing.
  */
-import { env as environment } from "cloudflare:workers";
+import { env, exports } from "cloudflare:workers";
 import { MisuseError } from "../limit/misuse.ts";
 import type { Policy } from "../limit/policy.ts";
 import { type LimiterConfig, parseLimiterConfig } from "../limiter-config.ts";
@@ -13,11 +13,11 @@ import { Caller } from "./caller.ts";
 import { failureReporter } from "./failure-report.ts";
 import { Memberships } from "./memberships.ts";
 
-const env = environment as unknown as Bindings;
-
 let config: LimiterConfig | undefined;
+let bindings: Bindings | undefined;
 let caller: Caller | undefined;
 let memberships: Memberships | undefined;
+let reportFailure: ((owner: string) => void) | undefined;
 /** The most names remembered. An app may make them in requests, such as one for each tenant. */
 const MAX_CLAIMS = 10_000;
 const claims = new Map<
@@ -57,7 +57,8 @@ export function isolateCaller(): Caller {
  * `TURNPIKE_MEMBERSHIP`. Rings never change then.
  */
 export function isolateMemberships(): Memberships | undefined {
-  if (env.TURNPIKE_MEMBERSHIP) memberships ??= new Memberships(env.TURNPIKE_MEMBERSHIP, WORKERS);
+  const { TURNPIKE_MEMBERSHIP: membership } = isolateBindings();
+  if (membership) memberships ??= new Memberships(membership, WORKERS);
   return memberships;
 }
 
@@ -109,13 +110,24 @@ function isStarting(): boolean {
 }
 
 function newCaller(): Caller {
-  requireRpc(Cloudflare.compatibilityFlags.rpc !== false);
-  requireBindings(env);
-  const { TURNPIKE_OWNERS: owners, TURNPIKE_MEMBERSHIP: membership } = env;
+  const { rpc, enable_ctx_exports } = Cloudflare.compatibilityFlags;
+  requireRpc(rpc !== false);
+  // What the Worker exports can be reached only after its start.
+  const mayExport = enable_ctx_exports && !("TURNPIKE_OWNERS" in env) && isStarting();
+  if (!mayExport) isolateBindings();
   return new Caller({
-    owners,
+    owners: { getByName: (...given) => isolateBindings().TURNPIKE_OWNERS.getByName(...given) },
     runtime: WORKERS,
-    reportFailure: membership && failureReporter(membership, WORKERS),
+    reportFailure: (owner) => {
+      const { TURNPIKE_MEMBERSHIP: membership } = isolateBindings();
+      if (membership) reportFailure ??= failureReporter(membership, WORKERS);
+      reportFailure?.(owner);
+    },
     ...isolateConfig(),
   });
+}
+
+function isolateBindings(): Bindings {
+  bindings ??= requireBindings(env, exports);
+  return bindings;
 }

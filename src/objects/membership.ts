@@ -5,10 +5,10 @@
  * It is named after its region and created there. A check waits for it only if its owner has no
  * ring yet, or if the caller knows a later one.
  */
-import { DurableObject } from "cloudflare:workers";
+import { DurableObject, exports } from "cloudflare:workers";
 import { parseLimiterConfig } from "../limiter-config.ts";
 import { RingKeeper, type RingKeeperOptions } from "../membership/ring-keeper.ts";
-import type { Bindings } from "../protocol/bindings.ts";
+import { bindingsOf } from "../protocol/bindings.ts";
 import { type RingRpc, stubOf } from "../protocol/rpc.ts";
 import type { Region } from "../ring/region.ts";
 import { runtimeWith } from "../runtime.ts";
@@ -23,7 +23,7 @@ export class Membership extends DurableObject implements RingRpc {
     keep = (options: RingKeeperOptions) => new RingKeeper(options),
   ) {
     super(ctx, env);
-    const { TURNPIKE_OWNERS: owners } = env as unknown as Bindings;
+    const { TURNPIKE_OWNERS: owners } = bindingsOf(env, exports);
     const { ownersPerRegion, minOwners, maxOwners, highWater } = parseLimiterConfig(env);
     this.#keeper = keep({
       region: ctx.id.name as Region,

@@ -5,10 +5,10 @@
  * Each method calls the method of `RingOwner` with the same name. Everything else is `#private`:
  * TypeScript's `private` can still be called over RPC.
  */
-import { DurableObject } from "cloudflare:workers";
+import { DurableObject, exports } from "cloudflare:workers";
 import { parseLimiterConfig } from "../limiter-config.ts";
 import { RingOwner } from "../owner/change/ring-owner.ts";
-import type { Bindings } from "../protocol/bindings.ts";
+import { bindingsOf } from "../protocol/bindings.ts";
 import type { RingRecord } from "../protocol/ring-record.ts";
 import { type OwnerRpc, stubOf } from "../protocol/rpc.ts";
 import type { WireBatch } from "../protocol/wire.ts";
@@ -20,7 +20,7 @@ export class RateLimiter extends DurableObject implements OwnerRpc {
 
   constructor(ctx: DurableObjectState, env: Cloudflare.Env) {
     super(ctx, env);
-    const { TURNPIKE_OWNERS: owners, TURNPIKE_MEMBERSHIP: membership } = env as unknown as Bindings;
+    const { TURNPIKE_OWNERS: owners, TURNPIKE_MEMBERSHIP: membership } = bindingsOf(env, exports);
     const { deadlineMs, highWater } = parseLimiterConfig(env);
     this.#owner = new RingOwner({
       name: ctx.id.name ?? "",

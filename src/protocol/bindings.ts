@@ -1,6 +1,6 @@
 /**
- * The bindings that Turnpike needs of its Worker, and what they must be bound to. Other bindings do
- * not matter.
+ * The bindings that Turnpike needs of its Worker, and what they must be bound to. A Worker that
+ * exports the classes needs no bindings from `EXPORTS_DATE` on. Other bindings do not matter.
  */
 import { MisuseError } from "../limit/misuse.ts";
 import { logSeldom } from "../log.ts";
@@ -27,6 +27,24 @@ export function bindingRule(name: BindingName): string {
   return `must be a Durable Object binding with the class_name ${BINDINGS[name].className}`;
 }
 
+/** From this compatibility date on, a Worker reaches the classes that it exports. */
+const EXPORTS_DATE = "2025-11-17";
+
+/**
+ * Returns a Worker's bindings. Where one is missing, the class that the Worker exports is taken.
+ *
+ * @param exports what the Worker exports; nothing before `EXPORTS_DATE`
+ */
+export function bindingsOf(env: object, exports: object): Bindings {
+  const bound = (name: BindingName): unknown => {
+    const exported: unknown = Reflect.get(exports, BINDINGS[name].className);
+    return Reflect.get(env, name) ?? (isNamespace(exported) ? exported : undefined);
+  };
+  const TURNPIKE_OWNERS = bound("TURNPIKE_OWNERS");
+  const TURNPIKE_MEMBERSHIP = bound("TURNPIKE_MEMBERSHIP");
+  return { TURNPIKE_OWNERS, TURNPIKE_MEMBERSHIP } as Bindings;
+}
+
 /** From this compatibility date on, others can call an object's methods. */
 const RPC_DATE = "2024-04-03";
 
@@ -48,32 +66,40 @@ export function requireRpc(hasRpc: boolean, date?: string): void {
  * A runtime says what kind a binding is, but not its class. It does show whether both have one
  * class: the same name then gives the same id.
  *
+ * @param exports what the Worker exports; nothing before `EXPORTS_DATE`
+ * @returns the bindings, as {@link bindingsOf} finds them
  * @throws {MisuseError} naming the binding, what it must be and what it is
  */
-export function requireBindings(env: Partial<Bindings>): void {
-  const { TURNPIKE_OWNERS: owners, TURNPIKE_MEMBERSHIP: membership } = env;
-  requireNamespace("TURNPIKE_OWNERS", env);
-  if (membership === undefined) return;
-  requireNamespace("TURNPIKE_MEMBERSHIP", env);
+export function requireBindings(env: object, exports: object): Bindings {
+  const found = bindingsOf(env, exports);
+  const { TURNPIKE_OWNERS: owners, TURNPIKE_MEMBERSHIP: membership } = found;
+  requireNamespace("TURNPIKE_OWNERS", owners, env);
+  if (membership === undefined) return found;
+  requireNamespace("TURNPIKE_MEMBERSHIP", membership, env);
   if (idIn(owners) === idIn(membership)) {
     const rule = `${bindingRule("TURNPIKE_MEMBERSHIP")}, and TURNPIKE_OWNERS one with RateLimiter`;
     throw new MisuseError("TURNPIKE_MEMBERSHIP", rule, "one class for both");
   }
+  return found;
 }
 
-function requireNamespace(name: BindingName, env: object): void {
-  const value: unknown = Reflect.get(env, name);
+function requireNamespace(name: BindingName, value: unknown, env: object): void {
   if (isNamespace(value)) return;
-  const { formerName } = BINDINGS[name];
-  const isFormer = isNamespace(Reflect.get(env, formerName));
-  const hint = isFormer ? ` (rename ${formerName}; what it counted stays)` : "";
   const kind = typeof value === "object" && value ? value.constructor.name : typeof value;
-  throw new MisuseError(name, bindingRule(name) + hint, value === undefined ? value : kind);
+  if (value !== undefined) throw new MisuseError(name, bindingRule(name), kind);
+  const { className, formerName } = BINDINGS[name];
+  const hint = isNamespace(Reflect.get(env, formerName))
+    ? `rename ${formerName}; what it counted stays`
+    : `or from compatibility_date ${EXPORTS_DATE} on, export ${className} from "turnpike" and name it in migrations`;
+  throw new MisuseError(name, `${bindingRule(name)} (${hint})`, value);
 }
 
-/** A service binding has a method of every name; a namespace has only its own. */
+/**
+ * A service binding has a method of every name; a namespace has only its own. Among a Worker's
+ * exports it is a function.
+ */
 function isNamespace(value: unknown): boolean {
-  if (typeof value !== "object" || value === null) return false;
+  if ((typeof value !== "object" && typeof value !== "function") || value === null) return false;
   const methods = value as Record<string, unknown>;
   const has = (method: string) => typeof methods[method] === "function";
   return has("idFromName") && has("getByName") && !has("noSuchMethod");

@@ -43,6 +43,10 @@ export interface WorkerdOptions {
   hasObjects: boolean;
   /** Binds the exported class `Membership` as `TURNPIKE_MEMBERSHIP`. */
   hasMembership?: boolean;
+  /** Whether the two are bound; if not, the Worker has what it exports. Default true. */
+  isBound?: boolean;
+  /** Default the deployed Worker's. */
+  compatibilityDate?: string;
   /** Where its storage is, and stays; left out: in a folder of its own, removed at the end. */
   folder?: string;
   /** Left out: one that is free. */
@@ -101,7 +105,7 @@ export async function startWorkerd(options: WorkerdOptions): Promise<WorkerdServ
 }
 
 function capnpConfig(folder: string, options: WorkerdOptions): string {
-  const { vars, hasObjects, hasMembership, port = 0 } = options;
+  const { vars, hasObjects, hasMembership, isBound = true, port = 0 } = options;
   const { compatibility_date, compatibility_flags } = parseToml(
     readFileSync(join(import.meta.dirname, "../../wrangler.toml"), "utf8"),
   ) as { compatibility_date: string; compatibility_flags: string[] };
@@ -109,9 +113,9 @@ function capnpConfig(folder: string, options: WorkerdOptions): string {
   const bindings = Object.entries(vars).map(
     ([name, value]) => `(name = ${text(name)}, text = ${text(value)})`,
   );
-  if (hasObjects)
+  if (hasObjects && isBound)
     bindings.push('(name = "TURNPIKE_OWNERS", durableObjectNamespace = "RateLimiter")');
-  if (hasMembership)
+  if (hasMembership && isBound)
     bindings.push('(name = "TURNPIKE_MEMBERSHIP", durableObjectNamespace = "Membership")');
   const membership = hasMembership
     ? ', (className = "Membership", uniqueKey = "membership", enableSql = true)'
@@ -132,7 +136,7 @@ const config :Workerd.Config = (
 );
 const bench :Workerd.Worker = (
   modules = [(name = "worker", esModule = embed "worker.js")],
-  compatibilityDate = ${text(compatibility_date)},
+  compatibilityDate = ${text(options.compatibilityDate ?? compatibility_date)},
   compatibilityFlags = ${text(compatibility_flags)},
   bindings = [${bindings.join(", ")}],${hasObjects ? objects : ""}
 );

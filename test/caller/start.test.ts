@@ -1,6 +1,7 @@
 /** What is refused as a Worker starts, where each limiter is made once, and not in its requests. */
 import { describe, expect, it } from "vitest";
 import { startApp } from "../app-server.ts";
+import type { WorkerdOptions } from "../bench/workerd-server.ts";
 
 const COMMON = `
   const ok = (c) => c.text("ok");
@@ -8,15 +9,20 @@ const COMMON = `
 
 /** Runs an app, and returns the statuses of requests to its paths. */
 async function statusesOf(code: string, ...paths: string[]): Promise<number[]> {
-  const server = await startApp(COMMON + code);
+  const answers = await answersOf(code, {}, ...paths);
+  return answers.map(({ status }) => status);
+}
+
+/** Runs an app, and returns the statuses and bodies of requests to its paths. */
+async function answersOf(code: string, options: Partial<WorkerdOptions>, ...paths: string[]) {
+  const server = await startApp(COMMON + code, options);
   try {
-    const statuses: number[] = [];
+    const answers: { status: number; text: string }[] = [];
     for (const path of paths) {
       const response = await fetch(new URL(path, server.url));
-      await response.arrayBuffer();
-      statuses.push(response.status);
+      answers.push({ status: response.status, text: await response.text() });
     }
-    return statuses;
+    return answers;
   } finally {
     await server.stop();
   }
@@ -74,5 +80,36 @@ describe("a limiter made in each request", () => {
       app.use("/each", (c, next) => make()(c, next));
       app.get("/each", ok);`;
     expect(await statusesOf(code, "/start", "/each", "/each")).toEqual([200, 200, 429]);
+  });
+});
+
+describe("an app that binds nothing", () => {
+  const ONE = `
+    app.onError((error, c) => c.text(error.message, 500));
+    app.use(rateLimit({ ...options, name: "one" }));
+    app.get("*", (c) => c.text(c.var.decision.source));`;
+  const RULE = "TURNPIKE_OWNERS must be a Durable Object binding with the class_name RateLimiter";
+  const MEND = `${RULE} (or from compatibility_date 2025-11-17 on, export RateLimiter from "turnpike" and name it in migrations), got nothing`;
+
+  it("counts by the classes that it exports", async () => {
+    const [first, second] = await answersOf(ONE, { hasMembership: true, isBound: false }, "/", "/");
+    expect(first).toEqual({ status: 200, text: "owner" });
+    expect(second?.status).toBe(429);
+  });
+
+  it("counts by the one class that has storage", async () => {
+    const [first, second] = await answersOf(ONE, { isBound: false }, "/", "/");
+    expect(first).toEqual({ status: 200, text: "owner" });
+    expect(second?.status).toBe(429);
+  });
+
+  it("is told what to write, if no class has storage", async () => {
+    const answers = await answersOf(ONE, { hasObjects: false }, "/");
+    expect(answers).toEqual([{ status: 500, text: MEND }]);
+  });
+
+  it("is told so at its start, under a compatibility date without exports", async () => {
+    const options = { isBound: false, compatibilityDate: "2025-11-16" };
+    await expect(answersOf(ONE, options, "/")).rejects.toThrow(MEND);
   });
 });
