@@ -33,6 +33,7 @@ const MAY_IMPORT: Record<string, string[]> = {
   cli: ["limit", "counters", "config.ts", "limiter-config.ts", "node:"],
   "worker.ts": ["http", "binding", "dashboard", "caller", "objects", "config.ts"],
   "index.ts": ["http", "binding", "caller", "limit", "objects"],
+  "outside.ts": ["index.ts", "limit"],
   "config.ts": ["limiter-config.ts", "limit", "valibot"],
   "limiter-config.ts": ["protocol", "ring", "limit", "valibot"],
   "log.ts": [],

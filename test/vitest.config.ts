@@ -36,6 +36,8 @@ export default defineConfig({
         plugins: [
           cloudflareTest({ wrangler: { configPath: "./wrangler.toml" }, miniflare: { bindings } }),
         ],
+        // As an app imports it; the package itself has what was built last.
+        resolve: { alias: { turnpike: new URL("../src/index.ts", import.meta.url).pathname } },
         test: {
           name: "workerd",
           include: ["test/**/*.test.ts"],

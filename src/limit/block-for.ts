@@ -42,15 +42,12 @@ export const blockForSchema = v.lazy(
     typeof input === "object" && input && !Array.isArray(input) ? tableSchema : blockDurationSchema,
 );
 
-interface TableFields {
-  first: number;
-  max?: number | undefined;
-}
-
 const tableSchema = v.strictObject({
   first: blockDurationSchema,
   max: v.optional(blockDurationSchema),
 });
+
+type TableFields = v.InferOutput<typeof tableSchema>;
 
 /**
  * Fills in the defaults.

@@ -80,12 +80,10 @@ export function startOwner(world: World, machine: Machine): Host<OwnerMethods> {
     highWater: 0,
     newOwner: (options) => new WatchedOwner({ ...options, shortChanges }, ledger, machine),
   });
-  // Some lives answer in the wire version before this one.
-  const isOld = schedule.odds(0.3);
   const methods: OwnerMethods = {
     ...eachMethod((name) => owner[name].bind(owner)),
-    check: async ({ wireVersion, ...wire }) => {
-      const answer = await owner.check(isOld || !wireVersion ? wire : { ...wire, wireVersion });
+    check: async (wire) => {
+      const answer = await owner.check(wire);
       const batch = decodeBatch(wire);
       ledger.answered(machine, batch, decodeAnswer(answer, batch.checks) as Answer);
       return answer;
