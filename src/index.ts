@@ -7,7 +7,7 @@ export {
   type TurnpikeProps,
 } from "./binding/turnpike.ts";
 export { type CheckOptions, type Limiter, type LimiterOptions, limiter } from "./caller/limiter.ts";
-export { addressKey } from "./http/address-key.ts";
+export { addressKey } from "./http/key/address-key.ts";
 export { type RateLimitEnv, rateLimit } from "./http/rate-limit.ts";
 export type { RateLimitOptions } from "./http/rules.ts";
 export type { Decision } from "./limit/decision.ts";

@@ -7,14 +7,14 @@
 import { env } from "cloudflare:workers";
 import { isolateCaller, isolateMemberships } from "./caller/isolate.ts";
 import { parseConfig } from "./config.ts";
-import { demo } from "./dashboard/demo.ts";
-import { refusePath } from "./http/answer.ts";
-import { api, noSuchCall } from "./http/api.ts";
-import { answerMistake, anyStatusToHead, newApp, pass } from "./http/app.ts";
-import { openAnswer } from "./http/cors.ts";
-import { gateway, routeTo, routeToService } from "./http/gateway.ts";
-import { tellBesideOrigin } from "./http/origin-limits.ts";
-import { couldBeOwn, isOrdinary, readingsOf } from "./http/path.ts";
+import { allowEveryPage } from "./http/answer/cors.ts";
+import { refusePath } from "./http/answer/refusal.ts";
+import { api, notFound } from "./http/api/api.ts";
+import { anyStatusToHead, internalError, newApp, passHead } from "./http/app.ts";
+import { demo } from "./http/gateway/demo.ts";
+import { gateway, routeTo, routeToService } from "./http/gateway/gateway.ts";
+import { headersBesideOrigin } from "./http/gateway/origin-limits.ts";
+import { isOrdinary, isReserved, readingsOf } from "./http/match/path.ts";
 import { enforce } from "./http/rate-limit.ts";
 
 export { Turnpike } from "./binding/turnpike.ts";
@@ -27,16 +27,21 @@ const rules = config.policies.map((policy) => ({ policy }));
 const { ORIGIN_SERVICE: service } = env as { ORIGIN_SERVICE?: Fetcher };
 
 const app = newApp();
-app.onError(answerMistake);
+app.onError(internalError);
 app.route("/_turnpike/v1", api(caller, config, isolateMemberships()));
 app.use((c, next) => {
-  if (isOrdinary(c.req.url)) return pass(c, next);
-  if (couldBeOwn(c.req.url)) return Promise.resolve(noSuchCall());
-  if (readingsOf(c.req.url)) return pass(c, next);
-  openAnswer(c);
+  if (isOrdinary(c.req.url)) return passHead(c, next);
+  if (isReserved(c.req.url)) return Promise.resolve(notFound());
+  if (readingsOf(c.req.url)) return passHead(c, next);
+  allowEveryPage(c);
   return Promise.resolve(refusePath());
 });
-const gate = { open: openAnswer, tell: tellBesideOrigin, isRaw: true, resolvesDots: true };
+const gate = {
+  allowReading: allowEveryPage,
+  quotaHeaders: headersBesideOrigin,
+  isRaw: true,
+  resolvesDots: true,
+};
 app.use(enforce(rules, caller, config, gate));
 if (config.origin) app.all("*", gateway(routeTo(config.origin), config));
 else if (service) app.all("*", gateway(routeToService(service), config));

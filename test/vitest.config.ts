@@ -9,14 +9,14 @@ const OUTSIDE = [
   "test/{house,worker}.test.ts",
   "test/caller/start.test.ts",
   "test/fuzz/readers.test.ts",
-  "test/http/{blocks,cors,gate,gateway,in-flight,origins,log-lines,shared-quotas,streaming}.test.ts",
+  "test/http/{blocks,cors,demo,gate,gateway,in-flight,origins,log-lines,shared-quotas,streaming}.test.ts",
   "test/http/keys.test.ts",
   "test/openapi/client.test.ts",
   "test/readme/calls.test.ts",
   "test/http/{bodies,leaving,sockets,waiting}.test.ts",
   "test/http/{legacy,passthrough}.test.ts",
   "test/ring/{change,elastic,interrupted}.test.ts",
-  "test/{bench,binding,cli,dashboard,faults,simulation}/**/*.test.ts",
+  "test/{bench,binding,cli,faults,simulation}/**/*.test.ts",
 ];
 
 /** A machine that is busy must not have tests counted by the fallback; those of it set their own. */

@@ -5,14 +5,15 @@
  * Holds a bounded number in the isolate, and of one key as many as can pass within their wait; all
  * others are refused at once and told when their turn would be.
  */
+
 import type { Context } from "hono";
 import type { Caller } from "../caller/caller.ts";
 import type { Question, Reply } from "../caller/question.ts";
 import type { Policy } from "../limit/policy.ts";
 import { turnMs } from "../limit/waiting.ts";
 import { WORKERS } from "../runtime.ts";
-import { type Ruling, rulingsOf } from "./answer.ts";
-import { giveAllBack } from "./settlement.ts";
+import { giveAllBack } from "./after-response.ts";
+import { type Ruling, rulingsOf } from "./answer/ruling.ts";
 import { WaitingRoom } from "./waiting-room.ts";
 
 /** What came of asking, once the request may go on to its handler or is refused. */
@@ -45,7 +46,7 @@ export async function admit(
     const leave = room.enter(new Map(), WORKERS.now(), delayMs);
     if (!leave) {
       await caller.giveBack(replies);
-      return { replies, rulings: rulings.map(turnedAway), hasLeft: false };
+      return { replies, rulings: rulings.map(deniedForSpace), hasLeft: false };
     }
     await pause(delayMs, signal, leave);
   }
@@ -74,7 +75,7 @@ async function takeInTime(
         ? (await caller.take([questions])).flat()
         : await caller.check(questions);
     const rulings = rulingsOf(replies);
-    const patienceMs = patienceOf(rulings) - waitedMs;
+    const patienceMs = maxWaitOf(rulings) - waitedMs;
     if (!(patienceMs > 0)) return { replies, rulings };
 
     const nowMs = WORKERS.now();
@@ -88,7 +89,7 @@ async function takeInTime(
 }
 
 /** How long the policies that deny let it wait; NaN if none does. */
-function patienceOf(rulings: readonly Ruling[]): number {
+function maxWaitOf(rulings: readonly Ruling[]): number {
   let patienceMs = Number.NaN;
   for (const { policy, decision } of rulings) {
     if (!decision.allowed && !(policy.maxWaitMs >= patienceMs)) patienceMs = policy.maxWaitMs;
@@ -113,7 +114,7 @@ function queue(replies: readonly Reply[], nowMs: number) {
 }
 
 /** A leaky bucket's word where there is no place to wait for the turn it gave. */
-function turnedAway({ policy, decision }: Ruling): Ruling {
+function deniedForSpace({ policy, decision }: Ruling): Ruling {
   const { delayMs } = decision;
   if (delayMs === 0) return { policy, decision };
   const denial = { allowed: false, reason: "limited", retryAfterMs: delayMs, delayMs: 0 } as const;

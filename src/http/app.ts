@@ -1,14 +1,14 @@
 /** The deployed Worker's Hono: small, with one kind of router, and for any status. */
+
 import type { Context, Next } from "hono";
 import { HonoBase } from "hono/hono-base";
 import { PatternRouter } from "hono/router/pattern-router";
 import { logSeldom } from "../log.ts";
-import { isCopyable } from "./answer.ts";
-import { problem } from "./problem.ts";
-import { replaceResponse } from "./response-end.ts";
+import { problem } from "./answer/problem.ts";
+import { isCopyable, replaceResponse } from "./answer/response.ts";
 
 /** Answers to HEAD with a status that Hono cannot copy. */
-const uncopied = new WeakMap<Request, Response>();
+const headResponses = new WeakMap<Request, Response>();
 
 /** Makes an app with the smallest router: few routes need none that is fast with many. */
 export function newApp(): HonoBase {
@@ -16,18 +16,18 @@ export function newApp(): HonoBase {
 }
 
 /** Answers what nobody thought of. Hono would write a line for each such request. */
-export function answerMistake(error: Error): Response {
+export function internalError(error: Error): Response {
   logSeldom("error", "request-failed", "", { detail: String(error) });
   return problem({ status: 500, title: "Internal error", detail: "This is a mistake of ours." });
 }
 
 /** Goes on to the next handler, and sets an answer aside that Hono could not give to HEAD. */
-export function pass(c: Context, next: Next): Promise<void> {
+export function passHead(c: Context, next: Next): Promise<void> {
   const { raw } = c.req;
   if (raw.method !== "HEAD") return next();
   return next().then(() => {
     if (isCopyable(c.res)) return;
-    uncopied.set(raw, c.res);
+    headResponses.set(raw, c.res);
     replaceResponse(c, new Response());
   });
 }
@@ -40,6 +40,6 @@ export function anyStatusToHead(app: HonoBase) {
   return (request: Request, env: Env, context: ExecutionContext) => {
     const answer = app.fetch(request, env, context);
     if (request.method !== "HEAD") return answer;
-    return Promise.resolve(answer).then((copy) => uncopied.get(request) ?? copy);
+    return Promise.resolve(answer).then((copy) => headResponses.get(request) ?? copy);
   };
 }

@@ -4,6 +4,7 @@
  * Decides before the handler runs. Policies on the same key are decided together in one hop; those
  * on different keys are asked at once, and if one denies, what the others took is given back.
  */
+
 import type { Context, MiddlewareHandler } from "hono";
 import type { Caller } from "../caller/caller.ts";
 import { claimName, isolateCaller, isolateConfig } from "../caller/isolate.ts";
@@ -14,17 +15,18 @@ import { MisuseError } from "../limit/misuse.ts";
 import type { LimiterConfig } from "../limiter-config.ts";
 import { WORKERS } from "../runtime.ts";
 import { admit, isQueued } from "./admission.ts";
-import { refuse, refuseListed, refusePath, writeFields, writeLegacyFields } from "./answer.ts";
-import { exposeRefusal, isPreflight, preflightRules } from "./cors.ts";
-import { type Teller, tellBeside } from "./fields.ts";
-import { clientAddress } from "./identity.ts";
-import { narrowing } from "./narrow.ts";
-import { problem } from "./problem.ts";
-import { refuseInOwnWords } from "./refusal.ts";
-import { RuleBook } from "./rule-book.ts";
+import { needsSettlement, settle } from "./after-response.ts";
+import { exposeFields, isPreflight, preflightRules } from "./answer/cors.ts";
+import { refuseAsConfigured } from "./answer/custom-refusal.ts";
+import { headersBesideInner, type QuotaHeaders } from "./answer/fields.ts";
+import { problem } from "./answer/problem.ts";
+import { refuse, refuseListed, refusePath, writeLegacyFields } from "./answer/refusal.ts";
+import { writeFields } from "./answer/response.ts";
+import { clientAddress } from "./key/identity.ts";
+import { headerNormalizer } from "./key/normalize-headers.ts";
+import { RuleMatcher } from "./match/rule-matcher.ts";
 import { type Rule, RuleError } from "./rule-functions.ts";
-import { parseRule, questionsOf, type RateLimitOptions, sift } from "./rules.ts";
-import { isSettled, settle } from "./settlement.ts";
+import { applyAddressLists, parseRule, questionsOf, type RateLimitOptions } from "./rules.ts";
 
 /** nginx's "client closed request"; nobody is there to read it. */
 const LEFT = 499;
@@ -77,20 +79,20 @@ export function rateLimit(...policies: RateLimitOptions[]): MiddlewareHandler<Ra
 }
 
 /** What is different where the handlers behind the middleware pass on what an origin answers. */
-export interface Surroundings {
+export interface Placement {
   /** Called before a request is refused: says which pages may read the refusal. */
-  open(c: Context): void;
+  allowReading(c: Context): void;
   /** Returns the headers that tell of the quota on an answer that passed. */
-  tell: Teller;
+  quotaHeaders: QuotaHeaders;
   /** Whether the handlers pass encoded bodies on as they are. */
   isRaw: boolean;
   /** Whether what answers the request gets its path with dots resolved. */
   resolvesDots: boolean;
 }
 
-const OWN_APP: Surroundings = {
-  open: exposeRefusal,
-  tell: tellBeside,
+const OWN_APP: Placement = {
+  allowReading: exposeFields,
+  quotaHeaders: headersBesideInner,
   isRaw: false,
   resolvesDots: false,
 };
@@ -101,15 +103,15 @@ export function enforce(
   caller: Caller,
   config: Pick<LimiterConfig, "homeRegion" | "ipHeader" | "ipv6Prefix" | "allow" | "deny"> &
     Partial<Pick<LimiterConfig, "fields">>,
-  { open, tell, isRaw, resolvesDots }: Surroundings = OWN_APP,
+  { allowReading, quotaHeaders, isRaw, resolvesDots }: Placement = OWN_APP,
 ): MiddlewareHandler<RateLimitEnv> {
-  const book = new RuleBook(rules, resolvesDots);
+  const matcher = new RuleMatcher(rules, resolvesDots);
   const hasOwnRefusal = rules.some(({ policy, refusal }) => policy.refusal || refusal);
-  const narrow = narrowing(rules);
+  const normalizeHeaders = headerNormalizer(rules);
   const rulesOfPreflight = preflightRules(rules);
   const isLegacy = config.fields === "legacy";
   const refuseAddress = (c: Context) => {
-    open(c);
+    allowReading(c);
     return refuseListed(c);
   };
 
@@ -117,28 +119,28 @@ export function enforce(
     const address = clientAddress(c.req.raw.headers, config);
     if (isListed(address, config.allow)) return next();
     if (isListed(address, config.deny)) return refuseAddress(c);
-    const found = book.match(c);
+    const found = matcher.match(c);
     if (!found) {
-      open(c);
+      allowReading(c);
       return refusePath();
     }
-    const { refusing, counting: met } = sift(found, address);
+    const { refusing, counting: met } = applyAddressLists(found, address);
     if (refusing) return refuseAddress(c);
     const asksFirst = isPreflight(c.req.raw);
     const before = c.get("decisions") ?? [];
     const counting = uncounted(asksFirst ? rulesOfPreflight(met) : met, before);
     if (counting.length === 0) return next();
-    narrow?.(c, counting);
+    normalizeHeaders?.(c, counting);
 
     let questions: Question[];
     try {
       questions = await questionsOf(c, counting, address, config);
     } catch (error) {
-      open(c);
-      return refuseUnread(error);
+      allowReading(c);
+      return refuseUncounted(error);
     }
     if (questions.length === 0) return next();
-    const isWatched = isSettled(questions);
+    const isWatched = needsSettlement(questions);
     const isKept = questions.length > 1 || isWatched || isQueued(questions);
     const admission = admit(c, caller, questions, isKept);
     // A client that leaves ends its request where it waits, and what is taken by then would be lost.
@@ -147,16 +149,16 @@ export function enforce(
     if (hasLeft) return new Response(null, { status: LEFT });
     const decisions = rulings.map((ruling) => ruling.decision);
     if (!decisive(decisions).allowed) {
-      open(c);
+      allowReading(c);
       if (isLegacy) writeLegacyFields(c, rulings);
-      return hasOwnRefusal ? refuseInOwnWords(c, rulings, counting) : refuse(c, rulings);
+      return hasOwnRefusal ? refuseAsConfigured(c, rulings, counting) : refuse(c, rulings);
     }
     const all = before.length > 0 ? [...before, ...decisions] : decisions;
     c.set("decision", decisive(all));
     c.set("decisions", all);
     await (isWatched ? settle(c, caller, replies, counting, next, isRaw) : next());
     // What a preflight has left is no page's to know, and none of its requests'.
-    if (!asksFirst) writeFields(c, tell(c.res.headers, rulings, isLegacy));
+    if (!asksFirst) writeFields(c, quotaHeaders(c.res.headers, rulings, isLegacy));
   };
 }
 
@@ -171,7 +173,7 @@ function uncounted(rules: readonly Rule[], before: readonly Decision[]): readonl
 }
 
 /** Answers a cost that could never pass, and what an operator's function makes impossible. */
-function refuseUnread(error: unknown): Response {
+function refuseUncounted(error: unknown): Response {
   if (error instanceof RuleError) {
     const detail = "This request could not be counted.";
     return problem({ status: 500, title: "Internal error", detail });

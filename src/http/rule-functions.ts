@@ -17,11 +17,11 @@ import {
 } from "../limit/policy.ts";
 import { withShortQueue } from "../limit/waiting.ts";
 import { logSeldom } from "../log.ts";
-import { UNKNOWN } from "./identity.ts";
-import type { PathPattern } from "./path-pattern.ts";
+import { UNKNOWN } from "./key/identity.ts";
+import type { PathPattern } from "./match/path-pattern.ts";
 
 /** A function that gives a value for each request. */
-export type Given<Value> = (c: Context) => Value | Promise<Value>;
+export type PerRequest<Value> = (c: Context) => Value | Promise<Value>;
 
 /** A function that answers a request in place of the standard refusal. */
 export type RefusalFunction = (c: Context, decision: Decision) => Response | Promise<Response>;
@@ -29,15 +29,15 @@ export type RefusalFunction = (c: Context, decision: Decision) => Response | Pro
 /** A policy, and the functions that stand for its fields. */
 export interface Rule {
   policy: Policy;
-  key?: Given<string | string[] | undefined> | undefined;
-  limit?: Given<number> | undefined;
-  window?: Given<string | number> | undefined;
-  cost?: Given<number> | undefined;
+  key?: PerRequest<string | string[] | undefined> | undefined;
+  limit?: PerRequest<number> | undefined;
+  window?: PerRequest<string | number> | undefined;
+  cost?: PerRequest<number> | undefined;
   /** The policy's path, where its key has a part of it. The rule book fills it in. */
   pattern?: PathPattern | undefined;
   refusal?: RefusalFunction | undefined;
   /** Tells of the response in `c.res` whether it is charged. */
-  charge?: Given<boolean> | undefined;
+  charge?: PerRequest<boolean> | undefined;
 }
 
 /** An error's text may hold what a client wrote. */
@@ -61,24 +61,24 @@ export async function readPolicy(
 ): Promise<Policy | undefined> {
   let read = policy;
   if (limit) {
-    const units = await apply("limit", policy, async () => limitOf(await limit(c)));
+    const units = await run("limit", policy, async () => limitOf(await limit(c)));
     if (units === Number.POSITIVE_INFINITY) return undefined;
     read = { ...policy, limit: units };
   }
   if (limit || window) {
-    read = await apply(window ? "window" : "limit", policy, async () =>
+    read = await run(window ? "window" : "limit", policy, async () =>
       withShortQueue(
         withQuota(policy, read.limit, window ? windowOf(await window(c)) : policy.windowMs),
       ),
     );
   }
   if (cost) {
-    const units = await apply("cost", policy, async () => unitsOf("cost", await cost(c)));
+    const units = await run("cost", policy, async () => unitsOf("cost", await cost(c)));
     read = { ...read, cost: units, isPriced: true };
     requireFits(units, read);
   } else if (limit || window) {
     const { cost: units } = read;
-    await apply(limit ? "limit" : "window", policy, async () => requireFits(units, read));
+    await run(limit ? "limit" : "window", policy, async () => requireFits(units, read));
   }
   return read;
 }
@@ -152,13 +152,13 @@ function kindOf(given: unknown): string {
 }
 
 /** Runs what an operator wrote: its mistakes are told in the log, and never to the client. */
-async function apply<Value>(
+async function run<Value>(
   field: Exclude<Field, "key">,
   { name }: Policy,
-  run: () => Promise<Value>,
+  compute: () => Promise<Value>,
 ): Promise<Value> {
   try {
-    return await run();
+    return await compute();
   } catch (error) {
     logFailure(field, name, error);
     throw new RuleError();

@@ -17,11 +17,11 @@ import {
 import type { CountingFields, RequestFields } from "../limit/policy-input.ts";
 import { withBoundedDelay } from "../limit/waiting.ts";
 import { nearestRegion, type Region } from "../ring/region.ts";
-import { type IdentityOptions, keyOf, type Place } from "./identity.ts";
-import { readingsOf } from "./path.ts";
-import type { PathPattern } from "./path-pattern.ts";
+import { type IdentityOptions, keyOf, type PathMatch } from "./key/identity.ts";
+import { readingsOf } from "./match/path.ts";
+import type { PathPattern } from "./match/path-pattern.ts";
 import {
-  type Given,
+  type PerRequest,
   type RefusalFunction,
   type Rule,
   readKey,
@@ -35,7 +35,7 @@ export interface RateLimitOptions extends CountingFields, RequestFields {
    * others like it, and a warning says so. What only the client writes is no limit by itself: count
    * keys that you do not know by `addressKey`, or put a policy by `ip` beside it.
    */
-  key?: PolicyInput["key"] | Given<string | string[] | undefined>;
+  key?: PolicyInput["key"] | PerRequest<string | string[] | undefined>;
   /**
    * Units in a window, a whole number from 0 to 1,000,000,000, or a function that gives them, such
    * as the plan of a customer. Of 0, nothing passes, and a client is told to come back when the
@@ -43,24 +43,24 @@ export interface RateLimitOptions extends CountingFields, RequestFields {
    * answer has no fields of it. If it throws or gives anything else, the request is answered with
    * 500, and an error in the log says why.
    */
-  limit: number | Given<number>;
+  limit: number | PerRequest<number>;
   /**
    * Length of a window, from `"1s"` to `"366d"`, or a function that gives it, as such a text or in
    * milliseconds. Each length has counters of its own: a key that changes it begins anew.
    */
-  window: string | Given<string | number>;
+  window: string | PerRequest<string | number>;
   /**
    * Units a request costs, or a function that gives them. Default 1. A request that costs more than
    * could ever pass is answered with 400; one for which the function fails, with 500, as above.
    */
-  cost?: number | Given<number>;
+  cost?: number | PerRequest<number>;
   /**
    * Which responses are charged: `"always"` (default), `"failure"` (status 400 and above),
    * `"success"` (below), a list of statuses, or a function that tells of the response in `c.res`
    * whether it is. The cost is taken before the handler runs and given back after. If the function
    * throws or gives no boolean, the response is charged, and an error in the log says why.
    */
-  charge?: PolicyInput["charge"] | Given<boolean>;
+  charge?: PolicyInput["charge"] | PerRequest<boolean>;
   /**
    * What answers a denied request: a status, a body or a redirect as in the configuration, or a
    * function of the request and the decision that gives the whole response. The RateLimit fields,
@@ -127,7 +127,7 @@ function withCost(policy: Policy, cost = 1): Policy {
 /**
  * Returns the rule whose address list refuses the client, and those that are left to be counted.
  */
-export function sift(
+export function applyAddressLists(
   rules: readonly Rule[],
   address: Address | undefined,
 ): { refusing: Rule | undefined; counting: Rule[] } {
@@ -184,14 +184,14 @@ function keysOf(
   options: IdentityOptions,
 ): string[][] {
   if (!pattern) return [keyOf(c, policy, client, options)];
-  return placesOf(c, pattern).map((place) => keyOf(c, policy, client, options, place));
+  return pathMatches(c, pattern).map((match) => keyOf(c, policy, client, options, match));
 }
 
 /**
  * Returns every place that a policy's path may name in a request. Each is a key of its own: the one
  * that the origin reads is among them, so no spelling brings a quota of its own.
  */
-function placesOf(c: Context, pattern: PathPattern): Place[] {
+function pathMatches(c: Context, pattern: PathPattern): PathMatch[] {
   const readings = readingsOf(c.req.url) ?? [];
   return readings
     .filter((path) => pattern.matches(path))

@@ -3,7 +3,7 @@ import fc from "fast-check";
 import ipaddr from "ipaddr.js";
 import * as v from "valibot";
 import { describe, expect, it } from "vitest";
-import { clientAddress, clientKey } from "../../src/http/identity.ts";
+import { clientAddress, clientKey } from "../../src/http/key/identity.ts";
 import { addressListSchema, isListed, readAddress } from "../../src/limit/address-list.ts";
 
 const USUAL = { ipHeader: "X-Address", ipv6Prefix: 64 };

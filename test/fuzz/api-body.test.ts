@@ -2,7 +2,7 @@ import "./runs.ts";
 import fc from "fast-check";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { parseConfig } from "../../src/config.ts";
-import { readBlock, readChecks, readReset, readUnblock } from "../../src/http/api-body.ts";
+import { readBlock, readChecks, readReset, readUnblock } from "../../src/http/api/api-body.ts";
 import { MisuseError } from "../../src/limit/misuse.ts";
 import { app, config } from "../http/api-client.ts";
 import { bucket, fixedWindow, inlinePolicy, policy, record } from "./input.ts";

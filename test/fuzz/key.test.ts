@@ -6,9 +6,14 @@ import "./runs.ts";
 import fc from "fast-check";
 import { Context } from "hono";
 import { describe, expect, it } from "vitest";
-import { clientAddress, keyOf } from "../../src/http/identity.ts";
-import { MISSING, readCookie, readHeader, readParameter } from "../../src/http/named-value.ts";
-import { narrowing } from "../../src/http/narrow.ts";
+import { clientAddress, keyOf } from "../../src/http/key/identity.ts";
+import { headerNormalizer } from "../../src/http/key/normalize-headers.ts";
+import {
+  MISSING,
+  readCookie,
+  readHeader,
+  readParameter,
+} from "../../src/http/key/request-values.ts";
 import { parsePolicy } from "../../src/limit/policy.ts";
 
 const OPTIONS = { ipHeader: "X-Client", ipv6Prefix: 64 };
@@ -279,12 +284,12 @@ describe("what is forwarded", () => {
     (name, read) => {
       fc.assert(
         fc.property(cookieLines, (line) => {
-          const { value: counted, narrowed } = readCookie(line || null, "sid");
-          const found = read(narrowed ?? line, "sid");
+          const { value: counted, normalized } = readCookie(line || null, "sid");
+          const found = read(normalized ?? line, "sid");
           if (found === undefined || found === "") return;
           // A list is one value for nearly all, and its first entry for those that split at commas.
-          if (/^commas/.test(name) && /sid\s*=[^;]*,/.test(narrowed ?? line)) return;
-          expect(canonical(found), `${line} => ${narrowed}`).toBe(counted);
+          if (/^commas/.test(name) && /sid\s*=[^;]*,/.test(normalized ?? line)) return;
+          expect(canonical(found), `${line} => ${normalized}`).toBe(counted);
         }),
       );
     },
@@ -293,9 +298,9 @@ describe("what is forwarded", () => {
   it("is read again as what was counted", () => {
     fc.assert(
       fc.property(cookieLines, (line) => {
-        const { value: counted, narrowed } = readCookie(line || null, "sid");
-        if (narrowed === undefined) return;
-        expect(readCookie(narrowed || null, "sid")).toEqual({ value: counted });
+        const { value: counted, normalized } = readCookie(line || null, "sid");
+        if (normalized === undefined) return;
+        expect(readCookie(normalized || null, "sid")).toEqual({ value: counted });
       }),
     );
   });
@@ -310,7 +315,7 @@ describe("what is forwarded", () => {
         headers: { "X-Id": "1, 2", X_Id: "3", Cookie: "sid=1; sid=2" },
       }),
     );
-    narrowing(rules)?.(c, rules);
+    headerNormalizer(rules)?.(c, rules);
     expect(Object.fromEntries(c.req.raw.headers)).toMatchObject({
       "x-id": "1, 2",
       cookie: "sid=1",
@@ -326,7 +331,7 @@ describe("what is forwarded", () => {
       new Request("https://a.example/", { method: "POST", body: '{"a":1}', headers }),
     );
     expect(await c.req.json()).toEqual({ a: 1 });
-    narrowing(rules)?.(c, rules);
+    headerNormalizer(rules)?.(c, rules);
     expect([c.req.header("Cookie"), c.req.method]).toEqual(["sid=1", "POST"]);
     expect([await c.req.json(), await c.req.text()]).toEqual([{ a: 1 }, '{"a":1}']);
   });

@@ -2,10 +2,10 @@ import "./runs.ts";
 import fc from "fast-check";
 import type { Context } from "hono";
 import { describe, expect, it } from "vitest";
-import { routeTo } from "../../src/http/gateway.ts";
-import { couldBeOwn, decodeSegments, fold, readingsOf } from "../../src/http/path.ts";
-import { PathPattern } from "../../src/http/path-pattern.ts";
-import { RuleBook } from "../../src/http/rule-book.ts";
+import { routeTo } from "../../src/http/gateway/gateway.ts";
+import { decodeSegments, fold, isReserved, readingsOf } from "../../src/http/match/path.ts";
+import { PathPattern } from "../../src/http/match/path-pattern.ts";
+import { RuleMatcher } from "../../src/http/match/rule-matcher.ts";
 import { parsePolicy } from "../../src/limit/policy.ts";
 import { oddTargets, oddTargetsTo } from "./odd-targets.ts";
 
@@ -137,7 +137,7 @@ describe("any path", () => {
   it("has readings in one form, or is refused", () => {
     fc.assert(
       fc.property(urls, (url) => {
-        expect(typeof couldBeOwn(url)).toBe("boolean");
+        expect(typeof isReserved(url)).toBe("boolean");
         const readings = readingsOf(url) ?? [];
         expect(readings.length).toBeLessThanOrEqual(128);
         expect(new Set(readings).size).toBe(readings.length);
@@ -151,7 +151,7 @@ describe("any path", () => {
   });
 
   it("is read as any origin may read it, step by step", () => {
-    const book = new RuleBook(
+    const book = new RuleMatcher(
       ["/login", "/api/*", "/users/:id", "/users/:id/x"].map((path) => ({
         policy: parsePolicy({ limit: 1, window: "1s", path }),
       })),
@@ -175,7 +175,7 @@ describe("any path", () => {
     const rules = ["/*", "/", "/login", "/login/*", "/:a", "/*/b", "/a/:b/c", "/é/*", "*.css"].map(
       (path) => ({ policy: parsePolicy({ limit: 1, window: "1s", path }) }),
     );
-    const book = new RuleBook(rules);
+    const book = new RuleMatcher(rules);
     const segments = fc.array(
       fc.constantFrom("a", "b", "c", "login", "é", "*", ":a", "x%2fb", "", "x.css", ".css"),
     );
@@ -213,7 +213,7 @@ describe("any path", () => {
 
   it("is excepted only if any origin may read it as such", () => {
     const policy = parsePolicy({ limit: 1, window: "1s", except: ["/assets/*", "*.css"] });
-    const book = new RuleBook([{ policy }]);
+    const book = new RuleMatcher([{ policy }]);
     const targets = oddTargetsTo(["/assets/a", "/assets/a/b.js", "/a/b.css", "/login"]);
     fc.assert(
       fc.property(targets, habits, (target, chain) => {
@@ -258,7 +258,7 @@ describe("a path written in other ways", () => {
         const url = `https://gate.example${target}`;
         const seen = seenBy(chain, url);
         if (!seen.includes("_turnpike")) return;
-        expect(couldBeOwn(url) || !readingsOf(url), url).toBe(true);
+        expect(isReserved(url) || !readingsOf(url), url).toBe(true);
       }),
     );
   });
@@ -267,7 +267,7 @@ describe("a path written in other ways", () => {
     fc.assert(
       fc.property(ways, (chosen) => {
         const url = `https://gate.example${spelled("/_turnpike/v1/check", chosen)}`;
-        expect(couldBeOwn(url), url).toBe(true);
+        expect(isReserved(url), url).toBe(true);
       }),
     );
   });

@@ -2,7 +2,7 @@
 import "./runs.ts";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, inject, it } from "vitest";
-import { RuleBook } from "../../src/http/rule-book.ts";
+import { RuleMatcher } from "../../src/http/match/rule-matcher.ts";
 import { parsePolicy } from "../../src/limit/policy.ts";
 import { frameworks } from "../readers/frameworks.ts";
 import { nginx } from "../readers/nginx.ts";
@@ -37,14 +37,14 @@ beforeAll(async () => {
 
 afterAll(() => Promise.all(readers.map((reader) => reader.close?.())));
 
-function bookOf(...policies: object[]): RuleBook {
-  return new RuleBook(
+function bookOf(...policies: object[]): RuleMatcher {
+  return new RuleMatcher(
     policies.map((policy) => ({ policy: parsePolicy({ limit: 1, window: "1s", ...policy }) })),
   );
 }
 
 /** Returns what a book says of each target: the paths of the policies that are met. */
-function judged(book: RuleBook): (string[] | undefined)[] {
+function judged(book: RuleMatcher): (string[] | undefined)[] {
   return forwarded.map(({ target }) =>
     book
       .match({

@@ -3,8 +3,8 @@
 import { env } from "cloudflare:workers";
 import { Caller } from "../../src/caller/caller.ts";
 import { parseConfig } from "../../src/config.ts";
-import { api } from "../../src/http/api.ts";
-import openapi from "../../src/http/openapi.json" with { type: "json" };
+import { api } from "../../src/http/api/api.ts";
+import openapi from "../../src/http/api/openapi.json" with { type: "json" };
 import { WORKERS } from "../../src/runtime.ts";
 import { PROXY, requireDocumented } from "../openapi/proxy.ts";
 

@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { Caller } from "../../src/caller/caller.ts";
 import { parseConfig } from "../../src/config.ts";
-import { api } from "../../src/http/api.ts";
+import { api } from "../../src/http/api/api.ts";
 import { WORKERS } from "../../src/runtime.ts";
 import { FakeOwners } from "../caller/fake-owners.ts";
 import { answer, caller, config, fresh, post } from "./api-client.ts";

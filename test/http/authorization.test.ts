@@ -3,7 +3,7 @@ import { env } from "cloudflare:workers";
 import { beforeEach, describe, expect, it, vi } from "vitest";
 import { Caller } from "../../src/caller/caller.ts";
 import { parseConfig } from "../../src/config.ts";
-import { api } from "../../src/http/api.ts";
+import { api } from "../../src/http/api/api.ts";
 import { WORKERS } from "../../src/runtime.ts";
 import { FakeOwners } from "../caller/fake-owners.ts";
 import { fresh } from "./api-client.ts";

@@ -1,9 +1,10 @@
 /** What `r` invites to, a client may send: asked of the algorithms themselves. */
+import type { Ruling } from "../../src/http/answer/ruling.ts";
 import "../fuzz/runs.ts";
 import fc from "fast-check";
 import { parseList } from "structured-headers";
 import { describe, expect, it } from "vitest";
-import { type Ruling, rateLimitFields } from "../../src/http/fields.ts";
+import { rateLimitFields } from "../../src/http/answer/fields.ts";
 import type { State } from "../../src/limit/algorithm.ts";
 import { algorithmOf } from "../../src/limit/algorithms.ts";
 import type { Decision } from "../../src/limit/decision.ts";

@@ -5,7 +5,7 @@ import forwarded from "forwarded";
 import parseForwarded from "forwarded-parse";
 import ipaddr from "ipaddr.js";
 import { describe, expect, it } from "vitest";
-import { faultOf, readForwarded } from "../../src/http/forwarded.ts";
+import { readForwarded, whyNoAddress } from "../../src/http/key/forwarded.ts";
 import { readAddress } from "../../src/limit/address-list.ts";
 
 describe("the header that names the client", () => {
@@ -67,8 +67,8 @@ describe("the header that names the client", () => {
     ["203.0.113.9, unix:", "its last entry is not an address"],
   ])("that names no client has a fault that can be said: %s", (text, fault) => {
     expect(readForwarded(text ?? "")).toBeUndefined();
-    expect(faultOf(text)).toBe(fault);
-    expect(faultOf(text)).not.toMatch(/203|gate|SEV/);
+    expect(whyNoAddress(text)).toBe(fault);
+    expect(whyNoAddress(text)).not.toMatch(/203|gate|SEV/);
   });
 });
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { clientAddress, clientKey as keyOfClient } from "../../src/http/identity.ts";
+import { clientAddress, clientKey as keyOfClient } from "../../src/http/key/identity.ts";
 
 const USUAL = { ipHeader: "CF-Connecting-IP", ipv6Prefix: 64 };
 

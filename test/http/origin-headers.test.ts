@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { ForwardedForm } from "../../src/config.ts";
-import { teller } from "../../src/http/origin-headers.ts";
+import { headersForOrigin } from "../../src/http/gateway/origin-headers.ts";
 
 const SHOP = new URL("https://shop.example:8443/path");
 
@@ -11,7 +11,7 @@ function told(
   ipHeader = "CF-Connecting-IP",
 ): Record<string, string> {
   const sent = new Headers({ "CF-Connecting-IP": "203.0.113.7", ...headers });
-  teller({ forwarded, ipHeader })(sent, SHOP);
+  headersForOrigin({ forwarded, ipHeader })(sent, SHOP);
   return Object.fromEntries(sent);
 }
 

@@ -3,7 +3,11 @@ import "../fuzz/runs.ts";
 import fc from "fast-check";
 import { parseList } from "structured-headers";
 import { describe, expect, it } from "vitest";
-import { laterRetry, legacyHeaders, mergeFields } from "../../src/http/origin-limits.ts";
+import {
+  laterRetryAfter,
+  legacyHeaders,
+  mergeFields,
+} from "../../src/http/gateway/origin-limits.ts";
 
 const OURS = { policies: '"default";q=10;w=60', quotas: '"default";r=5;t=30' };
 
@@ -180,7 +184,7 @@ describe("legacy fields of an origin", () => {
 describe("Retry-After of an origin", () => {
   it("lets nobody come back before there is quota", () => {
     const retry = (value?: string) =>
-      laterRetry(new Headers(value ? { "Retry-After": value } : {}), SERVICE, NOW_MS);
+      laterRetryAfter(new Headers(value ? { "Retry-After": value } : {}), SERVICE, NOW_MS);
     expect(retry()).toBeUndefined();
     expect(retry("7")).toBe("30");
     expect(retry("31")).toBeUndefined();

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { publicHeaders } from "../../src/http/public-address.ts";
+import { publicHeaders } from "../../src/http/gateway/public-address.ts";
 
 const SHOP = new URL("https://shop.example/asked");
 

@@ -12,7 +12,7 @@ import { createServer } from "node:net";
 import { bundleFile } from "../bench/contenders.ts";
 import { startWorkerd } from "../bench/workerd-server.ts";
 
-const DOCUMENT = "src/http/openapi.json";
+const DOCUMENT = "src/http/api/openapi.json";
 const CLIENT = "test/openapi/api.d.ts";
 const REDOCLY = ["@redocly/cli@2.77.0"];
 const GENERATOR = ["-p", "openapi-typescript@7.13.0", "-p", "typescript@5.9.3"];

@@ -1,7 +1,7 @@
 /** A client whose types `openapi-typescript` makes from the document calls every route. */
 import createClient from "openapi-fetch";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import document from "../../src/http/openapi.json" with { type: "json" };
+import document from "../../src/http/api/openapi.json" with { type: "json" };
 import { bundleFile } from "../bench/contenders.ts";
 import { startWorkerd, type WorkerdServer } from "../bench/workerd-server.ts";
 import type { paths } from "./api.d.ts";

@@ -4,5 +4,5 @@ import { document } from "./document.ts";
 
 it("is in the repository as the schemas give it", async () => {
   const text = `${JSON.stringify(document, null, 2)}\n`;
-  await expect(text).toMatchFileSnapshot("../../src/http/openapi.json");
+  await expect(text).toMatchFileSnapshot("../../src/http/api/openapi.json");
 });

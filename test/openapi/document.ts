@@ -12,8 +12,8 @@ import {
   manySchema,
   policyBodySchema,
   unblockBodySchema,
-} from "../../src/http/api-body.ts";
-import { addSchema } from "../../src/http/ring-api.ts";
+} from "../../src/http/api/api-body.ts";
+import { addSchema } from "../../src/http/api/ring-api.ts";
 import { policySchema } from "../../src/limit/policy.ts";
 import { ANSWERS } from "./answers.ts";
 

@@ -7,7 +7,7 @@ import manifest from "../../package.json";
 import readme from "../../README.md?raw";
 import { isolateCaller } from "../../src/caller/isolate.ts";
 import { gatewaySchema, parseConfig } from "../../src/config.ts";
-import { api } from "../../src/http/api.ts";
+import { api } from "../../src/http/api/api.ts";
 import { enforce } from "../../src/http/rate-limit.ts";
 import { policySchema } from "../../src/limit/policy.ts";
 import { limiterSchema } from "../../src/limiter-config.ts";

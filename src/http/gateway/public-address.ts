@@ -6,7 +6,7 @@
  * `Content-Location`, `Refresh`, `Link` and the attributes of cookies. Relative addresses and those
  * of other hosts stay as they are, and so does the body.
  */
-import { parseUrl } from "../limit/url.ts";
+import { parseUrl } from "../../limit/url.ts";
 
 /** A header as it is to be: its values, a line each. */
 export type Change = readonly [name: string, values: readonly string[]];

@@ -5,15 +5,15 @@
  * different limits count together.
  */
 import * as v from "valibot";
-import { upTo } from "../caller/at-most.ts";
-import { keySchema, keyTextSchema } from "../caller/key.ts";
-import { atMostSchema, blockSchema } from "../caller/limiter.ts";
-import type { Question } from "../caller/question.ts";
-import { readAddress } from "../limit/address-list.ts";
-import { formatDuration } from "../limit/duration.ts";
-import { fieldPath, MisuseError, parse } from "../limit/misuse.ts";
-import { type Policy, parsePolicy, requireFits, unitsSchema } from "../limit/policy.ts";
-import type { Region } from "../ring/region.ts";
+import { upTo } from "../../caller/at-most.ts";
+import { keySchema, keyTextSchema } from "../../caller/key.ts";
+import { atMostSchema, blockSchema } from "../../caller/limiter.ts";
+import type { Question } from "../../caller/question.ts";
+import { readAddress } from "../../limit/address-list.ts";
+import { formatDuration } from "../../limit/duration.ts";
+import { fieldPath, MisuseError, parse } from "../../limit/misuse.ts";
+import { type Policy, parsePolicy, requireFits, unitsSchema } from "../../limit/policy.ts";
+import type { Region } from "../../ring/region.ts";
 import { wrongTokensOf } from "./authorization.ts";
 import {
   type ClientKeyOptions,

@@ -1,6 +1,6 @@
 /** The body of an API call, read whole. */
 import type { Context } from "hono";
-import { MisuseError } from "../limit/misuse.ts";
+import { MisuseError } from "../../limit/misuse.ts";
 
 export const MAX_BODY_BYTES = 65_536;
 

@@ -4,7 +4,7 @@
  *
  * Only the last entry counts: the proxy next to the Worker wrote it, clients wrote what is before.
  */
-import { type Address, readAddress } from "../limit/address-list.ts";
+import { type Address, readAddress } from "../../limit/address-list.ts";
 
 const PAIR = /([\w!#$%&'*+.^`|~-]+)=(?:"((?:[^"\\]|\\.)*)"|([^\s",;]*))/g;
 /**
@@ -30,7 +30,7 @@ export function readForwarded(listed: string): Address | undefined {
 }
 
 /** Says why a header names no client, and nothing of what stands in it. */
-export function faultOf(listed: string | null): string {
+export function whyNoAddress(listed: string | null): string {
   if (listed === null) return "it is absent";
   const node = lastNode(listed);
   if (!node) return listed.includes("=") ? "its last entry has no for=" : "it is empty";

@@ -7,15 +7,15 @@
  * that server looks. Handlers and the gateway both read `c.req.raw`, so both see the same.
  */
 import type { Context } from "hono";
-import type { Policy } from "../limit/policy.ts";
-import { readCookie, readHeader } from "./named-value.ts";
-import type { Rule } from "./rule-functions.ts";
+import type { Policy } from "../../limit/policy.ts";
+import type { Rule } from "../rule-functions.ts";
+import { readCookie, readHeader } from "./request-values.ts";
 
 /**
  * Returns what narrows a request to the values that its rules count; undefined where none of them
  * names a header or a cookie. A shadow policy changes nothing.
  */
-export function narrowing(
+export function headerNormalizer(
   rules: readonly Rule[],
 ): ((c: Context, met: readonly Rule[]) => void) | undefined {
   const named = new Map<Policy, string[]>();
@@ -25,7 +25,7 @@ export function narrowing(
   }
   if (named.size === 0) return undefined;
 
-  return function narrow(c, met) {
+  return function normalizeHeaders(c, met) {
     const { raw } = c.req;
     let { headers } = raw;
     for (const part of met.flatMap((rule) => named.get(rule.policy) ?? [])) {
@@ -43,11 +43,11 @@ export function narrowing(
 function changes(headers: Headers, part: string): [name: string, text: string][] {
   const [kind, name = ""] = part.split(/:(.*)/s);
   if (kind === "cookie") {
-    const { narrowed } = readCookie(headers.get("Cookie"), name);
-    return narrowed === undefined ? [] : [["Cookie", narrowed]];
+    const { normalized } = readCookie(headers.get("Cookie"), name);
+    return normalized === undefined ? [] : [["Cookie", normalized]];
   }
-  const { narrowed } = readHeader(headers.get(name), name);
-  const found: [string, string][] = narrowed === undefined ? [] : [[name, narrowed]];
+  const { normalized } = readHeader(headers.get(name), name);
+  const found: [string, string][] = normalized === undefined ? [] : [[name, normalized]];
   const sought = canonical(name);
   for (const each of headers.keys()) {
     if (each.length !== name.length || each === name.toLowerCase()) continue;

@@ -4,14 +4,14 @@
  */
 import type { HonoBase } from "hono/hono-base";
 import * as v from "valibot";
-import type { Memberships } from "../caller/memberships.ts";
-import { MisuseError, parse } from "../limit/misuse.ts";
-import { ownerNameSchema, regionOfOwner, requireIn } from "../protocol/ring-record.ts";
-import type { Refusal, RingStatus } from "../protocol/rpc.ts";
-import { type Region, regionSchema } from "../ring/region.ts";
-import { newApp } from "./app.ts";
+import type { Memberships } from "../../caller/memberships.ts";
+import { MisuseError, parse } from "../../limit/misuse.ts";
+import { ownerNameSchema, regionOfOwner, requireIn } from "../../protocol/ring-record.ts";
+import type { Refusal, RingStatus } from "../../protocol/rpc.ts";
+import { type Region, regionSchema } from "../../ring/region.ts";
+import { problem, wrongMethod } from "../answer/problem.ts";
+import { newApp } from "../app.ts";
 import { jsonBody } from "./json-body.ts";
-import { problem, wrongMethod } from "./problem.ts";
 
 export const addSchema = v.strictObject(
   { region: v.optional(regionSchema), name: v.optional(ownerNameSchema) },

@@ -3,13 +3,15 @@
  *
  * The RateLimit fields and `no-store` are on each of them, whatever a function says.
  */
+
 import type { Context } from "hono";
-import type { Policy } from "../limit/policy.ts";
-import type { Refusal } from "../limit/refusal.ts";
-import { parseUrl } from "../limit/url.ts";
-import { logSeldom } from "../log.ts";
-import { deciding, type Ruling, refusalHeaders, refuse } from "./answer.ts";
-import type { Rule } from "./rule-functions.ts";
+import type { Policy } from "../../limit/policy.ts";
+import type { Refusal } from "../../limit/refusal.ts";
+import { parseUrl } from "../../limit/url.ts";
+import { logSeldom } from "../../log.ts";
+import type { Rule } from "../rule-functions.ts";
+import { refusalHeaders, refuse } from "./refusal.ts";
+import { decidingRuling, type Ruling } from "./ruling.ts";
 
 /** An error's text may hold what a client wrote. */
 const MAX_DETAIL_CHARS = 200;
@@ -22,23 +24,23 @@ const MAX_DETAIL_CHARS = 200;
  *
  * @param rules those that the request met
  */
-export async function refuseInOwnWords(
+export async function refuseAsConfigured(
   c: Context,
   rulings: readonly Ruling[],
   rules: readonly Rule[],
 ): Promise<Response> {
-  const { policy, decision } = deciding(rulings);
+  const { policy, decision } = decidingRuling(rulings);
   const answer = rules.find((rule) => rule.policy.name === policy.name)?.refusal;
   if (answer) {
     try {
-      return dressed(await answer(c, decision), rulings);
+      return withRefusalHeaders(await answer(c, decision), rulings);
     } catch (error) {
       logFailure(policy, error);
       return refuse(c, rulings);
     }
   }
   const own = decision.reason === "failed" ? undefined : policy.refusal;
-  if (own?.redirect && !leadsHere(c, own.redirect)) return redirected(own.redirect, rulings);
+  if (own?.redirect && !pointsToItself(c, own.redirect)) return redirected(own.redirect, rulings);
   if (!own?.body) return refuse(c, rulings);
   const headers = {
     ...refusalHeaders(rulings),
@@ -49,7 +51,7 @@ export async function refuseInOwnWords(
 }
 
 /** The answer that a function gave, with what belongs on every refusal. */
-function dressed(given: unknown, rulings: readonly Ruling[]): Response {
+function withRefusalHeaders(given: unknown, rulings: readonly Ruling[]): Response {
   if (!(given instanceof Response)) throw new TypeError("it must give a Response");
   // A copy: the headers of what `fetch` gave cannot be written.
   const response = new Response(given.body, given);
@@ -65,11 +67,14 @@ function redirected(
   { status, location }: NonNullable<Refusal["redirect"]>,
   rulings: readonly Ruling[],
 ): Response {
-  return dressed(new Response(null, { status, headers: { Location: location } }), rulings);
+  return withRefusalHeaders(
+    new Response(null, { status, headers: { Location: location } }),
+    rulings,
+  );
 }
 
 /** Would a client that is denied be sent to where it is already? Without end, then. */
-function leadsHere(c: Context, { location }: NonNullable<Refusal["redirect"]>): boolean {
+function pointsToItself(c: Context, { location }: NonNullable<Refusal["redirect"]>): boolean {
   const here = parseUrl(c.req.url);
   // Where a client is with a host that cannot be read, nobody knows.
   if (!here) return true;

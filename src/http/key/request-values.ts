@@ -5,7 +5,7 @@
  * Servers read such values in many ways, so a value is read here as the most lenient of them would:
  * two spellings of one value are one key.
  */
-import { decodeUtf8 } from "./path.ts";
+import { decodeUtf8 } from "../match/path.ts";
 
 /** Stands for a value that is absent, or different from reader to reader; no header has a NUL. */
 export const MISSING = "\0";
@@ -25,17 +25,17 @@ const QUOTED = /^"((?:[^"\\]|\\.)*)"/;
 const ESCAPED = /\\(?:([0-3][0-7]{2})|(.))/g;
 
 /** A value, and the text that says it and nothing else. */
-export interface Reading {
+export interface RequestValue {
   value: string;
   /** Absent where the text stays as it is; empty where nothing is left of it. */
-  narrowed?: string;
+  normalized?: string;
 }
 
 /**
  * Reads a header. `Authorization` counts by its token, whatever blanks and scheme are before it:
  * many servers look at the token only. `Basic` stays apart, and any spelling of its Base64 is one.
  */
-export function readHeader(text: string | null, name: string): Reading {
+export function readHeader(text: string | null, name: string): RequestValue {
   if (text === null) return { value: MISSING };
   if (name.toLowerCase() === "authorization") return readCredentials(text);
   if (!text.includes(",")) return { value: text };
@@ -43,10 +43,10 @@ export function readHeader(text: string | null, name: string): Reading {
   const entries = new Set(text.split(",").map((entry) => entry.trim()));
   entries.delete("");
   const [value = ""] = entries.size > 1 ? [text] : entries;
-  return { value, narrowed: value };
+  return { value, normalized: value };
 }
 
-function readCredentials(text: string): Reading {
+function readCredentials(text: string): RequestValue {
   const [found = "", scheme = "", token, bare = ""] = CREDENTIALS.exec(text) ?? [];
   const kind = scheme.toLowerCase();
   if (kind === "basic" && /=[^=]/.test(token as string)) return { value: MISSING };
@@ -54,8 +54,8 @@ function readCredentials(text: string): Reading {
     return { value: text.replace(/^\S+/, (word) => word.toLowerCase()).replace(/\s+/g, " ") };
   }
   const value = kind === "basic" ? `basic ${canonicalBase64(token as string)}` : (token ?? bare);
-  const narrowed = found.replace(/^[\s,]+/, "");
-  return narrowed === text ? { value } : { value, narrowed };
+  const normalized = found.replace(/^[\s,]+/, "");
+  return normalized === text ? { value } : { value, normalized };
 }
 
 /** Decoders skip what is not of the alphabet, know both alphabets, and drop the last bits. */
@@ -72,15 +72,15 @@ function canonicalBase64(text: string): string {
 }
 
 /**
- * Reads a cookie: the first of that name. The narrowed text leaves out wherever else some server
+ * Reads a cookie: the first of that name. The normalized text leaves out wherever else some server
  * could find it: names that differ in case, encoding, or `.` and `_`, and pairs behind a comma or a
  * blank. Two lines of cookies arrive with a comma between them, and leave as one that all can read.
  */
-export function readCookie(text: string | null, name: string): Reading {
+export function readCookie(text: string | null, name: string): RequestValue {
   if (!text) return { value: MISSING };
   const sought = canonicalName(name);
   const isSought = ([, found = ""]: readonly string[]) =>
-    found === name || (canFold(found, name) && canonicalName(found) === sought);
+    found === name || (mayBeSpelling(found, name) && canonicalName(found) === sought);
   const pairs = [...text.matchAll(COOKIE_NAMES)];
   const kept: string[] = [];
   let value: string | undefined;
@@ -100,7 +100,7 @@ export function readCookie(text: string | null, name: string): Reading {
     isPlain &&= isChosen && /^\s*$|;\s*$/.test(before) && !text.slice(end, most).trim();
     kept.push(before);
     if (isChosen) {
-      value = decoded(unescaped(BEHIND_VALUE.test(raw) ? firstWord(raw) : raw));
+      value = decoded(unescaped(BEHIND_VALUE.test(raw) ? pythonValue(raw) : raw));
       kept.push(`${name}=${raw}`);
     }
     // What touches a closing quote belongs to no pair.
@@ -108,7 +108,7 @@ export function readCookie(text: string | null, name: string): Reading {
   }
   if (isPlain) return { value: value ?? MISSING };
   kept.push(text.slice(at));
-  return { value: value ?? MISSING, narrowed: joined(kept) };
+  return { value: value ?? MISSING, normalized: joinPairs(kept) };
 }
 
 /** Finds the end of a value: where its quotes close, or where another pair begins. */
@@ -125,23 +125,23 @@ function cookieValue(
   // Text in JSON may look like a pair.
   const isJson = /^[{[]+"/.test(whole);
   const next = (isJson ? rest.find(isSought) : rest[0])?.index;
-  const raw = trimmedEnd(text.slice(start, Math.max(start, next ?? text.length)));
+  const raw = trimEnd(text.slice(start, Math.max(start, next ?? text.length)));
   return { raw, end: start + raw.length };
 }
 
 /** An expression would take quadratic time, and clients write this. */
-function trimmedEnd(text: string): string {
+function trimEnd(text: string): string {
   let end = text.length;
   while (end > 0 && /[,\s]/.test(text.charAt(end - 1))) end--;
   return text.slice(0, end);
 }
 
 /** Returns what Python reads where words and other things follow a value; others read all of it. */
-function firstWord(raw: string): string {
-  return trimmedEnd(PYTHON_VALUE.exec(raw)?.[0] ?? raw);
+function pythonValue(raw: string): string {
+  return trimEnd(PYTHON_VALUE.exec(raw)?.[0] ?? raw);
 }
 
-function joined(parts: readonly string[]): string {
+function joinPairs(parts: readonly string[]): string {
   const pairs = parts.flatMap((part) => part.split(";"));
   return pairs
     .map((pair) =>
@@ -166,7 +166,8 @@ export function readParameter(url: string, name: string): string {
   for (const pair of query.split(/[&;]/)) {
     if (pair.length < name.length) continue;
     const [left = ""] = pair.split("=", 1);
-    if (left !== name && !(canFold(left, name) && canonicalName(form(left)) === sought)) continue;
+    if (left !== name && !(mayBeSpelling(left, name) && canonicalName(form(left)) === sought))
+      continue;
     const found = form(pair.slice(left.length + 1)).trim();
     if (value !== undefined && value !== found) return MISSING;
     value = found;
@@ -175,7 +176,7 @@ export function readParameter(url: string, name: string): string {
 }
 
 /** Could such a text be another spelling of a name? Spares most of them the work. */
-function canFold(text: string, name: string): boolean {
+function mayBeSpelling(text: string, name: string): boolean {
   return text.length === name.length || /[%+[\s?]/.test(text);
 }
 

@@ -7,17 +7,17 @@
  * into the present one. In the legacy fields, which have one value, the stricter one stays.
  */
 
-import type { Header } from "./cors.ts";
+import type { Header } from "../answer/cors.ts";
 import {
   type Fields,
+  fieldHeaders,
   POLICY_FIELD,
   QUOTA_FIELD,
+  type QuotaHeaders,
+  type QuotaState,
   rateLimitFields,
-  type Service,
   strictest,
-  type Teller,
-  toldIn,
-} from "./fields.ts";
+} from "../answer/fields.ts";
 
 interface Item {
   name: string;
@@ -37,7 +37,7 @@ const ITEM = new RegExp(`[ \\t]*(${STRING})((?:${PARAMETER})*)[ \\t]*(?:,|$)`, "
 /** Drafts 3 to 7: `limit=10, remaining=3, reset=5`, and `10;w=1, 100;w=3600`. */
 const OLD_POLICY = /(?:^|,)\s*(\d{1,15})\s*(?:;\s*w=(\d{1,15}))?[^,]*/g;
 
-/** More would be no description of a service. */
+/** More would be no description of a state. */
 const MAX_ITEMS = 32;
 
 /** What an older form, which has no names, is called. */
@@ -54,17 +54,17 @@ const EPOCH_SECONDS = 1_000_000_000;
 const EPOCH_MS = 1_000_000_000_000;
 
 /** Tells of the quota beside what the origin says of its own, and never more loosely than that. */
-export const tellBesideOrigin: Teller = (headers, rulings, isLegacy) => {
+export const headersBesideOrigin: QuotaHeaders = (headers, rulings, isLegacy) => {
   let fields = rateLimitFields(rulings);
   if (!fields.policies) return [];
   if (headers.has(QUOTA_FIELD) || headers.has(POLICY_FIELD)) fields = mergeFields(headers, fields);
-  const changes = toldIn(headers, fields, isLegacy);
+  const changes = fieldHeaders(headers, fields, isLegacy);
   const hasLegacy = isLegacy || LEGACY_SIGNS.some((name) => headers.has(name));
   if (!hasLegacy && !fields.quotas.includes(";r=0;")) return changes;
-  const service = strictest(rulings);
-  if (!service) return changes;
-  if (hasLegacy) changes.push(...legacyHeaders(headers, service, isLegacy, Date.now()));
-  const retry = service.remaining === 0 ? laterRetry(headers, service, Date.now()) : undefined;
+  const state = strictest(rulings);
+  if (!state) return changes;
+  if (hasLegacy) changes.push(...legacyHeaders(headers, state, isLegacy, Date.now()));
+  const retry = state.remaining === 0 ? laterRetryAfter(headers, state, Date.now()) : undefined;
   if (retry) changes.push(["Retry-After", retry]);
   return changes;
 };
@@ -115,7 +115,7 @@ export function mergeFields(headers: Headers, ours: Fields): Fields {
  */
 export function legacyHeaders(
   headers: Headers,
-  ours: Service,
+  ours: QuotaState,
   isWritten: boolean,
   nowMs: number,
 ): Header[] {
@@ -139,7 +139,7 @@ export function legacyHeaders(
 }
 
 /** Returns the `Retry-After` that lets nobody come back too early; undefined if it stays as it is. */
-export function laterRetry(headers: Headers, { seconds }: Service, nowMs: number) {
+export function laterRetryAfter(headers: Headers, { seconds }: QuotaState, nowMs: number) {
   const theirs = headers.get("Retry-After");
   const value = theirs === null ? null : later(theirs, seconds, nowMs);
   return value === null || value === undefined || value === theirs ? undefined : value;

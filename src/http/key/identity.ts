@@ -6,12 +6,12 @@
  * header that is missing, count as one shared key, never as a way past the limit.
  */
 import type { Context } from "hono";
-import { type Address, isIpv6, networkOf } from "../limit/address-list.ts";
-import type { Policy } from "../limit/policy.ts";
-import { parseUrl } from "../limit/url.ts";
-import { logSeldom } from "../log.ts";
-import { faultOf, readForwarded } from "./forwarded.ts";
-import { MISSING, readCookie, readHeader, readParameter } from "./named-value.ts";
+import { type Address, isIpv6, networkOf } from "../../limit/address-list.ts";
+import type { Policy } from "../../limit/policy.ts";
+import { parseUrl } from "../../limit/url.ts";
+import { logSeldom } from "../../log.ts";
+import { readForwarded, whyNoAddress } from "./forwarded.ts";
+import { MISSING, readCookie, readHeader, readParameter } from "./request-values.ts";
 
 /** The key of every request whose address is absent or cannot be read. */
 export const UNKNOWN = "unknown";
@@ -40,13 +40,13 @@ export interface IdentityOptions {
 }
 
 /** A path as one origin may read it, and what its policy's `:name` stand for there. */
-export interface Place {
+export interface PathMatch {
   path: string;
   valueOf(name: string): string | undefined;
 }
 
 /** What Cloudflare knows of a request, as far as it is part of a key. */
-interface Known {
+interface CloudflareProperties {
   country?: string | null;
   asn?: number | null;
   verifiedBotCategory?: string;
@@ -73,7 +73,7 @@ export function clientAddress(
  *   cut there, and that of an IPv4 client stays whole: it is one client, or many who have no network
  *   in common
  * @param client what `clientAddress` gave
- * @param place for `path` and `param:NAME`
+ * @param@param match for `path` and `param:NAME`
  * @example keyOf(c, { name: "site", key: ["ip", "method"] }, client, options) // ["2001:db8::/64", "GET"]
  */
 export function keyOf(
@@ -81,14 +81,14 @@ export function keyOf(
   policy: Pick<Policy, "name" | "key">,
   client: Address | undefined,
   options: IdentityOptions,
-  place?: Place,
+  match?: PathMatch,
 ): string[] {
   return policy.key.flatMap((part) => {
     const [kind = "", bits = options.ipv6Prefix] = part.split("/");
-    if (kind !== "ip" && kind !== "bot") return partOf(c, part, policy.name, place);
+    if (kind !== "ip" && kind !== "bot") return partOf(c, part, policy.name, match);
     const category = kind === "bot" ? botOf(c) : undefined;
     if (category !== undefined) return [MISSING, category];
-    if (!client) warnOfUnknown(c.req.raw.headers, policy.name, options);
+    if (!client) warnNoAddress(c.req.raw.headers, policy.name, options);
     return clientKey(client, c.req.raw.headers, { ipv6Prefix: Number(bits) });
   });
 }
@@ -110,50 +110,50 @@ export function clientKey(
 }
 
 /** Says that the clients under a policy share one quota, and why, with nothing of what they sent. */
-export function warnOfUnknown(
+export function warnNoAddress(
   headers: Headers,
   policy: string,
   { ipHeader }: Pick<IdentityOptions, "ipHeader">,
 ): void {
-  const detail = `${ipHeader} names no client: ${faultOf(headers.get(ipHeader))}`;
+  const detail = `${ipHeader} names no client: ${whyNoAddress(headers.get(ipHeader))}`;
   logSeldom("warn", "clients-not-told-apart", `${policy} ip`, { policy, part: "ip", detail });
 }
 
-function partOf(c: Context, part: string, policy: string, place: Place | undefined): string {
+function partOf(c: Context, part: string, policy: string, match: PathMatch | undefined): string {
   const [kind, name = ""] = part.split(/:(.*)/s);
-  const { country, asn, botManagement } = knownOf(c);
+  const { country, asn, botManagement } = cloudflareOf(c);
   switch (kind) {
     case "host":
       return hostOf(c.req.url);
     case "path":
-      return place?.path.replace(/\/$/, "") || "/";
+      return match?.path.replace(/\/$/, "") || "/";
     case "param":
-      return place?.valueOf(name) ?? MISSING;
+      return match?.valueOf(name) ?? MISSING;
     case "method":
       return methodOf(c.req.method.toUpperCase());
     case "country":
-      // Cloudflare writes XX where it does not know; T1 is the Tor network, one place like others.
+      // Cloudflare writes XX where it does not know; T1 is the Tor network, one@param match like others.
       return country && country !== "XX" ? country : MISSING;
     case "asn":
       return asn ? String(asn) : MISSING;
     case "ja4":
-      return noted(policy, part, botManagement?.ja4 || MISSING);
+      return warnIfNeverSent(policy, part, botManagement?.ja4 || MISSING);
     case "header":
-      return noted(policy, part, readHeader(c.req.raw.headers.get(name), name).value);
+      return warnIfNeverSent(policy, part, readHeader(c.req.raw.headers.get(name), name).value);
     case "cookie":
-      return noted(policy, part, readCookie(c.req.raw.headers.get("Cookie"), name).value);
+      return warnIfNeverSent(policy, part, readCookie(c.req.raw.headers.get("Cookie"), name).value);
     default:
-      return noted(policy, part, readParameter(c.req.url, name));
+      return warnIfNeverSent(policy, part, readParameter(c.req.url, name));
   }
 }
 
-function knownOf(c: Context): Known {
-  return (c.req.raw as { cf?: Known }).cf ?? {};
+function cloudflareOf(c: Context): CloudflareProperties {
+  return (c.req.raw as { cf?: CloudflareProperties }).cf ?? {};
 }
 
 /** The category of a bot that Cloudflare has verified, such as "Search Engine Crawler". */
 function botOf(c: Context): string | undefined {
-  const { verifiedBotCategory, botManagement } = knownOf(c);
+  const { verifiedBotCategory, botManagement } = cloudflareOf(c);
   return verifiedBotCategory || (botManagement?.verifiedBot ? "verified" : undefined);
 }
 
@@ -172,7 +172,7 @@ function methodOf(method: string): string {
 }
 
 /** Returns the value, and warns if it is one that no request has had for a while. */
-function noted(policy: string, part: string, value: string): string {
+function warnIfNeverSent(policy: string, part: string, value: string): string {
   const id = `${policy} ${part}`;
   const nowMs = Date.now();
   let last = seen.get(id);

@@ -6,13 +6,20 @@
  * writes it, dots resolved and percent-encodings untouched. A client that goes away ends the request
  * to the origin too.
  */
+
 import type { Context } from "hono";
-import { parseUrl } from "../limit/url.ts";
-import { logSeldom } from "../log.ts";
-import { isCopyable, refusePath } from "./answer.ts";
-import { openAnswer } from "./cors.ts";
-import { type ForwardedOptions, HOP_BY_HOP, namedIn, teller } from "./origin-headers.ts";
-import { problem } from "./problem.ts";
+import { parseUrl } from "../../limit/url.ts";
+import { logSeldom } from "../../log.ts";
+import { allowEveryPage } from "../answer/cors.ts";
+import { problem } from "../answer/problem.ts";
+import { refusePath } from "../answer/refusal.ts";
+import { isCopyable } from "../answer/response.ts";
+import {
+  connectionOptions,
+  type ForwardedOptions,
+  HOP_BY_HOP,
+  headersForOrigin,
+} from "./origin-headers.ts";
 import { publicHeaders } from "./public-address.ts";
 
 /** Leaves encoded bodies as they are, even where they pass through a stream of ours. */
@@ -34,7 +41,7 @@ export interface Route {
  *   request would have gone had there been no Worker on its route
  */
 export function routeTo(origin: string): Route {
-  if (origin === "zone") return { urlFor: urlInZone, fetch: (...sent) => fetch(...sent) };
+  if (origin === "zone") return { urlFor: zoneUrl, fetch: (...sent) => fetch(...sent) };
   const base = new URL(origin);
   const prefix = base.pathname.replace(/\/$/, "");
   return {
@@ -54,7 +61,7 @@ export function routeToService(service: Fetcher): Route {
   return { urlFor: (url) => url, fetch: (...sent) => service.fetch(...sent) };
 }
 
-function urlInZone(url: URL): URL {
+function zoneUrl(url: URL): URL {
   // There such a request would come back to this Worker, and again.
   if (/^localhost$|^127\.|^\[|\.workers\.dev$/.test(url.hostname)) {
     throw new Error(
@@ -66,27 +73,27 @@ function urlInZone(url: URL): URL {
 
 /** Makes the handler that forwards every request. */
 export function gateway(route: Route, options: ForwardedOptions) {
-  const tell = teller(options);
+  const rewriteHeaders = headersForOrigin(options);
   return async function gateway(c: Context): Promise<Response> {
     const { raw } = c.req;
     // Dots that are left in a path would be resolved later, out of an origin's own path.
     const url = parseUrl(raw.url);
     if (!url) {
-      openAnswer(c);
+      allowEveryPage(c);
       return refusePath();
     }
     try {
       const request = new Request(route.urlFor(url), raw);
-      tell(request.headers, url);
+      rewriteHeaders(request.headers, url);
       // The runtime does not pass an incoming request's own signal on, only one that depends on it.
       const signal = AbortSignal.any([raw.signal]);
       const answer = await route.fetch(request, { ...RAW, signal });
-      return passedOn(answer, route.base, url);
+      return responseForClient(answer, route.base, url);
     } catch (error) {
       if (!raw.signal.aborted) {
         logSeldom("error", "origin-failed", "", { detail: String(error) });
       }
-      openAnswer(c);
+      allowEveryPage(c);
       const detail = "The origin did not answer.";
       return problem({ status: 502, title: "Bad gateway", detail });
     }
@@ -98,11 +105,11 @@ export function gateway(route: Route, options: ForwardedOptions) {
  *
  * An answer that cannot be made anew, an upgrade or one with a status above 599, passes as it is.
  */
-function passedOn(answer: Response, base: URL | undefined, url: URL): Response {
+function responseForClient(answer: Response, base: URL | undefined, url: URL): Response {
   if (answer.webSocket || !isCopyable(answer)) return answer;
   // A copy can be written on. To write the fields onto what `fetch` gave takes a copy anyway.
   const copy = new Response(answer.body, answer);
-  for (const name of [...HOP_BY_HOP, ...namedIn(answer.headers)]) {
+  for (const name of [...HOP_BY_HOP, ...connectionOptions(answer.headers)]) {
     if (answer.headers.has(name)) copy.headers.delete(name);
   }
   const changes = base ? publicHeaders(answer.headers, base, url) : [];

@@ -1,6 +1,6 @@
 /** The client's part of a key, for key functions. */
 import type { Context } from "hono";
-import { isolateConfig } from "../caller/isolate.ts";
+import { isolateConfig } from "../../caller/isolate.ts";
 import { clientAddress, clientKey } from "./identity.ts";
 
 /**

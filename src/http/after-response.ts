@@ -10,7 +10,7 @@ import type { Caller } from "../caller/caller.ts";
 import type { Question, Reply } from "../caller/question.ts";
 import type { Policy } from "../limit/policy.ts";
 import { WORKERS } from "../runtime.ts";
-import { untilEnd } from "./response-end.ts";
+import { untilEnd } from "./answer/response-end.ts";
 import { type Rule, readCharge } from "./rule-functions.ts";
 
 /** Least status of a response that failed. */
@@ -24,7 +24,7 @@ const INTERNAL_ERROR = 500;
 const LEFT_MS = 25_000;
 
 /** Is there anything that waits for the response? */
-export function isSettled(questions: readonly Question[]): boolean {
+export function needsSettlement(questions: readonly Question[]): boolean {
   return questions.some(({ policies }) =>
     policies.some(({ algorithm, charge }) => algorithm === "concurrency" || charge !== "always"),
   );

@@ -2,9 +2,10 @@
  * What stands behind the limit where no origin does: a page on which a person sees the count go
  * down, and the same in JSON for a script. Answers every path and method.
  */
+
 import type { Context } from "hono";
-import { prefersHtml } from "../http/answer.ts";
-import type { RateLimitEnv } from "../http/rate-limit.ts";
+import { prefersHtml } from "../answer/page.ts";
+import type { RateLimitEnv } from "../rate-limit.ts";
 import page from "./demo.html";
 
 export function demo(c: Context<Partial<RateLimitEnv>>): Response | Promise<Response> {

@@ -6,21 +6,21 @@
  */
 import type { Context } from "hono";
 import type { HonoBase } from "hono/hono-base";
-import { evenOutAll } from "../caller/at-most.ts";
-import { CallError } from "../caller/call.ts";
-import type { Caller } from "../caller/caller.ts";
-import type { Memberships } from "../caller/memberships.ts";
-import type { ExplainedKey, Question, Reply } from "../caller/question.ts";
-import type { Config } from "../config.ts";
-import { decisive } from "../limit/decision.ts";
-import { MisuseError } from "../limit/misuse.ts";
-import { nearestRegion, type Region } from "../ring/region.ts";
+import { evenOutAll } from "../../caller/at-most.ts";
+import { CallError } from "../../caller/call.ts";
+import type { Caller } from "../../caller/caller.ts";
+import type { Memberships } from "../../caller/memberships.ts";
+import type { ExplainedKey, Question, Reply } from "../../caller/question.ts";
+import type { Config } from "../../config.ts";
+import { decisive } from "../../limit/decision.ts";
+import { MisuseError } from "../../limit/misuse.ts";
+import { nearestRegion, type Region } from "../../ring/region.ts";
+import { problem, wrongMethod } from "../answer/problem.ts";
+import { internalError, newApp } from "../app.ts";
 import { readBlock, readChecks, readReset, readUnblock } from "./api-body.ts";
-import { answerMistake, newApp } from "./app.ts";
 import { authorize, requireAdmin, wrongTokensOf } from "./authorization.ts";
 import { BodyTooLarge, jsonBody, MAX_BODY_BYTES } from "./json-body.ts";
 import openapi from "./openapi.json" with { type: "json" };
-import { problem, wrongMethod } from "./problem.ts";
 import { ringApi } from "./ring-api.ts";
 
 /**
@@ -30,7 +30,7 @@ import { ringApi } from "./ring-api.ts";
  */
 export function api(caller: Caller, config: Config, memberships?: Memberships): HonoBase {
   const app = newApp();
-  app.notFound(noSuchCall);
+  app.notFound(notFound);
   app.onError(answerError);
   app.get("/openapi.json", (c) => c.json(openapi));
   app.all("/openapi.json", () => wrongMethod("GET, HEAD"));
@@ -133,11 +133,11 @@ function answerError(error: Error): Response {
     const detail = `The body must be at most ${MAX_BODY_BYTES} bytes.`;
     return problem({ status: 413, title: "Body too large", detail });
   }
-  return answerMistake(error);
+  return internalError(error);
 }
 
 /** Answers a path that is not a call, and every call while no token is set. */
-export function noSuchCall(): Response {
+export function notFound(): Response {
   const detail = "There is no such call, or the API is closed because TOKEN is not set.";
   return problem({ status: 404, title: "Not found", detail });
 }

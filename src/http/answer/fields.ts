@@ -6,9 +6,10 @@
  * where each costs 5, a fifth of the quota is shown. A client that takes the least `r` may send that
  * many at once, and no item tells of more than another policy lets pass within its `t`.
  */
-import type { Decision } from "../limit/decision.ts";
-import type { Policy } from "../limit/policy.ts";
-import { exposed, type Header } from "./cors.ts";
+import type { Decision } from "../../limit/decision.ts";
+import type { Policy } from "../../limit/policy.ts";
+import { exposeHeader, type Header } from "./cors.ts";
+import type { Ruling } from "./ruling.ts";
 
 export const POLICY_FIELD = "RateLimit-Policy";
 export const QUOTA_FIELD = "RateLimit";
@@ -20,7 +21,7 @@ export interface Fields {
 }
 
 /** What is told of one policy in legacy fields. */
-export interface Service {
+export interface QuotaState {
   /** Requests in a whole quota. */
   quota: number;
   /** Requests that are left. */
@@ -34,13 +35,11 @@ export interface Service {
  *
  * @param isLegacy whether `X-RateLimit-*` are written too
  */
-export type Teller = (headers: Headers, rulings: readonly Ruling[], isLegacy: boolean) => Header[];
-
-/** A decision beside the policy it was made under. */
-export interface Ruling {
-  policy: Policy;
-  decision: Decision;
-}
+export type QuotaHeaders = (
+  headers: Headers,
+  rulings: readonly Ruling[],
+  isLegacy: boolean,
+) => Header[];
 
 /**
  * Returns the values of both fields for all policies that were asked and are enforced; empty texts
@@ -60,8 +59,8 @@ export function rateLimitFields(rulings: readonly Ruling[]): Fields {
     if (policy.shadow) continue;
     policies += (policies && ", ") + policyItem(policy);
     if (decision.reason === "failed") continue;
-    const most = isPacing ? mostWithin(rulings, ruling) : Number.POSITIVE_INFINITY;
-    const item = `"${policy.name}";r=${Math.min(left(ruling), most)};t=${wait(decision)}`;
+    const most = isPacing ? maxUntilReset(rulings, ruling) : Number.POSITIVE_INFINITY;
+    const item = `"${policy.name}";r=${Math.min(left(ruling), most)};t=${waitSeconds(decision)}`;
     quotas += (quotas && ", ") + item;
   }
   return { policies, quotas };
@@ -77,7 +76,7 @@ export function refusalFields(rulings: readonly Ruling[]): Record<string, string
 }
 
 /** Tells of the quota beside what a limiter further in has told already. */
-export const tellBeside: Teller = (headers, rulings, isLegacy) => {
+export const headersBesideInner: QuotaHeaders = (headers, rulings, isLegacy) => {
   const { policies, quotas } = rateLimitFields(rulings);
   if (!policies) return [];
   const beside = (value: string, name: string) => {
@@ -85,29 +84,29 @@ export const tellBeside: Teller = (headers, rulings, isLegacy) => {
     return value && before ? `${before}, ${value}` : value;
   };
   const fields = { policies: beside(policies, POLICY_FIELD), quotas: beside(quotas, QUOTA_FIELD) };
-  const told = toldIn(headers, fields, isLegacy);
+  const told = fieldHeaders(headers, fields, isLegacy);
   return isLegacy ? [...told, ...legacyFields(headers, rulings)] : told;
 };
 
 /** The headers that have the fields in them, and the one that lets pages read these. */
-export function toldIn(
+export function fieldHeaders(
   headers: Headers,
   { policies, quotas }: Fields,
   isLegacy: boolean,
 ): Header[] {
   const told: Header[] = [[POLICY_FIELD, policies]];
   if (quotas) told.push([QUOTA_FIELD, quotas]);
-  const exposure = exposed(headers, isLegacy);
+  const exposure = exposeHeader(headers, isLegacy);
   if (exposure) told.push(exposure);
   return told;
 }
 
 /** Returns the legacy fields, unless a limiter further in has told of less. */
 export function legacyFields(headers: Headers, rulings: readonly Ruling[]): Header[] {
-  const service = strictest(rulings);
+  const state = strictest(rulings);
   const before = headers.get("X-RateLimit-Remaining");
-  if (!service || (before !== null && Number(before) < service.remaining)) return [];
-  const { quota, remaining, seconds } = service;
+  if (!state || (before !== null && Number(before) < state.remaining)) return [];
+  const { quota, remaining, seconds } = state;
   return [
     ["X-RateLimit-Limit", `${quota}`],
     ["X-RateLimit-Remaining", `${remaining}`],
@@ -116,24 +115,24 @@ export function legacyFields(headers: Headers, rulings: readonly Ruling[]): Head
 }
 
 /** Of the policies the one that has least, or denied; what is in flight is no quota over time. */
-export function strictest(rulings: readonly Ruling[]): Service | undefined {
+export function strictest(rulings: readonly Ruling[]): QuotaState | undefined {
   const told = rulings.filter(
     ({ policy, decision }) => !policy.shadow && decision.reason !== "failed",
   );
   const counting = told.filter(
     ({ policy, decision }) => !decision.allowed || policy.algorithm !== "concurrency",
   );
-  const services = (counting.length > 0 ? counting : told).map(serviceOf);
+  const services = (counting.length > 0 ? counting : told).map(stateOf);
   services.sort((one, other) => one.remaining - other.remaining || other.seconds - one.seconds);
   return services[0];
 }
 
-function serviceOf(ruling: Ruling): Service {
+function stateOf(ruling: Ruling): QuotaState {
   const { policy, decision } = ruling;
   return {
     quota: requests(policy, policy.limit),
     remaining: left(ruling),
-    seconds: wait(decision),
+    seconds: waitSeconds(decision),
   };
 }
 
@@ -152,13 +151,13 @@ function requests({ cost, isPriced }: Policy, units: number): number {
  * The most that the other policies let pass until this one's `t` is over. Without it, 9,000 left of
  * the day would in its last ten seconds invite to 900 a second, though another policy forbids that.
  */
-function mostWithin(rulings: readonly Ruling[], { policy, decision }: Ruling): number {
+function maxUntilReset(rulings: readonly Ruling[], { policy, decision }: Ruling): number {
   if (policy.algorithm === "concurrency") return Number.POSITIVE_INFINITY;
   let most = Number.POSITIVE_INFINITY;
   for (const other of rulings) {
     if (other.decision.reason === "failed" || !bounds(other.policy, policy)) continue;
     const { limit, windowMs, algorithm } = other.policy;
-    const windows = (wait(decision) * 1_000) / windowMs;
+    const windows = (waitSeconds(decision) * 1_000) / windowMs;
     // What is certain: a bucket gives back bit by bit, and the rest after a window, but a sliding
     // window weighs what was spent for up to two.
     const more = algorithm.endsWith("bucket")
@@ -196,7 +195,7 @@ function policyItem(policy: Policy): string {
  * The seconds for `t` and `Retry-After`, which must agree: until it may pass, else until all is
  * back.
  */
-export function wait({ retryAfterMs, resetMs }: Decision): number {
+export function waitSeconds({ retryAfterMs, resetMs }: Decision): number {
   return seconds(retryAfterMs || resetMs);
 }
 

@@ -4,11 +4,11 @@
  * A key that only a request can say in full, as `["ip", "path"]`, cannot be listed. A block of the
  * address still holds there if each request also meets a policy whose key can be.
  */
-import type { Config } from "../config.ts";
-import { type Address, isListed, readAddress } from "../limit/address-list.ts";
-import { MisuseError } from "../limit/misuse.ts";
-import type { Policy } from "../limit/policy.ts";
-import { CROSS_ZONE_WORKER, clientKey, METHOD_PARTS } from "./identity.ts";
+import type { Config } from "../../config.ts";
+import { type Address, isListed, readAddress } from "../../limit/address-list.ts";
+import { MisuseError } from "../../limit/misuse.ts";
+import type { Policy } from "../../limit/policy.ts";
+import { CROSS_ZONE_WORKER, clientKey, METHOD_PARTS } from "../key/identity.ts";
 
 export type ClientKeyOptions = Pick<Config, "policies" | "ipv6Prefix" | "allow">;
 

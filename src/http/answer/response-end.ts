@@ -6,7 +6,7 @@
  * told `encodeResponseBody: "manual"`, as the gateway does.
  */
 import type { Context } from "hono";
-import { isCopyable } from "./answer.ts";
+import { isCopyable, replaceResponse } from "./response.ts";
 import { relaySocket } from "./socket-relay.ts";
 
 /** The longest pause between two looks at a body that nobody reads; all of them take twice that. */
@@ -55,12 +55,6 @@ export function untilEnd(c: Context, isRaw: boolean): Promise<unknown> | undefin
   });
   replaceResponse(c, copy);
   return Promise.race([passed, left, untilDropped(c, readable)]).catch(() => {});
-}
-
-/** Puts another response in place, without Hono's merging of headers, which are bytes, as text. */
-export function replaceResponse(c: Context, response: Response): void {
-  (c as { res: Response | undefined }).res = undefined;
-  c.res = response;
 }
 
 function lengthOf(body: ReadableStream): bigint | undefined {

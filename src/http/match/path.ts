@@ -10,7 +10,7 @@
  *
  * The price: paths that an origin tells apart, by case or by `;parameters`, may count together.
  */
-import { parseUrl } from "../limit/url.ts";
+import { parseUrl } from "../../limit/url.ts";
 
 /** A URL with one reading: its path in small letters, without the slash at its end. */
 const PLAIN_URL =
@@ -23,7 +23,7 @@ const ODD_HOST = /^\w+:\/\/[^/]*[?#\\]/;
 const PATH_TEXT = /^\w+:\/\/[^/]*([^?#]*)/;
 
 /** Signs that a decoded path needs the steps below. */
-const WILD = /[%;?#\\\p{Cc}]|\/\/|[.\s](?:\/|$)/u;
+const NEEDS_STEPS = /[%;?#\\\p{Cc}]|\/\/|[.\s](?:\/|$)/u;
 
 /** A path that some step below changes. */
 const ODD = /[^!"$-:<->@-[\]-~]|%|\/\/|\.(?:\/|$)/;
@@ -49,7 +49,7 @@ const LEAST = [0, 0x80, 0x800, 0x10000];
 const HIDDEN = /[/\\](?!\.{3,}(?:[/\\;?#]|$))[\s\p{Cc}]*\.[.\s\p{Cc}]*(?:[/\\;?#]|$)|\0/u;
 
 /** The first segment of what Turnpike itself answers. */
-const OWN = "_turnpike";
+const RESERVED = "_turnpike";
 
 /** What an origin may do with a path besides decoding it. */
 const STEPS: readonly ((path: string) => string)[] = [
@@ -62,7 +62,7 @@ const STEPS: readonly ((path: string) => string)[] = [
   // Windows, Node's `url`.
   (path) => path.replaceAll("\\", "/"),
   // What Windows takes for an ASCII letter or a slash.
-  narrow,
+  bestFit,
   // URL parsers.
   (path) => path.replace(/[\t\n\r]/g, ""),
   // Windows and URL parsers, at the end of a name or of all.
@@ -95,9 +95,9 @@ export function readingsOf(url: string, resolvesDots = true): readonly string[] 
   if (last?.url !== url) {
     const path = pathnameOf(url);
     const readings = path === undefined ? path : explore(path);
-    const text = unresolved(url);
+    const text = routerPath(url);
     const hasDots = HIDDEN.test(text);
-    const more = hasDots ? [] : [text, closed(text)];
+    const more = hasDots ? [] : [text, withoutSlash(text)];
     last = { url, hasDots, readings: readings && [...new Set([...readings, ...more])] };
   }
   return last.hasDots && !resolvesDots ? undefined : last.readings;
@@ -120,12 +120,14 @@ export function isOrdinary(url: string): boolean {
  * which `_turnpike` can be read, in whatever case, place and encoding, is answered with 404, since
  * it may carry that token. Nothing of either is ever forwarded.
  */
-export function couldBeOwn(url: string): boolean {
+export function isReserved(url: string): boolean {
   if (isOrdinary(url)) return false;
   let path = pathnameOf(url) ?? url;
   for (let n = 0; n < MAX_DECODINGS; n++) path = decodeUtf8(path);
   const decoded = fold(path.replace(/[\t\n\r]/g, "").normalize("NFKC"));
-  return decoded.includes(OWN) || !!readingsOf(url)?.some((reading) => reading.includes(OWN));
+  return (
+    decoded.includes(RESERVED) || !!readingsOf(url)?.some((reading) => reading.includes(RESERVED))
+  );
 }
 
 /** Brings letters into one case, as readings have them. `ẞ` and `ss` become one, too. */
@@ -152,16 +154,17 @@ function pathnameOf(url: string): string | undefined {
 }
 
 /** The path as Hono's router takes it, from the URL's text. */
-function unresolved(url: string): string {
+function routerPath(url: string): string {
   return fold(decodeSegments(PATH_TEXT.exec(url)?.[1] ?? ""));
 }
 
 /** Takes every step from every path that a step leads to. */
 function explore(path: string): readonly string[] | undefined {
   const text = decodeSegments(path);
-  const narrowed = narrow(text);
+  const fitted = bestFit(text);
   // Letters alone, in whatever script.
-  if (!WILD.test(text) && !WILD.test(narrowed)) return [...new Set([text, narrowed].map(closed))];
+  if (!NEEDS_STEPS.test(text) && !NEEDS_STEPS.test(fitted))
+    return [...new Set([text, fitted].map(withoutSlash))];
   if (path.length > MAX_ODD_CHARS || isHidden(path)) return undefined;
   const seen = new Set([path]);
   let decodable = [path];
@@ -184,7 +187,7 @@ function explore(path: string): readonly string[] | undefined {
     decodable = decoded;
   }
   const readings = [...seen].map((state) => fold(decodeSegments(state)));
-  return [...new Set(readings.flatMap((reading) => [reading, closed(reading)]))];
+  return [...new Set(readings.flatMap((reading) => [reading, withoutSlash(reading)]))];
 
   function add(state: string, list: string[]): void {
     if (seen.has(state)) return;
@@ -197,18 +200,18 @@ function explore(path: string): readonly string[] | undefined {
 function isHidden(path: string): boolean {
   let text = path;
   for (let decodings = 0; decodings < MAX_DECODINGS; decodings++) {
-    text = narrow(decodeLoosely(text)).replace(/[\t\n\r]/g, "");
+    text = bestFit(decodeLoosely(text)).replace(/[\t\n\r]/g, "");
     if (HIDDEN.test(text)) return true;
   }
   return false;
 }
 
-function closed(path: string): string {
+function withoutSlash(path: string): string {
   return fold(path).replace(/\/$/, "");
 }
 
 /** Writes wide letters, and what looks like a slash, as Windows may. */
-function narrow(path: string): string {
+function bestFit(path: string): string {
   return path
     .normalize("NFKC")
     .replace(/[⁄∕╱⧸]/g, "/")

@@ -1,8 +1,8 @@
 /** Finds the policies that a request meets, by its path and method. */
 import type { Context } from "hono";
+import type { Rule } from "../rule-functions.ts";
 import { readingsOf } from "./path.ts";
 import { PathPattern } from "./path-pattern.ts";
-import type { Rule } from "./rule-functions.ts";
 
 /** Every key of a request costs a question, and a path can be written so that it has many. */
 const MAX_KEYS = 16;
@@ -19,7 +19,7 @@ interface Entry {
 }
 
 /** Finds the rules whose path and method a request meets. */
-export class RuleBook {
+export class RuleMatcher {
   readonly #rules: readonly Rule[];
   readonly #entries: readonly Entry[];
   /** Entries by the first segment of the paths that they are for; "*": those for any. */

@@ -7,16 +7,18 @@
  * can lift that, by `unblock` or `reset`. A right token costs no call to an owner, unless this
  * isolate saw its address fail in the last minute.
  */
+
 import { createMiddleware } from "hono/factory";
-import type { Caller } from "../caller/caller.ts";
-import type { Question } from "../caller/question.ts";
-import type { Config, Scope, Token } from "../config.ts";
-import { type Policy, parsePolicy } from "../limit/policy.ts";
-import { logSeldom } from "../log.ts";
-import { nearestRegion, type Region } from "../ring/region.ts";
-import { refuse, rulingsOf } from "./answer.ts";
-import { clientAddress, clientKey, warnOfUnknown } from "./identity.ts";
-import { problem } from "./problem.ts";
+import type { Caller } from "../../caller/caller.ts";
+import type { Question } from "../../caller/question.ts";
+import type { Config, Scope, Token } from "../../config.ts";
+import { type Policy, parsePolicy } from "../../limit/policy.ts";
+import { logSeldom } from "../../log.ts";
+import { nearestRegion, type Region } from "../../ring/region.ts";
+import { problem } from "../answer/problem.ts";
+import { refuse } from "../answer/refusal.ts";
+import { rulingsOf } from "../answer/ruling.ts";
+import { clientAddress, clientKey, warnNoAddress } from "../key/identity.ts";
 
 /** RFC 6750, section 2.1. */
 const BEARER = /^Bearer +([\w.~+/-]+=*)$/i;
@@ -48,7 +50,7 @@ export function authorize(caller: Caller, config: Config) {
     if (scope === undefined) logSeldom("warn", "wrong-token", "");
     const { headers, cf } = c.req.raw;
     const address = clientAddress(headers, config);
-    if (!address && scope === undefined) warnOfUnknown(headers, FAILURES.name, config);
+    if (!address && scope === undefined) warnNoAddress(headers, FAILURES.name, config);
     const client = clientKey(address, headers, config);
     const failures = suspects.failuresOf(client.join(), scope === undefined, Date.now());
     if (failures > 0) {

@@ -6,8 +6,8 @@
  * the origin made them. In an own app, `cors()` in front of the limiter decides about both.
  */
 import type { Context } from "hono";
-import { parsePolicy } from "../limit/policy.ts";
-import type { Rule } from "./rule-functions.ts";
+import { parsePolicy } from "../../limit/policy.ts";
+import type { Rule } from "../rule-functions.ts";
 
 /** A header as it is to be. */
 export type Header = readonly [name: string, value: string];
@@ -35,7 +35,7 @@ const MINUTE_MS = 60_000;
  *
  * @param isLegacy whether those are among them that `HEADERS = "legacy"` adds
  */
-export function exposed(headers: Headers, isLegacy: boolean): Header | undefined {
+export function exposeHeader(headers: Headers, isLegacy: boolean): Header | undefined {
   if (!headers.has("Access-Control-Allow-Origin")) return undefined;
   const names = isLegacy ? `${FIELDS}, ${LEGACY_FIELDS}` : FIELDS;
   const before = headers.get(EXPOSE);
@@ -49,7 +49,7 @@ export function exposed(headers: Headers, isLegacy: boolean): Header | undefined
  *
  * Written before the refusal is made: Hono adds to an answer what was set before it.
  */
-export function exposeRefusal(c: Context): void {
+export function exposeFields(c: Context): void {
   if (c.req.header("Origin") !== undefined) c.res.headers.append(EXPOSE, FIELDS);
 }
 
@@ -58,7 +58,7 @@ export function exposeRefusal(c: Context): void {
  *
  * A request with credentials needs its own origin named, `*` would not do.
  */
-export function openAnswer(c: Context): void {
+export function allowEveryPage(c: Context): void {
   const origin = c.req.header("Origin");
   if (origin === undefined) return;
   const { headers } = c.res;

@@ -7,9 +7,9 @@
  * price: behind a proxy of one's own, the origin learns what that proxy asked the gate for, unless
  * `FORWARDED` is `"keep"`.
  */
-import type { ForwardedForm } from "../config.ts";
-import { isIpv6 } from "../limit/address-list.ts";
-import { clientAddress } from "./identity.ts";
+import type { ForwardedForm } from "../../config.ts";
+import { isIpv6 } from "../../limit/address-list.ts";
+import { clientAddress } from "../key/identity.ts";
 
 export interface ForwardedOptions {
   /** How the origin is told. */
@@ -54,10 +54,10 @@ const ENDING = pattern(...HOP_BY_HOP, RENAMES);
 const ENDING_OR_CLAIMED = pattern(...HOP_BY_HOP, RENAMES, CLAIMS);
 
 /** Names of headers (RFC 9110, section 5.6.2). */
-const TOKENS = /[\w!#$%&'*+.^`|~-]+/g;
+const HEADER_NAMES = /[\w!#$%&'*+.^`|~-]+/g;
 
 /** Said by those in front of the gate: no client may have it taken off by naming it. */
-const KEPT = /^(?:upgrade|host|cf-.*|x-forwarded-.*|x-real-ip|true-client-ip)$/i;
+const PROXY_HEADERS = /^(?:upgrade|host|cf-.*|x-forwarded-.*|x-real-ip|true-client-ip)$/i;
 
 /**
  * Makes the function that turns the headers of a client's request into those for the origin.
@@ -66,20 +66,21 @@ const KEPT = /^(?:upgrade|host|cf-.*|x-forwarded-.*|x-real-ip|true-client-ip)$/i
  * address has no `X-Forwarded-For`, and is `unknown` in `Forwarded`.
  *
  * @example
- * const tell = teller({ forwarded: "x-forwarded", ipHeader: "CF-Connecting-IP" });
- * tell(headers, new URL("https://shop.example/x"));
+ * const rewriteHeaders = headersForOrigin({ forwarded: "x-forwarded", ipHeader: "CF-Connecting-IP" });
+ * rewriteHeaders(headers, new URL("https://shop.example/x"));
  */
-export function teller({ forwarded, ipHeader }: ForwardedOptions) {
+export function headersForOrigin({ forwarded, ipHeader }: ForwardedOptions) {
   const dropped = forwarded === "keep" ? ENDING : ENDING_OR_CLAIMED;
   const writesX = forwarded === "x-forwarded" || forwarded === "both";
   const writesForwarded = forwarded === "forwarded" || forwarded === "both";
   // Cloudflare's own is always one address. Another may be a list that a client began.
   const isOthers = !/^cf-/i.test(ipHeader) && forwarded !== "keep";
 
-  return function tell(headers: Headers, { protocol, host }: URL): void {
+  return function rewriteHeaders(headers: Headers, { protocol, host }: URL): void {
     const address =
       writesX || writesForwarded || isOthers ? clientAddress(headers, { ipHeader }) : undefined;
-    for (const name of namedIn(headers)) if (!KEPT.test(name)) headers.delete(name);
+    for (const name of connectionOptions(headers))
+      if (!PROXY_HEADERS.test(name)) headers.delete(name);
     for (const name of [...headers.keys()]) if (dropped.test(name)) headers.delete(name);
     if (isOthers) {
       if (address) headers.set(ipHeader, address);
@@ -98,8 +99,8 @@ export function teller({ forwarded, ipHeader }: ForwardedOptions) {
 }
 
 /** Returns the headers that `Connection` names, which end here too. */
-export function namedIn(headers: Headers): string[] {
-  return headers.get("Connection")?.match(TOKENS) ?? [];
+export function connectionOptions(headers: Headers): string[] {
+  return headers.get("Connection")?.match(HEADER_NAMES) ?? [];
 }
 
 /** An address as RFC 7239, section 6, writes it. */

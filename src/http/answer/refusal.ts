@@ -1,0 +1,119 @@
+/**
+ * What a client is told: the RateLimit fields on every answer, and the answer to a request that may
+ * not pass.
+ */
+
+import type { Context } from "hono";
+import type { ContentfulStatusCode } from "hono/utils/http-status";
+import type { Decision } from "../../limit/decision.ts";
+import { formatDuration } from "../../limit/duration.ts";
+import type { Policy } from "../../limit/policy.ts";
+import { EXPOSE, LEGACY_FIELDS } from "./cors.ts";
+import { legacyFields, refusalFields, waitSeconds } from "./fields.ts";
+import { page, prefersHtml } from "./page.ts";
+import { problem, problemParts, type ResponseParts } from "./problem.ts";
+import type { Ruling } from "./ruling.ts";
+import { decidingRuling } from "./ruling.ts";
+
+const OUT_OF_REACH = {
+  status: 503,
+  type: "temporary-reduced-capacity",
+  title: "Limiter out of reach",
+  cause: "Nothing can be counted right now.",
+} as const;
+
+/** Of each policy the last refusal under it alone, and the decision that it tells of. */
+const refusals = new WeakMap<Policy, { decision: Decision; parts: ResponseParts }>();
+
+/** Sets the legacy fields of a refusal, before it is made. */
+export function writeLegacyFields(c: Context, rulings: readonly Ruling[]): void {
+  const { headers } = c.res;
+  for (const header of legacyFields(headers, rulings)) headers.set(...header);
+  if (headers.has(EXPOSE)) headers.append(EXPOSE, LEGACY_FIELDS);
+}
+
+/** Answers a request whose path is refused. */
+export function refusePath(): Response {
+  const detail =
+    "The path hides dots or a NUL in an encoding, is too long and odd, or follows an odd host.";
+  return problem({ status: 400, title: "Not a valid path", detail });
+}
+
+/** Answers a request from an address that a list refuses. */
+export function refuseListed(c: Context): Response | Promise<Response> {
+  const detail = "Requests from this address are not answered.";
+  const body = { status: 403, title: "Forbidden", detail } as const;
+  return prefersHtml(c) ? page(c, body) : problem(body);
+}
+
+/**
+ * Answers a request that may not pass: 429, or 503 where no owner answered and its policy says
+ * deny.
+ */
+export function refuse(c: Context, rulings: readonly Ruling[]): Response | Promise<Response> {
+  if (prefersHtml(c)) {
+    const { body, headers } = refusalOf(rulings);
+    return page(c, body, headers);
+  }
+  return new Response(...refusalParts(rulings));
+}
+
+/** Returns the answer to a client that wants no page. It is remembered: its headers take longest to make. */
+function refusalParts(rulings: readonly Ruling[]): ResponseParts {
+  const only = rulings.length === 1 ? rulings[0] : undefined;
+  const known = only && refusals.get(only.policy);
+  if (known && isWrittenAlike(known.decision, only.decision)) return known.parts;
+  const { body, headers } = refusalOf(rulings);
+  const parts = problemParts(body, headers);
+  if (only) refusals.set(only.policy, { decision: only.decision, parts });
+  return parts;
+}
+
+/** Is the same written of both, under one policy? */
+function isWrittenAlike(one: Decision, other: Decision): boolean {
+  return (
+    one.reason === other.reason &&
+    one.remaining === other.remaining &&
+    waitSeconds(one) === waitSeconds(other)
+  );
+}
+
+/** What every refusal has in its header, whatever else it says. */
+export function refusalHeaders(rulings: readonly Ruling[]): Record<string, string> {
+  return {
+    ...refusalFields(rulings),
+    "Retry-After": String(waitSeconds(decidingRuling(rulings).decision)),
+    // RFC 6585, section 4. A cached denial would also be served past the limiter.
+    "Cache-Control": "no-store",
+  };
+}
+
+function refusalOf(rulings: readonly Ruling[]) {
+  const { policy, decision } = decidingRuling(rulings);
+  const { status, type, title, cause } =
+    decision.reason === "failed" ? OUT_OF_REACH : tooMany(policy, decision);
+  const headers = { ...refusalHeaders(rulings), Vary: "Accept" };
+  const body = {
+    type: `https://iana.org/assignments/http-problem-types#${type}`,
+    title,
+    status,
+    detail: `${cause} Try again in ${waitSeconds(decision)} s.`,
+    "violated-policies": rulings
+      .filter((ruling) => !ruling.decision.allowed)
+      .map((ruling) => ruling.policy.name),
+  };
+  return { body, headers };
+}
+
+function tooMany(policy: Policy, { reason }: Decision) {
+  const cause = reason === "blocked" ? "This client is blocked for now." : quotaText(policy);
+  // A policy's own status may be all that it says of a refusal.
+  const status = (policy.refusal?.status ?? 429) as ContentfulStatusCode;
+  return { status, type: "quota-exceeded", title: "Too many requests", cause };
+}
+
+function quotaText({ algorithm, limit, windowMs }: Policy): string {
+  if (limit === 0) return "No such request passes for now.";
+  if (algorithm === "concurrency") return `${limit} such requests may run at once.`;
+  return `The quota is ${limit} per ${formatDuration(windowMs)}.`;
+}
