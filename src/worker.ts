@@ -7,6 +7,7 @@
 import { env } from "cloudflare:workers";
 import { isolateCaller, isolateMemberships } from "./caller/isolate.ts";
 import { parseConfig } from "./config.ts";
+import { checkOnce } from "./counters/answers.ts";
 import { allowEveryPage } from "./http/answer/cors.ts";
 import { refusePath } from "./http/answer/refusal.ts";
 import { api, notFound } from "./http/api/api.ts";
@@ -16,10 +17,14 @@ import { gateway, routeTo, routeToService } from "./http/gateway/gateway.ts";
 import { headersBesideOrigin } from "./http/gateway/origin-limits.ts";
 import { isOrdinary, isReserved, readingsOf } from "./http/match/path.ts";
 import { enforce } from "./http/rate-limit.ts";
+import { RateLimiter } from "./objects/rate-limiter.ts";
 
 export { Turnpike } from "./binding/turnpike.ts";
 export { OperatedMembership as Membership } from "./objects/operated-membership.ts";
-export { RateLimiter } from "./objects/rate-limiter.ts";
+
+RateLimiter.checkOnce = checkOnce;
+
+export { RateLimiter };
 
 const config = parseConfig(env);
 const caller = isolateCaller();

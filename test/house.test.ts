@@ -30,7 +30,7 @@ const MAY_IMPORT: Record<string, string[]> = {
   ],
   binding: ["caller", "ring", "limit", "limiter-config.ts", "cloudflare:", "valibot"],
   cli: ["limit", "counters", "config.ts", "limiter-config.ts", "node:"],
-  "worker.ts": ["http", "binding", "caller", "objects", "config.ts"],
+  "worker.ts": ["http", "binding", "caller", "objects", "counters", "config.ts"],
   "index.ts": ["http", "binding", "caller", "limit", "objects"],
   "outside.ts": ["index.ts", "limit"],
   "config.ts": ["limiter-config.ts", "limit", "valibot"],

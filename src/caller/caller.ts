@@ -170,7 +170,7 @@ export class Caller {
     const sentMs = this.#runtime.now();
     for (const [index, question] of questions.entries()) {
       const message = this.#address(question, index, returned[index]);
-      const known = verb === "check" ? this.#known(message, sentMs) : undefined;
+      const known = isOfNow(verb, question) ? this.#known(message, sentMs) : undefined;
       if (known) replies[index] = known;
       else messages.push(message);
     }
@@ -198,7 +198,9 @@ export class Caller {
     const sentMs = this.#runtime.now();
     await this.#routes.deliver(messages, async (owner, batch) => {
       const requests = batch.map((message) =>
-        mayLease ? this.#leases.request(message, sentMs) : NO_LEASE,
+        mayLease && isOfNow(verb, message.question)
+          ? this.#leases.request(message, sentMs)
+          : NO_LEASE,
       );
       const checks = batch.map((message, at) => checkOf(message, requests[at]));
       const { version } = batch[0] as Message;
@@ -210,7 +212,7 @@ export class Caller {
         // No answer, a key that has moved, or verdicts that make no sense.
         if (!answer || !verdicts?.length) continue;
         const { epoch, atMs, inexact, ended } = answer;
-        if (verb === "check") {
+        if (isOfNow(verb, question)) {
           const heardMs = this.#runtime.now();
           const lastHeard = this.#hearings.hear(owner, epoch, sentMs);
           const request = requests[at] as LeaseRequest;
@@ -273,4 +275,12 @@ export class Caller {
     if (source === "fallback") this.#fallback.refund(checkOf(message), nowMs);
     if (source === "lease") this.#leases.giveBack(message, nowMs);
   }
+}
+
+/**
+ * Is the answer about the key as it is now? With a `requestId` it may be from before, so it is
+ * neither looked for here nor remembered.
+ */
+function isOfNow(verb: Asking, { requestId }: Question): boolean {
+  return verb === "check" && requestId === undefined;
 }

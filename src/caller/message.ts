@@ -30,7 +30,7 @@ export interface Message extends Asked {
  * @param leasedAtMs when the owner last confirmed a lease on the key, by its clock
  */
 export function checkOf(
-  { key, policies, returned }: Message,
+  { key, policies, returned, question: { requestId } }: Message,
   { slice, leasedAtMs }: LeaseRequest = NO_LEASE,
 ): Refund {
   const counted = policies.map(counterPolicy);
@@ -38,6 +38,7 @@ export function checkOf(
     return { key, policies: counted, spentAtMs: returned.atMs, resetMs: returned.resetMs };
   }
   const check: Refund = { key, policies: counted };
+  if (requestId !== undefined) check.requestId = requestId;
   if (leasedAtMs !== undefined) check.spentAtMs = leasedAtMs;
   if (slice === 0) return check;
   return {

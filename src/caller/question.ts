@@ -13,6 +13,11 @@ export interface Question {
   policies: readonly Policy[];
   /** Where the request came from, for policies with the scope `region`. */
   region: Region;
+  /**
+   * A hash of what the check is called. Asked again under it within a minute, the owner answers as
+   * the first time and counts nothing.
+   */
+  requestId?: number;
 }
 
 /** A question and what became of it. */

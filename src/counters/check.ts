@@ -29,6 +29,8 @@ export interface Check {
   key: KeyHash;
   /** At least one, with distinct names. */
   policies: readonly CounterPolicy[];
+  /** Asked again under it, a check answers as the first time; see `answers.ts`. */
+  requestId?: number;
 }
 
 /** What a check spent, to be given back; also a check that tells of a lease. */

@@ -10,6 +10,8 @@ import { VariableRows } from "./variable-rows.ts";
 export const BLOCKED = "blocked";
 /** Tables of keys that policies have blocked; see `BlockState`. */
 const BLOCKED_BY = "blocked-by";
+/** The table of what checks with a `requestId` were answered; see `answers.ts`. */
+export const ANSWERS = "answers";
 // The next two names are on disk, and the second crosses between owners. So they stay as they are.
 /** While a ring change settles: the keys that were imported from their previous owner. */
 const IMPORTED = "taken";
@@ -27,6 +29,7 @@ const KINDS: Partial<Record<string, readonly [TableKind, stateNumbers: number]>>
   "leaky-bucket": ["counter", 2],
   [BLOCKED]: ["block", 1],
   [BLOCKED_BY]: ["block", 3],
+  [ANSWERS]: ["answer", 0],
   [IMPORTED]: ["imported", 1],
   [INEXACT]: ["inexact", 2],
 };

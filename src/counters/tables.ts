@@ -260,6 +260,7 @@ export class Tables {
    * unknown.
    */
   #denies([name, table]: NamedTable, state: State, nowMs: number): boolean {
+    if (table.kind === "answer") return false;
     if (table.kind === "block") return blockLeftMs(state, nowMs) > 0;
     const found = this.#policies.get(policyNameOf(name));
     if (found?.table !== table) return true;

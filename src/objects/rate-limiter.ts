@@ -7,7 +7,7 @@
  */
 import { DurableObject, exports } from "cloudflare:workers";
 import { parseLimiterConfig } from "../limiter-config.ts";
-import { RingOwner } from "../owner/change/ring-owner.ts";
+import { RingOwner, type RingOwnerOptions } from "../owner/change/ring-owner.ts";
 import { bindingsOf } from "../protocol/bindings.ts";
 import type { RingRecord } from "../protocol/ring-record.ts";
 import { type OwnerRpc, stubOf } from "../protocol/rpc.ts";
@@ -16,6 +16,8 @@ import type { KeyHash } from "../ring/key-hash.ts";
 import { runtimeWith } from "../runtime.ts";
 
 export class RateLimiter extends DurableObject implements OwnerRpc {
+  /** Set in the deployed Worker, whose callers alone send a `requestId`. */
+  static checkOnce: RingOwnerOptions["checkOnce"];
   readonly #owner: RingOwner;
 
   constructor(ctx: DurableObjectState, env: Cloudflare.Env) {
@@ -30,6 +32,7 @@ export class RateLimiter extends DurableObject implements OwnerRpc {
       membershipStub: membership && ((region) => stubOf(membership, region)),
       deadlineMs,
       highWater,
+      checkOnce: RateLimiter.checkOnce,
     });
     ctx.blockConcurrencyWhile(() => this.#owner.load());
   }

@@ -5,10 +5,10 @@
  * simulation can run it. The trade-off: memory is the truth. A crash loses what was counted since
  * the last checkpoint, except under policies that are `durable`.
  */
-
+import type { checkOnce } from "../counters/answers.ts";
 import type { CounterTable } from "../counters/counter-table.ts";
 import { type Check, Counters, type Explanation, type Refund } from "../counters/counters.ts";
-import { BLOCKED, blocksName, INEXACT, tableName } from "../counters/table-name.ts";
+import { ANSWERS, BLOCKED, blocksName, INEXACT, tableName } from "../counters/table-name.ts";
 import type { State } from "../limit/algorithm.ts";
 import { InvalidError } from "../limit/misuse.ts";
 import { log, logSeldom } from "../log.ts";
@@ -32,6 +32,8 @@ export interface OwnerOptions {
   maxBytes?: number | undefined;
   /** As for {@link Checkpoint}. */
   shortChanges?: number;
+  /** Decides a check that has a `requestId`; absent where none has one. */
+  checkOnce?: typeof checkOnce | undefined;
   /** Called in the turn in which everything on disk is deleted, since nothing is live. */
   onCleared?: () => void;
 }
@@ -46,7 +48,7 @@ const MOST_SKEW_MS = 1_000;
 const MAX_JOURNALED = 32;
 
 export class Owner {
-  readonly #runtime: Runtime;
+  readonly #options: OwnerOptions;
   readonly #counters: Counters;
   readonly #checkpoint: Checkpoint;
   readonly #saver: Saver;
@@ -60,7 +62,7 @@ export class Owner {
 
   constructor(options: OwnerOptions) {
     const { runtime, storage, maxBytes, shortChanges, onCleared = () => {} } = options;
-    this.#runtime = runtime;
+    this.#options = options;
     const counters = new Counters({
       maxBytes,
       onChange: (table, key) => this.#saver.change(table, key),
@@ -118,7 +120,8 @@ export class Owner {
         answer.ended ??= [];
         answer.ended[at] = true;
       }
-      const each = this.#counters.check(check, atMs);
+      const once = check.requestId === undefined ? undefined : this.#options.checkOnce;
+      const each = once?.(this.#counters, check, atMs) ?? this.#counters.check(check, atMs);
       if (each.every(({ allowed }) => allowed)) this.#writeThrough(check);
       return each;
     });
@@ -236,23 +239,19 @@ export class Owner {
     return this.#saver.wake();
   }
 
-  /**
-   * To be called when what callers remember may end early: a denial by a refund or a ring change, a
-   * lease by a block. A caller that remembers an earlier epoch asks again.
-   */
+  /** To be called when a denial or a lease that callers remember may end early: they ask again. */
   beginEpoch(): void {
     this.#epoch++;
   }
 
   /**
-   * Reads the clock, which never runs backwards for the counters. If the clock was ahead and is set
-   * back, time goes on from where it was. If it stood still instead, no window would end until the
-   * clock had caught up.
+   * Reads the clock, which never runs backwards. If it was ahead and is set back, time goes on from
+   * where it was: if time stood still, no window would end meanwhile.
    *
    * @param leastMs a time that another owner's clock has already reached
    */
   now(leastMs = 0): number {
-    const clockMs = this.#runtime.now();
+    const clockMs = this.#options.runtime.now();
     const behindMs = this.#nowMs - clockMs;
     if (behindMs <= MOST_SKEW_MS) this.#aheadMs = 0;
     else if (behindMs - this.#aheadMs > MOST_SKEW_MS) {
@@ -271,15 +270,16 @@ export class Owner {
   }
 
   /** Writes what durable policies have counted to disk; see `written`. */
-  #writeThrough({ key, policies }: Check): void {
-    for (const policy of policies) if (policy.durable) this.#writeNow(tableName(policy), key);
+  #writeThrough({ key, policies, requestId }: Check): void {
+    const durable = policies.filter((policy) => policy.durable);
+    for (const policy of durable) this.#writeNow(tableName(policy), key);
+    if (requestId !== undefined && durable.length > 0) this.#writeNow(ANSWERS, key);
   }
 
   /** Writes a row to disk, or that it is gone; see `written`. */
   #writeNow(name: string, key: KeyHash): void {
     const table = this.#counters.tables.byName.get(name);
-    // Without a table, nothing on disk matters. So an object in a region without clients stays
-    // empty.
+    // Without a table, nothing on disk matters: an object without clients stays empty.
     if (!table) return;
     // After a crash, keys that are not on disk yet are imported again, over this row. So they
     // must reach the disk with it.

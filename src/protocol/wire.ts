@@ -59,6 +59,8 @@ export interface WireBatch {
   words: Uint32Array<ArrayBuffer>;
   /** For each check its `spentAtMs` and `resetMs`, NaN if unknown; null if all are unknown. */
   spent: Float64Array<ArrayBuffer> | null;
+  /** For each check its `requestId`, NaN if it has none; absent if none has. */
+  requestIds?: Float64Array<ArrayBuffer>;
 }
 
 /**
@@ -116,10 +118,14 @@ export function encodeBatch({ version, checks: batch }: Batch): WireBatch {
   for (const [index, { spentAtMs, resetMs }] of spent ? batch.entries() : []) {
     spent?.set([spentAtMs ?? Number.NaN, resetMs ?? Number.NaN], index * SPENT_NUMBERS);
   }
-  return { wireVersion: WIRE_VERSION, version, policies, words, spent };
+  const wire: WireBatch = { wireVersion: WIRE_VERSION, version, policies, words, spent };
+  if (batch.some(({ requestId }) => requestId !== undefined)) {
+    wire.requestIds = Float64Array.from(batch, ({ requestId = Number.NaN }) => requestId);
+  }
+  return wire;
 }
 
-export function decodeBatch({ version, policies, words, spent }: WireBatch): Batch {
+export function decodeBatch({ version, policies, words, spent, requestIds }: WireBatch): Batch {
   const checks: Refund[] = [];
   let asked: CounterPolicy[] = [];
   for (let at = 0; at < words.length; ) {
@@ -142,6 +148,8 @@ export function decodeBatch({ version, policies, words, spent }: WireBatch): Bat
       check.spentAtMs = known(spent[offset]);
       check.resetMs = known(spent[offset + 1]);
     }
+    const requestId = requestIds && known(requestIds[checks.length]);
+    if (requestId !== undefined) check.requestId = requestId;
     checks.push(check);
   }
   return { version, checks };

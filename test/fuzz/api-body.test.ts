@@ -53,7 +53,7 @@ describe("any body", () => {
     fc.assert(
       fc.property(bodies, (body) => {
         for (const { key, policies: asked } of read(() =>
-          readChecks(body, options, "weur"),
+          readChecks(body, options, "weur", "check"),
         )?.groups.flat() ?? []) {
           expect(key.length > 0 && key.length <= 16 && asked.length > 0).toBe(true);
           expect(key.every((part) => typeof part === "string" && part.isWellFormed())).toBe(true);

@@ -243,6 +243,8 @@ export interface components {
             cost?: number;
             /** @description Takes what is left of `cost` instead of denying; `taken` says how much. Default false. */
             atMost?: boolean;
+            /** @description Only for check: asked again under it for the same key and policies within a minute, it answers as the first time and counts once. */
+            requestId?: string;
             /** @description Name of a policy of the configuration, in place of an inline one. */
             policy?: string;
             /** @description What an inline policy counts by. Default its algorithm and window. */

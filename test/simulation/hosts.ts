@@ -1,5 +1,6 @@
 /** What runs on a machine: an owner or a membership object, as `src/objects` makes them. */
 
+import { checkOnce } from "../../src/counters/answers.ts";
 import type { Check, Refund } from "../../src/counters/check.ts";
 import { Coordinator } from "../../src/membership/coordinator.ts";
 import { RingOwner } from "../../src/owner/change/ring-owner.ts";
@@ -78,6 +79,7 @@ export function startOwner(world: World, machine: Machine): Host<OwnerMethods> {
     }),
     deadlineMs: DEADLINE_MS,
     highWater: 0,
+    checkOnce,
     newOwner: (options) => new WatchedOwner({ ...options, shortChanges }, ledger, machine),
   });
   const methods: OwnerMethods = {

@@ -50,6 +50,8 @@ export class Ledger {
   readonly #blocked = new Set<string>();
   /** Keys of which a block may be lost, or not known to all who decide. */
   readonly #unblocked = new Set<string>();
+  /** What has been entered of checks that are sent twice, by their `requestId`. */
+  readonly #entered = new Set<string>();
   readonly #rings = new Rings();
   readonly #tails = new Map<Machine, Tail>();
   readonly #onViolation: (text: string) => void;
@@ -89,8 +91,9 @@ export class Ledger {
   }
 
   /** An owner has counted. */
-  counted(machine: Machine, { key, policies }: Check, verdicts: readonly Verdict[]): void {
-    const passes = verdicts.every(({ allowed }) => allowed);
+  counted(machine: Machine, check: Check, verdicts: readonly Verdict[]): void {
+    const { key, policies, requestId } = check;
+    const passes = verdicts.every(({ allowed }) => allowed) && this.#enters("counted", requestId);
     if (!machine.isSole) this.doubted(key);
     for (const [at, { name, limit, cost, algorithm }] of policies.entries()) {
       const account = this.account(key, name);
@@ -125,12 +128,13 @@ export class Ledger {
   /** An owner answers to a batch. */
   answered({ name: owner }: Machine, { version, checks }: Batch, answer: Answer): void {
     const { verdicts, inexact, ring } = answer;
-    for (const [at, { key, policies }] of checks.entries()) {
+    for (const [at, { key, policies, requestId }] of checks.entries()) {
       const each = verdicts[at];
       if (!each) continue;
       const wrong = this.#rings.decided(ring?.version ?? version, key, owner);
       if (wrong) this.violated(wrong);
       if (inexact?.[at] || !each.every(({ allowed }) => allowed)) continue;
+      if (!this.#enters("answered", requestId)) continue;
       for (const policy of policies) {
         const account = this.account(key, policy.name);
         account.countedExactly += policy.cost;
@@ -148,13 +152,17 @@ export class Ledger {
   decided(subject: Subject, { question, decisions }: Reply, wasBlocked: boolean): void {
     if (!decisions.every(({ allowed }) => allowed)) return;
     const isExact = decisions.every(({ exact }) => exact);
-    if (isExact && wasBlocked && this.isBlocked(subject)) {
+    const { requestId } = question;
+    const isFirst = this.#enters("passed", requestId);
+    const isFirstExact = isExact && this.#enters("passed exactly", requestId);
+    // Asked again, a check answers as the first time, whatever came between.
+    if (isExact && isFirst && wasBlocked && this.isBlocked(subject)) {
       this.violated(`${question.key[0]} passes while it is blocked`);
     }
     for (const { name, cost } of question.policies) {
       const account = this.account(subject.hash, name);
-      account.passed += cost;
-      if (!isExact) continue;
+      if (isFirst) account.passed += cost;
+      if (!isFirstExact) continue;
       account.passedExactly += cost;
       this.#compare(`callers let pass of ${name}`, account, account.passedExactly, account.durable);
     }
@@ -197,6 +205,15 @@ export class Ledger {
     const tail = this.#tails.get(machine) ?? new Tail();
     this.#tails.set(machine, tail);
     return tail;
+  }
+
+  /** Is this the first entry of that kind for a check? Without a `requestId` each is. */
+  #enters(kind: string, requestId: number | undefined): boolean {
+    if (requestId === undefined) return true;
+    const entry = `${kind} ${requestId}`;
+    const isFirst = !this.#entered.has(entry);
+    this.#entered.add(entry);
+    return isFirst;
   }
 
   /** @param keepsAll whether a crash loses none of it */

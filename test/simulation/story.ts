@@ -21,6 +21,9 @@ const REST_MS = 4_000;
 const BLOCK_MS = 3_600_000;
 /** A failure often comes in the middle of a change. */
 const SOON_MS = 200;
+/** How many checks are sent twice, with one `requestId`, and how much later at most. */
+const SENT_TWICE_ODDS = 0.2;
+const MOST_AGAIN_MS = 3_000;
 /** One run in so many is spared. */
 const SPARED = 3;
 
@@ -34,6 +37,7 @@ export class Story {
   readonly #isolates: Isolate[];
   readonly #failures: Failures;
   readonly #extras: Extras;
+  #requestId = 0;
 
   constructor(world: World, seed: number) {
     const { schedule } = world;
@@ -103,9 +107,10 @@ export class Story {
       );
       for (let check = 0; check < most; check++) {
         const isolate = schedule.pick(this.#isolates);
-        schedule.after(schedule.int(0, PROBING_MS), () =>
-          this.#check(isolate, [subject], ({ policies }) => policies),
-        );
+        schedule.after(schedule.int(0, PROBING_MS), () => {
+          ledger.asked(subject, subject.policies);
+          this.#check(isolate, [subject], ({ policies }) => policies);
+        });
       }
     }
   }
@@ -117,26 +122,43 @@ export class Story {
   }
 
   #ask(): void {
-    const { schedule } = this.#world;
+    const { schedule, ledger } = this.#world;
     const isolate = schedule.pick(this.#isolates);
     const isDear = schedule.odds(0.1);
     const policiesOf = (subject: Subject) => (isDear ? subject.dearPolicies : subject.policies);
     const isAboutAll = schedule.odds(0.2);
     const subjects = isAboutAll ? this.subjects : [schedule.pick(this.subjects)];
+    for (const subject of subjects) ledger.asked(subject, policiesOf(subject));
+    if (!isAboutAll && schedule.odds(SENT_TWICE_ODDS)) {
+      const requestId = ++this.#requestId;
+      this.#check(isolate, subjects, policiesOf, requestId);
+      // Some while the first is on its way, and from another isolate.
+      schedule.after(schedule.odds(0.3) ? 0 : schedule.int(0, MOST_AGAIN_MS), () =>
+        this.#check(schedule.pick(this.#isolates), subjects, policiesOf, requestId),
+      );
+      return;
+    }
+    this.#check(isolate, subjects, policiesOf);
     // Some at once, so that they share a call.
-    const times = isAboutAll ? 1 : schedule.int(1, 3);
-    for (let time = 0; time < times; time++) this.#check(isolate, subjects, policiesOf);
+    const more = isAboutAll ? 0 : schedule.int(0, 2);
+    for (let time = 0; time < more; time++) {
+      for (const subject of subjects) ledger.asked(subject, policiesOf(subject));
+      this.#check(isolate, subjects, policiesOf);
+    }
   }
 
   #check(
     { machine, caller }: Isolate,
     subjects: readonly Subject[],
     policiesOf: (subject: Subject) => readonly Policy[],
+    requestId?: number,
   ): void {
     const { ledger } = this.#world;
     const wereBlocked = subjects.map((subject) => ledger.isBlocked(subject));
-    for (const subject of subjects) ledger.asked(subject, policiesOf(subject));
-    const questions = subjects.map((subject) => questionOf(subject, policiesOf(subject)));
+    const questions = subjects.map((subject) => ({
+      ...questionOf(subject, policiesOf(subject)),
+      ...(requestId !== undefined && { requestId }),
+    }));
     const decided = caller.check(questions).then((replies) => {
       if (!machine.isAlive) return;
       for (const [at, reply] of replies.entries()) {

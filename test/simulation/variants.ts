@@ -1,4 +1,6 @@
 /** The protocol broken on purpose, at the edges where it meets the world: each is to be caught. */
+import { ANSWERS } from "../../src/counters/table-name.ts";
+import type { TableRows } from "../../src/protocol/rpc.ts";
 import { type Answer, decodeAnswer, decodeBatch, encodeAnswer } from "../../src/protocol/wire.ts";
 import type { Variant } from "./world.ts";
 
@@ -36,6 +38,32 @@ export const VARIANTS: Record<string, Variant> = {
       ...stub,
       check: (batch) => stub.check(batch).catch(() => stub.check(batch)),
     }),
+  },
+
+  "counts a check each time it is sent": {
+    owner: (owner) => ({
+      ...owner,
+      check: ({ requestIds: _, ...batch }) => owner.check(batch),
+    }),
+  },
+
+  "leaves answers behind in a ring change": {
+    peer: (peer) => {
+      const isKept = ({ table }: TableRows) => table !== ANSWERS;
+      return {
+        release: async (version, keys) => {
+          const released = await peer.release(version, keys);
+          if ("moved" in released) return released;
+          return { ...released, what: { rows: released.what.rows.filter(isKept) } };
+        },
+        releaseSome: async (version, to, from) => {
+          const released = await peer.releaseSome(version, to, from);
+          if ("moved" in released) return released;
+          const { rows, next } = released.what;
+          return { ...released, what: { rows: rows.filter(isKept), next } };
+        },
+      };
+    },
   },
 
   "says that all is exact": {

@@ -13,6 +13,7 @@ import { readAddress } from "../../limit/address-list.ts";
 import { formatDuration } from "../../limit/duration.ts";
 import { fieldPath, MisuseError, parse } from "../../limit/misuse.ts";
 import { type Policy, parsePolicy, requireFits, unitsSchema } from "../../limit/policy.ts";
+import { mapKey, PUBLIC_SIP_KEY, sipHash } from "../../ring/key-hash.ts";
 import type { Region } from "../../ring/region.ts";
 import { wrongTokensOf } from "./authorization.ts";
 import {
@@ -31,6 +32,7 @@ const MAX_PART_BYTES = 16_384;
 const MAX_PARTS = 16;
 const MAX_CHECKS = 1_000;
 const MAX_POLICIES = 16;
+const MAX_REQUEST_ID_CHARS = 64;
 
 /** Read further by `parsePolicy`, if it is not a name. */
 const policyFields = {
@@ -51,6 +53,8 @@ const objectRule = "must be an object";
 export const policyBodySchema = v.strictObject(policyFields, objectRule);
 
 const ipRule = 'must be one address such as "192.0.2.7" or "2001:db8::1"';
+
+const requestIdRule = `must be text of 1 to ${MAX_REQUEST_ID_CHARS} characters`;
 
 const partsRule = `must be text, or a list of 1 to ${MAX_PARTS} texts`;
 
@@ -85,6 +89,14 @@ export const checkSchema = v.strictObject(
     ...whoFields,
     cost: v.optional(unitsSchema),
     atMost: v.optional(atMostSchema, false),
+    /** Asked again under it within a minute, a check answers as the first time and counts once. */
+    requestId: v.optional(
+      v.pipe(
+        v.string(requestIdRule),
+        v.minLength(1, requestIdRule),
+        v.maxLength(MAX_REQUEST_ID_CHARS, requestIdRule),
+      ),
+    ),
     ...policyFields,
     policies: v.optional(
       v.pipe(
@@ -107,7 +119,10 @@ export const manySchema = v.strictObject({
 
 type CheckBody = v.InferOutput<typeof checkSchema>;
 type WhoBody = Pick<CheckBody, "key" | "ip">;
-type PolicyBody = Omit<CheckBody, "key" | "ip" | "cost" | "atMost" | "policies">;
+type PolicyBody = Omit<CheckBody, "key" | "ip" | "cost" | "atMost" | "requestId" | "policies">;
+
+/** The calls that take checks. */
+export type CheckingCall = "check" | "peek" | "refund" | "reset" | "explain";
 
 export const blockBodySchema = v.strictObject({ ...whoFields, duration: blockSchema }, objectRule);
 export const unblockBodySchema = v.strictObject(whoFields, objectRule);
@@ -116,14 +131,15 @@ export const unblockBodySchema = v.strictObject(whoFields, objectRule);
  * Returns the questions of each check in a body, one for each scope and key of its policies, and
  * whether the body asked for many.
  *
- * @param isOperator whether a text that could only be a mistake for a client's key is refused
+ * @param call what the checks are for. An operator's refuse a text that could only be a mistake for
+ *   a client's key.
  * @throws {MisuseError} naming the field, the rule and the value
  */
 export function readChecks(
   body: unknown,
   options: ClientKeyOptions,
   region: Region,
-  isOperator = false,
+  call: CheckingCall,
 ): { groups: Question[][]; many: boolean } {
   if (Array.isArray(body)) throw new MisuseError("", objectRule, body);
   if (typeof body === "object" && body !== null && "checks" in body) {
@@ -134,8 +150,12 @@ export function readChecks(
   return { groups: [questions(parse(checkSchema, body), "")], many: false };
 
   function questions(check: CheckBody, at: string): Question[] {
-    const { key, ip, cost, atMost, policies: several, ...one } = check;
+    const { key, ip, cost, atMost, requestId, policies: several, ...one } = check;
     requireWho(check, at);
+    if (requestId !== undefined && call !== "check") {
+      const rule = "must be left out, since only a check counts";
+      throw new MisuseError(fieldPath(at, "requestId"), rule, requestId);
+    }
     if (several && Object.values(one).some((field) => field !== undefined)) {
       const rule = "must be left out, or hold what stands beside it";
       throw new MisuseError(fieldPath(at, "policies"), rule, several);
@@ -145,6 +165,7 @@ export function readChecks(
       : [policy(one, at)];
     requireDistinct(asked, fieldPath(at, "policies"));
     const isClients = asked.every((each) => options.policies.includes(each) && hasAddress(each));
+    const isOperator = call === "reset" || call === "explain";
     if (isOperator && isClients && typeof key === "string") {
       requireKnownKey(key, asked, options, fieldPath(at, "key"));
     }
@@ -157,8 +178,16 @@ export function readChecks(
     for (const each of charged) requireFits(each.cost, each, fieldPath(at, "cost"));
     const keyOf = (policy: Policy) => (ip ? clientKeyOf(policy, ip, at) : [key ?? []].flat());
     const alike = Map.groupBy(charged, (each) => JSON.stringify([each.scope, keyOf(each)]));
+    if (requestId !== undefined && alike.size > 1) {
+      // What one of them took would be given back each time that another one denies.
+      const rule = "must be left out where policies have several keys or scopes";
+      throw new MisuseError(fieldPath(at, "requestId"), rule, requestId);
+    }
     return Array.from(alike.values(), (group) => {
-      return { key: keyOf(group[0] as Policy), policies: group, region };
+      const question = { key: keyOf(group[0] as Policy), policies: group, region };
+      return requestId === undefined
+        ? question
+        : { ...question, requestId: hashOf(requestId, group) };
     });
   }
 
@@ -201,7 +230,7 @@ export function readReset(body: unknown, options: ClientKeyOptions, region: Regi
       ...keys.map((key) => wrongTokensOf(key, region)),
     ];
   }
-  return readChecks(body, options, region, true).groups.flat();
+  return readChecks(body, options, region, "reset").groups.flat();
 }
 
 /** @throws {MisuseError} naming the field, the rule and the value */
@@ -216,6 +245,12 @@ export function readBlock(
 /** @throws {MisuseError} naming the field, the rule and the value */
 export function readUnblock(body: unknown, options: ClientKeyOptions): string[][] {
   return keysOf(parse(unblockBodySchema, body), options).keys;
+}
+
+/** Under other policies, the same `requestId` is another check. */
+function hashOf(requestId: string, policies: readonly Policy[]): number {
+  const text = JSON.stringify([requestId, ...policies.map(({ name }) => name)]);
+  return mapKey(sipHash(PUBLIC_SIP_KEY, text));
 }
 
 function keysOf(who: WhoBody, options: ClientKeyOptions): ClientKeys {

@@ -17,7 +17,7 @@ import { MisuseError } from "../../limit/misuse.ts";
 import { nearestRegion, type Region } from "../../ring/region.ts";
 import { problem, wrongMethod } from "../answer/problem.ts";
 import { internalError, newApp } from "../app.ts";
-import { readBlock, readChecks, readReset, readUnblock } from "./api-body.ts";
+import { type CheckingCall, readBlock, readChecks, readReset, readUnblock } from "./api-body.ts";
 import { authorize, requireAdmin, wrongTokensOf } from "./authorization.ts";
 import { BodyTooLarge, jsonBody, MAX_BODY_BYTES } from "./json-body.ts";
 import openapi from "./openapi.json" with { type: "json" };
@@ -38,17 +38,17 @@ export function api(caller: Caller, config: Config, memberships?: Memberships): 
 
   app.use(authorize(caller, config));
   app.post("/check", async (c) => {
-    const { groups, many } = await checksOf(c);
+    const { groups, many } = await checksOf(c, "check");
     const { even, surplus } = evenOutAll(await caller.take(groups));
     if (surplus.length > 0) await caller.giveBack(surplus);
     return answer(c, even, many);
   });
   app.post("/peek", async (c) => {
-    const { groups, many } = await checksOf(c);
+    const { groups, many } = await checksOf(c, "peek");
     return answer(c, regroup(groups, await caller.peek(groups.flat())), many);
   });
   app.post("/refund", async (c) => {
-    const { groups, many } = await checksOf(c);
+    const { groups, many } = await checksOf(c, "refund");
     const returned = groups.flat().map((question) => ({ question }));
     return answer(c, regroup(groups, await caller.refund(returned)), many);
   });
@@ -61,7 +61,7 @@ export function api(caller: Caller, config: Config, memberships?: Memberships): 
     return c.body(null, 204);
   });
   app.post("/explain", async (c) => {
-    const { groups, many } = await checksOf(c, true);
+    const { groups, many } = await checksOf(c, "explain");
     const explained = regroup(groups, await caller.explain(groups.flat()));
     const merged = explained.map(mergeScopes);
     return c.json(many ? { explanations: merged } : merged[0]);
@@ -85,8 +85,8 @@ export function api(caller: Caller, config: Config, memberships?: Memberships): 
   if (memberships) app.route("/ring", ringApi(memberships, config.homeRegion));
   return app;
 
-  async function checksOf(c: Context, isOperator = false) {
-    return readChecks(await jsonBody(c), config, region(c), isOperator);
+  async function checksOf(c: Context, call: CheckingCall) {
+    return readChecks(await jsonBody(c), config, region(c), call);
   }
 
   function region(c: Context): Region {

@@ -50,6 +50,8 @@ export interface RingOwnerOptions {
   deadlineMs: number;
   /** Checks a second above which more owners join; 0 if they never do. */
   highWater: number;
+  /** As in {@link OwnerOptions}. */
+  checkOnce?: OwnerOptions["checkOnce"];
   /** Makes the owner; the simulation makes one that it watches. */
   newOwner?: (options: OwnerOptions) => Owner;
 }
@@ -76,11 +78,11 @@ export class RingOwner implements OwnerRpc {
 
   constructor(options: RingOwnerOptions) {
     const { name, runtime, storage, ownerStub, membershipStub, deadlineMs } = options;
-    const { newOwner = (each) => new Owner(each) } = options;
+    const { newOwner = (each) => new Owner(each), checkOnce } = options;
     this.#options = options;
     // The ring stays on disk, so that the object knows it when the next key comes.
     const onCleared = () => this.#change?.view.rewriteRecord();
-    const owner = newOwner({ runtime, storage, onCleared });
+    const owner = newOwner({ runtime, storage, onCleared, checkOnce });
     this.#owner = owner;
     if (!membershipStub || !isOwnerName(name)) return;
     const exporter = new Exporter(owner);

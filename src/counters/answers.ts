@@ -1,0 +1,96 @@
+/**
+ * What a key's checks were answered, by their `requestId`: asked again within a minute, a check
+ * answers as the first time, and counts nothing.
+ *
+ * One row for each key, so that it moves with the key and expires as counts do. A key that is asked
+ * more often than a row has room for forgets its oldest answers early.
+ *
+ * Only the deployed Worker's owners do this: nobody else sends a `requestId`.
+ */
+import type { State } from "../limit/algorithm.ts";
+import type { Reason, Verdict } from "../limit/decision.ts";
+import type { Check } from "./check.ts";
+import type { Counters } from "./counters.ts";
+import { ANSWERS } from "./table-name.ts";
+
+/** How long an answer is known. */
+const KNOWN_MS = 60_000;
+/** As many as the longest log has: about 2,000 answers. */
+const MAX_NUMBERS = 20_000;
+
+/** A reason is kept as its index here. The first two allow. */
+const REASONS: readonly Reason[] = ["ok", "shadow", "limited", "blocked"];
+const ALLOWING_REASONS = 2;
+/** In place of units taken, where the check does not ask for them. */
+const NONE = -1;
+/** Numbers before an answer's verdicts: whose it is, when it is forgotten, how many verdicts. */
+const HEAD_NUMBERS = 3;
+const VERDICT_NUMBERS = 6;
+
+/** Answers a check as the first time, if it was asked before under its `requestId`. */
+export function checkOnce(counters: Counters, check: Check, nowMs: number): Verdict[] {
+  const { key, requestId = Number.NaN } = check;
+  const { tables } = counters;
+  const known = answerIn(tables.get(ANSWERS, key), requestId, nowMs);
+  if (known) return known;
+  const verdicts = counters.check(check, nowMs);
+  // Read again: the check may have swept it.
+  const state = withAnswer(tables.get(ANSWERS, key), requestId, verdicts, nowMs);
+  tables.setWithin(ANSWERS, key, state, nowMs);
+  return verdicts;
+}
+
+/** Returns what a check with this `requestId` was answered; undefined if that is not known. */
+export function answerIn(
+  state: State | undefined,
+  requestId: number,
+  nowMs: number,
+): Verdict[] | undefined {
+  for (let at = 1; state && at < state.length; at = endOf(state, at)) {
+    if (state[at] !== requestId || (state[at + 1] as number) <= nowMs) continue;
+    const count = state[at + 2] as number;
+    return Array.from({ length: count }, (_, index) =>
+      verdictAt(state, at + HEAD_NUMBERS + index * VERDICT_NUMBERS),
+    );
+  }
+  return undefined;
+}
+
+/** Returns the state with one more answer, and without those that are forgotten by now. */
+export function withAnswer(
+  state: State | undefined,
+  requestId: number,
+  verdicts: readonly Verdict[],
+  nowMs: number,
+): State {
+  const untilMs = nowMs + KNOWN_MS;
+  const answer = [requestId, untilMs, verdicts.length];
+  for (const { remaining, resetMs, retryAfterMs, delayMs, reason, taken = NONE } of verdicts) {
+    answer.push(REASONS.indexOf(reason), remaining, resetMs, retryAfterMs, delayMs, taken);
+  }
+  if (!state) return [untilMs, ...answer];
+  // The oldest come first.
+  let from = 1;
+  const isSpare = () =>
+    (state[from + 1] as number) <= nowMs || state.length - from + answer.length > MAX_NUMBERS;
+  while (from < state.length && isSpare()) from = endOf(state, from);
+  return [untilMs, ...state.slice(from), ...answer];
+}
+
+function endOf(state: State, at: number): number {
+  return at + HEAD_NUMBERS + (state[at + 2] as number) * VERDICT_NUMBERS;
+}
+
+function verdictAt(state: State, at: number): Verdict {
+  const [reason = 0, remaining = 0, resetMs = 0, retryAfterMs = 0, delayMs = 0, taken = NONE] =
+    state.slice(at, at + VERDICT_NUMBERS);
+  return {
+    allowed: reason < ALLOWING_REASONS,
+    remaining,
+    resetMs,
+    retryAfterMs,
+    delayMs,
+    reason: REASONS[reason] ?? "limited",
+    ...(taken !== NONE && { taken }),
+  };
+}
