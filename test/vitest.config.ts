@@ -1,12 +1,14 @@
 /**
- * Two kinds of tests: those that run inside workerd, beside the objects they look at, and those
- * that run in Node because they start servers and browsers.
+ * Three kinds of tests. Those that start servers and browsers, and those of code without a runtime,
+ * run in Node. All others run inside workerd, beside the objects they look at.
  */
 import { cloudflareTest } from "@cloudflare/vitest-plugin";
 import { defineConfig } from "vitest/config";
+import { SlowFirst } from "./sequencer.ts";
 
-const OUTSIDE = [
-  "test/{house,worker}.test.ts",
+/** These wait most of the time, so they come first and the others run meanwhile. */
+const SERVERS = [
+  "test/worker.test.ts",
   "test/caller/start.test.ts",
   "test/fuzz/readers.test.ts",
   "test/http/{blocks,cors,demo,gate,gateway,in-flight,origins,log-lines,shared-quotas,streaming}.test.ts",
@@ -16,7 +18,16 @@ const OUTSIDE = [
   "test/http/{bodies,leaving,sockets,waiting}.test.ts",
   "test/http/{legacy,passthrough}.test.ts",
   "test/ring/{change,elastic,interrupted}.test.ts",
-  "test/{bench,binding,cli,faults,simulation}/**/*.test.ts",
+  "test/cli/deploy.test.ts",
+  "test/{bench,binding,faults,simulation}/**/*.test.ts",
+];
+/** Code that imports nothing of Cloudflare's. One process for all of them: each takes little. */
+const PURE = [
+  "test/{config,house,log}.test.ts",
+  "test/{cli,counters,limit,membership,protocol,ring}/**/*.test.ts",
+  "test/owner/{checkpoint,export,inexact,owner,ring-owner}.test.ts",
+  "test/caller/{denial-cache,fallback,taking}.test.ts",
+  "test/fuzz/{checkpoint,config,ring}.test.ts",
 ];
 
 /** A machine that is busy must not have tests counted by the fallback; those of it set their own. */
@@ -25,11 +36,13 @@ const bindings = { DEADLINE: "10s" };
 const fuzzRuns = Number(process.env.FUZZ_RUNS ?? 200);
 /** A proxy in front of a running API: `npm run check:openapi` sets it. */
 const apiProxy = process.env.API_PROXY ?? "";
+const provide = { fuzzRuns, apiProxy };
 
 export default defineConfig({
   test: {
-    // Most of them wait for servers and clocks most of the time.
-    maxWorkers: 2,
+    // More than two cores: a file that waits leaves its core to another.
+    maxWorkers: 4,
+    sequence: { sequencer: SlowFirst },
     projects: [
       {
         root: ".",
@@ -41,18 +54,29 @@ export default defineConfig({
         test: {
           name: "workerd",
           include: ["test/**/*.test.ts"],
-          exclude: OUTSIDE,
-          provide: { fuzzRuns, apiProxy },
+          exclude: [...SERVERS, ...PURE],
+          provide,
         },
       },
       {
         root: ".",
         test: {
-          name: "outside",
-          include: OUTSIDE,
+          name: "pure",
+          include: PURE,
+          exclude: SERVERS,
+          pool: "threads",
+          isolate: false,
+          provide,
+        },
+      },
+      {
+        root: ".",
+        test: {
+          name: "servers",
+          include: SERVERS,
           testTimeout: 60_000,
           hookTimeout: 60_000,
-          provide: { fuzzRuns, apiProxy },
+          provide,
         },
       },
     ],

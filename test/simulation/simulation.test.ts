@@ -10,7 +10,7 @@ import { type Failure, replay, simulate } from "./simulate.ts";
 import { VARIANTS } from "./variants.ts";
 
 const { SEED } = process.env;
-const SEEDS = Number(process.env.SEEDS ?? 5_000);
+const SEEDS = Number(process.env.SEEDS ?? 2_000);
 const FROM = Number(process.env.FROM ?? 0);
 const LONGEST_MS = 300_000;
 /** Seeds within which a broken protocol is found out. */

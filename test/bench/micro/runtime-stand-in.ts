@@ -7,6 +7,7 @@ import { scheduler } from "node:timers/promises";
 
 const MODULE = `data:text/javascript,
   export const env = {};
+  export const exports = {};
   export const waitUntil = () => {};
   export class DurableObject {}`;
 
