@@ -93,6 +93,6 @@ export function ownerNames(region: Region, count: number): string[] {
 /** Does `next` say anything that `known` does not? */
 export function supersedes(next: RingRecord, known: RingRecord | undefined): boolean {
   if (!known || next.version > known.version) return true;
-  // The same version, now settled: nothing is left to hand over.
+  // The same version, now settled: nothing is left to import.
   return next.version === known.version && known.previous !== undefined && !next.previous;
 }
