@@ -1,9 +1,8 @@
 /**
- * Takes what a request costs before its handler runs, and holds it where a policy would rather have
- * it wait than refused.
+ * Takes a request's cost before its handler runs, and holds the request if a policy lets it wait.
  *
- * Holds a bounded number in the isolate, and of one key as many as can pass within their wait; all
- * others are refused at once and told when their turn would be.
+ * An isolate holds a bounded number of requests, and of one key only those that can pass within
+ * their wait. All others are refused at once and told when their turn would be.
  */
 
 import type { Context } from "hono";
@@ -16,20 +15,20 @@ import { giveAllBack } from "./after-response.ts";
 import { type Ruling, rulingsOf } from "./answer/ruling.ts";
 import { WaitingRoom } from "./waiting-room.ts";
 
-/** What came of asking, once the request may go on to its handler or is refused. */
+/** How the request's checks ended. */
 export interface Admission {
   replies: Reply[];
   rulings: Ruling[];
-  /** Has the client left, and was given back what it took? */
+  /** Has the client left? Then the cost has been given back. */
   hasLeft: boolean;
 }
 
 const room = new WaitingRoom();
 
 /**
- * Takes what the questions cost, and holds the request for as long as its policies say.
+ * Takes the cost of the questions, and holds the request as its policies say.
  *
- * @param isKept whether the request is kept alive for it, even if its client leaves
+ * @param isKept whether this goes on if the client leaves
  */
 export async function admit(
   c: Context,
@@ -54,14 +53,14 @@ export async function admit(
   return { replies, rulings, hasLeft: signal.aborted };
 }
 
-/** Is there a queue that holds a request which passes? */
+/** Does a policy hold requests that pass, as leaky buckets do? */
 export function isQueued(questions: readonly Question[]): boolean {
   return questions.some(({ policies }) =>
     policies.some(({ algorithm }) => algorithm === "leaky-bucket"),
   );
 }
 
-/** Takes what the questions cost, waiting for it as long as the policies that deny allow. */
+/** Takes the cost of the questions, and tries again for as long as the denying policies let it. */
 async function takeInTime(
   c: Context,
   caller: Caller,
@@ -69,35 +68,35 @@ async function takeInTime(
 ): Promise<{ replies: Reply[]; rulings: Ruling[] }> {
   let waitedMs = 0;
   for (;;) {
-    // One question alone leaves nothing to give back.
+    // A single question needs no give-back.
     const replies =
       questions.length > 1
         ? (await caller.take([questions])).flat()
         : await caller.check(questions);
     const rulings = rulingsOf(replies);
-    const patienceMs = maxWaitOf(rulings) - waitedMs;
-    if (!(patienceMs > 0)) return { replies, rulings };
+    const maxWaitMs = maxWaitOf(rulings) - waitedMs;
+    if (!(maxWaitMs > 0)) return { replies, rulings };
 
     const nowMs = WORKERS.now();
     const { turns, awaited } = queue(replies, nowMs);
     const waitMs = Math.max(...turns.map(({ decision }) => decision.retryAfterMs)) + room.spreadMs;
-    const leave = waitMs > patienceMs ? undefined : room.enter(awaited, nowMs, waitMs);
+    const leave = waitMs > maxWaitMs ? undefined : room.enter(awaited, nowMs, waitMs);
     if (!leave) return { replies, rulings: turns };
     if (!(await pause(waitMs, c.req.raw.signal, leave))) return { replies, rulings };
     waitedMs += waitMs;
   }
 }
 
-/** How long the policies that deny let it wait; NaN if none does. */
+/** Returns the shortest `maxWait` of the policies that deny; NaN if none denies. */
 function maxWaitOf(rulings: readonly Ruling[]): number {
-  let patienceMs = Number.NaN;
+  let leastMs = Number.NaN;
   for (const { policy, decision } of rulings) {
-    if (!decision.allowed && !(policy.maxWaitMs >= patienceMs)) patienceMs = policy.maxWaitMs;
+    if (!decision.allowed && !(policy.maxWaitMs >= leastMs)) leastMs = policy.maxWaitMs;
   }
-  return patienceMs;
+  return leastMs;
 }
 
-/** What the request waits for behind those that wait already, and when its turn is. */
+/** Returns what the request waits for, and when its turn is after those that wait already. */
 function queue(replies: readonly Reply[], nowMs: number) {
   const awaited = new Map<string, number>();
   const turns = replies.flatMap(({ question, decisions }) =>
@@ -113,7 +112,7 @@ function queue(replies: readonly Reply[], nowMs: number) {
   return { turns, awaited };
 }
 
-/** A leaky bucket's word where there is no place to wait for the turn it gave. */
+/** Turns a leaky bucket's delay into a denial, since no more requests can be held. */
 function deniedForSpace({ policy, decision }: Ruling): Ruling {
   const { delayMs } = decision;
   if (delayMs === 0) return { policy, decision };
@@ -121,11 +120,9 @@ function deniedForSpace({ policy, decision }: Ruling): Ruling {
   return { policy, decision: { ...decision, ...denial } };
 }
 
-/**
- * Waits, and leaves the waiting room; returns at once, and false, if the client leaves.
- */
+/** Waits, and leaves the waiting room. Returns false, and at once, if the client leaves. */
 function pause(ms: number, signal: AbortSignal, leave: () => void): Promise<boolean> {
-  // A request that nothing keeps alive ends with this event, and runs no further.
+  // A request that is not kept alive runs no code after this event.
   signal.addEventListener("abort", leave);
   return scheduler
     .wait(ms, { signal })

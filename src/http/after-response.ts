@@ -1,9 +1,9 @@
 /**
- * What is settled after the response: costs that only some responses are charged, and the slots of
- * requests that are in flight.
+ * What the response decides: costs that only some responses are charged, and the slots of requests
+ * in flight.
  *
- * Costs are taken before the handler runs and given back after, so that requests in parallel cannot
- * overrun the limit while none of them has ended.
+ * A cost is taken before the handler runs and given back after it. Else parallel requests could
+ * exceed the limit before the first of them has ended.
  */
 import type { Context } from "hono";
 import type { Caller } from "../caller/caller.ts";
@@ -15,15 +15,15 @@ import { type Rule, readCharge } from "./rule-functions.ts";
 
 /** Least status of a response that failed. */
 const FAILURE = 400;
-/** What a handler that throws is answered with. */
+/** The status that a handler's exception leads to. */
 const INTERNAL_ERROR = 500;
 /**
- * How long a handler may go on after its client has left until its slot is free. The runtime ends it
- * after 30 s, and with it the code that would free the slot.
+ * How long a slot stays taken after its client has left, while the handler still runs. The runtime
+ * ends the handler after 30 s, and with it the code that frees the slot.
  */
 const LEFT_MS = 25_000;
 
-/** Is there anything that waits for the response? */
+/** Does a policy wait for the response, to give back its cost or its slot? */
 export function needsSettlement(questions: readonly Question[]): boolean {
   return questions.some(({ policies }) =>
     policies.some(({ algorithm, charge }) => algorithm === "concurrency" || charge !== "always"),
@@ -31,14 +31,14 @@ export function needsSettlement(questions: readonly Question[]): boolean {
 }
 
 /**
- * Runs the handler, and gives back what its response turns out not to cost.
+ * Runs the handler, and gives back what its response does not cost.
  *
- * A client that leaves while the handler runs is charged whatever the response would have been, and
- * keeps its slot until the handler has ended, which uses what the slot protects.
+ * A client that leaves while the handler runs is charged, whatever the response would have been. It
+ * keeps its slot until the handler has ended, since the handler uses what the slot protects.
  *
- * @param rules those of the policies asked about
- * @param handle runs it, so that the response is in `c.res`
- * @param isRaw whether the handler's encoded bodies are those of its origin; see `untilEnd`
+ * @param rules the rules that count the request
+ * @param handle runs the handler, so that the response is in `c.res`
+ * @param isRaw as for `untilEnd`
  */
 export async function settle(
   c: Context,
@@ -49,10 +49,10 @@ export async function settle(
   isRaw: boolean,
 ): Promise<void> {
   const { signal } = c.req.raw;
-  const held = part(replies, ({ algorithm }) => algorithm === "concurrency");
+  const held = repliesOf(replies, ({ algorithm }) => algorithm === "concurrency");
   const ended = Promise.withResolvers<unknown>();
   if (held.length > 0) {
-    // A client that goes away ends its request, and with it all that is not waited for.
+    // A client that leaves ends its request, and all work that is not kept alive.
     WORKERS.keepAlive(ended.promise.then(() => caller.giveBack(held)));
     signal.addEventListener("abort", () => {
       scheduler.wait(LEFT_MS).then(ended.resolve);
@@ -65,38 +65,31 @@ export async function settle(
     if (held.length > 0 && !signal.aborted) ended.resolve(untilEnd(c, isRaw));
   } finally {
     ended.resolve(undefined);
-    if (!signal.aborted) {
-      giveFreeBack(caller, replies, rules, status);
-      if (status !== undefined) askForCharges(c, caller, replies, rules);
-    }
+    if (!signal.aborted) giveUncharged(c, caller, replies, rules, status);
   }
 }
 
-/** Gives back what a response of that status does not cost. */
-function giveFreeBack(
-  caller: Caller,
-  replies: readonly Reply[],
-  rules: readonly Rule[],
-  status = INTERNAL_ERROR,
-): void {
-  const isAsked = ({ name }: Policy) =>
-    rules.some((rule) => rule.charge && rule.policy.name === name);
-  const free = part(replies, (policy) => !isAsked(policy) && !isCharged(policy, status));
-  if (free.length > 0) WORKERS.keepAlive(caller.giveBack(free));
-}
-
-/** Gives back what functions do not charge. */
-function askForCharges(
+/** Gives back what the response is not charged, by its status or by a rule's function. */
+function giveUncharged(
   c: Context,
   caller: Caller,
   replies: readonly Reply[],
   rules: readonly Rule[],
+  status: number | undefined,
 ): void {
-  for (const { policy, charge } of rules) {
-    if (!charge) continue;
-    const asked = part(replies, ({ name }) => name === policy.name);
+  const asking = rules.filter(({ charge }) => charge);
+  const ruleOf = ({ name }: Policy) => asking.find(({ policy }) => policy.name === name);
+  const free = repliesOf(
+    replies,
+    (policy) => !ruleOf(policy) && !isCharged(policy, status ?? INTERNAL_ERROR),
+  );
+  if (free.length > 0) WORKERS.keepAlive(caller.giveBack(free));
+  // A handler that threw has no response to look at, and is charged.
+  if (status === undefined) return;
+  for (const rule of asking) {
+    const asked = repliesOf(replies, (policy) => ruleOf(policy) === rule);
     const giveBack = (charged: boolean) => (charged ? undefined : caller.giveBack(asked));
-    WORKERS.keepAlive(readCharge(c, charge, policy).then(giveBack));
+    WORKERS.keepAlive(readCharge(c, rule).then(giveBack));
   }
 }
 
@@ -107,17 +100,16 @@ function isCharged({ charge }: Policy, status: number): boolean {
 }
 
 /**
- * Gives back what was taken for a request that never reached the handler. A leaky bucket's turn is
- * kept: the requests behind it have been told when to leave, and another one in its place would
- * leave together with the last of them.
+ * Gives back what was taken for a request that never reached the handler. A leaky bucket keeps the
+ * turn: the requests behind already have their own times to leave, so a request that took the turn
+ * would leave together with the last of them.
  */
 export function giveAllBack(caller: Caller, replies: readonly Reply[]): Promise<void> {
-  const taken = part(replies, ({ algorithm }) => algorithm !== "leaky-bucket");
-  return caller.giveBack(taken);
+  return caller.giveBack(repliesOf(replies, ({ algorithm }) => algorithm !== "leaky-bucket"));
 }
 
-/** The replies as far as they are about policies that `belongs` picks. */
-function part(replies: readonly Reply[], belongs: (policy: Policy) => boolean): Reply[] {
+/** Returns the replies with only the policies that `belongs` picks. */
+function repliesOf(replies: readonly Reply[], belongs: (policy: Policy) => boolean): Reply[] {
   return replies.flatMap(({ question, decisions, atMs }) => {
     const picked = question.policies.map(belongs);
     const policies = question.policies.filter((_, at) => picked[at]);

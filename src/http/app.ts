@@ -1,4 +1,4 @@
-/** The deployed Worker's Hono: small, with one kind of router, and for any status. */
+/** The Hono of the deployed Worker and of the API: one small router, any status. */
 
 import type { Context, Next } from "hono";
 import { HonoBase } from "hono/hono-base";
@@ -7,21 +7,21 @@ import { logSeldom } from "../log.ts";
 import { problem } from "./answer/problem.ts";
 import { isCopyable, replaceResponse } from "./answer/response.ts";
 
-/** Answers to HEAD with a status that Hono cannot copy. */
+/** Responses to HEAD with a status that Hono cannot copy. */
 const headResponses = new WeakMap<Request, Response>();
 
-/** Makes an app with the smallest router: few routes need none that is fast with many. */
+/** Makes an app with Hono's smallest router, since there are few routes. */
 export function newApp(): HonoBase {
   return new HonoBase({ router: new PatternRouter() });
 }
 
-/** Answers what nobody thought of. Hono would write a line for each such request. */
+/** Answers an unexpected exception. Hono would log each one; `logSeldom` bounds the lines. */
 export function internalError(error: Error): Response {
   logSeldom("error", "request-failed", "", { detail: String(error) });
   return problem({ status: 500, title: "Internal error", detail: "This is a mistake of ours." });
 }
 
-/** Goes on to the next handler, and sets an answer aside that Hono could not give to HEAD. */
+/** Runs the next handler. Keeps a response to HEAD that Hono cannot copy, for `anyStatusToHead`. */
 export function passHead(c: Context, next: Next): Promise<void> {
   const { raw } = c.req;
   if (raw.method !== "HEAD") return next();
@@ -33,8 +33,8 @@ export function passHead(c: Context, next: Next): Promise<void> {
 }
 
 /**
- * Returns the app's `fetch`, which answers HEAD with any status that an origin sends. Hono answers
- * HEAD with a copy, and code can make none with a status above 599.
+ * Returns the app's `fetch`, which answers HEAD with any status that an origin sends. Hono copies
+ * the response to HEAD, and code cannot make a copy with a status above 599.
  */
 export function anyStatusToHead(app: HonoBase) {
   return (request: Request, env: Env, context: ExecutionContext) => {

@@ -1,8 +1,9 @@
 /**
- * The middleware: finds the policies that a request meets, asks, and lets it pass or refuses it.
+ * The middleware: finds the policies that a request meets, checks them, and lets the request pass or
+ * refuses it.
  *
- * Decides before the handler runs. Policies on the same key are decided together in one hop; those
- * on different keys are asked at once, and if one denies, what the others took is given back.
+ * It decides before the handler runs. Policies on one key are checked in one call to its owner.
+ * Different keys are checked in parallel, and if one denies, the cost is given back to the others.
  */
 
 import type { Context, MiddlewareHandler } from "hono";
@@ -28,15 +29,15 @@ import { RuleMatcher } from "./match/rule-matcher.ts";
 import { type Rule, RuleError } from "./rule-functions.ts";
 import { applyAddressLists, parseRule, questionsOf, type RateLimitOptions } from "./rules.ts";
 
-/** nginx's "client closed request"; nobody is there to read it. */
-const LEFT = 499;
+/** nginx's status for a client that closed the connection. Nobody reads it. */
+const CLIENT_CLOSED_REQUEST = 499;
 
-/** What the middleware leaves for the handlers after it. */
+/** What the middleware sets for the handlers after it. */
 export interface RateLimitEnv {
   Variables: {
     /**
-     * The decision that decided: of all policies so far, the one with the least left. Undefined where
-     * no policy counted the request, as by `except`, an `allow` list or a limit of `Infinity`.
+     * The decision with the least left, of all policies that have counted the request so far.
+     * Undefined if none has, as under `except`, an `allow` list or a limit of `Infinity`.
      */
     decision: Decision | undefined;
     /** The decisions of all policies that have counted the request so far. */
@@ -47,22 +48,17 @@ export interface RateLimitEnv {
 /**
  * Makes a middleware that limits the requests of a Hono app, under one policy or several.
  *
- * Several in one call are taken all or none; those of separate calls, each for itself. A policy that
- * a request meets again, in whatever place, has counted it already.
+ * The policies of one call take their costs all or none. Separate calls decide separately. A policy
+ * counts a request once, even if the request passes several middlewares that have it.
  *
  * @throws {MisuseError} naming the field, the rule and the value
  * @example app.use("/api/*", rateLimit({ limit: 100, window: "1m" }));
  */
 export function rateLimit(...policies: RateLimitOptions[]): MiddlewareHandler<RateLimitEnv> {
-  const stranger = policies.findIndex((policy) => typeof policy !== "object" || policy === null);
-  if (stranger >= 0) {
-    throw new MisuseError(
-      `policies[${stranger}]`,
-      "must be a policy's options",
-      policies[stranger],
-    );
-  }
-  const rules = policies.map(parseRule);
+  const rules = policies.map((policy, at) => {
+    if (typeof policy === "object" && policy) return parseRule(policy);
+    throw new MisuseError(`policies[${at}]`, "must be a policy's options", policy);
+  });
   if (rules.length === 0) throw new MisuseError("", "must be at least one policy", undefined);
   for (const [at, { policy, key, limit, window, cost, charge, refusal }] of rules.entries()) {
     if (rules.findIndex((rule) => rule.policy.name === policy.name) < at) {
@@ -78,15 +74,15 @@ export function rateLimit(...policies: RateLimitOptions[]): MiddlewareHandler<Ra
   return enforce(rules, isolateCaller(), isolateConfig());
 }
 
-/** What is different where the handlers behind the middleware pass on what an origin answers. */
+/** Where the middleware stands: in a user's own app, or in the gateway. */
 export interface Placement {
-  /** Called before a request is refused: says which pages may read the refusal. */
+  /** Sets the CORS headers of a refusal, before it is made. */
   allowReading(c: Context): void;
-  /** Returns the headers that tell of the quota on an answer that passed. */
+  /** Returns the headers that tell of the quota, for a response that passed. */
   quotaHeaders: QuotaHeaders;
-  /** Whether the handlers pass encoded bodies on as they are. */
+  /** Whether the handlers forward encoded bodies unchanged. */
   isRaw: boolean;
-  /** Whether what answers the request gets its path with dots resolved. */
+  /** Whether the handlers get the path with dots resolved. */
   resolvesDots: boolean;
 }
 
@@ -97,7 +93,7 @@ const OWN_APP: Placement = {
   resolvesDots: false,
 };
 
-/** Makes the middleware from rules that are already read. */
+/** Makes the middleware from rules that are already parsed. */
 export function enforce(
   rules: readonly Rule[],
   caller: Caller,
@@ -140,13 +136,13 @@ export function enforce(
       return refuseUncounted(error);
     }
     if (questions.length === 0) return next();
-    const isWatched = needsSettlement(questions);
-    const isKept = questions.length > 1 || isWatched || isQueued(questions);
+    const settles = needsSettlement(questions);
+    const isKept = questions.length > 1 || settles || isQueued(questions);
     const admission = admit(c, caller, questions, isKept);
-    // A client that leaves ends its request where it waits, and what is taken by then would be lost.
+    // A request ends where it waits if its client leaves. Then nothing would give the cost back.
     if (isKept) WORKERS.keepAlive(admission.catch(() => {}));
     const { replies, rulings, hasLeft } = await admission;
-    if (hasLeft) return new Response(null, { status: LEFT });
+    if (hasLeft) return new Response(null, { status: CLIENT_CLOSED_REQUEST });
     const decisions = rulings.map((ruling) => ruling.decision);
     if (!decisive(decisions).allowed) {
       allowReading(c);
@@ -156,23 +152,20 @@ export function enforce(
     const all = before.length > 0 ? [...before, ...decisions] : decisions;
     c.set("decision", decisive(all));
     c.set("decisions", all);
-    await (isWatched ? settle(c, caller, replies, counting, next, isRaw) : next());
-    // What a preflight has left is no page's to know, and none of its requests'.
+    await (settles ? settle(c, caller, replies, counting, next, isRaw) : next());
+    // A preflight has a quota of its own, which says nothing about the page's requests.
     if (!asksFirst) writeFields(c, quotaHeaders(c.res.headers, rulings, isLegacy));
   };
 }
 
-/**
- * Returns the rules that have not counted the request yet: one limiter may stand on an app, on a part
- * of it and on a route.
- */
+/** Returns the rules that no earlier middleware has counted the request under. */
 function uncounted(rules: readonly Rule[], before: readonly Decision[]): readonly Rule[] {
   if (before.length === 0) return rules;
   const counted = before.map((decision) => decision.policy);
   return rules.filter(({ policy }) => !counted.includes(policy.name));
 }
 
-/** Answers a cost that could never pass, and what an operator's function makes impossible. */
+/** Answers a request whose cost could never pass, or for which a rule's function failed. */
 function refuseUncounted(error: unknown): Response {
   if (error instanceof RuleError) {
     const detail = "This request could not be counted.";

@@ -1,7 +1,7 @@
 /**
- * What the functions of a rule give for one request, in place of a policy's fixed fields.
+ * Calls the functions that stand for a policy's fields, for one request.
  *
- * An operator wrote them, so their mistakes are told in the log, and never to the client.
+ * The app's author wrote them, so their mistakes go to the log, and never to the client.
  */
 import type { Context } from "hono";
 import type { Decision } from "../limit/decision.ts";
@@ -20,37 +20,37 @@ import { logSeldom } from "../log.ts";
 import { UNKNOWN } from "./key/identity.ts";
 import type { PathPattern } from "./match/path-pattern.ts";
 
-/** A function that gives a value for each request. */
+/** A function that returns a value for each request. */
 export type PerRequest<Value> = (c: Context) => Value | Promise<Value>;
 
 /** A function that answers a request in place of the standard refusal. */
 export type RefusalFunction = (c: Context, decision: Decision) => Response | Promise<Response>;
 
-/** A policy, and the functions that stand for its fields. */
+/** A policy, and the functions that stand for some of its fields. */
 export interface Rule {
   policy: Policy;
   key?: PerRequest<string | string[] | undefined> | undefined;
   limit?: PerRequest<number> | undefined;
   window?: PerRequest<string | number> | undefined;
   cost?: PerRequest<number> | undefined;
-  /** The policy's path, where its key has a part of it. The rule book fills it in. */
+  /** The policy's path, if its key has a part of it. `RuleMatcher` sets it. */
   pattern?: PathPattern | undefined;
   refusal?: RefusalFunction | undefined;
-  /** Tells of the response in `c.res` whether it is charged. */
+  /** Returns whether the response in `c.res` is charged. */
   charge?: PerRequest<boolean> | undefined;
 }
 
-/** An error's text may hold what a client wrote. */
+/** An error's text may contain what a client wrote, so its length in the log is bounded. */
 const MAX_DETAIL_CHARS = 200;
 
 /** A field that a function may stand for. */
-type Field = "key" | "limit" | "window" | "cost" | "charge";
+type Field = "key" | "limit" | "window" | "cost" | "charge" | "refusal";
 
-/** Thrown if a function of a rule throws, or gives what it may not; the log has said which. */
+/** Thrown if a rule's function throws or returns a wrong value. The log says which. */
 export class RuleError extends Error {}
 
 /**
- * Returns what the functions make of the policy; undefined where they say that nothing limits it.
+ * Returns the policy with the values of the functions; undefined if its limit is `Infinity`.
  *
  * @throws {MisuseError} if the request costs more than could ever pass
  * @throws {RuleError} if a function fails
@@ -83,23 +83,19 @@ export async function readPolicy(
   return read;
 }
 
-/** Returns whether a function charges the response in `c.res`; if the function fails, it is. */
-export async function readCharge(
-  c: Context,
-  charge: NonNullable<Rule["charge"]>,
-  { name }: Policy,
-): Promise<boolean> {
+/** Returns whether the response in `c.res` is charged. It is if the function fails. */
+export async function readCharge(c: Context, { policy, charge }: Rule): Promise<boolean> {
   try {
-    const given: unknown = await charge(c);
+    const given: unknown = await charge?.(c);
     if (typeof given === "boolean") return given;
     throw new TypeError(`it must give true or false, and gave ${kindOf(given)}`);
   } catch (error) {
-    logFailure("charge", name, error);
+    logFailure("charge", policy.name, error);
     return true;
   }
 }
 
-/** Returns the parts of a key that a function gives; if it fails, the key of all such requests. */
+/** Returns the parts of a key from a function, or, if it fails, the shared key `unknown`. */
 export async function readKey(
   c: Context,
   key: NonNullable<Rule["key"]>,
@@ -119,11 +115,11 @@ export async function readKey(
 }
 
 function isKeyPart(part: unknown): part is string {
-  // Half a surrogate pair has no UTF-8 of its own: keys with different ones would count together.
+  // Lone surrogates all become one character in UTF-8, so different keys would count together.
   return typeof part === "string" && part !== "" && part.isWellFormed();
 }
 
-/** Says what a key function gave, and what to write instead. */
+/** Says what a key function returned, and what to write instead. */
 function keyKindOf(given: unknown): string {
   if (given === undefined || given === null) return "nothing";
   if (Array.isArray(given)) return `a list of ${given.map(keyKindOf).join(", ") || "nothing"}`;
@@ -146,12 +142,11 @@ function windowOf(given: unknown): number {
   return parse(windowSchema, isRead ? given : kindOf(given), "window");
 }
 
-/** What an error may say of a value that a client may have written. */
+/** Says the type of a value, and not the value: a client may have written it. */
 function kindOf(given: unknown): string {
   return typeof given;
 }
 
-/** Runs what an operator wrote: its mistakes are told in the log, and never to the client. */
 async function run<Value>(
   field: Exclude<Field, "key">,
   { name }: Policy,
@@ -165,7 +160,8 @@ async function run<Value>(
   }
 }
 
-function logFailure(field: Field, policy: string, error: unknown): void {
+/** Logs that a policy's function failed. */
+export function logFailure(field: Field, policy: string, error: unknown): void {
   const detail = String(error).slice(0, MAX_DETAIL_CHARS);
   const level = field === "key" ? "warn" : "error";
   logSeldom(level, `${field}-function-failed`, policy, { policy, detail });

@@ -1,7 +1,8 @@
 /**
- * What is to be asked about a request: which policies it meets, under which keys, at what cost.
+ * Reads the options of `rateLimit`, and makes the checks of a request: which keys, under which
+ * policies, at what cost.
  *
- * A rule is a policy with the functions that code may give in place of words.
+ * A rule is a policy and the functions that stand for some of its fields.
  */
 import type { Context } from "hono";
 import type { Question } from "../caller/question.ts";
@@ -17,9 +18,8 @@ import {
 import type { CountingFields, RequestFields } from "../limit/policy-input.ts";
 import { withBoundedDelay } from "../limit/waiting.ts";
 import { nearestRegion, type Region } from "../ring/region.ts";
-import { type IdentityOptions, keyOf, type PathMatch } from "./key/identity.ts";
+import { type IdentityOptions, keyOf } from "./key/identity.ts";
 import { readingsOf } from "./match/path.ts";
-import type { PathPattern } from "./match/path-pattern.ts";
 import {
   type PerRequest,
   type RefusalFunction,
@@ -30,42 +30,41 @@ import {
 
 export interface RateLimitOptions extends CountingFields, RequestFields {
   /**
-   * Who is limited: parts as in `limit/key-part.ts`, default `["ip"]`, or a function that gives one
-   * text or several parts. If it throws or gives none, the request counts as `unknown`, with all
-   * others like it, and a warning says so. What only the client writes is no limit by itself: count
-   * keys that you do not know by `addressKey`, or put a policy by `ip` beside it.
+   * Who is limited: parts as in `limit/key-part.ts`, default `["ip"]`, or a function that returns one
+   * text or a list of parts. If the function fails, the request counts under the key `unknown`,
+   * shared with all such requests, and a warning is logged. A client can make up a key that it
+   * writes itself: return `addressKey(c)` for keys that you do not know, or add a policy by `ip`.
    */
   key?: PolicyInput["key"] | PerRequest<string | string[] | undefined>;
   /**
-   * Units in a window, a whole number from 0 to 1,000,000,000, or a function that gives them, such
-   * as the plan of a customer. Of 0, nothing passes, and a client is told to come back when the
-   * window ends. Where the function gives `Infinity`, the policy does not count the request, and the
-   * answer has no fields of it. If it throws or gives anything else, the request is answered with
-   * 500, and an error in the log says why.
+   * Units in a window, a whole number from 0 to 1,000,000,000, or a function that returns them, such
+   * as a customer's plan. With 0 nothing passes, and a client is told to come back when the window
+   * ends. If the function returns `Infinity`, the policy does not count the request. If it fails,
+   * the response is 500, and an error is logged.
    */
   limit: number | PerRequest<number>;
   /**
-   * Length of a window, from `"1s"` to `"366d"`, or a function that gives it, as such a text or in
-   * milliseconds. Each length has counters of its own: a key that changes it begins anew.
+   * Length of a window, from `"1s"` to `"366d"`, or a function that returns such a text or
+   * milliseconds. Each length has its own counters: a key whose window changes starts from zero.
    */
   window: string | PerRequest<string | number>;
   /**
-   * Units a request costs, or a function that gives them. Default 1. A request that costs more than
-   * could ever pass is answered with 400; one for which the function fails, with 500, as above.
+   * Units a request costs, or a function that returns them. Default 1. The response is 400 if the
+   * cost could never pass, and 500 if the function fails.
    */
   cost?: number | PerRequest<number>;
   /**
    * Which responses are charged: `"always"` (default), `"failure"` (status 400 and above),
-   * `"success"` (below), a list of statuses, or a function that tells of the response in `c.res`
-   * whether it is. The cost is taken before the handler runs and given back after. If the function
-   * throws or gives no boolean, the response is charged, and an error in the log says why.
+   * `"success"` (below), a list of statuses, or a function that returns whether the response in
+   * `c.res` is. The cost is taken before the handler runs and given back after. If the function
+   * fails, the response is charged, and an error is logged.
    */
   charge?: PolicyInput["charge"] | PerRequest<boolean>;
   /**
-   * What answers a denied request: a status, a body or a redirect as in the configuration, or a
-   * function of the request and the decision that gives the whole response. The RateLimit fields,
-   * `Cache-Control: no-store` and, unless it has one, `Retry-After` are added to that. If it throws
-   * or gives no response, the client gets the standard refusal, and an error in the log says why.
+   * What answers a denied request: a status, a body or a redirect, or a function of the request and
+   * the decision that returns the response. The RateLimit fields, `Cache-Control: no-store` and, if
+   * it is missing, `Retry-After` are added. If the function fails, the client gets the standard
+   * refusal, and an error is logged.
    */
   refusal?: PolicyInput["refusal"] | RefusalFunction;
 }
@@ -96,11 +95,11 @@ export function parseRule({
     ...(given.key && { scope: "global" }),
     ...options,
     key: given.key ? undefined : key,
-    // Until a request says otherwise.
+    // A stand-in until a request's own limit is known.
     limit: given.limit ? (options.burst ?? 1) : limit,
-    // The shortest: with it an algorithm counts highest.
+    // The shortest window allows the highest limit.
     window: given.window ? "1s" : window,
-    // Whatever a function charges, the response decides.
+    // Not "always", so that the response is looked at.
     charge: given.charge ? "failure" : charge,
     refusal: given.refusal ? undefined : refusal,
     cost: given.cost || given.limit ? undefined : cost,
@@ -117,16 +116,14 @@ function functionOf<Field>(
     : undefined;
 }
 
-/** Whether a fixed cost fits is known beforehand only where the burst is fixed, too. */
+/** Checks a fixed cost under a limit by function: it can be judged only if the burst is fixed. */
 function withCost(policy: Policy, cost = 1): Policy {
   parse(unitsSchema, cost, "cost");
   if (policy.burst !== undefined) requireFits(cost, policy);
   return { ...policy, cost };
 }
 
-/**
- * Returns the rule whose address list refuses the client, and those that are left to be counted.
- */
+/** Returns the rule whose `deny` refuses the address, and the rules whose `allow` does not list it. */
 export function applyAddressLists(
   rules: readonly Rule[],
   address: Address | undefined,
@@ -136,16 +133,16 @@ export function applyAddressLists(
   return { refusing: counting.find(isRefusing), counting };
 }
 
-/** A question while it is put together. */
+/** A question that is being put together. */
 interface Asking extends Question {
   key: string[];
   policies: Policy[];
 }
 
 /**
- * Returns one question for each key and scope: what has the same owner is decided in one hop. A
- * policy whose key has a part of the path asks for every key that an odd path may mean. Returns none
- * where no policy limits the request.
+ * Returns one question for each key and scope, since policies with the same owner are decided in one
+ * call. A policy with a part of the path in its key has a question for each reading of the path.
+ * Returns none if no policy limits the request.
  *
  * @throws {MisuseError} if the request costs more than could ever pass
  * @throws {RuleError} if a function fails
@@ -176,7 +173,11 @@ export async function questionsOf(
   return questions;
 }
 
-/** Returns the key under which a rule counts a request; several where its path may mean several. */
+/**
+ * Returns the keys under which a rule counts a request: one for each reading of the path, if the
+ * key has a part of the path. The origin's own reading is among them, so a client cannot get a new
+ * quota by writing its path in another way.
+ */
 function keysOf(
   c: Context,
   { policy, pattern }: Rule,
@@ -184,18 +185,10 @@ function keysOf(
   options: IdentityOptions,
 ): string[][] {
   if (!pattern) return [keyOf(c, policy, client, options)];
-  return pathMatches(c, pattern).map((match) => keyOf(c, policy, client, options, match));
-}
-
-/**
- * Returns every place that a policy's path may name in a request. Each is a key of its own: the one
- * that the origin reads is among them, so no spelling brings a quota of its own.
- */
-function pathMatches(c: Context, pattern: PathPattern): PathMatch[] {
-  const readings = readingsOf(c.req.url) ?? [];
-  return readings
-    .filter((path) => pattern.matches(path))
-    .map((path) => ({ path, valueOf: (name) => pattern.valueOf(name, path) }));
+  const readings = (readingsOf(c.req.url) ?? []).filter((path) => pattern.matches(path));
+  return readings.map((path) =>
+    keyOf(c, policy, client, options, { path, valueOf: (name) => pattern.valueOf(name, path) }),
+  );
 }
 
 function isSame(one: readonly string[], other: readonly string[]): boolean {

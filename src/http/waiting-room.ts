@@ -1,17 +1,17 @@
 /**
  * The requests that this isolate holds: how many wait, and for what.
  *
- * Nobody's place is kept for longer than its wait, even if its request has ended and nobody said so:
- * without `enable_request_signal` the runtime does not.
+ * A place is free again when its wait is over, even if nothing says that its request has ended. The
+ * runtime does not, without `enable_request_signal`.
  */
 
-/** The most requests that are held at once; at about 5 KB each, 5 MB of the isolate's 128. */
+/** The most requests that are held at once. At about 5 KB each they take 5 of the isolate's 128 MB. */
 export const MAX_HELD = 1_000;
-/** Of those that are held, how many wake within one millisecond. */
+/** The most held requests that wake within one millisecond. */
 const WAKES_PER_MS = 4;
 
 interface Place {
-  /** What it waits for: units, by quota. */
+  /** Units that the request waits for, by quota. */
   awaited: ReadonlyMap<string, number>;
   untilMs: number;
 }
@@ -19,7 +19,7 @@ interface Place {
 export class WaitingRoom {
   readonly #places = new Set<Place>();
 
-  /** Units that those wait for who wait for this quota. */
+  /** Returns the units that all held requests wait for in this quota. */
   unitsAhead(quota: string, nowMs: number): number {
     let units = 0;
     for (const place of this.#places) {
@@ -29,16 +29,16 @@ export class WaitingRoom {
     return units;
   }
 
-  /** How much later the next one wakes, so that not all wake in one millisecond. */
+  /** How much later the next request wakes, so that not all wake in one millisecond. */
   get spreadMs(): number {
     return Math.floor(this.#places.size / WAKES_PER_MS);
   }
 
   /**
-   * Takes a place; undefined if there is none.
+   * Takes a place.
    *
-   * @param awaited units that it waits for, by quota
-   * @returns what leaves it
+   * @param awaited units that the request waits for, by quota
+   * @returns the function that leaves the place; undefined if the room is full
    */
   enter(
     awaited: ReadonlyMap<string, number>,

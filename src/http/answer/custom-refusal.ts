@@ -1,28 +1,23 @@
 /**
- * Refusals in a policy's own words: a status, a text, a redirect, or what a function makes of it.
+ * A policy's own refusal: a status, a body, a redirect, or a function's response.
  *
- * The RateLimit fields and `no-store` are on each of them, whatever a function says.
+ * Each of them has the RateLimit fields and `no-store`.
  */
 
 import type { Context } from "hono";
-import type { Policy } from "../../limit/policy.ts";
 import type { Refusal } from "../../limit/refusal.ts";
 import { parseUrl } from "../../limit/url.ts";
-import { logSeldom } from "../../log.ts";
-import type { Rule } from "../rule-functions.ts";
+import { logFailure, type Rule } from "../rule-functions.ts";
 import { refusalHeaders, refuse } from "./refusal.ts";
 import { decidingRuling, type Ruling } from "./ruling.ts";
 
-/** An error's text may hold what a client wrote. */
-const MAX_DETAIL_CHARS = 200;
-
 /**
- * Answers a request that may not pass as the policy that denied it says, or else as `refuse` does.
+ * Answers a denied request as the policy that denied it says, or else as `refuse` does.
  *
- * What is fixed answers a client that is over its limit or blocked; where no owner answered, the
- * client gets the standard 503. A function is asked about both.
+ * A fixed refusal answers a client that is over its limit or blocked. If no owner answered, the
+ * client gets the standard 503. A function answers both cases.
  *
- * @param rules those that the request met
+ * @param rules the rules that the request met
  */
 export async function refuseAsConfigured(
   c: Context,
@@ -35,7 +30,7 @@ export async function refuseAsConfigured(
     try {
       return withRefusalHeaders(await answer(c, decision), rulings);
     } catch (error) {
-      logFailure(policy, error);
+      logFailure("refusal", policy.name, error);
       return refuse(c, rulings);
     }
   }
@@ -50,13 +45,12 @@ export async function refuseAsConfigured(
   return new Response(own.body.text, { status: own.status, headers });
 }
 
-/** The answer that a function gave, with what belongs on every refusal. */
+/** Returns a copy of the response, with the headers that every refusal has. */
 function withRefusalHeaders(given: unknown, rulings: readonly Ruling[]): Response {
   if (!(given instanceof Response)) throw new TypeError("it must give a Response");
-  // A copy: the headers of what `fetch` gave cannot be written.
   const response = new Response(given.body, given);
   const fields = refusalHeaders(rulings);
-  // Beside a redirect it would say when to follow it (RFC 9110, section 10.2.3).
+  // Beside a redirect, `Retry-After` says when to follow it (RFC 9110, section 10.2.3).
   const isRedirect = given.status >= 300 && given.status < 400;
   if (isRedirect || given.headers.has("Retry-After")) delete fields["Retry-After"];
   for (const [name, value] of Object.entries(fields)) response.headers.set(name, value);
@@ -73,16 +67,11 @@ function redirected(
   );
 }
 
-/** Would a client that is denied be sent to where it is already? Without end, then. */
+/** Would the redirect send the client to the URL that it asked for, and so without end? */
 function pointsToItself(c: Context, { location }: NonNullable<Refusal["redirect"]>): boolean {
   const here = parseUrl(c.req.url);
-  // Where a client is with a host that cannot be read, nobody knows.
+  // The client's URL is unknown if its `Host` cannot be parsed.
   if (!here) return true;
   const there = new URL(location, here);
   return there.host === here.host && there.pathname === here.pathname;
-}
-
-function logFailure({ name }: Policy, error: unknown): void {
-  const detail = String(error).slice(0, MAX_DETAIL_CHARS);
-  logSeldom("error", "refusal-function-failed", name, { policy: name, detail });
 }

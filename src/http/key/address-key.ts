@@ -4,10 +4,10 @@ import { isolateConfig } from "../../caller/isolate.ts";
 import { clientAddress, clientKey } from "./identity.ts";
 
 /**
- * Returns what the key part `ip` is for a request: the client's address, or its IPv6 network.
+ * Returns the key part `ip` of a request: the client's address, or its IPv6 network.
  *
- * For a key function that knows the keys there are: a client that makes one up counts by address. Without
- * that, each made-up key would bring a quota of its own.
+ * A key function returns it for keys that it does not know. Otherwise each key that a client makes
+ * up would have a quota of its own.
  *
  * @example
  * const keyOf = (c: Context) => {

@@ -1,27 +1,28 @@
 /**
- * Reads the header that names the client, in the forms that proxies write: nginx and HAProxy a bare
+ * Reads the client's address from a header, in the forms that proxies write: nginx and HAProxy a bare
  * address, Azure and AWS one with a port, RFC 7239 `for="[2001:db8::1]:4711";proto=https`.
  *
- * Only the last entry counts: the proxy next to the Worker wrote it, clients wrote what is before.
+ * Only the last entry counts: the proxy in front wrote it. A client may have written those before.
  */
 import { type Address, readAddress } from "../../limit/address-list.ts";
+import { trimEnd } from "./trim-end.ts";
 
 const PAIR = /([\w!#$%&'*+.^`|~-]+)=(?:"((?:[^"\\]|\\.)*)"|([^\s",;]*))/g;
 /**
- * The last element of a list as RFC 7239, section 4, has it. Read from its end: a client's open
- * quote before it cannot reach into what the proxy wrote.
+ * The last element of a list (RFC 7239, section 4). It is matched from its end, so that an open
+ * quote of a client cannot reach into what the proxy wrote.
  */
 const LAST_ELEMENT = new RegExp(`(?:^|,)\\s*(${PAIR.source}(?:\\s*;\\s*${PAIR.source})*)$`);
-/** `[IPV6]` with or without a port; a port may be hidden (RFC 7239, section 6). */
+/** `[IPV6]`, with or without a port. A port may be obfuscated (RFC 7239, section 6). */
 const BRACKETED = /^\[([^\]]*)\](?::[\w.-]*)?$/;
-/** Without brackets, as CloudFront writes it, a short port cannot be told from a part of IPv6. */
+/** A port without brackets, as CloudFront writes it. After IPv6 it may also be a part of that. */
 const PORT = /(?<=[\da-f]):(?:\d{1,5}|_[\w.-]+)$/i;
-/** The interface that an address of a link is on (RFC 4007, section 11). */
+/** The zone of a link-local address (RFC 4007, section 11). */
 const ZONE = /%.*$/;
 
-/** Returns the address of the last entry; undefined if it names none. */
+/** Returns the address in the last entry; undefined if it has none. */
 export function readForwarded(listed: string): Address | undefined {
-  // Nearly always.
+  // Nearly always the header is a bare address.
   const bare = readAddress(listed);
   if (bare) return bare;
   const node = lastNode(listed);
@@ -29,7 +30,7 @@ export function readForwarded(listed: string): Address | undefined {
   return readAddress(host) ?? readAddress(host.replace(PORT, ""));
 }
 
-/** Says why a header names no client, and nothing of what stands in it. */
+/** Says why a header has no address, without the header's own text. */
 export function whyNoAddress(listed: string | null): string {
   if (listed === null) return "it is absent";
   const node = lastNode(listed);
@@ -39,12 +40,9 @@ export function whyNoAddress(listed: string | null): string {
   return "its last entry is not an address";
 }
 
-/** What the last entry calls the client. Empty entries do not count (RFC 9110, section 5.6.1). */
+/** Returns the client in the last entry that is not empty (RFC 9110, section 5.6.1). */
 function lastNode(listed: string): string {
-  let end = listed.length;
-  // An expression that looks for the end would take quadratic time, and clients write this.
-  while (end > 0 && " \t,;".includes(listed.charAt(end - 1))) end--;
-  const text = listed.slice(0, end);
+  const text = trimEnd(listed, /[ \t,;]/);
   const element = text.includes("=") ? LAST_ELEMENT.exec(text)?.[1] : undefined;
   if (element === undefined) return unquoted(text.slice(text.lastIndexOf(",") + 1));
   const nodes = [...element.matchAll(PAIR)].filter(([, name]) => name?.toLowerCase() === "for");

@@ -1,9 +1,9 @@
 /**
- * Who a request counts as.
+ * The key of a request: who it counts as.
  *
- * The address is the client's as Cloudflare saw it, never `X-Forwarded-For`, which the client
- * writes. Clients that share an address share its quota; an address that cannot be read, and a
- * header that is missing, count as one shared key, never as a way past the limit.
+ * The client's address is the one that Cloudflare saw, never `X-Forwarded-For`, which the client
+ * writes. Clients that share an address share its quota. Requests without a readable address share
+ * one key, and so do requests without a header: neither is a way past the limit.
  */
 import type { Context } from "hono";
 import { type Address, isIpv6, networkOf } from "../../limit/address-list.ts";
@@ -22,30 +22,30 @@ export const UNKNOWN = "unknown";
  */
 export const CROSS_ZONE_WORKER = "2a06:98c0:3600::103";
 
-/** The methods that may tell keys apart; all others are one, or each would bring a new quota. */
+/** Each of these methods has keys of its own. All others share one, since a client can make them up. */
 const METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
 const OTHER_METHOD = "other";
-/** All values that `method` has in a key. */
+/** All values of the key part `method`. */
 export const METHOD_PARTS: readonly string[] = [...METHODS, OTHER_METHOD];
 
-/** A value is absent everywhere if none was seen for so long, in at least so many requests. */
+/** A warning is due if a value was absent for so long, in at least so many requests. */
 const ABSENT_MS = 60_000;
 const ABSENT_REQUESTS = 3;
 
 export interface IdentityOptions {
-  /** The header that names the client; its last entry, if it is a list. */
+  /** The header with the client's address: the last entry, if it is a list. */
   ipHeader: string;
-  /** Bits of an IPv6 address that tell clients apart, 32 to 128. */
+  /** Length of an IPv6 client's network, 32 to 128 bits. */
   ipv6Prefix: number;
 }
 
-/** A path as one origin may read it, and what its policy's `:name` stand for there. */
+/** One reading of the path, and the values of the policy's `:name` segments in it. */
 export interface PathMatch {
   path: string;
   valueOf(name: string): string | undefined;
 }
 
-/** What Cloudflare knows of a request, as far as it is part of a key. */
+/** The properties of `request.cf` that a key may have. */
 interface CloudflareProperties {
   country?: string | null;
   asn?: number | null;
@@ -53,10 +53,10 @@ interface CloudflareProperties {
   botManagement?: { ja4?: string; verifiedBot?: boolean };
 }
 
-/** When a part of a policy's key was last there, and in how many requests since then it was not. */
+/** When a policy's key part was last present, and the number of requests without it since then. */
 const seen = new Map<string, { atMs: number; absent: number }>();
 
-/** Returns the client's address; undefined where it is absent or cannot be read. */
+/** Returns the client's address; undefined if it is absent or cannot be read. */
 export function clientAddress(
   headers: Headers,
   { ipHeader }: Pick<IdentityOptions, "ipHeader">,
@@ -65,14 +65,13 @@ export function clientAddress(
 }
 
 /**
- * Returns a request's key from what a policy says it is made of.
+ * Returns a request's key under a policy.
  *
- * Warns where clients cannot be told apart: no address, or a value that no request has.
+ * Warns if clients cannot be told apart: no address, or a value that no request has.
  *
- * @param policy whose `key` has the parts. With bits, 32 to 128, the address of an IPv6 client is
- *   cut there, and that of an IPv4 client stays whole: it is one client, or many who have no network
- *   in common
- * @param client what `clientAddress` gave
+ * @param policy its `key` names the parts. `ip/48` cuts an IPv6 address to that many bits; an IPv4
+ *   address stays whole
+ * @param client the result of `clientAddress`
  * @param@param match for `path` and `param:NAME`
  * @example keyOf(c, { name: "site", key: ["ip", "method"] }, client, options) // ["2001:db8::/64", "GET"]
  */
@@ -93,7 +92,7 @@ export function keyOf(
   });
 }
 
-/** The client's part of a key: the address, or for IPv6 its network. */
+/** Returns the client's part of a key: the address, or for IPv6 its network. */
 export function clientKey(
   address: Address | undefined,
   headers: Headers,
@@ -102,14 +101,14 @@ export function clientKey(
   if (!address) return [UNKNOWN];
   if (!isIpv6(address)) return [address];
   if (address === CROSS_ZONE_WORKER) {
-    // One zone's Worker must not spend the quota of all others.
+    // The Workers of all zones have this address, so their zone tells them apart.
     const worker = headers.get("CF-Worker");
     if (worker !== null) return [CROSS_ZONE_WORKER, worker];
   }
   return [networkOf(address, ipv6Prefix)];
 }
 
-/** Says that the clients under a policy share one quota, and why, with nothing of what they sent. */
+/** Warns that clients without an address share one quota. The line has nothing that they sent. */
 export function warnNoAddress(
   headers: Headers,
   policy: string,
@@ -132,7 +131,7 @@ function partOf(c: Context, part: string, policy: string, match: PathMatch | und
     case "method":
       return methodOf(c.req.method.toUpperCase());
     case "country":
-      // Cloudflare writes XX where it does not know; T1 is the Tor network, one@param match like others.
+      // Cloudflare writes XX for unknown. T1, the Tor network, counts as a country.
       return country && country !== "XX" ? country : MISSING;
     case "asn":
       return asn ? String(asn) : MISSING;
@@ -151,13 +150,13 @@ function cloudflareOf(c: Context): CloudflareProperties {
   return (c.req.raw as { cf?: CloudflareProperties }).cf ?? {};
 }
 
-/** The category of a bot that Cloudflare has verified, such as "Search Engine Crawler". */
+/** Returns the category of a verified bot, such as "Search Engine Crawler". */
 function botOf(c: Context): string | undefined {
   const { verifiedBotCategory, botManagement } = cloudflareOf(c);
   return verifiedBotCategory || (botManagement?.verifiedBot ? "verified" : undefined);
 }
 
-/** Ports, dots at the end and case tell no hosts apart; the URL standard sees to the other spellings. */
+/** Returns the host without its port and stray dots. The URL parser folds its other spellings. */
 function hostOf(url: string): string {
   return (
     parseUrl(url)
@@ -171,7 +170,7 @@ function methodOf(method: string): string {
   return METHODS.includes(method) ? method : OTHER_METHOD;
 }
 
-/** Returns the value, and warns if it is one that no request has had for a while. */
+/** Returns the value, and warns if no request has had one for a while. */
 function warnIfNeverSent(policy: string, part: string, value: string): string {
   const id = `${policy} ${part}`;
   const nowMs = Date.now();

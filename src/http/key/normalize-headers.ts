@@ -1,10 +1,9 @@
 /**
- * Makes sure that what was counted is what is seen behind: where a key names a header or a cookie,
- * the request goes on with the one value that was read.
+ * Rewrites the headers and cookies that a key names, so that the handler and the origin read the
+ * value that was counted.
  *
- * A header in two lines leaves as one, of two cookies with one name the first stays, and so on: else
- * a client would vary what is counted and show the server his one true key in the place where only
- * that server looks. Handlers and the gateway both read `c.req.raw`, so both see the same.
+ * Otherwise a client could vary the counted value, and send its real key in a second place that only
+ * the origin reads. Two header lines become one, and of two cookies with one name the first stays.
  */
 import type { Context } from "hono";
 import type { Policy } from "../../limit/policy.ts";
@@ -12,8 +11,8 @@ import type { Rule } from "../rule-functions.ts";
 import { readCookie, readHeader } from "./request-values.ts";
 
 /**
- * Returns what narrows a request to the values that its rules count; undefined where none of them
- * names a header or a cookie. A shadow policy changes nothing.
+ * Returns the function that rewrites `c.req.raw`; undefined if no rule's key names a header or a
+ * cookie. A shadow policy changes nothing.
  */
 export function headerNormalizer(
   rules: readonly Rule[],
@@ -29,7 +28,7 @@ export function headerNormalizer(
     const { raw } = c.req;
     let { headers } = raw;
     for (const part of met.flatMap((rule) => named.get(rule.policy) ?? [])) {
-      for (const [name, text] of changes(headers, part)) {
+      for (const [name, text] of changesFor(headers, part)) {
         if (headers === raw.headers) headers = new Headers(headers);
         if (text) headers.set(name, text);
         else headers.delete(name);
@@ -39,8 +38,8 @@ export function headerNormalizer(
   };
 }
 
-/** The headers that must change before a key's part can be read in one way only. */
-function changes(headers: Headers, part: string): [name: string, text: string][] {
+/** Returns the headers that must change, so that a key's part can be read in one way only. */
+function changesFor(headers: Headers, part: string): [name: string, text: string][] {
   const [kind, name = ""] = part.split(/:(.*)/s);
   if (kind === "cookie") {
     const { normalized } = readCookie(headers.get("Cookie"), name);
@@ -56,14 +55,14 @@ function changes(headers: Headers, part: string): [name: string, text: string][]
   return found;
 }
 
-/** As CGI, WSGI, Rack and PHP see a name: `X_Api_Key` is `X-Api-Key` for them. */
+/** Returns a header's name as CGI, WSGI, Rack and PHP see it: `X_Api_Key` is `X-Api-Key`. */
 function canonical(name: string): string {
   return name.toLowerCase().replace(/[^a-z\d]/g, "-");
 }
 
 function withHeaders(raw: Request, headers: Headers): Request {
   const { signal, method, url, cf, bodyUsed } = raw as Request<unknown, CfProperties>;
-  // Hono keeps a body that was read before.
+  // A middleware has read the body, and Hono keeps what it read.
   if (bodyUsed) return new Request(url, { method, headers, signal, ...(cf && { cf }) });
   return new Request(raw, { headers, signal });
 }

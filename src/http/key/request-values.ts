@@ -1,45 +1,47 @@
 /**
- * What a request says under a name that a policy's key is made of: a header, a cookie, a parameter
- * of the query.
+ * The headers, cookies and query parameters that a policy's key names.
  *
- * Servers read such values in many ways, so a value is read here as the most lenient of them would:
- * two spellings of one value are one key.
+ * Servers read such values in many ways. Here a value is read as the most lenient server reads it,
+ * so that two spellings of one value are one key.
  */
 import { decodeUtf8 } from "../match/path.ts";
+import { trimEnd } from "./trim-end.ts";
 
-/** Stands for a value that is absent, or different from reader to reader; no header has a NUL. */
+/** Stands for a value that is absent, or that servers read differently. No header can have a NUL. */
 export const MISSING = "\0";
 
-/** A scheme and one token behind it, as `Bearer` and `Basic` have it; or a token by itself. */
+/** A scheme and a token, as with `Bearer` and `Basic`, or a token by itself. */
 const CREDENTIALS = /^[\s,]*(?:([^\s,]+)\s+([^\s,]+)(?![^\s,])|([^\s,]+)(?=,|$))/;
-/** A parameter such as `username="x"`: what a scheme like `Digest` has instead of a token. */
+/** A parameter such as `username="x"`, which schemes like `Digest` have instead of a token. */
 const PARAMETER = /^[^=]+=[^=]/;
-/** Where any reader of cookies could see a name, those that split at commas and blanks included. */
+/** A cookie's name, for any server: some also split at commas and blanks. */
 const COOKIE_NAMES = /(?:^|[;,\s])([^\s;,="]+)\s*=/g;
-/** Behind a blank, whatever is not mere words ends a value for Python; so do its flags. */
+/** After a blank, this ends a value for Python: anything but words, and the names of its flags. */
 const BEHIND_VALUE = /\s(?:\S*[^\w.\s-]|(?:secure|httponly|partitioned)(?!\S))/i;
-/** A value without quotes, as Python has it, in front of a blank. */
+/** A value without quotes before a blank, as Python reads it. */
 const PYTHON_VALUE = /^[!#-:<-[\]-~]+(?=\s)/;
+/** What may stand between a value and the next pair. */
+const GAP = /[,\s]/;
 const QUOTED = /^"((?:[^"\\]|\\.)*)"/;
-/** A character escaped as Python and RFC 2109 do in quotes. */
+/** An escaped character in quotes (Python, RFC 2109). */
 const ESCAPED = /\\(?:([0-3][0-7]{2})|(.))/g;
 
-/** A value, and the text that says it and nothing else. */
+/** A value, and the header's text that every server reads as this value. */
 export interface RequestValue {
   value: string;
-  /** Absent where the text stays as it is; empty where nothing is left of it. */
+  /** Absent if the header needs no change; empty if the header must go. */
   normalized?: string;
 }
 
 /**
- * Reads a header. `Authorization` counts by its token, whatever blanks and scheme are before it:
- * many servers look at the token only. `Basic` stays apart, and any spelling of its Base64 is one.
+ * Reads a header. `Authorization` counts by its token, without the scheme, since many servers look
+ * only at the token. `Basic` counts by its scheme and its decoded text.
  */
 export function readHeader(text: string | null, name: string): RequestValue {
   if (text === null) return { value: MISSING };
   if (name.toLowerCase() === "authorization") return readCredentials(text);
   if (!text.includes(",")) return { value: text };
-  // Two lines arrive as one text; set anew they leave as one line.
+  // The runtime joins two header lines with a comma. A header that is set again is one line.
   const entries = new Set(text.split(",").map((entry) => entry.trim()));
   entries.delete("");
   const [value = ""] = entries.size > 1 ? [text] : entries;
@@ -58,7 +60,7 @@ function readCredentials(text: string): RequestValue {
   return normalized === text ? { value } : { value, normalized };
 }
 
-/** Decoders skip what is not of the alphabet, know both alphabets, and drop the last bits. */
+/** Decoders skip other characters, accept both alphabets, and drop the last bits. */
 function canonicalBase64(text: string): string {
   const digits = text
     .replace(/[^\w+/-]/g, "")
@@ -72,9 +74,9 @@ function canonicalBase64(text: string): string {
 }
 
 /**
- * Reads a cookie: the first of that name. The normalized text leaves out wherever else some server
- * could find it: names that differ in case, encoding, or `.` and `_`, and pairs behind a comma or a
- * blank. Two lines of cookies arrive with a comma between them, and leave as one that all can read.
+ * Reads the first cookie of a name. The normalized text has no other pair that a server could read
+ * under that name: with another case or encoding, with `.` for `_`, or after a comma or a blank. The
+ * runtime joins two header lines with a comma; the normalized text separates them with `;`.
  */
 export function readCookie(text: string | null, name: string): RequestValue {
   if (!text) return { value: MISSING };
@@ -103,7 +105,7 @@ export function readCookie(text: string | null, name: string): RequestValue {
       value = decoded(unescaped(BEHIND_VALUE.test(raw) ? pythonValue(raw) : raw));
       kept.push(`${name}=${raw}`);
     }
-    // What touches a closing quote belongs to no pair.
+    // Text directly after a closing quote belongs to no pair.
     at = /^[,\s]/.test(text.slice(end, most)) ? end : most;
   }
   if (isPlain) return { value: value ?? MISSING };
@@ -111,7 +113,7 @@ export function readCookie(text: string | null, name: string): RequestValue {
   return { value: value ?? MISSING, normalized: joinPairs(kept) };
 }
 
-/** Finds the end of a value: where its quotes close, or where another pair begins. */
+/** Finds the end of a value: the closing quote, or the start of another pair. */
 function cookieValue(
   text: string,
   from: number,
@@ -125,20 +127,13 @@ function cookieValue(
   // Text in JSON may look like a pair.
   const isJson = /^[{[]+"/.test(whole);
   const next = (isJson ? rest.find(isSought) : rest[0])?.index;
-  const raw = trimEnd(text.slice(start, Math.max(start, next ?? text.length)));
+  const raw = trimEnd(text.slice(start, Math.max(start, next ?? text.length)), GAP);
   return { raw, end: start + raw.length };
 }
 
-/** An expression would take quadratic time, and clients write this. */
-function trimEnd(text: string): string {
-  let end = text.length;
-  while (end > 0 && /[,\s]/.test(text.charAt(end - 1))) end--;
-  return text.slice(0, end);
-}
-
-/** Returns what Python reads where words and other things follow a value; others read all of it. */
+/** Returns the value that Python reads if other text follows it. Other servers read all of it. */
 function pythonValue(raw: string): string {
-  return trimEnd(PYTHON_VALUE.exec(raw)?.[0] ?? raw);
+  return trimEnd(PYTHON_VALUE.exec(raw)?.[0] ?? raw, GAP);
 }
 
 function joinPairs(parts: readonly string[]): string {
@@ -155,8 +150,8 @@ function joinPairs(parts: readonly string[]): string {
 }
 
 /**
- * Reads a parameter of the query. Where it stands there several times with different values, some
- * servers take the first, some the last, some all: then it counts as absent.
+ * Reads a query parameter. If it occurs with different values, it counts as absent: some servers
+ * take the first, some the last, some all.
  */
 export function readParameter(url: string, name: string): string {
   const [, query = ""] = /^[^?#]*\?([^#]*)/.exec(url) ?? [];
@@ -175,12 +170,12 @@ export function readParameter(url: string, name: string): string {
   return value ?? MISSING;
 }
 
-/** Could such a text be another spelling of a name? Spares most of them the work. */
+/** Can the text be another spelling of the name? A quick check that most texts fail. */
 function mayBeSpelling(text: string, name: string): boolean {
   return text.length === name.length || /[%+[\s?]/.test(text);
 }
 
-/** ASP.NET ignores case; PHP makes `_` of what its variables cannot have, and lists of `name[]`. */
+/** ASP.NET ignores case. PHP turns `.` and blanks into `_`, and `name[]` into a list. */
 function canonicalName(text: string): string {
   return decoded(text)
     .toLowerCase()
@@ -193,7 +188,7 @@ function form(text: string): string {
   return decoded(text.replaceAll("+", " "));
 }
 
-/** Takes the quotes off, and what is escaped in them, as Python and RFC 2109 do. */
+/** Removes the quotes and escapes, as Python and RFC 2109 do. */
 function unescaped(raw: string): string {
   if (QUOTED.exec(raw)?.[0].length !== raw.length) return raw;
   return raw
@@ -203,7 +198,7 @@ function unescaped(raw: string): string {
     );
 }
 
-/** Decodes what is UTF-8, and leaves the rest in one spelling. */
+/** Decodes what is UTF-8, and writes other encoded bytes in upper case. */
 function decoded(text: string): string {
   if (!text.includes("%")) return text;
   return decodeUtf8(text.replace(/%[\da-f]{2}/gi, (run) => run.toUpperCase()));

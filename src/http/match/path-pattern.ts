@@ -1,13 +1,10 @@
 /**
- * Patterns of paths, as policies have them, matched against the readings of a path.
+ * A policy's pattern, matched against the readings of a path.
  *
- * `*` at the end stands for anything below, elsewhere for one segment. `*.css` stands for any path
+ * `*` at the end stands for any path below, elsewhere for one segment. `*.css` stands for any path
  * whose last segment ends so. `:name` stands for one segment and remembers it.
  */
 import { decodeSegments, fold } from "./path.ts";
-
-/** At the end of a pattern: `*`, or `*` with an extension. */
-const EXTENSION = /^\*\./;
 
 export class PathPattern {
   /** Does the pattern end in an extension, such as `*.css`? */
@@ -17,20 +14,17 @@ export class PathPattern {
   readonly #expression: RegExp;
   readonly #names: string[] = [];
 
-  /** @param pattern as the schema of policies lets it pass; `*.css` stands for `/*.css` */
+  /** @param pattern as the schema of policies accepts it; `*.css` stands for `/*.css` */
   constructor(pattern: string) {
     const segments = pattern.replace(/^\/|\/$/g, "").split("/");
     const last = segments.pop() as string;
-    this.isExtension = EXTENSION.test(last);
+    this.isExtension = last.startsWith("*.");
     const before = segments.map((segment) => `/${this.#sourceOf(segment)}`).join("");
-    const end =
-      last === "*"
-        ? "(?:/.*)?"
-        : this.isExtension
-          ? `/.*${literal(last.slice(1))}`
-          : `/${this.#sourceOf(last)}`;
-    const first = segments[0] ?? (this.isExtension ? "*" : last);
-    this.first = /^[*:]|[/]/.test(literalText(first)) ? undefined : literalText(first);
+    let end = `/${this.#sourceOf(last)}`;
+    if (last === "*") end = "(?:/.*)?";
+    else if (this.isExtension) end = `/.*${escaped(folded(last.slice(1)))}`;
+    const first = folded(segments[0] ?? last);
+    this.first = /^[*:]|[/]/.test(first) ? undefined : first;
     this.#expression = new RegExp(pattern === "/" ? "^/?$" : `^${before}${end}$`, "s");
   }
 
@@ -38,26 +32,26 @@ export class PathPattern {
     return this.#expression.test(reading);
   }
 
-  /** Returns what `:name` stands for in a reading that matches; undefined if there is no such. */
+  /** Returns what `:name` stands for in a reading that matches; undefined for another name. */
   valueOf(name: string, reading: string): string | undefined {
     const at = this.#names.indexOf(name);
     return at < 0 ? undefined : this.#expression.exec(reading)?.[at + 1];
   }
 
-  /** A segment may be empty: only odd paths have such readings, and some origins keep them. */
+  /** A segment may be empty: odd paths have such readings, since some origins keep them. */
   #sourceOf(segment: string): string {
     if (segment === "*") return "[^/]*";
-    if (!segment.startsWith(":")) return literal(segment);
+    if (!segment.startsWith(":")) return escaped(folded(segment));
     this.#names.push(segment.slice(1));
     return "([^/]*)";
   }
 }
 
-/** Returns a segment as each path that is written with it has it among its readings. */
-function literalText(segment: string): string {
+/** Returns a segment as readings have it. */
+function folded(segment: string): string {
   return fold(decodeSegments(segment).normalize("NFKC"));
 }
 
-function literal(segment: string): string {
-  return literalText(segment).replace(/[\\^$.*+?()[\]{}|/-]/g, "\\$&");
+function escaped(text: string): string {
+  return text.replace(/[\\^$.*+?()[\]{}|/-]/g, "\\$&");
 }

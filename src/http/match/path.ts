@@ -1,92 +1,92 @@
 /**
- * The path of a request, in every way that an origin behind the gate may read it.
+ * The path of a request, in every way that an origin may read it.
  *
- * Origins differ: one cuts `;parameters` and then decodes, one decodes and then splits, one decodes
- * twice because a proxy stands before it. So an odd path has a set of readings: what any chain of
- * such steps makes of it, with up to three decodings. A policy is met if one reading meets it.
+ * Origins differ. One cuts `;parameters` and then decodes, another decodes and then splits, a third
+ * decodes twice because a proxy in front did so already. So an odd path has a set of readings: what
+ * any chain of such steps makes of it, with up to three decodings. A request meets a policy if one
+ * reading matches.
  *
- * Dots and NULs that only a decoder sees have no reading. They could take away any part of a path,
- * and only an attacker sends them: the request is refused.
+ * A path that hides dots or a NUL in an encoding is refused. Dots can remove any part of a path, and
+ * only attackers encode them.
  *
- * The price: paths that an origin tells apart, by case or by `;parameters`, may count together.
+ * The price: paths that an origin tells apart by case or by `;parameters` may count together.
  */
 import { parseUrl } from "../../limit/url.ts";
 
-/** A URL with one reading: its path in small letters, without the slash at its end. */
+/** A URL with one reading: its path in lower case, without the slash at its end. */
 const PLAIN_URL =
   /^https?:\/\/[\w.:[\]-]+(?=\/)((?:\/[\w~@!$&'()*+,=:-][\w.~@!$&'()*+,=:-]*(?<!\.))*)\/?(?:\?|$)/;
 
-/** A host, as a client sent it, at which a URL parser and a router begin to read other paths. */
+/** A `Host` with which a URL parser and a router find different paths in one URL. */
 const ODD_HOST = /^\w+:\/\/[^/]*[?#\\]/;
 
 /** The path in a URL's text. */
 const PATH_TEXT = /^\w+:\/\/[^/]*([^?#]*)/;
 
-/** Signs that a decoded path needs the steps below. */
+/** A decoded path that needs the steps below. */
 const NEEDS_STEPS = /[%;?#\\\p{Cc}]|\/\/|[.\s](?:\/|$)/u;
 
 /** A path that some step below changes. */
 const ODD = /[^!"$-:<->@-[\]-~]|%|\/\/|\.(?:\/|$)/;
 
-/** As many hops are known to decode one after the other. */
+/** Proxies and frameworks in a row decode a path up to three times. */
 const MAX_DECODINGS = 3;
 
-/** Each step costs time that a client chooses, so long odd paths are refused. */
+/** Bounds on the time that an odd path can cost. A path beyond them is refused. */
 const MAX_ODD_CHARS = 2_048;
 const MAX_CHARS_OF_STATES = 8_192;
 const MAX_STATES = 64;
 
 const ENCODED = /%([0-7][\da-f])|(?:%[89a-f][\da-f])+/gi;
-/** Encoded, and no part of a path's structure for a router that splits it first. */
+/** Encoded characters that cannot change a path's structure: no slash, backslash, `%` or NUL. */
 const HARMLESS = /%(?!2f|5c|25|00)([0-7][\da-f])|(?:%[89a-f][\da-f])+/gi;
-/** What strict decoders leave and loose ones take: `%u002f`, and bytes that are not UTF-8. */
+/** What lenient decoders decode besides: `%u002f`, and bytes that are not UTF-8. */
 const LOOSE = /%u([\da-f]{4})|%([0-7][\da-f])|(?:%[89a-f][\da-f])+/gi;
 
-/** The least code point that needs one more byte, two, and three, in UTF-8. */
+/** The least code point that UTF-8 writes with one, two and three continuation bytes. */
 const LEAST = [0, 0x80, 0x800, 0x10000];
 
-/** A NUL, or a segment of dots for an origin that cuts parameters and spaces off. */
+/** A NUL, or a segment that is only dots once parameters and spaces are cut off. */
 const HIDDEN = /[/\\](?!\.{3,}(?:[/\\;?#]|$))[\s\p{Cc}]*\.[.\s\p{Cc}]*(?:[/\\;?#]|$)|\0/u;
 
-/** The first segment of what Turnpike itself answers. */
+/** The first segment of the API's path. */
 const RESERVED = "_turnpike";
 
 /** What an origin may do with a path besides decoding it. */
 const STEPS: readonly ((path: string) => string)[] = [
-  // Tomcat, Jetty, Spring: parameters of each segment.
+  // Tomcat, Jetty and Spring cut the parameters of each segment.
   (path) => path.replace(/;[^/]*/g, ""),
-  // Fastify 4: all behind a semicolon.
+  // Fastify 4 cuts everything after a semicolon.
   (path) => path.replace(/;.*/s, ""),
-  // Servers that decode first take these for the start of a query or a fragment.
+  // Servers that decode first see the start of a query or a fragment.
   (path) => path.replace(/[?#].*/s, ""),
-  // Windows, Node's `url`.
+  // Windows and Node's `url`.
   (path) => path.replaceAll("\\", "/"),
-  // What Windows takes for an ASCII letter or a slash.
   bestFit,
   // URL parsers.
   (path) => path.replace(/[\t\n\r]/g, ""),
-  // Windows and URL parsers, at the end of a name or of all.
+  // Windows at the end of each name, URL parsers at the end of the path.
   (path) => path.replace(/(?<![.\s\p{Cc}])[.\s\p{Cc}]+(?=\/|$)/gu, ""),
   // nginx.
   (path) => path.replace(/\/\/+/g, "/"),
-  // `new URL(request.url, base)` takes the first segment behind two slashes for a host.
+  // `new URL(request.url, base)` reads the first segment after two slashes as a host.
   (path) => path.replace(/^\/\/+[^/]*/, "") || "/",
   // Routers that split first decode each segment by itself.
   decodeSegments,
 ];
 
-/** The last odd URL and its readings: a request is read more than once. */
+/** The last odd URL and its readings, since the readings of one request are needed several times. */
 let last: { url: string; hasDots: boolean; readings: readonly string[] | undefined } | undefined;
 
 /**
  * Returns the readings of a URL's path, or undefined for a path that is refused.
  *
- * In one case, and without a slash at the end, so the root is empty. An odd path has readings with
- * its empty segments too, those at the end included, since some origins keep them.
+ * Readings are in lower case and without a slash at the end, so the root is empty. An odd path also
+ * has readings with its empty segments, since some origins keep them.
  *
- * @param resolvesDots whether what answers the request gets its path with dots resolved, as behind
- *   the gate. Hono's router resolves none, so in an own app such a path is refused: browsers and
- *   clients resolve dots before they send a request
+ * @param resolvesDots whether the handler gets the path with dots resolved, as behind the gate.
+ *   Hono's router does not resolve dots, so a user's own app refuses them. Browsers and HTTP clients
+ *   resolve dots before they send a request
  * @example readingsOf("https://a.example/Login;v=1") // ["/login;v=1", "/login"]
  */
 export function readingsOf(url: string, resolvesDots = true): readonly string[] | undefined {
@@ -103,7 +103,7 @@ export function readingsOf(url: string, resolvesDots = true): readonly string[] 
   return last.hasDots && !resolvesDots ? undefined : last.readings;
 }
 
-/** Is there nothing in a URL for which the gate would look at its path? */
+/** Can the gate forward this URL without a look at its path? */
 export function isOrdinary(url: string): boolean {
   return (
     !url.includes("%") &&
@@ -114,11 +114,11 @@ export function isOrdinary(url: string): boolean {
 }
 
 /**
- * Could anyone read this path as one of Turnpike's own?
+ * Could any server read this path as the API's?
  *
- * One rule for the gate: what the router takes for the API asks for a token; any other path in
- * which `_turnpike` can be read, in whatever case, place and encoding, is answered with 404, since
- * it may carry that token. Nothing of either is ever forwarded.
+ * The API answers the paths that the router gives it. Any other path in which `_turnpike` can be
+ * read, in any case, place and encoding, is 404: its request may carry the API's token, so it is
+ * never forwarded.
  */
 export function isReserved(url: string): boolean {
   if (isOrdinary(url)) return false;
@@ -130,12 +130,12 @@ export function isReserved(url: string): boolean {
   );
 }
 
-/** Brings letters into one case, as readings have them. `ẞ` and `ss` become one, too. */
+/** Folds case, as readings have it. `ẞ` and `ss` become the same. */
 export function fold(text: string): string {
   return text.toLowerCase().toUpperCase().toLowerCase();
 }
 
-/** Decodes what is not structure, and leaves `%2F`, `%5C` and `%25` as they are. */
+/** Decodes all but `%2F`, `%5C`, `%25` and `%00`. */
 export function decodeSegments(path: string): string {
   return decode(path, HARMLESS);
 }
@@ -146,8 +146,8 @@ export function decodeUtf8(text: string): string {
 }
 
 /**
- * The path that would be forwarded; undefined for a URL that cannot be read, or not in one way. The
- * runtime's URL is the request line's, dots and all, behind whatever the client sent as `Host`.
+ * Returns the path that the gate would forward; undefined for a URL that cannot be read, or not in
+ * one way. The runtime's URL is the client's `Host` and the request line's path, dots unresolved.
  */
 function pathnameOf(url: string): string | undefined {
   return ODD_HOST.test(url) ? undefined : parseUrl(url)?.pathname;
@@ -158,11 +158,11 @@ function routerPath(url: string): string {
   return fold(decodeSegments(PATH_TEXT.exec(url)?.[1] ?? ""));
 }
 
-/** Takes every step from every path that a step leads to. */
+/** Returns every path that any chain of steps leads to. */
 function explore(path: string): readonly string[] | undefined {
   const text = decodeSegments(path);
   const fitted = bestFit(text);
-  // Letters alone, in whatever script.
+  // Only letters, of any script.
   if (!NEEDS_STEPS.test(text) && !NEEDS_STEPS.test(fitted))
     return [...new Set([text, fitted].map(withoutSlash))];
   if (path.length > MAX_ODD_CHARS || isHidden(path)) return undefined;
@@ -170,7 +170,7 @@ function explore(path: string): readonly string[] | undefined {
   let decodable = [path];
   let chars = 0;
   for (let decodings = 0; ; decodings++) {
-    // The list grows while it is walked.
+    // `add` appends to the list while it is walked.
     for (const state of decodable) {
       chars += state.length;
       if (chars > MAX_CHARS_OF_STATES || seen.size > MAX_STATES || HIDDEN.test(state)) {
@@ -196,7 +196,7 @@ function explore(path: string): readonly string[] | undefined {
   }
 }
 
-/** Tries the chain of steps that most attacks need: most are refused so at little cost. */
+/** Tries the chain of steps that most attacks use, so that refusing them costs little. */
 function isHidden(path: string): boolean {
   let text = path;
   for (let decodings = 0; decodings < MAX_DECODINGS; decodings++) {
@@ -210,7 +210,7 @@ function withoutSlash(path: string): string {
   return fold(path).replace(/\/$/, "");
 }
 
-/** Writes wide letters, and what looks like a slash, as Windows may. */
+/** Maps full-width letters, and what looks like a slash, to ASCII as Windows does ("best fit"). */
 function bestFit(path: string): string {
   return path
     .normalize("NFKC")
@@ -218,7 +218,7 @@ function bestFit(path: string): string {
     .replace(/[∖⧵¥₩]/g, "\\");
 }
 
-/** Decodes once, from left to right: what comes out is not read again. */
+/** Decodes once: what comes out is not decoded again. */
 function decode(text: string, encoded: RegExp): string {
   return text.replace(encoded, (run, ascii?: string) =>
     ascii ? fromHex(ascii) : fromBytes(run, false),
@@ -237,10 +237,10 @@ function fromHex(hex: string): string {
 }
 
 /**
- * Decodes UTF-8 without `decodeURIComponent`, which takes 20 µs to throw.
+ * Decodes UTF-8. `decodeURIComponent` would take 20 µs to throw on bytes that are not UTF-8.
  *
- * @param run encoded bytes beyond ASCII
- * @param isLoose also decodes overlong forms, and other bytes as Latin-1; else these stay encoded
+ * @param run percent-encoded bytes beyond ASCII
+ * @param isLoose whether overlong forms are decoded, and other bytes as Latin-1; else both stay
  */
 function fromBytes(run: string, isLoose: boolean): string {
   const bytes = run.slice(1).split("%");

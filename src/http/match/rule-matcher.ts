@@ -4,16 +4,16 @@ import type { Rule } from "../rule-functions.ts";
 import { readingsOf } from "./path.ts";
 import { PathPattern } from "./path-pattern.ts";
 
-/** Every key of a request costs a question, and a path can be written so that it has many. */
+/** Each key of a request costs a check, and a client can write a path that has many. */
 const MAX_KEYS = 16;
 
-/** Frameworks take the method from these, so a request is counted under both. */
+/** Frameworks read the method from these headers, so a request counts under both methods. */
 const OVERRIDES = ["X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override"];
 
 interface Entry {
   rule: Rule;
   path: PathPattern;
-  /** Undefined: all. */
+  /** Undefined for all methods. */
   methods: ReadonlySet<string> | undefined;
   except: readonly PathPattern[];
 }
@@ -22,13 +22,12 @@ interface Entry {
 export class RuleMatcher {
   readonly #rules: readonly Rule[];
   readonly #entries: readonly Entry[];
-  /** Entries by the first segment of the paths that they are for; "*": those for any. */
+  /** Entries by the first segment of their paths; those for any first segment under `"*"`. */
   readonly #byFirst = new Map<string, Entry[]>();
   /** Does every request meet every rule? */
   readonly #meetsAll: boolean;
   readonly #readsPaths: boolean;
   readonly #readsMethods: boolean;
-
   readonly #resolvesDots: boolean;
 
   /** @param resolvesDots as for `readingsOf` */
@@ -48,7 +47,7 @@ export class RuleMatcher {
     this.#meetsAll = !this.#readsPaths && !this.#readsMethods;
   }
 
-  /** Returns the rules; undefined for a path that is refused. */
+  /** Returns the rules that a request meets; undefined for a path that is refused. */
   match(c: Context): readonly Rule[] | undefined {
     if (this.#meetsAll) return this.#rules;
     const readings = this.#readsPaths ? readingsOf(c.req.url, this.#resolvesDots) : [""];
@@ -74,7 +73,7 @@ export class RuleMatcher {
   }
 }
 
-/** The methods that a request may be taken for: its own, and those that headers name. */
+/** Returns the request's own method, and those that headers name. */
 function methodsOf({ method, raw: { headers } }: Context["req"]): string[] {
   const methods = [method.toUpperCase()];
   for (const name of OVERRIDES) {
@@ -90,7 +89,7 @@ function entryOf(rule: Rule): Entry {
   const { policy } = rule;
   const path = new PathPattern(policy.path);
   const methods = policy.method && new Set(policy.method);
-  // A limit on GET is not meant to leave HEAD open.
+  // A limit on GET covers HEAD.
   if (methods?.has("GET")) methods.add("HEAD");
   const isPlaced = policy.key.some((part) => part === "path" || part.startsWith("param:"));
   return {
@@ -101,14 +100,14 @@ function entryOf(rule: Rule): Entry {
   };
 }
 
-/** A request is excepted only if it is, however its path is read. */
+/** A request is excepted only if every reading of its path is. */
 function isExcepted(
   readings: readonly string[],
   methods: readonly string[],
   except: readonly PathPattern[],
 ): boolean {
   if (except.length === 0) return false;
-  // Frameworks take `/login.css` for `/login` in another format, and then for a form to handle.
+  // Some frameworks read `/login.css` as `/login` in another format, and handle its form.
   const reads = methods.every((method) => method === "GET" || method === "HEAD");
   return readings.every((reading) =>
     except.some((pattern) => (reads || !pattern.isExtension) && pattern.matches(reading)),
