@@ -197,6 +197,21 @@ describe("an app that exports the entrypoint of the library", () => {
     );
   });
 
+  it("still shares them after it has made thousands of others in requests", async () => {
+    const MAKING = APP.replace(
+      "const key =",
+      `for (let at = 0; at < 10_001; at++) limiter({ name: "t" + at, limit: 1, window: "1d" });
+        const key =`,
+    );
+    await using app = await start(
+      worker("app", await bundleText(MAKING, import.meta.dirname), withObjects({})),
+      worker("other", CALLING, { serviceBindings: { LOGIN: bound("login", "app") } }),
+    );
+    await app.fetch("app", "http://app/user-1");
+    const { answer } = await app.call("other", "LOGIN", "limit", { key: "/user-1" });
+    expect(answer).toMatchObject({ success: true, remaining: 3 });
+  });
+
   it("shares the policies of its variable", async () => {
     const POLICIES = [{ name: "site", limit: 9, window: "1d" }];
     await using app = await start(

@@ -3,6 +3,7 @@
  * set.
  */
 
+import { checkOnce } from "../../src/counters/answers.ts";
 import type { OwnerStorage } from "../../src/owner/owner.ts";
 import { Owner } from "../../src/owner/owner.ts";
 import { STILL } from "../fake-runtime.ts";
@@ -61,6 +62,7 @@ export class Bench {
       },
       storage: this.storage,
       maxBytes,
+      checkOnce,
     });
     await owner.load();
     return owner;

@@ -239,6 +239,21 @@ describe("owner", () => {
     expect(bench.storage.entries.size).toBe(0);
   });
 
+  it("knows after a crash what a durable check was answered", async () => {
+    const bench = new Bench();
+    const owner = await bench.start();
+    const check = {
+      key: KEY,
+      policies: [{ ...TEN_A_DAY, name: "durable", durable: true }],
+      requestId: 7,
+    };
+    const { verdicts } = owner.check([check]);
+    await owner.written;
+    const crashed = await bench.start();
+    expect(crashed.check([check]).verdicts).toEqual(verdicts);
+    expect(crashed.peek([check]).verdicts).toMatchObject([[{ remaining: 9 }]]);
+  });
+
   it("keeps a block over a restart, and a later shorter one does not shorten it", async () => {
     const bench = new Bench();
     const owner = await bench.start();
