@@ -7,6 +7,11 @@
 
 /** Every event, and what it means. */
 export type LogEvent =
+  /**
+   * A part of what an owner had on disk was damaged. The rest counts, and decisions say
+   * `exact: false` for as long as the part could matter.
+   */
+  | "checkpoint-damaged"
   /** An owner could not write its checkpoint; it tries again. */
   | "checkpoint-failed"
   /** An owner could not read its checkpoint and began without it. */

@@ -6,7 +6,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, describe, expect, it } from "vitest";
-import { CHECKPOINT_INTERVAL_MS } from "../src/owner/checkpoint/saver.ts";
+import { CHECKPOINT_INTERVAL_MS } from "../src/owner/checkpoint/schedule.ts";
 import { type DevServer, startDev, stateFolder } from "./dev-server.ts";
 
 const TEN_A_DAY = JSON.stringify([{ limit: 10, window: "1d" }]);

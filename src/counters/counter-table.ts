@@ -11,11 +11,10 @@ import { MAX_FEW_ROWS } from "./few-rows.ts";
 import type { Segment } from "./segment.ts";
 
 /**
- * Bytes that a segment's rows take on average. The largest segments have twice that, and as much
- * again in free slots: under 0.5 MB. So to split one, or to write it to storage, takes a
- * millisecond or so.
+ * Bytes that a segment's rows take on average; the largest have twice that. On disk, a segment is a
+ * page, and a checkpoint writes two or so: larger ones would hold up the checks.
  */
-const SEGMENT_BYTES = 4_096 * 24;
+const SEGMENT_BYTES = 20_480;
 /**
  * Share of `SEGMENT_BYTES` below which two segments become one: far below 1, or they would soon
  * split again.

@@ -6,8 +6,7 @@
  */
 import { type State, stateOf } from "../limit/algorithm.ts";
 import type { KeyHash } from "../ring/key-hash.ts";
-import { FixedRows } from "./fixed-rows.ts";
-import type { Segment } from "./segment.ts";
+import { packRows, type Row, type Segment } from "./segment.ts";
 
 /** With more rows, looking at all of them takes longer than to hash into a buffer. */
 export const MAX_FEW_ROWS = 8;
@@ -68,13 +67,13 @@ export class FewRows implements Segment {
     }
   }
 
-  toBytes(): Uint8Array<ArrayBuffer> {
-    const rows = new FixedRows(this.#rowNumbers - HASH_NUMBERS, this.size);
+  toRows(): Uint8Array<ArrayBuffer> {
+    const rows: Row[] = [];
     this.some((key, state) => {
-      rows.set(key, state);
+      rows.push({ key, state });
       return false;
     });
-    return rows.toBytes();
+    return packRows(this.#rowNumbers - HASH_NUMBERS, rows);
   }
 
   #find({ hi, lo }: KeyHash): number {

@@ -41,30 +41,15 @@ export class FixedRows implements Segment {
     this.#allocate(rows);
   }
 
-  /**
-   * @param bytes what `toBytes` gave, as a checksum has shown; used without a copy if they fill
-   *   their buffer
-   */
-  static fromBytes(stateNumbers: number, bytes: Uint8Array<ArrayBuffer>): FixedRows {
-    const segment = new FixedRows(stateNumbers);
-    const slots = bytes.length / (segment.#rowNumbers * NUMBER_BYTES);
-    const isWhole = bytes.length === bytes.buffer.byteLength;
-    segment.#numbers = new Float64Array(isWhole ? bytes.buffer : bytes.slice().buffer);
-    segment.#words = new Uint32Array(segment.#numbers.buffer);
-    segment.#slots = slots;
-    for (let slot = 0; slot < slots; slot++) {
-      if (segment.#isFree(slot)) continue;
-      segment.#size++;
-      segment.#lastExpiryMs = Math.max(segment.#lastExpiryMs, segment.#expiryAt(slot));
-    }
-    return segment;
-  }
-
   get size(): number {
     return this.#size;
   }
   get bytes(): number {
     return this.#size * this.#rowNumbers * NUMBER_BYTES;
+  }
+  /** Bytes that the buffer takes, free slots included. */
+  get bufferBytes(): number {
+    return this.#numbers.byteLength;
   }
   get lastExpiryMs(): number {
     return this.#lastExpiryMs;
@@ -126,8 +111,17 @@ export class FixedRows implements Segment {
     }
   }
 
-  toBytes(): Uint8Array<ArrayBuffer> {
-    return new Uint8Array(this.#numbers.buffer);
+  toRows(): Uint8Array<ArrayBuffer> {
+    const rowWords = this.#rowNumbers * 2;
+    const words = new Uint32Array(this.#size * rowWords);
+    let to = 0;
+    for (let slot = 0; slot < this.#slots; slot++) {
+      if (this.#isFree(slot)) continue;
+      const from = slot * rowWords;
+      // Copied as words: a hash read as a number may be a NaN, whose bits need not survive.
+      for (let word = 0; word < rowWords; word++) words[to++] = this.#words[from + word] as number;
+    }
+    return new Uint8Array(words.buffer);
   }
 
   /** Frees a slot. Later rows of its run move up, or a lookup would stop here and miss them. */

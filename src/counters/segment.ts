@@ -2,7 +2,7 @@
  * A part of a counter table: rows that are kept, swept and written to disk by themselves. So none
  * of it takes longer as the table grows.
  */
-import type { State } from "../limit/algorithm.ts";
+import { type State, stateOf } from "../limit/algorithm.ts";
 import type { KeyHash } from "../ring/key-hash.ts";
 
 /** Numbers before an encoded state: the hash's halves, and how many numbers follow. */
@@ -32,14 +32,67 @@ export interface Segment {
   /** Calls `visit` with each row, in no order, until it returns true. */
   some(visit: (key: KeyHash, state: State) => boolean, near?: KeyHash): void;
 
-  /** Returns all rows. May share memory with the segment, so write them before anything is set. */
-  toBytes(): Uint8Array<ArrayBuffer>;
+  /** Returns all rows as `packRows` writes them, in memory of their own. */
+  toRows(): Uint8Array<ArrayBuffer>;
+}
+
+/** A key and its state; no state if the row was deleted. */
+export interface Row {
+  key: KeyHash;
+  state: State | undefined;
+}
+
+/**
+ * Encodes rows as they are on disk: the hash's halves as words, then the state's numbers. A state
+ * whose length may vary has its length before it. A deleted row has zeros, or the length 0.
+ *
+ * @param stateNumbers numbers in each state; 0 if that varies
+ */
+export function packRows(stateNumbers: number, rows: readonly Row[]): Uint8Array<ArrayBuffer> {
+  let length = 0;
+  for (const { state } of rows)
+    length += stateNumbers ? 1 + stateNumbers : 2 + (state?.length ?? 0);
+  const numbers = new Float64Array(length);
+  const words = new Uint32Array(numbers.buffer);
+  let at = 0;
+  for (const { key, state = [] } of rows) {
+    words[2 * at] = key.hi;
+    words[2 * at + 1] = key.lo;
+    at++;
+    if (!stateNumbers) numbers[at++] = state.length;
+    for (let index = 0; index < state.length; index++) numbers[at + index] = state[index] as number;
+    at += stateNumbers || state.length;
+  }
+  return new Uint8Array(numbers.buffer);
+}
+
+/**
+ * Calls `visit` with each row that `packRows` wrote.
+ *
+ * @param bytes aligned to 8 bytes in their buffer
+ */
+export function unpackRows(
+  stateNumbers: number,
+  bytes: Uint8Array<ArrayBuffer>,
+  visit: (key: KeyHash, state: State | undefined) => void,
+): void {
+  const { buffer, byteOffset, length } = bytes;
+  const numbers = new Float64Array(buffer, byteOffset, length / Float64Array.BYTES_PER_ELEMENT);
+  const words = new Uint32Array(buffer, byteOffset, numbers.length * 2);
+  for (let at = 0; at < numbers.length; ) {
+    const key = { hi: words[2 * at] as number, lo: words[2 * at + 1] as number };
+    const count = stateNumbers || (numbers[at + 1] as number);
+    at += stateNumbers ? 1 : 2;
+    const first = count === 0 ? 0 : (numbers[at] as number);
+    if (first === 0) visit(key, undefined);
+    else if (count === 2) visit(key, stateOf(first, numbers[at + 1] as number));
+    else visit(key, Array.from(numbers.subarray(at, at + count)) as unknown as State);
+    at += count;
+  }
 }
 
 /** Encodes rows one after the other: the hash's halves, how many numbers follow, and these. */
-export function encodeRows(
-  rows: readonly { key: KeyHash; state: State | undefined }[],
-): Uint8Array<ArrayBuffer> {
+export function encodeRows(rows: readonly Row[]): Uint8Array<ArrayBuffer> {
   let length = 0;
   for (const { state = [] } of rows) length += ROW_HEAD_NUMBERS + state.length;
   const numbers = new Float64Array(length);

@@ -72,14 +72,14 @@ export function newTable(name: string, segments?: Segment[]): CounterTable {
   return new CounterTable(kind, newSegments(stateNumbers), segments);
 }
 
-/**
- * Makes a segment of the table of that name.
- *
- * @param bytes what `toBytes` of such a segment gave
- */
-export function readSegment(name: string, bytes: Uint8Array<ArrayBuffer>): Segment {
-  const [, stateNumbers] = kindOf(name);
-  return stateNumbers ? FixedRows.fromBytes(stateNumbers, bytes) : new VariableRows(bytes);
+/** Makes a segment of the table of that name, with room for some rows. */
+export function newSegment(name: string, rows: number): Segment {
+  return newSegments(stateNumbersOf(name))(rows);
+}
+
+/** How many numbers each state of a table has; 0 if that varies. */
+export function stateNumbersOf(tableName: string): number {
+  return kindOf(tableName)[1];
 }
 
 function kindOf(tableName: string): readonly [TableKind, stateNumbers: number] {

@@ -5,7 +5,7 @@
  */
 import type { State } from "../limit/algorithm.ts";
 import { idOf, type KeyHash } from "../ring/key-hash.ts";
-import { decodeRows, encodeRows, type Segment } from "./segment.ts";
+import { packRows, type Segment } from "./segment.ts";
 
 /** Bytes that a row takes besides the numbers of its state, about. */
 const ROW_BYTES = 100;
@@ -22,13 +22,6 @@ export class VariableRows implements Segment {
   #lastExpiryMs = 0;
   /** Where the next sweep begins. Rows set meanwhile are swept in their turn. */
   #hand = this.#rows.entries();
-
-  /** @param bytes what `toBytes` gave */
-  constructor(bytes = new Uint8Array()) {
-    decodeRows(bytes, (key, state) => {
-      if (state) this.set(key, state);
-    });
-  }
 
   get size(): number {
     return this.#rows.size;
@@ -78,7 +71,7 @@ export class VariableRows implements Segment {
     for (const { key, state } of this.#rows.values()) if (visit(key, state)) return;
   }
 
-  toBytes(): Uint8Array<ArrayBuffer> {
-    return encodeRows([...this.#rows.values()]);
+  toRows(): Uint8Array<ArrayBuffer> {
+    return packRows(0, [...this.#rows.values()]);
   }
 }

@@ -2,7 +2,7 @@
  * Which counts may be off, and since when: the one place where an owner's answer gets `inexact`.
  *
  * Counts get lost with a previous owner that did not answer (one key) or that was given up (all its
- * keys). A loss matters for as long as anything counted under a policy does: under a window of a
+ * keys), and where the disk is damaged (any key). A loss matters for as long as anything counted under a policy does: under a window of a
  * minute, two minutes later all is exact again.
  */
 
@@ -28,13 +28,24 @@ export class InexactCounts {
   #losses: readonly Loss[] = [];
   /** When a single key's counts got lost last, ms since the epoch. */
   #keyLostMs = NEVER_MS;
+  /** When counts of any key got lost on disk, ms since the epoch. */
+  #lostMs = NEVER_MS;
+  /** The same for policies that are not durable. */
+  #crashedMs = NEVER_MS;
 
   constructor(tables: Tables) {
     this.#tables = tables;
   }
 
-  /** To be called when rows were read from disk. */
-  load(): void {
+  /**
+   * To be called when rows were read from disk.
+   *
+   * @param head when counts on disk were lost last, and when those of policies that are not
+   *   durable; ms since the epoch, 0 if never
+   */
+  load({ lostMs, crashedMs }: { lostMs: number; crashedMs: number }): void {
+    this.#lostMs = lostMs || NEVER_MS;
+    this.#crashedMs = crashedMs || NEVER_MS;
     for (const segment of this.#tables.byName.get(INEXACT)?.segments ?? []) {
       segment.some((_, state) => {
         this.noteRow(INEXACT, state);
@@ -55,12 +66,15 @@ export class InexactCounts {
 
   /** Tells for each check whether some of its count may be lost; undefined if all are exact. */
   of(checks: readonly Check[], nowMs: number): boolean[] | undefined {
-    if (this.#losses.length === 0 && this.#keyLostMs === NEVER_MS) return undefined;
-    const lastMs = this.#losses.reduce((ms, { atMs }) => Math.max(ms, atMs), this.#keyLostMs);
+    const onceMs = Math.max(this.#keyLostMs, this.#lostMs, this.#crashedMs);
+    if (this.#losses.length === 0 && onceMs === NEVER_MS) return undefined;
+    const lastMs = this.#losses.reduce((ms, { atMs }) => Math.max(ms, atMs), onceMs);
     const inexact = checks.map(({ key, policies }) => {
       const sinceMs = nowMs - longestMatterMs(policies);
       // Most losses are too long ago, so that no key need be looked up.
       if (lastMs <= sinceMs) return false;
+      if (this.#lostMs > sinceMs) return true;
+      if (this.#crashedMs > sinceMs && policies.some(({ durable }) => !durable)) return true;
       const lostMs = this.#tables.get(INEXACT, key)?.[1] ?? NEVER_MS;
       return lostMs > sinceMs || this.#losses.some((it) => it.atMs > sinceMs && it.includes(key));
     });

@@ -16,8 +16,8 @@ import { MAX_LOSS_AGE_MS } from "../protocol/ring-record.ts";
 import type { Answer } from "../protocol/wire.ts";
 import type { KeyHash } from "../ring/key-hash.ts";
 import type { Runtime } from "../runtime.ts";
-import { Checkpoint, type CheckpointStorage } from "./checkpoint/checkpoint.ts";
-import { type AlarmStorage, Saver } from "./checkpoint/saver.ts";
+import { Checkpoint, type CheckpointStorage, type Place } from "./checkpoint/checkpoint.ts";
+import { type AlarmStorage, Schedule } from "./checkpoint/schedule.ts";
 import { InexactCounts, type Loss } from "./inexact.ts";
 import { RecentResets } from "./recent-resets.ts";
 
@@ -30,8 +30,6 @@ export interface OwnerOptions {
   storage: OwnerStorage;
   /** As in {@link TablesOptions}. */
   maxBytes?: number | undefined;
-  /** As for {@link Checkpoint}. */
-  shortChanges?: number;
   /** Decides a check that has a `requestId`; absent where none has one. */
   checkOnce?: typeof checkOnce | undefined;
   /** Called in the turn in which everything on disk is deleted, since nothing is live. */
@@ -44,37 +42,37 @@ export interface OwnerOptions {
  */
 const MOST_SKEW_MS = 1_000;
 
-/** The most keys whose reset is written row by row. For more, a checkpoint takes less time. */
-const MAX_JOURNALED = 32;
-
 export class Owner {
   readonly #options: OwnerOptions;
   readonly #counters: Counters;
   readonly #checkpoint: Checkpoint;
-  readonly #saver: Saver;
+  readonly #schedule: Schedule;
   readonly #inexact: InexactCounts;
   readonly #resets = new RecentResets();
   #nowMs = 0;
   /** By how much the counters' time is ahead of a clock that was set back. */
   #aheadMs = 0;
   #epoch = 0;
+  /** Rows that must be on disk before the next answer. */
+  #toAppend: Place[] = [];
   #written: Promise<unknown> | undefined;
 
   constructor(options: OwnerOptions) {
-    const { runtime, storage, maxBytes, shortChanges, onCleared = () => {} } = options;
+    const { runtime, storage, maxBytes, onCleared = () => {} } = options;
     this.#options = options;
     const counters = new Counters({
       maxBytes,
-      onChange: (table, key) => this.#saver.change(table, key),
+      onChange: (table, key) => this.#schedule.change(table, key),
+      onDrop: (table) => this.#checkpoint.drop(table),
       onBlock: (policy, key) => {
-        if (policy.durable) this.#writeNow(blocksName(policy), key);
+        if (policy.durable) this.#toAppend.push({ table: blocksName(policy), key });
       },
     });
-    const checkpoint = new Checkpoint(storage, shortChanges);
+    const checkpoint = new Checkpoint(storage);
     const now = () => this.now();
     this.#counters = counters;
     this.#checkpoint = checkpoint;
-    this.#saver = new Saver({ counters, checkpoint, storage, runtime, now, onCleared });
+    this.#schedule = new Schedule({ counters, checkpoint, storage, runtime, now, onCleared });
     this.#inexact = new InexactCounts(counters.tables);
   }
 
@@ -93,9 +91,12 @@ export class Owner {
 
   /** Reads what is on disk. To be awaited before anything else is called. */
   async load(): Promise<void> {
+    let isDamaged = true;
     try {
       const tables = new Map<string, CounterTable>();
-      this.#nowMs = await this.#checkpoint.read(tables);
+      isDamaged = await this.#checkpoint.read(tables);
+      if (isDamaged) log("error", "checkpoint-damaged");
+      this.#nowMs = this.#checkpoint.head.clockMs;
       for (const [name, table] of tables) this.#counters.tables.addTable(name, table);
     } catch (error) {
       // A read that fails may succeed later. Only what makes no sense is thrown away.
@@ -106,8 +107,12 @@ export class Owner {
     // Higher than before the restart, unless over 1,000 epochs a second began then.
     this.#epoch = this.now();
     this.#resets.begin(this.#nowMs);
-    this.#inexact.load();
-    await this.#saver.begin();
+    const { head } = this.#checkpoint;
+    if (isDamaged) head.lostMs = this.#nowMs;
+    this.#inexact.load(head);
+    await this.#schedule.begin();
+    // So that the damage is known after another restart, too.
+    if (isDamaged) this.#schedule.schedule();
   }
 
   /** Decides checks in order, all at one time; see {@link Counters.check}. */
@@ -122,9 +127,10 @@ export class Owner {
       }
       const once = check.requestId === undefined ? undefined : this.#options.checkOnce;
       const each = once?.(this.#counters, check, atMs) ?? this.#counters.check(check, atMs);
-      if (each.every(({ allowed }) => allowed)) this.#writeThrough(check);
+      if (each.every(({ allowed }) => allowed)) this.#noteDurable(check);
       return each;
     });
+    this.#append();
     return answer;
   }
 
@@ -143,8 +149,9 @@ export class Owner {
       // Most refunds end no denial. If each began an epoch, callers would soon trust nothing that
       // they remember of this owner.
       if (this.#counters.refund(each, atMs)) this.beginEpoch();
-      this.#writeThrough(each);
+      this.#noteDurable(each);
     }
+    this.#append();
     return this.peek(batch);
   }
 
@@ -152,16 +159,15 @@ export class Owner {
   reset(batch: readonly Check[]): Answer {
     const nowMs = this.now();
     this.beginEpoch();
-    const areMany = batch.length > MAX_JOURNALED;
     for (const each of batch) {
+      const { key, policies } = each;
       this.#counters.reset(each);
-      this.#resets.add(each.key, nowMs);
-      for (const policy of areMany ? [] : each.policies) {
-        this.#writeNow(tableName(policy), each.key);
-        this.#writeNow(blocksName(policy), each.key);
+      this.#resets.add(key, nowMs);
+      for (const policy of policies) {
+        this.#toAppend.push({ table: tableName(policy), key }, { table: blocksName(policy), key });
       }
     }
-    if (areMany && this.#counters.tables.byName.size > 0) this.#holdFor(this.#saver.flush());
+    this.#append();
     return this.peek(batch);
   }
 
@@ -170,13 +176,15 @@ export class Owner {
     const nowMs = this.now();
     this.beginEpoch();
     this.#counters.block(key, nowMs + durationMs);
-    this.#writeNow(BLOCKED, key);
+    this.#toAppend.push({ table: BLOCKED, key });
+    this.#append();
   }
 
   unblock(key: KeyHash): void {
     this.now();
     this.beginEpoch();
-    for (const name of this.#counters.unblock(key)) this.#writeNow(name, key);
+    for (const table of this.#counters.unblock(key)) this.#toAppend.push({ table, key });
+    this.#append();
   }
 
   /** Says why the owner decides on a key as it does. `blockedMs` is 0 unless the key is blocked. */
@@ -196,7 +204,7 @@ export class Owner {
   /** Puts a row in place for a ring change: what another owner counted, or a mark. */
   putRow(table: string, key: KeyHash, state: State): void {
     this.#counters.tables.set(table, key, state);
-    this.#saver.hasImports = true;
+    this.#schedule.hasImports = true;
     this.#inexact.noteRow(table, state);
   }
 
@@ -221,22 +229,22 @@ export class Owner {
 
   /** Writes what changed. What is written after this call reaches the disk no earlier. */
   save(): Promise<void> {
-    return this.#saver.save();
+    return this.#schedule.save();
   }
 
   /** Resolves when all that is counted now is on disk. */
   flush(): Promise<void> {
-    return this.#saver.flush();
+    return this.#schedule.flush();
   }
 
   /** Deletes everything on disk, since nothing is counted any more. */
   clear(): Promise<void> {
-    return this.#saver.clear();
+    return this.#schedule.clear();
   }
 
   /** To be called when the alarm goes off: removes what has expired. */
   wake(): Promise<void> {
-    return this.#saver.wake();
+    return this.#schedule.wake();
   }
 
   /** To be called when a denial or a lease that callers remember may end early: they ask again. */
@@ -269,23 +277,25 @@ export class Owner {
     return answer;
   }
 
-  /** Writes what durable policies have counted to disk; see `written`. */
-  #writeThrough({ key, policies, requestId }: Check): void {
+  /** Notes what durable policies have counted. */
+  #noteDurable({ key, policies, requestId }: Check): void {
     const durable = policies.filter((policy) => policy.durable);
-    for (const policy of durable) this.#writeNow(tableName(policy), key);
-    if (requestId !== undefined && durable.length > 0) this.#writeNow(ANSWERS, key);
+    for (const policy of durable) this.#toAppend.push({ table: tableName(policy), key });
+    if (requestId !== undefined && durable.length > 0) this.#toAppend.push({ table: ANSWERS, key });
   }
 
-  /** Writes a row to disk, or that it is gone; see `written`. */
-  #writeNow(name: string, key: KeyHash): void {
-    const table = this.#counters.tables.byName.get(name);
+  /** Writes rows that were noted, or that they are gone; see `written`. */
+  #append(): void {
+    if (this.#toAppend.length === 0) return;
+    const tables = this.#counters.tables.byName;
     // Without a table, nothing on disk matters: an object without clients stays empty.
-    if (!table) return;
-    // After a crash, keys that are not on disk yet are imported again, over this row. So they
-    // must reach the disk with it.
-    const saving = this.#saver.hasImports ? this.#saver.save() : undefined;
-    const writing = this.#checkpoint.writeJournal(name, key, table.get(key));
-    this.#holdFor(Promise.all([saving, writing]));
+    const places = this.#toAppend.filter(({ table }) => tables.has(table));
+    this.#toAppend = [];
+    if (places.length === 0) return;
+    // After a crash, keys that are not on disk yet are imported again, over these rows. So they
+    // must reach the disk with them.
+    const saving = this.#schedule.hasImports ? this.#schedule.save() : undefined;
+    this.#holdFor(Promise.all([saving, this.#checkpoint.append(places, tables)]));
   }
 
   /** Makes answers wait until something is written; see `written`. */

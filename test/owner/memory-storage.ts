@@ -7,16 +7,17 @@ import { checkOnce } from "../../src/counters/answers.ts";
 import type { OwnerStorage } from "../../src/owner/owner.ts";
 import { Owner } from "../../src/owner/owner.ts";
 import { STILL } from "../fake-runtime.ts";
+import { listed } from "./listed.ts";
 
 export class MemoryStorage implements OwnerStorage {
-  readonly entries = new Map<string, unknown>();
+  entries = new Map<string, unknown>();
   alarmMs: number | null = null;
   puts = 0;
   /** Bytes of tables that were put. */
   bytes = 0;
 
-  async list<T>(): Promise<Map<string, T>> {
-    return new Map(structuredClone([...this.entries])) as Map<string, T>;
+  async list<T>(options?: DurableObjectListOptions): Promise<Map<string, T>> {
+    return new Map(structuredClone(listed(this.entries, options))) as Map<string, T>;
   }
   async get(key: string | string[]): Promise<never> {
     return structuredClone(this.entries.get(String(key))) as never;

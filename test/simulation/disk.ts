@@ -7,6 +7,7 @@
 
 import type { CoordinatorStorage } from "../../src/membership/coordinator-state.ts";
 import type { OwnerStorage } from "../../src/owner/owner.ts";
+import { listed } from "../owner/listed.ts";
 import type { Schedule } from "./schedule.ts";
 
 /** From a write until it is on disk. */
@@ -83,8 +84,9 @@ export class DiskView implements OwnerStorage, CoordinatorStorage {
     return copied(this.#view.entries.get(key as string)) as never;
   }
 
-  async list<T>(): Promise<Map<string, T>> {
-    return new Map(Array.from(this.#view.entries, ([key, value]) => [key, copied(value) as T]));
+  async list<T>(options?: DurableObjectListOptions): Promise<Map<string, T>> {
+    const entries = listed(this.#view.entries, options);
+    return new Map(entries.map(([key, value]) => [key, copied(value) as T]));
   }
 
   async put(entries: string | object, value?: unknown, options?: Options): Promise<void> {

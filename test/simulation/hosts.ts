@@ -61,9 +61,7 @@ class WatchedOwner extends Owner {
 
 export function startOwner(world: World, machine: Machine): Host<OwnerMethods> {
   const { name, storage } = machine;
-  const { ledger, variant, schedule } = world;
-  // All in one turn, or as many turns as there are parts.
-  const shortChanges = schedule.pick([0, Number.POSITIVE_INFINITY]);
+  const { ledger, variant } = world;
   storage.watcher = ledger.tail(machine);
   const owner = new RingOwner({
     name,
@@ -80,7 +78,7 @@ export function startOwner(world: World, machine: Machine): Host<OwnerMethods> {
     deadlineMs: DEADLINE_MS,
     highWater: 0,
     checkOnce,
-    newOwner: (options) => new WatchedOwner({ ...options, shortChanges }, ledger, machine),
+    newOwner: (options) => new WatchedOwner(options, ledger, machine),
   });
   const methods: OwnerMethods = {
     ...eachMethod((name) => owner[name].bind(owner)),

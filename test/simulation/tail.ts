@@ -1,5 +1,5 @@
 /** What one life of an owner has counted and is not on disk yet: what a crash loses. */
-import { JOURNAL, MANIFEST } from "../../src/owner/checkpoint/manifest.ts";
+import { HEAD, LOG } from "../../src/owner/checkpoint/format.ts";
 import type { DiskWatcher } from "./disk.ts";
 import type { Account } from "./ledger.ts";
 
@@ -15,8 +15,8 @@ const UNWRITTEN = Number.POSITIVE_INFINITY;
 export class Tail implements DiskWatcher {
   #entries: (Entry & { write: number; isMaybe: boolean })[] = [];
   #blocks: { id: string; write: number }[] = [];
-  /** The write that the journal was written with last. */
-  #journal = UNWRITTEN;
+  /** The write that the log was written with last. */
+  #log = UNWRITTEN;
   /** The same of a checkpoint that was written while it was counting. */
   #checkpoint = UNWRITTEN;
 
@@ -45,19 +45,19 @@ export class Tail implements DiskWatcher {
     const { durable } = entry.account;
     // A checkpoint in the middle of a batch has what was counted before it, and nobody knows what
     // that was.
-    const write = durable ? this.#journal : UNWRITTEN;
+    const write = durable ? this.#log : UNWRITTEN;
     this.#entries.push({ ...entry, write, isMaybe: isWritten && !durable });
   }
 
   /** To be called when a key was blocked, and that was written. */
   blocked(id: string): void {
-    this.#blocks.push({ id, write: this.#journal });
+    this.#blocks.push({ id, write: this.#log });
   }
 
   wrote(key: string, number: number): void {
-    if (key.startsWith(JOURNAL)) this.#journal = number;
+    if (key.startsWith(LOG)) this.#log = number;
     // A checkpoint holds all there is, and so does nothing where all is deleted.
-    if (key !== MANIFEST && key !== "") return;
+    if (key !== HEAD && key !== "") return;
     this.#checkpoint = number;
     for (const each of this.#entries) each.isMaybe = false;
     for (const each of [...this.#entries, ...this.#blocks]) {

@@ -1,285 +1,376 @@
 /**
- * What an owner has on disk: its tables as of the last checkpoint, and the durable counters since.
+ * What an owner has on disk: pages, a log, and a head.
  *
- * A checkpoint writes the rows that changed, and a few segments whole, those that have gone longest
- * without, so that older changes can be deleted. Its cost follows the traffic and not the tables.
- * Random keys change a little of every segment: all of them would be 30 MB for a million keys.
- * Everything is gathered in one turn. Each part is then written in a turn of its own, under a key
- * that nothing on disk refers to. The manifest comes last and makes the parts count. A checkpoint
- * is read whole: one that is cut short, or of another version, is refused.
+ * Each checkpoint appends the rows that changed to the log, rewrites the pages that are dirty for
+ * longest, and deletes the log entries that no page needs. So its cost follows the traffic, not the
+ * size of the tables. It is written in one turn, which reaches the disk whole or not at all. Rows
+ * that must be on disk before an answer leaves are appended to the same log at once.
  */
-
-import type { CounterTable } from "../../counters/counter-table.ts";
-import { newTable } from "../../counters/table-name.ts";
-import type { State } from "../../limit/algorithm.ts";
-import { idOf, type KeyHash } from "../../ring/key-hash.ts";
-import { checksum } from "./checksum.ts";
+import { FixedRows } from "../../counters/fixed-rows.ts";
+import { packRows, type Row } from "../../counters/segment.ts";
+import { type newTable, stateNumbersOf } from "../../counters/table-name.ts";
+import type { KeyHash } from "../../ring/key-hash.ts";
 import {
-  JOURNAL,
-  MANIFEST,
-  readJournalEntry,
-  readManifest,
-  type TableParts,
-  writeJournalEntry,
-  writeManifest,
-} from "./manifest.ts";
-import { type Piece, pieceKeys, toPieces } from "./pieces.ts";
-import { TableCopy } from "./table-copy.ts";
+  DROPPED,
+  decodeHead,
+  encodeHead,
+  encodeSections,
+  HEAD,
+  type Head,
+  logKey,
+  NEW_HEAD,
+  type Section,
+} from "./format.ts";
+import { type Page, Pages, sectionsOf, type Tables, UNLOGGED } from "./pages.ts";
+import { type ReadStorage, readPages, type Target } from "./reader.ts";
+import { isVersion4, oldKeys, readVersion4 } from "./version-4.ts";
 
-/** Bytes of stale segments that each checkpoint writes whole, at least: a segment or two. */
-const WHOLE_BYTES = 128_000;
-/** Bytes that a changed row takes, about. */
-const CHANGE_BYTES = 40;
+/** Each checkpoint rewrites pages of this size in all, or of twice what changed. */
+const PAGE_BYTES = 40_000;
+/** The longest log entry, unless one row is longer. A value may have 2 MB. */
+const LOG_BYTES = 500_000;
+/** A row in the log besides its numbers, about. */
+const ROW_HEAD_BYTES = 8;
+const NUMBER_BYTES = Float64Array.BYTES_PER_ELEMENT;
 /** The most keys that one `put` or `delete` takes. */
 const MAX_KEYS_A_CALL = 128;
-/** Up to this many changes are written in one turn. That takes 1 or 2 ms, every 2 s at most. */
-const SHORT_CHANGES = 512;
-/**
- * Keys deleted in a turn, at least. The storage reads values on its way to a key: 0.2 ms for each.
- */
-const REMOVED_A_TURN = 1;
+/** An answer need not wait for the disk: a crash may lose one interval anyway. */
 const UNCONFIRMED = { allowUnconfirmed: true };
+/** The state of a key in a set of keys. */
+const PRESENT = [1] as const;
 
 /** The part of a Durable Object's storage that a checkpoint needs. */
-export type CheckpointStorage = Pick<DurableObjectStorage, "list" | "put" | "delete" | "deleteAll">;
+export type CheckpointStorage = ReadStorage &
+  Pick<DurableObjectStorage, "put" | "delete" | "deleteAll">;
+
+/** Where a row is. */
+export interface Place {
+  table: string;
+  key: KeyHash;
+}
+
+/** A checkpoint on its way to the disk. */
+interface Plan {
+  changed: Map<string, FixedRows>;
+  dropped: Set<string>;
+  /** Each with the sequence since when it was dirty. */
+  pages: Map<Page, number>;
+  logs: number[];
+  /** Log entries that were appended before: this checkpoint has what is in them. */
+  appended: number[];
+}
 
 export class Checkpoint {
   readonly #storage: CheckpointStorage;
-  readonly #shortChanges: number;
-  /** Storage keys that are in use. */
-  #keys = new Set<string>();
-  #number = 0;
-  readonly #copies = new Map<string, TableCopy>();
-  /** Pieces that are gathered and not yet written. */
-  #queue: Piece[] = [];
-  /** Storage keys that nothing needs once the manifest is on disk. */
-  #unused = new Set<string>();
-  #isPending = false;
-  #clockMs = 0;
-  /** Number of the last checkpoint that is whole on disk; 0 if there is none. */
-  #confirmed = 0;
+  readonly #pages = new Pages();
+  #head: Head = { ...NEW_HEAD };
+  /** Sequences of the log entries on disk. */
+  #logs: number[] = [];
+  /** Those of them that the next checkpoint makes obsolete. */
+  #appended: number[] = [];
+  /** Keys that changed since the last checkpoint, by table: sets that take 16 bytes a key. */
+  #changed = new Map<string, FixedRows>();
+  #changedBytes = 0;
+  /** Tables that were dropped since the last checkpoint. */
+  #dropped = new Set<string>();
+  readonly #plans = new Set<Plan>();
+  /** Storage keys of another version, and of damaged values. */
+  readonly #obsolete = new Set<string>();
 
-  /** @param shortChanges the most changes that are written in one turn */
-  constructor(storage: CheckpointStorage, shortChanges = SHORT_CHANGES) {
+  constructor(storage: CheckpointStorage) {
     this.#storage = storage;
-    this.#shortChanges = shortChanges;
-  }
-
-  /** Grows by one with each `gather` and `clear`, and with each failure. */
-  get number(): number {
-    return this.#number;
   }
 
   get isEmpty(): boolean {
-    return this.#keys.size === 0;
+    return this.#pages.onDisk.size === 0 && this.#logs.length === 0 && this.#head.sequence === 0;
   }
 
-  /** Counters that changed since the last checkpoint. */
-  get changes(): number {
-    let changes = 0;
-    for (const { changed } of this.#copies.values()) changes += changed;
-    return changes;
+  /** What changed since the last checkpoint will take in the log, bytes. */
+  get changedBytes(): number {
+    return this.#changedBytes;
   }
 
-  /** To be called when a counter was set or deleted. */
-  change(table: string, key: KeyHash): void {
-    this.#copyOf(table).change(key);
+  /** The head as the next checkpoint writes it. */
+  get head(): Head {
+    return this.#head;
   }
 
   /**
-   * Reads the checkpoint with the journal on top.
+   * Notes that a row was set or deleted.
    *
-   * @param tables where the tables are put
-   * @returns the owner's clock, ms since the epoch; 0 if there is no checkpoint
-   * @throws {MisuseError} if it is not whole or not of this version
+   * @param numbers how many numbers its state has, if that varies
    */
-  async read(tables: Map<string, CounterTable>): Promise<number> {
-    const entries = await this.#storage.list();
-    for (const key of entries.keys()) {
-      if (key.startsWith(MANIFEST) || key.startsWith(JOURNAL)) this.#keys.add(key);
+  change(table: string, key: KeyHash, numbers: () => number): void {
+    let keys = this.#changed.get(table);
+    if (!keys) {
+      keys = new FixedRows(1);
+      this.#changed.set(table, keys);
     }
-    let clockMs = 0;
-    if ([...entries.keys()].some((key) => key.startsWith(MANIFEST))) {
-      const manifest = readManifest(entries.get(MANIFEST));
-      ({ clockMs, number: this.#number } = manifest);
-      this.#confirmed = this.#number;
-      for (const [name, parts] of Object.entries(manifest.tables)) {
-        tables.set(name, this.#copyOf(name).read(entries, parts));
-      }
-    }
-    for (const [key, entry] of entries) {
-      if (!key.startsWith(JOURNAL)) continue;
-      const { table: name, state, ...hash } = readJournalEntry(key, entry);
-      const table = tables.get(name) ?? newTable(name);
-      tables.set(name, table);
-      if (state) table.set(hash, state as unknown as State);
-      else table.delete(hash);
-      this.change(name, hash);
-    }
-    return clockMs;
+    const { size } = keys;
+    keys.set(key, PRESENT);
+    if (keys.size === size) return;
+    this.#changedBytes += ROW_HEAD_BYTES + (stateNumbersOf(table) || numbers()) * NUMBER_BYTES;
   }
 
-  /** Whether what was gathered does not count yet. */
-  get isPending(): boolean {
-    return this.#isPending;
-  }
-
-  /** Whether there is anything left to write or to remove. */
-  get isUnfinished(): boolean {
-    return this.#isPending || this.#unused.size > 0;
-  }
-
-  /** Whether the next checkpoint is to be written in one turn: the first, or one of few changes. */
-  get isShort(): boolean {
-    // Parts without a manifest on disk would look like a checkpoint that has lost its own.
-    return this.#confirmed === 0 || this.changes <= this.#shortChanges;
-  }
-
-  /** Captures everything that is to be written, as it is now, and what nothing needs after that. */
-  gather(clockMs: number, tables: ReadonlyMap<string, CounterTable>): void {
-    this.#number++;
-    this.#clockMs = clockMs;
-    this.#isPending = true;
-    for (const name of this.#copies.keys()) if (!tables.has(name)) this.#copies.delete(name);
-    const changeBytes = this.changes * CHANGE_BYTES;
-    for (const [name, table] of tables) this.#copyOf(name).compare(table);
-    this.#gatherSegments(changeBytes);
-    for (const copy of this.#copies.values()) {
-      this.#queue.push(...copy.gatherChanges(this.#number));
-    }
-    this.#renewKeys();
+  /** Notes that a table is gone with all its rows. */
+  drop(table: string): void {
+    this.#changed.delete(table);
+    this.#dropped.add(table);
+    this.#pages.drop(table, this.#head.sequence + 1);
   }
 
   /**
-   * Writes one piece of what was gathered, and at last the manifest, which makes them count. Then
-   * deletes what nothing needs any more.
+   * Reads what is on disk into empty tables.
+   *
+   * @returns whether anything was damaged or missing
+   * @throws {InvalidError} if it is of a version that can't be read
+   */
+  async read(tables: Target["tables"]): Promise<boolean> {
+    const storage = this.#storage;
+    if (await isVersion4(storage)) {
+      const { clockMs, number } = await readVersion4(storage, tables);
+      this.#head = { ...NEW_HEAD, clockMs, sequence: number };
+      for (const key of await oldKeys(storage)) this.#obsolete.add(key);
+      for (const [name, table] of tables) this.#pages.reconcile(name, table, UNLOGGED);
+      return false;
+    }
+    const value = await storage.get(HEAD);
+    const head = decodeHead(value);
+    const read = await readPages(storage, { tables, pages: this.#pages });
+    this.#logs = read.logs;
+    this.#head = { ...(head ?? NEW_HEAD) };
+    this.#head.sequence = Math.max(this.#head.sequence, read.sequence);
+    for (const key of read.damaged) this.#pages.obsolete.add(key);
+    const { pages = 0, logs = 0, oldestLog = 0, sequence = 0 } = head ?? {};
+    const found = read.logs.filter((each) => each >= oldestLog && each <= sequence).length;
+    // Without a head there are only log entries that were appended before the first checkpoint.
+    const isHeadLost = !head && (value !== undefined || read.pages > 0);
+    const isLess = read.pages < pages || found < logs;
+    return isHeadLost || isLess || read.lacks || read.damaged.length > 0;
+  }
+
+  /**
+   * Writes what changed, in one turn.
    *
    * @throws what the storage throws; the next checkpoint then writes these changes, too
    */
-  async writeSome(): Promise<void> {
-    const next = this.#queue.shift();
-    if (next) await this.#put([next]);
-    else if (this.#isPending) await this.#finish();
-    // A share of all, so that deletions keep up with what piles up meanwhile.
-    else await this.#remove(Math.max(REMOVED_A_TURN, this.#unused.size >> 3));
-  }
-
-  /** Does all that in one turn: it reaches the disk together or not at all. */
-  async writeAll(): Promise<void> {
-    const number = this.#number;
-    await this.#finish();
-    if (number === this.#number) await this.#remove(this.#unused.size);
+  async write(clockMs: number, tables: Tables): Promise<void> {
+    const first = this.#head.sequence + 1;
+    const plan = this.#newPlan();
+    const changedBytes = this.#changedBytes;
+    this.#changedBytes = 0;
+    const rows = this.#dirtyPages(plan, tables, first);
+    plan.pages = this.#pages.choose(Math.max(PAGE_BYTES, 2 * changedBytes), tables, first);
+    const entries: [string, Uint8Array<ArrayBuffer>][] = [];
+    let sequence = first;
+    for (const sections of logSections(plan, rows, tables)) {
+      plan.logs.push(sequence);
+      entries.push([logKey(sequence), encodeSections({ sequence, sections })]);
+      sequence++;
+    }
+    if (sequence > first) sequence--;
+    for (const page of plan.pages.keys()) {
+      page.writtenAt = sequence;
+      const sections = sectionsOf(page, tables);
+      entries.push([page.key, encodeSections({ sequence, sections })]);
+    }
+    this.#logs.push(...plan.logs);
+    this.#plans.add(plan);
+    Object.assign(this.#head, { clockMs, sequence, pages: this.#pages.onDisk.size });
+    const neededFrom = this.#neededFrom(plan);
+    this.#head.oldestLog = Math.min(neededFrom, sequence + 1);
+    const appended = new Set([...this.#plans].flatMap((each) => each.appended));
+    this.#head.logs = this.#logs.filter((each) => each >= neededFrom && !appended.has(each)).length;
+    entries.push([HEAD, encodeHead(this.#head)]);
+    try {
+      // No `await` between these calls: writes of one turn reach the disk together or not at all.
+      await Promise.all(
+        chunks(entries).map((some) => this.#storage.put(Object.fromEntries(some), UNCONFIRMED)),
+      );
+    } catch (error) {
+      this.#takeBack(plan);
+      throw error;
+    } finally {
+      this.#plans.delete(plan);
+    }
+    await this.#deleteObsolete(plan);
   }
 
   /**
-   * Writes one counter at once. The runtime holds the answer back until it is on disk.
+   * Appends rows to the log. The runtime holds the answer back until they are on disk.
    *
-   * @param state undefined if the counter was deleted
+   * @throws what the storage throws
    */
-  async writeJournal(table: string, hash: KeyHash, state: State | undefined): Promise<void> {
-    const key = `${JOURNAL}${table}/${idOf(hash)}`;
-    this.#keys.add(key);
-    this.#unused.delete(key);
-    const entry = writeJournalEntry({ table, ...hash, state: state ? [...state] : null });
-    await this.#storage.put({ [key]: entry });
+  async append(places: readonly Place[], tables: Tables): Promise<void> {
+    const rows = new Map<string, Row[]>();
+    for (const { table, key } of places) {
+      const each = rows.get(table) ?? [];
+      each.push({ key, state: tables.get(table)?.get(key) });
+      rows.set(table, each);
+    }
+    const entries: Record<string, Uint8Array<ArrayBuffer>> = {};
+    const sequences: number[] = [];
+    for (const sections of cut(sectionsOfRows(rows))) {
+      const sequence = ++this.#head.sequence;
+      sequences.push(sequence);
+      entries[logKey(sequence)] = encodeSections({ sequence, sections });
+    }
+    this.#logs.push(...sequences);
+    this.#appended.push(...sequences);
+    // Kept in the list if it fails: it may have been written.
+    await this.#storage.put(entries);
   }
 
   /** Deletes all that is on disk, and the alarm with it. */
   async clear(): Promise<void> {
-    this.#number++;
-    this.#confirmed = 0;
-    this.#isPending = false;
-    this.#queue = [];
-    this.#keys.clear();
-    this.#unused.clear();
-    this.#copies.clear();
+    this.#head = { ...NEW_HEAD, lostMs: this.#head.lostMs, crashedMs: this.#head.crashedMs };
+    this.#pages.clear();
+    this.#plans.clear();
+    this.#logs = [];
+    this.#appended = [];
+    this.#changed = new Map();
+    this.#changedBytes = 0;
+    this.#dropped = new Set();
+    this.#obsolete.clear();
     await this.#storage.deleteAll();
   }
 
-  #copyOf(table: string): TableCopy {
-    let copy = this.#copies.get(table);
-    if (!copy) {
-      copy = new TableCopy(table);
-      this.#copies.set(table, copy);
+  #newPlan(): Plan {
+    const plan = {
+      changed: this.#changed,
+      dropped: this.#dropped,
+      pages: new Map<Page, number>(),
+      logs: [],
+      appended: this.#appended,
+    };
+    this.#changed = new Map();
+    this.#dropped = new Set();
+    this.#appended = [];
+    return plan;
+  }
+
+  /** Finds out which pages the changes make dirty. Returns the changed rows by their page. */
+  #dirtyPages(
+    { changed }: Plan,
+    tables: Tables,
+    sequence: number,
+  ): Map<string, Map<Page, KeyHash[]>> {
+    const rows = new Map<string, Map<Page, KeyHash[]>>();
+    for (const [name, keys] of changed) {
+      const table = tables.get(name);
+      if (!table) continue;
+      this.#pages.reconcile(name, table, sequence);
+      const byPage = new Map<Page, KeyHash[]>();
+      keys.some((key) => {
+        const page = this.#pages.pageOf(name, key) as Page;
+        const each = byPage.get(page);
+        if (each) each.push(key);
+        else byPage.set(page, [key]);
+        return false;
+      });
+      for (const page of byPage.keys()) this.#pages.dirty(page, sequence);
+      rows.set(name, byPage);
     }
-    return copy;
+    return rows;
   }
 
-  /** Gathers new segments, and of the stale ones, up to some bytes, those that waited longest. */
-  #gatherSegments(changeBytes: number): void {
-    const copies = [...this.#copies.values()].flatMap(({ segments }) => segments);
-    const stale = copies.filter(({ isStale }) => isStale).sort((a, b) => a.freshAt - b.freshAt);
-    let left = Math.max(WHOLE_BYTES, changeBytes);
-    for (const copy of stale) {
-      if (left <= 0 && copy.freshAt > 0) break;
-      const bytes = copy.segment.toBytes();
-      const key = `${copy.place}/${this.#number}`;
-      copy.keys = pieceKeys(key, bytes.length);
-      this.#queue.push(...toPieces(key, bytes));
-      copy.bytes = bytes.length;
-      copy.sum = checksum(bytes);
-      copy.isStale = false;
-      copy.number = this.#number;
-      left -= bytes.length;
+  /** From which sequence on log entries are needed, as soon as that plan is on disk. */
+  #neededFrom(done: Plan): number {
+    const pending = [...this.#plans].filter((plan) => plan !== done);
+    const since = pending.flatMap(({ pages }) => [...pages.values()]);
+    return Math.min(this.#pages.neededFrom, ...since);
+  }
+
+  #takeBack(plan: Plan): void {
+    for (const [name, keys] of plan.changed) {
+      keys.some((key) => {
+        this.change(name, key, () => 0);
+        return false;
+      });
     }
-    // A segment that has not changed is as good as written now.
-    for (const copy of copies) if (!copy.isStale) copy.freshAt = this.#number;
+    for (const name of plan.dropped) {
+      if (this.#pages.pagesOf(name).length === 0) this.#dropped.add(name);
+    }
+    for (const [page, dirtySince] of plan.pages) {
+      // Nobody knows what the disk has of it.
+      page.writtenAt = 0;
+      this.#pages.restore(page, dirtySince);
+    }
+    this.#appended.push(...plan.appended);
+    this.#logs = this.#logs.filter((sequence) => !plan.logs.includes(sequence));
+    for (const sequence of plan.logs) this.#obsolete.add(logKey(sequence));
   }
 
-  /** Finds out which storage keys are in use now, and which no longer are. */
-  #renewKeys(): void {
-    const copies = [...this.#copies.values()];
-    const parts = copies.flatMap(({ segments, changes }) => [...segments, ...changes]);
-    const used = new Set([MANIFEST, ...parts.flatMap(({ keys }) => keys)]);
-    const known = [...this.#unused, ...this.#keys];
-    this.#unused = new Set(known.filter((key) => !used.has(key)));
-    this.#keys = used;
+  async #deleteObsolete(plan: Plan): Promise<void> {
+    const neededFrom = this.#neededFrom(plan);
+    const isObsolete = (sequence: number) =>
+      sequence < neededFrom || plan.appended.includes(sequence);
+    const logs = this.#logs.filter(isObsolete);
+    const pages = [...this.#pages.obsolete];
+    const others = [...this.#obsolete];
+    const keys = [...logs.map(logKey), ...pages, ...others];
+    await Promise.all(chunks(keys).map((some) => this.#storage.delete(some, UNCONFIRMED)));
+    this.#logs = this.#logs.filter((sequence) => !logs.includes(sequence));
+    for (const key of pages) this.#pages.obsolete.delete(key);
+    for (const key of others) this.#obsolete.delete(key);
   }
+}
 
-  async #finish(): Promise<void> {
-    const number = this.#number;
-    this.#isPending = false;
-    await this.#put([...this.#queue.splice(0), [MANIFEST, this.#manifest()]]);
-    // A failure, or another checkpoint, came meanwhile.
-    if (number !== this.#number) return;
-    this.#confirmed = number;
-    for (const copy of this.#copies.values()) copy.confirm();
+/** The log entries of a checkpoint: dropped tables, and changed rows of pages that stay dirty. */
+function logSections(
+  { dropped, pages }: Plan,
+  changed: Map<string, Map<Page, KeyHash[]>>,
+  tables: Tables,
+): Section[][] {
+  const rows = new Map<string, Row[]>();
+  for (const [name, byPage] of changed) {
+    const table = tables.get(name) as ReturnType<typeof newTable>;
+    const each: Row[] = [];
+    for (const [page, keys] of byPage) {
+      if (pages.has(page)) continue;
+      for (const key of keys) each.push({ key, state: table.get(key) });
+    }
+    if (each.length > 0) rows.set(name, each);
   }
+  const drops = Array.from(dropped, (table) => ({
+    table,
+    index: DROPPED,
+    count: 0,
+    rows: new Uint8Array(),
+  }));
+  return cut([...drops, ...sectionsOfRows(rows)]);
+}
 
-  async #put(values: readonly (readonly [string, unknown])[]): Promise<void> {
-    // No `await` before the last call: writes of one turn reach the disk together or not at all.
-    // Unconfirmed: an answer need not wait for the disk, and a crash may lose one interval anyway.
-    try {
-      await Promise.all(
-        chunks(values).map((some) => this.#storage.put(Object.fromEntries(some), UNCONFIRMED)),
-      );
-    } catch (error) {
-      // What is being written now depends on what failed, so it must not count.
-      this.#number++;
-      this.#queue = [];
-      this.#isPending = false;
-      for (const copy of this.#copies.values()) copy.takeBack(this.#confirmed);
-      throw error;
+/** Packs rows into sections, none of which is much longer than a log entry may be. */
+function sectionsOfRows(rows: ReadonlyMap<string, readonly Row[]>): Section[] {
+  const sections: Section[] = [];
+  for (const [table, all] of rows) {
+    for (let from = 0; from < all.length; ) {
+      let to = from;
+      for (let bytes = 0; to < all.length && bytes < LOG_BYTES; to++) {
+        bytes += ((all[to]?.state?.length ?? 0) + 2) * NUMBER_BYTES;
+      }
+      const packed = packRows(stateNumbersOf(table), all.slice(from, to));
+      sections.push({ table, index: 0, count: 0, rows: packed });
+      from = to;
     }
   }
+  return sections;
+}
 
-  #manifest(): unknown {
-    const tables: Record<string, TableParts> = {};
-    for (const [name, copy] of this.#copies) {
-      // A table that began after `gather` has nothing to write yet.
-      if (copy.segments.length > 0) tables[name] = copy.parts;
+/** Divides sections among log entries. */
+function cut(sections: readonly Section[]): Section[][] {
+  const entries: Section[][] = [];
+  let left = 0;
+  for (const section of sections) {
+    if (left <= 0) {
+      entries.push([]);
+      left = LOG_BYTES;
     }
-    return writeManifest({ clockMs: this.#clockMs, number: this.#number, tables });
+    entries.at(-1)?.push(section);
+    left -= section.rows.length + section.table.length;
   }
-
-  /**
-   * Deletes keys that nothing needs. Not before the manifest: until then, what is on disk counts.
-   */
-  async #remove(count: number): Promise<void> {
-    const gone = [...this.#unused].slice(0, count);
-    for (const key of gone) this.#unused.delete(key);
-    await Promise.all(chunks(gone).map((some) => this.#storage.delete(some, UNCONFIRMED)));
-  }
+  return entries;
 }
 
 function chunks<Item>(items: readonly Item[]): Item[][] {

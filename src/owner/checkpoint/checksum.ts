@@ -22,11 +22,6 @@ export function checksum(bytes: Uint8Array<ArrayBuffer>): number {
   return sum >>> 0;
 }
 
-/** Returns the sum of a value as JSON. */
-export function checksumOf(value: unknown): number {
-  return checksum(new TextEncoder().encode(JSON.stringify(value)) as Uint8Array<ArrayBuffer>);
-}
-
 function byteAligned(bytes: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
   return bytes.byteOffset % Uint32Array.BYTES_PER_ELEMENT === 0 ? bytes : bytes.slice();
 }

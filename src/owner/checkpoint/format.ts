@@ -1,0 +1,174 @@
+/**
+ * The bytes of what is on disk, version 5: the head, pages, and log entries.
+ *
+ * Each value begins with its checksum, the version, and the sequence number it was written at.
+ * Pages and log entries hold sections, each with rows of one table. A damaged value reads as
+ * undefined, so it costs only itself.
+ */
+import { InvalidError } from "../../limit/misuse.ts";
+import { checksum } from "./checksum.ts";
+
+export const VERSION = 5;
+/** Storage key of the head. */
+export const HEAD = "head";
+/** Prefix of the storage keys of pages. */
+export const PAGE = "page/";
+/** Prefix of the storage keys of pages that small tables share. Sorts after all other pages. */
+export const SHARED_PAGE = `${PAGE}~`;
+/** Prefix of the storage keys of log entries. */
+export const LOG = "log/";
+/** In place of an index: the table was dropped before the rows of this log entry. */
+export const DROPPED = 1;
+
+/** Checksum and version as words, then the sequence. */
+const FRAME_BYTES = 16;
+/** Bytes of the name and of the rows, index and count, as words. */
+const SECTION_BYTES = 16;
+const WORD_BYTES = Uint32Array.BYTES_PER_ELEMENT;
+const NUMBER_BYTES = Float64Array.BYTES_PER_ELEMENT;
+const SEQUENCE_DIGITS = 16;
+
+/** Rows of one table, as `packRows` writes them. */
+export interface Section {
+  table: string;
+  /** In a page: which of the table's segments it is. In a log entry: 0 or `DROPPED`. */
+  index: number;
+  /** In a page: how many segments the table had. In a log entry: 0. */
+  count: number;
+  rows: Uint8Array<ArrayBuffer>;
+}
+
+/** A page or a log entry. */
+export interface Value {
+  sequence: number;
+  sections: Section[];
+}
+
+export interface Head {
+  /** The owner's clock, ms since the epoch. */
+  clockMs: number;
+  /** Of the last checkpoint. */
+  sequence: number;
+  /** How many pages are on disk. */
+  pages: number;
+  /** The oldest log entry that is needed, and how many there are from there on. */
+  oldestLog: number;
+  logs: number;
+  /** When counts were lost last by the owner's clock, ms since the epoch; 0 if never. */
+  lostMs: number;
+  /** When counts of policies that are not durable were lost last; 0 if never. */
+  crashedMs: number;
+  /** 1 while changes may be in memory alone, or 0. */
+  isOpen: number;
+}
+
+export const NEW_HEAD: Head = {
+  clockMs: 0,
+  sequence: 0,
+  pages: 0,
+  oldestLog: 0,
+  logs: 0,
+  lostMs: 0,
+  crashedMs: 0,
+  isOpen: 0,
+};
+
+export function pageKey(table: string, index: number): string {
+  return `${PAGE}${table}/${index}`;
+}
+
+/** Log entries are listed in the order of their sequence. */
+export function logKey(sequence: number): string {
+  return `${LOG}${String(sequence).padStart(SEQUENCE_DIGITS, "0")}`;
+}
+
+export function encodeHead(head: Head): Uint8Array<ArrayBuffer> {
+  const numbers = Float64Array.from(HEAD_FIELDS, (field) => head[field]);
+  const bytes = new Uint8Array(FRAME_BYTES + numbers.byteLength);
+  bytes.set(new Uint8Array(numbers.buffer), FRAME_BYTES);
+  return framed(head.sequence, bytes);
+}
+
+/**
+ * @returns undefined if it is damaged
+ * @throws {InvalidError} if it is of another version
+ */
+export function decodeHead(value: unknown): Head | undefined {
+  const frame = unframed(value);
+  if (!frame) return undefined;
+  const { version, bytes } = frame;
+  if (version !== VERSION) throw new InvalidError(HEAD, `must be of version ${VERSION}`, version);
+  const numbers = new Float64Array(bytes.buffer, bytes.byteOffset + FRAME_BYTES);
+  const head = { ...NEW_HEAD };
+  for (const [at, field] of HEAD_FIELDS.entries()) head[field] = numbers[at] ?? 0;
+  return head;
+}
+
+export function encodeSections({ sequence, sections }: Value): Uint8Array<ArrayBuffer> {
+  const names = sections.map(({ table }) => new TextEncoder().encode(table));
+  const length = sections.reduce(
+    (sum, { rows }, at) => sum + SECTION_BYTES + padded(names[at]?.length ?? 0) + rows.length,
+    FRAME_BYTES,
+  );
+  const bytes = new Uint8Array(length);
+  const words = new Uint32Array(bytes.buffer);
+  let at = FRAME_BYTES;
+  for (const [nth, { rows, index, count }] of sections.entries()) {
+    const name = names[nth] as Uint8Array;
+    words.set([name.length, rows.length, index, count], at / WORD_BYTES);
+    at += SECTION_BYTES;
+    bytes.set(name, at);
+    at += padded(name.length);
+    bytes.set(rows, at);
+    at += rows.length;
+  }
+  return framed(sequence, bytes);
+}
+
+/** Returns a page or a log entry; undefined if it is damaged or of another version. */
+export function decodeSections(value: unknown): Value | undefined {
+  const frame = unframed(value);
+  if (frame?.version !== VERSION) return undefined;
+  const { bytes, sequence } = frame;
+  const sections: Section[] = [];
+  for (let at = FRAME_BYTES; at < bytes.length; ) {
+    const words = new Uint32Array(bytes.buffer, bytes.byteOffset + at, 4);
+    const [nameBytes = 0, rowsBytes = 0, index = 0, count = 0] = words;
+    at += SECTION_BYTES;
+    const table = new TextDecoder().decode(bytes.subarray(at, at + nameBytes));
+    at += padded(nameBytes);
+    sections.push({ table, index, count, rows: bytes.subarray(at, at + rowsBytes) });
+    at += rowsBytes;
+  }
+  return { sequence, sections };
+}
+
+const HEAD_FIELDS = Object.keys(NEW_HEAD) as (keyof Head)[];
+
+/** Fills in the frame of a value. */
+function framed(sequence: number, bytes: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
+  const words = new Uint32Array(bytes.buffer);
+  words[1] = VERSION;
+  new Float64Array(bytes.buffer)[1] = sequence;
+  words[0] = checksum(bytes.subarray(WORD_BYTES));
+  return bytes;
+}
+
+function unframed(
+  value: unknown,
+): { version: number; sequence: number; bytes: Uint8Array<ArrayBuffer> } | undefined {
+  if (!(value instanceof Uint8Array) || value.length < FRAME_BYTES) return undefined;
+  if (value.length % NUMBER_BYTES !== 0) return undefined;
+  // Rows are read as numbers, which must be aligned in their buffer.
+  const isAligned = value.byteOffset % NUMBER_BYTES === 0;
+  const bytes = (isAligned ? value : value.slice()) as Uint8Array<ArrayBuffer>;
+  const words = new Uint32Array(bytes.buffer, bytes.byteOffset, 2);
+  const [sum, version = 0] = words;
+  if (checksum(bytes.subarray(WORD_BYTES)) !== sum) return undefined;
+  const [sequence = 0] = new Float64Array(bytes.buffer, bytes.byteOffset + NUMBER_BYTES, 1);
+  return { version, sequence, bytes };
+}
+
+function padded(length: number): number {
+  return Math.ceil(length / NUMBER_BYTES) * NUMBER_BYTES;
+}

@@ -1,0 +1,159 @@
+/** When an owner writes what changed, and when it wakes to remove what has expired. */
+
+import type { Counters } from "../../counters/counters.ts";
+import { logSeldom } from "../../log.ts";
+import { MAX_LOSS_AGE_MS } from "../../protocol/ring-record.ts";
+import type { KeyHash } from "../../ring/key-hash.ts";
+import type { Runtime } from "../../runtime.ts";
+import { DropWarning } from "../drop-warning.ts";
+import type { Checkpoint } from "./checkpoint.ts";
+
+/** Time from the first change after a pause to the checkpoint that has it. */
+export const CHECKPOINT_DELAY_MS = 500;
+/** The least time between two checkpoints, unless much changes: a crash can lose that much. */
+export const CHECKPOINT_INTERVAL_MS = 2_000;
+/** With this many bytes of changes a checkpoint is due at once: more would hold up the checks. */
+const MAX_CHANGED_BYTES = 24_000;
+/** Rows that a checkpoint looks at for expired ones. No checks may come to do that. */
+const SWEEP_ROWS = 1_024;
+const NO_ALARM = Number.POSITIVE_INFINITY;
+
+export type AlarmStorage = Pick<DurableObjectStorage, "getAlarm" | "setAlarm" | "sync">;
+
+export interface ScheduleOptions {
+  counters: Counters;
+  checkpoint: Checkpoint;
+  storage: AlarmStorage;
+  runtime: Runtime;
+  /** The owner's clock. */
+  now: () => number;
+  /** Called in the turn in which everything on disk is deleted, since nothing is live. */
+  onCleared: () => void;
+}
+
+export class Schedule {
+  /** Whether rows of other owners were put in place that no checkpoint has yet. */
+  hasImports = false;
+  readonly #options: ScheduleOptions;
+  readonly #checkpoint: Checkpoint;
+  readonly #dropWarning = new DropWarning();
+  /** Grows with each checkpoint: what was scheduled before is void. */
+  #round = 0;
+  #isScheduled = false;
+  #isHurried = false;
+  #writtenAtMs = Number.NEGATIVE_INFINITY;
+  /** When the alarm goes off, ms since the epoch. */
+  #alarmMs = NO_ALARM;
+
+  constructor(options: ScheduleOptions) {
+    this.#options = options;
+    this.#checkpoint = options.checkpoint;
+  }
+
+  /** To be awaited once the checkpoint is read, before anything else is called. */
+  async begin(): Promise<void> {
+    this.#alarmMs = (await this.#options.storage.getAlarm()) ?? NO_ALARM;
+    // A crash may have come between an appended row and the alarm that cleans up after it.
+    if (!this.#checkpoint.isEmpty && this.#alarmMs === NO_ALARM) this.schedule();
+  }
+
+  /** To be called when a counter was set or deleted. */
+  change(table: string, key: KeyHash): void {
+    this.#checkpoint.change(
+      table,
+      key,
+      () => this.#options.counters.tables.get(table, key)?.length ?? 0,
+    );
+    this.schedule();
+    if (this.#isHurried || this.#checkpoint.changedBytes < MAX_CHANGED_BYTES) return;
+    this.#isHurried = true;
+    this.#saveIn(0);
+  }
+
+  /** To be called when the alarm goes off: removes what has expired. */
+  async wake(): Promise<void> {
+    this.#alarmMs = NO_ALARM;
+    this.#options.counters.tables.dropExpired(this.#options.now());
+    await this.save();
+  }
+
+  /**
+   * Writes what changed, in one turn. What is written after this call reaches the disk no earlier.
+   */
+  async save(): Promise<void> {
+    const { counters, storage, now } = this.#options;
+    const nowMs = now();
+    this.#startRound();
+    this.#writtenAtMs = nowMs;
+    this.hasImports = false;
+    const { tables } = counters;
+    tables.sweep(nowMs, SWEEP_ROWS);
+    const isLeftToTell = this.#dropWarning.tell(tables.evicted, tables.size, nowMs);
+    // What got lost may matter although nothing is counted now.
+    const inexactMs = this.#checkpoint.head.lostMs + MAX_LOSS_AGE_MS;
+    if (tables.byName.size === 0 && inexactMs <= nowMs) return this.clear();
+    if (isLeftToTell) this.schedule();
+    const writes = [this.#checkpoint.write(nowMs, tables.byName)];
+    const alarmMs = this.#alarmMs;
+    const lastMs = this.#lastExpiryMs || inexactMs;
+    if (lastMs < alarmMs) {
+      this.#alarmMs = lastMs;
+      writes.push(storage.setAlarm(this.#alarmMs, { allowUnconfirmed: true }));
+    }
+    try {
+      await Promise.all(writes);
+    } catch (error) {
+      this.#alarmMs = alarmMs;
+      this.hasImports = true;
+      logSeldom("error", "checkpoint-failed", "", { detail: String(error) });
+      this.schedule();
+      throw error;
+    }
+  }
+
+  /** Resolves when all that is counted now is on disk. */
+  async flush(): Promise<void> {
+    await this.save();
+    await this.#options.storage.sync();
+  }
+
+  /** Deletes everything on disk, since nothing is counted any more. */
+  async clear(): Promise<void> {
+    this.#startRound();
+    this.#alarmMs = NO_ALARM;
+    // Leaves an object that costs nothing.
+    const cleared = this.#checkpoint.clear();
+    this.#options.onCleared();
+    await cleared;
+  }
+
+  /** Has a checkpoint written soon. */
+  schedule(): void {
+    if (this.#isScheduled) return;
+    this.#isScheduled = true;
+    const sinceLastMs = this.#options.now() - this.#writtenAtMs;
+    this.#saveIn(Math.max(CHECKPOINT_DELAY_MS, CHECKPOINT_INTERVAL_MS - sinceLastMs));
+  }
+
+  #startRound(): void {
+    this.#round++;
+    this.#isScheduled = false;
+    this.#isHurried = false;
+  }
+
+  #saveIn(ms: number): void {
+    const round = this.#round;
+    this.#options.runtime.after(ms, async () => {
+      // A failure is in the log, and is tried again.
+      if (round === this.#round) await this.save().catch(() => {});
+    });
+  }
+
+  /** When the last counter expires; without counters, when the last mark of a ring change does. */
+  get #lastExpiryMs(): number {
+    const tables = [...this.#options.counters.tables.byName.values()];
+    const counters = tables.filter(({ kind }) => kind === "counter" || kind === "block");
+    const last = counters.length > 0 ? counters : tables;
+    return last.reduce((ms, { lastExpiryMs }) => Math.max(ms, lastExpiryMs), 0);
+  }
+}
