@@ -16,8 +16,9 @@ import { MAX_LOSS_AGE_MS } from "../protocol/ring-record.ts";
 import type { Answer } from "../protocol/wire.ts";
 import type { KeyHash } from "../ring/key-hash.ts";
 import type { Runtime } from "../runtime.ts";
-import { Checkpoint, type CheckpointStorage, type Place } from "./checkpoint/checkpoint.ts";
+import { Checkpoint, type CheckpointStorage } from "./checkpoint/checkpoint.ts";
 import { type AlarmStorage, Schedule } from "./checkpoint/schedule.ts";
+import { DurableRows } from "./durable-rows.ts";
 import { InexactCounts, type Loss } from "./inexact.ts";
 import { RecentResets } from "./recent-resets.ts";
 
@@ -47,15 +48,13 @@ export class Owner {
   readonly #counters: Counters;
   readonly #checkpoint: Checkpoint;
   readonly #schedule: Schedule;
+  readonly #durable: DurableRows;
   readonly #inexact: InexactCounts;
   readonly #resets = new RecentResets();
   #nowMs = 0;
   /** By how much the counters' time is ahead of a clock that was set back. */
   #aheadMs = 0;
   #epoch = 0;
-  /** Rows that must be on disk before the next answer. */
-  #toAppend: Place[] = [];
-  #written: Promise<unknown> | undefined;
 
   constructor(options: OwnerOptions) {
     const { runtime, storage, maxBytes, onCleared = () => {} } = options;
@@ -65,14 +64,16 @@ export class Owner {
       onChange: (table, key) => this.#schedule.change(table, key),
       onDrop: (table) => this.#checkpoint.drop(table),
       onBlock: (policy, key) => {
-        if (policy.durable) this.#toAppend.push({ table: blocksName(policy), key });
+        if (policy.durable) this.#durable.add(blocksName(policy), key);
       },
     });
     const checkpoint = new Checkpoint(storage);
     const now = () => this.now();
     this.#counters = counters;
     this.#checkpoint = checkpoint;
-    this.#schedule = new Schedule({ counters, checkpoint, storage, runtime, now, onCleared });
+    const schedule = new Schedule({ counters, checkpoint, storage, runtime, now, onCleared });
+    this.#schedule = schedule;
+    this.#durable = new DurableRows({ counters, checkpoint, schedule });
     this.#inexact = new InexactCounts(counters.tables);
   }
 
@@ -86,7 +87,7 @@ export class Owner {
    * be written. Undefined if nothing is on its way there.
    */
   get written(): Promise<unknown> | undefined {
-    return this.#written;
+    return this.#durable.written;
   }
 
   /** Reads what is on disk. To be awaited before anything else is called. */
@@ -130,7 +131,7 @@ export class Owner {
       if (each.every(({ allowed }) => allowed)) this.#noteDurable(check);
       return each;
     });
-    this.#append();
+    this.#durable.append();
     return answer;
   }
 
@@ -151,7 +152,7 @@ export class Owner {
       if (this.#counters.refund(each, atMs)) this.beginEpoch();
       this.#noteDurable(each);
     }
-    this.#append();
+    this.#durable.append();
     return this.peek(batch);
   }
 
@@ -164,10 +165,11 @@ export class Owner {
       this.#counters.reset(each);
       this.#resets.add(key, nowMs);
       for (const policy of policies) {
-        this.#toAppend.push({ table: tableName(policy), key }, { table: blocksName(policy), key });
+        this.#durable.add(tableName(policy), key);
+        this.#durable.add(blocksName(policy), key);
       }
     }
-    this.#append();
+    this.#durable.append();
     return this.peek(batch);
   }
 
@@ -176,15 +178,15 @@ export class Owner {
     const nowMs = this.now();
     this.beginEpoch();
     this.#counters.block(key, nowMs + durationMs);
-    this.#toAppend.push({ table: BLOCKED, key });
-    this.#append();
+    this.#durable.add(BLOCKED, key);
+    this.#durable.append();
   }
 
   unblock(key: KeyHash): void {
     this.now();
     this.beginEpoch();
-    for (const table of this.#counters.unblock(key)) this.#toAppend.push({ table, key });
-    this.#append();
+    for (const table of this.#counters.unblock(key)) this.#durable.add(table, key);
+    this.#durable.append();
   }
 
   /** Says why the owner decides on a key as it does. `blockedMs` is 0 unless the key is blocked. */
@@ -280,31 +282,7 @@ export class Owner {
   /** Notes what durable policies have counted. */
   #noteDurable({ key, policies, requestId }: Check): void {
     const durable = policies.filter((policy) => policy.durable);
-    for (const policy of durable) this.#toAppend.push({ table: tableName(policy), key });
-    if (requestId !== undefined && durable.length > 0) this.#toAppend.push({ table: ANSWERS, key });
-  }
-
-  /** Writes rows that were noted, or that they are gone; see `written`. */
-  #append(): void {
-    if (this.#toAppend.length === 0) return;
-    const tables = this.#counters.tables.byName;
-    // Without a table, nothing on disk matters: an object without clients stays empty.
-    const places = this.#toAppend.filter(({ table }) => tables.has(table));
-    this.#toAppend = [];
-    if (places.length === 0) return;
-    // After a crash, keys that are not on disk yet are imported again, over these rows. So they
-    // must reach the disk with them.
-    const saving = this.#schedule.hasImports ? this.#schedule.save() : undefined;
-    this.#holdFor(Promise.all([saving, this.#checkpoint.append(places, tables)]));
-  }
-
-  /** Makes answers wait until something is written; see `written`. */
-  #holdFor(writing: Promise<unknown>): void {
-    const written = Promise.all([this.#written, writing]);
-    const settle = () => {
-      if (this.#written === written) this.#written = undefined;
-    };
-    this.#written = written;
-    written.then(settle, settle);
+    for (const policy of durable) this.#durable.add(tableName(policy), key);
+    if (requestId !== undefined && durable.length > 0) this.#durable.add(ANSWERS, key);
   }
 }

@@ -152,7 +152,7 @@ export class Schedule {
   /** When the last counter expires; without counters, when the last mark of a ring change does. */
   get #lastExpiryMs(): number {
     const tables = [...this.#options.counters.tables.byName.values()];
-    const counters = tables.filter(({ kind }) => kind === "counter" || kind === "block");
+    const counters = tables.filter(({ kind }) => kind !== "imported" && kind !== "inexact");
     const last = counters.length > 0 ? counters : tables;
     return last.reduce((ms, { lastExpiryMs }) => Math.max(ms, lastExpiryMs), 0);
   }

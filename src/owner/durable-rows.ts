@@ -1,0 +1,61 @@
+/**
+ * Rows that must be on disk before an answer leaves: what durable policies counted, and what
+ * operators did. All rows of one call are appended at once.
+ */
+import type { Counters } from "../counters/counters.ts";
+import type { KeyHash } from "../ring/key-hash.ts";
+import type { Checkpoint, Place } from "./checkpoint/checkpoint.ts";
+import type { Schedule } from "./checkpoint/schedule.ts";
+
+export interface DurableRowsOptions {
+  counters: Counters;
+  checkpoint: Checkpoint;
+  schedule: Schedule;
+}
+
+export class DurableRows {
+  readonly #options: DurableRowsOptions;
+  #places: Place[] = [];
+  #written: Promise<unknown> | undefined;
+
+  constructor(options: DurableRowsOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Resolves when all that was appended is on disk; rejects if it can't be written. Undefined if
+   * nothing is on its way there.
+   */
+  get written(): Promise<unknown> | undefined {
+    return this.#written;
+  }
+
+  /** Notes a row that was set or deleted. */
+  add(table: string, key: KeyHash): void {
+    this.#places.push({ table, key });
+  }
+
+  /** Appends what was noted; see `written`. */
+  append(): void {
+    if (this.#places.length === 0) return;
+    const { counters, checkpoint, schedule } = this.#options;
+    const tables = counters.tables.byName;
+    // Without a table, nothing on disk matters: an object without clients stays empty.
+    const places = this.#places.filter(({ table }) => tables.has(table));
+    this.#places = [];
+    if (places.length === 0) return;
+    // After a crash, keys that are not on disk yet are imported again, over these rows. So they
+    // must reach the disk with them.
+    const saving = schedule.hasImports ? schedule.save() : undefined;
+    this.#holdFor(Promise.all([saving, checkpoint.append(places, tables)]));
+  }
+
+  #holdFor(writing: Promise<unknown>): void {
+    const written = Promise.all([this.#written, writing]);
+    const settle = () => {
+      if (this.#written === written) this.#written = undefined;
+    };
+    this.#written = written;
+    written.then(settle, settle);
+  }
+}
