@@ -71,7 +71,7 @@ describe("checkpoint", () => {
     const again = await bench.start();
     expect(spent(again, keys.slice(0, 3))).toEqual([7, 1, 1]);
     expect(new Set(spent(again, some.slice(1)))).toEqual(new Set([6]));
-  });
+  }, 60_000);
 
   it("holds no more than twice what the tables take, however long keys change", async () => {
     const { bench, owner, keys } = await written(60_000);
@@ -89,7 +89,7 @@ describe("checkpoint", () => {
     expect(bytes).toBeLessThan(2 * 60_000 * 40);
     await bench.wait(CHECKPOINT_INTERVAL_MS);
     expect(spent(await bench.start(), keys)).toEqual(keys.map((_, n) => (n % 30 < 3 ? 21 : 1)));
-  });
+  }, 60_000);
 
   it("has each count as of the last interval or later after a crash at any moment", async () => {
     const step = fc.record({
@@ -184,7 +184,7 @@ describe("checkpoint", () => {
       expect(spent(again, [rare], durable)[0]).toBeGreaterThanOrEqual(count);
     }
     expect(least).toBeGreaterThan(12);
-  });
+  }, 60_000);
 
   it("does not grow if more is counted between its turns than they write", async () => {
     const bench = new Bench();
@@ -205,7 +205,7 @@ describe("checkpoint", () => {
     while (counted < keys.length) await bench.wait(1);
     // As many changes as are written at once, and as many again meanwhile.
     expect(50_000 / heads).toBeLessThan(3 * 2_048);
-  });
+  }, 60_000);
 
   it("is tried again if one of its turns fails, with what was counted meanwhile", async () => {
     vi.spyOn(console, "error").mockImplementation(() => {});
@@ -224,7 +224,7 @@ describe("checkpoint", () => {
       await bench.wait(10_000);
       expect(spent(await bench.copy().start(), keys)).toEqual(spent(owner, keys));
     }
-  });
+  }, 60_000);
 
   it("reads a million keys back", async () => {
     const bench = new Bench();

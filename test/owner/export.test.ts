@@ -27,4 +27,4 @@ test("exports all that is counted of a key, in however many chunks", async () =>
   const { verdicts } = after.peek(checks);
   const isWhole = (each: Verdict[] = []) => each[0]?.remaining === 9 && each[1]?.remaining === 4;
   expect(verdicts.filter(isWhole)).toHaveLength(KEYS);
-});
+}, 60_000);

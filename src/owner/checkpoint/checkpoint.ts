@@ -6,12 +6,10 @@
  * size of the tables. It is written in one turn, which reaches the disk whole or not at all. Rows
  * that must be on disk before an answer leaves are appended to the same log at once.
  */
-import { FixedRows } from "../../counters/fixed-rows.ts";
-import { packRows, type Row } from "../../counters/segment.ts";
-import { type newTable, stateNumbersOf } from "../../counters/table-name.ts";
+import type { Row } from "../../counters/segment.ts";
 import type { KeyHash } from "../../ring/key-hash.ts";
+import { Changes } from "./changes.ts";
 import {
-  DROPPED,
   decodeHead,
   encodeHead,
   encodeSections,
@@ -19,25 +17,18 @@ import {
   type Head,
   logKey,
   NEW_HEAD,
-  type Section,
 } from "./format.ts";
+import { entriesOfRows, logEntries } from "./log-entries.ts";
 import { type Page, Pages, sectionsOf, type Tables, UNLOGGED } from "./pages.ts";
 import { type ReadStorage, readPages, type Target } from "./reader.ts";
 import { isVersion4, oldKeys, readVersion4 } from "./version-4.ts";
 
 /** Each checkpoint rewrites pages of this size in all, or of twice what changed. */
 const PAGE_BYTES = 40_000;
-/** The longest log entry, unless one row is longer. A value may have 2 MB. */
-const LOG_BYTES = 500_000;
-/** A row in the log besides its numbers, about. */
-const ROW_HEAD_BYTES = 8;
-const NUMBER_BYTES = Float64Array.BYTES_PER_ELEMENT;
 /** The most keys that one `put` or `delete` takes. */
 const MAX_KEYS_A_CALL = 128;
 /** An answer need not wait for the disk: a crash may lose one interval anyway. */
 const UNCONFIRMED = { allowUnconfirmed: true };
-/** The state of a key in a set of keys. */
-const PRESENT = [1] as const;
 
 /** The part of a Durable Object's storage that a checkpoint needs. */
 export type CheckpointStorage = ReadStorage &
@@ -51,8 +42,7 @@ export interface Place {
 
 /** A checkpoint on its way to the disk. */
 interface Plan {
-  changed: Map<string, FixedRows>;
-  dropped: Set<string>;
+  changes: Changes;
   /** Each with the sequence since when it was dirty. */
   pages: Map<Page, number>;
   logs: number[];
@@ -68,11 +58,8 @@ export class Checkpoint {
   #logs: number[] = [];
   /** Those of them that the next checkpoint makes obsolete. */
   #appended: number[] = [];
-  /** Keys that changed since the last checkpoint, by table: sets that take 16 bytes a key. */
-  #changed = new Map<string, FixedRows>();
-  #changedBytes = 0;
-  /** Tables that were dropped since the last checkpoint. */
-  #dropped = new Set<string>();
+  /** Since the last checkpoint. */
+  #changes = new Changes();
   readonly #plans = new Set<Plan>();
   /** Storage keys of another version, and of damaged values. */
   readonly #obsolete = new Set<string>();
@@ -87,7 +74,7 @@ export class Checkpoint {
 
   /** What changed since the last checkpoint will take in the log, bytes. */
   get changedBytes(): number {
-    return this.#changedBytes;
+    return this.#changes.bytes;
   }
 
   /** The head as the next checkpoint writes it. */
@@ -101,21 +88,12 @@ export class Checkpoint {
    * @param numbers how many numbers its state has, if that varies
    */
   change(table: string, key: KeyHash, numbers: () => number): void {
-    let keys = this.#changed.get(table);
-    if (!keys) {
-      keys = new FixedRows(1);
-      this.#changed.set(table, keys);
-    }
-    const { size } = keys;
-    keys.set(key, PRESENT);
-    if (keys.size === size) return;
-    this.#changedBytes += ROW_HEAD_BYTES + (stateNumbersOf(table) || numbers()) * NUMBER_BYTES;
+    this.#changes.add(table, key, numbers);
   }
 
   /** Notes that a table is gone with all its rows. */
   drop(table: string): void {
-    this.#changed.delete(table);
-    this.#dropped.add(table);
+    this.#changes.drop(table);
     this.#pages.drop(table, this.#head.sequence + 1);
   }
 
@@ -156,14 +134,19 @@ export class Checkpoint {
    */
   async write(clockMs: number, tables: Tables): Promise<void> {
     const first = this.#head.sequence + 1;
-    const plan = this.#newPlan();
-    const changedBytes = this.#changedBytes;
-    this.#changedBytes = 0;
+    const plan: Plan = {
+      changes: this.#changes,
+      pages: new Map(),
+      logs: [],
+      appended: this.#appended,
+    };
+    this.#changes = new Changes();
+    this.#appended = [];
     const rows = this.#dirtyPages(plan, tables, first);
-    plan.pages = this.#pages.choose(Math.max(PAGE_BYTES, 2 * changedBytes), tables, first);
+    plan.pages = this.#pages.choose(Math.max(PAGE_BYTES, 2 * plan.changes.bytes), tables, first);
     const entries: [string, Uint8Array<ArrayBuffer>][] = [];
     let sequence = first;
-    for (const sections of logSections(plan, rows, tables)) {
+    for (const sections of logEntries(plan.changes.dropped, plan.pages, rows, tables)) {
       plan.logs.push(sequence);
       entries.push([logKey(sequence), encodeSections({ sequence, sections })]);
       sequence++;
@@ -210,7 +193,7 @@ export class Checkpoint {
     }
     const entries: Record<string, Uint8Array<ArrayBuffer>> = {};
     const sequences: number[] = [];
-    for (const sections of cut(sectionsOfRows(rows))) {
+    for (const sections of entriesOfRows(rows)) {
       const sequence = ++this.#head.sequence;
       sequences.push(sequence);
       entries[logKey(sequence)] = encodeSections({ sequence, sections });
@@ -228,35 +211,19 @@ export class Checkpoint {
     this.#plans.clear();
     this.#logs = [];
     this.#appended = [];
-    this.#changed = new Map();
-    this.#changedBytes = 0;
-    this.#dropped = new Set();
+    this.#changes = new Changes();
     this.#obsolete.clear();
     await this.#storage.deleteAll();
   }
 
-  #newPlan(): Plan {
-    const plan = {
-      changed: this.#changed,
-      dropped: this.#dropped,
-      pages: new Map<Page, number>(),
-      logs: [],
-      appended: this.#appended,
-    };
-    this.#changed = new Map();
-    this.#dropped = new Set();
-    this.#appended = [];
-    return plan;
-  }
-
   /** Finds out which pages the changes make dirty. Returns the changed rows by their page. */
   #dirtyPages(
-    { changed }: Plan,
+    { changes }: Plan,
     tables: Tables,
     sequence: number,
   ): Map<string, Map<Page, KeyHash[]>> {
     const rows = new Map<string, Map<Page, KeyHash[]>>();
-    for (const [name, keys] of changed) {
+    for (const [name, keys] of changes.keys) {
       const table = tables.get(name);
       if (!table) continue;
       this.#pages.reconcile(name, table, sequence);
@@ -282,15 +249,7 @@ export class Checkpoint {
   }
 
   #takeBack(plan: Plan): void {
-    for (const [name, keys] of plan.changed) {
-      keys.some((key) => {
-        this.change(name, key, () => 0);
-        return false;
-      });
-    }
-    for (const name of plan.dropped) {
-      if (this.#pages.pagesOf(name).length === 0) this.#dropped.add(name);
-    }
+    this.#changes.takeBack(plan.changes, (name) => this.#pages.pagesOf(name).length === 0);
     for (const [page, dirtySince] of plan.pages) {
       // Nobody knows what the disk has of it.
       page.writtenAt = 0;
@@ -314,63 +273,6 @@ export class Checkpoint {
     for (const key of pages) this.#pages.obsolete.delete(key);
     for (const key of others) this.#obsolete.delete(key);
   }
-}
-
-/** The log entries of a checkpoint: dropped tables, and changed rows of pages that stay dirty. */
-function logSections(
-  { dropped, pages }: Plan,
-  changed: Map<string, Map<Page, KeyHash[]>>,
-  tables: Tables,
-): Section[][] {
-  const rows = new Map<string, Row[]>();
-  for (const [name, byPage] of changed) {
-    const table = tables.get(name) as ReturnType<typeof newTable>;
-    const each: Row[] = [];
-    for (const [page, keys] of byPage) {
-      if (pages.has(page)) continue;
-      for (const key of keys) each.push({ key, state: table.get(key) });
-    }
-    if (each.length > 0) rows.set(name, each);
-  }
-  const drops = Array.from(dropped, (table) => ({
-    table,
-    index: DROPPED,
-    count: 0,
-    rows: new Uint8Array(),
-  }));
-  return cut([...drops, ...sectionsOfRows(rows)]);
-}
-
-/** Packs rows into sections, none of which is much longer than a log entry may be. */
-function sectionsOfRows(rows: ReadonlyMap<string, readonly Row[]>): Section[] {
-  const sections: Section[] = [];
-  for (const [table, all] of rows) {
-    for (let from = 0; from < all.length; ) {
-      let to = from;
-      for (let bytes = 0; to < all.length && bytes < LOG_BYTES; to++) {
-        bytes += ((all[to]?.state?.length ?? 0) + 2) * NUMBER_BYTES;
-      }
-      const packed = packRows(stateNumbersOf(table), all.slice(from, to));
-      sections.push({ table, index: 0, count: 0, rows: packed });
-      from = to;
-    }
-  }
-  return sections;
-}
-
-/** Divides sections among log entries. */
-function cut(sections: readonly Section[]): Section[][] {
-  const entries: Section[][] = [];
-  let left = 0;
-  for (const section of sections) {
-    if (left <= 0) {
-      entries.push([]);
-      left = LOG_BYTES;
-    }
-    entries.at(-1)?.push(section);
-    left -= section.rows.length + section.table.length;
-  }
-  return entries;
 }
 
 function chunks<Item>(items: readonly Item[]): Item[][] {
