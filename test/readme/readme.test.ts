@@ -11,6 +11,8 @@ import { api } from "../../src/http/api/api.ts";
 import { enforce } from "../../src/http/rate-limit.ts";
 import { policySchema } from "../../src/limit/policy.ts";
 import { limiterSchema } from "../../src/limiter-config.ts";
+import wranglerConfig from "../apps/hono/wrangler.jsonc?raw";
+import serviceConfig from "../apps/service/limits/wrangler.toml?raw";
 import app from "./app.ts";
 import appSource from "./app.ts?raw";
 import { mayLogIn } from "./logins.ts";
@@ -147,6 +149,17 @@ describe("the README", () => {
       ),
     );
     expect(statuses.filter(({ status }) => status === 200)).toHaveLength(100);
+  });
+
+  it("shows the configuration of an app that `npm run test:apps` runs", () => {
+    expect(blocks("jsonc")).toEqual([wranglerConfig]);
+    const { exports } = parseToml(serviceConfig) as { exports: Record<string, object> };
+    for (const [name, fields] of Object.entries(exports)) {
+      expect(readme).toContain(`\`[exports.${name}]\``);
+      for (const [field, value] of Object.entries(fields)) {
+        expect(readme).toContain(`\`${field} = "${value}"\``);
+      }
+    }
   });
 
   it("shows commands that exist", () => {
