@@ -4,7 +4,7 @@
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -35,11 +35,15 @@ export async function startDev(
     "--var",
     `${name}:${value}`,
   ]);
+  // One that is killed leaves its temporary files where its state is.
+  const tempFolder = join(persistTo, "temp");
+  mkdirSync(tempFolder, { recursive: true });
+  const env = { ...process.env, CI: "true", TMPDIR: tempFolder };
   const where = ["--ip", "127.0.0.1", "--port", "0", "--inspector-port", "0"];
   const child = spawn(
     process.execPath,
     [WRANGLER, "dev", ...where, "--persist-to", persistTo, ...given, ...more],
-    { detached: true, stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, CI: "true" } },
+    { detached: true, stdio: ["ignore", "pipe", "pipe"], env },
   );
   let output = "";
   const url = await new Promise<string>((resolve, reject) => {

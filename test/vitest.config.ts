@@ -30,6 +30,8 @@ const PURE = [
   "test/fuzz/{checkpoint,config,ring}.test.ts",
 ];
 
+/** For a test on a machine that is busy: only one that hangs takes so long. */
+const PATIENCE_MS = 180_000;
 /** A machine that is busy must not have tests counted by the fallback; those of it set their own. */
 const bindings = { DEADLINE: "10s" };
 /** Cases for each property in test/fuzz: workerd has no environment of its own to read it from. */
@@ -43,11 +45,20 @@ export default defineConfig({
     // More than two cores: a file that waits leaves its core to another.
     maxWorkers: 4,
     sequence: { sequencer: SlowFirst },
+    globalSetup: "test/temp-folder.ts",
+    // What a test logs is shown only if it fails.
+    silent: "passed-only",
+    slowTestThreshold: 60_000,
     projects: [
       {
         root: ".",
         plugins: [
-          cloudflareTest({ wrangler: { configPath: "./wrangler.toml" }, miniflare: { bindings } }),
+          cloudflareTest({
+            wrangler: { configPath: "./wrangler.toml" },
+            miniflare: { bindings },
+            // Errors that a test expects are no news; those it does not expect fail it.
+            verbose: false,
+          }),
         ],
         // As an app imports it; the package itself has what was built last.
         resolve: { alias: { turnpike: new URL("../src/index.ts", import.meta.url).pathname } },
@@ -55,6 +66,7 @@ export default defineConfig({
           name: "workerd",
           include: ["test/**/*.test.ts"],
           exclude: [...SERVERS, ...PURE],
+          testTimeout: PATIENCE_MS,
           provide,
         },
       },
@@ -66,6 +78,7 @@ export default defineConfig({
           exclude: SERVERS,
           pool: "threads",
           isolate: false,
+          testTimeout: PATIENCE_MS,
           provide,
         },
       },
@@ -74,8 +87,8 @@ export default defineConfig({
         test: {
           name: "servers",
           include: SERVERS,
-          testTimeout: 60_000,
-          hookTimeout: 60_000,
+          testTimeout: PATIENCE_MS,
+          hookTimeout: PATIENCE_MS,
           provide,
         },
       },

@@ -248,7 +248,7 @@ describe("a reset made elsewhere", () => {
       }),
       { numRuns: 25 },
     );
-  }, 30_000);
+  }, 180_000);
 });
 
 describe("a check", () => {

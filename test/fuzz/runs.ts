@@ -11,5 +11,5 @@ declare module "vitest" {
 const MS_PER_RUN = 10;
 
 fc.configureGlobal({ numRuns: inject("fuzzRuns") });
-const timeoutMs = 10_000 + MS_PER_RUN * inject("fuzzRuns");
+const timeoutMs = 180_000 + MS_PER_RUN * inject("fuzzRuns");
 vi.setConfig({ testTimeout: timeoutMs, hookTimeout: timeoutMs });

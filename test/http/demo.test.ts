@@ -4,7 +4,7 @@ import { startBrowser } from "../browser.ts";
 import { type DevServer, startDev, stateFolder } from "../dev-server.ts";
 
 /** How long a busy machine's browser may take to say what it refused. */
-const WAIT = { timeout: 10_000 };
+const WAIT = { timeout: 60_000 };
 
 const state = stateFolder();
 let server: DevServer;

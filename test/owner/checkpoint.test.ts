@@ -143,7 +143,7 @@ describe("checkpoint", () => {
       ),
       { numRuns: 15 },
     );
-  }, 60_000);
+  }, 180_000);
 
   it("reads back as of one moment after any of its turns, with all durable counts", async () => {
     const { bench, owner, keys } = await written(30_000);
@@ -240,5 +240,5 @@ describe("checkpoint", () => {
       const some = keys.slice(at, at + 10_000);
       expect(spent(again, some).every((count) => count === 3)).toBe(true);
     }
-  }, 60_000);
+  }, 180_000);
 });

@@ -1,0 +1,30 @@
+/**
+ * Gives a run of the tests a temporary folder of its own, and fails if a test leaves anything in it.
+ * It also keeps the wrangler that tests start from asking the network and from writing logs.
+ */
+import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+/** What a whole run shares: what `@sparticuz/chromium` unpacks, and wrangler's memory of updates. */
+const SHARED = /^(chromium|fonts|locales|lib.+\.so.*|vk_swiftshader_icd\.json|update-check)$/;
+
+const QUIET = {
+  /** Where a request is from; tests need no true answer. */
+  CLOUDFLARE_CF_FETCH_ENABLED: "false",
+  WRANGLER_HIDE_BANNER: "true",
+  WRANGLER_SEND_METRICS: "false",
+  WRANGLER_WRITE_LOGS: "false",
+};
+
+export default function setup(): () => void {
+  const folder = mkdtempSync(join(tmpdir(), "turnpike-tests-"));
+  const remove = () => rmSync(folder, { recursive: true, force: true });
+  process.on("exit", remove);
+  Object.assign(process.env, QUIET, { TMPDIR: folder });
+  return () => {
+    const left = readdirSync(folder).filter((name) => !SHARED.test(name));
+    remove();
+    if (left.length > 0) throw new Error(`tests left in the temporary folder: ${left.join(", ")}`);
+  };
+}
