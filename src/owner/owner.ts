@@ -281,8 +281,10 @@ export class Owner {
 
   /** Notes what durable policies have counted. */
   #noteDurable({ key, policies, requestId }: Check): void {
-    const durable = policies.filter((policy) => policy.durable);
-    for (const policy of durable) this.#durable.add(tableName(policy), key);
-    if (requestId !== undefined && durable.length > 0) this.#durable.add(ANSWERS, key);
+    for (const policy of policies) {
+      if (!policy.durable) continue;
+      this.#durable.add(tableName(policy), key);
+      if (requestId !== undefined) this.#durable.add(ANSWERS, key);
+    }
   }
 }
