@@ -5,7 +5,7 @@
  * in it shows at once and not with the first request.
  */
 import { env } from "cloudflare:workers";
-import { isolateCaller, isolateMemberships } from "./caller/isolate.ts";
+import { isolateCaller, isolateMembershipClient } from "./caller/isolate.ts";
 import { parseConfig } from "./config.ts";
 import { checkOnce } from "./counters/answers.ts";
 import { allowEveryPage } from "./http/answer/cors.ts";
@@ -33,7 +33,7 @@ const { ORIGIN_SERVICE: service } = env as { ORIGIN_SERVICE?: Fetcher };
 
 const app = newApp();
 app.onError(internalError);
-app.route("/_turnpike/v1", api(caller, config, isolateMemberships()));
+app.route("/_turnpike/v1", api(caller, config, isolateMembershipClient()));
 app.use((c, next) => {
   if (isOrdinary(c.req.url)) return passHead(c, next);
   if (isReserved(c.req.url)) return Promise.resolve(notFound());

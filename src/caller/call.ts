@@ -26,13 +26,14 @@ import type { Runtime } from "../runtime.ts";
 export type Verb = "check" | "peek" | "refund" | "reset";
 
 /**
- * Why a call failed. `threw`: the runtime or the object raised an error, or a key kept moving.
+ * Why a call failed. `threw`: the runtime or the object raised an error. `moved`: a key kept moving.
  * `wire-version`: the object is of a version too far from this one.
  */
 export type CallFailure =
   | "deadline"
   | "overloaded"
   | "threw"
+  | "moved"
   | "nonsense"
   | "wrong-class"
   | "wire-version";
@@ -48,12 +49,12 @@ export class CallError extends Error {
 }
 
 /** What a call needs: the objects, the runtime and a deadline. */
-export interface Line {
+export interface CallOptions {
   namespace: CounterNamespace;
   runtime: Runtime;
   deadlineMs: number;
   /** Called when an answer comes after the deadline, `tookMs` after the call. */
-  heardLate?: ((owner: string, tookMs: number) => void) | undefined;
+  onLateAnswer?: ((owner: string, tookMs: number) => void) | undefined;
 }
 
 /** How long to listen for a late answer once the deadline has passed, in deadlines. */
@@ -65,11 +66,11 @@ const LATE_DEADLINES = 4;
  * @throws {CallError} if it throws or does not answer within the deadline
  */
 export async function callOwner<Reply>(
-  line: Line,
+  options: CallOptions,
   name: string,
   call: (stub: CounterStub) => Promise<Reply>,
 ): Promise<Reply> {
-  const { namespace, runtime, deadlineMs } = line;
+  const { namespace, runtime, deadlineMs } = options;
   const stub = stubOf(namespace, name);
   const sentMs = runtime.now();
   let reply: Promise<Reply> | undefined;
@@ -78,7 +79,7 @@ export async function callOwner<Reply>(
     return await withDeadline(deadlineMs, reply, runtime);
   } catch (error) {
     if (error instanceof DeadlineError) {
-      listen(line, name, reply, sentMs);
+      listen(options, name, reply, sentMs);
       throw new CallError("deadline", error.message);
     }
     const detail = wrongClass(error);
@@ -90,14 +91,14 @@ export async function callOwner<Reply>(
 
 /** Listens for a late answer for a while. */
 function listen(
-  { runtime, deadlineMs, heardLate }: Line,
+  { runtime, deadlineMs, onLateAnswer }: CallOptions,
   owner: string,
   reply: Promise<unknown> | undefined,
   sentMs: number,
 ): void {
-  if (!heardLate || !reply) return;
+  if (!onLateAnswer || !reply) return;
   const heard = reply.then(
-    () => heardLate(owner, runtime.now() - sentMs),
+    () => onLateAnswer(owner, runtime.now() - sentMs),
     // The call has already failed, so a late rejection adds nothing.
     () => {},
   );
@@ -110,13 +111,13 @@ function listen(
  * @throws {CallError} if the call fails or the answer does not fit
  */
 export async function askOwner(
-  line: Line,
+  options: CallOptions,
   name: string,
   verb: Verb,
   batch: Batch,
 ): Promise<Answer> {
   const wire = encodeBatch(batch);
-  const given = await callOwner(line, name, (stub) => stub[verb](wire));
+  const given = await callOwner(options, name, (stub) => stub[verb](wire));
   const answer = decodeAnswer(given, batch.checks);
   if (!answer && isOtherVersion(given)) {
     throw new CallError("wire-version", "an answer in another version");

@@ -10,18 +10,19 @@ import type { CounterNamespace } from "../protocol/rpc.ts";
 import { type KeyHash, keyHasher } from "../ring/key-hash.ts";
 import type { Region } from "../ring/region.ts";
 import type { Runtime } from "../runtime.ts";
+import { AllOrNone } from "./all-or-none.ts";
 import { withTaken } from "./at-most.ts";
-import { DenialCache } from "./denial-cache.ts";
+import type { Verb } from "./call.ts";
+import { type Dispatched, dispatch } from "./dispatch.ts";
 import { Fallback } from "./fallback.ts";
-import { Hearings } from "./hearings.ts";
-import { type LeaseRequest, Leases, NO_LEASE } from "./leases.ts";
-import { checkOf, type Message } from "./message.ts";
+import { NO_LEASE } from "./leases.ts";
+import { LocalAnswers } from "./local-answers.ts";
+import { batchOf, checkOf, type Message } from "./message.ts";
 import { Operator } from "./operator.ts";
-import { Owners } from "./owners.ts";
+import { OwnerClient, type Received } from "./owner-client.ts";
 import type { ExplainedKey, Question, Reply, Returned } from "./question.ts";
-import { replyOf, spentIn } from "./reply.ts";
-import { Routes } from "./routes.ts";
-import { Taking } from "./taking.ts";
+import { replyOf, spentIn } from "./results.ts";
+import { Router } from "./router.ts";
 
 export interface CallerOptions {
   /** The binding of the `RateLimiter` class, whose objects are the owners. */
@@ -41,79 +42,85 @@ export interface CallerOptions {
 
 const DEFAULT_DEADLINE_MS = 250;
 
-/** The verbs that the fallback can stand in for. */
-type Asking = "check" | "peek" | "refund";
-
 export class Caller {
   readonly #runtime: Runtime;
-  readonly #owners: Owners;
   readonly #homeRegion: Region;
   readonly #hash: (parts: readonly string[]) => KeyHash;
-  readonly #routes: Routes;
+  readonly #router: Router;
+  readonly #owners: OwnerClient;
   readonly #operator: Operator;
-  readonly #hearings = new Hearings();
-  readonly #denials = new DenialCache(this.#hearings);
-  readonly #leases = new Leases();
+  readonly #local = new LocalAnswers();
+  readonly #allOrNone = new AllOrNone(this.#local);
   readonly #fallback = new Fallback();
-  readonly #taking: Taking;
 
   constructor(options: CallerOptions) {
     const { owners: namespace, runtime, deadlineMs = DEFAULT_DEADLINE_MS } = options;
+    const { reportFailure = () => {} } = options;
     this.#runtime = runtime;
-    this.#owners = new Owners(
-      { namespace, runtime, deadlineMs },
-      options.reportFailure ?? (() => {}),
-    );
     this.#homeRegion = options.homeRegion;
     this.#hash = keyHasher(options.hashSecret);
-    this.#routes = new Routes(options.ownersPerRegion);
-    this.#operator = new Operator(this.#owners, this.#routes);
-    this.#taking = new Taking({
-      runtime,
-      denials: this.#denials,
-      address: (question) => this.#address(question, 0),
-      check: (questions) => this.check(questions),
-      giveBack: (replies) => this.giveBack(replies),
-    });
+    this.#router = new Router(options.ownersPerRegion);
+    this.#owners = new OwnerClient({ namespace, runtime, deadlineMs }, reportFailure);
+    this.#operator = new Operator(this.#owners, this.#router);
   }
 
   /** Spends each question's cost under all of its policies, or under none if one of them denies. */
-  check(questions: readonly Question[]): Promise<Reply[]> {
-    return this.#ask("check", questions);
+  async check(questions: readonly Question[]): Promise<Reply[]> {
+    const replies = new Array<Reply>(questions.length);
+    const open: Message[] = [];
+    const nowMs = this.#runtime.now();
+    for (const [index, question] of questions.entries()) {
+      const message = this.#route(question, index);
+      const known = this.#local.find(message, nowMs);
+      if (known) replies[index] = known;
+      else open.push(message);
+    }
+    if (open.length === 0) return replies;
+    const again = await this.#checkAtOwners(open, replies, true);
+    // Without a slice this time, so a check is sent at most twice.
+    if (again.length > 0) await this.#checkAtOwners(again, replies, false);
+    for (const message of open) replies[message.index] ??= this.#standIn("check", message);
+    return replies;
   }
 
   /**
    * Spends the questions of each group, all or none. If one is denied, the others give back what
-   * they took. {@link Taking} decides which are asked first.
+   * they took. {@link AllOrNone} decides which are asked first.
    *
    * @returns for each group the replies to its questions, in order, without those never asked
    *   because another was denied
    */
-  take(groups: readonly (readonly Question[])[]): Promise<Reply[][]> {
-    return this.#taking.take(groups);
+  checkAllOrNone(groups: readonly (readonly Question[])[]): Promise<Reply[][]> {
+    const checked = this.#checkInStages(groups);
+    // A denied request gives back what it took even if its client leaves.
+    if (groups.some(({ length }) => length > 1)) this.#runtime.keepAlive(checked.catch(() => {}));
+    return checked;
   }
 
   /** Answers as `check` would, spending nothing: `remaining` is what is left now. */
   peek(questions: readonly Question[]): Promise<Reply[]> {
-    return this.#ask("peek", questions);
+    return this.#askOrStandIn(
+      "peek",
+      questions.map((each, index) => this.#route(each, index)),
+    );
   }
 
   /**
    * Gives back what checks spent; never rejects. If an owner does not answer, the units stay spent.
    */
-  async giveBack(replies: readonly Reply[]): Promise<void> {
+  async undo(replies: readonly Reply[]): Promise<void> {
     const toOwners: Returned[] = [];
     for (const { returned, source } of spentIn(replies)) {
       if (source === "owner") toOwners.push(returned);
-      else this.#returnHere(returned, source);
+      else this.#undoHere(returned, source);
     }
     await this.refund(toOwners);
   }
 
   /** Gives costs back, never more than is spent, and then answers as `peek`. */
   refund(returned: readonly Returned[]): Promise<Reply[]> {
-    const questions = returned.map(({ question }) => question);
-    return this.#ask("refund", questions, returned);
+    const messages = returned.map((each, index) => this.#route(each.question, index, each));
+    return this.#askOrStandIn("refund", messages);
   }
 
   /**
@@ -124,11 +131,11 @@ export class Caller {
    * @throws {CallError} if an owner does not answer; other owners may have forgotten by then
    */
   async reset(questions: readonly Question[]): Promise<void> {
-    const messages = questions.map((question) => this.#address(question, 0));
+    const messages = questions.map((question) => this.#route(question, 0));
     await this.#operator.reset(messages);
     for (const message of messages) {
       this.#fallback.reset(checkOf(message));
-      this.#forget(message.key);
+      this.#local.forget(message.key);
     }
   }
 
@@ -141,14 +148,14 @@ export class Caller {
   async block(key: readonly string[], durationMs: number): Promise<void> {
     const hash = this.#hash(key);
     await this.#operator.block(hash, durationMs);
-    this.#forget(hash);
+    this.#local.forget(hash);
   }
 
   /** Ends all blocks of a key, in all regions and on disk. Rejects as `block` does. */
   async unblock(key: readonly string[]): Promise<void> {
     const hash = this.#hash(key);
     await this.#operator.unblock(hash);
-    this.#forget(hash);
+    this.#local.forget(hash);
   }
 
   /**
@@ -157,130 +164,102 @@ export class Caller {
    * @throws {CallError} if an owner does not answer
    */
   explain(questions: readonly Question[]): Promise<ExplainedKey[]> {
-    return this.#operator.explain(questions.map((question, at) => this.#address(question, at)));
+    return this.#operator.explain(questions.map((question, at) => this.#route(question, at)));
   }
 
-  async #ask(
-    verb: Asking,
-    questions: readonly Question[],
-    returned: readonly Returned[] = [],
-  ): Promise<Reply[]> {
-    const replies = new Array<Reply>(questions.length);
-    const messages: Message[] = [];
-    const sentMs = this.#runtime.now();
-    for (const [index, question] of questions.entries()) {
-      const message = this.#address(question, index, returned[index]);
-      const known = isOfNow(verb, question) ? this.#known(message, sentMs) : undefined;
-      if (known) replies[index] = known;
-      else messages.push(message);
-    }
-    if (messages.length === 0) return replies;
-    const again = await this.#deliver(verb, messages, replies, verb === "check");
-    // Without a slice this time, so a check is sent at most twice.
-    if (again.length > 0) await this.#deliver(verb, again, replies, false);
-    for (const message of messages) replies[message.index] ??= this.#standIn(verb, message);
+  async #checkInStages(groups: readonly (readonly Question[])[]): Promise<Reply[][]> {
+    const routed = groups.map((group) => group.map((question) => this.#route(question, 0)));
+    const { replies, toUndo } = await this.#allOrNone.run(routed, this.#runtime.now(), (messages) =>
+      this.check(messages.map(({ question }) => question)),
+    );
+    if (toUndo.length > 0) await this.undo(toUndo);
     return replies;
   }
 
   /**
-   * Asks the owners, and puts their replies in place.
+   * Asks the owners about checks, and puts their replies in place.
    *
    * @param mayLease whether hot keys ask for a slice
-   * @returns the messages that were denied with a slice and may pass without it
+   * @returns those that an owner denied with a slice, and may allow without it
    */
-  async #deliver(
-    verb: Asking,
-    messages: Message[],
+  async #checkAtOwners(
+    messages: readonly Message[],
     replies: Reply[],
     mayLease: boolean,
   ): Promise<Message[]> {
     const again: Message[] = [];
-    const sentMs = this.#runtime.now();
-    await this.#routes.deliver(messages, async (owner, batch) => {
-      const requests = batch.map((message) =>
-        mayLease && isOfNow(verb, message.question)
-          ? this.#leases.request(message, sentMs)
-          : NO_LEASE,
-      );
-      const checks = batch.map((message, at) => checkOf(message, requests[at]));
-      const { version } = batch[0] as Message;
-      const answer = await this.#owners.ask(owner, verb, { version, checks });
-      for (const [at, message] of batch.entries()) {
-        const { question, key, index, generation } = message;
-        const verdicts = answer?.verdicts[at];
-        if (verb === "refund") this.#denials.forget(key, owner);
-        // No answer, a key that has moved, or verdicts that make no sense.
-        if (!answer || !verdicts?.length) continue;
-        const { epoch, atMs, inexact, ended } = answer;
-        if (isOfNow(verb, question)) {
-          const heardMs = this.#runtime.now();
-          const lastHeard = this.#hearings.hear(owner, epoch, sentMs);
-          const request = requests[at] as LeaseRequest;
-          const isEnded = ended?.[at] ?? false;
-          const { version } = answer.ring ?? message;
-          const heard = { sentMs, epoch, lastHeard, atMs, version, isEnded };
-          this.#leases.add(message, verdicts, request, heard);
-          if (verdicts[0]?.reason === "limited") {
-            // The owner has nothing left, but it has just confirmed what it leased before.
-            const leased = this.#leases.spend(message, heardMs);
-            if (leased) replies[index] = replyOf(question, [leased], "lease", heardMs);
-            else if (request.slice > 0) again.push(message);
-            if (leased || request.slice > 0) continue;
-          }
-          this.#denials.add(message, verdicts, { sentMs, epoch, heardMs, generation });
-        }
-        replies[index] = replyOf(question, verdicts, "owner", atMs, inexact?.[at]);
-      }
-      return answer;
-    });
+    for (const { message, answer, index } of await this.#send("check", messages, mayLease)) {
+      if (!isAnswered(answer, index)) continue;
+      const noted = this.#local.note(message, answer, index);
+      if (noted === "again") again.push({ ...message, lease: NO_LEASE });
+      else replies[message.index] = noted ?? ownerReply(message, answer, index);
+    }
     return again;
   }
 
-  /** Returns the reply to a check that needs no call: a lease pays, or a denial still holds. */
-  #known(message: Message, nowMs: number): Reply | undefined {
-    const leased = this.#leases.spend(message, nowMs);
-    if (leased) return replyOf(message.question, [leased], "lease", nowMs);
-    const denial = this.#denials.find(message, nowMs);
-    return denial && replyOf(message.question, denial, "denial-cache", nowMs);
+  /** Asks the owners what no lease or denial may answer. */
+  async #askOrStandIn(verb: "peek" | "refund", messages: readonly Message[]): Promise<Reply[]> {
+    const replies = new Array<Reply>(messages.length);
+    for (const { message, answer, index } of await this.#send(verb, messages)) {
+      if (verb === "refund") this.#local.forgetDenials(message.key, message.owner);
+      replies[message.index] = isAnswered(answer, index)
+        ? ownerReply(message, answer, index)
+        : this.#standIn("peek", message);
+    }
+    return replies;
+  }
+
+  #send(
+    verb: Verb,
+    messages: readonly Message[],
+    mayLease = false,
+  ): Promise<Dispatched<Message, Received>[]> {
+    const nowMs = this.#runtime.now();
+    return dispatch(this.#router, messages, async (owner, batch) => {
+      // Anew for each owner: a key that has moved has no lease at its new one.
+      if (mayLease) {
+        for (const message of batch) message.lease = this.#local.leaseRequest(message, nowMs);
+      }
+      const answer = await this.#owners.ask(owner, verb, batchOf(batch));
+      if (answer) this.#local.pulse.hear(owner, answer.epoch, answer.sentMs);
+      return answer;
+    });
   }
 
   /** Returns the fallback's reply where the owner gives none. */
-  #standIn(verb: Asking, message: Message): Reply {
+  #standIn(verb: "check" | "peek", message: Message): Reply {
     const atMs = this.#runtime.now();
-    const counting = verb === "check" ? "check" : "peek";
     const { question, policies } = message;
-    const decisions = this.#fallback.decide(counting, checkOf(message), policies, atMs);
+    const decisions = this.#fallback.decide(verb, checkOf(message), policies, atMs);
     if (policies[0]?.atMost) return withTaken(question, decisions, decisions, atMs);
     return { question, decisions, atMs };
   }
 
-  #forget(key: KeyHash): void {
-    this.#denials.forget(key);
-    this.#leases.forget(key);
-  }
-
-  #address(question: Question, index: number, returned?: Returned): Message {
+  #route(question: Question, index: number, returned?: Returned): Message {
     const { policies } = question;
     const region = policies[0]?.scope === "global" ? this.#homeRegion : question.region;
     const key = this.#hash(question.key);
-    const { owner, version } = this.#routes.to(key, region);
-    const generation = this.#denials.generationOf(key);
-    return { question, index, key, policies, region, owner, version, generation, returned };
+    const { owner, version } = this.#router.ownerOf(key, region);
+    const generation = this.#local.generationOf(key);
+    const lease = NO_LEASE;
+    return { question, index, key, policies, region, owner, version, generation, lease, returned };
   }
 
   /** Gives back what this isolate counted itself. */
-  #returnHere(returned: Returned, source: Source): void {
-    const message = this.#address(returned.question, 0, returned);
+  #undoHere(returned: Returned, source: Source): void {
+    const message = this.#route(returned.question, 0, returned);
     const nowMs = this.#runtime.now();
     if (source === "fallback") this.#fallback.refund(checkOf(message), nowMs);
-    if (source === "lease") this.#leases.giveBack(message, nowMs);
+    if (source === "lease") this.#local.undoLease(message, nowMs);
   }
 }
 
-/**
- * Is the answer about the key as it is now? With a `requestId` it may be from before, so it is
- * neither looked for here nor remembered.
- */
-function isOfNow(verb: Asking, { requestId }: Question): boolean {
-  return verb === "check" && requestId === undefined;
+/** False without an answer, for a key that kept moving, and for verdicts that make no sense. */
+function isAnswered(answer: Received | undefined, index: number): answer is Received {
+  return (answer?.verdicts[index]?.length ?? 0) > 0;
+}
+
+function ownerReply({ question }: Message, answer: Received, index: number): Reply {
+  const { verdicts, atMs, inexact } = answer;
+  return replyOf(question, verdicts[index] ?? [], "owner", atMs, inexact?.[index]);
 }

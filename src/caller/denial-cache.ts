@@ -13,7 +13,7 @@ import type { Verdict } from "../limit/decision.ts";
 import type { Policy } from "../limit/policy.ts";
 import { type KeyHash, mapKey } from "../ring/key-hash.ts";
 import * as denial from "./denial.ts";
-import { Hearings, MAX_SILENCE_MS } from "./hearings.ts";
+import { MAX_SILENCE_MS, OwnerPulse } from "./owner-pulse.ts";
 import { PolicyNumbers } from "./policy-numbers.ts";
 
 /** How long a denial is trusted after its owner was last heard of. */
@@ -52,16 +52,16 @@ export class DenialCache {
    * first.
    */
   readonly #denials = new Map<number, number[]>();
-  readonly #hearings: Hearings;
+  readonly #pulse: OwnerPulse;
   readonly #policies = new PolicyNumbers();
   readonly #owners = new Map<string, number>();
   readonly #generations = new Uint32Array(GENERATIONS);
   readonly #maxBytes: number;
   #bytes = 0;
 
-  /** @param hearings when this isolate last heard of each owner */
-  constructor(hearings = new Hearings(), maxBytes = MAX_DENIAL_BYTES) {
-    this.#hearings = hearings;
+  /** @param pulse when this isolate last heard of each owner */
+  constructor(pulse = new OwnerPulse(), maxBytes = MAX_DENIAL_BYTES) {
+    this.#pulse = pulse;
     this.#maxBytes = maxBytes;
   }
 
@@ -104,27 +104,26 @@ export class DenialCache {
     if (!list) return undefined;
     const at = this.#find(list, asked);
     if (at < 0) return undefined;
-    const untilMs = this.#untilMs(list, at, asked.owner);
-    if (!denial.isBelieved(list, at, untilMs, nowMs)) return undefined;
-    if (!denial.isDue(list, at, untilMs, nowMs)) return denial.verdictsOf(list, at, nowMs);
-    if (isAsking) denial.noteAsked(list, at);
+    const trustedUntilMs = this.#trustedUntilMs(list, at, asked.owner);
+    if (!denial.isTrusted(list, at, trustedUntilMs, nowMs)) return undefined;
+    if (!denial.isDue(list, at, trustedUntilMs, nowMs)) return denial.verdictsOf(list, at, nowMs);
+    if (isAsking) denial.noteRenewing(list, at);
     return undefined;
   }
 
   /**
    * Notes what an owner answered. A denial is remembered until time alone may change it.
    *
-   * @param when `sentMs`: the check was sent. `heardMs`: the answer arrived. `epoch` is the
+   * @param when `sentMs`: the check was sent. `receivedAtMs`: the answer arrived. `epoch` is the
    *   owner's, and `generation` what `generationOf` said of the key when the check was sent.
    */
   add(
     asked: Asked,
     verdicts: readonly Verdict[],
-    when: { sentMs: number; epoch: number; heardMs: number; generation: number },
+    when: { sentMs: number; epoch: number; receivedAtMs: number; generation: number },
   ): void {
     const { key, owner, policies } = asked;
-    const { sentMs, epoch, heardMs, generation } = when;
-    this.#hearings.hear(owner, epoch, sentMs);
+    const { sentMs, epoch, receivedAtMs, generation } = when;
     const id = mapKey(key);
     const known = this.#denials.get(id);
     const denies = verdicts.some(({ allowed }) => !allowed);
@@ -143,25 +142,25 @@ export class DenialCache {
         sentMs,
         epoch: isRenewed ? epoch : Number.NaN,
         trustMs: trustMs(policies, verdicts),
-        heardMs,
+        receivedAtMs,
       };
       denial.append(others, denied);
     }
     if (others.length > 0) this.#put(id, others);
-    this.#makeRoom(heardMs);
+    this.#makeRoom(receivedAtMs);
   }
 
   /** @param owner forgets only this owner's denials; all of them if left out */
   forget(key: KeyHash, owner?: string): void {
-    const place = key.lo % GENERATIONS;
-    this.#generations[place] = (this.#generations[place] as number) + 1;
+    const index = key.lo % GENERATIONS;
+    this.#generations[index] = (this.#generations[index] as number) + 1;
     const id = mapKey(key);
     const known = this.#denials.get(id);
     if (!known) return;
     this.#drop(id, known);
     const number = owner === undefined ? -1 : this.#numberOf(owner);
     const left = denial
-      .places(known)
+      .offsets(known)
       .flatMap((at) =>
         owner === undefined || denial.ownerAt(known, at) === number ? [] : denial.copy(known, at),
       );
@@ -181,21 +180,21 @@ export class DenialCache {
   #isAlike(list: readonly number[], at: number, { key, owner, policies }: Asked): boolean {
     const number = this.#owners.get(owner);
     if (number === undefined || !denial.isOf(list, at, key, number, policies.length)) return false;
-    for (let place = 0; place < policies.length; place++) {
-      const policy = policies[place] as Policy;
-      if (denial.policyAt(list, at, place) !== this.#policies.of(policy)) return false;
+    for (let index = 0; index < policies.length; index++) {
+      const policy = policies[index] as Policy;
+      if (denial.policyAt(list, at, index) !== this.#policies.of(policy)) return false;
     }
     return true;
   }
 
   /** Returns the denials that an answer to this check does not replace. */
   #without(list: readonly number[], asked: Asked): number[] {
-    const kept = denial.places(list).filter((at) => !this.#isAlike(list, at, asked));
+    const kept = denial.offsets(list).filter((at) => !this.#isAlike(list, at, asked));
     return kept.slice(-(MAX_OF_KEY - 1)).flatMap((at) => denial.copy(list, at));
   }
 
-  #untilMs(list: readonly number[], at: number, owner: string): number {
-    return denial.untilMs(list, at, this.#hearings.of(owner));
+  #trustedUntilMs(list: readonly number[], at: number, owner: string): number {
+    return denial.trustedUntilMs(list, at, this.#pulse.of(owner));
   }
 
   #numberOf(owner: string): number {

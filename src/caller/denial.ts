@@ -6,7 +6,7 @@
 import type { Reason, Verdict } from "../limit/decision.ts";
 import type { Policy } from "../limit/policy.ts";
 import type { KeyHash } from "../ring/key-hash.ts";
-import { type Hearing, RENEWAL_MS } from "./hearings.ts";
+import { type Heard, RENEWAL_MS } from "./owner-pulse.ts";
 
 /** A list of denials. */
 type List = readonly number[];
@@ -28,7 +28,7 @@ export interface Denial {
   /**
    * When the answer arrived. Durations count from here, so they may be too long, never too short.
    */
-  heardMs: number;
+  receivedAtMs: number;
 }
 
 const LENGTH = 0;
@@ -38,11 +38,11 @@ const OWNER = 3;
 const SENT_MS = 4;
 const EPOCH = 5;
 const TRUST_MS = 6;
-const HEARD_MS = 7;
+const RECEIVED_AT_MS = 7;
 /** When time may change a verdict: the denial ends here. */
-const END_MS = 8;
+const PASSES_AT_MS = 8;
 /** 1 if a request has been let through to renew it, else 0. */
-const IS_ASKED_AGAIN = 9;
+const IS_RENEWING = 9;
 const HEAD = 10;
 
 /** Offsets of each policy's numbers, which begin at `HEAD`. */
@@ -58,8 +58,17 @@ const EACH = 7;
 const REASONS: readonly Reason[] = ["ok", "shadow", "limited", "blocked", "listed", "failed"];
 
 export function append(list: number[], denial: Denial): void {
-  const { key, owner, policies, costs, verdicts, sentMs, epoch, trustMs, heardMs } = denial;
-  list.push(HEAD + policies.length * EACH, key.hi, key.lo, owner, sentMs, epoch, trustMs, heardMs);
+  const { key, owner, policies, costs, verdicts, sentMs, epoch, trustMs, receivedAtMs } = denial;
+  list.push(
+    HEAD + policies.length * EACH,
+    key.hi,
+    key.lo,
+    owner,
+    sentMs,
+    epoch,
+    trustMs,
+    receivedAtMs,
+  );
   list.push(sentMs + changesInMs(verdicts), 0);
   for (const [at, { reason, remaining, resetMs, retryAfterMs, delayMs }] of verdicts.entries()) {
     list.push(policies[at] as number, costs[at] as number, REASONS.indexOf(reason));
@@ -72,7 +81,7 @@ export function next(list: List, at: number): number {
   return at + (list[at + LENGTH] as number);
 }
 
-export function places(list: List): number[] {
+export function offsets(list: List): number[] {
   const found: number[] = [];
   for (let at = 0; at < list.length; at = next(list, at)) found.push(at);
   return found;
@@ -93,9 +102,9 @@ export function isOf(list: List, at: number, key: KeyHash, owner: number, polici
 
 /** Does each policy now cost as much as in the denial, or more? */
 export function isCovered(list: List, at: number, policies: readonly Policy[]): boolean {
-  for (let place = 0; place < policies.length; place++) {
-    const { cost } = policies[place] as Policy;
-    if ((list[at + HEAD + place * EACH + COST] as number) > cost) return false;
+  for (let index = 0; index < policies.length; index++) {
+    const { cost } = policies[index] as Policy;
+    if ((list[at + HEAD + index * EACH + COST] as number) > cost) return false;
   }
   return true;
 }
@@ -104,42 +113,43 @@ export function ownerAt(list: List, at: number): number {
   return list[at + OWNER] as number;
 }
 
-export function policyAt(list: List, at: number, place: number): number {
-  return list[at + HEAD + place * EACH + POLICY] as number;
+export function policyAt(list: List, at: number, index: number): number {
+  return list[at + HEAD + index * EACH + POLICY] as number;
 }
 
 /** When trust in it ends, ms since the epoch. Time may end the denial before that. */
-export function untilMs(list: List, at: number, heard: Hearing | undefined): number {
+export function trustedUntilMs(list: List, at: number, heard: Heard | undefined): number {
   const isSameEpoch = heard !== undefined && heard.epoch === list[at + EPOCH];
   const fromMs = isSameEpoch ? heard.sentMs : (list[at + SENT_MS] as number);
   return fromMs + (list[at + TRUST_MS] as number);
 }
 
-export function isBelieved(list: List, at: number, untilMs: number, nowMs: number): boolean {
-  return nowMs < untilMs && nowMs < (list[at + END_MS] as number);
+export function isTrusted(list: List, at: number, trustedUntilMs: number, nowMs: number): boolean {
+  return nowMs < trustedUntilMs && nowMs < (list[at + PASSES_AT_MS] as number);
 }
 
 /** Does trust run out soon, before time ends the denial, with no request yet sent to renew it? */
-export function isDue(list: List, at: number, untilMs: number, nowMs: number): boolean {
-  if (list[at + IS_ASKED_AGAIN] === 1 || untilMs > (list[at + END_MS] as number)) return false;
-  return nowMs >= untilMs - RENEWAL_MS;
+export function isDue(list: List, at: number, trustedUntilMs: number, nowMs: number): boolean {
+  if (list[at + IS_RENEWING] === 1 || trustedUntilMs > (list[at + PASSES_AT_MS] as number))
+    return false;
+  return nowMs >= trustedUntilMs - RENEWAL_MS;
 }
 
-export function noteAsked(list: number[], at: number): void {
-  list[at + IS_ASKED_AGAIN] = 1;
+export function noteRenewing(list: number[], at: number): void {
+  list[at + IS_RENEWING] = 1;
 }
 
 /** Are all denials in the list over? */
 export function isOver(list: List, nowMs: number): boolean {
   for (let at = 0; at < list.length; at = next(list, at)) {
-    if (nowMs < (list[at + END_MS] as number)) return false;
+    if (nowMs < (list[at + PASSES_AT_MS] as number)) return false;
   }
   return true;
 }
 
 /** Returns the verdicts, with durations as of now. */
 export function verdictsOf(list: List, at: number, nowMs: number): Verdict[] {
-  const ageMs = Math.max(0, nowMs - (list[at + HEARD_MS] as number));
+  const ageMs = Math.max(0, nowMs - (list[at + RECEIVED_AT_MS] as number));
   const endAt = next(list, at);
   const verdicts: Verdict[] = [];
   for (let each = at + HEAD; each < endAt; each += EACH) {

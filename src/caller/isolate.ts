@@ -11,12 +11,12 @@ import { type Bindings, requireBindings, requireRpc } from "../protocol/bindings
 import { WORKERS } from "../runtime.ts";
 import { Caller } from "./caller.ts";
 import { failureReporter } from "./failure-report.ts";
-import { Memberships } from "./memberships.ts";
+import { MembershipClient } from "./membership-client.ts";
 
 let config: LimiterConfig | undefined;
 let bindings: Bindings | undefined;
 let caller: Caller | undefined;
-let memberships: Memberships | undefined;
+let memberships: MembershipClient | undefined;
 let reportFailure: ((owner: string) => void) | undefined;
 /** The most names remembered. An app may make them in requests, such as one for each tenant. */
 const MAX_CLAIMS = 10_000;
@@ -56,9 +56,9 @@ export function isolateCaller(): Caller {
  * Returns the client of the membership objects; undefined without the binding
  * `TURNPIKE_MEMBERSHIP`. Rings never change then.
  */
-export function isolateMemberships(): Memberships | undefined {
+export function isolateMembershipClient(): MembershipClient | undefined {
   const { TURNPIKE_MEMBERSHIP: membership } = isolateBindings();
-  if (membership) memberships ??= new Memberships(membership, WORKERS);
+  if (membership) memberships ??= new MembershipClient(membership, WORKERS);
   return memberships;
 }
 

@@ -10,7 +10,7 @@ import type { Verdict } from "../limit/decision.ts";
 import type { Policy } from "../limit/policy.ts";
 import { isSameKey, type KeyHash, mapKey } from "../ring/key-hash.ts";
 import type { Asked } from "./denial-cache.ts";
-import { believedUntilMs, isDue, type Memory } from "./hearings.ts";
+import { isDue, type Memory, trustedUntilMs } from "./owner-pulse.ts";
 
 /** From this many checks in one isolate and window on, a key counts as hot. */
 const HOT_CHECKS = 3;
@@ -30,7 +30,7 @@ export interface LeaseRequest {
 export const NO_LEASE: LeaseRequest = { slice: 0, leasedAtMs: undefined };
 
 /** What an owner's answer says about a lease. */
-export interface LeaseAnswer extends Omit<Memory, "isAskedAgain"> {
+export interface LeaseAnswer extends Omit<Memory, "isRenewing"> {
   /** The owner's clock. */
   atMs: number;
   /** Version of the ring by which it answered. */
@@ -71,9 +71,9 @@ export class Leases {
   spend(asked: LeaseAsked, nowMs: number): Verdict | undefined {
     const policy = leasable(asked);
     const lease = policy && this.#find(asked, policy, nowMs);
-    if (!lease || lease.units < policy.cost || nowMs >= believedUntilMs(lease)) return undefined;
+    if (!lease || lease.units < policy.cost || nowMs >= trustedUntilMs(lease)) return undefined;
     if (isDue(lease, nowMs)) {
-      lease.isAskedAgain = true;
+      lease.isRenewing = true;
       return undefined;
     }
     lease.units -= policy.cost;
@@ -123,7 +123,7 @@ export class Leases {
       sentMs: memory.sentMs,
       epoch: memory.epoch,
       lastHeard: answer.lastHeard,
-      isAskedAgain: false,
+      isRenewing: false,
       key: asked.key,
       owner: asked.owner,
       version: answer.version,
@@ -141,7 +141,7 @@ export class Leases {
   }
 
   /** Puts units back that the key's lease has paid. */
-  giveBack(asked: Asked, nowMs: number): void {
+  undo(asked: Asked, nowMs: number): void {
     const [policy] = asked.policies;
     const lease = policy && this.#get(asked.key, policy, nowMs);
     if (lease) lease.units += policy.cost;

@@ -5,9 +5,10 @@
 
 import type { CounterPolicy, Refund } from "../counters/counters.ts";
 import type { Policy } from "../limit/policy.ts";
+import type { Batch } from "../protocol/wire.ts";
 import type { Region } from "../ring/region.ts";
 import type { Asked } from "./denial-cache.ts";
-import { type LeaseRequest, NO_LEASE } from "./leases.ts";
+import type { LeaseRequest } from "./leases.ts";
 import type { Question, Returned } from "./question.ts";
 
 export interface Message extends Asked {
@@ -19,31 +20,34 @@ export interface Message extends Asked {
   version: number;
   /** What `DenialCache.generationOf` said of the key before the call. */
   generation: number;
+  /** What the owner is told and asked about a lease; see `Leases.request`. */
+  lease: LeaseRequest;
   /** What a refund gives back; undefined for any other verb. */
   returned: Returned | undefined;
 }
 
-/**
- * Returns what the owner is sent.
- *
- * @param slice units to spend beyond the cost of its one policy, for a lease
- * @param leasedAtMs when the owner last confirmed a lease on the key, by its clock
- */
-export function checkOf(
-  { key, policies, returned, question: { requestId } }: Message,
-  { slice, leasedAtMs }: LeaseRequest = NO_LEASE,
-): Refund {
+/** Returns what the owner is sent. A slice for a lease is spent beyond the cost of the one policy. */
+export function checkOf({ key, policies, returned, lease, question }: Message): Refund {
   const counted = policies.map(counterPolicy);
   if (returned) {
     return { key, policies: counted, spentAtMs: returned.atMs, resetMs: returned.resetMs };
   }
+  const { slice, leasedAtMs } = lease;
   const check: Refund = { key, policies: counted };
-  if (requestId !== undefined) check.requestId = requestId;
+  if (question.requestId !== undefined) check.requestId = question.requestId;
   if (leasedAtMs !== undefined) check.spentAtMs = leasedAtMs;
   if (slice === 0) return check;
   return {
     ...check,
     policies: counted.map((policy) => ({ ...policy, cost: policy.cost + slice })),
+  };
+}
+
+/** Returns the batch for one owner. Its messages were routed at one time, and so by one ring. */
+export function batchOf(messages: readonly Message[]): Batch {
+  return {
+    version: messages[0]?.version ?? 0,
+    checks: messages.map((message) => checkOf(message)),
   };
 }
 

@@ -7,31 +7,32 @@
  */
 import { readRingRecord, regionOfOwner } from "../protocol/ring-record.ts";
 import type { CounterStub, OrMoved } from "../protocol/rpc.ts";
-import { type Batch, encodeBatch } from "../protocol/wire.ts";
+import { encodeBatch } from "../protocol/wire.ts";
 import type { KeyHash } from "../ring/key-hash.ts";
 import { REGIONS } from "../ring/region.ts";
 import { CallError } from "./call.ts";
-import { checkOf, type Message } from "./message.ts";
-import type { Owners } from "./owners.ts";
+import { type Dispatched, dispatch, type OwnerAnswer } from "./dispatch.ts";
+import { batchOf, type Message } from "./message.ts";
+import type { OwnerClient } from "./owner-client.ts";
 import type { ExplainedKey } from "./question.ts";
-import type { Addressed, Delivered, Routes } from "./routes.ts";
+import type { Routed, Router } from "./router.ts";
 
 /** Keys that an owner explains in one call: the sliding log of each may take 160 KB. */
 const EXPLAINED_A_CALL = 150;
 
 export class Operator {
-  readonly #owners: Owners;
-  readonly #routes: Routes;
+  readonly #owners: OwnerClient;
+  readonly #router: Router;
 
-  constructor(owners: Owners, routes: Routes) {
+  constructor(owners: OwnerClient, router: Router) {
     this.#owners = owners;
-    this.#routes = routes;
+    this.#router = router;
   }
 
   /** @throws {CallError} if an owner does not answer */
   reset(messages: readonly Message[]): Promise<void> {
     return this.#everywhere(messages, (owner, batch) =>
-      this.#owners.insist(owner, "reset", batchOf(batch)),
+      this.#owners.askForOperator(owner, "reset", batchOf(batch)),
     );
   }
 
@@ -53,18 +54,20 @@ export class Operator {
     const explained: ExplainedKey[] = [];
     for (let start = 0; start < messages.length; start += EXPLAINED_A_CALL) {
       const some = messages.slice(start, start + EXPLAINED_A_CALL);
-      const lost = await this.#routes.deliver(some, async (owner, batch) => {
+      const ended = await dispatch(this.#router, some, async (owner, batch) => {
         const wire = encodeBatch(batchOf(batch));
-        const answer = await this.#owners.operate(owner, (stub) => stub.explain(wire));
+        const answer = await this.#owners.callForOperator(owner, (stub) => stub.explain(wire));
         const ring = answer.ring && readRingRecord(regionOfOwner(owner), answer.ring);
-        for (const [at, { index }] of batch.entries()) {
-          const each = answer.explained[at];
-          if (each) explained[index] = { owner, ...each };
-          else if (!ring) throw new CallError("nonsense", "not an answer to the question");
+        if (!ring && batch.some((_, at) => !answer.explained[at])) {
+          throw new CallError("nonsense", "not an answer to the question");
         }
         return { verdicts: answer.explained, ring };
       });
-      requireNone(lost);
+      requireAnswered(ended);
+      for (const { message, answer, index } of ended) {
+        const each = answer?.verdicts[index];
+        if (each) explained[message.index] = { owner: message.owner, ...each };
+      }
     }
     return explained;
   }
@@ -74,7 +77,7 @@ export class Operator {
     call: (stub: CounterStub, version: number) => Promise<OrMoved<void>>,
   ): Promise<void> {
     return this.#everywhere([{ key }], async (owner, [{ version } = { version: 0 }]) => {
-      const operated = await this.#owners.operate(owner, (stub) => call(stub, version));
+      const operated = await this.#owners.callForOperator(owner, (stub) => call(stub, version));
       if ("reply" in operated) return { verdicts: [true] };
       return { verdicts: [], ring: readRingRecord(regionOfOwner(owner), operated.moved) };
     });
@@ -83,23 +86,16 @@ export class Operator {
   /** Asks the owners of these keys in all regions. */
   async #everywhere<Asked extends { key: KeyHash }>(
     asked: readonly Asked[],
-    ask: (owner: string, batch: (Asked & Addressed)[]) => Promise<Delivered>,
+    ask: (owner: string, batch: readonly (Asked & Routed)[]) => Promise<OwnerAnswer>,
   ): Promise<void> {
     const messages = asked.flatMap((each) =>
-      REGIONS.map((region) => ({ ...each, region, ...this.#routes.to(each.key, region) })),
+      REGIONS.map((region) => ({ ...each, region, ...this.#router.ownerOf(each.key, region) })),
     );
-    requireNone(await this.#routes.deliver(messages, ask));
+    requireAnswered(await dispatch(this.#router, messages, ask));
   }
 }
 
-/** Returns the batch for one owner. Its messages were addressed at one time, and so by one ring. */
-function batchOf(messages: readonly Message[]): Batch {
-  return {
-    version: messages[0]?.version ?? 0,
-    checks: messages.map((message) => checkOf(message)),
-  };
-}
-
-function requireNone(lost: readonly unknown[]): void {
-  if (lost.length > 0) throw new CallError("threw", "keys have moved again and again");
+function requireAnswered(ended: readonly Dispatched<unknown, OwnerAnswer>[]): void {
+  const isMoving = ended.some(({ answer, index }) => !answer?.verdicts[index]);
+  if (isMoving) throw new CallError("moved", "keys have moved again and again");
 }

@@ -44,7 +44,7 @@ export async function admit(
   if (delayMs > 0) {
     const leave = room.enter(new Map(), WORKERS.now(), delayMs);
     if (!leave) {
-      await caller.giveBack(replies);
+      await caller.undo(replies);
       return { replies, rulings: rulings.map(deniedForSpace), hasLeft: false };
     }
     await pause(delayMs, signal, leave);
@@ -71,7 +71,7 @@ async function takeInTime(
     // A single question needs no give-back.
     const replies =
       questions.length > 1
-        ? (await caller.take([questions])).flat()
+        ? (await caller.checkAllOrNone([questions])).flat()
         : await caller.check(questions);
     const rulings = rulingsOf(replies);
     const maxWaitMs = maxWaitOf(rulings) - waitedMs;

@@ -53,7 +53,7 @@ export async function settle(
   const ended = Promise.withResolvers<unknown>();
   if (held.length > 0) {
     // A client that leaves ends its request, and all work that is not kept alive.
-    WORKERS.keepAlive(ended.promise.then(() => caller.giveBack(held)));
+    WORKERS.keepAlive(ended.promise.then(() => caller.undo(held)));
     signal.addEventListener("abort", () => {
       scheduler.wait(LEFT_MS).then(ended.resolve);
     });
@@ -83,12 +83,12 @@ function giveUncharged(
     replies,
     (policy) => !ruleOf(policy) && !isCharged(policy, status ?? INTERNAL_ERROR),
   );
-  if (free.length > 0) WORKERS.keepAlive(caller.giveBack(free));
+  if (free.length > 0) WORKERS.keepAlive(caller.undo(free));
   // A handler that threw has no response to look at, and is charged.
   if (status === undefined) return;
   for (const rule of asking) {
     const asked = repliesOf(replies, (policy) => ruleOf(policy) === rule);
-    const giveBack = (charged: boolean) => (charged ? undefined : caller.giveBack(asked));
+    const giveBack = (charged: boolean) => (charged ? undefined : caller.undo(asked));
     WORKERS.keepAlive(readCharge(c, rule).then(giveBack));
   }
 }
@@ -105,7 +105,7 @@ function isCharged({ charge }: Policy, status: number): boolean {
  * would leave together with the last of them.
  */
 export function giveAllBack(caller: Caller, replies: readonly Reply[]): Promise<void> {
-  return caller.giveBack(repliesOf(replies, ({ algorithm }) => algorithm !== "leaky-bucket"));
+  return caller.undo(repliesOf(replies, ({ algorithm }) => algorithm !== "leaky-bucket"));
 }
 
 /** Returns the replies with only the policies that `belongs` picks. */

@@ -80,15 +80,15 @@ describe("the API", () => {
     const here = ask(9, { name: "here", limit: 5, scope: "global" });
     const there = ask(9, { name: "there", limit: 8, scope: "region" });
     const both = [here, { ...there, region: "apac" as const }];
-    const { even, surplus } = evenOutAll(await caller.take([both]));
-    await caller.giveBack(surplus);
+    const { even, surplus } = evenOutAll(await caller.checkAllOrNone([both]));
+    await caller.undo(surplus);
     expect(even.flat().flatMap(({ decisions }) => decisions)).toMatchObject([
       { policy: "here", taken: 5, remaining: 0 },
       { policy: "there", taken: 5, remaining: 3 },
     ]);
     const [left] = await caller.peek([both[1] as Question]);
     expect(left?.decisions[0]?.remaining).toBe(3);
-    const again = evenOutAll(await caller.take([both]));
+    const again = evenOutAll(await caller.checkAllOrNone([both]));
     expect(again.surplus).toEqual([]);
     const [after] = await caller.peek([both[1] as Question]);
     expect(after?.decisions[0]?.remaining).toBe(3);
@@ -136,7 +136,7 @@ describe("a caller", () => {
     await caller.check([ask(7)]);
     const replies = await caller.check([ask(7)]);
     expect(replies[0]?.decisions).toMatchObject([{ taken: 3, remaining: 0 }]);
-    await caller.giveBack(replies);
+    await caller.undo(replies);
     const [left] = await caller.peek([ask(1)]);
     expect(left?.decisions[0]?.remaining).toBe(3);
   });

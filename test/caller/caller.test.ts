@@ -250,10 +250,10 @@ describe("several questions taken together", () => {
   ];
 
   it("spend nothing if one is denied", async () => {
-    for (let n = 0; n < 2; n++) await caller.take([inTwoRegions()]);
+    for (let n = 0; n < 2; n++) await caller.checkAllOrNone([inTwoRegions()]);
     for (let n = 0; n < 3; n++) {
       vi.advanceTimersByTime(MAX_DENIAL_MS);
-      const [replies] = await caller.take([inTwoRegions()]);
+      const [replies] = await caller.checkAllOrNone([inTwoRegions()]);
       expect(
         replies?.flatMap(({ decisions }) => decisions.map(({ allowed }) => allowed)),
       ).toContain(false);
@@ -266,7 +266,7 @@ describe("several questions taken together", () => {
 
   it("ask again about a denial before it is forgotten, as a single one does", async () => {
     const [near, home] = inTwoRegions() as [Question, Question];
-    const take = () => caller.take([[near, { ...home, key: ["another"] }]]);
+    const take = () => caller.checkAllOrNone([[near, { ...home, key: ["another"] }]]);
     for (let n = 0; n < 3; n++) await take();
     vi.advanceTimersByTime(MAX_DENIAL_MS - 100);
     owners.calls.length = 0;
@@ -280,9 +280,9 @@ describe("several questions taken together", () => {
   });
 
   it("remember a denial by one policy of a key that another lets pass", async () => {
-    for (let n = 0; n < 3; n++) await caller.take([inTwoRegions()]);
+    for (let n = 0; n < 3; n++) await caller.checkAllOrNone([inTwoRegions()]);
     owners.calls.length = 0;
-    await caller.take([inTwoRegions()]);
+    await caller.checkAllOrNone([inTwoRegions()]);
     expect(owners.calls).toEqual([]);
   });
 

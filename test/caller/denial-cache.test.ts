@@ -4,6 +4,7 @@ import {
   MAX_CHARGED_DENIAL_MS,
   MAX_DENIAL_MS,
 } from "../../src/caller/denial-cache.ts";
+import { OwnerPulse } from "../../src/caller/owner-pulse.ts";
 import { type Policy, type PolicyInput, parsePolicy } from "../../src/limit/policy.ts";
 import type { KeyHash } from "../../src/ring/key-hash.ts";
 
@@ -15,8 +16,18 @@ const ASKED = {
   policies: [parsePolicy({ limit: 9, window: "1d" })],
 };
 
-function cacheWith(retryAfterMs: number, remaining = 0): DenialCache {
-  const cache = new DenialCache();
+/** A cache, and what was last heard of owners. */
+class WatchedCache extends DenialCache {
+  readonly pulse: OwnerPulse;
+
+  constructor(pulse = new OwnerPulse()) {
+    super(pulse);
+    this.pulse = pulse;
+  }
+}
+
+function cacheWith(retryAfterMs: number, remaining = 0): WatchedCache {
+  const cache = new WatchedCache();
   deny(cache, ASKED.key, 0, retryAfterMs, remaining);
   return cache;
 }
@@ -24,16 +35,18 @@ function cacheWith(retryAfterMs: number, remaining = 0): DenialCache {
 function deny(cache: DenialCache, key: KeyHash, atMs: number, retryAfterMs: number, remaining = 0) {
   const verdict = { allowed: false, remaining, retryAfterMs, resetMs: retryAfterMs, delayMs: 0 };
   const sentMs = NOW_MS + atMs;
-  const when = { sentMs, epoch: EPOCH, heardMs: sentMs, generation: cache.generationOf(ASKED.key) };
+  const when = {
+    sentMs,
+    epoch: EPOCH,
+    receivedAtMs: sentMs,
+    generation: cache.generationOf(ASKED.key),
+  };
   cache.add({ ...ASKED, key }, [{ ...verdict, reason: "limited" }], when);
 }
 
-/** Hears that something else was allowed. */
-function hear(cache: DenialCache, owner: string, epoch: number, atMs: number): void {
-  const verdict = { allowed: true, remaining: 8, retryAfterMs: 0, resetMs: 9, delayMs: 0 };
-  const sentMs = NOW_MS + atMs;
-  const when = { sentMs, epoch, heardMs: sentMs, generation: cache.generationOf(ASKED.key) };
-  cache.add({ ...ASKED, key: { hi: 3, lo: 4 }, owner }, [{ ...verdict, reason: "ok" }], when);
+/** Hears of an owner, by an answer about something else. */
+function hear(cache: WatchedCache, owner: string, epoch: number, atMs: number): void {
+  cache.pulse.hear(owner, epoch, NOW_MS + atMs);
 }
 
 /** How many of 20 requests ask the owner. */
@@ -113,7 +126,7 @@ describe("denials of one key", () => {
 
   function remember(cache: DenialCache, policies: Policy[], generation = 0, key = ASKED.key) {
     const verdicts = policies.map(() => ({ ...denied, reason: "limited" as const }));
-    const when = { sentMs: NOW_MS, epoch: EPOCH, heardMs: NOW_MS, generation };
+    const when = { sentMs: NOW_MS, epoch: EPOCH, receivedAtMs: NOW_MS, generation };
     cache.add({ ...ASKED, key, policies }, verdicts, when);
   }
 
@@ -121,7 +134,7 @@ describe("denials of one key", () => {
     cache.find({ ...ASKED, policies }, NOW_MS + atMs)?.length;
 
   it("are remembered apart for each set of policies", () => {
-    const cache = new DenialCache();
+    const cache = new WatchedCache();
     const [a, b] = [policy({ name: "a" }), policy({ name: "b" })];
     for (const policies of [[a], [b], [a, b]]) remember(cache, policies);
     expect([[a], [b], [a, b], [b, a]].map((each) => found(cache, each))).toEqual([
@@ -133,14 +146,14 @@ describe("denials of one key", () => {
   });
 
   it("answer for any policy that counts alike, and not for another limit", () => {
-    const cache = new DenialCache();
+    const cache = new WatchedCache();
     remember(cache, [policy({})]);
     expect(found(cache, [policy({})])).toBe(1);
     expect(found(cache, [policy({ limit: 10 })])).toBeUndefined();
   });
 
   it("are forgotten beyond the last 64", () => {
-    const cache = new DenialCache();
+    const cache = new WatchedCache();
     const policies = Array.from({ length: 76 }, (_, n) => policy({ name: `policy-${n}` }));
     for (const each of policies) remember(cache, [each]);
     expect(policies.map((each) => found(cache, [each]))).toEqual([
@@ -150,7 +163,7 @@ describe("denials of one key", () => {
   });
 
   it("are trusted for a second if the response decides on the charge", () => {
-    const cache = new DenialCache();
+    const cache = new WatchedCache();
     const charged = [policy({ charge: "failure" })];
     remember(cache, charged);
     const last = MAX_CHARGED_DENIAL_MS;
@@ -162,7 +175,7 @@ describe("denials of one key", () => {
   });
 
   it("by concurrency are not trusted, and make their key suspect", () => {
-    const cache = new DenialCache();
+    const cache = new WatchedCache();
     const slots = [policy({ algorithm: "concurrency" })];
     remember(cache, slots);
     expect(found(cache, slots)).toBeUndefined();
@@ -178,7 +191,7 @@ describe("denials of one key", () => {
       [{ cost: 3, algorithm: "sliding-window" }, false],
       [{ cost: 1, algorithm: "sliding-window" }, true],
     ] as [Partial<PolicyInput>, boolean][]) {
-      const cache = new DenialCache();
+      const cache = new WatchedCache();
       remember(cache, [policy(change)]);
       hear(cache, ASKED.owner, EPOCH, 4_000);
       expect(found(cache, [policy(change)], 6_000) !== undefined).toBe(isRenewed);
@@ -186,7 +199,7 @@ describe("denials of one key", () => {
   });
 
   it("are forgotten alone: other keys' denials under way are kept", () => {
-    const cache = new DenialCache();
+    const cache = new WatchedCache();
     const other = { hi: 8, lo: 9 };
     const [mine, others] = [cache.generationOf(ASKED.key), cache.generationOf(other)];
     cache.forget(ASKED.key);
@@ -216,7 +229,7 @@ describe("denials of one key", () => {
   });
 
   it("are forgotten when a caller invents policies without end", () => {
-    const cache = new DenialCache();
+    const cache = new WatchedCache();
     for (let n = 0; n < 10_001; n++)
       remember(cache, [policy({ limit: n + 1 })], 0, { hi: n, lo: 0 });
     expect([cache.size, cache.bytes]).toEqual([0, 0]);

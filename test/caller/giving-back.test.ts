@@ -43,7 +43,7 @@ describe("a bucket", () => {
     const first = await check(bucket(5, 5));
     vi.advanceTimersByTime(60_000);
     await check(bucket(5, 5));
-    await caller.giveBack([first]);
+    await caller.undo([first]);
     expect(await left(bucket(5, 5))).toBe(0);
   });
 
@@ -52,7 +52,7 @@ describe("a bucket", () => {
     vi.advanceTimersByTime(12_000);
     await check(bucket(10, 8));
     expect(await left(bucket(10, 4))).toBe(0);
-    await caller.giveBack([first]);
+    await caller.undo([first]);
     expect(await left(bucket(10, 4))).toBe(2);
   });
 });
@@ -70,7 +70,7 @@ describe("a policy in shadow", () => {
       for (let n = 0; n < 11; n++) {
         const reply = await check(question);
         reasons.push(reply.decisions[0]?.reason === "ok");
-        if (n >= 6 && n < 10 && reply.decisions[0]?.allowed) await caller.giveBack([reply]);
+        if (n >= 6 && n < 10 && reply.decisions[0]?.allowed) await caller.undo([reply]);
         vi.advanceTimersByTime(6_000);
       }
       told.push(reasons);
@@ -83,16 +83,16 @@ describe("a policy in shadow", () => {
     const slot = ask({ algorithm: "concurrency", limit: 1, shadow: true });
     const [first, second] = [await check(slot), await check(slot)];
     expect([first, second].map(({ decisions }) => decisions[0]?.reason)).toEqual(["ok", "shadow"]);
-    await caller.giveBack([second]);
+    await caller.undo([second]);
     expect(await left(slot)).toBe(0);
-    await caller.giveBack([first]);
+    await caller.undo([first]);
     expect(await left(slot)).toBe(1);
   });
 
   it("gives back nothing for another policy on the same key", async () => {
     const both = ask({ name: "trial", limit: 1, shadow: true }, { name: "real" });
     await check(both);
-    await caller.giveBack([await check(both)]);
+    await caller.undo([await check(both)]);
     expect(await left(ask({ name: "trial", limit: 1, shadow: true }))).toBe(0);
     expect(await left(ask({ name: "real" }))).toBe(4);
   });

@@ -113,13 +113,13 @@ describe("a lease", () => {
     const caller = isolate();
     for (let n = 0; n < 4; n++) await decide(caller);
     const none = ask({ name: "none", limit: 1, lease: 0, scope: "global" }, "other");
-    await caller.take([[ask(), none]]);
+    await caller.checkAllOrNone([[ask(), none]]);
     const before = (await decide(caller))?.remaining as number;
     // So that the other denial is asked about again, and the lease is still believed.
     vi.advanceTimersByTime(4_000);
     await decide(caller, ask({}, "another"));
     vi.advanceTimersByTime(2_000);
-    await caller.take([[ask(), none]]);
+    await caller.checkAllOrNone([[ask(), none]]);
     expect((await decide(caller))?.remaining).toBe(before - 1);
   });
 

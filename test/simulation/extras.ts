@@ -2,7 +2,7 @@
  * What else happens in some runs, beside the story: requests that take two keys and whose clients
  * leave, a hot key whose leases are out when it is blocked, and plans whose limits change.
  */
-import { MAX_SILENCE_MS } from "../../src/caller/hearings.ts";
+import { MAX_SILENCE_MS } from "../../src/caller/owner-pulse.ts";
 import { isAllowed, type Question, type Reply } from "../../src/caller/question.ts";
 import type { Policy } from "../../src/limit/policy.ts";
 import { REGION } from "./hosts.ts";
@@ -83,7 +83,7 @@ export class Extras {
     for (const subject of both) ledger.asked(subject, subject.policies);
     const life = new Life(machine);
     const questions = both.map((subject) => questionOf(subject, subject.policies));
-    const taken = life.run(() => caller.take([questions]));
+    const taken = life.run(() => caller.checkAllOrNone([questions]));
     taken.then(
       ([replies = []]) => {
         if (!machine.isAlive || !replies.every(isAllowed)) return;

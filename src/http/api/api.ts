@@ -9,7 +9,7 @@ import type { HonoBase } from "hono/hono-base";
 import { evenOutAll } from "../../caller/at-most.ts";
 import { CallError } from "../../caller/call.ts";
 import type { Caller } from "../../caller/caller.ts";
-import type { Memberships } from "../../caller/memberships.ts";
+import type { MembershipClient } from "../../caller/membership-client.ts";
 import type { ExplainedKey, Question, Reply } from "../../caller/question.ts";
 import type { Config } from "../../config.ts";
 import { decisive } from "../../limit/decision.ts";
@@ -28,7 +28,7 @@ import { ringApi } from "./ring-api.ts";
  *
  * @param memberships absent where the rings never change
  */
-export function api(caller: Caller, config: Config, memberships?: Memberships): HonoBase {
+export function api(caller: Caller, config: Config, memberships?: MembershipClient): HonoBase {
   const app = newApp();
   app.notFound(notFound);
   app.onError(answerError);
@@ -39,8 +39,8 @@ export function api(caller: Caller, config: Config, memberships?: Memberships): 
   app.use(authorize(caller, config));
   app.post("/check", async (c) => {
     const { groups, many } = await checksOf(c, "check");
-    const { even, surplus } = evenOutAll(await caller.take(groups));
-    if (surplus.length > 0) await caller.giveBack(surplus);
+    const { even, surplus } = evenOutAll(await caller.checkAllOrNone(groups));
+    if (surplus.length > 0) await caller.undo(surplus);
     return answer(c, even, many);
   });
   app.post("/peek", async (c) => {

@@ -62,7 +62,7 @@ export function authorize(caller: Caller, config: Config) {
       const rulings = rulingsOf(replies);
       if (rulings.some(({ decision }) => !decision.allowed)) return refuse(c, rulings);
       // An admin has lifted the lock: a right token must not be what closes it again.
-      if (scope !== undefined && !looks) await caller.giveBack(replies);
+      if (scope !== undefined && !looks) await caller.undo(replies);
     }
     if (scope === undefined) return unauthorized("This token is not valid.");
     c.set("scope", scope);

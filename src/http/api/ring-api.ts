@@ -4,7 +4,7 @@
  */
 import type { HonoBase } from "hono/hono-base";
 import * as v from "valibot";
-import type { Memberships } from "../../caller/memberships.ts";
+import type { MembershipClient } from "../../caller/membership-client.ts";
 import { MisuseError, parse } from "../../limit/misuse.ts";
 import { ownerNameSchema, regionOfOwner, requireIn } from "../../protocol/ring-record.ts";
 import type { Refusal, RingStatus } from "../../protocol/rpc.ts";
@@ -19,7 +19,7 @@ export const addSchema = v.strictObject(
 );
 
 /** Makes the app that answers below `/ring`. */
-export function ringApi(memberships: Memberships, home: Region): HonoBase {
+export function ringApi(memberships: MembershipClient, home: Region): HonoBase {
   const app = newApp();
   app.get("/", async (c) => c.json({ regions: await memberships.status(home) }));
   app.post("/owners", async (c) => {

@@ -18,7 +18,7 @@ import { CallError } from "./call.ts";
 /** For operators, who would rather wait than get no answer: the object asks each of its owners. */
 const OPERATOR_DEADLINE_MS = 5_000;
 
-export class Memberships {
+export class MembershipClient {
   readonly #namespace: ObjectNamespace<MembershipRpc>;
   readonly #runtime: Runtime;
 

@@ -39,7 +39,7 @@ interface Gathering {
 }
 
 /** What is under way to one owner. */
-interface Line {
+interface OwnerQueue {
   owner: string;
   callsInFlight: number;
   /** Each wakes a sender that waits for a call to end, in order of arrival. */
@@ -47,11 +47,11 @@ interface Line {
   gathering: Gathering | undefined;
 }
 
-export class Coalescer {
+export class Batcher {
   readonly #send: (owner: string, batch: Batch) => Promise<Answer>;
   readonly #runtime: Runtime;
   readonly #callMs: number;
-  readonly #lines = new Map<string, Line>();
+  readonly #queues = new Map<string, OwnerQueue>();
 
   /**
    * @param send makes one call; rejects if it fails
@@ -73,28 +73,33 @@ export class Coalescer {
    * @param version of the ring that named this owner. Checks sent by another ring gather apart.
    */
   ask(owner: string, version: number, check: Check): Promise<Answer> {
-    const line = this.#lines.get(owner) ?? {
+    const queue = this.#queues.get(owner) ?? {
       owner,
       callsInFlight: 0,
       waiting: [],
       gathering: undefined,
     };
-    this.#lines.set(owner, line);
-    const { gathering, callsInFlight } = line;
+    this.#queues.set(owner, queue);
+    const { gathering, callsInFlight } = queue;
     // An owner looks at single keys only if the batch's ring is not its own. So batches are not
     // mixed.
     if (gathering?.version === version && gathering.checks.length < MAX_BATCH) {
-      return this.#follow(gathering, line, version, check);
+      return this.#follow(gathering, queue, version, check);
     }
     const isIdle = !gathering && callsInFlight === 0;
     return this.#keptAlive(
       isIdle
-        ? this.#call(line, { version, checks: [check] })
-        : this.#gatherAndCall(line, version, check),
+        ? this.#call(queue, { version, checks: [check] })
+        : this.#gatherAndCall(queue, version, check),
     );
   }
 
-  async #follow(gathering: Gathering, line: Line, version: number, check: Check): Promise<Answer> {
+  async #follow(
+    gathering: Gathering,
+    queue: OwnerQueue,
+    version: number,
+    check: Check,
+  ): Promise<Answer> {
     // This request's own promise, which the sender settles: to await the sender's promise costs
     // more.
     const { promise, resolve, reject } = Promise.withResolvers<Answer | undefined>();
@@ -104,20 +109,20 @@ export class Coalescer {
     const answer = await promise;
     if (answer) return answer;
     // The sender is gone. Later checks must not join what it gathered.
-    if (line.gathering === gathering) line.gathering = undefined;
-    return this.#call(line, { version, checks: [check] });
+    if (queue.gathering === gathering) queue.gathering = undefined;
+    return this.#call(queue, { version, checks: [check] });
   }
 
   /** Gathers checks for a moment, then sends them all. */
-  async #gatherAndCall(line: Line, version: number, check: Check): Promise<Answer> {
+  async #gatherAndCall(queue: OwnerQueue, version: number, check: Check): Promise<Answer> {
     const gathering: Gathering = { version, checks: [check], waiters: [] };
     const { checks, waiters } = gathering;
-    line.gathering = gathering;
+    queue.gathering = gathering;
     await this.#runtime.wait(GATHER_MS);
-    if (line.callsInFlight >= MAX_CALLS) await this.#turn(line);
-    if (line.gathering === gathering) line.gathering = undefined;
+    if (queue.callsInFlight >= MAX_CALLS) await this.#turn(queue);
+    if (queue.gathering === gathering) queue.gathering = undefined;
     try {
-      const answer = await this.#call(line, { version, checks });
+      const answer = await this.#call(queue, { version, checks });
       for (const [at, { resolve }] of waiters.entries()) resolve(part(answer, at + 1));
       return part(answer, 0);
     } catch (error) {
@@ -126,18 +131,18 @@ export class Coalescer {
     }
   }
 
-  async #call(line: Line, batch: Batch): Promise<Answer> {
-    line.callsInFlight++;
+  async #call(queue: OwnerQueue, batch: Batch): Promise<Answer> {
+    queue.callsInFlight++;
     try {
-      return await this.#send(line.owner, batch);
+      return await this.#send(queue.owner, batch);
     } finally {
-      line.callsInFlight--;
-      line.waiting.shift()?.();
+      queue.callsInFlight--;
+      queue.waiting.shift()?.();
     }
   }
 
   /** Waits until a call has ended, but no longer than any call takes. */
-  async #turn({ waiting }: Line): Promise<void> {
+  async #turn({ waiting }: OwnerQueue): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>();
     waiting.push(resolve);
     await Promise.race([promise, this.#runtime.wait(this.#callMs)]);

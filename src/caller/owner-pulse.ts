@@ -12,7 +12,7 @@ export const MAX_SILENCE_MS = 5_000;
 /** This long before trust runs out, one request asks again; otherwise all would ask at once. */
 export const RENEWAL_MS = 250;
 
-export interface Hearing {
+export interface Heard {
   /** When the call was sent, ms since the epoch; the owner decided then or later. */
   sentMs: number;
   /** See `Answer`. */
@@ -27,16 +27,16 @@ export interface Memory {
    * The owner's epoch then; undefined if later answers about other keys must not renew the trust.
    */
   epoch: number | undefined;
-  lastHeard: Hearing;
+  lastHeard: Heard;
   /** Has a request been let through to renew it? */
-  isAskedAgain: boolean;
+  isRenewing: boolean;
 }
 
-export class Hearings {
-  readonly #last = new Map<string, Hearing>();
+export class OwnerPulse {
+  readonly #last = new Map<string, Heard>();
 
   /** What was last heard of an owner. */
-  of(owner: string): Hearing | undefined {
+  of(owner: string): Heard | undefined {
     return this.#last.get(owner);
   }
 
@@ -44,7 +44,7 @@ export class Hearings {
    * Notes an answer. Returns what was last heard of its owner: one object that later answers
    * update.
    */
-  hear(owner: string, epoch: number, sentMs: number): Hearing {
+  hear(owner: string, epoch: number, sentMs: number): Heard {
     const last = this.#last.get(owner);
     if (last && sentMs >= last.sentMs) {
       last.sentMs = sentMs;
@@ -58,11 +58,11 @@ export class Hearings {
 }
 
 /** Returns when trust in a memory ends, ms since the epoch. */
-export function believedUntilMs({ sentMs, epoch, lastHeard }: Memory): number {
+export function trustedUntilMs({ sentMs, epoch, lastHeard }: Memory): number {
   return MAX_SILENCE_MS + (lastHeard.epoch === epoch ? lastHeard.sentMs : sentMs);
 }
 
 /** Does trust in the memory run out soon, with no request yet sent to renew it? */
 export function isDue(memory: Memory, nowMs: number): boolean {
-  return !memory.isAskedAgain && nowMs >= believedUntilMs(memory) - RENEWAL_MS;
+  return !memory.isRenewing && nowMs >= trustedUntilMs(memory) - RENEWAL_MS;
 }

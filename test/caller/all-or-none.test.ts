@@ -1,9 +1,9 @@
 /** Several keys taken together: what requests that are denied hold of a quota they share. */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { AllOrNone, MAX_AT_ONCE } from "../../src/caller/all-or-none.ts";
 import { DenialCache } from "../../src/caller/denial-cache.ts";
 import { isAllowed, type Question, type Reply } from "../../src/caller/question.ts";
-import { MAX_AT_ONCE, Taking } from "../../src/caller/taking.ts";
 import type { Decision, Verdict } from "../../src/limit/decision.ts";
 import { type Policy, type PolicyInput, parsePolicy } from "../../src/limit/policy.ts";
 
@@ -21,35 +21,34 @@ class Desk {
   readonly calls: string[][] = [];
   readonly denials = new DenialCache();
   nowMs = 1_700_000_000_000;
-  readonly taking: Taking;
+  readonly #allOrNone = new AllOrNone(this.denials);
+  readonly #pause: () => Promise<unknown>;
   /** The most that was spent of the site at any moment. */
   mostOfSite = 0;
 
   constructor(pause: () => Promise<unknown>) {
-    this.taking = new Taking({
-      runtime: { now: () => this.nowMs, keepAlive: () => {} },
-      denials: this.denials,
-      address: (question) => this.#address(question),
-      check: async (questions) => {
-        if (questions.length > 0) this.calls.push(questions.map(({ key }) => key.join()));
-        await pause();
-        const replies = questions.map((question) => this.#decide(question));
-        await pause();
-        return replies;
-      },
-      giveBack: async (replies) => {
-        await pause();
-        for (const { question } of replies) this.#spend(question, -1);
-      },
-    });
+    this.#pause = pause;
   }
 
   async take(...questions: Question[]): Promise<boolean> {
-    const [replies = []] = await this.taking.take([questions]);
-    return replies.every(isAllowed);
+    return (await this.replies(...questions)).every(isAllowed);
   }
 
-  #address({ key, policies }: Question) {
+  async replies(...questions: Question[]): Promise<Reply[]> {
+    const group = questions.map((question) => ({ question, ...this.#route(question) }));
+    const { replies, toUndo } = await this.#allOrNone.run([group], this.nowMs, async (some) => {
+      if (some.length > 0) this.calls.push(some.map(({ question }) => question.key.join()));
+      await this.#pause();
+      const decided = some.map(({ question }) => this.#decide(question));
+      await this.#pause();
+      return decided;
+    });
+    await this.#pause();
+    for (const { question } of toUndo) this.#spend(question, -1);
+    return replies.flat();
+  }
+
+  #route({ key, policies }: Question) {
     const hi = Number(key[1] ?? 0);
     return { key: { hi, lo: key[0] === "site" ? 1 : 2 }, owner: "weur/0", policies };
   }
@@ -73,8 +72,8 @@ class Desk {
       delayMs: 0,
       reason: allowed ? "ok" : "limited",
     };
-    const when = { sentMs: this.nowMs, heardMs: this.nowMs, epoch: 1, generation: 0 };
-    this.denials.add(this.#address(question), [verdict], when);
+    const when = { sentMs: this.nowMs, receivedAtMs: this.nowMs, epoch: 1, generation: 0 };
+    this.denials.add(this.#route(question), [verdict], when);
     const { name, limit } = policy;
     const decision: Decision = { ...verdict, policy: name, limit, source: "owner", exact: true };
     return { question, decisions: [decision], atMs: this.nowMs };
@@ -171,9 +170,9 @@ describe("the order of questions", () => {
     const desk = new Desk(ticks(1));
     const [policy] = LOGINS as [Policy, Policy];
     const questions = [site(), own(policy)];
-    const [replies] = await desk.taking.take([questions]);
+    const replies = await desk.replies(...questions);
     expect(desk.calls).toEqual([["site", "own,1"]]);
-    expect(replies?.map(({ question }) => question)).toEqual(questions);
+    expect(replies.map(({ question }) => question)).toEqual(questions);
   });
 
   it("goes from a client's key to a network's to a shared one when a denial is likely", async () => {
@@ -187,14 +186,14 @@ describe("the order of questions", () => {
     const wide = of("site", ["host", "path"]);
     const network = of("network", ["ip/48"]);
     const mine = of("mine", ["header:X-Api-Key", "path"], 1);
-    const take = () => desk.taking.take([[wide, network, mine]]);
+    const take = () => desk.replies(wide, network, mine);
     await take();
     await take();
     desk.spent.delete("mine");
     desk.nowMs += 86_400_000;
     desk.calls.length = 0;
-    const [replies] = await take();
+    const replies = await take();
     expect(desk.calls).toEqual([["mine"], ["network"], ["site"]]);
-    expect(replies?.map(({ question }) => question.key[0])).toEqual(["site", "network", "mine"]);
+    expect(replies.map(({ question }) => question.key[0])).toEqual(["site", "network", "mine"]);
   });
 });

@@ -1,5 +1,5 @@
 import { describe, expect, it, vi } from "vitest";
-import { Coalescer, MAX_BATCH, MAX_CALLS } from "../../src/caller/coalescer.ts";
+import { Batcher, MAX_BATCH, MAX_CALLS } from "../../src/caller/batcher.ts";
 import type { Check } from "../../src/counters/counters.ts";
 import type { Answer, Batch } from "../../src/protocol/wire.ts";
 import { WORKERS } from "../../src/runtime.ts";
@@ -33,18 +33,18 @@ const numberOf = ({ verdicts }: Answer) => verdicts[0]?.[0]?.remaining;
 describe("coalescing", () => {
   it("never waits while the owner has no call in flight", async () => {
     const { send } = slowOwner(0);
-    const coalescer = new Coalescer(send, WORKERS, CALL_MS);
+    const batcher = new Batcher(send, WORKERS, CALL_MS);
     const waits = vi.spyOn(scheduler, "wait");
-    await coalescer.ask("a", VERSION, check(1));
-    await coalescer.ask("a", VERSION, check(2));
+    await batcher.ask("a", VERSION, check(1));
+    await batcher.ask("a", VERSION, check(2));
     expect(waits.mock.calls.map(([ms]) => ms)).toEqual([0, 0]);
     waits.mockRestore();
   });
 
   it("shares a call among the checks that come meanwhile, and gives each its own answer", async () => {
     const { batches, send } = slowOwner(20);
-    const coalescer = new Coalescer(send, WORKERS, CALL_MS);
-    const asked = Array.from({ length: 50 }, (_, n) => coalescer.ask("a", VERSION, check(n)));
+    const batcher = new Batcher(send, WORKERS, CALL_MS);
+    const asked = Array.from({ length: 50 }, (_, n) => batcher.ask("a", VERSION, check(n)));
     expect((await Promise.all(asked)).map(numberOf)).toEqual(
       Array.from({ length: 50 }, (_, n) => n),
     );
@@ -53,15 +53,15 @@ describe("coalescing", () => {
 
   it("keeps owners apart", async () => {
     const { batches, send } = slowOwner(20);
-    const coalescer = new Coalescer(send, WORKERS, CALL_MS);
-    await Promise.all(["a", "b", "c"].map((owner, n) => coalescer.ask(owner, VERSION, check(n))));
+    const batcher = new Batcher(send, WORKERS, CALL_MS);
+    await Promise.all(["a", "b", "c"].map((owner, n) => batcher.ask(owner, VERSION, check(n))));
     expect(batches).toEqual([[0], [1], [2]]);
   });
 
   it("keeps checks that were sent by different rings apart", async () => {
     const { send } = slowOwner(20);
     const versions = new Map<number, Set<number>>();
-    const coalescer = new Coalescer(
+    const batcher = new Batcher(
       (owner, batch) => {
         for (const { key } of batch.checks) {
           const known = versions.get(batch.version) ?? new Set();
@@ -72,7 +72,7 @@ describe("coalescing", () => {
       WORKERS,
       CALL_MS,
     );
-    const asked = Array.from({ length: 20 }, (_, n) => coalescer.ask("a", n % 2, check(n)));
+    const asked = Array.from({ length: 20 }, (_, n) => batcher.ask("a", n % 2, check(n)));
     expect((await Promise.all(asked)).map(numberOf)).toEqual(
       Array.from({ length: 20 }, (_, n) => n),
     );
@@ -84,9 +84,9 @@ describe("coalescing", () => {
 
   it("bounds a batch", async () => {
     const { batches, send } = slowOwner(20);
-    const coalescer = new Coalescer(send, WORKERS, CALL_MS);
+    const batcher = new Batcher(send, WORKERS, CALL_MS);
     const count = 2 * MAX_BATCH + 10;
-    const asked = Array.from({ length: count }, (_, n) => coalescer.ask("a", VERSION, check(n)));
+    const asked = Array.from({ length: count }, (_, n) => batcher.ask("a", VERSION, check(n)));
     expect((await Promise.all(asked)).map(numberOf)).toEqual(
       Array.from({ length: count }, (_, n) => n),
     );
@@ -95,10 +95,10 @@ describe("coalescing", () => {
 
   it("sends an owner that is slow fewer and larger calls, not a queue of them", async () => {
     const { batches, send } = slowOwner(50);
-    const coalescer = new Coalescer(send, WORKERS, CALL_MS);
+    const batcher = new Batcher(send, WORKERS, CALL_MS);
     const asked: Promise<Answer>[] = [];
     for (let n = 0; n < 40; n++) {
-      asked.push(coalescer.ask("a", VERSION, check(n)));
+      asked.push(batcher.ask("a", VERSION, check(n)));
       await scheduler.wait(2);
     }
     expect(batches.flat().length).toBeLessThan(40);
@@ -112,16 +112,16 @@ describe("coalescing", () => {
     const { send } = slowOwner(0);
     let calls = 0;
     const hang = () => new Promise<Answer>(() => {});
-    const coalescer = new Coalescer(
+    const batcher = new Batcher(
       (owner, batch) => (++calls <= MAX_CALLS ? hang() : send(owner, batch)),
       WORKERS,
       CALL_MS,
     );
     for (let n = 0; n < MAX_CALLS; n++) {
-      void coalescer.ask("a", VERSION, check(n));
+      void batcher.ask("a", VERSION, check(n));
       await scheduler.wait(5);
     }
-    expect(numberOf(await coalescer.ask("a", VERSION, check(9)))).toBe(9);
+    expect(numberOf(await batcher.ask("a", VERSION, check(9)))).toBe(9);
   });
 
   it("rejects every check that shares a failed call", async () => {
@@ -129,20 +129,18 @@ describe("coalescing", () => {
       await scheduler.wait(20);
       throw new Error("broken");
     };
-    const coalescer = new Coalescer(send, WORKERS, CALL_MS);
-    const asked = Array.from({ length: 5 }, (_, n) => coalescer.ask("a", VERSION, check(n)));
+    const batcher = new Batcher(send, WORKERS, CALL_MS);
+    const asked = Array.from({ length: 5 }, (_, n) => batcher.ask("a", VERSION, check(n)));
     const ends = await Promise.allSettled(asked);
     expect(ends.map(({ status }) => status)).toEqual(Array(5).fill("rejected"));
     const { send: fine } = slowOwner(0);
-    expect(numberOf(await new Coalescer(fine, WORKERS, CALL_MS).ask("a", VERSION, check(7)))).toBe(
-      7,
-    );
+    expect(numberOf(await new Batcher(fine, WORKERS, CALL_MS).ask("a", VERSION, check(7)))).toBe(7);
   });
 
   it("calls by itself if the sender never does", async () => {
     const { batches, send } = slowOwner(20);
     let calls = 0;
-    const coalescer = new Coalescer(
+    const batcher = new Batcher(
       (owner, batch) => {
         // The second call is that of a request which was cut short.
         return ++calls === 2 ? new Promise(() => {}) : send(owner, batch);
@@ -150,7 +148,7 @@ describe("coalescing", () => {
       WORKERS,
       CALL_MS,
     );
-    const [first, , follower] = [0, 1, 2].map((n) => coalescer.ask("a", VERSION, check(n)));
+    const [first, , follower] = [0, 1, 2].map((n) => batcher.ask("a", VERSION, check(n)));
     expect(numberOf((await first) as Answer)).toBe(0);
     expect(numberOf((await follower) as Answer)).toBe(2);
     expect(batches).toEqual([[0], [2]]);
@@ -158,13 +156,13 @@ describe("coalescing", () => {
 
   it("gathers anew if the first to gather never sends", async () => {
     const { batches, send } = slowOwner(20);
-    const coalescer = new Coalescer(send, WORKERS, CALL_MS);
+    const batcher = new Batcher(send, WORKERS, CALL_MS);
     const wait = scheduler.wait.bind(scheduler);
     const waits = vi.spyOn(scheduler, "wait");
     waits.mockImplementationOnce(wait).mockReturnValueOnce(new Promise(() => {}));
-    const [, , follower] = [0, 1, 2].map((n) => coalescer.ask("a", VERSION, check(n)));
+    const [, , follower] = [0, 1, 2].map((n) => batcher.ask("a", VERSION, check(n)));
     expect(numberOf((await follower) as Answer)).toBe(2);
-    expect(numberOf(await coalescer.ask("a", VERSION, check(3)))).toBe(3);
+    expect(numberOf(await batcher.ask("a", VERSION, check(3)))).toBe(3);
     expect(batches).toEqual([[0], [2], [3]]);
     waits.mockRestore();
   });

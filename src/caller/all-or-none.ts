@@ -13,9 +13,9 @@
  */
 import type { Policy } from "../limit/policy.ts";
 import { mapKey } from "../ring/key-hash.ts";
-import type { Runtime } from "../runtime.ts";
-import type { Asked, DenialCache } from "./denial-cache.ts";
-import { isAllowed, type Question, type Reply } from "./question.ts";
+import type { Asked } from "./denial-cache.ts";
+import type { LocalAnswers } from "./local-answers.ts";
+import { isAllowed, type Reply } from "./question.ts";
 
 /** How many requests of a client's own key may ask all of their keys at once. */
 export const MAX_AT_ONCE = 2;
@@ -25,17 +25,12 @@ const OWN_PART = /^(?:ip$|header:|cookie:|query:|param:)/;
 /** A network: narrower than what all clients share, wider than a client. */
 const NETWORK_PART = /^ip\//;
 
-export interface TakingOptions {
-  runtime: Pick<Runtime, "now" | "keepAlive">;
-  denials: DenialCache;
-  address: (question: Question) => Asked;
-  check: (questions: readonly Question[]) => Promise<Reply[]>;
-  giveBack: (replies: readonly Reply[]) => Promise<void>;
-}
+/** What this isolate remembers of denials. */
+type Memory = Pick<LocalAnswers, "denies" | "suspects">;
 
-/** A group of questions, and which of them are asked when. */
-interface Plan {
-  group: readonly Question[];
+/** A group of checks, and which of them are made when. */
+interface Plan<Each> {
+  group: readonly Each[];
   /** Indices in the group; those of one stage are asked at once. */
   stages: (readonly number[])[];
   /** By index in the group. */
@@ -44,29 +39,30 @@ interface Plan {
   underWay: number | undefined;
 }
 
-export class Taking {
-  readonly #options: TakingOptions;
+export class AllOrNone {
+  readonly #memory: Memory;
   /** How many requests of a client's own key are under way, by `mapKey`. */
   readonly #underWay = new Map<number, number>();
 
-  constructor(options: TakingOptions) {
-    this.#options = options;
+  constructor(memory: Memory) {
+    this.#memory = memory;
   }
 
-  /** As {@link Caller.take}. */
-  take(groups: readonly (readonly Question[])[]): Promise<Reply[][]> {
-    const taken = this.#take(groups.map((group) => this.#plan(group)));
-    // A denied request gives back what it took even if its client leaves.
-    if (groups.some(({ length }) => length > 1)) {
-      this.#options.runtime.keepAlive(taken.catch(() => {}));
-    }
-    return taken;
-  }
-
-  async #take(plans: readonly Plan[]): Promise<Reply[][]> {
+  /**
+   * Makes the checks of each group in stages, until one of the group is denied.
+   *
+   * @returns the replies of each group, in order, without those never asked; and `toUndo`, the
+   *   replies that passed in groups that did not
+   */
+  async run<Each extends Asked>(
+    groups: readonly (readonly Each[])[],
+    nowMs: number,
+    check: (some: readonly Each[]) => Promise<Reply[]>,
+  ): Promise<{ replies: Reply[][]; toUndo: Reply[] }> {
+    const plans = groups.map((group) => this.#plan(group, nowMs));
     try {
-      for (let stage = 0, left = [...plans]; left.length > 0; stage++) {
-        await this.#ask(left, stage);
+      for (let stage = 0, left = plans; left.length > 0; stage++) {
+        await checkStage(left, stage, check);
         left = left.filter(
           ({ stages, replies }) =>
             stage + 1 < stages.length && replies.every((reply) => !reply || isAllowed(reply)),
@@ -75,47 +71,32 @@ export class Taking {
     } finally {
       for (const { underWay } of plans) if (underWay !== undefined) this.#count(underWay, -1);
     }
-    const taken = plans.map(({ replies }) => replies.filter((reply) => reply !== undefined));
-    const vain = taken.flatMap((group) => (group.every(isAllowed) ? [] : group.filter(isAllowed)));
-    if (vain.length > 0) await this.#options.giveBack(vain);
-    return taken;
+    const replies = plans.map((plan) => plan.replies.filter((reply) => reply !== undefined));
+    const toUndo = replies.flatMap((each) => (each.every(isAllowed) ? [] : each.filter(isAllowed)));
+    return { replies, toUndo };
   }
 
-  async #ask(plans: readonly Plan[], stage: number): Promise<void> {
-    const questions: Question[] = [];
-    for (const { group, stages } of plans) {
-      for (const place of stages[stage] ?? []) questions.push(group[place] as Question);
-    }
-    const answered = (await this.#options.check(questions)).values();
-    for (const { stages, replies } of plans) {
-      for (const place of stages[stage] ?? []) replies[place] = answered.next().value;
-    }
-  }
-
-  #plan(group: readonly Question[]): Plan {
-    const places = [...group.keys()];
+  #plan<Each extends Asked>(group: readonly Each[], nowMs: number): Plan<Each> {
+    const all = [...group.keys()];
     const replies = new Array<Reply | undefined>(group.length).fill(undefined);
-    const plan: Plan = { group, stages: [places], replies, underWay: undefined };
-    // A question that is alone is looked up in `check`.
+    const plan: Plan<Each> = { group, stages: [all], replies, underWay: undefined };
+    // A check that is alone looks itself up.
     if (group.length < 2) return plan;
-    const { denials, address, runtime } = this.#options;
-    const asked = group.map(address);
-    const nowMs = runtime.now();
-    const hopeless = places.filter((at) => denials.denies(asked[at] as Asked, nowMs));
-    if (hopeless.length > 0) return { ...plan, stages: [hopeless] };
+    const knownDenied = all.filter((at) => this.#memory.denies(group[at] as Each, nowMs));
+    if (knownDenied.length > 0) return { ...plan, stages: [knownDenied] };
     // Narrow keys first; among them, those that were denied last time.
     let isSuspected = false;
-    const ranks = group.map((question, at) => {
-      const suspected = denials.suspects(asked[at] as Asked);
+    const ranks = group.map((each) => {
+      const suspected = this.#memory.suspects(each);
       isSuspected ||= suspected;
-      return 2 * breadthOf(question) + (suspected ? 0 : 1);
+      return 2 * breadthOf(each) + (suspected ? 0 : 1);
     });
     const narrowest = Math.min(...ranks);
     if (ranks.every((rank) => rank === narrowest)) return plan;
-    plan.underWay = mapKey((asked[ranks.indexOf(narrowest)] as Asked).key);
+    plan.underWay = mapKey((group[ranks.indexOf(narrowest)] as Each).key);
     const isCrowded = this.#count(plan.underWay, 1) > MAX_AT_ONCE;
     if (!isCrowded && !isSuspected) return plan;
-    const stages = [...Map.groupBy(places, (at) => ranks[at] as number)];
+    const stages = [...Map.groupBy(all, (at) => ranks[at] as number)];
     stages.sort(([one], [other]) => one - other);
     return { ...plan, stages: stages.map(([, stage]) => stage) };
   }
@@ -128,11 +109,25 @@ export class Taking {
   }
 }
 
+async function checkStage<Each>(
+  plans: readonly Plan<Each>[],
+  stage: number,
+  check: (some: readonly Each[]) => Promise<Reply[]>,
+): Promise<void> {
+  const some = plans.flatMap(({ group, stages }) =>
+    (stages[stage] ?? []).map((index) => group[index] as Each),
+  );
+  const answered = (await check(some)).values();
+  for (const { stages, replies } of plans) {
+    for (const index of stages[stage] ?? []) replies[index] = answered.next().value;
+  }
+}
+
 /** By the list of a key's parts, which is the same object in each request. */
 const breadths = new WeakMap<readonly string[], number>();
 
 /** 0 for a client's own key, 1 for a network's, 2 for what all clients share. */
-function breadthOf({ policies }: Question): number {
+function breadthOf({ policies }: Asked): number {
   const { key } = policies[0] as Policy;
   let breadth = breadths.get(key);
   if (breadth === undefined) {

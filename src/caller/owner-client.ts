@@ -3,9 +3,9 @@
 import { logSeldom } from "../log.ts";
 import type { CounterStub } from "../protocol/rpc.ts";
 import type { Answer, Batch } from "../protocol/wire.ts";
+import { Batcher } from "./batcher.ts";
 import { Breaker, OPEN_MS } from "./breaker.ts";
-import { askOwner, CallError, callOwner, type Line, type Verb } from "./call.ts";
-import { Coalescer } from "./coalescer.ts";
+import { askOwner, CallError, type CallOptions, callOwner, type Verb } from "./call.ts";
 
 /** For calls by an operator, to owners that may be far away and cold. */
 const OPERATOR_DEADLINE_MS = 5_000;
@@ -15,10 +15,17 @@ const REPORT_INTERVAL_MS = 10_000;
 /** How long an owner must have been late every time before the deadline is to blame. */
 const ALWAYS_LATE_MS = 2 * OPEN_MS;
 
-export class Owners {
-  readonly #line: Line;
+/** An owner's answer, and when its call was made, in ms since the epoch by this isolate's clock. */
+export interface Received extends Answer {
+  /** When the check was sent to the owner's queue; the owner decided then or later. */
+  sentMs: number;
+  receivedAtMs: number;
+}
+
+export class OwnerClient {
+  readonly #options: CallOptions;
   readonly #report: (owner: string) => void;
-  readonly #coalescer: Coalescer;
+  readonly #batcher: Batcher;
   readonly #breaker = new Breaker();
   /** Since when all answers of an owner have been late, ms since the epoch. */
   readonly #lateSinceMs = new Map<string, number>();
@@ -26,22 +33,28 @@ export class Owners {
   readonly #reportedMs = new Map<string, number>();
 
   /** @param report tells of an owner that is being skipped */
-  constructor(line: Line, report: (owner: string) => void) {
-    this.#line = { ...line, heardLate: (owner, tookMs) => this.#heardLate(owner, tookMs) };
+  constructor(options: CallOptions, report: (owner: string) => void) {
+    this.#options = {
+      ...options,
+      onLateAnswer: (owner, tookMs) => this.#answeredLate(owner, tookMs),
+    };
     this.#report = report;
     const send = (owner: string, batch: Batch) => this.#send(owner, "check", batch);
-    this.#coalescer = new Coalescer(send, line.runtime, line.deadlineMs);
+    this.#batcher = new Batcher(send, options.runtime, options.deadlineMs);
   }
 
   /** Asks an owner about checks; undefined if it does not answer, or is being skipped. */
-  async ask(owner: string, verb: Verb, batch: Batch): Promise<Answer | undefined> {
-    if (!this.#breaker.admits(owner, this.#line.runtime.now())) return undefined;
-    const [only, ...others] = batch.checks;
+  async ask(owner: string, verb: Verb, batch: Batch): Promise<Received | undefined> {
+    const { runtime } = this.#options;
+    const sentMs = runtime.now();
+    if (!this.#breaker.admits(owner, sentMs)) return undefined;
+    const { version, checks } = batch;
+    const only = verb === "check" && checks.length === 1 ? checks[0] : undefined;
     try {
-      if (verb !== "check" || !only || others.length > 0) {
-        return await this.#send(owner, verb, batch);
-      }
-      return await this.#coalescer.ask(owner, batch.version, only);
+      const answer = await (only
+        ? this.#batcher.ask(owner, version, only)
+        : this.#send(owner, verb, batch));
+      return Object.assign(answer, { sentMs, receivedAtMs: runtime.now() });
     } catch (error) {
       if (!(error instanceof CallError)) throw error;
       return undefined;
@@ -53,8 +66,11 @@ export class Owners {
    *
    * @throws {CallError} if it does not answer
    */
-  operate<Reply>(owner: string, call: (stub: CounterStub) => Promise<Reply>): Promise<Reply> {
-    return callOwner(this.#operatorLine, owner, call);
+  callForOperator<Reply>(
+    owner: string,
+    call: (stub: CounterStub) => Promise<Reply>,
+  ): Promise<Reply> {
+    return callOwner(this.#operatorOptions, owner, call);
   }
 
   /**
@@ -62,20 +78,20 @@ export class Owners {
    *
    * @throws {CallError} if it does not answer, or a verdict makes no sense
    */
-  async insist(owner: string, verb: Verb, batch: Batch): Promise<Answer> {
-    const answer = await askOwner(this.#operatorLine, owner, verb, batch);
+  async askForOperator(owner: string, verb: Verb, batch: Batch): Promise<Answer> {
+    const answer = await askOwner(this.#operatorOptions, owner, verb, batch);
     if (!answer.verdicts.some((each) => each?.length === 0)) return answer;
     throw new CallError("nonsense", "not an answer to all of the questions");
   }
 
-  get #operatorLine(): Line {
-    return { ...this.#line, deadlineMs: OPERATOR_DEADLINE_MS, heardLate: undefined };
+  get #operatorOptions(): CallOptions {
+    return { ...this.#options, deadlineMs: OPERATOR_DEADLINE_MS, onLateAnswer: undefined };
   }
 
   /** Makes one call, and notes whether it failed. */
   async #send(owner: string, verb: Verb, batch: Batch): Promise<Answer> {
     try {
-      const answer = await askOwner(this.#line, owner, verb, batch);
+      const answer = await askOwner(this.#options, owner, verb, batch);
       this.#breaker.succeeded(owner);
       if (this.#lateSinceMs.size > 0) this.#lateSinceMs.delete(owner);
       return answer;
@@ -93,7 +109,7 @@ export class Owners {
       logSeldom("warn", "wire-version", owner, { owner, detail });
       return;
     }
-    const nowMs = this.#line.runtime.now();
+    const nowMs = this.#options.runtime.now();
     const isLate = failure === "deadline";
     const { failures, isSkipped } = this.#breaker.failed(owner, nowMs, isLate);
     // Already in the log, and no other owner would help.
@@ -108,12 +124,12 @@ export class Owners {
    * One that is late for seconds, and never in time, is farther away than the deadline allows. Each
    * isolate then counts by itself.
    */
-  #heardLate(owner: string, tookMs: number): void {
-    const nowMs = this.#line.runtime.now();
+  #answeredLate(owner: string, tookMs: number): void {
+    const nowMs = this.#options.runtime.now();
     const sinceMs = this.#lateSinceMs.get(owner) ?? nowMs;
     this.#lateSinceMs.set(owner, sinceMs);
     if (nowMs - sinceMs < ALWAYS_LATE_MS) return;
-    const { deadlineMs } = this.#line;
+    const { deadlineMs } = this.#options;
     logSeldom("warn", "deadline-too-short", owner, { owner, deadlineMs, tookMs });
   }
 

@@ -1,0 +1,51 @@
+/**
+ * Each region's ring as this isolate knows it: first as configured, then as owners report it.
+ *
+ * Nobody polls for a ring. A caller with an old one gets the new one with an owner's next answer.
+ */
+
+import { ownerNames, type RingRecord } from "../protocol/ring-record.ts";
+import type { KeyHash } from "../ring/key-hash.ts";
+import type { Region } from "../ring/region.ts";
+import { Ring } from "../ring/ring.ts";
+
+/** Version of the configured ring: below that of any ring that a membership object decides on. */
+const CONFIGURED = 0;
+
+/** A key's owner in a region, and the version of the ring that names it. */
+export interface Routed {
+  key: KeyHash;
+  region: Region;
+  owner: string;
+  version: number;
+}
+
+export class Router {
+  readonly #ownersPerRegion: number;
+  readonly #rings = new Map<Region, Ring>();
+
+  constructor(ownersPerRegion: number) {
+    this.#ownersPerRegion = ownersPerRegion;
+  }
+
+  /** Returns a key's owner in a region, and the version of the ring that names it. */
+  ownerOf(key: KeyHash, region: Region): { owner: string; version: number } {
+    const ring = this.#ring(region);
+    return { owner: ring.ownerOf(key), version: ring.version };
+  }
+
+  /** @param askedBy version that an owner was asked by when it answered with this ring */
+  learn(region: Region, askedBy: number, { owners, version }: RingRecord): void {
+    const known = this.#ring(region).version;
+    // A newer ring wins. An owner answers with an older one only after it asked the membership
+    // object: the version that we asked by never existed.
+    if (version > known || askedBy === known) this.#rings.set(region, new Ring(owners, version));
+  }
+
+  #ring(region: Region): Ring {
+    const ring =
+      this.#rings.get(region) ?? new Ring(ownerNames(region, this.#ownersPerRegion), CONFIGURED);
+    this.#rings.set(region, ring);
+    return ring;
+  }
+}
