@@ -7,6 +7,7 @@
  */
 import type { Source } from "../limit/decision.ts";
 import type { CounterNamespace } from "../protocol/rpc.ts";
+import type { Answer } from "../protocol/wire.ts";
 import { type KeyHash, keyHasher } from "../ring/key-hash.ts";
 import type { Region } from "../ring/region.ts";
 import type { Runtime } from "../runtime.ts";
@@ -19,7 +20,7 @@ import { NO_LEASE } from "./leases.ts";
 import { LocalAnswers } from "./local-answers.ts";
 import { batchOf, checkOf, type Message } from "./message.ts";
 import { Operator } from "./operator.ts";
-import { OwnerClient, type Received } from "./owner-client.ts";
+import { OwnerClient } from "./owner-client.ts";
 import type { ExplainedKey, Question, Reply, Returned } from "./question.ts";
 import { replyOf, spentIn } from "./results.ts";
 import { Router } from "./router.ts";
@@ -188,9 +189,12 @@ export class Caller {
     mayLease: boolean,
   ): Promise<Message[]> {
     const again: Message[] = [];
-    for (const { message, answer, index } of await this.#send("check", messages, mayLease)) {
+    const sentMs = this.#runtime.now();
+    const dispatched = await this.#send("check", messages, sentMs, mayLease);
+    const receivedAtMs = this.#runtime.now();
+    for (const { message, answer, index } of dispatched) {
       if (!isAnswered(answer, index)) continue;
-      const noted = this.#local.note(message, answer, index);
+      const noted = this.#local.note(message, answer, index, { sentMs, receivedAtMs });
       if (noted === "again") again.push({ ...message, lease: NO_LEASE });
       else replies[message.index] = noted ?? ownerReply(message, answer, index);
     }
@@ -200,7 +204,8 @@ export class Caller {
   /** Asks the owners what no lease or denial may answer. */
   async #askOrStandIn(verb: "peek" | "refund", messages: readonly Message[]): Promise<Reply[]> {
     const replies = new Array<Reply>(messages.length);
-    for (const { message, answer, index } of await this.#send(verb, messages)) {
+    const sentMs = this.#runtime.now();
+    for (const { message, answer, index } of await this.#send(verb, messages, sentMs)) {
       if (verb === "refund") this.#local.forgetDenials(message.key, message.owner);
       replies[message.index] = isAnswered(answer, index)
         ? ownerReply(message, answer, index)
@@ -212,16 +217,16 @@ export class Caller {
   #send(
     verb: Verb,
     messages: readonly Message[],
+    sentMs: number,
     mayLease = false,
-  ): Promise<Dispatched<Message, Received>[]> {
-    const nowMs = this.#runtime.now();
+  ): Promise<Dispatched<Message, Answer>[]> {
     return dispatch(this.#router, messages, async (owner, batch) => {
       // Anew for each owner: a key that has moved has no lease at its new one.
       if (mayLease) {
-        for (const message of batch) message.lease = this.#local.leaseRequest(message, nowMs);
+        for (const message of batch) message.lease = this.#local.leaseRequest(message, sentMs);
       }
       const answer = await this.#owners.ask(owner, verb, batchOf(batch));
-      if (answer) this.#local.pulse.hear(owner, answer.epoch, answer.sentMs);
+      if (answer) this.#local.pulse.hear(owner, answer.epoch, sentMs);
       return answer;
     });
   }
@@ -255,11 +260,11 @@ export class Caller {
 }
 
 /** False without an answer, for a key that kept moving, and for verdicts that make no sense. */
-function isAnswered(answer: Received | undefined, index: number): answer is Received {
+function isAnswered(answer: Answer | undefined, index: number): answer is Answer {
   return (answer?.verdicts[index]?.length ?? 0) > 0;
 }
 
-function ownerReply({ question }: Message, answer: Received, index: number): Reply {
+function ownerReply({ question }: Message, answer: Answer, index: number): Reply {
   const { verdicts, atMs, inexact } = answer;
   return replyOf(question, verdicts[index] ?? [], "owner", atMs, inexact?.[index]);
 }

@@ -3,11 +3,11 @@
  *
  * Both come from earlier answers of the key's owner, and both end soon after its last word.
  */
+import type { Answer } from "../protocol/wire.ts";
 import type { KeyHash } from "../ring/key-hash.ts";
 import { type Asked, DenialCache } from "./denial-cache.ts";
 import { type LeaseRequest, Leases } from "./leases.ts";
 import type { Message } from "./message.ts";
-import type { Received } from "./owner-client.ts";
 import { OwnerPulse } from "./owner-pulse.ts";
 import type { Reply } from "./question.ts";
 import { replyOf } from "./results.ts";
@@ -34,12 +34,17 @@ export class LocalAnswers {
   /**
    * Notes what an owner decided on a check.
    *
-   * @returns `x the reply if the owner has nothing left and an earlier lease pays;
+   * @returns a reply by lease if the owner has nothing left but an earlier lease pays;
    *   `"again"` if the owner denied the check with a slice, and may allow it without
    */
-  note(message: Message, answer: Received, index: number): Reply | "again" | undefined {
+  note(
+    message: Message,
+    answer: Answer,
+    index: number,
+    { sentMs, receivedAtMs }: { sentMs: number; receivedAtMs: number },
+  ): Reply | "again" | undefined {
     const { owner, lease, generation } = message;
-    const { epoch, atMs, sentMs, receivedAtMs, ring } = answer;
+    const { epoch, atMs, ring } = answer;
     const verdicts = answer.verdicts[index] ?? [];
     const lastHeard = this.pulse.hear(owner, epoch, sentMs);
     const isEnded = answer.ended?.[index] ?? false;

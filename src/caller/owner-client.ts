@@ -15,13 +15,6 @@ const REPORT_INTERVAL_MS = 10_000;
 /** How long an owner must have been late every time before the deadline is to blame. */
 const ALWAYS_LATE_MS = 2 * OPEN_MS;
 
-/** An owner's answer, and when its call was made, in ms since the epoch by this isolate's clock. */
-export interface Received extends Answer {
-  /** When the check was sent to the owner's queue; the owner decided then or later. */
-  sentMs: number;
-  receivedAtMs: number;
-}
-
 export class OwnerClient {
   readonly #options: CallOptions;
   readonly #report: (owner: string) => void;
@@ -44,17 +37,13 @@ export class OwnerClient {
   }
 
   /** Asks an owner about checks; undefined if it does not answer, or is being skipped. */
-  async ask(owner: string, verb: Verb, batch: Batch): Promise<Received | undefined> {
-    const { runtime } = this.#options;
-    const sentMs = runtime.now();
-    if (!this.#breaker.admits(owner, sentMs)) return undefined;
+  async ask(owner: string, verb: Verb, batch: Batch): Promise<Answer | undefined> {
+    if (!this.#breaker.admits(owner, this.#options.runtime.now())) return undefined;
     const { version, checks } = batch;
     const only = verb === "check" && checks.length === 1 ? checks[0] : undefined;
     try {
-      const answer = await (only
-        ? this.#batcher.ask(owner, version, only)
-        : this.#send(owner, verb, batch));
-      return Object.assign(answer, { sentMs, receivedAtMs: runtime.now() });
+      if (only) return await this.#batcher.ask(owner, version, only);
+      return await this.#send(owner, verb, batch);
     } catch (error) {
       if (!(error instanceof CallError)) throw error;
       return undefined;
