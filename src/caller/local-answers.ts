@@ -1,12 +1,13 @@
 /**
  * What this isolate answers by itself, without a call: a lease pays, or a denial still holds.
  *
- * Both come from earlier answers of the key's owner, and both end soon after its last word.
+ * Both come from earlier answers of the key's owner, and both end soon after its last word. A check
+ * with a `requestId` stays out of it: the answer to it may be from before.
  */
 import type { Answer } from "../protocol/wire.ts";
 import type { KeyHash } from "../ring/key-hash.ts";
 import { type Asked, DenialCache } from "./denial-cache.ts";
-import { type LeaseRequest, Leases } from "./leases.ts";
+import { type LeaseRequest, Leases, NO_LEASE } from "./leases.ts";
 import type { Message } from "./message.ts";
 import { OwnerPulse } from "./owner-pulse.ts";
 import type { Reply } from "./question.ts";
@@ -20,6 +21,7 @@ export class LocalAnswers {
 
   /** Returns the reply to a check that needs no call. */
   find(message: Message, nowMs: number): Reply | undefined {
+    if (isOfBefore(message)) return undefined;
     const leased = this.#leases.spend(message, nowMs);
     if (leased) return replyOf(message.question, [leased], "lease", nowMs);
     const denial = this.#denials.find(message, nowMs);
@@ -28,7 +30,7 @@ export class LocalAnswers {
 
   /** Returns what a check asks of its owner, and tells it, about leases. */
   leaseRequest(message: Message, nowMs: number): LeaseRequest {
-    return this.#leases.request(message, nowMs);
+    return isOfBefore(message) ? NO_LEASE : this.#leases.request(message, nowMs);
   }
 
   /**
@@ -43,6 +45,7 @@ export class LocalAnswers {
     index: number,
     { sentMs, receivedAtMs }: { sentMs: number; receivedAtMs: number },
   ): Reply | "again" | undefined {
+    if (isOfBefore(message)) return undefined;
     const { owner, lease, generation } = message;
     const { epoch, atMs, ring } = answer;
     const verdicts = answer.verdicts[index] ?? [];
@@ -91,4 +94,9 @@ export class LocalAnswers {
     this.#denials.forget(key);
     this.#leases.forget(key);
   }
+}
+
+/** May the answer be about the key as it was before? */
+function isOfBefore({ question }: Message): boolean {
+  return question.requestId !== undefined;
 }
