@@ -47,10 +47,11 @@ export class DurableRows {
     // After a crash, keys that are not on disk yet are imported again, over these rows. So they
     // must reach the disk with them.
     const saving = schedule.hasImports ? schedule.save() : undefined;
-    this.#holdFor(Promise.all([saving, checkpoint.append(places, tables)]));
+    this.holdFor(Promise.all([saving, checkpoint.append(places, tables)]));
   }
 
-  #holdFor(writing: Promise<unknown>): void {
+  /** Makes answers wait until something is written; see `written`. */
+  holdFor(writing: Promise<unknown>): void {
     const written = Promise.all([this.#written, writing]);
     const settle = () => {
       if (this.#written === written) this.#written = undefined;

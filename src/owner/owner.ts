@@ -71,7 +71,9 @@ export class Owner {
     const now = () => this.now();
     this.#counters = counters;
     this.#checkpoint = checkpoint;
-    const schedule = new Schedule({ counters, checkpoint, storage, runtime, now, onCleared });
+    const hold = (writing: Promise<unknown>) => this.#durable.holdFor(writing);
+    const all = { counters, checkpoint, storage, runtime, now, onCleared, hold };
+    const schedule = new Schedule(all);
     this.#schedule = schedule;
     this.#durable = new DurableRows({ counters, checkpoint, schedule });
     this.#inexact = new InexactCounts(counters.tables);
@@ -92,11 +94,11 @@ export class Owner {
 
   /** Reads what is on disk. To be awaited before anything else is called. */
   async load(): Promise<void> {
-    let isDamaged = true;
+    let found = { isDamaged: true, isCrash: false };
     try {
       const tables = new Map<string, CounterTable>();
-      isDamaged = await this.#checkpoint.read(tables);
-      if (isDamaged) log("error", "checkpoint-damaged");
+      found = await this.#checkpoint.read(tables);
+      if (found.isDamaged) log("error", "checkpoint-damaged");
       this.#nowMs = this.#checkpoint.head.clockMs;
       for (const [name, table] of tables) this.#counters.tables.addTable(name, table);
     } catch (error) {
@@ -109,11 +111,13 @@ export class Owner {
     this.#epoch = this.now();
     this.#resets.begin(this.#nowMs);
     const { head } = this.#checkpoint;
-    if (isDamaged) head.lostMs = this.#nowMs;
+    if (found.isDamaged) head.lostMs = this.#nowMs;
+    if (found.isCrash) head.crashedMs = this.#nowMs;
     this.#inexact.load(head);
     await this.#schedule.begin();
-    // So that the damage is known after another restart, too.
-    if (isDamaged) this.#schedule.schedule();
+    // So that it is known after another restart, too.
+    if (found.isDamaged) this.#schedule.schedule();
+    if (found.isCrash) this.#schedule.goOnOpen();
   }
 
   /** Decides checks in order, all at one time; see {@link Counters.check}. */

@@ -88,7 +88,7 @@ describe("an owner whose storage fails to write", () => {
       expect(known(await bench.copy().start(), early)).toBe(early.length);
       full.mockRestore();
     }
-  });
+  }, 60_000);
 
   it("has everything on disk an interval after it can write again", async () => {
     const bench = new Bench();
@@ -106,5 +106,5 @@ describe("an owner whose storage fails to write", () => {
     const next = await bench.start();
     expect(known(next, early)).toBe(early.length);
     expect(known(next, late)).toBe(late.length);
-  });
+  }, 60_000);
 });

@@ -345,4 +345,26 @@ describe("owner", () => {
     expect(JSON.parse(error.mock.calls[0]?.[0])).toMatchObject({ event: "checkpoint-refused" });
     expect(bench.storage.entries.size).toBe(0);
   });
+
+  it("says after a crash that what is not durable is inexact, and not after an eviction", async () => {
+    const durable = { ...TEN_A_DAY, name: "durable", durable: true };
+    const minute = { ...TEN_A_DAY, name: "minute", windowMs: 60_000 };
+    const bench = new Bench();
+    spend(await bench.start(), 4, [TEN_A_DAY, durable]);
+    const inexact = (owner: Owner) =>
+      [TEN_A_DAY, minute, durable].map((policy) => {
+        const answer = owner.peek([{ key: KEY, policies: [policy] }]);
+        return answer.inexact?.[0] ?? false;
+      });
+    await bench.wait(2 * CHECKPOINT_INTERVAL_MS);
+    expect(inexact(await bench.start())).toEqual([false, false, false]);
+    spend(await bench.start(), 1, [TEN_A_DAY, durable]);
+    for (let start = 0; start < 2; start++) {
+      const owner = await bench.start();
+      expect(inexact(owner)).toEqual([true, true, false]);
+      await bench.wait(3 * CHECKPOINT_INTERVAL_MS);
+    }
+    await bench.wait(120_000);
+    expect(inexact(await bench.start())).toEqual([true, false, false]);
+  });
 });

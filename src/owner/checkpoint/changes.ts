@@ -16,6 +16,10 @@ export class Changes {
   /** Dropped before the rows in `keys` were set. */
   readonly dropped = new Set<string>();
 
+  get isEmpty(): boolean {
+    return this.keys.size === 0 && this.dropped.size === 0;
+  }
+
   /** @param numbers how many numbers the row's state has, if that varies */
   add(table: string, key: KeyHash, numbers: () => number): void {
     let keys = this.keys.get(table);

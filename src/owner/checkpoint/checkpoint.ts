@@ -17,6 +17,7 @@ import {
   type Head,
   logKey,
   NEW_HEAD,
+  OPEN,
 } from "./format.ts";
 import { entriesOfRows, logEntries } from "./log-entries.ts";
 import { type Page, Pages, sectionsOf, type Tables, UNLOGGED } from "./pages.ts";
@@ -61,6 +62,8 @@ export class Checkpoint {
   /** Since the last checkpoint. */
   #changes = new Changes();
   readonly #plans = new Set<Plan>();
+  /** Whether the head is on disk as it is here. */
+  #isWritten = false;
   /** Storage keys of another version, and of damaged values. */
   readonly #obsolete = new Set<string>();
 
@@ -70,6 +73,11 @@ export class Checkpoint {
 
   get isEmpty(): boolean {
     return this.#pages.onDisk.size === 0 && this.#logs.length === 0 && this.#head.sequence === 0;
+  }
+
+  /** Whether all that is counted is in the last checkpoint. */
+  get hasAll(): boolean {
+    return this.#isWritten && this.#changes.isEmpty;
   }
 
   /** What changed since the last checkpoint will take in the log, bytes. */
@@ -100,17 +108,18 @@ export class Checkpoint {
   /**
    * Reads what is on disk into empty tables.
    *
-   * @returns whether anything was damaged or missing
+   * @returns whether anything was damaged or missing, and whether the owner crashed
    * @throws {InvalidError} if it is of a version that can't be read
    */
-  async read(tables: Target["tables"]): Promise<boolean> {
+  async read(tables: Target["tables"]): Promise<{ isDamaged: boolean; isCrash: boolean }> {
     const storage = this.#storage;
+    const isCrash = (await storage.get(OPEN)) !== undefined;
     if (await isVersion4(storage)) {
       const { clockMs, number } = await readVersion4(storage, tables);
       this.#head = { ...NEW_HEAD, clockMs, sequence: number };
       for (const key of await oldKeys(storage)) this.#obsolete.add(key);
       for (const [name, table] of tables) this.#pages.reconcile(name, table, UNLOGGED);
-      return false;
+      return { isDamaged: false, isCrash };
     }
     const value = await storage.get(HEAD);
     const head = decodeHead(value);
@@ -124,7 +133,8 @@ export class Checkpoint {
     // Without a head there are only log entries that were appended before the first checkpoint.
     const isHeadLost = !head && (value !== undefined || read.pages > 0);
     const isLess = read.pages < pages || found < logs;
-    return isHeadLost || isLess || read.lacks || read.damaged.length > 0;
+    const isDamaged = isHeadLost || isLess || read.lacks || read.damaged.length > 0;
+    return { isDamaged, isCrash };
   }
 
   /**
@@ -142,8 +152,9 @@ export class Checkpoint {
     };
     this.#changes = new Changes();
     this.#appended = [];
-    const rows = this.#dirtyPages(plan, tables, first);
-    plan.pages = this.#pages.choose(Math.max(PAGE_BYTES, 2 * plan.changes.bytes), tables, first);
+    const rows = this.#pages.dirtyWith(plan.changes.keys, tables, first);
+    const pageBytes = plan.changes.isEmpty ? 0 : Math.max(PAGE_BYTES, 2 * plan.changes.bytes);
+    plan.pages = this.#pages.choose(pageBytes, tables, first);
     const entries: [string, Uint8Array<ArrayBuffer>][] = [];
     let sequence = first;
     for (const sections of logEntries(plan.changes.dropped, plan.pages, rows, tables)) {
@@ -165,6 +176,7 @@ export class Checkpoint {
     const appended = new Set([...this.#plans].flatMap((each) => each.appended));
     this.#head.logs = this.#logs.filter((each) => each >= neededFrom && !appended.has(each)).length;
     entries.push([HEAD, encodeHead(this.#head)]);
+    this.#isWritten = true;
     try {
       // No `await` between these calls: writes of one turn reach the disk together or not at all.
       await Promise.all(
@@ -204,6 +216,16 @@ export class Checkpoint {
     await this.#storage.put(entries);
   }
 
+  /** Says on disk that changes may be in memory alone. Answers wait until it is there. */
+  async open(): Promise<void> {
+    await this.#storage.put({ [OPEN]: 1 });
+  }
+
+  /** Says on disk that all that is counted is there, too. */
+  async close(): Promise<void> {
+    await this.#storage.delete([OPEN], UNCONFIRMED);
+  }
+
   /** Deletes all that is on disk, and the alarm with it. */
   async clear(): Promise<void> {
     this.#head = { ...NEW_HEAD, lostMs: this.#head.lostMs, crashedMs: this.#head.crashedMs };
@@ -216,31 +238,6 @@ export class Checkpoint {
     await this.#storage.deleteAll();
   }
 
-  /** Finds out which pages the changes make dirty. Returns the changed rows by their page. */
-  #dirtyPages(
-    { changes }: Plan,
-    tables: Tables,
-    sequence: number,
-  ): Map<string, Map<Page, KeyHash[]>> {
-    const rows = new Map<string, Map<Page, KeyHash[]>>();
-    for (const [name, keys] of changes.keys) {
-      const table = tables.get(name);
-      if (!table) continue;
-      this.#pages.reconcile(name, table, sequence);
-      const byPage = new Map<Page, KeyHash[]>();
-      keys.some((key) => {
-        const page = this.#pages.pageOf(name, key) as Page;
-        const each = byPage.get(page);
-        if (each) each.push(key);
-        else byPage.set(page, [key]);
-        return false;
-      });
-      for (const page of byPage.keys()) this.#pages.dirty(page, sequence);
-      rows.set(name, byPage);
-    }
-    return rows;
-  }
-
   /** From which sequence on log entries are needed, as soon as that plan is on disk. */
   #neededFrom(done: Plan): number {
     const pending = [...this.#plans].filter((plan) => plan !== done);
@@ -249,6 +246,7 @@ export class Checkpoint {
   }
 
   #takeBack(plan: Plan): void {
+    this.#isWritten = false;
     this.#changes.takeBack(plan.changes, (name) => this.#pages.pagesOf(name).length === 0);
     for (const [page, dirtySince] of plan.pages) {
       // Nobody knows what the disk has of it.

@@ -11,6 +11,8 @@ import { checksum } from "./checksum.ts";
 export const VERSION = 5;
 /** Storage key of the head. */
 export const HEAD = "head";
+/** Storage key that is there while changes may be in memory alone: it tells a crash. */
+export const OPEN = "open";
 /** Prefix of the storage keys of pages. */
 export const PAGE = "page/";
 /** Prefix of the storage keys of pages that small tables share. Sorts after all other pages. */
@@ -58,8 +60,6 @@ export interface Head {
   lostMs: number;
   /** When counts of policies that are not durable were lost last; 0 if never. */
   crashedMs: number;
-  /** 1 while changes may be in memory alone, or 0. */
-  isOpen: number;
 }
 
 export const NEW_HEAD: Head = {
@@ -70,7 +70,6 @@ export const NEW_HEAD: Head = {
   logs: 0,
   lostMs: 0,
   crashedMs: 0,
-  isOpen: 0,
 };
 
 export function pageKey(table: string, index: number): string {

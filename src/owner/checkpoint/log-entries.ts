@@ -2,9 +2,8 @@
 import type { CounterTable } from "../../counters/counter-table.ts";
 import { packRows, type Row } from "../../counters/segment.ts";
 import { stateNumbersOf } from "../../counters/table-name.ts";
-import type { KeyHash } from "../../ring/key-hash.ts";
 import { DROPPED, type Section } from "./format.ts";
-import type { Page, Tables } from "./pages.ts";
+import type { KeysByPage, Page, Tables } from "./pages.ts";
 
 /** The longest log entry, unless one row is longer. A value may have 2 MB. */
 const LOG_BYTES = 500_000;
@@ -14,7 +13,7 @@ const NUMBER_BYTES = Float64Array.BYTES_PER_ELEMENT;
 export function logEntries(
   dropped: Iterable<string>,
   pages: ReadonlyMap<Page, number>,
-  changed: Map<string, Map<Page, KeyHash[]>>,
+  changed: KeysByPage,
   tables: Tables,
 ): Section[][] {
   const rows = new Map<string, Row[]>();

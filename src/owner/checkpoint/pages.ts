@@ -29,6 +29,7 @@ interface Layout {
   pages: readonly Page[];
 }
 
+export type KeysByPage = Map<string, Map<Page, KeyHash[]>>;
 export type Tables = ReadonlyMap<string, CounterTable>;
 
 export const CLEAN = Number.POSITIVE_INFINITY;
@@ -76,6 +77,32 @@ export class Pages {
     page.dirtySince = sequence;
     this.#dirty.delete(page);
     (sequence === UNLOGGED ? this.#unlogged : this.#dirty).add(page);
+  }
+
+  /**
+   * Makes the pages dirty that changed keys are in. The log will have these changes at that
+   * sequence.
+   *
+   * @returns the keys by table and page
+   */
+  dirtyWith(changed: ReadonlyMap<string, Segment>, tables: Tables, sequence: number): KeysByPage {
+    const all: KeysByPage = new Map();
+    for (const [name, keys] of changed) {
+      const table = tables.get(name);
+      if (!table) continue;
+      this.reconcile(name, table, sequence);
+      const byPage = new Map<Page, KeyHash[]>();
+      keys.some((key) => {
+        const page = this.pageOf(name, key) as Page;
+        const each = byPage.get(page);
+        if (each) each.push(key);
+        else byPage.set(page, [key]);
+        return false;
+      });
+      for (const page of byPage.keys()) this.dirty(page, sequence);
+      all.set(name, byPage);
+    }
+    return all;
   }
 
   /** Finds out which pages a table has now. */

@@ -29,6 +29,8 @@ export interface ScheduleOptions {
   now: () => number;
   /** Called in the turn in which everything on disk is deleted, since nothing is live. */
   onCleared: () => void;
+  /** Called with what answers must wait for. */
+  hold: (writing: Promise<unknown>) => void;
 }
 
 export class Schedule {
@@ -39,6 +41,8 @@ export class Schedule {
   readonly #dropWarning = new DropWarning();
   /** Grows with each checkpoint: what was scheduled before is void. */
   #round = 0;
+  /** Whether the disk says that changes may be in memory alone. */
+  #isOpen = false;
   #isScheduled = false;
   #isHurried = false;
   #writtenAtMs = Number.NEGATIVE_INFINITY;
@@ -57,8 +61,15 @@ export class Schedule {
     if (!this.#checkpoint.isEmpty && this.#alarmMs === NO_ALARM) this.schedule();
   }
 
+  /** To be called if the mark is on disk already: the owner crashed. */
+  goOnOpen(): void {
+    this.#isOpen = true;
+    this.schedule();
+  }
+
   /** To be called when a counter was set or deleted. */
   change(table: string, key: KeyHash): void {
+    if (!this.#isOpen) this.#open();
     this.#checkpoint.change(
       table,
       key,
@@ -93,6 +104,7 @@ export class Schedule {
     const inexactMs = this.#checkpoint.head.lostMs + MAX_LOSS_AGE_MS;
     if (tables.byName.size === 0 && inexactMs <= nowMs) return this.clear();
     if (isLeftToTell) this.schedule();
+    if (this.#isOpen) this.schedule();
     const writes = [this.#checkpoint.write(nowMs, tables.byName)];
     const alarmMs = this.#alarmMs;
     const lastMs = this.#lastExpiryMs || inexactMs;
@@ -120,6 +132,7 @@ export class Schedule {
   /** Deletes everything on disk, since nothing is counted any more. */
   async clear(): Promise<void> {
     this.#startRound();
+    this.#isOpen = false;
     this.#alarmMs = NO_ALARM;
     // Leaves an object that costs nothing.
     const cleared = this.#checkpoint.clear();
@@ -135,6 +148,23 @@ export class Schedule {
     this.#saveIn(Math.max(CHECKPOINT_DELAY_MS, CHECKPOINT_INTERVAL_MS - sinceLastMs));
   }
 
+  /** Has a crash told from an eviction, by a mark that is on disk before the next answer. */
+  #open(): void {
+    this.#isOpen = true;
+    const opening = this.#checkpoint.open().catch(() => {
+      // The next change tries it again. Counts that need not be on disk need no mark, either.
+      this.#isOpen = false;
+    });
+    this.#options.hold(opening);
+  }
+
+  /** Takes the mark away: nothing changed since the last checkpoint. */
+  #close(): Promise<void> {
+    this.#startRound();
+    this.#isOpen = false;
+    return this.#checkpoint.close();
+  }
+
   #startRound(): void {
     this.#round++;
     this.#isScheduled = false;
@@ -144,8 +174,10 @@ export class Schedule {
   #saveIn(ms: number): void {
     const round = this.#round;
     this.#options.runtime.after(ms, async () => {
+      if (round !== this.#round) return;
+      const isClosing = this.#isOpen && this.#checkpoint.hasAll;
       // A failure is in the log, and is tried again.
-      if (round === this.#round) await this.save().catch(() => {});
+      await (isClosing ? this.#close() : this.save()).catch(() => {});
     });
   }
 
