@@ -5,6 +5,7 @@
 import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 
 /** What a whole run shares: what `@sparticuz/chromium` unpacks, and wrangler's memory of updates. */
 const SHARED = /^(chromium|fonts|locales|lib.+\.so.*|vk_swiftshader_icd\.json|update-check)$/;
@@ -17,13 +18,19 @@ const QUIET = {
   WRANGLER_WRITE_LOGS: "false",
 };
 
-export default function setup(): () => void {
+/** How long runtimes that are being stopped may take to remove their files. */
+const STOPPED_MS = 30_000;
+
+export default function setup(): () => Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), "turnpike-tests-"));
   const remove = () => rmSync(folder, { recursive: true, force: true });
   process.on("exit", remove);
   Object.assign(process.env, QUIET, { TMPDIR: folder });
-  return () => {
-    const left = readdirSync(folder).filter((name) => !SHARED.test(name));
+  const read = () => readdirSync(folder).filter((name) => !SHARED.test(name));
+  return async () => {
+    const endMs = Date.now() + STOPPED_MS;
+    while (read().length > 0 && Date.now() < endMs) await sleep(50);
+    const left = read();
     remove();
     if (left.length > 0) throw new Error(`tests left in the temporary folder: ${left.join(", ")}`);
   };

@@ -26,7 +26,7 @@ const PURE = [
   "test/{config,house,log}.test.ts",
   "test/{cli,counters,limit,membership,protocol,ring}/**/*.test.ts",
   "test/owner/{checkpoint,export,inexact,owner,ring-owner}.test.ts",
-  "test/caller/{denial-cache,fallback,taking}.test.ts",
+  "test/caller/{batcher,denial-cache,fallback,taking}.test.ts",
   "test/fuzz/{checkpoint,config,ring}.test.ts",
 ];
 

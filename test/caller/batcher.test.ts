@@ -1,13 +1,19 @@
-import { describe, expect, it, vi } from "vitest";
+import { beforeEach, describe, expect, it } from "vitest";
 import { Batcher, MAX_BATCH, MAX_CALLS } from "../../src/caller/batcher.ts";
 import type { Check } from "../../src/counters/counters.ts";
 import type { Answer, Batch } from "../../src/protocol/wire.ts";
-import { WORKERS } from "../../src/runtime.ts";
+import { FakeTime } from "../fake-runtime.ts";
 
 /** The longest that a call takes. */
 const CALL_MS = 100;
 /** The ring's. */
 const VERSION = 1;
+
+let time: FakeTime;
+
+beforeEach(() => {
+  time = new FakeTime();
+});
 
 const check = (n: number): Check => ({ key: { hi: 0, lo: n }, policies: [] });
 
@@ -16,7 +22,7 @@ function slowOwner(afterMs: number) {
   const batches: number[][] = [];
   const send = async (_: string, { checks }: Batch): Promise<Answer> => {
     batches.push(checks.map(({ key }) => key.lo));
-    await scheduler.wait(afterMs);
+    await time.wait(afterMs);
     return {
       atMs: 0,
       epoch: 0,
@@ -33,19 +39,18 @@ const numberOf = ({ verdicts }: Answer) => verdicts[0]?.[0]?.remaining;
 describe("coalescing", () => {
   it("never waits while the owner has no call in flight", async () => {
     const { send } = slowOwner(0);
-    const batcher = new Batcher(send, WORKERS, CALL_MS);
-    const waits = vi.spyOn(scheduler, "wait");
-    await batcher.ask("a", VERSION, check(1));
-    await batcher.ask("a", VERSION, check(2));
-    expect(waits.mock.calls.map(([ms]) => ms)).toEqual([0, 0]);
-    waits.mockRestore();
+    const batcher = new Batcher(send, time.runtime, CALL_MS);
+    await time.until(batcher.ask("a", VERSION, check(1)));
+    await time.until(batcher.ask("a", VERSION, check(2)));
+    // The owner's own.
+    expect(time.asked).toEqual([0, 0]);
   });
 
   it("shares a call among the checks that come meanwhile, and gives each its own answer", async () => {
     const { batches, send } = slowOwner(20);
-    const batcher = new Batcher(send, WORKERS, CALL_MS);
+    const batcher = new Batcher(send, time.runtime, CALL_MS);
     const asked = Array.from({ length: 50 }, (_, n) => batcher.ask("a", VERSION, check(n)));
-    expect((await Promise.all(asked)).map(numberOf)).toEqual(
+    expect((await time.until(Promise.all(asked))).map(numberOf)).toEqual(
       Array.from({ length: 50 }, (_, n) => n),
     );
     expect(batches.map((batch) => batch.length)).toEqual([1, 49]);
@@ -53,8 +58,9 @@ describe("coalescing", () => {
 
   it("keeps owners apart", async () => {
     const { batches, send } = slowOwner(20);
-    const batcher = new Batcher(send, WORKERS, CALL_MS);
-    await Promise.all(["a", "b", "c"].map((owner, n) => batcher.ask(owner, VERSION, check(n))));
+    const batcher = new Batcher(send, time.runtime, CALL_MS);
+    const asked = ["a", "b", "c"].map((owner, n) => batcher.ask(owner, VERSION, check(n)));
+    await time.until(Promise.all(asked));
     expect(batches).toEqual([[0], [1], [2]]);
   });
 
@@ -69,11 +75,11 @@ describe("coalescing", () => {
         }
         return send(owner, batch);
       },
-      WORKERS,
+      time.runtime,
       CALL_MS,
     );
     const asked = Array.from({ length: 20 }, (_, n) => batcher.ask("a", n % 2, check(n)));
-    expect((await Promise.all(asked)).map(numberOf)).toEqual(
+    expect((await time.until(Promise.all(asked))).map(numberOf)).toEqual(
       Array.from({ length: 20 }, (_, n) => n),
     );
     expect([...versions].map(([version, sent]) => [version, ...sent])).toEqual([
@@ -84,10 +90,10 @@ describe("coalescing", () => {
 
   it("bounds a batch", async () => {
     const { batches, send } = slowOwner(20);
-    const batcher = new Batcher(send, WORKERS, CALL_MS);
+    const batcher = new Batcher(send, time.runtime, CALL_MS);
     const count = 2 * MAX_BATCH + 10;
     const asked = Array.from({ length: count }, (_, n) => batcher.ask("a", VERSION, check(n)));
-    expect((await Promise.all(asked)).map(numberOf)).toEqual(
+    expect((await time.until(Promise.all(asked))).map(numberOf)).toEqual(
       Array.from({ length: count }, (_, n) => n),
     );
     expect(Math.max(...batches.map((batch) => batch.length))).toBe(MAX_BATCH);
@@ -95,14 +101,14 @@ describe("coalescing", () => {
 
   it("sends an owner that is slow fewer and larger calls, not a queue of them", async () => {
     const { batches, send } = slowOwner(50);
-    const batcher = new Batcher(send, WORKERS, CALL_MS);
+    const batcher = new Batcher(send, time.runtime, CALL_MS);
     const asked: Promise<Answer>[] = [];
     for (let n = 0; n < 40; n++) {
       asked.push(batcher.ask("a", VERSION, check(n)));
-      await scheduler.wait(2);
+      await time.pass(2);
     }
     expect(batches.flat().length).toBeLessThan(40);
-    expect((await Promise.all(asked)).map(numberOf)).toEqual(
+    expect((await time.until(Promise.all(asked))).map(numberOf)).toEqual(
       Array.from({ length: 40 }, (_, n) => n),
     );
     expect(batches.length).toBeLessThan(20);
@@ -114,27 +120,31 @@ describe("coalescing", () => {
     const hang = () => new Promise<Answer>(() => {});
     const batcher = new Batcher(
       (owner, batch) => (++calls <= MAX_CALLS ? hang() : send(owner, batch)),
-      WORKERS,
+      time.runtime,
       CALL_MS,
     );
     for (let n = 0; n < MAX_CALLS; n++) {
       void batcher.ask("a", VERSION, check(n));
-      await scheduler.wait(5);
+      await time.pass(5);
     }
-    expect(numberOf(await batcher.ask("a", VERSION, check(9)))).toBe(9);
+    expect(numberOf(await time.until(batcher.ask("a", VERSION, check(9))))).toBe(9);
   });
 
   it("rejects every check that shares a failed call", async () => {
     const send = async () => {
-      await scheduler.wait(20);
+      await time.wait(20);
       throw new Error("broken");
     };
-    const batcher = new Batcher(send, WORKERS, CALL_MS);
+    const batcher = new Batcher(send, time.runtime, CALL_MS);
     const asked = Array.from({ length: 5 }, (_, n) => batcher.ask("a", VERSION, check(n)));
-    const ends = await Promise.allSettled(asked);
+    const ends = await time.until(Promise.allSettled(asked));
     expect(ends.map(({ status }) => status)).toEqual(Array(5).fill("rejected"));
     const { send: fine } = slowOwner(0);
-    expect(numberOf(await new Batcher(fine, WORKERS, CALL_MS).ask("a", VERSION, check(7)))).toBe(7);
+    expect(
+      numberOf(
+        await time.until(new Batcher(fine, time.runtime, CALL_MS).ask("a", VERSION, check(7))),
+      ),
+    ).toBe(7);
   });
 
   it("calls by itself if the sender never does", async () => {
@@ -145,25 +155,24 @@ describe("coalescing", () => {
         // The second call is that of a request which was cut short.
         return ++calls === 2 ? new Promise(() => {}) : send(owner, batch);
       },
-      WORKERS,
+      time.runtime,
       CALL_MS,
     );
     const [first, , follower] = [0, 1, 2].map((n) => batcher.ask("a", VERSION, check(n)));
-    expect(numberOf((await first) as Answer)).toBe(0);
-    expect(numberOf((await follower) as Answer)).toBe(2);
+    expect(numberOf(await time.until(first as Promise<Answer>))).toBe(0);
+    expect(numberOf(await time.until(follower as Promise<Answer>))).toBe(2);
     expect(batches).toEqual([[0], [2]]);
   });
 
   it("gathers anew if the first to gather never sends", async () => {
     const { batches, send } = slowOwner(20);
-    const batcher = new Batcher(send, WORKERS, CALL_MS);
-    const wait = scheduler.wait.bind(scheduler);
-    const waits = vi.spyOn(scheduler, "wait");
-    waits.mockImplementationOnce(wait).mockReturnValueOnce(new Promise(() => {}));
+    // The runtime has ended the request that gathers.
+    let waits = 0;
+    const wait = (ms: number) => (++waits === 1 ? new Promise<void>(() => {}) : time.wait(ms));
+    const batcher = new Batcher(send, { ...time.runtime, wait }, CALL_MS);
     const [, , follower] = [0, 1, 2].map((n) => batcher.ask("a", VERSION, check(n)));
-    expect(numberOf((await follower) as Answer)).toBe(2);
-    expect(numberOf(await batcher.ask("a", VERSION, check(3)))).toBe(3);
+    expect(numberOf(await time.until(follower as Promise<Answer>))).toBe(2);
+    expect(numberOf(await time.until(batcher.ask("a", VERSION, check(3))))).toBe(3);
     expect(batches).toEqual([[0], [2], [3]]);
-    waits.mockRestore();
   });
 });

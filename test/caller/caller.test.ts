@@ -6,6 +6,7 @@ import type { Question } from "../../src/caller/question.ts";
 import { type PolicyInput, parsePolicy } from "../../src/limit/policy.ts";
 import { WIRE_VERSION } from "../../src/protocol/wire.ts";
 import { WORKERS } from "../../src/runtime.ts";
+import { turn } from "../fake-runtime.ts";
 import { FakeOwners } from "./fake-owners.ts";
 
 const DEADLINE_MS = 30;
@@ -503,12 +504,16 @@ describe("an owner that fails", () => {
 
   it("is logged as too far away if each of its answers is late", async () => {
     const far = isolate(4, 1);
-    owners.misbehave = () => scheduler.wait(100);
+    let answer = () => {};
+    owners.misbehave = () =>
+      new Promise<void>((resolve) => {
+        answer = resolve;
+      });
     for (let second = 0; second < 6; second++) {
       const [reply] = await far.check([ask()]);
       expect(reply?.decisions[0]).toMatchObject({ source: "fallback", exact: false });
-      // Until it has answered.
-      await scheduler.wait(150);
+      answer();
+      await turn();
       vi.advanceTimersByTime(OPEN_MS);
     }
     const events = warnings.map((line) => JSON.parse(line));
@@ -520,9 +525,11 @@ describe("an owner that fails", () => {
 
   it("is not logged as too far away if it was late for a moment, or never answers", async () => {
     const far = isolate(4, 1);
-    owners.misbehave = () => scheduler.wait(100);
+    const answers: (() => void)[] = [];
+    owners.misbehave = () => new Promise<void>((resolve) => void answers.push(resolve));
     for (let n = 0; n < 3; n++) await far.check([ask()]);
-    await scheduler.wait(150);
+    for (const answer of answers) answer();
+    await turn();
     owners.misbehave = () => new Promise(() => {});
     for (let second = 0; second < 6; second++) {
       vi.advanceTimersByTime(OPEN_MS);
