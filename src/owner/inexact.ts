@@ -10,6 +10,7 @@ import type { Check, CounterPolicy } from "../counters/check.ts";
 import { INEXACT } from "../counters/table-name.ts";
 import type { Tables } from "../counters/tables.ts";
 import type { State } from "../limit/algorithm.ts";
+import type { DiskLosses } from "../protocol/rpc.ts";
 import type { KeyHash } from "../ring/key-hash.ts";
 
 /** Counts that got lost at one time. */
@@ -37,21 +38,20 @@ export class InexactCounts {
     this.#tables = tables;
   }
 
-  /**
-   * To be called when rows were read from disk.
-   *
-   * @param head when counts on disk were lost last, and when those of policies that are not
-   *   durable; ms since the epoch, 0 if never
-   */
-  load({ lostMs, crashedMs }: { lostMs: number; crashedMs: number }): void {
-    this.#lostMs = lostMs || NEVER_MS;
-    this.#crashedMs = crashedMs || NEVER_MS;
+  /** To be called when rows were read from disk. */
+  load(): void {
     for (const segment of this.#tables.byName.get(INEXACT)?.segments ?? []) {
       segment.some((_, state) => {
         this.noteRow(INEXACT, state);
         return false;
       });
     }
+  }
+
+  /** Notes what got lost on this owner's disk, or on that of an owner whose keys it has imported. */
+  noteDisk({ lostMs, crashedMs }: DiskLosses): void {
+    this.#lostMs = lostMs || NEVER_MS;
+    this.#crashedMs = crashedMs || NEVER_MS;
   }
 
   /** To be called when a row was put in place. */

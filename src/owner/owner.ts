@@ -13,6 +13,7 @@ import type { State } from "../limit/algorithm.ts";
 import { InvalidError } from "../limit/misuse.ts";
 import { log, logSeldom } from "../log.ts";
 import { MAX_LOSS_AGE_MS } from "../protocol/ring-record.ts";
+import type { DiskLosses } from "../protocol/rpc.ts";
 import type { Answer } from "../protocol/wire.ts";
 import type { KeyHash } from "../ring/key-hash.ts";
 import type { Runtime } from "../runtime.ts";
@@ -113,7 +114,8 @@ export class Owner {
     const { head } = this.#checkpoint;
     if (found.isDamaged) head.lostMs = this.#nowMs;
     if (found.isCrash) head.crashedMs = this.#nowMs;
-    this.#inexact.load(head);
+    this.#inexact.load();
+    this.#inexact.noteDisk(head);
     await this.#schedule.begin();
     // So that it is known after another restart, too.
     if (found.isDamaged) this.#schedule.schedule();
@@ -226,6 +228,21 @@ export class Owner {
   addInexact(key: KeyHash): void {
     const nowMs = this.now();
     this.putRow(INEXACT, key, [nowMs + MAX_LOSS_AGE_MS, nowMs]);
+  }
+
+  /** What got lost on disk and may be among what this owner exports; undefined if nothing. */
+  get diskLosses(): DiskLosses | undefined {
+    const { lostMs, crashedMs } = this.#checkpoint.head;
+    return lostMs + crashedMs > 0 ? { lostMs, crashedMs } : undefined;
+  }
+
+  /** Notes what got lost on the disk of an owner whose keys are imported: any key may be one. */
+  addDiskLosses({ lostMs, crashedMs }: DiskLosses): void {
+    const { head } = this.#checkpoint;
+    head.lostMs = Math.max(head.lostMs, lostMs);
+    head.crashedMs = Math.max(head.crashedMs, crashedMs);
+    this.#inexact.noteDisk(head);
+    this.#schedule.hasImports = true;
   }
 
   /** Notes which counts of more than one key got lost, in place of those noted before. */

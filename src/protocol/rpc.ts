@@ -103,7 +103,17 @@ export interface Explained {
 }
 
 /** What an owner exports, and its clock; or its ring, if that is later than the version asked. */
-export type Released<What> = { version: number; atMs: number; what: What } | { moved: RingRecord };
+export type Released<What> =
+  | { version: number; atMs: number; what: What; losses?: DiskLosses }
+  | { moved: RingRecord };
+
+/** When an owner's counts got lost on its disk, ms since the epoch; 0 if never. */
+export interface DiskLosses {
+  /** All counts may be lost. */
+  lostMs: number;
+  /** Those under policies that are not durable. */
+  crashedMs: number;
+}
 
 export interface Rows {
   rows: TableRows[];

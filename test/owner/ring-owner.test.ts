@@ -205,6 +205,27 @@ describe("an owner in a ring", () => {
     expect(lines.at(-1)).toContain("released for version 1, not 2");
   });
 
+  it("is as inexact as the owner that it imports from, after a restart, too", async () => {
+    const policies = [{ ...TEN_A_DAY, durable: true }];
+    const checks = KEYS.map((key) => ({ key, policies }));
+    await region.of("weur/0").check(encodeBatch({ version: 1, checks }));
+    // One bit turned on the disk of weur/0: what it held of any key may be gone.
+    const { entries } = region.storages.get("weur/0") as MemoryStorage;
+    for (const value of entries.values()) {
+      if (value instanceof Uint8Array) value[value.length - 1] = (value.at(-1) ?? 0) ^ 1;
+    }
+    await region.start("weur/0");
+    await adopt(DURING);
+    const mine = held(THREE, "weur/2");
+    const { inexact } = await check("weur/2", 2, 1, mine);
+    expect(inexact).toEqual(mine.map(() => true));
+    await region.of("weur/2").takeOver(2);
+    await adopt(AFTER);
+    await region.start("weur/2");
+    expect((await check("weur/2", 2, 1, mine)).inexact).toEqual(mine.map(() => true));
+    expect((await check("weur/1", 2)).inexact).toBeUndefined();
+  });
+
   it("asks the membership object if a caller knows a later ring", async () => {
     region.ring = DURING;
     const { verdicts } = await check("weur/0", 2);

@@ -174,6 +174,7 @@ export class Importer {
     if (view.ring.version !== version) return undefined;
     // What was counted by the other's clock must not lie in the future here.
     owner.now(released.atMs);
+    if (released.losses) owner.addDiskLosses(released.losses);
     return released.what;
   }
 

@@ -221,7 +221,8 @@ export class RingOwner implements OwnerRpc {
     const { view } = change;
     if (!(await view.catchUp(version))) throw new Error(`no ring has the version ${version}`);
     if (view.ring.version !== version) return { moved: view.record as RingRecord };
-    return { version, atMs: this.#owner.now(), what: give(change) };
+    const { diskLosses: losses } = this.#owner;
+    return { version, atMs: this.#owner.now(), what: give(change), ...(losses && { losses }) };
   }
 
   /** Counts checks, and now and then reports a high load to the membership object. */
