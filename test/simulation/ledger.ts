@@ -185,15 +185,15 @@ export class Ledger {
 
   /** Whether a life has counted what is not on disk. */
   owes(machine: Machine): boolean {
-    const { certain, blocks } = this.tail(machine);
-    return certain.length + blocks.length > 0;
+    const { entries, blocks } = this.tail(machine);
+    return entries.length + blocks.length > 0;
   }
 
   /** What was counted in this life and is not on disk is lost, now and from now on. */
   died(machine: Machine): void {
-    const { entries, certain, blocks } = this.tail(machine);
-    for (const { account, units } of entries) account.lost += units;
-    for (const { atMs } of certain) {
+    const { entries, blocks } = this.tail(machine);
+    for (const { account, units, atMs } of entries) {
+      account.lost += units;
       const ageMs = machine.now() - atMs;
       if (ageMs > MOST_LOST_MS) this.violated(`what was counted ${ageMs} ms ago is lost`);
     }

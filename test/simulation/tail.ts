@@ -13,7 +13,7 @@ export interface Entry {
 const UNWRITTEN = Number.POSITIVE_INFINITY;
 
 export class Tail implements DiskWatcher {
-  #entries: (Entry & { write: number; isMaybe: boolean })[] = [];
+  #entries: (Entry & { write: number })[] = [];
   #blocks: { id: string; write: number }[] = [];
   /** The write that the log was written with last. */
   #log = UNWRITTEN;
@@ -22,11 +22,6 @@ export class Tail implements DiskWatcher {
 
   get entries(): readonly Entry[] {
     return this.#entries;
-  }
-
-  /** Those that are certainly not on disk. */
-  get certain(): readonly Entry[] {
-    return this.#entries.filter(({ isMaybe }) => !isMaybe);
   }
 
   /** Keys that were blocked. */
@@ -41,12 +36,8 @@ export class Tail implements DiskWatcher {
 
   /** To be called when it has counted the batch, and written what it writes for it. */
   counted(entry: Entry): void {
-    const isWritten = this.#checkpoint !== UNWRITTEN;
-    const { durable } = entry.account;
-    // A checkpoint in the middle of a batch has what was counted before it, and nobody knows what
-    // that was.
-    const write = durable ? this.#log : UNWRITTEN;
-    this.#entries.push({ ...entry, write, isMaybe: isWritten && !durable });
+    const write = entry.account.durable ? this.#log : this.#checkpoint;
+    this.#entries.push({ ...entry, write });
   }
 
   /** To be called when a key was blocked, and that was written. */
@@ -59,7 +50,6 @@ export class Tail implements DiskWatcher {
     // A checkpoint holds all there is, and so does nothing where all is deleted.
     if (key !== HEAD && key !== "") return;
     this.#checkpoint = number;
-    for (const each of this.#entries) each.isMaybe = false;
     for (const each of [...this.#entries, ...this.#blocks]) {
       each.write = Math.min(each.write, number);
     }
