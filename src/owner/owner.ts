@@ -11,7 +11,7 @@ import { type Check, Counters, type Explanation, type Refund } from "../counters
 import { ANSWERS, BLOCKED, blocksName, INEXACT, tableName } from "../counters/table-name.ts";
 import type { State } from "../limit/algorithm.ts";
 import { InvalidError } from "../limit/misuse.ts";
-import { log, logSeldom } from "../log.ts";
+import { log } from "../log.ts";
 import { MAX_LOSS_AGE_MS } from "../protocol/ring-record.ts";
 import type { DiskLosses } from "../protocol/rpc.ts";
 import type { Answer } from "../protocol/wire.ts";
@@ -19,6 +19,7 @@ import type { KeyHash } from "../ring/key-hash.ts";
 import type { Runtime } from "../runtime.ts";
 import { Checkpoint, type CheckpointStorage } from "./checkpoint/checkpoint.ts";
 import { type AlarmStorage, Schedule } from "./checkpoint/schedule.ts";
+import { Clock } from "./clock.ts";
 import { DurableRows } from "./durable-rows.ts";
 import { InexactCounts, type Loss } from "./inexact.ts";
 import { RecentResets } from "./recent-resets.ts";
@@ -38,28 +39,21 @@ export interface OwnerOptions {
   onCleared?: () => void;
 }
 
-/**
- * By how much the clocks of owners may differ. An owner that is behind by less lets its time stand
- * still until its clock has caught up.
- */
-const MOST_SKEW_MS = 1_000;
-
 export class Owner {
   readonly #options: OwnerOptions;
+  readonly #clock: Clock;
   readonly #counters: Counters;
   readonly #checkpoint: Checkpoint;
   readonly #schedule: Schedule;
   readonly #durable: DurableRows;
   readonly #inexact: InexactCounts;
   readonly #resets = new RecentResets();
-  #nowMs = 0;
-  /** By how much the counters' time is ahead of a clock that was set back. */
-  #aheadMs = 0;
   #epoch = 0;
 
   constructor(options: OwnerOptions) {
     const { runtime, storage, maxBytes, onCleared = () => {} } = options;
     this.#options = options;
+    this.#clock = new Clock(runtime);
     const counters = new Counters({
       maxBytes,
       onChange: (table, key) => this.#schedule.change(table, key),
@@ -100,7 +94,6 @@ export class Owner {
       const tables = new Map<string, CounterTable>();
       found = await this.#checkpoint.read(tables);
       if (found.isDamaged) log("error", "checkpoint-damaged");
-      this.#nowMs = this.#checkpoint.head.clockMs;
       for (const [name, table] of tables) this.#counters.tables.addTable(name, table);
     } catch (error) {
       // A read that fails may succeed later. Only what makes no sense is thrown away.
@@ -108,12 +101,13 @@ export class Owner {
       log("error", "checkpoint-refused", { detail: String(error) });
       await this.#checkpoint.clear();
     }
-    // Higher than before the restart, unless over 1,000 epochs a second began then.
-    this.#epoch = this.now();
-    this.#resets.begin(this.#nowMs);
     const { head } = this.#checkpoint;
-    if (found.isDamaged) head.lostMs = this.#nowMs;
-    if (found.isCrash) head.crashedMs = this.#nowMs;
+    const nowMs = this.now(head.clockMs);
+    // Higher than before the restart, unless over 1,000 epochs a second began then.
+    this.#epoch = nowMs;
+    this.#resets.begin(nowMs);
+    if (found.isDamaged) head.lostMs = nowMs;
+    if (found.isCrash) head.crashedMs = nowMs;
     this.#inexact.load();
     this.#inexact.noteDisk(head);
     await this.#schedule.begin();
@@ -275,22 +269,9 @@ export class Owner {
     this.#epoch++;
   }
 
-  /**
-   * Reads the clock, which never runs backwards. If it was ahead and is set back, time goes on from
-   * where it was: if time stood still, no window would end meanwhile.
-   *
-   * @param leastMs a time that another owner's clock has already reached
-   */
-  now(leastMs = 0): number {
-    const clockMs = this.#options.runtime.now();
-    const behindMs = this.#nowMs - clockMs;
-    if (behindMs <= MOST_SKEW_MS) this.#aheadMs = 0;
-    else if (behindMs - this.#aheadMs > MOST_SKEW_MS) {
-      this.#aheadMs = behindMs;
-      logSeldom("warn", "clock-set-back", "", { byMs: behindMs });
-    }
-    this.#nowMs = Math.max(this.#nowMs, clockMs + this.#aheadMs, leastMs);
-    return this.#nowMs;
+  /** As in {@link Clock}. */
+  now(leastMs?: number): number {
+    return this.#clock.now(leastMs);
   }
 
   #newAnswer(batch: readonly Check[], atMs: number): Answer {
