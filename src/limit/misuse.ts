@@ -38,6 +38,10 @@ export function parse<const Schema extends v.GenericSchema>(
   at = "",
   Failure: typeof InvalidError = MisuseError,
 ): v.InferOutput<Schema> {
+  // For valibot a list is an object without fields.
+  if (Array.isArray(input) && "entries" in schema && "message" in schema) {
+    throw new Failure(at, String(schema.message ?? "must be an object"), input);
+  }
   const result = v.safeParse(schema, input, { abortEarly: true });
   if (result.success) return result.output;
   const [issue] = result.issues;

@@ -32,10 +32,12 @@ export interface Refusal {
   redirect: { status: number; location: string } | undefined;
 }
 
-type RefusalFields = v.InferOutput<typeof refusalSchema>;
+type RefusalFields = v.InferOutput<typeof fieldsSchema>;
+
+const tableRule = "must be a table of status, body, type and redirect";
 
 /** The fields of a refusal as a person writes them. */
-export const refusalSchema = v.strictObject(
+const fieldsSchema = v.strictObject(
   {
     /** 400 to 599, default 429; 302 or 303, default 303, beside `redirect`. */
     status: v.optional(v.custom<number>(isStatus, statusRule)),
@@ -56,7 +58,13 @@ export const refusalSchema = v.strictObject(
       ),
     ),
   },
-  "must be a table of status, body, type and redirect",
+  tableRule,
+);
+
+/** Reads the fields of a refusal. For valibot alone a list would be a table without fields. */
+export const refusalSchema = v.pipe(
+  v.custom<RefusalFields>((input) => !Array.isArray(input), tableRule),
+  fieldsSchema,
 );
 
 /**

@@ -104,6 +104,9 @@ describe("an address that sends wrong tokens", () => {
     const refused = await here("Bearer wrong");
     expect(refused.status).toBe(429);
     expect(Number(refused.headers.get("Retry-After"))).toBeLessThanOrEqual(60);
+    expect(((await refused.json()) as { detail: string }).detail).toMatch(
+      /^This address has sent too many wrong tokens\. Try again in \d+ s\.$/,
+    );
     expect(await statuses([here("Bearer rules"), there("Bearer rules")])).toEqual([429, 429]);
   });
 

@@ -16,6 +16,7 @@ const TYPE_RULE = 'refusal.type must be a media type such as "text/html"';
 
 const REFUSALS: [object, string][] = [
   [{ refusal: 403 }, "refusal must be a table of status, body, type and redirect, got 403"],
+  [{ refusal: [] }, "refusal must be a table of status, body, type and redirect, got []"],
   [{ refusal: { code: 403 } }, "refusal.code is not a known field, got 403"],
   ...[200, 301, 307, 399, 401, 405, 407, 408, 421, 425, 426, 600, 429.5, "429", Number.NaN].map(
     (status): [object, string] => [
@@ -346,6 +347,7 @@ describe("policy", () => {
   it("names a field that is missing", () => {
     expect(() => parsePolicy({ limit: 10 })).toThrow("window is required, got nothing");
     expect(() => parsePolicy(null)).toThrow("input must be a table of a policy's fields, got null");
+    expect(() => parsePolicy([])).toThrow("input must be a table of a policy's fields, got []");
   });
 
   it("names the path of a field in a list", () => {

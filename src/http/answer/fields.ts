@@ -1,10 +1,10 @@
 /**
- * The RateLimit fields, as in draft-ietf-httpapi-ratelimit-headers-10 and -11: what each policy
- * allows, and what is left of it.
+ * The RateLimit fields of draft-ietf-httpapi-ratelimit-headers-10 and -11: what each policy allows,
+ * and what is left.
  *
- * Seconds are rounded up, so a client that waits as told is never too early. Units are requests:
- * where each costs 5, a fifth of the quota is shown. A client that takes the least `r` may send that
- * many at once, and no item tells of more than another policy lets pass within its `t`.
+ * Seconds are rounded up, so a client that waits as told is never early. Quotas are in requests: at
+ * a cost of 5, a fifth of the units. A client may send as many requests at once as the least `r`
+ * says, since each `r` is cut to what the other policies let pass within its `t`.
  */
 import type { Decision } from "../../limit/decision.ts";
 import type { Policy } from "../../limit/policy.ts";
@@ -20,20 +20,20 @@ export interface Fields {
   quotas: string;
 }
 
-/** What is told of one policy in legacy fields. */
+/** What the legacy fields say of one policy. */
 export interface QuotaState {
   /** Requests in a whole quota. */
   quota: number;
   /** Requests that are left. */
   remaining: number;
-  /** Seconds until one may pass again; where one may, until all are back. */
+  /** As for `waitSeconds`. */
   seconds: number;
 }
 
 /**
- * Returns the headers to write onto an answer that passed, in the place of those that it has.
+ * Returns the headers to set on a response that passed, instead of those that it has.
  *
- * @param isLegacy whether `X-RateLimit-*` are written too
+ * @param isLegacy whether `X-RateLimit-*` are set too
  */
 export type QuotaHeaders = (
   headers: Headers,
@@ -42,17 +42,15 @@ export type QuotaHeaders = (
 ) => Header[];
 
 /**
- * Returns the values of both fields for all policies that were asked and are enforced; empty texts
- * where there are none.
- *
- * A policy whose owner did not answer is left out of `RateLimit`: what is left of it is not known.
+ * Returns the values of both fields for all policies that are enforced; empty texts if there are
+ * none. `RateLimit` has no item for a policy whose owner did not answer.
  *
  * @example { policies: '"default";q=10;w=60', quotas: '"default";r=9;t=42' }
  */
 export function rateLimitFields(rulings: readonly Ruling[]): Fields {
   let policies = "";
   let quotas = "";
-  // A client that is denied is told by `Retry-After` when to come back.
+  // `Retry-After` tells a denied client when to come back.
   const isPacing = rulings.length > 1 && rulings.every(({ decision }) => decision.allowed);
   for (const ruling of rulings) {
     const { policy, decision } = ruling;
@@ -66,7 +64,7 @@ export function rateLimitFields(rulings: readonly Ruling[]): Fields {
   return { policies, quotas };
 }
 
-/** The headers of a refusal that tell of the quota. */
+/** Returns the RateLimit fields of a refusal. */
 export function refusalFields(rulings: readonly Ruling[]): Record<string, string> {
   const { policies, quotas } = rateLimitFields(rulings);
   return {
@@ -75,7 +73,7 @@ export function refusalFields(rulings: readonly Ruling[]): Record<string, string
   };
 }
 
-/** Tells of the quota beside what a limiter further in has told already. */
+/** Appends the fields to those of a limiter closer to the handler. */
 export const headersBesideInner: QuotaHeaders = (headers, rulings, isLegacy) => {
   const { policies, quotas } = rateLimitFields(rulings);
   if (!policies) return [];
@@ -88,7 +86,7 @@ export const headersBesideInner: QuotaHeaders = (headers, rulings, isLegacy) => 
   return isLegacy ? [...told, ...legacyFields(headers, rulings)] : told;
 };
 
-/** The headers that have the fields in them, and the one that lets pages read these. */
+/** Returns the fields as headers, and the header that lets pages read them. */
 export function fieldHeaders(
   headers: Headers,
   { policies, quotas }: Fields,
@@ -101,7 +99,7 @@ export function fieldHeaders(
   return told;
 }
 
-/** Returns the legacy fields, unless a limiter further in has told of less. */
+/** Returns the legacy fields, unless those of a limiter closer to the handler have less left. */
 export function legacyFields(headers: Headers, rulings: readonly Ruling[]): Header[] {
   const state = strictest(rulings);
   const before = headers.get("X-RateLimit-Remaining");
@@ -114,7 +112,7 @@ export function legacyFields(headers: Headers, rulings: readonly Ruling[]): Head
   ];
 }
 
-/** Of the policies the one that has least, or denied; what is in flight is no quota over time. */
+/** Returns the state of the policy with the least left; concurrency counts only if it denied. */
 export function strictest(rulings: readonly Ruling[]): QuotaState | undefined {
   const told = rulings.filter(
     ({ policy, decision }) => !policy.shadow && decision.reason !== "failed",
@@ -136,20 +134,19 @@ function stateOf(ruling: Ruling): QuotaState {
   };
 }
 
-/** Requests of this kind that could pass right now. */
+/** Returns how many requests like this one could pass right now. */
 function left({ policy, decision }: Ruling): number {
-  // What a blocked client has left it can't spend.
   return decision.reason === "blocked" ? 0 : requests(policy, decision.remaining);
 }
 
-/** A price that a function gives may be another for the next request. */
+/** Converts units to requests. A cost by function may differ for the next request, so it stays. */
 function requests({ cost, isPriced }: Policy, units: number): number {
   return isPriced ? units : Math.floor(units / cost);
 }
 
 /**
- * The most that the other policies let pass until this one's `t` is over. Without it, 9,000 left of
- * the day would in its last ten seconds invite to 900 a second, though another policy forbids that.
+ * Returns the most requests that the other policies let pass within this one's `t`. Otherwise, 9,000
+ * left of a day would suggest 900 requests a second in its last ten seconds.
  */
 function maxUntilReset(rulings: readonly Ruling[], { policy, decision }: Ruling): number {
   if (policy.algorithm === "concurrency") return Number.POSITIVE_INFINITY;
@@ -158,8 +155,7 @@ function maxUntilReset(rulings: readonly Ruling[], { policy, decision }: Ruling)
     if (other.decision.reason === "failed" || !bounds(other.policy, policy)) continue;
     const { limit, windowMs, algorithm } = other.policy;
     const windows = (waitSeconds(decision) * 1_000) / windowMs;
-    // What is certain: a bucket gives back bit by bit, and the rest after a window, but a sliding
-    // window weighs what was spent for up to two.
+    // A lower bound: a bucket refills evenly, a window at its end, a sliding window within two.
     const more = algorithm.endsWith("bucket")
       ? requests(other.policy, limit * windows)
       : requests(other.policy, limit) *
@@ -169,9 +165,9 @@ function maxUntilReset(rulings: readonly Ruling[], { policy, decision }: Ruling)
   return most;
 }
 
-/** Does all that one policy counts count under the other too, for the same client? */
+/** Does `other` count every request that `policy` counts, under the same key? */
 function bounds(other: Policy, policy: Policy): boolean {
-  // What is in flight has no pace.
+  // Concurrency limits no requests per time.
   if (other === policy || other.shadow || other.algorithm === "concurrency") return false;
   const isWider = other.path === "/*" || String(other.path) === String(policy.path);
   return (
@@ -186,14 +182,14 @@ function bounds(other: Policy, policy: Policy): boolean {
 function policyItem(policy: Policy): string {
   const { name, algorithm, limit, windowMs } = policy;
   const quota = `"${name}";q=${requests(policy, limit)}`;
-  // What is in flight is no quota per window, and the draft has a unit for it.
+  // The draft has a unit for requests in flight, which have no window.
   if (algorithm === "concurrency") return `${quota};qu="concurrent-requests"`;
   return `${quota};w=${seconds(windowMs)}`;
 }
 
 /**
- * The seconds for `t` and `Retry-After`, which must agree: until it may pass, else until all is
- * back.
+ * Returns the seconds for `t` and `Retry-After`, which must agree: until a denied request could
+ * pass, else until the quota is whole again.
  */
 export function waitSeconds({ retryAfterMs, resetMs }: Decision): number {
   return seconds(retryAfterMs || resetMs);

@@ -2,7 +2,7 @@
 import type { Context } from "hono";
 import type { ContentfulStatusCode } from "hono/utils/http-status";
 
-/** A page that refuses has nothing but its own style. */
+/** A refusal's page has no script and loads nothing. */
 const PAGE_HEADERS = {
   "Content-Security-Policy":
     "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'",
@@ -10,7 +10,7 @@ const PAGE_HEADERS = {
   "Cache-Control": "no-store",
 };
 
-/** The media ranges that name what an answer may be: a page, or JSON. */
+/** The media ranges that match what a refusal can be: a page, or JSON. */
 const FORM = /^text\/(?:html|\*)$|^application\/(?:json|problem\+json|\*)$/;
 
 const MAX_ACCEPT_CHARS = 1_024;
@@ -18,8 +18,8 @@ const MAX_ACCEPT_CHARS = 1_024;
 const RANGE = /^\s*([^\s;]+)(?:.*;\s*q\s*=\s*([\d.]+))?/i;
 
 /**
- * Is it a person's browser that asks? A client that names no form is a script. No browser writes a
- * long list, and each entry takes time.
+ * Does the client prefer a page, as browsers do? A script names no type. A long list is not read,
+ * since no browser writes one and each entry takes time.
  */
 export function prefersHtml(c: Context): boolean {
   const accept = c.req.header("Accept") ?? "";
@@ -35,7 +35,7 @@ export function prefersHtml(c: Context): boolean {
   return preferred.startsWith("text/");
 }
 
-/** Answers with a page. All of its text is ours: what a client wrote would have to be escaped. */
+/** Answers with a page. It must have no text of a client, since nothing is escaped. */
 export function page(
   c: Context,
   { status, title, detail }: { status: ContentfulStatusCode; title: string; detail: string },

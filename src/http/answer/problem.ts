@@ -1,5 +1,5 @@
 /**
- * Errors over HTTP as RFC 9457 problem details. Names no internals: a client sees no stack trace.
+ * Errors over HTTP as RFC 9457 problem details. A client sees no stack trace and no internals.
  */
 
 export interface Problem {
@@ -7,12 +7,12 @@ export interface Problem {
   title: string;
   /** What is wrong with this request, for a person. */
   detail: string;
-  /** A URI from the registry of problem types; absent means the status says it all. */
+  /** A URI from IANA's registry of problem types; absent if the status says enough. */
   type?: string;
   [extension: string]: unknown;
 }
 
-/** What a `Response` is made from. */
+/** The arguments of `new Response`. */
 export type ResponseParts = [body: string, init: { status: number; headers: Headers }];
 
 export function problem(body: Problem, headers?: Record<string, string>): Response {
@@ -25,7 +25,7 @@ export function wrongMethod(allow: string): Response {
   return problem({ status: 405, title: "Method not allowed", detail }, { Allow: allow });
 }
 
-/** For a problem that is answered again and again. */
+/** Returns what a problem's response is made from, to make it several times. */
 export function problemParts(body: Problem, headers?: Record<string, string>): ResponseParts {
   const all = new Headers({
     ...headers,

@@ -1,8 +1,4 @@
-/**
- * What a client is told: the RateLimit fields on every answer, and the answer to a request that may
- * not pass.
- */
-
+/** The standard refusals: 429 and 503 as JSON or as a page, 403 for addresses, 400 for paths. */
 import type { Context } from "hono";
 import type { ContentfulStatusCode } from "hono/utils/http-status";
 import type { Decision } from "../../limit/decision.ts";
@@ -12,8 +8,7 @@ import { EXPOSE, LEGACY_FIELDS } from "./cors.ts";
 import { legacyFields, refusalFields, waitSeconds } from "./fields.ts";
 import { page, prefersHtml } from "./page.ts";
 import { problem, problemParts, type ResponseParts } from "./problem.ts";
-import type { Ruling } from "./ruling.ts";
-import { decidingRuling } from "./ruling.ts";
+import { decidingRuling, type Ruling } from "./ruling.ts";
 
 const OUT_OF_REACH = {
   status: 503,
@@ -22,7 +17,7 @@ const OUT_OF_REACH = {
   cause: "Nothing can be counted right now.",
 } as const;
 
-/** Of each policy the last refusal under it alone, and the decision that it tells of. */
+/** Each policy's last refusal without a page, and its decision. Headers take longest to make. */
 const refusals = new WeakMap<Policy, { decision: Decision; parts: ResponseParts }>();
 
 /** Sets the legacy fields of a refusal, before it is made. */
@@ -39,7 +34,7 @@ export function refusePath(): Response {
   return problem({ status: 400, title: "Not a valid path", detail });
 }
 
-/** Answers a request from an address that a list refuses. */
+/** Answers a request from an address that a `deny` list has. */
 export function refuseListed(c: Context): Response | Promise<Response> {
   const detail = "Requests from this address are not answered.";
   const body = { status: 403, title: "Forbidden", detail } as const;
@@ -47,30 +42,30 @@ export function refuseListed(c: Context): Response | Promise<Response> {
 }
 
 /**
- * Answers a request that may not pass: 429, or 503 where no owner answered and its policy says
- * deny.
+ * Answers a denied request: 429, or 503 if no owner answered and the policy's `onFailure` denies.
+ *
+ * @param cause what the client has done, if it is not what the policy's quota says
  */
-export function refuse(c: Context, rulings: readonly Ruling[]): Response | Promise<Response> {
+export function refuse(
+  c: Context,
+  rulings: readonly Ruling[],
+  cause?: string,
+): Response | Promise<Response> {
   if (prefersHtml(c)) {
-    const { body, headers } = refusalOf(rulings);
+    const { body, headers } = refusalOf(rulings, cause);
     return page(c, body, headers);
   }
-  return new Response(...refusalParts(rulings));
-}
-
-/** Returns the answer to a client that wants no page. It is remembered: its headers take longest to make. */
-function refusalParts(rulings: readonly Ruling[]): ResponseParts {
   const only = rulings.length === 1 ? rulings[0] : undefined;
   const known = only && refusals.get(only.policy);
-  if (known && isWrittenAlike(known.decision, only.decision)) return known.parts;
-  const { body, headers } = refusalOf(rulings);
+  if (known && hasSameText(known.decision, only.decision)) return new Response(...known.parts);
+  const { body, headers } = refusalOf(rulings, cause);
   const parts = problemParts(body, headers);
   if (only) refusals.set(only.policy, { decision: only.decision, parts });
-  return parts;
+  return new Response(...parts);
 }
 
-/** Is the same written of both, under one policy? */
-function isWrittenAlike(one: Decision, other: Decision): boolean {
+/** Do two decisions of one policy lead to the same refusal? */
+function hasSameText(one: Decision, other: Decision): boolean {
   return (
     one.reason === other.reason &&
     one.remaining === other.remaining &&
@@ -78,20 +73,20 @@ function isWrittenAlike(one: Decision, other: Decision): boolean {
   );
 }
 
-/** What every refusal has in its header, whatever else it says. */
+/** Returns the headers that every refusal has. */
 export function refusalHeaders(rulings: readonly Ruling[]): Record<string, string> {
   return {
     ...refusalFields(rulings),
     "Retry-After": String(waitSeconds(decidingRuling(rulings).decision)),
-    // RFC 6585, section 4. A cached denial would also be served past the limiter.
+    // RFC 6585, section 4. A cache would also serve the refusal to a client that may pass again.
     "Cache-Control": "no-store",
   };
 }
 
-function refusalOf(rulings: readonly Ruling[]) {
+function refusalOf(rulings: readonly Ruling[], given?: string) {
   const { policy, decision } = decidingRuling(rulings);
   const { status, type, title, cause } =
-    decision.reason === "failed" ? OUT_OF_REACH : tooMany(policy, decision);
+    decision.reason === "failed" ? OUT_OF_REACH : tooMany(policy, decision, given);
   const headers = { ...refusalHeaders(rulings), Vary: "Accept" };
   const body = {
     type: `https://iana.org/assignments/http-problem-types#${type}`,
@@ -105,9 +100,9 @@ function refusalOf(rulings: readonly Ruling[]) {
   return { body, headers };
 }
 
-function tooMany(policy: Policy, { reason }: Decision) {
-  const cause = reason === "blocked" ? "This client is blocked for now." : quotaText(policy);
-  // A policy's own status may be all that it says of a refusal.
+function tooMany(policy: Policy, { reason }: Decision, given = quotaText(policy)) {
+  const cause = reason === "blocked" ? "This client is blocked for now." : given;
+  // A policy may set the status of its refusal and nothing else.
   const status = (policy.refusal?.status ?? 429) as ContentfulStatusCode;
   return { status, type: "quota-exceeded", title: "Too many requests", cause };
 }

@@ -1,4 +1,4 @@
-/** Which policy decided what about a request. */
+/** What each policy decided about a request. */
 import type { Reply } from "../../caller/question.ts";
 import { type Decision, decisive } from "../../limit/decision.ts";
 import type { Policy } from "../../limit/policy.ts";
@@ -9,14 +9,14 @@ export interface Ruling {
   decision: Decision;
 }
 
-/** Returns the decision that each policy made. */
+/** Returns one decision for each policy. */
 export function rulingsOf(replies: readonly Reply[]): Ruling[] {
   const rulings: Ruling[] = [];
   for (const { question, decisions } of replies) {
     for (let at = 0; at < decisions.length; at++) {
       const policy = question.policies[at] as Policy;
       const decision = decisions[at] as Decision;
-      // One policy may have decided on several keys of a request.
+      // A policy may have decided about several keys of a request.
       const known = replies.length > 1 && rulings.find((ruling) => ruling.policy === policy);
       if (known) known.decision = decisive([known.decision, decision]);
       else rulings.push({ policy, decision });
@@ -25,7 +25,7 @@ export function rulingsOf(replies: readonly Reply[]): Ruling[] {
   return rulings;
 }
 
-/** The ruling that decides among those of several policies on one request. */
+/** Returns the ruling that decides about the request, see `decisive`. */
 export function decidingRuling(rulings: readonly Ruling[]): Ruling {
   const decision = decisive(rulings.map((ruling) => ruling.decision));
   return rulings.find((ruling) => ruling.decision === decision) as Ruling;

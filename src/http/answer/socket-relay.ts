@@ -1,22 +1,21 @@
 /**
- * Passes a WebSocket's messages on, so that its end is seen.
+ * Relays a WebSocket's messages, to see when it closes.
  *
- * The runtime connects the two ends of a forwarded socket by itself and tells nobody when they part,
- * so here both are accepted. The price: messages go through this isolate, which answers pings for
- * both ends and keeps in memory what a slow reader has not taken, without a bound. A message may
- * have 32 MiB. An end that vanishes without a close frame is told to the other as 1001, "going
- * away", where it would see 1006.
+ * The runtime connects the two ends of a forwarded socket and does not say when they close. So the
+ * relay accepts both. The price: messages go through this isolate, which answers pings for both ends
+ * and buffers what a slow reader has not taken, without a bound. A message has at most 32 MiB. If one
+ * end vanishes without a close frame, the other sees 1001, "going away", instead of 1006.
  */
 
 const NO_STATUS = 1005;
 const GOING_AWAY = 1001;
-/** Codes that stand for the lack of a close frame and may not be sent (RFC 6455, section 7.4.1). */
+/** Codes that must not be sent in a close frame (RFC 6455, section 7.4.1). */
 const UNSENDABLE = [1004, 1006, 1015];
 
 /**
- * Accepts a socket and passes on all that comes.
+ * Accepts a socket and relays its messages.
  *
- * @returns the response that gives its client a socket in place of it, and when either end closes
+ * @returns the response for the client, and a promise that resolves when either end closes
  */
 export function relaySocket(response: Response, far: WebSocket): [Response, Promise<void>] {
   const { 0: given, 1: near } = new WebSocketPair();

@@ -1,8 +1,8 @@
 /**
  * Reads the body of an API call: one check or many, each under named or inline policies.
  *
- * An inline policy without a name is known by its algorithm and window, so that two calls with
- * different limits count together.
+ * An inline policy without a name is named by its algorithm and window, so that calls with different
+ * limits count together.
  */
 import * as v from "valibot";
 import { upTo } from "../../caller/at-most.ts";
@@ -27,14 +27,14 @@ import {
   requireOneClient,
 } from "./client-keys.ts";
 
-/** Longest part of a key of several, in bytes of UTF-8: a path may be one. */
+/** Longest part of a key, in bytes of UTF-8, if the key is a list. A part may be a path. */
 const MAX_PART_BYTES = 16_384;
 const MAX_PARTS = 16;
 const MAX_CHECKS = 1_000;
 const MAX_POLICIES = 16;
 const MAX_REQUEST_ID_CHARS = 64;
 
-/** Read further by `parsePolicy`, if it is not a name. */
+/** The name of a policy, or an inline policy's fields, which `parsePolicy` checks. */
 const policyFields = {
   policy: v.optional(v.string("must be the name of a policy")),
   name: v.optional(v.unknown()),
@@ -58,23 +58,23 @@ const requestIdRule = `must be text of 1 to ${MAX_REQUEST_ID_CHARS} characters`;
 
 const partsRule = `must be text, or a list of 1 to ${MAX_PARTS} texts`;
 
-/** The parts of a key in order, as a policy's `key` names them. A part may be empty. */
+/** All parts of a key, in the order of the policy's `key`. A part may be empty. */
 const keyPartsSchema = v.pipe(
   v.array(keyTextSchema(MAX_PART_BYTES), partsRule),
   v.minLength(1, partsRule),
   v.maxLength(MAX_PARTS, partsRule),
 );
 
-/** Whose counters: exactly one of the two. */
+/** Names the client by exactly one of the two. */
 const whoFields = {
-  /** A key's only part, or all its parts in order. */
+  /** The key's only part, or all its parts in order. */
   key: v.optional(
     v.lazy(
       (key): v.GenericSchema<unknown, string | string[]> =>
         Array.isArray(key) ? keyPartsSchema : keySchema,
     ),
   ),
-  /** The client with that address, by whatever key the policies give it. */
+  /** The client's address: its keys under the policies are meant. */
   ip: v.optional(
     v.pipe(
       v.string(ipRule),
@@ -141,7 +141,6 @@ export function readChecks(
   region: Region,
   call: CheckingCall,
 ): { groups: Question[][]; many: boolean } {
-  if (Array.isArray(body)) throw new MisuseError("", objectRule, body);
   if (typeof body === "object" && body !== null && "checks" in body) {
     const { checks } = parse(manySchema, body);
     const groups = checks.map((check, at) => questions(check, `checks[${at}]`));
@@ -214,7 +213,7 @@ export function readChecks(
 }
 
 /**
- * Returns what a reset forgets: what its checks name, or, for `ip` alone, all of a client.
+ * Returns what a reset forgets: the keys of its checks, or with `ip` alone all keys of the client.
  *
  * @throws {MisuseError} naming the field, the rule and the value
  */

@@ -1,8 +1,8 @@
 /**
- * The API under `/_turnpike/v1`: the verbs over HTTP, for callers with a token.
+ * The API under `/_turnpike/v1`: the verbs over HTTP, for clients with a token.
  *
- * Reads a body whole before it asks anything, so a mistake anywhere in it leaves all counters as
- * they are. A denial is an answer here, 200, and not an error.
+ * A body is read and checked whole before any owner is called, so a mistake in it changes no
+ * counter. A denial is a result, with status 200, and not an error.
  */
 import type { Context } from "hono";
 import type { HonoBase } from "hono/hono-base";
@@ -24,9 +24,9 @@ import openapi from "./openapi.json" with { type: "json" };
 import { ringApi } from "./ring-api.ts";
 
 /**
- * Makes the app that answers below the path where it is mounted; without a token, that is nothing.
+ * Makes the API's app. Without a token in the configuration it has no calls.
  *
- * @param memberships absent where the rings never change
+ * @param memberships absent if the rings never change
  */
 export function api(caller: Caller, config: Config, memberships?: MembershipClient): HonoBase {
   const app = newApp();
@@ -41,16 +41,16 @@ export function api(caller: Caller, config: Config, memberships?: MembershipClie
     const { groups, many } = await checksOf(c, "check");
     const { even, surplus } = evenOutAll(await caller.checkAllOrNone(groups));
     if (surplus.length > 0) await caller.undo(surplus);
-    return answer(c, even, many);
+    return decisionsJson(c, even, many);
   });
   app.post("/peek", async (c) => {
     const { groups, many } = await checksOf(c, "peek");
-    return answer(c, regroup(groups, await caller.peek(groups.flat())), many);
+    return decisionsJson(c, regroup(groups, await caller.peek(groups.flat())), many);
   });
   app.post("/refund", async (c) => {
     const { groups, many } = await checksOf(c, "refund");
     const returned = groups.flat().map((question) => ({ question }));
-    return answer(c, regroup(groups, await caller.refund(returned)), many);
+    return decisionsJson(c, regroup(groups, await caller.refund(returned)), many);
   });
 
   for (const call of ["/check", "/peek", "/refund"]) app.all(call, () => wrongMethod("POST"));
@@ -94,12 +94,12 @@ export function api(caller: Caller, config: Config, memberships?: MembershipClie
   }
 }
 
-function answer(c: Context, groups: readonly (readonly Reply[])[], many: boolean): Response {
+function decisionsJson(c: Context, groups: readonly (readonly Reply[])[], many: boolean): Response {
   const decided = groups.map((replies) => decisive(replies.flatMap(({ decisions }) => decisions)));
   return c.json(many ? { decisions: decided } : decided[0]);
 }
 
-/** Puts what was said to questions beside each other as the questions are. */
+/** Groups results in a flat list as their questions are grouped. */
 function regroup<Said>(
   groups: readonly (readonly Question[])[],
   said: readonly Said[],
@@ -108,9 +108,7 @@ function regroup<Said>(
   return groups.map((group) => group.map(() => each.next().value as Said));
 }
 
-/**
- * A key whose policies have two scopes has two owners: one explanation, each policy with its owner.
- */
+/** Merges the explanations of a key with two owners, which it has if its policies have two scopes. */
 function mergeScopes(explained: readonly ExplainedKey[]) {
   return {
     blockedMs: Math.max(...explained.map(({ blockedMs }) => blockedMs)),
@@ -136,7 +134,7 @@ function answerError(error: Error): Response {
   return internalError(error);
 }
 
-/** Answers a path that is not a call, and every call while no token is set. */
+/** Answers a path without a call, and every call if no token is set. */
 export function notFound(): Response {
   const detail = "There is no such call, or the API is closed because TOKEN is not set.";
   return problem({ status: 404, title: "Not found", detail });

@@ -1,11 +1,10 @@
 /**
- * Who may call the API: a caller with one of the tokens, for what its scope allows.
+ * Who may call the API: clients with a token, as far as its scope allows.
  *
- * The limiter itself counts wrong tokens, for each client address. An address that sent too many is
- * refused whatever it sends, the right token too: otherwise guessing could go on. So clients that
- * share an address with a guesser wait with it, and nobody else does. An admin at another address
- * can lift that, by `unblock` or `reset`. A right token costs no call to an owner, unless this
- * isolate saw its address fail in the last minute.
+ * The limiter itself counts wrong tokens, by client address. An address that sent too many gets 429,
+ * even for a right token: otherwise it could go on guessing. Clients that share the address have to
+ * wait, too. An admin at another address can lift the lock by `unblock` or `reset`. A right token
+ * costs no call to an owner, unless this isolate saw its address fail in the last minute.
  */
 
 import { createMiddleware } from "hono/factory";
@@ -25,26 +24,25 @@ const BEARER = /^Bearer +([\w.~+/-]+=*)$/i;
 
 const FAILURES: Policy = {
   ...parsePolicy({ limit: 10, window: "1m" }),
-  // No policy of a configuration or an API call can have this name: a `check:` token must not be
-  // able to give guesses back.
+  // A policy's name cannot have a blank, so no API call can give guesses back.
   name: "wrong token",
 };
 
-/** Addresses that an isolate remembers to have failed; the owners count on if it forgets them. */
+/** The most failing addresses that an isolate remembers. Owners count those that it forgets. */
 const MAX_SUSPECTS = 10_000;
 
 interface AuthorizedEnv {
   Variables: { scope: Scope };
 }
 
-/** Makes the middleware that lets those with a token pass, and notes what it is for. */
+/** Makes the middleware that requires a token, and sets the token's `scope`. */
 export function authorize(caller: Caller, config: Config) {
   const scopeOf = tokenReader(config.tokens);
   const suspects = new Suspects();
 
   return createMiddleware<AuthorizedEnv>(async function authorize(c, next) {
     const [, given] = BEARER.exec(c.req.header("Authorization") ?? "") ?? [];
-    // No guess, so not counted: a page can make its visitors' browsers send this.
+    // Not a guess: a page can make its visitors' browsers send such requests.
     if (given === undefined) return unauthorized();
     const scope = await scopeOf(given);
     if (scope === undefined) logSeldom("warn", "wrong-token", "");
@@ -56,13 +54,14 @@ export function authorize(caller: Caller, config: Config) {
     if (failures > 0) {
       const region = nearestRegion(cf as IncomingRequestCfProperties, config.homeRegion);
       const questions = [wrongTokensOf(client, region)];
-      // A look could overtake the guesses before it that are still on their way to the owner.
-      const looks = scope !== undefined && failures < FAILURES.limit;
-      const replies = await (looks ? caller.peek(questions) : caller.check(questions));
+      // After many failures a check is due: a peek could overtake guesses on their way to the owner.
+      const peeks = scope !== undefined && failures < FAILURES.limit;
+      const replies = await (peeks ? caller.peek(questions) : caller.check(questions));
       const rulings = rulingsOf(replies);
-      if (rulings.some(({ decision }) => !decision.allowed)) return refuse(c, rulings);
-      // An admin has lifted the lock: a right token must not be what closes it again.
-      if (scope !== undefined && !looks) await caller.undo(replies);
+      if (rulings.some(({ decision }) => !decision.allowed))
+        return refuse(c, rulings, "This address has sent too many wrong tokens.");
+      // An admin has lifted the lock, and a right token must not close it again.
+      if (scope !== undefined && !peeks) await caller.undo(replies);
     }
     if (scope === undefined) return unauthorized("This token is not valid.");
     c.set("scope", scope);
@@ -70,16 +69,16 @@ export function authorize(caller: Caller, config: Config) {
   });
 }
 
-/** What the wrong tokens of a client are counted by. */
+/** Returns the question by which a client's wrong tokens are counted. */
 export function wrongTokensOf(client: readonly string[], region: Region): Question {
   return { key: ["wrong-token", ...client], policies: [FAILURES], region };
 }
 
-/** What this isolate knows by itself, and at once. */
+/** The addresses that failed in this isolate. */
 class Suspects {
   readonly #known = new Map<string, { failures: number; untilMs: number }>();
 
-  /** Returns how often an address failed in the last minute, now included if it `fails`. */
+  /** Returns how often an address failed in its minute, including now if it `fails`. */
   failuresOf(address: string, fails: boolean, nowMs: number): number {
     const known = this.#known.get(address);
     const entry =
@@ -92,7 +91,7 @@ class Suspects {
   }
 }
 
-/** Lets only those pass whose token may do everything. */
+/** Requires a token with the scope `admin`. */
 export const requireAdmin = createMiddleware<AuthorizedEnv>(async (c, next) => {
   if (c.var.scope === "admin") return next();
   const detail = 'This call needs a token with the scope "admin".';
@@ -109,7 +108,7 @@ function unauthorized(detail = "The header Authorization must be Bearer and a to
   );
 }
 
-/** Returns what finds a token's scope, in a time that says nothing about any token. */
+/** Makes the function that finds a token's scope, in constant time. */
 function tokenReader(tokens: readonly Token[]) {
   let hashes: ArrayBuffer[] | undefined;
 

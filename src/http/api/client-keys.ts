@@ -1,8 +1,8 @@
 /**
- * The keys that the configured policies give an address: what an operator means by "this client".
+ * The keys of an address under the configured policies: what an operator means by "this client".
  *
- * A key that only a request can say in full, as `["ip", "path"]`, cannot be listed. A block of the
- * address still holds there if each request also meets a policy whose key can be.
+ * A key with a part that only a request has, such as `["ip", "path"]`, cannot be listed. A block of
+ * the address still holds there, if every request also meets a policy whose keys can be listed.
  */
 import type { Config } from "../../config.ts";
 import { type Address, isListed, readAddress } from "../../limit/address-list.ts";
@@ -15,13 +15,13 @@ export type ClientKeyOptions = Pick<Config, "policies" | "ipv6Prefix" | "allow">
 export interface ClientKeys {
   /** Each key once. */
   keys: string[][];
-  /** Names of the policies under which the address may still pass while these keys are blocked. */
+  /** Names of the policies under which the address can still pass while these keys are blocked. */
   unreached: string[];
 }
 
-/** Blanks, brackets, a port, a network's bits and a zone: what people write around an address. */
+/** What people write around an address: blanks, brackets, a port, a network's length, a zone. */
 const AROUND_ADDRESS = /^\s*\[?|(?:%\w+)?\]?(?:(?<=\]|\.\d+):\d+)?(?:\/\d+)?\s*$/g;
-/** Zeros in front of a number of IPv4. */
+/** Leading zeros of a number in an IPv4 address. */
 const LEADING_ZEROS = /(?<![\w:])0+(?=\d+(?:\.|$))/g;
 const NO_HEADERS = new Headers();
 
@@ -49,8 +49,8 @@ export function keysOfAddress(address: Address, options: ClientKeyOptions): Clie
 }
 
 /**
- * Returns the key that a text is. A text about an address must be the key of some policy: otherwise
- * nobody counts by it, and to block it would change nothing.
+ * Returns a text as a key. If the text is an address, it must be a key of some policy: otherwise no
+ * request has that key, and a block of it would change nothing.
  *
  * @throws {MisuseError} saying what to write instead
  */
@@ -61,7 +61,7 @@ export function keyOfText(text: string, options: ClientKeyOptions): ClientKeys {
   return { keys: [[text]], unreached: unreached(address, [JSON.stringify([text])], options) };
 }
 
-/** Returns all keys that a policy gives an address; none where they cannot be listed. */
+/** Returns all keys of an address under a policy; none if they cannot be listed. */
 export function keysUnder(
   { key }: Pick<Policy, "key">,
   address: Address,
@@ -81,12 +81,12 @@ export function keysUnder(
   return keys;
 }
 
-/** Is a client's address part of a policy's key? */
+/** Does a policy's key have the client's address? */
 export function hasAddress({ key }: Pick<Policy, "key">): boolean {
   return key.some(isAddress);
 }
 
-/** @throws {MisuseError} if a text is about an address and the key of none of the policies */
+/** @throws {MisuseError} if a text is an address, and the key of none of the policies */
 export function requireKnownKey(
   text: string,
   policies: readonly Policy[],
@@ -108,7 +108,7 @@ export function requireOneClient(address: Address, field = "ip"): void {
   throw new MisuseError(field, rule, address);
 }
 
-/** The policies under which an address may pass while some keys of it, as JSON, are blocked. */
+/** Returns the policies under which an address can pass while these keys, as JSON, are blocked. */
 function unreached(
   address: Address,
   blocked: readonly string[],
@@ -117,11 +117,11 @@ function unreached(
   const isReached = (policy: Policy) => {
     const keys = keysUnder(policy, address, options).map((key) => JSON.stringify(key));
     if (keys.length === 0 || isListed(address, policy.allow)) return false;
-    // One that Cloudflare has verified counts by its category.
+    // A verified bot counts by its category instead.
     return keys.every((key) => blocked.includes(key)) && !policy.key.includes("bot");
   };
   const reached = options.policies.filter(isReached);
-  // Whatever else a request meets, a policy that each request meets denies it.
+  // A policy that every request meets denies all of the client's requests.
   if (reached.some(meetsAll)) return [];
   return options.policies.flatMap((policy) => (reached.includes(policy) ? [] : [policy.name]));
 }

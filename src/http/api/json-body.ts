@@ -4,22 +4,24 @@ import { MisuseError } from "../../limit/misuse.ts";
 
 export const MAX_BODY_BYTES = 65_536;
 
-/** Thrown for a body of more than `MAX_BODY_BYTES`, as soon as that is known. */
+/** Thrown as soon as a body has more than `MAX_BODY_BYTES`. */
 export class BodyTooLarge extends Error {}
 
 /**
  * @throws {BodyTooLarge}
- * @throws {MisuseError} if it is not JSON in UTF-8, or a list, which a schema of fields would let
- *   pass
+ * @throws {MisuseError} if it is not JSON in UTF-8
  */
 export async function jsonBody(c: Context): Promise<unknown> {
-  const body = parsed(await textOf(c.req.raw.body));
-  if (Array.isArray(body)) throw new MisuseError("", "must be an object", body);
-  return body;
+  const text = await textOf(c.req.raw.body);
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new MisuseError("", "must be JSON", text);
+  }
 }
 
 async function textOf(body: AsyncIterable<Uint8Array> | null): Promise<string> {
-  // Decoding by replacement would make one key of several (`r\xe8` and `r\xe9`). A BOM is left out.
+  // Replacement characters would turn two keys (`r\xe8` and `r\xe9`) into one. A BOM is removed.
   const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: false });
   const decode = (...piece: Parameters<TextDecoder["decode"]>) => {
     try {
@@ -36,12 +38,4 @@ async function textOf(body: AsyncIterable<Uint8Array> | null): Promise<string> {
     text += decode(piece, { stream: true });
   }
   return text + decode();
-}
-
-function parsed(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    throw new MisuseError("", "must be JSON", text);
-  }
 }

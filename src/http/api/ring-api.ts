@@ -1,6 +1,6 @@
 /**
- * The part of the API that looks at the rings and changes them. A change is begun here and goes on
- * by itself: 202, and `GET ring` tells how far it is.
+ * The calls that show the rings and change them. A change goes on after its answer, 202, and
+ * `GET ring` shows how far it is.
  */
 import type { HonoBase } from "hono/hono-base";
 import * as v from "valibot";
@@ -18,7 +18,7 @@ export const addSchema = v.strictObject(
   "must be an object",
 );
 
-/** Makes the app that answers below `/ring`. */
+/** Makes the app of the calls below `/ring`. */
 export function ringApi(memberships: MembershipClient, home: Region): HonoBase {
   const app = newApp();
   app.get("/", async (c) => c.json({ regions: await memberships.status(home) }));
@@ -29,18 +29,18 @@ export function ringApi(memberships: MembershipClient, home: Region): HonoBase {
     );
     if (!region) throw new MisuseError("region", "is required", region);
     if (name) requireIn(region, name, "name");
-    return answer(region, await memberships.add(region, name));
+    return changeAnswer(region, await memberships.add(region, name));
   });
   app.delete("/owners/:name", async (c) => {
     const name = parse(ownerNameSchema, c.req.param("name"), "name");
-    return answer(regionOfOwner(name) as Region, await memberships.remove(name));
+    return changeAnswer(regionOfOwner(name) as Region, await memberships.remove(name));
   });
   app.all("/", () => wrongMethod("GET, HEAD"));
   app.all("/owners", () => wrongMethod("POST"));
   app.all("/owners/:name", () => wrongMethod("DELETE"));
   return app;
 
-  async function answer(region: Region, refusal: Refusal | undefined): Promise<Response> {
+  async function changeAnswer(region: Region, refusal: Refusal | undefined): Promise<Response> {
     if (refusal) {
       return problem({ status: 409, title: "Conflict", detail: `${refusal.refused}.` });
     }

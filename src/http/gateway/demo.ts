@@ -1,6 +1,6 @@
 /**
- * What stands behind the limit where no origin does: a page on which a person sees the count go
- * down, and the same in JSON for a script. Answers every path and method.
+ * Answers where no origin is set: a page that shows the count go down, and the same as JSON for a
+ * script. It answers every path and method.
  */
 
 import type { Context } from "hono";
@@ -29,7 +29,7 @@ export function demo(c: Context<Partial<RateLimitEnv>>): Response | Promise<Resp
   return c.html(page.replace(/\{\{(\w+)\}\}/g, (_, name: string) => String(values[name])));
 }
 
-/** Nothing runs or loads but the page's own, nobody frames it, and it tells nobody its address. */
+/** Returns headers that allow only the page's own script and style, no frames, and no referrer. */
 function protection(nonce: string): Record<string, string> {
   const own = `'nonce-${nonce}'`;
   return {

@@ -1,10 +1,9 @@
 /**
- * Forwards what may pass to the origin, and its answer back, both as streams.
+ * Forwards requests to the origin and its responses to the client, both as streams.
  *
- * Changes nothing but the address, what ends at a proxy, and what a client claims for the gate:
- * methods, bodies, upgrades and all other headers pass as they are, and the path as the URL standard
- * writes it, dots resolved and percent-encodings untouched. A client that goes away ends the request
- * to the origin too.
+ * Methods, bodies, upgrades and headers pass unchanged, but for the host, hop-by-hop headers, and
+ * headers with which a client could pose as a proxy. The path passes as a URL parser writes it: dots
+ * resolved, percent-encodings unchanged. If the client leaves, the request to the origin ends.
  */
 
 import type { Context } from "hono";
@@ -22,23 +21,23 @@ import {
 } from "./origin-headers.ts";
 import { publicHeaders } from "./public-address.ts";
 
-/** Leaves encoded bodies as they are, even where they pass through a stream of ours. */
+/** Keeps encoded bodies encoded, even if they pass through a stream of ours. */
 const RAW = { encodeResponseBody: "manual" } as const;
 
-/** The way to an origin. */
+/** How requests reach the origin. */
 export interface Route {
-  /** Where a request for a public URL goes. */
+  /** Returns the origin's URL for a public URL. */
   urlFor(url: URL): URL;
   fetch(request: Request, init: RequestInit): Promise<Response>;
-  /** The origin's own address; undefined where it has none but the public one. */
+  /** The origin's own URL; undefined if it has only the public one. */
   base?: URL;
 }
 
 /**
- * Returns the way to the origin.
+ * Returns the route to the origin.
  *
- * @param origin a URL, in front of whose path and query its own path goes; or `"zone"`: where the
- *   request would have gone had there been no Worker on its route
+ * @param origin a URL, whose path is put in front of each request's path; or `"zone"`: the server
+ *   that would answer if no Worker were on the route
  */
 export function routeTo(origin: string): Route {
   if (origin === "zone") return { urlFor: zoneUrl, fetch: (...sent) => fetch(...sent) };
@@ -56,13 +55,13 @@ export function routeTo(origin: string): Route {
   };
 }
 
-/** Returns the way to a service binding. */
+/** Returns the route to a service binding. */
 export function routeToService(service: Fetcher): Route {
   return { urlFor: (url) => url, fetch: (...sent) => service.fetch(...sent) };
 }
 
 function zoneUrl(url: URL): URL {
-  // There such a request would come back to this Worker, and again.
+  // At its own address, the Worker would fetch itself without end.
   if (/^localhost$|^127\.|^\[|\.workers\.dev$/.test(url.hostname)) {
     throw new Error(
       `ORIGIN is "zone", and ${url.hostname} is the Worker's own address, not a zone's`,
@@ -76,7 +75,7 @@ export function gateway(route: Route, options: ForwardedOptions) {
   const rewriteHeaders = headersForOrigin(options);
   return async function gateway(c: Context): Promise<Response> {
     const { raw } = c.req;
-    // Dots that are left in a path would be resolved later, out of an origin's own path.
+    // Resolves the dots, or they could lead out of the path in `ORIGIN`.
     const url = parseUrl(raw.url);
     if (!url) {
       allowEveryPage(c);
@@ -85,7 +84,7 @@ export function gateway(route: Route, options: ForwardedOptions) {
     try {
       const request = new Request(route.urlFor(url), raw);
       rewriteHeaders(request.headers, url);
-      // The runtime does not pass an incoming request's own signal on, only one that depends on it.
+      // The runtime ignores the signal of an incoming request, and takes one that depends on it.
       const signal = AbortSignal.any([raw.signal]);
       const answer = await route.fetch(request, { ...RAW, signal });
       return responseForClient(answer, route.base, url);
@@ -101,13 +100,12 @@ export function gateway(route: Route, options: ForwardedOptions) {
 }
 
 /**
- * The origin's answer as the client gets it.
- *
- * An answer that cannot be made anew, an upgrade or one with a status above 599, passes as it is.
+ * Returns the origin's response as the client gets it. An upgrade, and a response that cannot be
+ * copied, pass unchanged.
  */
 function responseForClient(answer: Response, base: URL | undefined, url: URL): Response {
   if (answer.webSocket || !isCopyable(answer)) return answer;
-  // A copy can be written on. To write the fields onto what `fetch` gave takes a copy anyway.
+  // The headers of a response from `fetch` are immutable, and the fields need a copy anyway.
   const copy = new Response(answer.body, answer);
   for (const name of [...HOP_BY_HOP, ...connectionOptions(answer.headers)]) {
     if (answer.headers.has(name)) copy.headers.delete(name);

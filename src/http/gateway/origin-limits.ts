@@ -1,12 +1,11 @@
 /**
- * RateLimit fields that an answer has already, of an origin with limits of its own.
+ * Merges our RateLimit fields with those of an origin that has limits of its own.
  *
- * An intermediary may make them stricter, never looser, and to remove them is looser (draft 11,
- * section 7.2). So they stand beside ours, the stricter in front, for clients that read one item.
- * What no client could read is left out, since it would make ours unreadable; older forms are put
- * into the present one. In the legacy fields, which have one value, the stricter one stays.
+ * A proxy may make the fields stricter, never looser, and removing them is looser (draft 11, section
+ * 7.2). So both stand side by side, the stricter first, for clients that read one item. Items that
+ * cannot be parsed are dropped, since they would make the whole field unreadable. Older drafts are
+ * rewritten. The legacy fields have one value: the stricter one.
  */
-
 import type { Header } from "../answer/cors.ts";
 import {
   type Fields,
@@ -22,7 +21,7 @@ import {
 interface Item {
   name: string;
   parameters: string;
-  /** The parameter that each item must have. */
+  /** Value of `r` or `q`, which each item must have. */
   units: number;
 }
 
@@ -37,23 +36,23 @@ const ITEM = new RegExp(`[ \\t]*(${STRING})((?:${PARAMETER})*)[ \\t]*(?:,|$)`, "
 /** Drafts 3 to 7: `limit=10, remaining=3, reset=5`, and `10;w=1, 100;w=3600`. */
 const OLD_POLICY = /(?:^|,)\s*(\d{1,15})\s*(?:;\s*w=(\d{1,15}))?[^,]*/g;
 
-/** More would be no description of a state. */
+/** The most items that are read of one field. */
 const MAX_ITEMS = 32;
 
-/** What an older form, which has no names, is called. */
+/** The name of items in an older form, which has none. */
 const UNNAMED = "origin";
 
 const LEGACY = "X-RateLimit";
 const LEGACY_FAMILIES = [LEGACY, "RateLimit", "X-Rate-Limit"];
 
-/** With one of these, an answer has legacy fields. */
+/** A response with one of these has legacy fields. */
 const LEGACY_SIGNS = LEGACY_FAMILIES.map((family) => `${family}-Remaining`);
 
-/** Numbers above these are no seconds from now, but since the epoch, or milliseconds since then. */
+/** A time above these is in seconds since the epoch, or in milliseconds since the epoch. */
 const EPOCH_SECONDS = 1_000_000_000;
 const EPOCH_MS = 1_000_000_000_000;
 
-/** Tells of the quota beside what the origin says of its own, and never more loosely than that. */
+/** Returns the fields, merged with the origin's own. */
 export const headersBesideOrigin: QuotaHeaders = (headers, rulings, isLegacy) => {
   let fields = rateLimitFields(rulings);
   if (!fields.policies) return [];
@@ -70,10 +69,10 @@ export const headersBesideOrigin: QuotaHeaders = (headers, rulings, isLegacy) =>
 };
 
 /**
- * Returns both fields with what stands in them already.
+ * Merges both fields with the origin's.
  *
- * Of two policies that are told alike, name and all, the stricter stands. Of two that have only the
- * name in common, the origin's gets `origin.` in front.
+ * Of two equal policies with one name, the stricter quota stands. If two different policies have one
+ * name, the origin's gets the prefix `origin.`.
  */
 export function mergeFields(headers: Headers, ours: Fields): Fields {
   const quotas = headers.get(QUOTA_FIELD) ?? "";
@@ -85,19 +84,19 @@ export function mergeFields(headers: Headers, ours: Fields): Fields {
 
   const taken = new Map<string, string>();
   for (const { name, parameters } of readItems(ours.policies, "q")) taken.set(name, parameters);
-  const alike = new Set<string>();
+  const equal = new Set<string>();
   for (const { name, parameters } of theirPolicies) {
-    if (taken.get(name) === parameters) alike.add(name);
+    if (taken.get(name) === parameters) equal.add(name);
   }
   const ourQuotas = readItems(ours.quotas, "r").map((own) => {
-    const other = theirQuotas.find(({ name }) => name === own.name && alike.has(name));
+    const other = theirQuotas.find(({ name }) => name === own.name && equal.has(name));
     return other ? stricterOf(own, other) : own;
   });
   const isStricter = least(theirQuotas) < least(ourQuotas);
   const join = (theirs: readonly Item[], own: readonly Item[]) => {
     const others = theirs
-      .filter(({ name }) => !alike.has(name))
-      .map((item) => ({ ...item, name: unlike(taken, item.name) }));
+      .filter(({ name }) => !equal.has(name))
+      .map((item) => ({ ...item, name: unusedName(taken, item.name) }));
     const all = isStricter ? [...others, ...own] : [...own, ...others];
     return all.map(({ name, parameters }) => name + parameters).join(", ");
   };
@@ -108,10 +107,10 @@ export function mergeFields(headers: Headers, ours: Fields): Fields {
 }
 
 /**
- * Returns the legacy fields that must change so that none is looser than `ours`.
+ * Returns the legacy fields that must change, so that none is looser than `ours`.
  *
- * @param isWritten whether there must be `X-RateLimit-*` in any case
- * @param nowMs ms since the epoch, since some write the time of the reset, and not the seconds
+ * @param isWritten whether `X-RateLimit-*` are added if they are missing
+ * @param nowMs milliseconds since the epoch, since some origins write the reset as a time
  */
 export function legacyHeaders(
   headers: Headers,
@@ -130,7 +129,7 @@ export function legacyHeaders(
     ] as const) {
       const theirs = headers.get(`${family}-${part}`);
       if (theirs === null && !isOwn) continue;
-      // Where ours are asked for, what can't be read is no limit that anybody could keep to.
+      // Ours replaces a value that cannot be read, if `X-RateLimit-*` are to be written.
       const value = stricter(theirs ?? "") ?? (isOwn ? stricter("") : theirs);
       if (value !== theirs) changes.push([`${family}-${part}`, value ?? ""]);
     }
@@ -138,14 +137,14 @@ export function legacyHeaders(
   return changes;
 }
 
-/** Returns the `Retry-After` that lets nobody come back too early; undefined if it stays as it is. */
+/** Returns the later `Retry-After`; undefined if the origin's stays, or it has none. */
 export function laterRetryAfter(headers: Headers, { seconds }: QuotaState, nowMs: number) {
   const theirs = headers.get("Retry-After");
   const value = theirs === null ? null : later(theirs, seconds, nowMs);
   return value === null || value === undefined || value === theirs ? undefined : value;
 }
 
-/** Returns the items that have a whole number of units; of others, none. */
+/** Returns the items whose `parameter` is a whole number. */
 function readItems(text: string, parameter: "r" | "q"): Item[] {
   const items: Item[] = [];
   for (let at = 0; at < text.length && items.length < MAX_ITEMS; ) {
@@ -159,7 +158,7 @@ function readItems(text: string, parameter: "r" | "q"): Item[] {
   return items;
 }
 
-/** The last one counts (RFC 9651, section 4.2.3.2). */
+/** Returns the last parameter of the name, which counts (RFC 9651, section 4.2.3.2). */
 function numberOf(parameters: string, name: string): number | undefined {
   const [, number] = new RegExp(`.*; *${name}=(\\d{1,15})(?![^;])`).exec(parameters) ?? [];
   return number === undefined ? undefined : Number(number);
@@ -199,20 +198,20 @@ function least(items: readonly Item[]): number {
   return Math.min(...items.map(({ units }) => units));
 }
 
-/** Fewer requests, and a longer time until there are more. */
+/** Returns an item with the fewer requests and the longer time of both. */
 function stricterOf(one: Item, other: Item): Item {
   const units = Math.min(one.units, other.units);
   const seconds = Math.max(...[one, other].map(({ parameters }) => numberOf(parameters, "t") ?? 0));
   return { name: one.name, parameters: `;r=${units};t=${seconds}`, units };
 }
 
-function unlike(taken: ReadonlyMap<string, string>, name: string): string {
-  let unlike = name;
-  while (taken.has(unlike)) unlike = `"${UNNAMED}.${unlike.slice(1)}`;
-  return unlike;
+function unusedName(taken: ReadonlyMap<string, string>, name: string): string {
+  let unused = name;
+  while (taken.has(unused)) unused = `"${UNNAMED}.${unused.slice(1)}`;
+  return unused;
 }
 
-/** Returns the lesser number; of a list, theirs is the least of it. Undefined for no number. */
+/** Returns the smaller number. Theirs may be a list. Undefined if it cannot be read. */
 function fewer(theirs: string, ours: number): string | undefined {
   if (!theirs) return String(ours);
   const numbers = theirs.split(",").map((part) => Number(/^\s*(\d+)\s*(?:;.*)?$/.exec(part)?.[1]));
@@ -220,7 +219,7 @@ function fewer(theirs: string, ours: number): string | undefined {
   return ours < Math.min(...numbers) ? String(ours) : theirs;
 }
 
-/** Returns the later time, in the form of theirs; undefined where that is none. */
+/** Returns the later time, in the form of theirs; undefined if that cannot be read. */
 function later(theirs: string, seconds: number, nowMs: number): string | undefined {
   if (!theirs) return String(seconds);
   const untilMs = nowMs + seconds * 1_000;

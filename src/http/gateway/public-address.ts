@@ -1,29 +1,29 @@
 /**
- * Turns the origin's own address in an answer's headers into the gate's: a client that followed it
- * would go past every limit from then on.
+ * Replaces the origin's own address in a response's headers by the gate's. A client that followed
+ * the origin's would go past every limit from then on.
  *
- * As nginx's `proxy_redirect default` and `proxy_cookie_domain` do, for `Location`,
- * `Content-Location`, `Refresh`, `Link` and the attributes of cookies. Relative addresses and those
- * of other hosts stay as they are, and so does the body.
+ * It does what nginx's `proxy_redirect default` and `proxy_cookie_domain` do, for `Location`,
+ * `Content-Location`, `Refresh`, `Link` and the attributes of cookies. Relative addresses, those of
+ * other hosts, and the body stay unchanged.
  */
 import { parseUrl } from "../../limit/url.ts";
 
-/** A header as it is to be: its values, a line each. */
+/** A header to set: its values, one a line. */
 export type Change = readonly [name: string, values: readonly string[]];
 
 const POINTERS = ["Location", "Content-Location", "Refresh", "Link"];
 
-/** Scheme, if there is one, and host. Browsers take a backslash for a slash, and any number of them. */
+/** An optional scheme, and the host. Browsers accept backslashes, and any number of slashes. */
 const AUTHORITY = /^(?:(https?:)[\\/]*|[\\/]{2,})[^\\/?#]*/i;
 
-/** Seconds, and behind them an address that may be quoted. */
+/** Seconds, and then a URL that may be quoted. */
 const REFRESH = /^(\s*[\d.]+(?:\s*[;,]|\s)\s*(?:url\s*=\s*)?["']?)([^"']+)/i;
 
 /**
- * Returns the headers that name the origin, as a client is to see them.
+ * Returns the headers that name the origin, with the gate's address instead.
  *
- * @param base the origin's own address, in front of whose path each request's path was put
- * @param url what the client asked for
+ * @param base the origin's own URL
+ * @param url the client's URL
  */
 export function publicHeaders(headers: Headers, base: URL, url: URL): Change[] {
   const changes: Change[] = [];
@@ -50,23 +50,23 @@ function pointTo(name: string, value: string, translate: (text: string) => strin
 }
 
 function publicAddress(given: string, base: URL, url: URL): string {
-  // URL parsers leave these out.
+  // URL parsers ignore these.
   const text = given.replace(/[\t\r\n]/g, "").trim();
   const [authority, scheme] = AUTHORITY.exec(text) ?? [];
   if (authority === undefined) return given;
   const target = parseUrl(scheme ? text : base.protocol + text);
-  // With another scheme it is the same host all the same: few origins know how they are reached.
+  // The scheme may differ, since few origins know how they are reached.
   if (!target || undotted(target) !== undotted(base)) return given;
   const path = text.slice(authority.length).replace(/^[^?#]*/, (it) => it.replaceAll("\\", "/"));
   const rest = belowPrefix(path, prefixOf(base));
   if (rest === undefined) return given;
   const address = url.origin + rest;
-  // An origin that insists on another scheme than ORIGIN's would send the client round in circles.
+  // An origin that redirects to another scheme than ORIGIN's would redirect without end.
   const isCircle = target.protocol !== base.protocol && parseUrl(address)?.href === url.href;
   return isCircle ? given : address;
 }
 
-/** A dot at the end of a name is the root of all names. */
+/** Returns the host without a dot at its end, the root of all names. */
 function undotted({ host }: URL): string {
   return host.replace(/\.(?=:|$)/, "");
 }
@@ -86,7 +86,7 @@ function publicCookie(cookie: string, base: URL, url: URL): string {
   );
 }
 
-/** Returns what stands behind the origin's own path; undefined for a path beside it. */
+/** Returns the path below the origin's own path; undefined for a path outside it. */
 function belowPrefix(path: string, prefix: string): string | undefined {
   const rest = path.slice(prefix.length);
   return path.startsWith(prefix) && /^(?:[/?#]|$)/.test(rest) ? rest : undefined;
@@ -96,7 +96,7 @@ function prefixOf({ pathname }: URL): string {
   return pathname.replace(/\/$/, "");
 }
 
-/** A method that the oldest of the runtime's types do not know. */
+/** The oldest types of the runtime do not have this method. */
 function setCookies(headers: Headers): string[] {
   return (headers as unknown as { getSetCookie(): string[] }).getSetCookie();
 }
