@@ -53,7 +53,7 @@ const MAX_README_LINES = 40;
 /** Words in the backticks of comments that are names, but not ours. */
 const NAMES_OF_OTHERS = [
   ...["#private", "private"], // TypeScript
-  ...["Basic", "Digest", "Upgrade"], // HTTP
+  ...["Basic", "Digest"], // HTTP
   ...["X_Api_Key", "limit_req", "proxy_cookie_domain"], // nginx and what stands behind it
   ...["PT1M", "ss"], // examples
 ];
