@@ -3,6 +3,7 @@
 import { Hono } from "hono";
 import { parse as parseToml } from "smol-toml";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import secrets from "../../.dev.vars.example?raw";
 import manifest from "../../package.json";
 import readme from "../../README.md?raw";
 import { isolateCaller } from "../../src/caller/isolate.ts";
@@ -11,6 +12,7 @@ import { api } from "../../src/http/api/api.ts";
 import { enforce } from "../../src/http/rate-limit.ts";
 import { policySchema } from "../../src/limit/policy.ts";
 import { limiterSchema } from "../../src/limiter-config.ts";
+import { BINDINGS } from "../../src/protocol/bindings.ts";
 import wranglerConfig from "../apps/hono/wrangler.jsonc?raw";
 import serviceConfig from "../apps/service/limits/wrangler.toml?raw";
 import app from "./app.ts";
@@ -195,6 +197,18 @@ describe("the README", () => {
     expect(rows("variable").sort()).toEqual(
       [...Object.keys(gatewaySchema.entries), ...Object.keys(limiterSchema.entries)].sort(),
     );
+  });
+
+  it("has a button for the repository of the package, which describes what there is", () => {
+    const repository = manifest.repository.url.replace(/^git\+(.*)\.git$/, "$1");
+    expect(readme).toContain(`(https://deploy.workers.cloudflare.com/?url=${repository})`);
+    expect(readme).toContain(`github:${new URL(repository).pathname.slice(1)}`);
+    const asked = [...secrets.matchAll(/^(\w+)=/gm)].map(([, name]) => name as string);
+    expect(asked).toEqual(["HASH_SECRET"]);
+    const known = [limiterSchema, gatewaySchema].flatMap(({ entries }) => Object.keys(entries));
+    const described = Object.keys(manifest.cloudflare.bindings);
+    expect([...known, ...Object.keys(BINDINGS)]).toEqual(expect.arrayContaining(described));
+    expect(described).toEqual(expect.arrayContaining(asked));
   });
 
   it("is at most 220 lines long", () => {
