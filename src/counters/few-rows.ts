@@ -6,7 +6,7 @@
  */
 import { type State, stateOf } from "../limit/algorithm.ts";
 import type { KeyHash } from "../ring/key-hash.ts";
-import { packRows, type Row, type Segment } from "./segment.ts";
+import { packRows, type Row, type Segment, unpackRows } from "./segment.ts";
 
 /** With more rows, looking at all of them takes longer than to hash into a buffer. */
 export const MAX_FEW_ROWS = 8;
@@ -74,6 +74,14 @@ export class FewRows implements Segment {
       return false;
     });
     return packRows(this.#rowNumbers - HASH_NUMBERS, rows);
+  }
+
+  addRows(bytes: Uint8Array<ArrayBuffer>): void {
+    unpackRows(
+      this.#rowNumbers - HASH_NUMBERS,
+      bytes,
+      (key, state) => state && this.set(key, state),
+    );
   }
 
   #find({ hi, lo }: KeyHash): number {

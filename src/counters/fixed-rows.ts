@@ -124,6 +124,22 @@ export class FixedRows implements Segment {
     return new Uint8Array(words.buffer);
   }
 
+  addRows({ buffer, byteOffset, length }: Uint8Array<ArrayBuffer>): void {
+    const words = new Uint32Array(buffer, byteOffset, length / Uint32Array.BYTES_PER_ELEMENT);
+    const rowWords = this.#rowNumbers * 2;
+    // Faster than `set`, which makes a key and a state for each row.
+    for (let from = 0; from < words.length; from += rowWords) {
+      let slot = this.#home(words[from + 1] as number);
+      while (!this.#isFree(slot)) slot = this.#next(slot);
+      const to = slot * rowWords;
+      for (let word = 0; word < rowWords; word++) {
+        this.#words[to + word] = words[from + word] as number;
+      }
+      this.#size++;
+      this.#lastExpiryMs = Math.max(this.#lastExpiryMs, this.#expiryAt(slot));
+    }
+  }
+
   /** Frees a slot. Later rows of its run move up, or a lookup would stop here and miss them. */
   #empty(freed: number): void {
     let hole = freed;

@@ -34,6 +34,8 @@ export interface Segment {
 
   /** Returns all rows as `packRows` writes them, in memory of their own. */
   toRows(): Uint8Array<ArrayBuffer>;
+  /** Adds what `toRows` gave to an empty segment that was made for as many rows. */
+  addRows(bytes: Uint8Array<ArrayBuffer>): void;
 }
 
 /** A key and its state; no state if the row was deleted. */

@@ -5,7 +5,7 @@
  */
 import type { State } from "../limit/algorithm.ts";
 import { idOf, type KeyHash } from "../ring/key-hash.ts";
-import { packRows, type Segment } from "./segment.ts";
+import { packRows, type Segment, unpackRows } from "./segment.ts";
 
 /** Bytes that a row takes besides the numbers of its state, about. */
 const ROW_BYTES = 100;
@@ -73,5 +73,9 @@ export class VariableRows implements Segment {
 
   toRows(): Uint8Array<ArrayBuffer> {
     return packRows(0, [...this.#rows.values()]);
+  }
+
+  addRows(bytes: Uint8Array<ArrayBuffer>): void {
+    unpackRows(0, bytes, (key, state) => state && this.set(key, state));
   }
 }

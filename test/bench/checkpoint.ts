@@ -10,14 +10,13 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { DatabaseSync } from "node:sqlite";
 import { setImmediate as turn } from "node:timers/promises";
-import { serialize } from "node:v8";
-import { type Check, type CounterPolicy, Counters } from "../../src/counters/counters.ts";
+import { type Check, Counters } from "../../src/counters/counters.ts";
 import type { FixedRows } from "../../src/counters/fixed-rows.ts";
-import { HEAD } from "../../src/owner/checkpoint/format.ts";
-import { Owner, type OwnerStorage } from "../../src/owner/owner.ts";
+import { Owner } from "../../src/owner/owner.ts";
 import { STILL } from "../fake-runtime.ts";
+import { checkOf } from "./check-of.ts";
+import { SqliteStorage } from "./sqlite-storage.ts";
 
 const SIZES = [1_000, 10_000, 100_000, 1_000_000];
 const CHECKS_A_ROUND = 200_000;
@@ -28,24 +27,6 @@ const BATCH_CHECKS = 20;
 const BATCH_EVERY_MS = 2;
 const PHASE_MS = 6_000;
 const PHASES = 4;
-const HOUR_MS = 3_600_000;
-const POLICY: CounterPolicy = {
-  name: "default",
-  algorithm: "fixed-window",
-  limit: 1_000_000,
-  windowMs: HOUR_MS,
-  capacity: 1_000_000,
-  cost: 1,
-  shadow: false,
-  durable: false,
-};
-
-/** The n-th check: made, not looked up, as a check that comes by RPC is in the cache. */
-function checkOf(n: number): Check {
-  const hi = Math.imul(n ^ (n >>> 15), 0x2c1b3c6d);
-  const lo = Math.imul(hi ^ (hi >>> 12), 0x297a2d39) ^ n;
-  return { key: { hi: hi >>> 0, lo: lo >>> 0 }, policies: [POLICY] };
-}
 
 function randomCheck(keys: number): Check {
   return checkOf(Math.floor(Math.random() * keys));
@@ -60,51 +41,6 @@ function bufferBytes({ tables }: Counters): number {
   return [...tables.byName.values()]
     .flatMap(({ segments }) => segments)
     .reduce((total, segment) => total + (segment as FixedRows).bufferBytes, 0);
-}
-
-class SqliteStorage implements OwnerStorage {
-  bytes = 0;
-  rows = 0;
-  checkpoints = 0;
-  readonly #db: DatabaseSync;
-
-  constructor(path: string) {
-    this.#db = new DatabaseSync(path);
-    this.#db.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF");
-    this.#db.exec("CREATE TABLE kv (key TEXT PRIMARY KEY, value BLOB) WITHOUT ROWID");
-  }
-  async list<T>(): Promise<Map<string, T>> {
-    return new Map();
-  }
-  async get(): Promise<never> {
-    return undefined as never;
-  }
-  async put(entries: string | object): Promise<void> {
-    if (HEAD in (entries as object)) this.checkpoints++;
-    const insert = this.#db.prepare("INSERT OR REPLACE INTO kv VALUES (?, ?)");
-    for (const [key, value] of Object.entries(entries)) {
-      const bytes = serialize(value);
-      this.bytes += bytes.length;
-      this.rows++;
-      insert.run(key, bytes);
-    }
-  }
-  async delete(keys: string | string[]): Promise<never> {
-    const remove = this.#db.prepare("DELETE FROM kv WHERE key = ?");
-    for (const key of keys) {
-      this.rows++;
-      remove.run(key);
-    }
-    return 0 as never;
-  }
-  async deleteAll(): Promise<void> {
-    this.#db.exec("DELETE FROM kv");
-  }
-  async sync(): Promise<void> {}
-  async getAlarm(): Promise<number | null> {
-    return null;
-  }
-  async setAlarm(): Promise<void> {}
 }
 
 function growth(): void {

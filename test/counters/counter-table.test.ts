@@ -2,8 +2,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { CounterTable } from "../../src/counters/counter-table.ts";
 import type { FixedRows } from "../../src/counters/fixed-rows.ts";
-import { unpackRows } from "../../src/counters/segment.ts";
-import { newSegment, newTable, stateNumbersOf } from "../../src/counters/table-name.ts";
+import { newSegment, newTable } from "../../src/counters/table-name.ts";
 import { type KeyHash, PUBLIC_SIP_KEY, sipHash } from "../../src/ring/key-hash.ts";
 
 /** Few keys in few slots, and some that go to the last slots, so that runs, holes and wrap-arounds are frequent. */
@@ -34,9 +33,7 @@ function copyOf(name: string, table: CounterTable): CounterTable {
     name,
     table.segments.map((segment) => {
       const copy = newSegment(name, segment.size);
-      unpackRows(stateNumbersOf(name), segment.toRows(), (key, state) => {
-        if (state) copy.set(key, state);
-      });
+      copy.addRows(segment.toRows());
       return copy;
     }),
   );

@@ -94,9 +94,10 @@ function addSection(found: Map<string, Found>, section: Section, page: Page, pag
     }
   }
   page.tables.add(name);
-  const stateNumbers = stateNumbersOf(name);
-  const segment = newSegment(name, stateNumbers ? rows.length / (8 * (stateNumbers + 1)) : 0);
-  unpackRows(stateNumbers, rows, (key, state) => state && segment.set(key, state));
+  // Of states of any length, it needs no room.
+  const rowBytes = (1 + stateNumbersOf(name)) * Float64Array.BYTES_PER_ELEMENT;
+  const segment = newSegment(name, rows.length / rowBytes);
+  segment.addRows(rows);
   table.segments.set(index, { segment, page });
   // Whenever the count changes, a page is written.
   if (sequence > table.sequence) Object.assign(table, { sequence, count });

@@ -1,0 +1,110 @@
+/**
+ * What an owner with the most keys takes: memory in steady state, at most in a checkpoint, at most
+ * while it is loaded; and how long it takes to its first check after a restart.
+ *
+ *     node --expose-gc test/bench/full-owner.ts
+ *
+ * Its storage is SQLite on disk, so only what the owner holds is alive. It collects garbage at each
+ * call and counts what is left.
+ */
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Owner } from "../../src/owner/owner.ts";
+import { STILL } from "../fake-runtime.ts";
+import { checkOf } from "./check-of.ts";
+import { SqliteStorage } from "./sqlite-storage.ts";
+
+const KEYS = 1_666_600;
+const CALL_CHECKS = 100;
+/** After the first round, keys change whose page is on disk. */
+const ROUNDS = 1.3;
+
+class CountingStorage extends SqliteStorage {
+  isCounting = false;
+  peak = 0;
+
+  count(): void {
+    if (!this.isCounting) return;
+    globalThis.gc?.();
+    this.peak = Math.max(this.peak, alive());
+  }
+  override async list<T>(options: DurableObjectListOptions): Promise<Map<string, T>> {
+    const found = await super.list<T>(options);
+    this.count();
+    return found;
+  }
+  override async put(entries: string | object): Promise<void> {
+    this.count();
+    return super.put(entries);
+  }
+}
+
+function alive(): number {
+  const { heapUsed, external } = process.memoryUsage();
+  return heapUsed + external;
+}
+
+async function started(storage: CountingStorage): Promise<[Owner, run: () => Promise<void>]> {
+  const tasks: (() => Promise<void>)[] = [];
+  const runtime = {
+    ...STILL,
+    now: () => Date.now(),
+    after: (_: number, task: () => Promise<void>) => void tasks.push(task),
+  };
+  const owner = new Owner({ runtime, storage });
+  await owner.load();
+  const run = async () => {
+    for (const task of tasks.splice(0)) await task();
+  };
+  return [owner, run];
+}
+
+async function count(path: string): Promise<void> {
+  const storage = new CountingStorage(path);
+  const [owner, run] = await started(storage);
+  for (let n = 0; n < ROUNDS * KEYS; n += CALL_CHECKS) {
+    owner.check(Array.from({ length: CALL_CHECKS }, (_, at) => checkOf((n + at) % KEYS)));
+    if (n % 2_000 === 0) await run();
+  }
+  globalThis.gc?.();
+  console.log(`${owner.keys} keys: ${mb(alive())} in steady state`);
+  storage.isCounting = true;
+  for (let n = 0; n < 10; n++) {
+    owner.check(Array.from({ length: 1_000 }, (_, at) => checkOf(Math.imul(n, 7_919) + at * 100)));
+    await run();
+  }
+  console.log(`checkpoint: at most ${mb(storage.peak)}`);
+}
+
+async function load(path: string, isCounting: boolean): Promise<void> {
+  const storage = new CountingStorage(path);
+  storage.isCounting = isCounting;
+  const beginMs = performance.now();
+  const begin = process.cpuUsage();
+  const [owner] = await started(storage);
+  owner.check([checkOf(5)]);
+  const ms = (performance.now() - beginMs).toFixed(0);
+  if (isCounting) console.log(`load of ${owner.keys} keys: at most ${mb(storage.peak)}`);
+  const { user, system } = process.cpuUsage(begin);
+  const cpuMs = ((user + system) / 1_000).toFixed(0);
+  if (!isCounting) console.log(`first check after a restart: ${ms} ms, ${cpuMs} ms of CPU`);
+}
+
+globalThis.gc?.();
+const before = alive();
+const mb = (bytes: number) => `${((bytes - before) / 1e6).toFixed(0)} MB`;
+const [path, counting] = process.argv.slice(2);
+if (path) await load(path, counting === "count");
+else {
+  const directory = mkdtempSync(join(tmpdir(), "turnpike-bench-"));
+  const file = join(directory, "owner.sqlite");
+  await count(file);
+  // Each in a process of its own, as after a restart.
+  for (const how of ["time", "time", "time", "count"]) {
+    const args = ["--expose-gc", import.meta.filename, file, how];
+    spawnSync(process.execPath, args, { stdio: "inherit" });
+  }
+  rmSync(directory, { recursive: true });
+}
