@@ -1,0 +1,165 @@
+/** Requests that a policy holds, refuses by address, only reports, or cannot count. */
+import { Hono } from "hono";
+import { describe, expect, it, vi } from "vitest";
+import { Caller } from "../../src/caller/caller.ts";
+import { parseConfig } from "../../src/config.ts";
+import { enforce } from "../../src/http/rate-limit.ts";
+import type { Decision } from "../../src/index.ts";
+import { parsePolicy } from "../../src/limit/policy.ts";
+import { WORKERS } from "../../src/runtime.ts";
+import { FakeOwners } from "../caller/fake-owners.ts";
+import { appWith, statuses, useStoppedClock } from "./policy-app.ts";
+
+useStoppedClock();
+
+/** How long a caller waits for an owner, and three times that for another request's call. */
+const DEADLINE_MS = 10_000;
+
+describe("shadow", () => {
+  it("decides, counts and reports in shadow, and never enforces", async () => {
+    const send = appWith({ name: "trial", shadow: true });
+    const reasons: string[] = [];
+    for (let n = 0; n < 4; n++) {
+      const { status, headers, body } = await send();
+      expect(status).toBe(200);
+      expect(headers.get("RateLimit")).toBeNull();
+      reasons.push((JSON.parse(body) as { decision: Decision }).decision.reason);
+    }
+    expect(reasons).toEqual(["ok", "ok", "shadow", "shadow"]);
+  });
+
+  it("lets an enforced policy decide beside one in shadow, which does not count what it denies", async () => {
+    const send = appWith({ name: "trial-2", shadow: true, limit: 1 }, { name: "real", limit: 3 });
+    expect(await statuses(send, [{}, {}, {}, {}])).toEqual([200, 200, 200, 429]);
+  });
+
+  it("refuses in shadow no address of the deny list, and no cost above the limit", async () => {
+    const send = appWith({ shadow: true, limit: 2, deny: ["0.0.0.0/0"], cost: () => 9 });
+    const { status, body } = await send();
+    expect(status).toBe(200);
+    expect(JSON.parse(body)).toMatchObject({ decision: { reason: "shadow", remaining: 2 } });
+    expect(() => appWith({ shadow: true, limit: 2, cost: 9 })).toThrow("cost must be at most 2");
+  });
+
+  it("holds no request in a leaky bucket in shadow", async () => {
+    const send = appWith({ shadow: true, limit: 2, window: "2s", algorithm: "leaky-bucket" });
+    await send();
+    const { body } = await send();
+    expect(JSON.parse(body)).toMatchObject({ decision: { reason: "ok", delayMs: 0 } });
+  });
+});
+
+describe("maxWait", () => {
+  it("holds a denied request within maxWait until it may pass", async () => {
+    const waits = vi.spyOn(scheduler, "wait").mockImplementation(async (ms) => {
+      // The deadline of a call is no part of this; it loses the race.
+      if (ms === DEADLINE_MS) return new Promise(() => {});
+      vi.setSystemTime(Date.now() + ms);
+    });
+    const send = appWith({ algorithm: "token-bucket", limit: 2, window: "2s", maxWait: "5s" });
+    expect(await statuses(send, [{}, {}, {}, {}])).toEqual([200, 200, 200, 200]);
+    const held = waits.mock.calls.map(([ms]) => ms).filter((ms) => ms !== DEADLINE_MS);
+    expect(held).toEqual([1_000, 1_000]);
+  });
+
+  it("refuses at once a request that would have to wait longer than maxWait", async () => {
+    const send = appWith({ limit: 1, maxWait: "5s" });
+    expect(await statuses(send, [{}, {}])).toEqual([200, 429]);
+  });
+});
+
+describe("the leaky bucket", () => {
+  it("holds each request in a leaky bucket until its turn", async () => {
+    const held: number[] = [];
+    vi.spyOn(scheduler, "wait").mockImplementation((ms) => {
+      if (ms === DEADLINE_MS || ms === 3 * DEADLINE_MS) return new Promise(() => {});
+      if (ms > 1) held.push(ms);
+      return Promise.resolve();
+    });
+    const send = appWith({ algorithm: "leaky-bucket", limit: 4, window: "4s" });
+    const all = await Promise.all(Array.from({ length: 10 }, () => send()));
+    expect(all.filter(({ status }) => status === 200)).toHaveLength(4);
+    expect(held.sort((a, b) => a - b)).toEqual([1_000, 2_000, 3_000]);
+  });
+});
+
+describe("address lists", () => {
+  it("lets allowed addresses pass uncounted, and refuses denied ones that are not also allowed", async () => {
+    const send = appWith({
+      limit: 1,
+      allow: ["192.0.2.7", "2001:db8:1::/48"],
+      deny: ["192.0.2.0/24", "2001:db8::/32"],
+    });
+    const allowed = ["192.0.2.7", "192.0.2.7", "2001:db8:1::5", "::ffff:192.0.2.7"];
+    expect(
+      await statuses(
+        send,
+        allowed.map((ip) => ({ ip })),
+      ),
+    ).toEqual([200, 200, 200, 200]);
+    const denied = ["192.0.2.8", "2001:db8:2::1", "::ffff:192.0.2.8"];
+    expect(
+      await statuses(
+        send,
+        denied.map((ip) => ({ ip })),
+      ),
+    ).toEqual([403, 403, 403]);
+    const counted = ["198.51.100.1", "198.51.100.1", "2001:db9::1"];
+    expect(
+      await statuses(
+        send,
+        counted.map((ip) => ({ ip })),
+      ),
+    ).toEqual([200, 429, 200]);
+  });
+
+  it("refuses an address with a problem, or with a page", async () => {
+    const send = appWith({ deny: ["0.0.0.0/0"] });
+    const { headers, body } = await send();
+    expect(headers.get("Content-Type")).toBe("application/problem+json");
+    expect(JSON.parse(body)).toMatchObject({ status: 403, title: "Forbidden" });
+    expect((await send({ headers: { Accept: "text/html" } })).body).toContain("<h1>Forbidden</h1>");
+  });
+});
+
+describe("an owner out of reach", () => {
+  function appOver(
+    misbehave: (owner: string) => unknown,
+    policy: object,
+    owners = new FakeOwners(),
+  ) {
+    vi.spyOn(console, "warn").mockImplementation(() => {});
+    owners.misbehave = misbehave;
+    const config = parseConfig({ HOME_REGION: "sam" });
+    const app = new Hono();
+    const rule = { policy: parsePolicy({ limit: 5, window: "1h", ...policy }) };
+    app.use(enforce([rule], new Caller({ owners, runtime: WORKERS, ...config }), config));
+    app.get("*", (c) => c.text("in"));
+    return app;
+  }
+  const broken = () => Promise.reject(new Error("broken"));
+
+  it("answers 503 where no owner answers and the policy says deny, without what is left", async () => {
+    const response = await appOver(broken, { onFailure: "deny" }).request("/");
+    expect(response.status).toBe(503);
+    expect(response.headers.get("Retry-After")).toBe("1");
+    expect(response.headers.get("RateLimit")).toBeNull();
+    expect(await response.json()).toMatchObject({
+      type: "https://iana.org/assignments/http-problem-types#temporary-reduced-capacity",
+    });
+  });
+
+  it("allows where no owner answers and the policy says allow", async () => {
+    const response = await appOver(broken, { onFailure: "allow" }).request("/");
+    expect([response.status, response.headers.get("RateLimit")]).toEqual([200, null]);
+  });
+
+  it("asks an owner in the region where the request came in", async () => {
+    const owners = new FakeOwners();
+    const app = appOver(broken, {}, owners);
+    const cf = { continent: "OC", longitude: "151.2" } as IncomingRequestCfProperties;
+    await app.request(new Request("https://site.example/", { cf }));
+    await app.request("/");
+    expect(owners.calls.map(({ owner }) => owner.split("/")[0])).toEqual(["oc", "sam"]);
+  });
+});
