@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { Exporter } from "../../src/owner/change/export.ts";
+import { HEAD } from "../../src/owner/checkpoint/format.ts";
 import {
   CHECKPOINT_DELAY_MS,
   CHECKPOINT_INTERVAL_MS,
@@ -239,6 +240,10 @@ describe("owner", () => {
     const again = await bench.start();
     expect(look(again)).toMatchObject([{ remaining: 10 }, { remaining: 10 }]);
     await bench.wait(5_000);
+    // That there was a crash, for as long as what it lost may matter.
+    expect([...bench.storage.entries.keys()]).toEqual([HEAD]);
+    await bench.wait((bench.storage.alarmMs as number) - bench.nowMs);
+    await again.wake();
     expect(bench.storage.entries.size).toBe(0);
   });
 

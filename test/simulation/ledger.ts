@@ -164,7 +164,7 @@ export class Ledger {
       if (isFirst) account.passed += cost;
       if (!isFirstExact) continue;
       account.passedExactly += cost;
-      this.#compare(`callers let pass of ${name}`, account, account.passedExactly, account.durable);
+      this.#compare(`callers let pass of ${name}`, account, account.passedExactly, true);
     }
   }
 

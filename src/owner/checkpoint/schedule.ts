@@ -101,7 +101,8 @@ export class Schedule {
     tables.sweep(nowMs, SWEEP_ROWS);
     const isLeftToTell = this.#dropWarning.tell(tables.evicted, tables.size, nowMs);
     // What got lost may matter although nothing is counted now.
-    const inexactMs = this.#checkpoint.head.lostMs + MAX_LOSS_AGE_MS;
+    const { lostMs, crashedMs } = this.#checkpoint.head;
+    const inexactMs = Math.max(lostMs, crashedMs) + MAX_LOSS_AGE_MS;
     if (tables.byName.size === 0 && inexactMs <= nowMs) return this.clear();
     if (isLeftToTell) this.schedule();
     if (this.#isOpen) this.schedule();
