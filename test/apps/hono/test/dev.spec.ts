@@ -5,7 +5,9 @@ import { test } from "node:test";
 
 /** Starts `wrangler dev`; resolves with its address. */
 async function start(): Promise<{ url: string; stop(): Promise<void> }> {
-  const args = ["node_modules/wrangler/bin/wrangler.js", "dev", "--ip", "127.0.0.1"];
+  // Busy or not, this machine's owners are waited for.
+  const options = ["--ip", "127.0.0.1", "--var", "DEADLINE:10s"];
+  const args = ["node_modules/wrangler/bin/wrangler.js", "dev", ...options];
   const child = spawn(process.execPath, [...args, "--port", "0", "--inspector-port", "0"], {
     detached: true,
     stdio: ["ignore", "pipe", "pipe"],
