@@ -7,8 +7,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 
-/** What a whole run shares: what `@sparticuz/chromium` unpacks, and wrangler's memory of updates. */
-const SHARED = /^(chromium|fonts|locales|lib.+\.so.*|vk_swiftshader_icd\.json|update-check)$/;
+/**
+ * What a whole run shares: what `@sparticuz/chromium` unpacks, wrangler's memory of updates, and
+ * what Node has compiled of wrangler.
+ */
+const SHARED =
+  /^(chromium|fonts|locales|lib.+\.so.*|vk_swiftshader_icd\.json|update-check|compiled)$/;
 
 const QUIET = {
   /** Where a request is from; tests need no true answer. */
@@ -25,7 +29,8 @@ export default function setup(): () => Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), "turnpike-tests-"));
   const remove = () => rmSync(folder, { recursive: true, force: true });
   process.on("exit", remove);
-  Object.assign(process.env, QUIET, { TMPDIR: folder });
+  const compiled = join(folder, "compiled");
+  Object.assign(process.env, QUIET, { TMPDIR: folder, NODE_COMPILE_CACHE: compiled });
   const read = () => readdirSync(folder).filter((name) => !SHARED.test(name));
   return async () => {
     const endMs = Date.now() + STOPPED_MS;

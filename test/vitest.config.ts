@@ -26,7 +26,7 @@ const PURE = [
   "test/{config,house,log}.test.ts",
   "test/{cli,counters,limit,membership,protocol,ring}/**/*.test.ts",
   "test/owner/{checkpoint,export,inexact,owner,ring-owner}.test.ts",
-  "test/caller/{batcher,denial-cache,fallback,taking}.test.ts",
+  "test/caller/{all-or-none,batcher,caller,denial-cache,failure-report,fallback,giving-back,leases}.test.ts",
   "test/fuzz/{checkpoint,config,ring}.test.ts",
 ];
 
@@ -78,6 +78,7 @@ export default defineConfig({
           exclude: SERVERS,
           pool: "threads",
           isolate: false,
+          setupFiles: ["test/fresh-modules.ts"],
           testTimeout: PATIENCE_MS,
           provide,
         },

@@ -5,8 +5,7 @@ import { MAX_DENIAL_MS } from "../../src/caller/denial-cache.ts";
 import type { Question } from "../../src/caller/question.ts";
 import { type PolicyInput, parsePolicy } from "../../src/limit/policy.ts";
 import { WIRE_VERSION } from "../../src/protocol/wire.ts";
-import { WORKERS } from "../../src/runtime.ts";
-import { turn } from "../fake-runtime.ts";
+import { STILL, turn } from "../fake-runtime.ts";
 import { FakeOwners } from "./fake-owners.ts";
 
 const DEADLINE_MS = 30;
@@ -35,7 +34,7 @@ function isolate(ownersPerRegion = 4, deadlineMs = DEADLINE_MS): Caller {
     homeRegion: "sam",
     hashSecret: "secret",
     deadlineMs,
-    runtime: WORKERS,
+    runtime: STILL,
     reportFailure: (owner) => void reported.push(owner),
   });
 }
@@ -426,7 +425,7 @@ describe("an owner that fails", () => {
     owners.misbehave = () => new Promise(() => {});
     for (let n = 0; n < MAX_LATE; n++) await check();
     expect(owners.calls).toHaveLength(MAX_LATE);
-    const waits = vi.spyOn(scheduler, "wait");
+    const waits = vi.spyOn(STILL, "wait");
     for (let n = 0; n < 20; n++) expect(await check()).toMatchObject({ source: "fallback" });
     expect(waits).not.toHaveBeenCalled();
     expect(owners.calls).toHaveLength(MAX_LATE);

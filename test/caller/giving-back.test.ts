@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { Caller } from "../../src/caller/caller.ts";
 import type { Question, Reply } from "../../src/caller/question.ts";
 import { type PolicyInput, parsePolicy } from "../../src/limit/policy.ts";
-import { WORKERS } from "../../src/runtime.ts";
+import { STILL } from "../fake-runtime.ts";
 import { FakeOwners } from "./fake-owners.ts";
 
 let owners: FakeOwners;
@@ -13,7 +13,7 @@ beforeEach(() => {
   vi.useFakeTimers({ toFake: ["Date"], now: Date.UTC(2036, 10, 22, 12) });
   owners = new FakeOwners();
   const options = { ownersPerRegion: 1, homeRegion: "weur", hashSecret: "secret" } as const;
-  caller = new Caller({ ...options, owners, runtime: WORKERS });
+  caller = new Caller({ ...options, owners, runtime: STILL });
 });
 
 afterEach(() => {

@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { Caller } from "../../src/caller/caller.ts";
 import type { Question } from "../../src/caller/question.ts";
 import { type PolicyInput, parsePolicy } from "../../src/limit/policy.ts";
-import { WORKERS } from "../../src/runtime.ts";
+import { STILL } from "../fake-runtime.ts";
 import { FakeOwners } from "./fake-owners.ts";
 
 let owners: FakeOwners;
@@ -14,7 +14,7 @@ function isolate(): Caller {
     ownersPerRegion: 1,
     homeRegion: "sam",
     hashSecret: "secret",
-    runtime: WORKERS,
+    runtime: STILL,
   });
 }
 

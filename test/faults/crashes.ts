@@ -16,7 +16,7 @@ const EVICTION_MS = 10_000;
 const EVICTIONS_TRIED = 4;
 
 /** `kill -9` in mid-load and a restart, again and again. */
-export async function kill({ kills, connections }: Scale): Promise<Row> {
+export async function kill({ kills, connections, atMostPerSecond }: Scale): Promise<Row> {
   const site = await Site.open();
   const ledger = new Ledger(LIMIT);
   const traffic = new Traffic({
@@ -24,6 +24,7 @@ export async function kill({ kills, connections }: Scale): Promise<Row> {
     connections,
     url: () => site.url,
     pick: comingKeys(20),
+    atMostPerSecond,
   });
   const losses: { fromMs: number; toMs: number }[] = [];
   let slowestMs = 0;
@@ -50,10 +51,16 @@ export async function kill({ kills, connections }: Scale): Promise<Row> {
 }
 
 /** One owner after the other aborted, its memory gone, while the others go on. */
-export async function abort({ seconds, kills, connections }: Scale): Promise<Row> {
+export async function abort({ seconds, kills, connections, atMostPerSecond }: Scale): Promise<Row> {
   const site = await Site.open();
   const ledger = new Ledger(LIMIT);
-  const traffic = new Traffic({ ledger, connections, url: () => site.url, pick: comingKeys(20) });
+  const traffic = new Traffic({
+    ledger,
+    connections,
+    url: () => site.url,
+    pick: comingKeys(20),
+    atMostPerSecond,
+  });
   const losses: { fromMs: number; toMs: number }[] = [];
   let abortedMs = 0;
   try {

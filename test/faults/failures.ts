@@ -25,10 +25,19 @@ export const FAILURES: Record<string, Fault> = {
 };
 
 /** All owners fail for a while, then are well again. */
-export async function fail(name: string, { seconds, connections, isTimed }: Scale): Promise<Row> {
+export async function fail(
+  name: string,
+  { seconds, connections, isTimed, atMostPerSecond }: Scale,
+): Promise<Row> {
   const site = await Site.open();
   const ledger = new Ledger(LIMIT);
-  const traffic = new Traffic({ ledger, connections, url: () => site.url, pick: comingKeys(20) });
+  const traffic = new Traffic({
+    ledger,
+    connections,
+    url: () => site.url,
+    pick: comingKeys(20),
+    atMostPerSecond,
+  });
   let healedMs = 0;
   let inexact = 0;
   try {

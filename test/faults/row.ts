@@ -28,6 +28,8 @@ export interface Scale {
   isTimed: boolean;
   /** How long to wait for an owner, where none fails: a test must not fail on a busy machine. */
   deadline: string;
+  /** As in `TrafficOptions`. */
+  atMostPerSecond?: number;
 }
 
 export const WHOLE: Scale = {
@@ -44,10 +46,11 @@ export const QUICK: Scale = {
   seconds: 1,
   kills: 2,
   connections: 16,
-  floodKeys: 20_000,
+  floodKeys: 8_000,
   soakSeconds: 6,
   isTimed: false,
   deadline: "2s",
+  atMostPerSecond: 300,
 };
 
 export interface Outcome {

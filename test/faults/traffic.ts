@@ -19,6 +19,8 @@ export interface TrafficOptions {
   address?: (key: number) => string;
   /** Requests that are sent each second, answered or not; left out: as many as the site takes. */
   perSecond?: number;
+  /** The most requests that are sent each second; left out: as many as the site takes. */
+  atMostPerSecond?: number | undefined;
   /** Part of the requests whose client goes away before it has an answer. Default none. */
   disconnects?: number;
 }
@@ -52,8 +54,13 @@ export class Traffic {
   }
 
   async #oneByOne(): Promise<void> {
+    const { connections, atMostPerSecond = Number.POSITIVE_INFINITY } = this.#options;
+    const turnMs = (connections * 1_000) / atMostPerSecond;
     while (!this.#isOver) {
-      if (!(await this.#send(performance.now()))) await sleep(RETRY_MS);
+      const startMs = performance.now();
+      if (!(await this.#send(startMs))) await sleep(RETRY_MS);
+      const leftMs = startMs + turnMs - performance.now();
+      if (leftMs > 0) await sleep(leftMs);
     }
   }
 
