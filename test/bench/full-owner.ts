@@ -2,7 +2,7 @@
  * What an owner with the most keys takes: memory in steady state, at most in a checkpoint, at most
  * while it is loaded; and how long it takes to its first check after a restart.
  *
- *     node --expose-gc test/bench/full-owner.ts
+ *     npm run bench:owner
  *
  * Its storage is SQLite on disk, so only what the owner holds is alive. It collects garbage at each
  * call and counts what is left.
