@@ -106,9 +106,10 @@ describe("paths that could be the API's", () => {
     expect(received).toEqual([]);
   });
 
-  it("are not made from another host's name", async () => {
+  it("are not forwarded where another host's name makes them", async () => {
+    // The API answers the first one itself: it takes no GET there.
     for (const host of ["gate.example/_turnpike", "gate.example\\_turnpike\\?"]) {
-      expect(await send("/v1/check", host), host).toMatch(/^HTTP\/1.1 404 /);
+      expect(await send("/v1/check", host), host).toMatch(/^HTTP\/1.1 40[45] /);
     }
     expect(received).toEqual([]);
   });
