@@ -22,7 +22,7 @@ import {
 import { entriesOfRows, logEntries } from "./log-entries.ts";
 import { type Page, Pages, sectionsOf, type Tables, UNLOGGED } from "./pages.ts";
 import { type ReadStorage, readPages, type Target } from "./reader.ts";
-import { isVersion4, oldKeys, readVersion4 } from "./version-4.ts";
+import { isVersion4, readVersion4, removeVersion4, replaceVersion4 } from "./version-4.ts";
 
 /** Each checkpoint rewrites pages of this size in all, or of twice what changed. */
 const PAGE_BYTES = 40_000;
@@ -117,10 +117,11 @@ export class Checkpoint {
     if (await isVersion4(storage)) {
       const { clockMs, number } = await readVersion4(storage, tables);
       this.#head = { ...NEW_HEAD, clockMs, sequence: number };
-      for (const key of await oldKeys(storage)) this.#obsolete.add(key);
       for (const [name, table] of tables) this.#pages.reconcile(name, table, UNLOGGED);
+      await replaceVersion4(storage, this.#pages, tables, this.#head);
       return { isDamaged: false, isCrash };
     }
+    await removeVersion4(storage);
     const value = await storage.get(HEAD);
     const head = decodeHead(value);
     const read = await readPages(storage, { tables, pages: this.#pages });

@@ -1,7 +1,7 @@
 /**
  * Reads what version 4 left on disk: segments with free slots, in pieces; changed rows since; single
- * rows in a journal; and a manifest that says which of all that counts. The next checkpoint
- * replaces it. A later version than 5 may delete this file.
+ * rows in a journal; and a manifest that says which of all that counts. It is replaced at
+ * once. A later version than 5 may delete this file.
  */
 import { type CounterTable, segmentOf } from "../../counters/counter-table.ts";
 import { decodeRows } from "../../counters/segment.ts";
@@ -10,14 +10,20 @@ import type { State } from "../../limit/algorithm.ts";
 import { InvalidError } from "../../limit/misuse.ts";
 import type { KeyHash } from "../../ring/key-hash.ts";
 import { checksum } from "./checksum.ts";
+import { encodeHead, encodeSections, HEAD, type Head, LOG, PAGE } from "./format.ts";
+import { type Pages, sectionsOf, type Tables } from "./pages.ts";
 import { type ReadStorage, scan } from "./reader.ts";
 
 const VERSION = 4;
 const MANIFEST = "checkpoint";
 const JOURNAL = "journal/";
 const PIECE_BYTES = 64_000;
+/** Pages that are in memory at once. */
+const BATCH_PAGES = 64;
 /** Numbers in the manifest for each part: the checkpoint that wrote it, its length and its sum. */
 const PART_NUMBERS = 3;
+
+type WriteStorage = ReadStorage & Pick<DurableObjectStorage, "put" | "delete">;
 
 interface Manifest {
   version: number;
@@ -32,8 +38,10 @@ interface JournalEntry extends KeyHash {
   state: number[] | null;
 }
 
-/** Tells whether version 4 wrote last: version 5 deletes its values. */
+/** Tells whether version 4 wrote last: version 5 deletes its manifest. */
 export async function isVersion4(storage: ReadStorage): Promise<boolean> {
+  if ((await storage.get(MANIFEST)) !== undefined) return true;
+  if ((await storage.get(HEAD)) !== undefined) return false;
   for (const prefix of [MANIFEST, JOURNAL]) {
     if ((await storage.list({ prefix, limit: 1 })).size > 0) return true;
   }
@@ -68,13 +76,43 @@ export async function readVersion4(
   return manifest;
 }
 
-/** Returns the storage keys of all that version 4 wrote. */
-export async function oldKeys(storage: ReadStorage): Promise<string[]> {
-  const keys: string[] = [];
-  for (const prefix of [MANIFEST, JOURNAL]) {
-    for await (const [key] of scan(storage, prefix)) keys.push(key);
+/**
+ * Replaces what version 4 wrote by pages and a head, a few pages at a time. What version 4 wrote
+ * counts until the head is there.
+ */
+export async function replaceVersion4(
+  storage: WriteStorage,
+  pages: Pages,
+  tables: Tables,
+  head: Head,
+): Promise<void> {
+  // Left by an earlier version 5, before version 4 was put back.
+  await removeAll(storage, [PAGE, LOG]);
+  const chosen = [...pages.choose(0, tables, head.sequence).keys()];
+  for (let from = 0; from < chosen.length; from += BATCH_PAGES) {
+    const entries: Record<string, Uint8Array> = {};
+    for (const page of chosen.slice(from, from + BATCH_PAGES)) {
+      page.writtenAt = head.sequence;
+      const sections = sectionsOf(page, tables);
+      entries[page.key] = encodeSections({ sequence: head.sequence, sections });
+    }
+    await storage.put(entries);
   }
-  return keys;
+  await storage.put({ [HEAD]: encodeHead({ ...head, pages: chosen.length }) });
+  // Without the manifest, the rest is no checkpoint.
+  await storage.delete([MANIFEST]);
+  await removeVersion4(storage);
+}
+
+/** Removes what is left of version 4 beside a head of version 5. */
+export async function removeVersion4(storage: WriteStorage): Promise<void> {
+  await removeAll(storage, [`${MANIFEST}/`, JOURNAL]);
+}
+
+async function removeAll(storage: WriteStorage, prefixes: readonly string[]): Promise<void> {
+  for (const prefix of prefixes) {
+    for await (const [key] of scan(storage, prefix)) await storage.delete([key]);
+  }
 }
 
 async function readTable(
