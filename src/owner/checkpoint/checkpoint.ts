@@ -49,6 +49,8 @@ interface Plan {
   logs: number[];
   /** Log entries that were appended before: this checkpoint has what is in them. */
   appended: number[];
+  /** The highest sequence of its log entries, and that of its pages. */
+  sequence: number;
 }
 
 export class Checkpoint {
@@ -150,6 +152,7 @@ export class Checkpoint {
       pages: new Map(),
       logs: [],
       appended: this.#appended,
+      sequence: first,
     };
     this.#changes = new Changes();
     this.#appended = [];
@@ -157,13 +160,13 @@ export class Checkpoint {
     const pageBytes = plan.changes.isEmpty ? 0 : Math.max(PAGE_BYTES, 2 * plan.changes.bytes);
     plan.pages = this.#pages.choose(pageBytes, tables, first);
     const entries: [string, Uint8Array<ArrayBuffer>][] = [];
-    let sequence = first;
     for (const sections of logEntries(plan.changes.dropped, plan.pages, rows, tables)) {
+      const sequence = first + plan.logs.length;
       plan.logs.push(sequence);
       entries.push([logKey(sequence), encodeSections({ sequence, sections })]);
-      sequence++;
     }
-    if (sequence > first) sequence--;
+    const sequence = plan.logs.at(-1) ?? first;
+    plan.sequence = sequence;
     for (const page of plan.pages.keys()) {
       page.writtenAt = sequence;
       const sections = sectionsOf(page, tables);
@@ -173,7 +176,7 @@ export class Checkpoint {
     this.#plans.add(plan);
     Object.assign(this.#head, { clockMs, sequence, pages: this.#pages.onDisk.size });
     const neededFrom = this.#neededFrom(plan);
-    this.#head.oldestLog = Math.min(neededFrom, sequence + 1);
+    this.#head.oldestLog = neededFrom;
     const appended = new Set([...this.#plans].flatMap((each) => each.appended));
     this.#head.logs = this.#logs.filter((each) => each >= neededFrom && !appended.has(each)).length;
     entries.push([HEAD, encodeHead(this.#head)]);
@@ -243,7 +246,8 @@ export class Checkpoint {
   #neededFrom(done: Plan): number {
     const pending = [...this.#plans].filter((plan) => plan !== done);
     const since = pending.flatMap(({ pages }) => [...pages.values()]);
-    return Math.min(this.#pages.neededFrom, ...since);
+    // What was appended since is in no page, and no page is dirty by it yet.
+    return Math.min(this.#pages.neededFrom, done.sequence + 1, ...since);
   }
 
   #takeBack(plan: Plan): void {
