@@ -1,7 +1,9 @@
 import { expect, test } from "vitest";
 import type { CounterPolicy } from "../../src/counters/check.ts";
+import { ALGORITHMS, type AlgorithmName } from "../../src/limit/algorithms.ts";
 import type { Verdict } from "../../src/limit/decision.ts";
 import { Exporter } from "../../src/owner/change/export.ts";
+import { RELEASED } from "../protocol/recorded.ts";
 import { Bench } from "./memory-storage.ts";
 import { putRows } from "./put-rows.ts";
 import { TEN_A_DAY } from "./ten-a-day.ts";
@@ -28,3 +30,20 @@ test("exports all that is counted of a key, in however many chunks", async () =>
   const isWhole = (each: Verdict[] = []) => each[0]?.remaining === 9 && each[1]?.remaining === 4;
   expect(verdicts.filter(isWhole)).toHaveLength(KEYS);
 }, 60_000);
+
+test("exports rows as the version before reads them", async () => {
+  const owner = await new Bench().start();
+  const algorithms = Object.keys(ALGORITHMS) as AlgorithmName[];
+  const policies = algorithms.map((algorithm) => ({
+    ...TEN_A_DAY,
+    name: "p",
+    algorithm,
+    cost: 3,
+  }));
+  for (const policy of policies) owner.check([{ key: RELEASED.key, policies: [policy] }]);
+  const rows = new Exporter(owner).exportKeys([RELEASED.key]);
+  const digitsOf = (bytes: Uint8Array) =>
+    Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+  const given = rows.map(({ table, bytes }) => [table, digitsOf(bytes)]);
+  expect(Object.fromEntries(given)).toEqual(RELEASED.rows);
+});
