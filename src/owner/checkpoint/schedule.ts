@@ -43,6 +43,8 @@ export class Schedule {
   #round = 0;
   /** Whether the disk says that changes may be in memory alone. */
   #isOpen = false;
+  /** Whether evictions are yet to be logged. */
+  #isLeftToTell = false;
   #isScheduled = false;
   #isHurried = false;
   #writtenAtMs = Number.NEGATIVE_INFINITY;
@@ -99,13 +101,12 @@ export class Schedule {
     this.hasImports = false;
     const { tables } = counters;
     tables.sweep(nowMs, SWEEP_ROWS);
-    const isLeftToTell = this.#dropWarning.tell(tables.evicted, tables.size, nowMs);
+    this.#isLeftToTell = this.#dropWarning.tell(tables.evicted, tables.size, nowMs);
     // What got lost may matter although nothing is counted now.
     const { lostMs, crashedMs } = this.#checkpoint.head;
     const inexactMs = Math.max(lostMs, crashedMs) + MAX_LOSS_AGE_MS;
     if (tables.byName.size === 0 && inexactMs <= nowMs) return this.clear();
-    if (isLeftToTell) this.schedule();
-    if (this.#isOpen) this.schedule();
+    if (this.#isLeftToTell || this.#isOpen) this.schedule();
     const writes = [this.#checkpoint.write(nowMs, tables.byName)];
     const alarmMs = this.#alarmMs;
     const lastMs = this.#lastExpiryMs || inexactMs;
@@ -176,7 +177,7 @@ export class Schedule {
     const round = this.#round;
     this.#options.runtime.after(ms, async () => {
       if (round !== this.#round) return;
-      const isClosing = this.#isOpen && this.#checkpoint.hasAll;
+      const isClosing = this.#isOpen && this.#checkpoint.hasAll && !this.#isLeftToTell;
       // A failure is in the log, and is tried again.
       await (isClosing ? this.#close() : this.save()).catch(() => {});
     });
