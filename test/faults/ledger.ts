@@ -50,6 +50,11 @@ export class Ledger {
     return this.#admissions.length;
   }
 
+  /** When the first request since then passed, ms since the epoch. */
+  admittedSince(atMs: number): number | undefined {
+    return this.#admissions.find((each) => each.atMs >= atMs)?.atMs;
+  }
+
   /** When the first exact answer since then came, ms since the epoch. */
   exactSince(atMs: number): number | undefined {
     return this.#admissions.find((each) => each.exact && each.atMs >= atMs)?.atMs;
@@ -70,7 +75,8 @@ export class Ledger {
       const standIn = inexact > 0 ? this.#limit : 0;
       excess.overAdmitted += Math.max(0, admissions.length - this.#limit);
       excess.bound += lost + standIn;
-      if (exact > this.#limit + lost || inexact > standIn) excess.keysAboveBound++;
+      // After a crash an owner is inexact itself, and may have forgotten what was lost.
+      if (exact > this.#limit + lost || inexact > standIn + lost) excess.keysAboveBound++;
     }
     return excess;
   }
