@@ -93,12 +93,14 @@ describe("a client has no line written for each of its requests", () => {
         }
       }`,
     );
+    const sources = new Set<string>();
     for (let n = 0; n < 40 && !output.includes("deadline-too-short"); n++) {
       const response = await fetch(server.url);
-      if (response.ok) expect(await response.text()).toBe("fallback");
+      if (response.ok) sources.add(await response.text());
       await sleep(250);
     }
     expect(events()).toEqual(["deadline-too-short", "owner-failed"]);
+    expect([...sources]).toContain("fallback");
     const [line = ""] = output.split("\n").filter((each) => each.includes("deadline-too-short"));
     const told = JSON.parse(line.slice(line.indexOf("{"))) as {
       deadlineMs: number;
