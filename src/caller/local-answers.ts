@@ -49,7 +49,7 @@ export class LocalAnswers {
     const { owner, lease, generation } = message;
     const { epoch, atMs, ring } = answer;
     const verdicts = answer.verdicts[index] ?? [];
-    const lastHeard = this.pulse.hear(owner, epoch, sentMs);
+    const lastHeard = this.pulse.of(owner) ?? { sentMs, epoch };
     const isEnded = answer.ended?.[index] ?? false;
     const { version } = ring ?? message;
     const heard = { sentMs, epoch, lastHeard, atMs, version, isEnded };

@@ -1,6 +1,6 @@
 /**
  * One change of a region's ring, from its order to its end, in the three steps of `OwnerRpc`: send
- * all owners the new ring, have the new ones import, send all the settled ring.
+ * all owners the new ring, have those of the new ring import, send all the settled ring.
  *
  * The change under way is on disk, so after a crash the next alarm resumes it.
  */

@@ -2,7 +2,8 @@
  * Which counts may be off, and since when: the one place where an owner's answer gets `inexact`.
  *
  * Counts get lost with a previous owner that did not answer (one key) or that was given up (all its
- * keys), and where the disk is damaged (any key). A loss matters for as long as anything counted under a policy does: under a window of a
+ * keys), where the disk is damaged (any key), and in a crash (any key of a policy that is not
+ * durable). A loss matters for as long as anything counted under a policy does: under a window of a
  * minute, two minutes later all is exact again.
  */
 

@@ -80,8 +80,9 @@ export class Owner {
   }
 
   /**
-   * Resolves when what durable policies counted and operators did is on disk; rejects if it can't
-   * be written. Undefined if nothing is on its way there.
+   * Resolves when what must be on disk before an answer is there: what durable policies counted and
+   * operators did, which rejects if it can't be written, and the mark that tells of a crash, which
+   * never rejects. Undefined if nothing is on its way there.
    */
   get written(): Promise<unknown> | undefined {
     return this.#durable.written;

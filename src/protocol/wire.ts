@@ -41,7 +41,7 @@ export interface Answer {
 }
 
 /**
- * The version in which batches are written. An answer of version 1 does not say its version, and
+ * The version in which a caller asks. An answer of version 1 does not say its version, and
  * begins with the owner's clock.
  */
 export const WIRE_VERSION = 2;

@@ -1,8 +1,8 @@
 /**
  * What an owner has on disk: pages, a log, and a head.
  *
- * Each checkpoint appends the rows that changed to the log, rewrites the pages that are dirty for
- * longest, and deletes the log entries that no page needs. So its cost follows the traffic, not the
+ * Each checkpoint rewrites the pages that are dirty for longest, appends the changed rows of all
+ * other pages to the log, and deletes the log entries that no page needs. So its cost follows the traffic, not the
  * size of the tables. It is written in one turn, which reaches the disk whole or not at all. Rows
  * that must be on disk before an answer leaves are appended to the same log at once.
  */

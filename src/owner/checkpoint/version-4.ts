@@ -1,7 +1,7 @@
 /**
  * Reads what version 4 left on disk: segments with free slots, in pieces; changed rows since; single
- * rows in a journal; and a manifest that says which of all that counts. It is replaced at
- * once. A later version than 5 may delete this file.
+ * rows in a journal; and a manifest that says which of all that counts. It is replaced as
+ * it is read, a few pages at a time. A later version than 5 may delete this file.
  */
 import { type CounterTable, segmentOf } from "../../counters/counter-table.ts";
 import { decodeRows } from "../../counters/segment.ts";
