@@ -114,7 +114,7 @@ export class Owner {
     await this.#schedule.begin();
     // So that it is known after another restart, too.
     if (found.isDamaged) this.#schedule.schedule();
-    if (found.isCrash) this.#schedule.goOnOpen();
+    if (found.isCrash) this.#schedule.goOnMarked();
   }
 
   /** Decides checks in order, all at one time; see {@link Counters.check}. */

@@ -1,7 +1,7 @@
 import "./runs.ts";
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { OPEN } from "../../src/owner/checkpoint/format.ts";
+import { CRASH_MARK } from "../../src/owner/checkpoint/format.ts";
 import { CHECKPOINT_INTERVAL_MS } from "../../src/owner/checkpoint/schedule.ts";
 import type { Owner } from "../../src/owner/owner.ts";
 import { Bench } from "../owner/memory-storage.ts";
@@ -94,7 +94,7 @@ describe("what an owner has on disk", () => {
         fc.constantFrom("turned", "cut", "gone"),
         async ({ entry, place, bit }, harm) => {
           const entries = new Map(written);
-          const keys = [...entries.keys()].filter((key) => key !== OPEN);
+          const keys = [...entries.keys()].filter((key) => key !== CRASH_MARK);
           const key = keys[entry % keys.length] as string;
           const value = entries.get(key) as Uint8Array;
           if (harm === "turned") entries.set(key, turned(value, place, bit));

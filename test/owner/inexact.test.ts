@@ -2,7 +2,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { Check, CounterPolicy } from "../../src/counters/check.ts";
 import { RingOwner } from "../../src/owner/change/ring-owner.ts";
-import { OPEN } from "../../src/owner/checkpoint/format.ts";
+import { CRASH_MARK } from "../../src/owner/checkpoint/format.ts";
 import type { RingRecord } from "../../src/protocol/ring-record.ts";
 import {
   decodeAnswer,
@@ -47,7 +47,7 @@ class Cluster {
 
   /** Starts it, as after an eviction, which comes when the owner is idle. */
   async start(ring: RingRecord): Promise<this> {
-    this.#storage.entries.delete(OPEN);
+    this.#storage.entries.delete(CRASH_MARK);
     this.owner = new RingOwner({
       name: "weur/0",
       runtime: { ...STILL, now: () => this.nowMs },

@@ -4,11 +4,11 @@ import type { CounterTable } from "../../src/counters/counter-table.ts";
 import { INEXACT } from "../../src/counters/table-name.ts";
 import { Checkpoint } from "../../src/owner/checkpoint/checkpoint.ts";
 import {
+  CRASH_MARK,
   decodeHead,
   decodeSections,
   HEAD,
   NEW_HEAD,
-  OPEN,
   PAGE,
 } from "../../src/owner/checkpoint/format.ts";
 import type { RingRecord } from "../../src/protocol/ring-record.ts";
@@ -47,7 +47,7 @@ export function checkEmpty({ ledger, objects }: World): void {
     if (keys.length === 0 || sections.some(({ table }) => table === INEXACT)) continue;
     const { lostMs, crashedMs } = decodeHead(entries.get(HEAD)) ?? NEW_HEAD;
     // So is a crash; after another one, its mark is there until the alarm.
-    const isNothing = keys.every((key) => key === HEAD || key === OPEN);
+    const isNothing = keys.every((key) => key === HEAD || key === CRASH_MARK);
     if (isNothing && lostMs + crashedMs > 0) continue;
     ledger.violated(`${name} keeps ${keys.join(", ")}`);
   }

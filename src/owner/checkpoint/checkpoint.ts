@@ -10,6 +10,7 @@ import type { Row } from "../../counters/segment.ts";
 import type { KeyHash } from "../../ring/key-hash.ts";
 import { Changes } from "./changes.ts";
 import {
+  CRASH_MARK,
   decodeHead,
   encodeHead,
   encodeSections,
@@ -17,7 +18,6 @@ import {
   type Head,
   logKey,
   NEW_HEAD,
-  OPEN,
 } from "./format.ts";
 import { entriesOfRows, logEntries } from "./log-entries.ts";
 import { type Page, Pages, sectionsOf, type Tables, UNLOGGED } from "./pages.ts";
@@ -115,7 +115,7 @@ export class Checkpoint {
    */
   async read(tables: Target["tables"]): Promise<{ isDamaged: boolean; isCrash: boolean }> {
     const storage = this.#storage;
-    const isCrash = (await storage.get(OPEN)) !== undefined;
+    const isCrash = (await storage.get(CRASH_MARK)) !== undefined;
     if (await isVersion4(storage)) {
       const { clockMs, number } = await readVersion4(storage, tables);
       this.#head = { ...NEW_HEAD, clockMs, sequence: number };
@@ -221,13 +221,13 @@ export class Checkpoint {
   }
 
   /** Says on disk that changes may be in memory alone. Answers wait until it is there. */
-  async open(): Promise<void> {
-    await this.#storage.put({ [OPEN]: 1 });
+  async mark(): Promise<void> {
+    await this.#storage.put({ [CRASH_MARK]: 1 });
   }
 
   /** Says on disk that all that is counted is there, too. */
-  async close(): Promise<void> {
-    await this.#storage.delete([OPEN], UNCONFIRMED);
+  async unmark(): Promise<void> {
+    await this.#storage.delete([CRASH_MARK], UNCONFIRMED);
   }
 
   /** Deletes all that is on disk, and the alarm with it. */

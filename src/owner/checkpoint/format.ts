@@ -12,7 +12,7 @@ export const VERSION = 5;
 /** Storage key of the head. */
 export const HEAD = "head";
 /** Storage key that is there while changes may be in memory alone: it tells a crash. */
-export const OPEN = "open";
+export const CRASH_MARK = "open";
 /** Prefix of the storage keys of pages. */
 export const PAGE = "page/";
 /** Prefix of the storage keys of pages that small tables share. Sorts after all other pages. */

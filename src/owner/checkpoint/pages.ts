@@ -40,7 +40,7 @@ const SMALL_BYTES = 1_024;
 /** Tables join a shared page until it holds this much. */
 const SHARED_BYTES = 16_384;
 /** What a table takes in a page besides its rows, about. */
-const SECTION_BYTES = 64;
+const ABOUT_SECTION_BYTES = 64;
 
 export class Pages {
   /** Storage keys of pages that nothing needs. */
@@ -52,7 +52,7 @@ export class Pages {
   /** In the order in which they became dirty. */
   #dirty = new Set<Page>();
   /** The shared page that small tables join now, and how full it is. */
-  #open: { page: Page; bytes: number } | undefined;
+  #filling: { page: Page; bytes: number } | undefined;
   #nextShared = 0;
 
   /** The sequence of the oldest change that only the log has; `CLEAN` if there is none. */
@@ -195,16 +195,16 @@ export class Pages {
     for (const all of [this.obsolete, this.onDisk, this.#layouts, this.#unlogged, this.#dirty]) {
       all.clear();
     }
-    this.#open = undefined;
+    this.#filling = undefined;
   }
 
   #join(name: string, bytes: number): Page {
-    const open = this.#open;
-    if (!open || open.bytes > SHARED_BYTES || open.page.tables.size === 0) {
-      this.#open = { page: newPage(`${SHARED_PAGE}${this.#nextShared++}`, 0, []), bytes: 0 };
+    const filling = this.#filling;
+    if (!filling || filling.bytes > SHARED_BYTES || filling.page.tables.size === 0) {
+      this.#filling = { page: newPage(`${SHARED_PAGE}${this.#nextShared++}`, 0, []), bytes: 0 };
     }
-    const { page } = this.#open as { page: Page };
-    (this.#open as { bytes: number }).bytes += bytes + SECTION_BYTES;
+    const { page } = this.#filling as { page: Page };
+    (this.#filling as { bytes: number }).bytes += bytes + ABOUT_SECTION_BYTES;
     page.tables.add(name);
     return page;
   }

@@ -42,7 +42,7 @@ export class Schedule {
   /** Grows with each checkpoint: what was scheduled before is void. */
   #round = 0;
   /** Whether the disk says that changes may be in memory alone. */
-  #isOpen = false;
+  #isMarked = false;
   /** Whether evictions are yet to be logged. */
   #isLeftToTell = false;
   #isScheduled = false;
@@ -64,14 +64,14 @@ export class Schedule {
   }
 
   /** To be called if the mark is on disk already: the owner crashed. */
-  goOnOpen(): void {
-    this.#isOpen = true;
+  goOnMarked(): void {
+    this.#isMarked = true;
     this.schedule();
   }
 
   /** To be called when a counter was set or deleted. */
   change(table: string, key: KeyHash): void {
-    if (!this.#isOpen) this.#open();
+    if (!this.#isMarked) this.#mark();
     this.#checkpoint.change(
       table,
       key,
@@ -106,7 +106,7 @@ export class Schedule {
     const { lostMs, crashedMs } = this.#checkpoint.head;
     const inexactMs = Math.max(lostMs, crashedMs) + MAX_LOSS_AGE_MS;
     if (tables.byName.size === 0 && inexactMs <= nowMs) return this.clear();
-    if (this.#isLeftToTell || this.#isOpen) this.schedule();
+    if (this.#isLeftToTell || this.#isMarked) this.schedule();
     const writes = [this.#checkpoint.write(nowMs, tables.byName)];
     const alarmMs = this.#alarmMs;
     const lastMs = this.#lastExpiryMs || inexactMs;
@@ -134,7 +134,7 @@ export class Schedule {
   /** Deletes everything on disk, since nothing is counted any more. */
   async clear(): Promise<void> {
     this.#startRound();
-    this.#isOpen = false;
+    this.#isMarked = false;
     this.#alarmMs = NO_ALARM;
     // Leaves an object that costs nothing.
     const cleared = this.#checkpoint.clear();
@@ -151,20 +151,20 @@ export class Schedule {
   }
 
   /** Has a crash told from an eviction, by a mark that is on disk before the next answer. */
-  #open(): void {
-    this.#isOpen = true;
-    const opening = this.#checkpoint.open().catch(() => {
+  #mark(): void {
+    this.#isMarked = true;
+    const marking = this.#checkpoint.mark().catch(() => {
       // The next change tries it again. Counts that need not be on disk need no mark, either.
-      this.#isOpen = false;
+      this.#isMarked = false;
     });
-    this.#options.hold(opening);
+    this.#options.hold(marking);
   }
 
   /** Takes the mark away: nothing changed since the last checkpoint. */
-  #close(): Promise<void> {
+  #unmark(): Promise<void> {
     this.#startRound();
-    this.#isOpen = false;
-    return this.#checkpoint.close();
+    this.#isMarked = false;
+    return this.#checkpoint.unmark();
   }
 
   #startRound(): void {
@@ -177,9 +177,9 @@ export class Schedule {
     const round = this.#round;
     this.#options.runtime.after(ms, async () => {
       if (round !== this.#round) return;
-      const isClosing = this.#isOpen && this.#checkpoint.hasAll && !this.#isLeftToTell;
+      const isSettled = this.#isMarked && this.#checkpoint.hasAll && !this.#isLeftToTell;
       // A failure is in the log, and is tried again.
-      await (isClosing ? this.#close() : this.save()).catch(() => {});
+      await (isSettled ? this.#unmark() : this.save()).catch(() => {});
     });
   }
 
