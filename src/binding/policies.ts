@@ -13,7 +13,7 @@ let listed: Policy[] | undefined;
  * Returns the policy with a name.
  *
  * @param at path of the name, for the error
- * @throws {MisuseError} if there is none; it names those there are
+ * @throws {MisuseError} for an unknown name; the error lists the known ones
  */
 export function policyNamed(name: unknown, env: object, at: string): Policy {
   const policies = known(env);

@@ -94,7 +94,7 @@ export class DenialCache {
   }
 
   /**
-   * Returns the verdicts of a trusted denial, with durations as of now; undefined if there is none.
+   * Returns the verdicts of a trusted denial, with durations as of now; undefined without one.
    * When the trust is about to run out, returns undefined once, so that one request renews it.
    *
    * @param isAsking whether the request renews it; one that only looks changes nothing
@@ -167,7 +167,7 @@ export class DenialCache {
     if (left.length > 0) this.#put(id, left);
   }
 
-  /** Returns the index of a denial of this check, or of a cheaper one; −1 if there is none. */
+  /** Returns the index of a denial of this check, or of a cheaper one; −1 without one. */
   #find(list: readonly number[], asked: Asked): number {
     for (let at = 0; at < list.length; at = denial.next(list, at)) {
       if (!this.#isAlike(list, at, asked)) continue;

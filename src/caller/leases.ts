@@ -168,7 +168,7 @@ export class Leases {
 }
 
 /**
- * Returns the policy that a lease could pay for. With several policies there is none: each must
+ * Returns the policy that a lease could pay for; undefined with several policies. Each of them must
  * count, and only the owner knows what is left under all of them.
  */
 function leasable({ policies }: Asked): Policy | undefined {

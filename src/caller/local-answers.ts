@@ -14,7 +14,7 @@ import type { Reply } from "./question.ts";
 import { replyOf } from "./results.ts";
 
 export class LocalAnswers {
-  /** What was last heard of each owner. Whoever receives an answer notes it here. */
+  /** What was last heard of each owner. The caller notes each answer here. */
   readonly pulse = new OwnerPulse();
   readonly #denials = new DenialCache(this.pulse);
   readonly #leases = new Leases();

@@ -53,7 +53,7 @@ export interface Explanation {
   remaining: number;
   /** What is stored, in words. */
   state: string;
-  /** The stored state itself; null if there is none. */
+  /** The stored state itself; null if the key has no row. */
   stored: readonly number[] | null;
   /** Milliseconds until one unit more can be spent than now; 0 if all can. */
   nextUnitMs: number;

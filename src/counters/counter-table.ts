@@ -93,7 +93,7 @@ export class CounterTable {
     if (this.#bytes > this.#segments.length * SEGMENT_BYTES) this.#split();
   }
 
-  /** Removes a key's counter; does nothing if there is none. */
+  /** Removes a key's counter, if it has one. */
   delete(key: KeyHash): void {
     const segment = this.#segmentOf(key);
     const { size, bytes } = segment;

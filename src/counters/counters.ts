@@ -125,7 +125,7 @@ export class Counters {
     return names;
   }
 
-  /** How long an operator's block still lasts, in milliseconds; 0 if there is none. */
+  /** How long an operator's block still lasts, in milliseconds; 0 without a block. */
   blockedMs(key: KeyHash, nowMs: number): number {
     return Math.max(0, (this.tables.blocks?.get(key)?.[0] ?? 0) - nowMs);
   }

@@ -18,7 +18,7 @@ export interface Segment {
 
   get(key: KeyHash): State | undefined;
   set(key: KeyHash, state: State): void;
-  /** Removes a row; does nothing if there is none. */
+  /** Removes a row, if the key has one. */
   delete(key: KeyHash): void;
 
   /**

@@ -27,7 +27,7 @@ const SWEEP_EVERY = 16;
  * Rows that each of these sweeps looks at: 8 for each new key, so that expired ones can't pile up.
  */
 const SWEEP_ROWS = 8 * SWEEP_EVERY;
-/** To look at a table takes as long as to look at so many of its rows, about. */
+/** Looking at a table takes about as long as looking at this many of its rows. */
 const TABLE_STEPS = 2;
 /**
  * The most rows that each new one evicts: enough to make room for a table, and more than one, so
@@ -109,7 +109,7 @@ export class Tables {
     if (name === BLOCKED) this.blocks = table;
   }
 
-  /** Removes a table with all its rows; does nothing if there is none. */
+  /** Removes a table with all its rows, if it exists. */
   dropTable(name: string): void {
     const table = this.#byName.get(name);
     if (!table) return;

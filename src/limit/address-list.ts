@@ -36,7 +36,7 @@ export const addressListSchema = v.array(
   'must be a list such as ["192.0.2.0/24"]',
 );
 
-/** Reads an address; undefined if the text is none. IPv4 that is mapped into IPv6 becomes IPv4. */
+/** Reads an address; undefined if the text is not one. IPv4 that is mapped into IPv6 becomes IPv4. */
 export function readAddress(text: string): Address | undefined {
   if (IPV4.test(text)) return text;
   // A URL parser drops tabs, and reads on behind a bracket or a slash.

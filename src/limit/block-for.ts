@@ -65,7 +65,7 @@ export function readBlockFor(given: number | TableFields, at: string): BlockFor 
   );
 }
 
-/** How long a block still lasts, in milliseconds; 0 if there is none. */
+/** How long a block still lasts, in milliseconds; 0 without a block. */
 export function blockLeftMs(state: State | undefined, nowMs: number): number {
   return Math.max(0, (state?.[1] ?? 0) - nowMs);
 }

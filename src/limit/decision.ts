@@ -53,7 +53,7 @@ export interface Decision extends Verdict {
  * Picks the decision that counts among those of several policies on one request: the denial that
  * lasts longest, else the one with the least left.
  *
- * @throws {TypeError} if there is none
+ * @throws {TypeError} without a decision
  */
 export function decisive(decisions: readonly Decision[]): Decision {
   return decisions.reduce((best, next) => {

@@ -12,7 +12,7 @@ const ADOPT_DEADLINE_MS = 5_000;
 const TAKE_OVER_DEADLINE_MS = 15_000;
 const STATUS_DEADLINE_MS = 1_000;
 
-/** Returns the same calls, each of which rejects when its deadline has passed. */
+/** Returns the same calls. Each rejects when its deadline has passed. */
 export function withDeadlines(owner: OwnerLink, runtime: Runtime): OwnerLink {
   return {
     adopt: (record) => withDeadline(ADOPT_DEADLINE_MS, owner.adopt(record), runtime),

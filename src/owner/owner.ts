@@ -231,7 +231,10 @@ export class Owner {
     return lostMs + crashedMs > 0 ? { lostMs, crashedMs } : undefined;
   }
 
-  /** Notes what got lost on the disk of an owner whose keys are imported: any key may be one. */
+  /**
+   * Notes what got lost on the disk of an owner whose keys are imported. Every key here may be
+   * among them.
+   */
   addDiskLosses({ lostMs, crashedMs }: DiskLosses): void {
     const { head } = this.#checkpoint;
     head.lostMs = Math.max(head.lostMs, lostMs);

@@ -97,7 +97,7 @@ export interface ExplainedBatch {
 
 export interface Explained {
   ringVersion: number;
-  /** Milliseconds until a block ends; 0 if there is none. */
+  /** Milliseconds until a block ends; 0 without a block. */
   blockedMs: number;
   policies: Explanation[];
 }

@@ -150,7 +150,7 @@ describe("any path", () => {
     );
   });
 
-  it("is read as any origin may read it, step by step", () => {
+  it("is read in every way in which an origin may read it", () => {
     const book = new RuleMatcher(
       ["/login", "/api/*", "/users/:id", "/users/:id/x"].map((path) => ({
         policy: parsePolicy({ limit: 1, window: "1s", path }),

@@ -154,7 +154,7 @@ describe("a preflight", () => {
     expect(new Set(received.map(({ method }) => method))).toEqual(new Set(["OPTIONS", "GET"]));
   });
 
-  it("is no way past: what browsers never send counts as any request does", async () => {
+  it("counts like another request if no browser would send it", async () => {
     const odd: Record<string, string>[] = [
       { Origin: "https://app.example" },
       { "Access-Control-Request-Method": "PUT" },

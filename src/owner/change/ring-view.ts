@@ -47,7 +47,7 @@ export class RingView {
   #ring = new Ring([], UNKNOWN_VERSION);
   #previous: Ring | undefined;
   #givenUp = new Set<string>();
-  /** The table of the keys imported in the change under way; undefined if there is none. */
+  /** The table of the keys imported in the change under way; undefined without a change. */
   #imported: string | undefined;
   #asking: Promise<void> | undefined;
   #adopting = Promise.resolve();

@@ -40,7 +40,7 @@ export function entriesOfRows(rows: ReadonlyMap<string, readonly Row[]>): Sectio
   return cut(sectionsOfRows(rows));
 }
 
-/** Packs rows into sections, none of which is much longer than a log entry may be. */
+/** Packs rows into sections. Each is at most a little longer than a log entry may be. */
 function sectionsOfRows(rows: ReadonlyMap<string, readonly Row[]>): Section[] {
   const sections: Section[] = [];
   for (const [table, all] of rows) {

@@ -55,7 +55,7 @@ export class Pages {
   #filling: { page: Page; bytes: number } | undefined;
   #nextShared = 0;
 
-  /** The sequence of the oldest change that only the log has; `CLEAN` if there is none. */
+  /** The sequence of the oldest change that only the log has; `CLEAN` without one. */
   get neededFrom(): number {
     if (this.#unlogged.size > 0) return UNLOGGED;
     const [oldest] = this.#dirty;
