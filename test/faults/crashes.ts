@@ -4,7 +4,7 @@ import { CHECKPOINT_INTERVAL_MS } from "../../src/owner/checkpoint/schedule.ts";
 import { Ledger } from "./ledger.ts";
 import { type Row, rowOf, type Scale } from "./row.ts";
 import { LIMIT, OWNERS, Site } from "./site.ts";
-import { comingKeys, Traffic } from "./traffic.ts";
+import { Traffic, underTraffic } from "./traffic.ts";
 
 /** For a checkpoint that is on its way on a busy machine. */
 const WRITE_MS = 500;
@@ -16,16 +16,9 @@ const EVICTION_MS = 10_000;
 const EVICTIONS_TRIED = 4;
 
 /** `kill -9` in mid-load and a restart, again and again. */
-export async function kill({ kills, connections, atMostPerSecond }: Scale): Promise<Row> {
-  const site = await Site.open();
-  const ledger = new Ledger(LIMIT);
-  const traffic = new Traffic({
-    ledger,
-    connections,
-    url: () => site.url,
-    pick: comingKeys(20),
-    atMostPerSecond,
-  });
+export async function kill(scale: Scale): Promise<Row> {
+  const { kills } = scale;
+  const { site, ledger, traffic } = await underTraffic(scale);
   const losses: { fromMs: number; toMs: number }[] = [];
   let slowestMs = 0;
   try {
@@ -52,16 +45,9 @@ export async function kill({ kills, connections, atMostPerSecond }: Scale): Prom
 }
 
 /** One owner after the other aborted, its memory gone, while the others go on. */
-export async function abort({ seconds, kills, connections, atMostPerSecond }: Scale): Promise<Row> {
-  const site = await Site.open();
-  const ledger = new Ledger(LIMIT);
-  const traffic = new Traffic({
-    ledger,
-    connections,
-    url: () => site.url,
-    pick: comingKeys(20),
-    atMostPerSecond,
-  });
+export async function abort(scale: Scale): Promise<Row> {
+  const { seconds, kills } = scale;
+  const { site, ledger, traffic } = await underTraffic(scale);
   const losses: { fromMs: number; toMs: number }[] = [];
   let abortedMs = 0;
   try {

@@ -4,8 +4,8 @@ import { median } from "../bench/statistics.ts";
 import type { Fault } from "./fault.ts";
 import { Ledger } from "./ledger.ts";
 import { type Row, rowOf, type Scale } from "./row.ts";
-import { LIMIT, OWNERS, Site } from "./site.ts";
-import { comingKeys, Traffic } from "./traffic.ts";
+import { OWNERS, Site } from "./site.ts";
+import { Traffic, underTraffic } from "./traffic.ts";
 
 /** Above the deadline of 250 ms. */
 const LATE_MS = 400;
@@ -25,19 +25,9 @@ export const FAILURES: Record<string, Fault> = {
 };
 
 /** All owners fail for a while, then are well again. */
-export async function fail(
-  name: string,
-  { seconds, connections, isTimed, atMostPerSecond }: Scale,
-): Promise<Row> {
-  const site = await Site.open();
-  const ledger = new Ledger(LIMIT);
-  const traffic = new Traffic({
-    ledger,
-    connections,
-    url: () => site.url,
-    pick: comingKeys(20),
-    atMostPerSecond,
-  });
+export async function fail(name: string, scale: Scale): Promise<Row> {
+  const { seconds, isTimed } = scale;
+  const { site, ledger, traffic } = await underTraffic(scale);
   let healedMs = 0;
   let inexact = 0;
   try {

@@ -7,7 +7,9 @@
 import { Agent, get } from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
 import { addressOf } from "../bench/workloads.ts";
-import type { Ledger } from "./ledger.ts";
+import { Ledger } from "./ledger.ts";
+import type { Scale } from "./row.ts";
+import { LIMIT, Site } from "./site.ts";
 
 export interface TrafficOptions {
   url: () => string;
@@ -133,4 +135,18 @@ export function comingKeys(times: number, window = 200): () => number {
     if (oldest > 0 && Math.random() < 0.3) return Math.floor(Math.random() * oldest);
     return oldest + Math.floor(Math.random() * window);
   };
+}
+
+/** Opens a site, and has ever new keys come to it, 20 requests each. */
+export async function underTraffic({ connections, atMostPerSecond }: Scale) {
+  const site = await Site.open();
+  const ledger = new Ledger(LIMIT);
+  const traffic = new Traffic({
+    ledger,
+    connections,
+    url: () => site.url,
+    pick: comingKeys(20),
+    atMostPerSecond,
+  });
+  return { site, ledger, traffic };
 }
