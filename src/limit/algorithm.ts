@@ -1,5 +1,8 @@
-/** What every algorithm offers: three pure functions of a state, a quota and a time. */
+/** What every algorithm offers: four pure functions of a state, a quota and a time. */
 import type { Verdict } from "./decision.ts";
+
+/** A year and a day: the longest window, and the longest that anything counted may matter. */
+export const MAX_WINDOW_MS = 366 * 86_400_000;
 
 /**
  * What one key has spent under one policy: numbers, so that a table can keep them flat.
@@ -65,6 +68,14 @@ export interface Algorithm {
     spentAtMs?: number,
     resetMs?: number,
   ): State | undefined;
+
+  /**
+   * Spends units that nobody asked about: more than the limit, if it must be. What is owed delays
+   * the next checks.
+   *
+   * @param cost units, a whole number from 1 on
+   */
+  charge(state: State | undefined, quota: Quota, nowMs: number, cost: number): State;
 
   /** Says in words what is stored, for a person who asks why. */
   describe(state: State | undefined, quota: Quota, nowMs: number): string;

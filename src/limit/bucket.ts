@@ -5,10 +5,11 @@
  * whole number of milliseconds. So the state has it rounded up, and by how much, in `limit`ths of a
  * millisecond. No rounding error ever adds up.
  */
-import { type Outcome, type Quota, type State, stateOf } from "./algorithm.ts";
+import { MAX_WINDOW_MS, type Outcome, type Quota, type State, stateOf } from "./algorithm.ts";
 
 /**
- * @param surplus how much earlier than `expiresAtMs` it is empty, in `limit`ths of a millisecond
+ * @param surplus how much earlier than `expiresAtMs` it is empty, in `limit`ths of a millisecond.
+ *   Where more was charged than the bucket holds, −1 − that. Earlier versions take this for full.
  */
 type BucketState = readonly [expiresAtMs: number, surplus: number];
 
@@ -22,11 +23,14 @@ export function level(
   nowMs: number,
 ): number {
   if (!state) return 0;
-  const [expiresAtMs, surplus] = state as unknown as BucketState;
+  const [expiresAtMs, second] = state as unknown as BucketState;
+  const isOwed = second < 0;
   // If the limit was lowered since, the surplus is worth less.
-  const amount = (expiresAtMs - nowMs) * limit - Math.min(surplus, limit - 1);
-  // A bucket holds no more than its present quota allows, whatever was poured in before.
-  return Math.max(0, Math.min(amount, capacity * windowMs));
+  const surplus = Math.min(isOwed ? -1 - second : second, limit - 1);
+  const amount = (expiresAtMs - nowMs) * limit - surplus;
+  // A bucket holds no more than its present quota allows, whatever was poured in before. What is
+  // owed stays owed.
+  return Math.max(0, isOwed ? amount : Math.min(amount, capacity * windowMs));
 }
 
 /** Pours `cost` in if there is room. */
@@ -75,8 +79,20 @@ export function scoop(
   return write(before - taken, quota, nowMs);
 }
 
-function write(amount: number, { limit }: Quota, nowMs: number): State | undefined {
+/** Pours `cost` in whether there is room or not, up to what drains within a year. */
+export function overfill(state: State | undefined, quota: Quota, nowMs: number, cost: number) {
+  const most = Math.min(MAX_WINDOW_MS * quota.limit, Number.MAX_SAFE_INTEGER);
+  const poured = level(state, quota, nowMs) + cost * quota.windowMs;
+  return write(Math.min(most, poured), quota, nowMs) as State;
+}
+
+function write(
+  amount: number,
+  { limit, windowMs, capacity }: Quota,
+  nowMs: number,
+): State | undefined {
   if (amount === 0) return undefined;
   const drainMs = Math.ceil(amount / limit);
-  return stateOf(nowMs + drainMs, drainMs * limit - amount);
+  const surplus = drainMs * limit - amount;
+  return stateOf(nowMs + drainMs, amount > capacity * windowMs ? -1 - surplus : surplus);
 }

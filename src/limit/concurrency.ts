@@ -22,6 +22,8 @@ export const concurrency: Algorithm = {
     return writeLog(take(readLog(state, nowMs), cost, untilMs));
   },
 
+  charge: slidingLog.charge,
+
   describe(state, { limit }, nowMs) {
     const log = readLog(state, nowMs);
     const inFlight = log.reduce((total, { cost }) => total + cost, 0);

@@ -26,6 +26,11 @@ export const firstWindow: Algorithm = {
     return hasBegun(refunded, nowMs) ? refunded : undefined;
   },
 
+  charge(state, quota, nowMs, cost) {
+    if (hasBegun(state, nowMs)) return fixedWindow.charge(state, quota, nowMs, cost);
+    return stateOf(nowMs + quota.windowMs, cost);
+  },
+
   describe(state, quota, nowMs) {
     if (hasBegun(state, nowMs)) return fixedWindow.describe(state, quota, nowMs);
     return `0 of ${quota.limit} spent, and a window of ${quota.windowMs} ms begins with the next`;

@@ -32,6 +32,10 @@ export const fixedWindow: Algorithm = {
     return stateOf(windowEndMs, Math.max(0, spent - cost));
   },
 
+  charge(state, { windowMs }, nowMs, cost) {
+    return stateOf(endOf(state, windowMs, nowMs), spentIn(state, nowMs) + cost);
+  },
+
   describe(state, { limit, windowMs }, nowMs) {
     const windowEndMs = endOf(state, windowMs, nowMs);
     const spent = spentIn(state, nowMs);

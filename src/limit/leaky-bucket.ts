@@ -7,7 +7,7 @@
  * turn. The middleware holds no request for more than 60 s; see `waiting.ts`.
  */
 import type { Algorithm } from "./algorithm.ts";
-import { level, pour, scoop } from "./bucket.ts";
+import { level, overfill, pour, scoop } from "./bucket.ts";
 
 export const leakyBucket: Algorithm = {
   decide(state, quota, nowMs, cost) {
@@ -18,6 +18,8 @@ export const leakyBucket: Algorithm = {
   },
 
   refund: scoop,
+
+  charge: overfill,
 
   describe(state, quota, nowMs) {
     const queued = level(state, quota, nowMs) / quota.windowMs;

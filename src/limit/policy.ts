@@ -6,7 +6,7 @@
  */
 import * as v from "valibot";
 import { addressListSchema } from "./address-list.ts";
-import type { Quota } from "./algorithm.ts";
+import { MAX_WINDOW_MS, type Quota } from "./algorithm.ts";
 import { ALGORITHMS, type AlgorithmName, STARTS, type Start } from "./algorithms.ts";
 import { type BlockFor, blockForSchema, readBlockFor } from "./block-for.ts";
 import { durationSchema } from "./duration.ts";
@@ -17,13 +17,12 @@ import { type Refusal, readRefusal, refusalSchema } from "./refusal.ts";
 import { booleanSchema, oneOf, textLike, wholeNumber } from "./schemas.ts";
 import { MAX_LOG_LIMIT } from "./sliding-log.ts";
 
+export { MAX_WINDOW_MS } from "./algorithm.ts";
 export type { PolicyInput } from "./policy-input.ts";
 
 /** Largest limit, and so the largest cost. */
 const MAX_LIMIT = 1_000_000_000;
 const MIN_WINDOW_MS = 1_000;
-/** A year and a day. */
-export const MAX_WINDOW_MS = 366 * 86_400_000;
 /** The longest wait of a denied request. */
 const MAX_WAIT_MS = 30_000;
 

@@ -41,6 +41,10 @@ export const slidingLog: Algorithm = {
     return writeLog(take(log.reverse(), cost).reverse());
   },
 
+  charge(state, { windowMs }, nowMs, cost) {
+    return writeLog([...readLog(state, nowMs), { untilMs: nowMs + windowMs, cost }]) as State;
+  },
+
   describe(state, { limit }, nowMs) {
     const log = readLog(state, nowMs);
     const next = log[0] ? `, the oldest for another ${log[0].untilMs - nowMs} ms` : "";

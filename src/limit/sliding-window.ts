@@ -40,6 +40,12 @@ export const slidingWindow: Algorithm = {
     return [expiresAtMs, Math.max(0, previous - cost), current];
   },
 
+  charge(state, { windowMs }, nowMs, cost) {
+    const [expiresAtMs, previous, current] = read(state, windowMs, nowMs);
+    const most = Math.floor(Number.MAX_SAFE_INTEGER / windowMs);
+    return [expiresAtMs, previous, Math.min(most, current + cost)];
+  },
+
   describe(state, { limit, windowMs }, nowMs) {
     const [expiresAtMs, previous, current] = read(state, windowMs, nowMs);
     const overlapMs = expiresAtMs - windowMs - nowMs;

@@ -6,12 +6,14 @@
  * limit, spent tokens come back in the time that they would have taken before.
  */
 import type { Algorithm } from "./algorithm.ts";
-import { level, pour, scoop } from "./bucket.ts";
+import { level, overfill, pour, scoop } from "./bucket.ts";
 
 export const tokenBucket: Algorithm = {
   decide: (state, quota, nowMs, cost) => ({ ...pour(state, quota, nowMs, cost), delayMs: 0 }),
 
   refund: scoop,
+
+  charge: overfill,
 
   describe(state, quota, nowMs) {
     const tokens = quota.capacity - level(state, quota, nowMs) / quota.windowMs;

@@ -15,6 +15,8 @@ const sequences = fc.record({
     fc.record({
       afterMs: fc.oneof(fc.nat(5), fc.nat(400), fc.nat(4_000)),
       cost: fc.integer({ min: 1, max: 3 }),
+      /** Charged without a question, after it. */
+      charged: fc.option(fc.integer({ min: 1, max: 30 }), { freq: 1, nil: 0 }),
     }),
     { minLength: 1, maxLength: 40 },
   ),
@@ -39,7 +41,7 @@ describe.each(NAMES)("%s", (name) => {
         const passed: Event[] = [];
         let state: State | undefined;
         let atMs = START_MS;
-        for (const { afterMs, cost } of sequence.steps) {
+        for (const { afterMs, cost, charged } of sequence.steps) {
           atMs += afterMs;
           const may = (units: number, laterMs = 0) =>
             MODELS[name](passed, quota, { atMs: atMs + laterMs, cost: units });
@@ -60,6 +62,9 @@ describe.each(NAMES)("%s", (name) => {
           expect(remaining === quota.capacity || !may(remaining + 1)).toBe(true);
           const whole = algorithm.decide(state, quota, atMs + outcome.resetMs, 0);
           expect(whole).toMatchObject({ remaining: quota.capacity, resetMs: 0 });
+          if (charged === 0) continue;
+          state = algorithm.charge(state, quota, atMs, charged);
+          passed.push({ atMs, cost: charged });
         }
       }),
       { numRuns: 500 },
