@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it, vi } from "vitest";
 import type { CounterPolicy } from "../../src/counters/counters.ts";
-import { HEAD } from "../../src/owner/checkpoint/format.ts";
+import { CRASH_MARK, HEAD } from "../../src/owner/checkpoint/format.ts";
 import { CHECKPOINT_INTERVAL_MS } from "../../src/owner/checkpoint/schedule.ts";
 import type { Owner } from "../../src/owner/owner.ts";
 import { type KeyHash, PUBLIC_SIP_KEY, sipHash } from "../../src/ring/key-hash.ts";
@@ -225,6 +225,24 @@ describe("checkpoint", () => {
       expect(spent(await bench.copy().start(), keys)).toEqual(spent(owner, keys));
     }
   }, 60_000);
+
+  it("keeps the mark of a crash while one hangs that fails later", async () => {
+    vi.spyOn(console, "error").mockImplementation(() => {});
+    const { bench, owner, keys } = await written(10);
+    const { entries } = bench.storage;
+    spend(owner, keys);
+    const { promise, reject } = Promise.withResolvers<void>();
+    vi.spyOn(bench.storage, "put").mockReturnValueOnce(promise);
+    const saving = owner.save();
+    await bench.wait(CHECKPOINT_INTERVAL_MS);
+    expect(entries.has(CRASH_MARK)).toBe(true);
+    reject(new Error("disk is full"));
+    await expect(saving).rejects.toThrow("disk is full");
+    expect(entries.has(CRASH_MARK)).toBe(true);
+    await bench.wait(10_000);
+    expect(entries.has(CRASH_MARK)).toBe(false);
+    expect(spent(await bench.start(), keys)).toEqual(keys.map(() => 2));
+  });
 
   it("reads a million keys back", async () => {
     const bench = new Bench();

@@ -77,9 +77,9 @@ export class Checkpoint {
     return this.#pages.onDisk.size === 0 && this.#logs.length === 0 && this.#head.sequence === 0;
   }
 
-  /** Whether all that is counted is in the last checkpoint. */
+  /** Whether all that is counted is on disk: a checkpoint on its way there may still fail. */
   get hasAll(): boolean {
-    return this.#isWritten && this.#changes.isEmpty;
+    return this.#isWritten && this.#changes.isEmpty && this.#plans.size === 0;
   }
 
   /** What changed since the last checkpoint will take in the log, bytes. */
