@@ -16,6 +16,8 @@ export interface CounterPolicy extends Quota {
    * Takes what is left of the cost instead of denying. In one check, all policies have it or none.
    */
   atMost?: true;
+  /** In a check that reserves: its cost is held until it is settled. */
+  held?: true;
   /** How long a denied key stays blocked; absent if it does not. */
   blockFor?: BlockFor | undefined;
   /** Decided and counted, never enforced. */
@@ -31,7 +33,36 @@ export interface Check {
   policies: readonly CounterPolicy[];
   /** Asked again under it, a check answers as the first time; see `answers.ts`. */
   requestId?: number;
+  /** Reserves the cost under the policies that are `held`; see `holds.ts`. */
+  reserve?: Reservation;
 }
+
+export interface Reservation {
+  /** A number by chance, below 2^53. */
+  id: number;
+  /** How long the hold lives if nobody settles it. */
+  ttlMs: number;
+}
+
+/** What a hold came to. */
+export interface Settlement extends Check {
+  settle: {
+    /** The hold's, as in {@link Reservation}. */
+    id: number;
+    /** Units, a whole number from 0 on; 0 gives all back. */
+    actual: number;
+    /**
+     * Whether the caller has made the hold itself. If the owner does not know it, as where it was
+     * counted by the fallback, the actual cost is charged.
+     */
+    isMade: boolean;
+  };
+}
+
+/** What a hold was when it was settled. */
+export const HELD = ["unknown", "live", "ended", "settled"] as const;
+
+export type WasHeld = (typeof HELD)[number];
 
 /** What a check spent, to be given back; also a check that tells of a lease. */
 export interface Refund extends Check {
@@ -57,4 +88,6 @@ export interface Explanation {
   stored: readonly number[] | null;
   /** Milliseconds until one unit more can be spent than now; 0 if all can. */
   nextUnitMs: number;
+  /** How many holds are live, and how many of the spent units are theirs; absent without one. */
+  holds?: { count: number; units: number };
 }

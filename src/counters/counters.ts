@@ -9,8 +9,9 @@ import { algorithmOf } from "../limit/algorithms.ts";
 import { type BlockFor, blockLeftMs, nextBlock } from "../limit/block-for.ts";
 import type { Verdict } from "../limit/decision.ts";
 import type { KeyHash } from "../ring/key-hash.ts";
-import type { Check, CounterPolicy, Explanation, Refund } from "./check.ts";
-import { BLOCKED, blocksName, tableName } from "./table-name.ts";
+import type { Check, CounterPolicy, Explanation, Refund, Settlement, WasHeld } from "./check.ts";
+import { deniedFor, Holds } from "./holds.ts";
+import { BLOCKED, blocksName, holdsName, tableName } from "./table-name.ts";
 import { Tables, type TablesOptions } from "./tables.ts";
 
 export type { Check, CounterPolicy, Explanation, Refund } from "./check.ts";
@@ -25,10 +26,12 @@ export interface CountersOptions extends TablesOptions {
 
 export class Counters {
   readonly tables: Tables;
+  readonly holds: Holds;
   readonly #onBlock: (policy: CounterPolicy, key: KeyHash) => void;
 
   constructor({ onBlock = () => {}, ...options }: CountersOptions = {}) {
     this.tables = new Tables(options);
+    this.holds = new Holds(this.tables, (refund, nowMs) => this.#giveBack(refund, nowMs));
     this.#onBlock = onBlock;
   }
 
@@ -38,7 +41,9 @@ export class Counters {
    * @returns a verdict for each policy, in order
    */
   check(check: Check, nowMs: number): Verdict[] {
-    const { key, policies } = check;
+    const { key, policies, reserve } = check;
+    if (this.holds.hasAny) this.holds.end(check, nowMs);
+    if (reserve) return this.#reserve(check, nowMs);
     if (policies[0]?.atMost) return this.#atMost("check", check, nowMs);
     if (this.blockedMs(key, nowMs) > 0) return this.peek(check, nowMs);
     // Most checks name one policy, which need not be asked beforehand whether it passes.
@@ -54,6 +59,7 @@ export class Counters {
   /** Answers as `check` would, spending nothing: `remaining` is what is left now. */
   peek(check: Check, nowMs: number): Verdict[] {
     const { key, policies } = check;
+    if (this.holds.hasAny) this.holds.end(check, nowMs);
     if (policies[0]?.atMost) return this.#atMost("peek", check, nowMs);
     const blockedMs = this.blockedMs(key, nowMs);
     return policies.map((policy) => {
@@ -77,7 +83,18 @@ export class Counters {
    * @returns whether a denial that callers remember may end early, since nothing was left. A denial
    *   by `concurrency` does not count: callers never trust one.
    */
-  refund({ key, policies, spentAtMs, resetMs }: Refund, nowMs: number): boolean {
+  refund(refund: Refund, nowMs: number): boolean {
+    if (this.holds.hasAny) this.holds.end(refund, nowMs);
+    return this.#giveBack(refund, nowMs);
+  }
+
+  /** Replaces what a hold has spent by its actual cost; see {@link Holds.settle}. */
+  settle(settlement: Settlement, nowMs: number): { was: WasHeld; frees: boolean } {
+    if (this.holds.hasAny) this.holds.end(settlement, nowMs);
+    return this.holds.settle(settlement, nowMs);
+  }
+
+  #giveBack({ key, policies, spentAtMs, resetMs }: Refund, nowMs: number): boolean {
     let endsDenial = false;
     for (const policy of policies) {
       const { name, algorithm, table } = this.tables.tableFor(policy);
@@ -92,10 +109,11 @@ export class Counters {
     return endsDenial;
   }
 
-  /** Forgets what the key spent under these policies, and how they have blocked it. */
+  /** Forgets what the key spent under these policies, what it holds, and how they have blocked it. */
   reset({ key, policies }: Check): void {
     for (const policy of policies) {
       this.tables.delete(tableName(policy), key);
+      this.tables.delete(holdsName(tableName(policy)), key);
       this.tables.delete(blocksName(policy), key);
     }
   }
@@ -130,25 +148,41 @@ export class Counters {
     return Math.max(0, (this.tables.blocks?.get(key)?.[0] ?? 0) - nowMs);
   }
 
-  explain({ key, policies }: Check, nowMs: number): Explanation[] {
+  explain(check: Check, nowMs: number): Explanation[] {
+    const { key, policies } = check;
+    if (this.holds.hasAny) this.holds.end(check, nowMs);
     return policies.map((policy) => {
       const { name, algorithm, limit, windowMs, capacity } = policy;
       const stored = this.tables.tableFor(policy).table?.get(key);
       const { remaining } = this.#decide(key, policy, nowMs, 0);
       const blockedMs = blockLeftMs(this.#blockOf(policy, key), nowMs);
       const block = policy.blockFor && blockedMs > 0 ? `; blocked for ${blockedMs} ms more` : "";
+      const { holds, words } = this.holds.describe(policy, key, nowMs);
       return {
         policy: name,
         algorithm,
         limit,
         windowMs,
         remaining,
-        state: algorithmOf(policy).describe(stored, policy, nowMs) + block,
+        state: algorithmOf(policy).describe(stored, policy, nowMs) + words + block,
         stored: stored ?? null,
         nextUnitMs:
           remaining >= capacity ? 0 : this.#decide(key, policy, nowMs, remaining + 1).retryAfterMs,
+        ...(holds && { holds }),
       };
     });
+  }
+
+  /** Spends as `check` does, and notes what is held. A key with too many holds is denied. */
+  #reserve(check: Check, nowMs: number): Verdict[] {
+    const { reserve: _, ...spent } = check;
+    const fullMs = this.holds.fullMs(check, nowMs);
+    if (fullMs === 0) {
+      const verdicts = this.check(spent, nowMs);
+      if (verdicts.every(({ allowed }) => allowed)) this.holds.add(check, verdicts, nowMs);
+      return verdicts;
+    }
+    return this.peek(spent, nowMs).map((verdict) => deniedFor(fullMs, verdict));
   }
 
   /** Asks for as much of the cost as every enforced policy has left, but for one unit at least. */

@@ -12,6 +12,8 @@ export const BLOCKED = "blocked";
 const BLOCKED_BY = "blocked-by";
 /** The table of what checks with a `requestId` were answered; see `answers.ts`. */
 export const ANSWERS = "answers";
+/** Tables of holds; see `holds.ts`. */
+const HOLDS = "holds";
 // The next two names are on disk, and the second crosses between owners. So they stay as they are.
 /** While a ring change settles: the keys that were imported from their previous owner. */
 const IMPORTED = "taken";
@@ -30,6 +32,7 @@ const KINDS: Partial<Record<string, readonly [TableKind, stateNumbers: number]>>
   [BLOCKED]: ["block", 1],
   [BLOCKED_BY]: ["block", 3],
   [ANSWERS]: ["answer", 0],
+  [HOLDS]: ["hold", 0],
   [IMPORTED]: ["imported", 1],
   [INEXACT]: ["inexact", 2],
 };
@@ -50,6 +53,11 @@ export function tableName({ name, algorithm, windowMs }: CounterPolicy): string 
  */
 export function blocksName({ name }: Pick<CounterPolicy, "name">): string {
   return `${BLOCKED_BY}/${name}`;
+}
+
+/** Returns the name of the table of holds that have spent in that table. */
+export function holdsName(tableName: string): string {
+  return `${HOLDS}/${tableName}`;
 }
 
 /** Returns the name of the table of keys imported from the ring of that version. */

@@ -9,6 +9,7 @@ import type { KeyHash } from "../ring/key-hash.ts";
 import type { CounterPolicy } from "./check.ts";
 import type { CounterTable } from "./counter-table.ts";
 import { evictionCandidate, type NamedTable, type Place } from "./eviction.ts";
+import { nextEndMs } from "./hold-rows.ts";
 import { BLOCKED, newTable, policyNameOf, tableName } from "./table-name.ts";
 
 /**
@@ -261,6 +262,7 @@ export class Tables {
    */
   #denies([name, table]: NamedTable, state: State, nowMs: number): boolean {
     if (table.kind === "answer") return false;
+    if (table.kind === "hold") return nextEndMs(state) > nowMs;
     if (table.kind === "block") return blockLeftMs(state, nowMs) > 0;
     const found = this.#policies.get(policyNameOf(name));
     if (found?.table !== table) return true;

@@ -59,22 +59,32 @@ export const ANSWERS = {
   Explanation: object({
     blockedMs: number("Until a block ends; 0 if there is none."),
     policies: list(
-      object({
-        owner: text("The owner that counts the key."),
-        ringVersion: whole("The version of the ring that it counts by."),
-        policy: text("The policy's name."),
-        algorithm: text("How it counts."),
-        limit: whole("Units in a window."),
-        windowMs: whole("Length of a window."),
-        remaining: number("Units that could be spent right now."),
-        state: text("What is stored, in words."),
-        stored: {
-          type: ["array", "null"],
-          items: { type: "number" },
-          description: "The stored state itself.",
+      object(
+        {
+          owner: text("The owner that counts the key."),
+          ringVersion: whole("The version of the ring that it counts by."),
+          policy: text("The policy's name."),
+          algorithm: text("How it counts."),
+          limit: whole("Units in a window."),
+          windowMs: whole("Length of a window."),
+          remaining: number("Units that could be spent right now."),
+          state: text("What is stored, in words."),
+          stored: {
+            type: ["array", "null"],
+            items: { type: "number" },
+            description: "The stored state itself.",
+          },
+          nextUnitMs: number("Until one unit more can be spent than now; 0 if all can."),
+          holds: {
+            ...object({
+              count: whole("Holds that are neither settled nor ended."),
+              units: whole("Units that they have of those that are spent."),
+            }),
+            description: "What the key has reserved; absent if nothing.",
+          },
         },
-        nextUnitMs: number("Until one unit more can be spent than now; 0 if all can."),
-      }),
+        "holds",
+      ),
       "One for each policy.",
     ),
   }),

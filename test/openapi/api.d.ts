@@ -359,6 +359,13 @@ export interface components {
                 stored: number[] | null;
                 /** @description Until one unit more can be spent than now; 0 if all can. */
                 nextUnitMs: number;
+                /** @description What the key has reserved; absent if nothing. */
+                holds?: {
+                    /** @description Holds that are neither settled nor ended. */
+                    count: number;
+                    /** @description Units that they have of those that are spent. */
+                    units: number;
+                };
             }[];
         };
         Explanations: {

@@ -1,0 +1,212 @@
+/**
+ * Holds: units that a key has reserved until their actual cost is known.
+ *
+ * A hold is spent at once, so checks count it by the algorithm's own rule and need not know of it.
+ * Its row says when it was spent. Settled, it gives back what was too much, or charges what was too
+ * little. If nobody settles it, it ends by itself: the next call about its key gives its amount
+ * back, exactly as if that had been done at its end.
+ *
+ * A key has one row for each policy. It moves with the key, and is on disk as counts are.
+ */
+import type { State } from "../limit/algorithm.ts";
+import type { Verdict } from "../limit/decision.ts";
+import type { KeyHash } from "../ring/key-hash.ts";
+import type { Check, CounterPolicy, Refund, Settlement, WasHeld } from "./check.ts";
+import {
+  ENDED,
+  type Hold,
+  isLive,
+  MAX_HOLDS,
+  nextEndMs,
+  readHolds,
+  SETTLED,
+  writeHolds,
+} from "./hold-rows.ts";
+import { holdsName } from "./table-name.ts";
+import type { Tables } from "./tables.ts";
+
+const SECOND_MS = 1_000;
+
+/** A key under a policy, and all of its holds. */
+interface Place {
+  key: KeyHash;
+  policy: CounterPolicy;
+  holds: Hold[];
+}
+
+export class Holds {
+  /** Whether there ever was one here. Without one, checks look up none. */
+  hasAny = false;
+  readonly #tables: Tables;
+  readonly #giveBack: (refund: Refund, nowMs: number) => boolean;
+  /** How many live holds end in each second. */
+  readonly #ends = new Map<number, number>();
+  #second = 0;
+
+  /** @param giveBack returns whether a denial that callers remember may end early */
+  constructor(tables: Tables, giveBack: (refund: Refund, nowMs: number) => boolean) {
+    this.#tables = tables;
+    this.#giveBack = giveBack;
+  }
+
+  /** Notes a row that was read from disk or imported. */
+  noteRow(row: State): void {
+    this.hasAny = true;
+    for (const { endMs } of readHolds(row).filter(isLive)) this.#count(endMs, 1);
+  }
+
+  /** Has a hold ended by itself since this was asked last? Tells up to a second late. */
+  hasEnded(nowMs: number): boolean {
+    const second = Math.floor(nowMs / SECOND_MS);
+    if (second === this.#second) return false;
+    this.#second = second;
+    const { size } = this.#ends;
+    for (const each of this.#ends.keys()) if (each < second) this.#ends.delete(each);
+    return this.#ends.size < size;
+  }
+
+  /** Ends the holds of a key whose time has come. To be called before its counts are read. */
+  end({ key, policies }: Check, nowMs: number): void {
+    for (const policy of policies) {
+      const nextMs = nextEndMs(this.#row(policy, key));
+      if (nextMs === 0 || nextMs > nowMs) continue;
+      const place = this.#placeOf(policy, key);
+      const due = place.holds.filter((hold) => isLive(hold) && hold.endMs <= nowMs);
+      due.sort((one, other) => one.endMs - other.endMs);
+      for (const hold of due) {
+        this.#return(place, hold, hold.amount, hold.endMs);
+        // Where nothing was counted, nothing is charged late.
+        hold.amount = hold.amount === 0 ? SETTLED : ENDED;
+      }
+      this.#write(place, nowMs);
+    }
+  }
+
+  /** How long until the key may have one hold more, in milliseconds; 0 if it may now. */
+  fullMs({ key, policies }: Check, nowMs: number): number {
+    const waits = policies.map((policy) => {
+      const isFull = this.#placeOf(policy, key).holds.filter(isLive).length >= MAX_HOLDS;
+      return isFull ? nextEndMs(this.#row(policy, key)) - nowMs : 0;
+    });
+    return Math.max(...waits);
+  }
+
+  /** Notes what a check that reserves has spent. */
+  add({ key, policies, reserve }: Check, verdicts: readonly Verdict[], nowMs: number): void {
+    if (!reserve) return;
+    const endMs = nowMs + reserve.ttlMs;
+    for (const [at, policy] of policies.entries()) {
+      if (!policy.held) continue;
+      const { reason, resetMs } = verdicts[at] as Verdict;
+      const amount = reason === "ok" ? policy.cost : 0;
+      const place = this.#placeOf(policy, key);
+      place.holds.push({ id: reserve.id, endMs, amount, atMs: nowMs, resetMs });
+      // The live ones first, in the order in which they were made.
+      this.#write(place, nowMs);
+      this.#count(endMs, 1);
+    }
+  }
+
+  /**
+   * Replaces what a hold has spent by its actual cost. A hold that has ended is charged all of it.
+   *
+   * @returns what the hold was before, and whether a denial that callers remember may end early
+   */
+  settle({ key, policies, settle }: Settlement, nowMs: number): { was: WasHeld; frees: boolean } {
+    const { id, actual, isMade } = settle;
+    let was: WasHeld = "unknown";
+    let frees = false;
+    const places = policies.map((policy) => this.#placeOf(policy, key));
+    for (const place of places) {
+      const { holds } = place;
+      const hold = holds.find((each) => each.id === id);
+      if (!hold) continue;
+      was = isLive(hold) ? "live" : hold.amount === ENDED ? "ended" : "settled";
+      if (was === "settled") continue;
+      const spent = Math.max(0, hold.amount);
+      if (was === "live") {
+        this.#count(hold.endMs, -1);
+        frees ||= holds.filter(isLive).length >= MAX_HOLDS;
+      }
+      if (spent > actual) frees = this.#return(place, hold, spent - actual, nowMs) || frees;
+      if (actual > spent && hold.amount !== 0) this.#charge(place, actual - spent, nowMs);
+      hold.amount = SETTLED;
+      hold.endMs = Math.max(hold.endMs, nowMs);
+      this.#write(place, nowMs);
+    }
+    if (was !== "unknown" || !isMade) return { was, frees };
+    for (const place of places) {
+      if (actual > 0) this.#charge(place, actual, nowMs);
+      place.holds.push({ id, endMs: nowMs, amount: SETTLED, atMs: nowMs, resetMs: 0 });
+      this.#write(place, nowMs);
+    }
+    return { was: "ended", frees };
+  }
+
+  /** Returns how many holds of a key are live and have how many units, and that in words. */
+  describe(policy: CounterPolicy, key: KeyHash, nowMs: number) {
+    const live = this.#placeOf(policy, key).holds.filter(isLive);
+    if (live.length === 0) return { words: "" };
+    const units = live.reduce((sum, { amount }) => sum + amount, 0);
+    const endsInMs = nextEndMs(this.#row(policy, key)) - nowMs;
+    const words = `; ${units} of that held by ${live.length}, of which one ends in ${endsInMs} ms`;
+    return { holds: { count: live.length, units }, words };
+  }
+
+  #row(policy: CounterPolicy, key: KeyHash): State | undefined {
+    return this.#tables.get(holdsName(this.#tables.tableFor(policy).name), key);
+  }
+
+  #placeOf(policy: CounterPolicy, key: KeyHash): Place {
+    return { key, policy, holds: readHolds(this.#row(policy, key)) };
+  }
+
+  #write({ key, policy, holds }: Place, nowMs: number): void {
+    this.hasAny = true;
+    const { name, table } = this.#tables.tableFor(policy);
+    const row = writeHolds(holds, table?.get(key)?.[0] ?? 0, nowMs);
+    if (row) this.#tables.setWithin(holdsName(name), key, row, nowMs);
+    else this.#tables.delete(holdsName(name), key);
+  }
+
+  /** @returns whether a denial that callers remember may end early */
+  #return({ key, policy, holds }: Place, hold: Hold, cost: number, nowMs: number): boolean {
+    if (cost === 0) return false;
+    const { atMs: spentAtMs, resetMs } = hold;
+    const before = this.#resetMs(policy, key, nowMs);
+    const policies = [{ ...policy, cost }];
+    const frees = this.#giveBack({ key, policies, spentAtMs, resetMs }, nowMs);
+    // In a bucket, all that was poured in after it now drains earlier.
+    const earlierMs = before - this.#resetMs(policy, key, nowMs);
+    for (const later of holds.slice(holds.indexOf(hold) + 1)) {
+      later.resetMs = Math.max(0, later.resetMs - earlierMs);
+    }
+    return frees;
+  }
+
+  #resetMs(policy: CounterPolicy, key: KeyHash, nowMs: number): number {
+    const { algorithm, table } = this.#tables.tableFor(policy);
+    return policy.limit === 0 ? 0 : algorithm.decide(table?.get(key), policy, nowMs, 0).resetMs;
+  }
+
+  #charge({ key, policy }: Place, cost: number, nowMs: number): void {
+    if (policy.limit === 0) return;
+    const { name, algorithm, table } = this.#tables.tableFor(policy);
+    const state = algorithm.charge(table?.get(key), policy, nowMs, cost);
+    this.#tables.setWithin(name, key, state, nowMs, table);
+  }
+
+  #count(endMs: number, by: number): void {
+    const second = Math.floor(endMs / SECOND_MS);
+    const count = (this.#ends.get(second) ?? 0) + by;
+    if (count > 0) this.#ends.set(second, count);
+    else this.#ends.delete(second);
+  }
+}
+
+/** Returns the verdict on a key that has as many holds as it may, and may have one more later. */
+export function deniedFor(waitMs: number, verdict: Verdict): Verdict {
+  const retryAfterMs = Math.max(waitMs, verdict.retryAfterMs);
+  const denial = { allowed: false, remaining: 0, delayMs: 0, reason: "limited" } as const;
+  return { ...verdict, ...denial, retryAfterMs };
+}
