@@ -29,7 +29,10 @@ const MAY_IMPORT: Record<string, string[]> = {
     ...["config.ts", "limiter-config.ts", "log.ts", "runtime.ts", "hono", "valibot"],
   ],
   binding: ["caller", "ring", "limit", "limiter-config.ts", "cloudflare:", "valibot"],
-  cli: ["limit", "counters", "config.ts", "limiter-config.ts", "node:"],
+  cli: [
+    ...["http", "counters", "ring", "limit", "config.ts", "limiter-config.ts", "node:"],
+    ...["commander", "cli-progress", "cli-table3", "hono", "wrangler"],
+  ],
   "worker.ts": ["http", "binding", "caller", "objects", "counters", "config.ts"],
   "index.ts": ["http", "binding", "caller", "limit", "objects"],
   "outside.ts": ["index.ts", "limit"],

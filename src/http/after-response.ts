@@ -8,13 +8,12 @@
 import type { Context } from "hono";
 import type { Caller } from "../caller/caller.ts";
 import type { Question, Reply } from "../caller/question.ts";
+import { isCharged } from "../limit/charge.ts";
 import type { Policy } from "../limit/policy.ts";
 import { WORKERS } from "../runtime.ts";
 import { untilEnd } from "./answer/response-end.ts";
 import { type Rule, readCharge } from "./rule-functions.ts";
 
-/** Least status of a response that failed. */
-const FAILURE = 400;
 /** The status that a handler's exception leads to. */
 const INTERNAL_ERROR = 500;
 /**
@@ -91,12 +90,6 @@ function giveUncharged(
     const giveBack = (charged: boolean) => (charged ? undefined : caller.undo(asked));
     WORKERS.keepAlive(readCharge(c, rule).then(giveBack));
   }
-}
-
-function isCharged({ charge }: Policy, status: number): boolean {
-  if (charge === "always") return true;
-  if (typeof charge === "object") return charge.includes(status);
-  return charge === (status >= FAILURE ? "failure" : "success");
 }
 
 /**

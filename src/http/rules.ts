@@ -20,6 +20,7 @@ import { withBoundedDelay } from "../limit/waiting.ts";
 import { nearestRegion, type Region } from "../ring/region.ts";
 import { type IdentityOptions, keyOf } from "./key/identity.ts";
 import { readingsOf } from "./match/path.ts";
+import type { RequestContext } from "./request-context.ts";
 import {
   type PerRequest,
   type RefusalFunction,
@@ -178,8 +179,8 @@ export async function questionsOf(
  * key has a part of the path. The origin's own reading is among them, so a client cannot get a new
  * quota by writing its path in another way.
  */
-function keysOf(
-  c: Context,
+export function keysOf(
+  c: RequestContext,
   { policy, pattern }: Rule,
   client: Address | undefined,
   options: IdentityOptions,

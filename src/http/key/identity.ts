@@ -5,11 +5,11 @@
  * writes. Clients that share an address share its quota. Requests without a readable address share
  * one key, and so do requests without a header: neither is a way past the limit.
  */
-import type { Context } from "hono";
 import { type Address, isIpv6, networkOf } from "../../limit/address-list.ts";
 import type { Policy } from "../../limit/policy.ts";
 import { parseUrl } from "../../limit/url.ts";
 import { logSeldom } from "../../log.ts";
+import type { RequestContext } from "../request-context.ts";
 import { readForwarded, whyNoAddress } from "./forwarded.ts";
 import { MISSING, readCookie, readHeader, readParameter } from "./request-values.ts";
 
@@ -76,7 +76,7 @@ export function clientAddress(
  * @example keyOf(c, { name: "site", key: ["ip", "method"] }, client, options) // ["2001:db8::/64", "GET"]
  */
 export function keyOf(
-  c: Context,
+  c: RequestContext,
   policy: Pick<Policy, "name" | "key">,
   client: Address | undefined,
   options: IdentityOptions,
@@ -118,7 +118,12 @@ export function warnNoAddress(
   logSeldom("warn", "clients-not-told-apart", `${policy} ip`, { policy, part: "ip", detail });
 }
 
-function partOf(c: Context, part: string, policy: string, match: PathMatch | undefined): string {
+function partOf(
+  c: RequestContext,
+  part: string,
+  policy: string,
+  match: PathMatch | undefined,
+): string {
   const [kind, name = ""] = part.split(/:(.*)/s);
   const { country, asn, botManagement } = cloudflareOf(c);
   switch (kind) {
@@ -146,12 +151,12 @@ function partOf(c: Context, part: string, policy: string, match: PathMatch | und
   }
 }
 
-function cloudflareOf(c: Context): CloudflareProperties {
+function cloudflareOf(c: RequestContext): CloudflareProperties {
   return (c.req.raw as { cf?: CloudflareProperties }).cf ?? {};
 }
 
 /** Returns the category of a verified bot, such as "Search Engine Crawler". */
-function botOf(c: Context): string | undefined {
+function botOf(c: RequestContext): string | undefined {
   const { verifiedBotCategory, botManagement } = cloudflareOf(c);
   return verifiedBotCategory || (botManagement?.verifiedBot ? "verified" : undefined);
 }

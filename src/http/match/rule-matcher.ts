@@ -1,5 +1,5 @@
 /** Finds the policies that a request meets, by its path and method. */
-import type { Context } from "hono";
+import type { RequestContext } from "../request-context.ts";
 import type { Rule } from "../rule-functions.ts";
 import { readingsOf } from "./path.ts";
 import { PathPattern } from "./path-pattern.ts";
@@ -20,12 +20,12 @@ interface Entry {
 
 /** Finds the rules whose path and method a request meets. */
 export class RuleMatcher {
-  readonly #rules: readonly Rule[];
+  readonly rules: readonly Rule[];
   readonly #entries: readonly Entry[];
   /** Entries by the first segment of their paths; those for any first segment under `"*"`. */
   readonly #byFirst = new Map<string, Entry[]>();
   /** Does every request meet every rule? */
-  readonly #meetsAll: boolean;
+  readonly meetsAll: boolean;
   readonly #readsPaths: boolean;
   readonly #readsMethods: boolean;
   readonly #resolvesDots: boolean;
@@ -39,17 +39,17 @@ export class RuleMatcher {
       const isFor = (entry: Entry) => [first, undefined].includes(entry.path.first);
       this.#byFirst.set(first, this.#entries.filter(isFor));
     }
-    this.#rules = this.#entries.map(({ rule }) => rule);
-    this.#readsPaths = this.#rules.some(
+    this.rules = this.#entries.map(({ rule }) => rule);
+    this.#readsPaths = this.rules.some(
       ({ policy, pattern }) => policy.path !== "/*" || policy.except.length > 0 || pattern,
     );
     this.#readsMethods = rules.some(({ policy }) => policy.method || policy.except.length > 0);
-    this.#meetsAll = !this.#readsPaths && !this.#readsMethods;
+    this.meetsAll = !this.#readsPaths && !this.#readsMethods;
   }
 
   /** Returns the rules that a request meets; undefined for a path that is refused. */
-  match(c: Context): readonly Rule[] | undefined {
-    if (this.#meetsAll) return this.#rules;
+  match(c: RequestContext): readonly Rule[] | undefined {
+    if (this.meetsAll) return this.rules;
     const readings = this.#readsPaths ? readingsOf(c.req.url, this.#resolvesDots) : [""];
     if (!readings) return undefined;
     const named = this.#readsMethods ? methodsOf(c.req) : [];
@@ -74,7 +74,7 @@ export class RuleMatcher {
 }
 
 /** Returns the request's own method, and those that headers name. */
-function methodsOf({ method, raw: { headers } }: Context["req"]): string[] {
+function methodsOf({ method, raw: { headers } }: RequestContext["req"]): string[] {
   const methods = [method.toUpperCase()];
   for (const name of OVERRIDES) {
     if (!headers.has(name)) continue;

@@ -1,0 +1,106 @@
+/** The policies that a command is to try: those of a configuration, of a file, or of options. */
+import { existsSync, readFileSync } from "node:fs";
+import { parsePolicies } from "../limit/policies.ts";
+import type { Policy } from "../limit/policy.ts";
+import {
+  type LimiterConfig,
+  parseLimiterConfig,
+  parsePoliciesVariable,
+} from "../limiter-config.ts";
+import { UserError } from "./user-error.ts";
+
+/** wrangler's own, in its own order. */
+const CONFIG_FILES = ["wrangler.json", "wrangler.jsonc", "wrangler.toml"];
+
+/** Policies, and the configuration that says who is a client. */
+export interface Configured {
+  /** What they come from, for the report. */
+  source: string;
+  policies: Policy[];
+  config: LimiterConfig;
+}
+
+/** The fields of one policy, as options of a command. */
+export interface PolicyOptions {
+  limit?: string;
+  window?: string;
+  algorithm?: string;
+  burst?: string;
+  path?: string;
+}
+
+/**
+ * Returns the policy of the options, or else those of the configuration.
+ *
+ * @param file `--config`; default the one that wrangler would find
+ * @throws {UserError} if there are none
+ * @throws {MisuseError} naming the field, the rule and the value
+ */
+export async function policiesOf(
+  { limit, window, algorithm, burst, path }: PolicyOptions,
+  file?: string,
+  env?: string,
+): Promise<Configured> {
+  const given = { limit, window, algorithm, burst, path };
+  if (Object.values(given).every((value) => value === undefined)) return configured(file, env);
+  const source = Object.entries(given)
+    .filter(([, value]) => value !== undefined)
+    .map((pair) => pair.join("="));
+  return { source: source.join(","), ...onePolicy(given) };
+}
+
+/** Reads a configuration's file, a list of policies in JSON, or `limit=10,window=60s`. */
+export async function policiesIn(text: string, env?: string): Promise<Configured> {
+  if (existsSync(text) || !text.includes("=")) return configured(text, env);
+  const fields = text.split(",").map((pair) => pair.split(/=(.*)/s).map((part) => part.trim()));
+  return { source: text, ...onePolicy(Object.fromEntries(fields)) };
+}
+
+function onePolicy(fields: Record<string, string | undefined>): Omit<Configured, "source"> {
+  const policy = Object.entries(fields).flatMap(([name, value]) =>
+    value === undefined ? [] : [[name, /^-?\d+(\.\d+)?$/.test(value) ? Number(value) : value]],
+  );
+  const policies = parsePolicies([{ window: "60s", ...Object.fromEntries(policy) }], "policies");
+  return { policies, config: parseLimiterConfig({}) };
+}
+
+async function configured(given: string | undefined, env?: string): Promise<Configured> {
+  const file = given ?? CONFIG_FILES.find((name) => existsSync(name));
+  if (!file) {
+    throw new UserError(
+      `no ${CONFIG_FILES.at(-1)} here: write --config FILE, or --limit 10 --window 60s`,
+    );
+  }
+  if (!existsSync(file)) throw new UserError(`${file}: no such file`);
+  const list = listIn(file);
+  const vars = list ? { POLICIES: list } : await variablesIn(file, env);
+  return {
+    source: file,
+    policies: parsePoliciesVariable(vars),
+    config: parseLimiterConfig(vars),
+  };
+}
+
+/** Returns the list in a file of JSON; undefined if the file has something else. */
+function listIn(file: string): unknown[] | undefined {
+  if (!file.endsWith(".json")) return undefined;
+  try {
+    const value: unknown = JSON.parse(readFileSync(file, "utf8"));
+    return Array.isArray(value) ? value : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+async function variablesIn(file: string, env: string | undefined): Promise<object> {
+  const { unstable_readConfig: readConfig } = await import("wrangler").catch(() => {
+    throw new UserError(
+      "wrangler is not installed here, and it reads the configuration: npm install -D wrangler",
+    );
+  });
+  try {
+    return readConfig({ config: file, env }, { hideWarnings: true }).vars;
+  } catch (error) {
+    throw new UserError(`${file}: ${error instanceof Error ? error.message : error}`);
+  }
+}

@@ -1,0 +1,110 @@
+/** `turnpike replay`: what policies would have done to the requests of a log. */
+import { writeFileSync } from "node:fs";
+import { SingleBar } from "cli-progress";
+import { Command, Option } from "commander";
+import { type Configured, type PolicyOptions, policiesIn, policiesOf } from "../policies.ts";
+import { UserError } from "../user-error.ts";
+import { htmlOf } from "./html.ts";
+import { STDIN, totalBytes } from "./input.ts";
+import { type FieldNames, parseFieldNames } from "./json-lines.ts";
+import { FORMATS, type FormatName } from "./log-format.ts";
+import { printed } from "./print.ts";
+import { replay } from "./run.ts";
+
+const EXAMPLES = `
+Examples:
+  turnpike replay access.log                          the policies of wrangler.toml, over this log
+  turnpike replay access.log --limit 60 --window 1m   one policy for each address
+  turnpike replay access.log.*.gz --limit 60 --against limit=60,algorithm=token-bucket
+  zcat log.gz | turnpike replay - --json
+  turnpike replay app.jsonl --fields ip=client.addr,time=ts,path=url
+
+Reads the common and the combined format, also with the host in front, and JSON lines as nginx,
+Caddy and Cloudflare Logpush write them. Lines may be up to a minute out of order.
+"limit for 1%" is the least limit that would deny at most 1 % of the policy's clients.`;
+
+/** Options that say which lines a log has. */
+export interface LogOptions {
+  format?: FormatName;
+  fields?: FieldNames;
+}
+
+interface Options extends PolicyOptions, LogOptions {
+  config?: string;
+  env?: string;
+  against?: string;
+  json?: true;
+  html?: string;
+  decisions?: string;
+}
+
+export function replayCommand(): Command {
+  return withLogOptions(new Command("replay"))
+    .description("says what policies would have done to the requests of a log")
+    .option("--config <file>", "the configuration with the policies (default: wrangler.toml)")
+    .option("--env <name>", "an environment of the configuration")
+    .option("--limit <units>", "try one policy: its limit")
+    .option("--window <duration>", 'its window, such as "60s" or "1d" (default: 60s)')
+    .option("--algorithm <name>", "its algorithm (default: fixed-window)")
+    .option("--burst <units>", "its burst")
+    .option("--path <pattern>", 'requests that it counts, such as "/api/*"')
+    .option("--against <policies>", "compare with a second configuration, or limit=10,window=60s")
+    .option("--json", "print the report as JSON")
+    .option("--html <file>", "write the report as a page with charts, too")
+    .option("--decisions <file>", "write the decision on each request, a line of JSON each")
+    .addHelpText("after", EXAMPLES)
+    .action(run);
+}
+
+/** Adds the log's files and the options that say how to read them. */
+export function withLogOptions(command: Command): Command {
+  return command
+    .argument("<log...>", `access logs, also packed as .gz or .zst; ${STDIN} is standard input`)
+    .addOption(
+      new Option("--format <name>", "the log's format (default: found out)").choices(FORMATS),
+    )
+    .addOption(
+      new Option("--fields <pairs>", "names in a JSON log: ip=client.addr,time=ts").argParser(
+        parseFieldNames,
+      ),
+    );
+}
+
+async function run(files: string[], options: Options): Promise<void> {
+  const lists: Configured[] = [await policiesOf(options, options.config, options.env)];
+  if (options.against !== undefined) lists.push(await policiesIn(options.against, options.env));
+  const { decisions, format, fields } = options;
+  const result = await withProgress(files, (onRead) =>
+    replay(files, lists, { decisions, format, fields, onRead }),
+  );
+  if (options.html !== undefined) writePage(options.html, htmlOf(result));
+  process.stdout.write(options.json ? `${JSON.stringify(result, null, 2)}\n` : printed(result));
+}
+
+function writePage(file: string, page: string): void {
+  try {
+    writeFileSync(file, page);
+  } catch (error) {
+    throw new UserError(`--html ${file}: ${error instanceof Error ? error.message : error}`);
+  }
+}
+
+/** Shows how much of the files has been read, on a terminal. */
+export async function withProgress<Value>(
+  files: readonly string[],
+  work: (onRead: (bytes: number) => void) => Promise<Value>,
+): Promise<Value> {
+  const total = totalBytes(files);
+  if (total === undefined || !process.stderr.isTTY) return work(() => {});
+  const bar = new SingleBar({
+    format: "{bar} {percentage} % of {megabytes} MB, {eta_formatted} left",
+    clearOnComplete: true,
+    stream: process.stderr,
+  });
+  bar.start(total, 0, { megabytes: Math.ceil(total / 1e6) });
+  try {
+    return await work((bytes) => bar.increment(bytes));
+  } finally {
+    bar.stop();
+  }
+}

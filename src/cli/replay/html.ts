@@ -1,0 +1,107 @@
+/** The report of a replay as one page with charts. It needs no other file and no network. */
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { html, raw } from "hono/html";
+import { noteOn } from "./print.ts";
+import type { Result } from "./run.ts";
+
+type Reported = Result["reports"][number];
+
+const STYLE = `
+:root { color-scheme: light dark; --text: light-dark(#1b1b1f, #e6e6ea); --line: light-dark(#d9d9e0, #3a3a42); }
+body { font: 16px/1.5 system-ui, sans-serif; color: var(--text); margin: 0 auto; padding: 2rem 1rem; max-width: 60rem; }
+h1 { font-size: 1.5rem; } h2 { font-size: 1.2rem; margin-top: 2.5rem; }
+.wide { overflow-x: auto; } .chart { margin: 1rem 0; }
+table { border-collapse: collapse; margin: 1rem 0; font-variant-numeric: tabular-nums; }
+th, td { text-align: right; padding: .3rem .8rem; border-bottom: 1px solid var(--line); }
+th:first-child, td:first-child { text-align: left; overflow-wrap: anywhere; min-width: 8rem; }
+caption { text-align: left; font-weight: 600; padding: .3rem 0; }`;
+
+/** Draws the charts in the page. Runs in the browser. */
+const DRAW = `
+for (const chart of document.querySelectorAll(".chart")) {
+  const intervals = JSON.parse(chart.dataset.intervals);
+  const color = getComputedStyle(document.body).color;
+  const axis = { stroke: color, grid: { stroke: "#8884", width: 1 } };
+  const bars = uPlot.paths.bars({ size: [0.9] });
+  new uPlot({
+    width: chart.clientWidth, height: 260,
+    series: [
+      {},
+      { label: "requests", stroke: "#4a7bd0", fill: "#4a7bd066", paths: bars, points: { show: false } },
+      { label: "denied", stroke: "#d0503f", fill: "#d0503f", paths: bars, points: { show: false } },
+    ],
+    axes: [axis, axis],
+    scales: { y: { range: (_, least, most) => [0, most || 1] } },
+  }, [
+    intervals.map(({ from }) => Date.parse(from) / 1000),
+    intervals.map(({ requests }) => requests),
+    intervals.map(({ denied }) => denied),
+  ], chart);
+}`;
+
+export function htmlOf({ lines, reports }: Result): string {
+  const [first] = reports as [Reported];
+  return String(html`<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<title>Turnpike: replay of a log</title>
+<style>${raw(fileOf("uplot/dist/uPlot.min.css"))}${raw(STYLE)}</style>
+</head>
+<body>
+<h1>What these limits would have done</h1>
+<p>${first.requests} requests by ${first.clients} clients, from ${lines.from} to ${lines.to}.</p>
+${noteOn(lines).map((note) => html`<p>${note}</p>`)}
+${reports.map(section)}
+<script>${raw(fileOf("uplot/dist/uPlot.iife.min.js"))}${raw(DRAW)}</script>
+</body>
+</html>
+`);
+}
+
+function section({
+  source,
+  requests,
+  denied,
+  clients,
+  deniedClients,
+  timeline,
+  ...report
+}: Reported) {
+  const { policies, omitted, worstClients, deniedPaths } = report;
+  const shares = Object.keys(policies[0]?.limits ?? {});
+  return html`
+<h2>${source}</h2>
+<p>${denied} of ${requests} requests denied, of ${deniedClients} of ${clients} clients.</p>
+${omitted.map(({ policy, why }) => html`<p>Policy "${policy}" is not replayed: ${why}.</p>`)}
+<div class="chart" data-intervals="${JSON.stringify(timeline)}" role="img" aria-label="Requests and denials over time"></div>
+${table(
+  "Policies",
+  [
+    ...["policy", "limit", "requests", "denied", "clients denied"],
+    ...shares.map((share) => `limit for ${share}`),
+  ],
+  policies.map((policy) => [
+    ...[policy.name, `${policy.limit} per ${policy.window}`, policy.requests, policy.denied],
+    ...[policy.deniedClients, ...shares.map((share) => policy.limits[share] ?? "")],
+  ]),
+)}
+${table("Clients denied most", ["client", "requests", "denied"], worstClients.map(Object.values))}
+${table("Paths denied most", ["path", "denied"], deniedPaths.map(Object.values))}`;
+}
+
+function table(caption: string, head: string[], rows: (string | number)[][]) {
+  if (rows.length === 0) return "";
+  return html`
+<div class="wide"><table>
+<caption>${caption}</caption>
+<thead><tr>${head.map((name) => html`<th scope="col">${name}</th>`)}</tr></thead>
+<tbody>${rows.map((row) => html`<tr>${row.map((cell) => html`<td>${cell}</td>`)}</tr>`)}</tbody>
+</table></div>`;
+}
+
+function fileOf(name: string): string {
+  return readFileSync(createRequire(import.meta.url).resolve(name), "utf8");
+}

@@ -1,0 +1,65 @@
+/**
+ * Sorts the requests of a log by time.
+ *
+ * Servers write a line when the request has ended, so a line may come seconds after later ones.
+ * Requests are held until the log is `HELD_MS` ahead of them.
+ */
+import type { LogRecord } from "./record.ts";
+
+/** Hardly a request takes longer: it is the timeout that Apache has by default. */
+const HELD_MS = 60_000;
+const MAX_HELD = 50_000;
+/** Records that have been taken are let go in steps: one by one would move all the others. */
+const COMPACT_AT = 1_024;
+
+export class InOrder {
+  /** Lines that came too late to be sorted in. */
+  late = 0;
+  readonly #take: (record: LogRecord) => void;
+  /** Sorted by time. */
+  #held: LogRecord[] = [];
+  /** The first that has not been taken. */
+  #first = 0;
+  #takenMs = Number.NEGATIVE_INFINITY;
+
+  /** @param take called with each request, at times that never go back */
+  constructor(take: (record: LogRecord) => void) {
+    this.#take = take;
+  }
+
+  add(record: LogRecord): void {
+    if (record.atMs < this.#takenMs) {
+      this.late++;
+      record.atMs = this.#takenMs;
+      this.#take(record);
+      return;
+    }
+    const held = this.#held;
+    let at = held.length;
+    while (at > this.#first && (held[at - 1] as LogRecord).atMs > record.atMs) at--;
+    if (at === held.length) held.push(record);
+    else held.splice(at, 0, record);
+    const dueMs = (held[held.length - 1] as LogRecord).atMs - HELD_MS;
+    while (this.#heldCount > MAX_HELD || (this.#held[this.#first] as LogRecord).atMs < dueMs) {
+      this.#takeFirst();
+    }
+  }
+
+  /** Takes what is still held. */
+  end(): void {
+    while (this.#heldCount > 0) this.#takeFirst();
+  }
+
+  get #heldCount(): number {
+    return this.#held.length - this.#first;
+  }
+
+  #takeFirst(): void {
+    const record = this.#held[this.#first++] as LogRecord;
+    this.#takenMs = record.atMs;
+    this.#take(record);
+    if (this.#first < COMPACT_AT || this.#first < this.#heldCount) return;
+    this.#held = this.#held.slice(this.#first);
+    this.#first = 0;
+  }
+}

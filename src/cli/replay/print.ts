@@ -1,0 +1,132 @@
+/** Prints what a replay found. */
+import { styleText } from "node:util";
+import Table from "cli-table3";
+import type { Result } from "./run.ts";
+import type { Report } from "./tally.ts";
+import type { Interval } from "./timeline.ts";
+
+const BARS = " ▁▂▃▄▅▆▇█";
+/** Columns of a chart. */
+const WIDTH = 60;
+
+type Reported = Result["reports"][number];
+
+/** Returns the report as text. Colours only on a terminal that wants them. */
+export function printed({ lines, reports }: Result): string {
+  const [first] = reports as [Reported];
+  const parts = [
+    `${count(first.requests, "request")} by ${count(first.clients, "client")}, from ${lines.from} to ${lines.to}`,
+    ...noteOn(lines).map((note) => styleText("yellow", note)),
+    ...reports.map((report, at) => section(report, reports.length > 1 ? "AB"[at] : undefined)),
+  ];
+  return `${parts.join("\n")}\n`;
+}
+
+/** What a reader should know of the lines that did not count as they stand. */
+export function noteOn({ unreadable, skipped, late }: Result["lines"]): string[] {
+  const notes = [
+    unreadable > 0 && `${count(unreadable, "line")} could not be read`,
+    skipped > 0 && `${count(skipped, "line")} held no request`,
+    late > 0 &&
+      `${count(late, "line")} came more than a minute late, and count at the time of the line before`,
+  ];
+  return notes
+    .filter((note) => note !== false)
+    .map((note) => styleText("yellow", `Note: ${note}.`));
+}
+
+function section(report: Reported, letter: string | undefined): string {
+  const { requests, denied, clients, deniedClients, source, omitted } = report;
+  const title = letter ? `${letter}: ${source}` : source;
+  const summary = `${amount(denied, requests)} requests denied, of ${amount(deniedClients, clients)} clients`;
+  const out = ["", styleText("bold", title), summary];
+  for (const { policy, why } of omitted) {
+    out.push(styleText("yellow", `Note: policy "${policy}" is not replayed: ${why}.`));
+  }
+  out.push(policyTable(report));
+  if (denied > 0) out.push(clientTable(report), pathTable(report), ...chart(report.timeline));
+  return out.join("\n");
+}
+
+function policyTable({ policies }: Report): string {
+  const shares = Object.keys(policies[0]?.limits ?? {});
+  const table = tableOf([
+    ...["policy", "limit", "algorithm", "requests", "denied", "clients denied"],
+    ...shares.map((share) => `limit for ${share}`),
+  ]);
+  for (const {
+    name,
+    limit,
+    window,
+    algorithm,
+    requests,
+    denied,
+    deniedClients,
+    limits,
+    shadow,
+  } of policies) {
+    table.push([
+      shadow ? `${name} (shadow)` : name,
+      `${limit} per ${window}`,
+      algorithm,
+      requests,
+      denied,
+      deniedClients,
+      ...shares.map((share) => limits[share] ?? ""),
+    ]);
+  }
+  return table.toString();
+}
+
+function clientTable({ worstClients }: Report): string {
+  const table = tableOf(["client", "requests", "denied"]);
+  for (const { client, requests, denied } of worstClients) table.push([client, requests, denied]);
+  return table.toString();
+}
+
+function pathTable({ deniedPaths }: Report): string {
+  const table = tableOf(["path", "denied"]);
+  for (const { path, denied } of deniedPaths) table.push([path, denied]);
+  return table.toString();
+}
+
+function tableOf(head: string[]) {
+  return new Table({ head, style: { head: [], border: [] } });
+}
+
+/** Two lines of bars: requests and, of them, denials. */
+function chart(timeline: readonly Interval[]): string[] {
+  const [first] = timeline;
+  const last = timeline.at(-1);
+  if (!first || !last) return [];
+  const each = Math.ceil(timeline.length / WIDTH);
+  const sums = (of: "requests" | "denied") =>
+    Array.from({ length: Math.ceil(timeline.length / each) }, (_, at) =>
+      timeline.slice(at * each, (at + 1) * each).reduce((sum, interval) => sum + interval[of], 0),
+    );
+  const requests = sums("requests");
+  const most = Math.max(...requests);
+  const bars = (values: number[]) =>
+    values.map((value) => BARS[Math.ceil((value / most) * (BARS.length - 1))]).join("");
+  return [
+    `requests ${bars(requests)} at most ${most} in ${lengthOf(first.seconds * each)}`,
+    `denied   ${bars(sums("denied"))}`,
+    `         ${first.from} to ${last.from}`,
+  ];
+}
+
+function lengthOf(seconds: number): string {
+  if (seconds % 86_400 === 0) return `${seconds / 86_400} d`;
+  if (seconds % 3_600 === 0) return `${seconds / 3_600} h`;
+  return seconds % 60 === 0 ? `${seconds / 60} min` : `${seconds} s`;
+}
+
+function amount(part: number, whole: number): string {
+  const share = whole === 0 ? 0 : (part / whole) * 100;
+  return `${part} (${share.toFixed(share > 0 && share < 1 ? 2 : 1)} %) of ${whole}`;
+}
+
+/** Writes a number with its noun: "1 line", "2 lines". */
+export function count(number: number, noun: string): string {
+  return `${number} ${noun}${number === 1 ? "" : "s"}`;
+}

@@ -1,0 +1,33 @@
+/** One request as a log tells it. */
+
+/** The values of a request that the key of a policy may name, as far as the log has them. */
+export interface LoggedValues {
+  host?: string | undefined;
+  country?: string | undefined;
+  asn?: number | undefined;
+  userAgent?: string | undefined;
+  referer?: string | undefined;
+}
+
+export interface LogRecord {
+  /** Milliseconds since the epoch. */
+  atMs: number;
+  /** The address's number in `Clients`. */
+  address: number;
+  method: string;
+  /** Path and query. */
+  target: string;
+  /** 0 if the log does not tell. */
+  status: number;
+  values: LoggedValues;
+}
+
+/** A line that is blank, a comment, or no request of a client: it counts neither way. */
+export const NO_REQUEST = Symbol("no request");
+
+/** Reads one line; undefined if it cannot be read. */
+export type LineReader = (
+  bytes: Buffer,
+  from: number,
+  to: number,
+) => LogRecord | typeof NO_REQUEST | undefined;

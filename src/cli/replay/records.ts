@@ -1,0 +1,93 @@
+/** The requests of a log, in order of time. */
+import { UserError } from "../user-error.ts";
+import type { Clients } from "./clients.ts";
+import { InOrder } from "./in-order.ts";
+import { firstLine, readLines } from "./input.ts";
+import { DetectingReader, type FormatOptions } from "./log-format.ts";
+import { type LogRecord, NO_REQUEST } from "./record.ts";
+
+/** What was read. */
+export interface Lines {
+  read: number;
+  /** Lines in no known form. */
+  unreadable: number;
+  /** Lines that are no request of a client. */
+  skipped: number;
+  /** Requests that stood more than a minute too late in the log. */
+  late: number;
+  /** Times of the first and the last request, in RFC 3339. */
+  from: string;
+  to: string;
+}
+
+export interface ReadOptions extends FormatOptions {
+  /** Called with the bytes read since the last call. */
+  onRead: (bytes: number) => void;
+}
+
+/**
+ * Reads the files in order of their first requests, so that the order of their names does not matter.
+ *
+ * @param take called with each request, at times that never go back
+ * @throws {UserError} if a file cannot be read, or has no request
+ */
+export async function readRecords(
+  files: readonly string[],
+  clients: Clients,
+  options: ReadOptions,
+  take: (record: LogRecord) => void,
+): Promise<Lines> {
+  const lines: Lines = { read: 0, unreadable: 0, skipped: 0, late: 0, from: "", to: "" };
+  let fromMs = Number.NaN;
+  let toMs = Number.NaN;
+  const sorted = new InOrder((record) => {
+    if (Number.isNaN(fromMs)) fromMs = record.atMs;
+    toMs = record.atMs;
+    take(record);
+  });
+  const reader = new DetectingReader(clients, options, (read) => {
+    lines.read++;
+    if (read === undefined) lines.unreadable++;
+    else if (read === NO_REQUEST) lines.skipped++;
+    else sorted.add(read);
+  });
+  const inOrder = files.length > 1 ? await byFirstRequest(files, clients, options) : files;
+  await readLines(inOrder, (bytes, from, to) => reader.line(bytes, from, to), options.onRead);
+  reader.end();
+  sorted.end();
+  if (Number.isNaN(fromMs)) throw new UserError(whyNothing(files, lines));
+  lines.late = sorted.late;
+  lines.from = new Date(fromMs).toISOString();
+  lines.to = new Date(toMs).toISOString();
+  return lines;
+}
+
+async function byFirstRequest(
+  files: readonly string[],
+  clients: Clients,
+  options: FormatOptions,
+): Promise<string[]> {
+  const dated: { file: string; atMs: number }[] = [];
+  for (const file of files) {
+    let atMs = Number.POSITIVE_INFINITY;
+    const line = await firstLine(file);
+    const reader = new DetectingReader(clients, options, (read) => {
+      if (read !== undefined && read !== NO_REQUEST) atMs = read.atMs;
+    });
+    try {
+      if (line) reader.line(line, 0, line.length);
+      reader.end();
+    } catch (error) {
+      // Another line of the file may be readable.
+      if (!(error instanceof UserError)) throw error;
+    }
+    dated.push({ file, atMs });
+  }
+  return dated.sort((one, other) => one.atMs - other.atMs).map(({ file }) => file);
+}
+
+function whyNothing(files: readonly string[], { read, unreadable }: Lines): string {
+  const where = files.length === 1 ? files[0] : `${files.length} files`;
+  if (read === 0) return `${where}: no line in it`;
+  return `${where}: no request in ${read} lines, of which ${unreadable} cannot be read`;
+}

@@ -1,0 +1,236 @@
+/**
+ * Decides the requests of a log as the Worker would have: the same reading of paths and addresses,
+ * the same counters, and the log's own time as their clock.
+ */
+import type { CounterPolicy } from "../../counters/check.ts";
+import { Counters } from "../../counters/counters.ts";
+import { RuleMatcher } from "../../http/match/rule-matcher.ts";
+import type { RequestContext } from "../../http/request-context.ts";
+import type { Rule } from "../../http/rule-functions.ts";
+import { keysOf } from "../../http/rules.ts";
+import { isListed, readAddress } from "../../limit/address-list.ts";
+import { isCharged } from "../../limit/charge.ts";
+import type { Verdict } from "../../limit/decision.ts";
+import { MisuseError } from "../../limit/misuse.ts";
+import type { Policy } from "../../limit/policy.ts";
+import type { LimiterConfig } from "../../limiter-config.ts";
+import type { KeyHash } from "../../ring/key-hash.ts";
+import type { Clients } from "./clients.ts";
+import type { LogRecord } from "./record.ts";
+import { Tally } from "./tally.ts";
+
+/** The values of a key that a log can have. */
+const LOGGED_PARTS =
+  /^(?:ip|ip\/\d+|host|path|param:.*|method|country|asn|query:.*|header:(?:user-agent|referer))$/i;
+/** Matched targets that are remembered. */
+const MAX_REMEMBERED = 10_000;
+/** Numbers of keys that are not a client's begin here. */
+const FIRST_KEY = 2 ** 30;
+/** For a line without a host: what `host` in a key then is, for all requests. */
+const NO_HOST = "log.invalid";
+
+/** One key, and the policies that count under it. */
+interface Asked {
+  key: KeyHash;
+  /** The key's number. */
+  number: number;
+  policies: readonly Policy[];
+}
+
+/** A request as `http` reads it. */
+class LoggedRequest implements RequestContext {
+  readonly req;
+
+  constructor({ method, target, values }: LogRecord) {
+    const { host = NO_HOST, country, asn, userAgent, referer } = values;
+    const headers = () => {
+      const all = new Headers();
+      if (userAgent !== undefined) all.set("User-Agent", userAgent);
+      if (referer !== undefined) all.set("Referer", referer);
+      return all;
+    };
+    this.req = {
+      method,
+      url: `https://${host}${target.startsWith("/") ? target : `/${target}`}`,
+      raw: {
+        cf: { country, asn },
+        get headers() {
+          return headers();
+        },
+      },
+    };
+  }
+}
+
+/** What could not be replayed, and why. */
+export interface Omitted {
+  policy: string;
+  why: string;
+}
+
+export class Replay {
+  readonly tally: Tally;
+  readonly omitted: Omitted[] = [];
+  readonly #counters = new Counters({ maxBytes: Number.POSITIVE_INFINITY });
+  readonly #config: LimiterConfig;
+  readonly #clients: Clients;
+  readonly #matcher: RuleMatcher;
+  readonly #hasLists: boolean;
+  /** By method and target: the rules that a request meets; undefined for a path that is refused. */
+  readonly #met = new Map<string, readonly Rule[] | undefined>();
+  /** By rules that all count by address: their policies. */
+  readonly #byAddress = new Map<readonly Rule[], readonly Policy[] | undefined>();
+  readonly #keyNumbers = new Map<string, number>();
+
+  constructor(policies: readonly Policy[], config: LimiterConfig, clients: Clients) {
+    this.#config = config;
+    this.#clients = clients;
+    const replayed = policies.filter((policy) => {
+      const why = whyOmitted(policy);
+      if (why) this.omitted.push({ policy: policy.name, why });
+      return !why;
+    });
+    if (replayed.length === 0) {
+      throw new MisuseError("policies", "must have one that a log can replay", this.omitted);
+    }
+    this.#matcher = new RuleMatcher(replayed.map((policy) => ({ policy })));
+    this.#hasLists =
+      config.allow.length + config.deny.length > 0 ||
+      replayed.some(({ allow, deny }) => allow.length + deny.length > 0);
+    this.tally = new Tally(replayed, clients);
+  }
+
+  /** @returns whether the request passes */
+  take(record: LogRecord): boolean {
+    const { tally } = this;
+    const { atMs, target } = record;
+    const client = this.#clients.clientOf(record.address);
+    tally.seen(client, atMs);
+    let rules = this.#rulesFor(record);
+    if (!rules) return tally.refused(client, target);
+    if (this.#hasLists) {
+      const listed = this.#withoutListed(record, rules);
+      if (typeof listed === "boolean") return listed || tally.refused(client, target);
+      rules = listed;
+    }
+    if (rules.length === 0) return true;
+    const asked = this.#askedFor(record, client, rules);
+    const verdicts = this.#decide(asked, atMs);
+    let isAllowed = true;
+    for (let at = 0; at < asked.length; at++) {
+      const { number, policies } = asked[at] as Asked;
+      for (let each = 0; each < policies.length; each++) {
+        const verdict = (verdicts[at] as Verdict[])[each] as Verdict;
+        tally.decided(client, atMs, policies[each] as Policy, number, verdict);
+        isAllowed &&= verdict.allowed;
+      }
+    }
+    if (isAllowed) this.#giveUncharged(asked, verdicts, record);
+    return isAllowed || tally.refused(client, target);
+  }
+
+  #rulesFor(record: LogRecord): readonly Rule[] | undefined {
+    if (this.#matcher.meetsAll) return this.#matcher.rules;
+    const name = `${record.method} ${record.target}`;
+    if (this.#met.has(name)) return this.#met.get(name);
+    if (this.#met.size >= MAX_REMEMBERED) {
+      this.#met.clear();
+      this.#byAddress.clear();
+    }
+    const rules = this.#matcher.match(new LoggedRequest(record));
+    this.#met.set(name, rules);
+    return rules;
+  }
+
+  /** Returns the rules that count the request; or whether lists alone let it pass. */
+  #withoutListed(
+    { address: number }: LogRecord,
+    rules: readonly Rule[],
+  ): readonly Rule[] | boolean {
+    const address = readAddress(this.#clients.nameOf(number));
+    if (isListed(address, this.#config.allow)) return true;
+    if (isListed(address, this.#config.deny)) return false;
+    const counting = rules.filter(({ policy }) => !isListed(address, policy.allow));
+    if (counting.some(({ policy }) => !policy.shadow && isListed(address, policy.deny))) {
+      return false;
+    }
+    return counting.length === rules.length ? rules : counting;
+  }
+
+  #askedFor(record: LogRecord, client: number, rules: readonly Rule[]): readonly Asked[] {
+    const policies = this.#policiesByAddress(rules);
+    if (policies) return [{ key: hashOf(client), number: client, policies }];
+    const c = new LoggedRequest(record);
+    const name = this.#clients.nameOf(record.address);
+    // A log may have host names in place of addresses.
+    const address = readAddress(name) ?? name;
+    const asked: { number: number; key: KeyHash; policies: Policy[] }[] = [];
+    for (const rule of rules) {
+      for (const parts of keysOf(c, rule, address, this.#config)) {
+        const number = this.#numberOf(parts);
+        const known = asked.find((each) => each.number === number);
+        if (!known) asked.push({ number, key: hashOf(number), policies: [rule.policy] });
+        else if (!known.policies.includes(rule.policy)) known.policies.push(rule.policy);
+      }
+    }
+    return asked;
+  }
+
+  /** Returns the policies of the rules if all of them count by address alone. */
+  #policiesByAddress(rules: readonly Rule[]): readonly Policy[] | undefined {
+    let policies = this.#byAddress.get(rules);
+    if (!policies && !this.#byAddress.has(rules)) {
+      const isPlain = rules.every(({ policy: { key } }) => key.length === 1 && key[0] === "ip");
+      policies = isPlain ? rules.map(({ policy }) => policy) : undefined;
+      this.#byAddress.set(rules, policies);
+    }
+    return policies;
+  }
+
+  #numberOf(parts: readonly string[]): number {
+    const text = parts.join("\0");
+    let number = this.#keyNumbers.get(text);
+    if (number === undefined) {
+      number = FIRST_KEY + this.#keyNumbers.size;
+      this.#keyNumbers.set(text, number);
+    }
+    return number;
+  }
+
+  /** All keys or none, as the Worker decides. */
+  #decide(asked: readonly Asked[], nowMs: number): Verdict[][] {
+    if (asked.length === 1) return [this.#counters.check(asked[0] as Asked, nowMs)];
+    const peeked = asked.map((each) => this.#counters.peek(each, nowMs));
+    const passes = (verdicts: readonly Verdict[]) => verdicts.every(({ allowed }) => allowed);
+    const isAllowed = peeked.every(passes);
+    // A check that is denied spends nothing, and may block its key.
+    return asked.map((each, at) =>
+      isAllowed || !passes(peeked[at] as Verdict[])
+        ? this.#counters.check(each, nowMs)
+        : (peeked[at] as Verdict[]),
+    );
+  }
+
+  #giveUncharged(asked: readonly Asked[], verdicts: Verdict[][], record: LogRecord): void {
+    for (const [at, { key, policies }] of asked.entries()) {
+      const free: CounterPolicy[] = policies.filter((policy) => !isCharged(policy, record.status));
+      if (free.length === 0) continue;
+      const [verdict] = verdicts[at] as [Verdict];
+      const resetMs = policies.length === 1 ? verdict.resetMs : undefined;
+      this.#counters.refund({ key, policies: free, spentAtMs: record.atMs, resetMs }, record.atMs);
+    }
+  }
+}
+
+/** Spreads numbers over all hashes; no two numbers have the same. */
+function hashOf(number: number): KeyHash {
+  return { hi: Math.imul(number, 0x9e3779b1) >>> 0, lo: Math.imul(number, 0x85ebca6b) >>> 0 };
+}
+
+/** Returns why a log cannot replay a policy; undefined if it can. */
+function whyOmitted({ algorithm, key }: Policy): string | undefined {
+  if (algorithm === "concurrency") return "a log does not tell how long each request took";
+  const unlogged = key.find((part) => !LOGGED_PARTS.test(part));
+  if (unlogged) return `no log has ${unlogged} of its key`;
+  return undefined;
+}

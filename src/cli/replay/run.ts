@@ -1,0 +1,90 @@
+/** Runs a log through one list of policies, or through two side by side. */
+import { closeSync, openSync, writeSync } from "node:fs";
+import type { Configured } from "../policies.ts";
+import { UserError } from "../user-error.ts";
+import { Clients } from "./clients.ts";
+import type { LogRecord } from "./record.ts";
+import { type Lines, type ReadOptions, readRecords } from "./records.ts";
+import { Replay } from "./replay.ts";
+import type { Report } from "./tally.ts";
+
+/** Characters of decisions that are gathered before they are written. */
+const WRITE_CHARS = 64 * 1024;
+
+export interface Result {
+  lines: Lines;
+  /** One for each list of policies, in order. */
+  reports: (Report & { source: string })[];
+}
+
+export interface RunOptions extends Omit<ReadOptions, "wantsHeaders"> {
+  /** A file for the decision on each request, a line of JSON each. */
+  decisions?: string | undefined;
+}
+
+/**
+ * @throws {UserError} if a file cannot be read, or has no request
+ * @throws {MisuseError} if no policy can be replayed
+ */
+export async function replay(
+  files: readonly string[],
+  lists: readonly Configured[],
+  { decisions, ...options }: RunOptions,
+): Promise<Result> {
+  const [{ config }] = lists as [Configured];
+  const clients = new Clients(config.ipv6Prefix);
+  const replays = lists.map((each) => new Replay(each.policies, each.config, clients));
+  const writer = decisions === undefined ? undefined : new Writer(decisions);
+  const wantsHeaders = lists.some(({ policies }) =>
+    policies.some(({ key }) => key.some((part) => part.startsWith("header:"))),
+  );
+  const lines = await readRecords(files, clients, { ...options, wantsHeaders }, (record) => {
+    const allowed = replays.map((each) => each.take(record));
+    writer?.write(lineOf(record, clients, allowed));
+  });
+  writer?.end();
+  return {
+    lines,
+    reports: replays.map((each, at) => ({
+      source: (lists[at] as Configured).source,
+      ...each.tally.report(),
+      omitted: each.omitted,
+    })),
+  };
+}
+
+function lineOf({ atMs, address, ...record }: LogRecord, clients: Clients, allowed: boolean[]) {
+  const { method, target } = record;
+  const at = new Date(atMs).toISOString();
+  const client = clients.nameOf(clients.clientOf(address));
+  const passes = allowed.length === 1 ? allowed[0] : allowed;
+  return JSON.stringify({ at, client, method, target, allowed: passes });
+}
+
+class Writer {
+  readonly #file: number;
+  #text = "";
+
+  constructor(file: string) {
+    try {
+      this.#file = openSync(file, "w");
+    } catch (error) {
+      throw new UserError(`--decisions ${file}: ${error instanceof Error ? error.message : error}`);
+    }
+  }
+
+  write(line: string): void {
+    this.#text += `${line}\n`;
+    if (this.#text.length >= WRITE_CHARS) this.#flush();
+  }
+
+  end(): void {
+    this.#flush();
+    closeSync(this.#file);
+  }
+
+  #flush(): void {
+    writeSync(this.#file, this.#text);
+    this.#text = "";
+  }
+}

@@ -1,0 +1,180 @@
+/** The command line from outside: what it prints, what it refuses, and its exit codes. */
+import { spawnSync } from "node:child_process";
+import { mkdirSync, readFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { gzipSync, zstdCompressSync } from "node:zlib";
+import { parse as parseToml } from "smol-toml";
+import { afterAll, describe, expect, it } from "vitest";
+import { parsePolicies } from "../../src/limit/policies.ts";
+import { sampleLog } from "./sample-log.ts";
+import { fileWith, removeFiles, turnpike } from "./turnpike.ts";
+
+const LOG = sampleLog();
+const log = fileWith("access.log", LOG);
+const LIMIT = ["--limit", "10", "--window", "60s"];
+
+afterAll(removeFiles);
+
+async function report(args: string[], input?: string | Buffer) {
+  const { code, out, error } = await turnpike(["replay", ...args, "--json"], input);
+  expect([code, error]).toEqual([0, ""]);
+  return JSON.parse(out);
+}
+
+describe("turnpike replay", () => {
+  it("prints who would have been denied what", async () => {
+    const { code, out } = await turnpike(["replay", log, ...LIMIT]);
+    expect(code).toBe(0);
+    expect(out).toContain("2000 requests by 62 clients, from 2026-05-17T10:00:00.000Z");
+    expect(out).toMatch(/│ 2001:db8::\/64 │ 500 /);
+    expect(out).toMatch(/^denied {3}[ ▁-█]+$/m);
+  });
+
+  it("reads packed files, several, and standard input alike", async () => {
+    const { lines, ...whole } = await report([log, ...LIMIT]);
+    const half = LOG.indexOf("\n", LOG.length / 2) + 1;
+    const late = fileWith("access.log", LOG.slice(half));
+    const early = fileWith("access.log.1.gz", gzipSync(LOG.slice(0, half)));
+    const zst = fileWith("access.log.zst", zstdCompressSync(LOG));
+    const all = [
+      [[late, early]],
+      [[zst]],
+      [["-"], LOG],
+      [["-"], LOG.replaceAll("\n", "\r\n")],
+    ] as const;
+    for (const [files, input] of all) {
+      expect(await report([...files, ...LIMIT], input)).toEqual({ lines, ...whole });
+    }
+  });
+
+  it("compares two policies", async () => {
+    const { reports } = await report([
+      log,
+      ...LIMIT,
+      "--against",
+      "limit=10,algorithm=sliding-log",
+    ]);
+    const [one, other] = reports;
+    expect(other.denied).toBeGreaterThanOrEqual(one.denied);
+    expect(other.policies[0]).toMatchObject({ algorithm: "sliding-log", window: "1m" });
+  });
+
+  it("takes the policies of a configuration", async () => {
+    const policies = [{ name: "login", path: "/login", limit: 5, window: "10m" }];
+    const toml = `name = "w"\ncompatibility_date = "2026-01-01"\n[vars]\nPOLICIES = '${JSON.stringify(policies)}'\n`;
+    const list = fileWith("policies.json", JSON.stringify(policies));
+    for (const file of [fileWith("wrangler.toml", toml), list]) {
+      const { reports } = await report([log, "--config", file]);
+      expect(reports[0]).toMatchObject({ deniedClients: 1, policies: [{ name: "login" }] });
+    }
+  });
+
+  it("denies no client a limit that is said to touch none of them", async () => {
+    for (const algorithm of ["fixed-window", "sliding-window"]) {
+      const { reports } = await report([log, ...LIMIT, "--algorithm", algorithm]);
+      const { limits } = reports[0].policies[0];
+      for (const [share, limit] of Object.entries(limits)) {
+        const again = await report([log, "--limit", `${limit}`, "--algorithm", algorithm]);
+        const { deniedClients, clients } = again.reports[0];
+        expect(deniedClients / clients).toBeLessThanOrEqual(Number.parseFloat(share) / 100);
+      }
+    }
+  });
+
+  it("writes a page, and each decision", async () => {
+    const page = fileWith("report.html", "");
+    const decisions = fileWith("decisions.jsonl", "");
+    const { reports } = await report([log, ...LIMIT, "--html", page, "--decisions", decisions]);
+    expect(readFileSync(page, "utf8")).toContain("<caption>Clients denied most</caption>");
+    const each = readFileSync(decisions, "utf8")
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line));
+    expect(each.filter(({ allowed }) => !allowed).length).toBe(reports[0].denied);
+    expect(each.length).toBe(2_000);
+  });
+
+  it("counts lines that it cannot read", async () => {
+    const { code, out } = await turnpike(["replay", "-", ...LIMIT], `${LOG}garbage\n`);
+    expect([code, out]).toEqual([0, expect.stringContaining("Note: 1 line could not be read.")]);
+  });
+
+  it("agrees with goaccess", async ({ skip }) => {
+    const args = [
+      log,
+      "--log-format=COMBINED",
+      "--no-global-config",
+      "-o",
+      fileWith("goaccess.json", ""),
+    ];
+    const { error } = spawnSync("goaccess", args, { encoding: "utf8" });
+    if (error) skip("goaccess is not installed here");
+    const { general, hosts } = JSON.parse(readFileSync(args.at(-1) as string, "utf8"));
+    const [{ requests, busiestClients }] = (await report([log, "--limit", "1"])).reports;
+    expect(requests).toBe(general.valid_requests);
+    const first = hosts.data[0];
+    expect(busiestClients[0]).toEqual({ client: "2001:db8::/64", requests: first.hits.count });
+  });
+});
+
+describe("turnpike suggest", () => {
+  it("prints policies that can be pasted", async () => {
+    const { code, out } = await turnpike(["suggest", log]);
+    expect(code).toBe(0);
+    const { vars } = parseToml(out) as { vars: { POLICIES: object[] } };
+    const policies = parsePolicies(vars.POLICIES, "POLICIES");
+    expect(policies.map(({ name, shadow }) => ({ name, shadow }))).toEqual([
+      ...[
+        { name: "site", shadow: true },
+        { name: "login", shadow: true },
+      ],
+    ]);
+    expect(policies[1]).toMatchObject({ path: "/login", method: ["POST"], charge: "failure" });
+    expect(out).toMatch(/the busiest 203\.0\.113\.9 \(\d+\)/);
+  });
+});
+
+describe("a mistake", () => {
+  const folder = join(dirname(log), "folder");
+  mkdirSync(folder);
+  const binary = fileWith("binary", Buffer.from([1, 0, 2, 0]));
+  it.each([
+    [["replay", "missing.log", ...LIMIT], "missing.log: no such file"],
+    [["replay", folder, ...LIMIT], "is a directory: name the files in it"],
+    [["replay", binary, ...LIMIT], "is no text: packed logs must end in .gz or .zst"],
+    [
+      ["replay", fileWith("a.log.gz", "no gzip"), ...LIMIT],
+      "is damaged, or not packed as its name says",
+    ],
+    [["replay", fileWith("a.log", "hello\n"), ...LIMIT], "no line is in a known format"],
+    [["replay", fileWith("empty.log", ""), ...LIMIT], "no line in it"],
+    [["replay", log, "--config", "missing.toml"], "missing.toml: no such file"],
+    [["replay", log, "--limit", "-1"], "policies[0].limit must be"],
+    [["replay", log, "--limit", "5", "--algorithm", "magic"], "policies[0].algorithm must be"],
+    [
+      ["replay", log, ...LIMIT, "--against", "limit=5,windwo=1m"],
+      "policies[0].windwo is not one of",
+    ],
+    [["replay", log, ...LIMIT, "--format", "magic"], "Allowed choices are vhost, combined"],
+    [["replay", log, ...LIMIT, "--fields", "ip"], "--fields must be pairs such as ip=client.addr"],
+    [["replay", log, ...LIMIT, "--decisions", "/no/such/folder"], "--decisions /no/such/folder"],
+    [["replay", log, ...LIMIT, "--html", "/no/such/folder"], "--html /no/such/folder"],
+    [["replay"], "missing required argument 'log'"],
+    [["relpay"], "Did you mean replay?"],
+    [["replay", "--limti", "5", log], "Did you mean --limit?"],
+  ])("%j ends with one line and code 2", async (args, sentence) => {
+    const { code, out, error } = await turnpike(args);
+    expect([code, out]).toEqual([2, ""]);
+    expect(error).toContain(sentence);
+    expect(error).not.toMatch(/\n\s+at /);
+  });
+
+  it("is not a pipe that closes early", async () => {
+    const command = `cat ${log} | node ${new URL("../../src/cli/turnpike.ts", import.meta.url).pathname} replay - --limit 1 | head -1`;
+    const { status, stdout, stderr } = spawnSync("bash", ["-o", "pipefail", "-c", command], {
+      encoding: "utf8",
+    });
+    expect([status, stderr]).toEqual([0, ""]);
+    expect(stdout).toContain("2000 requests");
+  });
+});

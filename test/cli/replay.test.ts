@@ -1,0 +1,160 @@
+/** A replay decides as the counters do, in the order of time, and reports what it found. */
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { Clients } from "../../src/cli/replay/clients.ts";
+import { InOrder } from "../../src/cli/replay/in-order.ts";
+import type { LogRecord } from "../../src/cli/replay/record.ts";
+import { Replay } from "../../src/cli/replay/replay.ts";
+import { limitFor } from "../../src/cli/replay/tally.ts";
+import { Timeline } from "../../src/cli/replay/timeline.ts";
+import { parsePolicies } from "../../src/limit/policies.ts";
+import { parseLimiterConfig } from "../../src/limiter-config.ts";
+
+const START = Date.UTC(2026, 0, 1);
+
+function start(policies: object[], variables: object = {}) {
+  const config = parseLimiterConfig(variables);
+  const clients = new Clients(config.ipv6Prefix);
+  const replay = new Replay(parsePolicies(policies, "policies"), config, clients);
+  const take = (name: string, seconds: number, more: Partial<LogRecord> = {}) =>
+    replay.take({
+      atMs: START + seconds * 1_000,
+      address: clients.ofText(name),
+      method: "GET",
+      target: "/",
+      status: 200,
+      values: {},
+      ...more,
+    });
+  return { take, replay, report: () => replay.tally.report() };
+}
+
+describe("a replay", () => {
+  it("counts as a fixed window does", () => {
+    const requests = fc.array(
+      fc.record({ client: fc.integer({ min: 1, max: 3 }), waits: fc.integer({ min: 0, max: 40 }) }),
+      { maxLength: 200 },
+    );
+    fc.assert(
+      fc.property(requests, (all) => {
+        const { take, report } = start([{ limit: 3, window: "60s" }]);
+        const counts = new Map<string, number>();
+        const needed = new Map<number, number>();
+        let seconds = 0;
+        let denied = 0;
+        for (const { client, waits } of all) {
+          seconds += waits;
+          const name = `${client} ${Math.floor(seconds / 60)}`;
+          const count = (counts.get(name) ?? 0) + 1;
+          counts.set(name, count);
+          needed.set(client, Math.max(needed.get(client) ?? 0, count));
+          if (count > 3) denied++;
+          expect(take(`192.0.2.${client}`, seconds)).toBe(count <= 3);
+        }
+        const { requests, policies, ...found } = report();
+        expect([requests, found.denied, found.clients]).toEqual([all.length, denied, needed.size]);
+        expect(policies[0]?.limits["0.1%"] ?? 0).toBe(Math.max(0, ...needed.values()));
+      }),
+    );
+  });
+
+  it("counts by path, method and host as the Worker reads them", () => {
+    const { take } = start([
+      { name: "login", path: "/login", method: ["POST"], limit: 1, window: "1h" },
+    ]);
+    const login = { method: "POST", target: "/login" };
+    expect(take("192.0.2.1", 0, login)).toBe(true);
+    expect(take("192.0.2.1", 1, { target: "/login" })).toBe(true);
+    expect(take("192.0.2.1", 2, { ...login, target: "//LOGIN/;x=1?a" })).toBe(false);
+    expect(take("192.0.2.2", 3, login)).toBe(true);
+  });
+
+  it("takes all policies or none", () => {
+    const { take, report } = start([
+      { name: "all", key: ["host"], limit: 3, window: "1h" },
+      { name: "one", limit: 1, window: "1h" },
+    ]);
+    expect(["a", "a", "a", "b", "c", "d"].map((name) => take(name, 0))).toEqual([
+      ...[true, false, false, true, true, false],
+    ]);
+    const [all, one] = report().policies;
+    expect([all?.denied, one?.denied]).toEqual([1, 2]);
+  });
+
+  it("gives back what a status is not charged", () => {
+    const { take } = start([{ limit: 2, window: "1h", charge: "failure" }]);
+    const statuses = [200, 200, 200, 401, 401, 200];
+    expect(statuses.map((status) => take("192.0.2.1", 0, { status }))).toEqual([
+      ...[true, true, true, true, true, false],
+    ]);
+  });
+
+  it("follows address lists", () => {
+    const { take, report } = start([{ limit: 1, window: "1h" }], {
+      ALLOW: ["192.0.2.1"],
+      DENY: ["192.0.2.0/24"],
+    });
+    expect([take("192.0.2.1", 0), take("192.0.2.1", 0), take("192.0.2.9", 0)]).toEqual([
+      ...[true, true, false],
+    ]);
+    expect(report()).toMatchObject({ denied: 1, deniedClients: 1, requests: 3 });
+  });
+
+  it("reports shadow without denying", () => {
+    const { take, report } = start([{ limit: 1, window: "1h", shadow: true }]);
+    expect([take("192.0.2.1", 0), take("192.0.2.1", 1)]).toEqual([true, true]);
+    expect(report()).toMatchObject({ denied: 0, policies: [{ denied: 1, shadow: true }] });
+  });
+
+  it("says which policies a log cannot replay", () => {
+    const { replay } = start([
+      { name: "a", limit: 1, window: "1h" },
+      { name: "b", limit: 1, window: "1h", key: ["cookie:session"] },
+      { name: "c", limit: 1, window: "1h", algorithm: "concurrency" },
+    ]);
+    expect(replay.omitted).toEqual([
+      { policy: "b", why: "no log has cookie:session of its key" },
+      { policy: "c", why: "a log does not tell how long each request took" },
+    ]);
+    const only = [{ limit: 1, window: "1h", key: ["bot"] }];
+    expect(() => start(only)).toThrow("must have one that a log can replay");
+  });
+});
+
+it("sorts lines that come late, and takes the others as they come", () => {
+  const taken: number[] = [];
+  const sorted = new InOrder(({ atMs }) => taken.push(atMs / 1_000));
+  const times = [10, 5, 40, 30, 100, 20, 99, 200, 10];
+  for (const seconds of times) sorted.add({ atMs: seconds * 1_000 } as LogRecord);
+  sorted.end();
+  expect(taken).toEqual([5, 10, 30, 30, 40, 99, 100, 100, 200]);
+  expect(sorted.late).toBe(2);
+});
+
+it("holds a bounded number of lines", () => {
+  let taken = 0;
+  const sorted = new InOrder(() => taken++);
+  for (let n = 0; n < 120_000; n++) sorted.add({ atMs: 0 } as LogRecord);
+  expect(taken).toBe(70_000);
+  sorted.end();
+  expect(taken).toBe(120_000);
+});
+
+it("finds the limit for a share of clients", () => {
+  const peaks = Int32Array.from({ length: 1_000 }, (_, at) => at + 1);
+  expect([0, 0.001, 0.01, 0.05, 1].map((share) => limitFor(peaks, share))).toEqual([
+    ...[1_000, 999, 990, 950, 0],
+  ]);
+});
+
+it("keeps a bounded timeline, however long the log is", () => {
+  const timeline = new Timeline();
+  for (let hours = 0; hours < 24 * 400; hours++) {
+    timeline.add(START + hours * 3_600_000);
+    if (hours % 2) timeline.deny();
+  }
+  const intervals = timeline.intervals();
+  expect(intervals.length).toBeLessThanOrEqual(121);
+  const sum = (of: "requests" | "denied") => intervals.reduce((all, each) => all + each[of], 0);
+  expect([sum("requests"), sum("denied")]).toEqual([9_600, 4_800]);
+});
