@@ -4,7 +4,8 @@
  */
 import type { Counters } from "../counters/counters.ts";
 import type { KeyHash } from "../ring/key-hash.ts";
-import type { Checkpoint, Place } from "./checkpoint/checkpoint.ts";
+import { Changes } from "./checkpoint/changes.ts";
+import type { Checkpoint } from "./checkpoint/checkpoint.ts";
 import type { Schedule } from "./checkpoint/schedule.ts";
 
 export interface DurableRowsOptions {
@@ -15,7 +16,7 @@ export interface DurableRowsOptions {
 
 export class DurableRows {
   readonly #options: DurableRowsOptions;
-  #places: Place[] = [];
+  #changes = new Changes();
   #written: Promise<unknown> | undefined;
 
   constructor(options: DurableRowsOptions) {
@@ -32,22 +33,22 @@ export class DurableRows {
 
   /** Notes a row that was set or deleted. */
   add(table: string, key: KeyHash): void {
-    this.#places.push({ table, key });
+    this.#changes.add(table, key, () => 0);
   }
 
   /** Appends what was noted; see `written`. */
   append(): void {
-    if (this.#places.length === 0) return;
+    const changes = this.#changes;
+    if (changes.isEmpty) return;
+    this.#changes = new Changes();
     const { counters, checkpoint, schedule } = this.#options;
     const tables = counters.tables.byName;
     // Without a table, nothing on disk matters: an object without clients stays empty.
-    const places = this.#places.filter(({ table }) => tables.has(table));
-    this.#places = [];
-    if (places.length === 0) return;
+    if (![...changes.keys.keys()].some((table) => tables.has(table))) return;
     // After a crash, keys that are not on disk yet are imported again, over these rows. So they
     // must reach the disk with them.
     const saving = schedule.hasImports ? schedule.save() : undefined;
-    this.holdFor(Promise.all([saving, checkpoint.append(places, tables)]));
+    this.holdFor(Promise.all([saving, checkpoint.append(changes, tables)]));
   }
 
   /** Makes answers wait until something is written; see `written`. */

@@ -17,7 +17,7 @@ import type { DiskLosses } from "../protocol/rpc.ts";
 import type { Answer } from "../protocol/wire.ts";
 import type { KeyHash } from "../ring/key-hash.ts";
 import type { Runtime } from "../runtime.ts";
-import { Checkpoint, type CheckpointStorage } from "./checkpoint/checkpoint.ts";
+import { Checkpoint, type CheckpointStorage, type Found } from "./checkpoint/checkpoint.ts";
 import { type AlarmStorage, Schedule } from "./checkpoint/schedule.ts";
 import { Clock } from "./clock.ts";
 import { DurableRows } from "./durable-rows.ts";
@@ -90,7 +90,7 @@ export class Owner {
 
   /** Reads what is on disk. To be awaited before anything else is called. */
   async load(): Promise<void> {
-    let found = { isDamaged: true, isCrash: false };
+    let found: Found = { isDamaged: true, isCrash: false };
     try {
       const tables = new Map<string, CounterTable>();
       found = await this.#checkpoint.read(tables);
@@ -111,10 +111,7 @@ export class Owner {
     if (found.isCrash) head.crashedMs = nowMs;
     this.#inexact.load();
     this.#inexact.noteDisk(head);
-    await this.#schedule.begin();
-    // So that it is known after another restart, too.
-    if (found.isDamaged) this.#schedule.schedule();
-    if (found.isCrash) this.#schedule.goOnMarked();
+    await this.#schedule.begin(found);
   }
 
   /** Decides checks in order, all at one time; see {@link Counters.check}. */

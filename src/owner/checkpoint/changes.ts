@@ -1,12 +1,21 @@
-/** Which rows changed since a checkpoint, and which tables were dropped. */
+/** Which rows changed since a checkpoint, and which tables were dropped; the same as log entries. */
+import type { CounterTable } from "../../counters/counter-table.ts";
 import { FixedRows } from "../../counters/fixed-rows.ts";
+import { packRows, type Row } from "../../counters/segment.ts";
 import { stateNumbersOf } from "../../counters/table-name.ts";
 import type { KeyHash } from "../../ring/key-hash.ts";
+import { DROPPED, type Section } from "./format.ts";
 
 /** A row in the log besides its numbers, about. */
 const ROW_HEAD_BYTES = 8;
 /** The state of a key in a set of keys. */
 const PRESENT = [1] as const;
+/** A log entry gets no more sections once it has that much: a value on disk may have 2 MB. */
+const ENTRY_BYTES = 500_000;
+/** Rows in a section: of one size, and of any. Of the latter, each may take 80 KB. */
+const SECTION_ROWS = [4_096, 16] as const;
+
+export type Tables = ReadonlyMap<string, CounterTable>;
 
 export class Changes {
   /** What the rows take in the log, bytes. */
@@ -39,18 +48,41 @@ export class Changes {
     this.dropped.add(table);
   }
 
-  /**
-   * Adds earlier changes that could not be written.
-   *
-   * @param isGone tells whether a table is still gone
-   */
-  takeBack(earlier: Changes, isGone: (table: string) => boolean): void {
-    for (const [table, keys] of earlier.keys) {
+  /** Adds those of an earlier checkpoint that could not be written. */
+  addEarlier({ keys: earlier, dropped }: Changes): void {
+    for (const table of dropped) this.dropped.add(table);
+    for (const [table, keys] of earlier) {
       keys.some((key) => {
         this.add(table, key, () => 0);
         return false;
       });
     }
-    for (const table of earlier.dropped) if (isGone(table)) this.dropped.add(table);
+  }
+
+  /** Returns what log entries hold of them: a row as it is now, or that it is gone. */
+  entries(tables: Tables): Section[][] {
+    const entries: Section[][] = [];
+    let left = 0;
+    const add = (table: string, index: number, rows: Section["rows"]) => {
+      if (left <= 0) entries.push([]);
+      if (left <= 0) left = ENTRY_BYTES;
+      entries.at(-1)?.push({ table, index, count: 0, rows });
+      left -= table.length + rows.length;
+    };
+    for (const table of this.dropped) add(table, DROPPED, new Uint8Array());
+    for (const [name, keys] of this.keys) {
+      const table = tables.get(name);
+      const rows: Row[] = [];
+      keys.some((key) => {
+        if (table) rows.push({ key, state: table.get(key) });
+        return false;
+      });
+      const numbers = stateNumbersOf(name);
+      const step = SECTION_ROWS[numbers ? 0 : 1];
+      for (let from = 0; from < rows.length; from += step) {
+        add(name, 0, packRows(numbers, rows.slice(from, from + step)));
+      }
+    }
+    return entries;
   }
 }

@@ -8,6 +8,7 @@
 import { type CounterTable, segmentOf } from "../../counters/counter-table.ts";
 import type { Segment } from "../../counters/segment.ts";
 import type { KeyHash } from "../../ring/key-hash.ts";
+import type { Changes, Tables } from "./changes.ts";
 import { pageKey, type Section, SHARED_PAGE } from "./format.ts";
 
 export interface Page {
@@ -17,10 +18,8 @@ export interface Page {
   readonly index: number;
   /** One table, or those that share it. */
   readonly tables: Set<string>;
-  /** The sequence at which it was written; 0 if it never was. */
-  writtenAt: number;
-  /** The sequence of the first change since; `CLEAN`, or `UNLOGGED` if the log lacks changes. */
-  dirtySince: number;
+  /** The sequence it was read with; 0 if it was not on disk then. */
+  readonly readAt: number;
 }
 
 /** The pages of a table, and the segments that it had then. */
@@ -29,12 +28,6 @@ interface Layout {
   pages: readonly Page[];
 }
 
-export type KeysByPage = Map<string, Map<Page, KeyHash[]>>;
-export type Tables = ReadonlyMap<string, CounterTable>;
-
-export const CLEAN = Number.POSITIVE_INFINITY;
-/** The page must be written next: it is new, or its segment was split or joined. */
-export const UNLOGGED = 0;
 /** A table shares a page until its rows take more. */
 const SMALL_BYTES = 1_024;
 /** Tables join a shared page until it holds this much. */
@@ -43,189 +36,153 @@ const SHARED_BYTES = 16_384;
 const ABOUT_SECTION_BYTES = 64;
 
 export class Pages {
-  /** Storage keys of pages that nothing needs. */
-  readonly obsolete = new Set<string>();
-  /** All pages that are on disk. */
   readonly onDisk = new Set<Page>();
+  /** Must be written next: the page is new, or its segment was split or joined. */
+  readonly due = new Set<Page>();
+  /** Storage keys that nothing needs once the next checkpoint is on disk. */
+  readonly obsolete = new Set<string>();
+  /** With the sequence of the first change since it was written, the oldest first. */
+  readonly #dirty = new Map<Page, number>();
   readonly #layouts = new Map<string, Layout>();
-  readonly #unlogged = new Set<Page>();
-  /** In the order in which they became dirty. */
-  #dirty = new Set<Page>();
   /** The shared page that small tables join now, and how full it is. */
-  #filling: { page: Page; bytes: number } | undefined;
+  #filling = { page: newPage("", 0), bytes: 0 };
   #nextShared = 0;
 
-  /** The sequence of the oldest change that only the log has; `CLEAN` without one. */
-  get neededFrom(): number {
-    if (this.#unlogged.size > 0) return UNLOGGED;
-    const [oldest] = this.#dirty;
-    return oldest?.dirtySince ?? CLEAN;
+  /** The sequence of the oldest change that only the log has; undefined without one. */
+  get dirtySince(): number | undefined {
+    return this.#dirty.values().next().value;
   }
 
-  pageOf(table: string, key: KeyHash): Page | undefined {
-    const pages = this.#layouts.get(table)?.pages;
-    return pages?.[segmentOf(key, pages.length)];
-  }
-
-  pagesOf(table: string): readonly Page[] {
-    return this.#layouts.get(table)?.pages ?? [];
-  }
-
-  /** Notes a change that the log has, or will have, at that sequence. */
-  dirty(page: Page, sequence: number): void {
-    if (page.dirtySince <= sequence) return;
-    page.dirtySince = sequence;
-    this.#dirty.delete(page);
-    (sequence === UNLOGGED ? this.#unlogged : this.#dirty).add(page);
-  }
-
-  /**
-   * Makes the pages dirty that changed keys are in. The log will have these changes at that
-   * sequence.
-   *
-   * @returns the keys by table and page
-   */
-  dirtyWith(changed: ReadonlyMap<string, Segment>, tables: Tables, sequence: number): KeysByPage {
-    const all: KeysByPage = new Map();
+  /** Notes changes that the log has, or will have, at that sequence. */
+  change({ keys: changed }: Changes, tables: Tables, sequence: number): void {
     for (const [name, keys] of changed) {
-      const table = tables.get(name);
-      if (!table) continue;
-      this.reconcile(name, table, sequence);
-      const byPage = new Map<Page, KeyHash[]>();
+      this.reconcile(name, tables.get(name), sequence);
       keys.some((key) => {
-        const page = this.pageOf(name, key) as Page;
-        const each = byPage.get(page);
-        if (each) each.push(key);
-        else byPage.set(page, [key]);
+        const page = this.#pageOf(name, key);
+        if (page) this.#dirtyFrom(page, sequence);
         return false;
       });
-      for (const page of byPage.keys()) this.dirty(page, sequence);
-      all.set(name, byPage);
     }
-    return all;
   }
 
-  /** Finds out which pages a table has now. */
-  reconcile(name: string, table: CounterTable, sequence: number): void {
-    const { segments } = table;
+  /** Tells whether a page that was read lacks what the log has of a key, and notes that. */
+  lacks(table: string, key: KeyHash, sequence: number): boolean {
+    const page = this.#pageOf(table, key);
+    if (page && page.readAt >= sequence) return false;
+    if (page) this.#dirtyFrom(page, sequence);
+    return true;
+  }
+
+  /** Tells whether a page of a table was written at that sequence or later, when it was read. */
+  isReadSince(table: string, sequence: number): boolean {
+    return this.#layouts.get(table)?.pages.some(({ readAt }) => readAt >= sequence) ?? false;
+  }
+
+  /** Finds out which pages a table has now; the log will have its changes at that sequence. */
+  reconcile(name: string, table: CounterTable | undefined, sequence: number): void {
+    if (!table) return;
+    const segments = [...table.segments];
     const layout = this.#layouts.get(name);
-    const isSmall = segments.length === 1 && table.bytes < SMALL_BYTES;
-    let before = layout?.pages ?? [];
-    if (isSmall && (!layout || isShared(before[0]))) {
-      const page = before[0] ?? this.#join(name, table.bytes);
+    let { pages: before } = layout ?? { pages: [] };
+    const [shared] = before.filter(isShared);
+    if (segments.length === 1 && table.bytes < SMALL_BYTES && (shared || !layout)) {
+      const page = shared ?? this.#join(name, table.bytes);
+      this.#layouts.set(name, { segments, pages: [page] });
       // The log has all rows of a table that is new.
-      if (!layout) this.dirty(page, sequence);
-      this.#layouts.set(name, { segments: [...segments], pages: [page] });
+      if (!layout) this.#dirtyFrom(page, sequence);
       return;
     }
-    if (layout?.segments.length === segments.length && !isShared(before[0])) {
+    if (shared) {
+      this.drop(name, sequence);
+      before = [];
+    } else if (layout?.segments.length === segments.length) {
       if (segments.every((segment, index) => layout.segments[index] === segment)) return;
     }
-    if (isShared(before[0])) {
-      this.#leave(name, before[0] as Page, sequence);
-      before = [];
-    }
     const pages = segments.map((segment, index) => {
-      const page = before[index] ?? newPage(pageKey(name, index), index, [name]);
-      if (layout?.segments[index] !== segment || before[index] === undefined) {
-        this.dirty(page, UNLOGGED);
-      }
+      const page = before[index] ?? newPage(pageKey(name, index), index);
+      page.tables.add(name);
+      if (!before[index] || layout?.segments[index] !== segment) this.due.add(page);
       return page;
     });
-    for (const page of before.slice(pages.length)) this.#remove(page);
-    this.#layouts.set(name, { segments: [...segments], pages });
+    for (const page of before.slice(pages.length)) this.#leave(name, page, sequence);
+    this.#layouts.set(name, { segments, pages });
   }
 
   /** Forgets a table that is gone. */
   drop(name: string, sequence: number): void {
-    for (const page of this.pagesOf(name)) {
-      if (isShared(page)) this.#leave(name, page, sequence);
-      else this.#remove(page);
-    }
+    for (const page of this.#layouts.get(name)?.pages ?? []) this.#leave(name, page, sequence);
     this.#layouts.delete(name);
   }
 
   /**
-   * Picks the pages to write: those that must be, and of the others those that are dirty for
+   * Picks the pages to write: those that are due, and of the others those that are dirty for
    * longest, up to some bytes. They count as clean from then on.
-   *
-   * @returns each with the sequence since when it was dirty
    */
-  choose(bytes: number, tables: Tables, sequence: number): Map<Page, number> {
-    const chosen = new Map<Page, number>();
+  choose(bytes: number, tables: Tables, sequence: number): Page[] {
+    const chosen = new Set<Page>();
     for (let left = bytes; ; ) {
-      const [page] = this.#unlogged.size > 0 || left <= 0 ? this.#unlogged : this.#dirty;
-      if (!page) return chosen;
-      // A sweep may have joined segments without a change.
+      const [page] = this.due.size > 0 || left <= 0 ? this.due : this.#dirty.keys();
+      if (!page) break;
       for (const name of [...page.tables]) {
         const table = tables.get(name);
-        if (table) this.reconcile(name, table, sequence);
+        // A sweep may have joined segments without a change.
+        this.reconcile(name, table, sequence);
+        left -= table?.segments[page.index]?.bytes ?? 0;
       }
-      if (page.tables.size === 0) this.#remove(page);
-      if (page.dirtySince === CLEAN) continue;
-      // Reconciled meanwhile, so that the log does not have all of it.
-      const since = Math.min(chosen.get(page) ?? CLEAN, page.dirtySince);
-      this.#clean(page);
-      chosen.set(page, since);
+      this.due.delete(page);
+      this.#dirty.delete(page);
+      chosen.add(page);
+    }
+    // A page without a table was joined with another after it was picked.
+    const pages = [...chosen].filter(({ tables }) => tables.size > 0);
+    for (const page of pages) {
       this.onDisk.add(page);
       this.obsolete.delete(page.key);
-      left -= bytesOf(page, tables);
     }
-  }
-
-  /** Takes a page for dirty again that could not be written. */
-  restore(page: Page, dirtySince: number): void {
-    if (page.tables.size === 0) return;
-    this.dirty(page, dirtySince);
-    this.#dirty = new Set([...this.#dirty].sort((one, other) => one.dirtySince - other.dirtySince));
+    return pages;
   }
 
   /** Adds a table that was read from disk, with the page of each of its segments. */
-  add(name: string, segments: readonly Segment[], pages: readonly Page[]): void {
-    this.#layouts.set(name, { segments: [...segments], pages });
-    for (const page of pages) {
-      if (page.writtenAt > 0) this.onDisk.add(page);
-      else this.dirty(page, UNLOGGED);
+  add(name: string, layout: Layout): void {
+    this.#layouts.set(name, layout);
+    for (const page of layout.pages) {
+      page.tables.add(name);
+      if (!this.onDisk.has(page)) this.due.add(page);
       if (!isShared(page)) continue;
       this.#nextShared = Math.max(this.#nextShared, Number(page.key.slice(SHARED_PAGE.length)) + 1);
     }
   }
 
-  clear(): void {
-    for (const all of [this.obsolete, this.onDisk, this.#layouts, this.#unlogged, this.#dirty]) {
-      all.clear();
-    }
-    this.#filling = undefined;
+  /** Has a page deleted, now that no table is in it. */
+  remove(page: Page): void {
+    this.due.delete(page);
+    this.#dirty.delete(page);
+    if (this.onDisk.delete(page)) this.obsolete.add(page.key);
   }
 
   #join(name: string, bytes: number): Page {
-    const filling = this.#filling;
-    if (!filling || filling.bytes > SHARED_BYTES || filling.page.tables.size === 0) {
-      this.#filling = { page: newPage(`${SHARED_PAGE}${this.#nextShared++}`, 0, []), bytes: 0 };
+    if (this.#filling.bytes > SHARED_BYTES || this.#filling.page.tables.size === 0) {
+      this.#filling = { page: newPage(`${SHARED_PAGE}${this.#nextShared++}`, 0), bytes: 0 };
     }
-    const { page } = this.#filling as { page: Page };
-    (this.#filling as { bytes: number }).bytes += bytes + ABOUT_SECTION_BYTES;
-    page.tables.add(name);
-    return page;
+    this.#filling.bytes += bytes + ABOUT_SECTION_BYTES;
+    this.#filling.page.tables.add(name);
+    return this.#filling.page;
   }
 
   #leave(name: string, page: Page, sequence: number): void {
     page.tables.delete(name);
+    if (page.tables.size === 0) this.remove(page);
     // On disk, it has the table until it is written.
-    if (page.tables.size > 0) this.dirty(page, sequence);
-    else this.#remove(page);
+    else this.#dirtyFrom(page, sequence);
   }
 
-  #remove(page: Page): void {
-    this.#clean(page);
-    page.tables.clear();
-    if (this.onDisk.delete(page)) this.obsolete.add(page.key);
+  #pageOf(table: string, key: KeyHash): Page | undefined {
+    const pages = this.#layouts.get(table)?.pages;
+    return pages?.[segmentOf(key, pages.length)];
   }
 
-  #clean(page: Page): void {
-    page.dirtySince = CLEAN;
-    this.#unlogged.delete(page);
-    this.#dirty.delete(page);
+  #dirtyFrom(page: Page, sequence: number): void {
+    if (!this.#dirty.has(page)) this.#dirty.set(page, sequence);
   }
 }
 
@@ -239,16 +196,10 @@ export function sectionsOf(page: Page, tables: Tables): Section[] {
   });
 }
 
-export function newPage(key: string, index: number, tables: readonly string[]): Page {
-  return { key, index, tables: new Set(tables), writtenAt: 0, dirtySince: CLEAN };
+export function newPage(key: string, index: number, readAt = 0): Page {
+  return { key, index, tables: new Set(), readAt };
 }
 
-export function isShared(page: Pick<Page, "key"> | undefined): boolean {
-  return page?.key.startsWith(SHARED_PAGE) ?? false;
-}
-
-function bytesOf(page: Page, tables: Tables): number {
-  let bytes = 0;
-  for (const name of page.tables) bytes += tables.get(name)?.segments[page.index]?.bytes ?? 0;
-  return bytes;
+export function isShared({ key }: Page): boolean {
+  return key.startsWith(SHARED_PAGE);
 }

@@ -6,7 +6,7 @@ import { MAX_LOSS_AGE_MS } from "../../protocol/ring-record.ts";
 import type { KeyHash } from "../../ring/key-hash.ts";
 import type { Runtime } from "../../runtime.ts";
 import { DropWarning } from "../drop-warning.ts";
-import type { Checkpoint } from "./checkpoint.ts";
+import type { Checkpoint, Found } from "./checkpoint.ts";
 
 /** Time from the first change after a pause to the checkpoint that has it. */
 export const CHECKPOINT_DELAY_MS = 500;
@@ -16,7 +16,9 @@ export const CHECKPOINT_INTERVAL_MS = 2_000;
 const MAX_CHANGED_BYTES = 24_000;
 /** Rows that a checkpoint looks at for expired ones. No checks may come to do that. */
 const SWEEP_ROWS = 1_024;
-const NO_ALARM = Number.POSITIVE_INFINITY;
+const NEVER_MS = Number.POSITIVE_INFINITY;
+/** In place of the time when a checkpoint is due. */
+const AT_ONCE_MS = 0;
 
 export type AlarmStorage = Pick<DurableObjectStorage, "getAlarm" | "setAlarm" | "sync">;
 
@@ -39,34 +41,29 @@ export class Schedule {
   readonly #options: ScheduleOptions;
   readonly #checkpoint: Checkpoint;
   readonly #dropWarning = new DropWarning();
-  /** Grows with each checkpoint: what was scheduled before is void. */
-  #round = 0;
   /** Whether the disk says that changes may be in memory alone. */
   #isMarked = false;
   /** Whether evictions are yet to be logged. */
   #isLeftToTell = false;
-  #isScheduled = false;
-  #isHurried = false;
+  /** When the next checkpoint is due; timers for any other time are void. */
+  #dueMs = NEVER_MS;
   #writtenAtMs = Number.NEGATIVE_INFINITY;
   /** When the alarm goes off, ms since the epoch. */
-  #alarmMs = NO_ALARM;
+  #alarmMs = NEVER_MS;
 
   constructor(options: ScheduleOptions) {
     this.#options = options;
     this.#checkpoint = options.checkpoint;
   }
 
-  /** To be awaited once the checkpoint is read, before anything else is called. */
-  async begin(): Promise<void> {
-    this.#alarmMs = (await this.#options.storage.getAlarm()) ?? NO_ALARM;
+  /** To be awaited with what reading the checkpoint found, before anything else is called. */
+  async begin({ isDamaged, isCrash }: Found): Promise<void> {
+    this.#alarmMs = (await this.#options.storage.getAlarm()) ?? NEVER_MS;
+    this.#isMarked = isCrash;
     // A crash may have come between an appended row and the alarm that cleans up after it.
-    if (!this.#checkpoint.isEmpty && this.#alarmMs === NO_ALARM) this.schedule();
-  }
-
-  /** To be called if the mark is on disk already: the owner crashed. */
-  goOnMarked(): void {
-    this.#isMarked = true;
-    this.schedule();
+    const isAlarmLost = this.#alarmMs === NEVER_MS && !this.#checkpoint.isEmpty;
+    // A loss is to be known after another restart, too.
+    if (isDamaged || isCrash || isAlarmLost) this.schedule();
   }
 
   /** To be called when a counter was set or deleted. */
@@ -77,15 +74,13 @@ export class Schedule {
       key,
       () => this.#options.counters.tables.get(table, key)?.length ?? 0,
     );
-    this.schedule();
-    if (this.#isHurried || this.#checkpoint.changedBytes < MAX_CHANGED_BYTES) return;
-    this.#isHurried = true;
-    this.#saveIn(0);
+    if (this.#checkpoint.changedBytes < MAX_CHANGED_BYTES) this.schedule();
+    else this.#saveAt(AT_ONCE_MS);
   }
 
   /** To be called when the alarm goes off: removes what has expired. */
   async wake(): Promise<void> {
-    this.#alarmMs = NO_ALARM;
+    this.#alarmMs = NEVER_MS;
     this.#options.counters.tables.dropExpired(this.#options.now());
     await this.save();
   }
@@ -96,7 +91,7 @@ export class Schedule {
   async save(): Promise<void> {
     const { counters, storage, now } = this.#options;
     const nowMs = now();
-    this.#startRound();
+    this.#dueMs = NEVER_MS;
     this.#writtenAtMs = nowMs;
     this.hasImports = false;
     const { tables } = counters;
@@ -133,9 +128,9 @@ export class Schedule {
 
   /** Deletes everything on disk, since nothing is counted any more. */
   async clear(): Promise<void> {
-    this.#startRound();
+    this.#dueMs = NEVER_MS;
     this.#isMarked = false;
-    this.#alarmMs = NO_ALARM;
+    this.#alarmMs = NEVER_MS;
     // Leaves an object that costs nothing.
     const cleared = this.#checkpoint.clear();
     this.#options.onCleared();
@@ -144,10 +139,21 @@ export class Schedule {
 
   /** Has a checkpoint written soon. */
   schedule(): void {
-    if (this.#isScheduled) return;
-    this.#isScheduled = true;
-    const sinceLastMs = this.#options.now() - this.#writtenAtMs;
-    this.#saveIn(Math.max(CHECKPOINT_DELAY_MS, CHECKPOINT_INTERVAL_MS - sinceLastMs));
+    if (this.#dueMs < NEVER_MS) return;
+    const soonMs = this.#options.now() + CHECKPOINT_DELAY_MS;
+    this.#saveAt(Math.max(soonMs, this.#writtenAtMs + CHECKPOINT_INTERVAL_MS));
+  }
+
+  #saveAt(atMs: number): void {
+    if (this.#dueMs <= atMs) return;
+    this.#dueMs = atMs;
+    const { runtime, now } = this.#options;
+    runtime.after(Math.max(0, atMs - now()), async () => {
+      if (this.#dueMs !== atMs) return;
+      const isSettled = this.#isMarked && this.#checkpoint.hasAll && !this.#isLeftToTell;
+      // A failure is in the log, and is tried again.
+      await (isSettled ? this.#unmark() : this.save()).catch(() => {});
+    });
   }
 
   /** Has a crash told from an eviction, by a mark that is on disk before the next answer. */
@@ -162,25 +168,9 @@ export class Schedule {
 
   /** Takes the mark away: nothing changed since the last checkpoint. */
   #unmark(): Promise<void> {
-    this.#startRound();
+    this.#dueMs = NEVER_MS;
     this.#isMarked = false;
     return this.#checkpoint.unmark();
-  }
-
-  #startRound(): void {
-    this.#round++;
-    this.#isScheduled = false;
-    this.#isHurried = false;
-  }
-
-  #saveIn(ms: number): void {
-    const round = this.#round;
-    this.#options.runtime.after(ms, async () => {
-      if (round !== this.#round) return;
-      const isSettled = this.#isMarked && this.#checkpoint.hasAll && !this.#isLeftToTell;
-      // A failure is in the log, and is tried again.
-      await (isSettled ? this.#unmark() : this.save()).catch(() => {});
-    });
   }
 
   /** When the last counter expires; without counters, when the last mark of a ring change does. */

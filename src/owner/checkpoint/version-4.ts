@@ -11,8 +11,8 @@ import { InvalidError } from "../../limit/misuse.ts";
 import type { KeyHash } from "../../ring/key-hash.ts";
 import { checksum } from "./checksum.ts";
 import { encodeHead, encodeSections, HEAD, type Head, LOG, PAGE } from "./format.ts";
-import { type Pages, sectionsOf, type Tables } from "./pages.ts";
-import { type ReadStorage, scan } from "./reader.ts";
+import { sectionsOf } from "./pages.ts";
+import { type ReadStorage, scan, type Target } from "./reader.ts";
 
 const VERSION = 4;
 const MANIFEST = "checkpoint";
@@ -82,17 +82,16 @@ export async function readVersion4(
  */
 export async function replaceVersion4(
   storage: WriteStorage,
-  pages: Pages,
-  tables: Tables,
+  { tables, pages }: Target,
   head: Head,
 ): Promise<void> {
   // Left by an earlier version 5, before version 4 was put back.
   await removeAll(storage, [PAGE, LOG]);
-  const chosen = [...pages.choose(0, tables, head.sequence).keys()];
+  for (const [name, table] of tables) pages.reconcile(name, table, head.sequence);
+  const chosen = pages.choose(Number.POSITIVE_INFINITY, tables, head.sequence);
   for (let from = 0; from < chosen.length; from += BATCH_PAGES) {
     const entries: Record<string, Uint8Array> = {};
     for (const page of chosen.slice(from, from + BATCH_PAGES)) {
-      page.writtenAt = head.sequence;
       const sections = sectionsOf(page, tables);
       entries[page.key] = encodeSections({ sequence: head.sequence, sections });
     }
