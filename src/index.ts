@@ -6,7 +6,15 @@ export {
   Turnpike,
   type TurnpikeProps,
 } from "./binding/turnpike.ts";
-export { type CheckOptions, type Limiter, type LimiterOptions, limiter } from "./caller/limiter.ts";
+export type { SettledDecision } from "./caller/holds.ts";
+export {
+  type CheckOptions,
+  type Limiter,
+  type LimiterOptions,
+  limiter,
+  type Reserved,
+  type ReserveOptions,
+} from "./caller/limiter.ts";
 export { addressKey } from "./http/key/address-key.ts";
 export { type RateLimitEnv, rateLimit } from "./http/rate-limit.ts";
 export type { RateLimitOptions } from "./http/rules.ts";

@@ -25,7 +25,7 @@ const SERVERS = [
 const PURE = [
   "test/{config,house,log}.test.ts",
   "test/{cli,counters,limit,membership,protocol,ring}/**/*.test.ts",
-  "test/owner/{checkpoint,export,inexact,owner,ring-owner}.test.ts",
+  "test/owner/{checkpoint,export,holds,inexact,owner,ring-owner}.test.ts",
   "test/caller/{all-or-none,batcher,caller,denial-cache,failure-report,fallback,giving-back,leases}.test.ts",
   "test/fuzz/{checkpoint,config,ring}.test.ts",
 ];

@@ -21,7 +21,7 @@ import { LocalAnswers } from "./local-answers.ts";
 import { batchOf, checkOf, type Message } from "./message.ts";
 import { Operator } from "./operator.ts";
 import { OwnerClient } from "./owner-client.ts";
-import type { ExplainedKey, Question, Reply, Returned } from "./question.ts";
+import type { ExplainedKey, Question, Reply, Returned, Settled } from "./question.ts";
 import { replyOf, spentIn } from "./results.ts";
 import { Router } from "./router.ts";
 
@@ -111,11 +111,31 @@ export class Caller {
    */
   async undo(replies: readonly Reply[]): Promise<void> {
     const toOwners: Returned[] = [];
+    const holds: Promise<unknown>[] = [];
     for (const { returned, source } of spentIn(replies)) {
-      if (source === "owner") toOwners.push(returned);
-      else this.#undoHere(returned, source);
+      const { policies, reserve } = returned.question;
+      if (source !== "owner") this.#undoHere(returned, source);
+      else if (reserve && policies[0]?.held) holds.push(this.#release(returned, reserve.id));
+      else toOwners.push(returned);
     }
-    await this.refund(toOwners);
+    await Promise.all([...holds, this.refund(toOwners)]);
+  }
+
+  /**
+   * Replaces what holds have spent by what they came to.
+   *
+   * @throws {CallError} if an owner does not answer
+   */
+  async settle(settlements: readonly Returned[]): Promise<Settled[]> {
+    const settled = new Array<Settled>(settlements.length);
+    const messages = settlements.map((each, index) => this.#route(each.question, index, each));
+    for (const { message, answer, index } of await this.#operator.settle(messages, this.#runtime)) {
+      this.#local.forgetDenials(message.key, message.owner);
+      // An owner of an earlier version does not say.
+      const was = answer?.was?.[index] ?? "live";
+      settled[message.index] = { ...ownerReply(message, answer as Answer, index), was };
+    }
+    return settled;
   }
 
   /** Gives costs back, never more than is spent, and then answers as `peek`. */
@@ -248,6 +268,12 @@ export class Caller {
     const generation = this.#local.generationOf(key);
     const lease = NO_LEASE;
     return { question, index, key, policies, region, owner, version, generation, lease, returned };
+  }
+
+  /** Releases a hold. If its owner does not answer, the hold ends by itself. */
+  #release(returned: Returned, id: number): Promise<unknown> {
+    const settle = { id, actual: 0, isMade: true };
+    return this.settle([{ ...returned, settle }]).catch(() => {});
   }
 
   /** Gives back what this isolate counted itself. */

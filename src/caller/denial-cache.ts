@@ -19,8 +19,8 @@ import { PolicyNumbers } from "./policy-numbers.ts";
 /** How long a denial is trusted after its owner was last heard of. */
 export const MAX_DENIAL_MS = MAX_SILENCE_MS;
 /**
- * The same where the charge depends on responses: one that costs nothing may let the next check
- * pass.
+ * The same where the cost depends on responses, or is settled later: one that costs nothing may let
+ * the next check pass.
  */
 export const MAX_CHARGED_DENIAL_MS = 1_000;
 /**
@@ -231,10 +231,10 @@ export class DenialCache {
 /** Returns how long a denial is trusted: less where any isolate may give back what denies it. */
 function trustMs(policies: readonly Policy[], verdicts: readonly Verdict[]): number {
   let ms = MAX_DENIAL_MS;
-  for (const [at, { algorithm, charge }] of policies.entries()) {
+  for (const [at, { algorithm, charge, held }] of policies.entries()) {
     if (verdicts[at]?.reason !== "limited") continue;
     if (algorithm === "concurrency") return 0;
-    if (charge !== "always") ms = MAX_CHARGED_DENIAL_MS;
+    if (charge !== "always" || held) ms = MAX_CHARGED_DENIAL_MS;
   }
   return ms;
 }

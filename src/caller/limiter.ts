@@ -13,6 +13,14 @@ import type { CountingFields, PolicyInput, QuotaFields } from "../limit/policy-i
 import { booleanSchema } from "../limit/schemas.ts";
 import { type Region, regionSchema } from "../ring/region.ts";
 import { upTo } from "./at-most.ts";
+import {
+  actualSchema,
+  heldPolicy,
+  reserve,
+  type SettledDecision,
+  settle,
+  ttlSchema,
+} from "./holds.ts";
 import { claimName, isolateCaller, isolateConfig } from "./isolate.ts";
 import { keySchema } from "./key.ts";
 import type { ExplainedKey, Question, Reply } from "./question.ts";
@@ -54,6 +62,21 @@ export interface CheckOptions {
   region?: Region | undefined;
 }
 
+export interface ReserveOptions extends Pick<CheckOptions, "region"> {
+  /** How long the hold lives if nobody settles it: `"1ms"` to `"1h"`. Default `"60s"`. */
+  ttl?: string | undefined;
+}
+
+/** The decision on a reservation, and what ends the hold. Both reject if there is no hold. */
+export interface Reserved extends Decision {
+  /** What the hold is called, to be settled elsewhere; absent if it was denied. */
+  hold?: string;
+  /** As {@link Limiter.settle}. */
+  settle: (actual: number) => Promise<SettledDecision>;
+  /** As {@link Limiter.release}. */
+  release: () => Promise<SettledDecision>;
+}
+
 export interface Limiter {
   /**
    * Spends the cost if it may pass. If the owner does not answer, follows the policy's `onFailure`.
@@ -63,6 +86,24 @@ export interface Limiter {
   peek(key: string, options?: CheckOptions): Promise<Decision>;
   /** Gives the cost back, never more than is spent, and then answers as `peek`. */
   refund(key: string, options?: CheckOptions): Promise<Decision>;
+  /**
+   * Spends an amount, if it may pass, until its actual cost is known. A hold that nobody settles
+   * gives its amount back when it ends. A key has at most 1,000 holds at once.
+   *
+   * @example
+   * const { allowed, settle } = await tokens.reserve(user, 2_000);
+   * if (allowed) await settle((await ask(prompt)).usage.total_tokens);
+   */
+  reserve(key: string, amount: number, options?: ReserveOptions): Promise<Reserved>;
+  /**
+   * Replaces what a hold has spent by its actual cost, from 0 on: gives back what was too much, but
+   * never into a later window, or charges what was too little, above the limit if it must be. A
+   * hold is settled once; one that has ended is charged all of the cost. Rejects if the owner does
+   * not answer, and may be called again.
+   */
+  settle(key: string, hold: string, actual: number): Promise<SettledDecision>;
+  /** Gives back what a hold has spent, as a settlement of 0 does. */
+  release(key: string, hold: string): Promise<SettledDecision>;
   /** Forgets what the key has spent, in all regions. Rejects if an owner does not answer. */
   reset(key: string): Promise<void>;
   /**
@@ -107,7 +148,23 @@ export function limiter(options: LimiterOptions): Limiter {
   const caller = isolateCaller();
   const ask = (key: string, options?: CheckOptions) => questionOf(policy, keyOf(key), options);
 
+  const end = async (key: string, hold: string, actual: number, isMade = false) => {
+    parse(actualSchema, actual, "actual");
+    return settle(caller, [ask(key)], hold, actual, isMade);
+  };
+
   return {
+    reserve: async (key, amount, { ttl, region } = {}) => {
+      const { policies, ...question } = ask(key, { region });
+      const held = { ...question, policies: policies.map((each) => heldPolicy(each, amount)) };
+      const made = await reserve(caller, [held], parse(ttlSchema, ttl, "ttl"));
+      const { decision, hold } = made;
+      const settleIt = (actual: number) => end(key, hold ?? "", actual, true);
+      const whole = { ...decision, settle: settleIt, release: () => settleIt(0) };
+      return hold === undefined ? whole : { ...whole, hold };
+    },
+    settle: end,
+    release: async (key, hold) => end(key, hold, 0),
     check: async (key, options) => decided(await caller.check([ask(key, options)])),
     peek: async (key, options) => decided(await caller.peek([ask(key, options)])),
     refund: async (key, options) => decided(await caller.refund([{ question: ask(key, options) }])),

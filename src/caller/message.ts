@@ -30,11 +30,13 @@ export interface Message extends Asked {
 export function checkOf({ key, policies, returned, lease, question }: Message): Refund {
   const counted = policies.map(counterPolicy);
   if (returned) {
-    return { key, policies: counted, spentAtMs: returned.atMs, resetMs: returned.resetMs };
+    const { atMs: spentAtMs, resetMs, settle } = returned;
+    return { key, policies: counted, spentAtMs, resetMs, ...(settle && { settle }) };
   }
   const { slice, leasedAtMs } = lease;
   const check: Refund = { key, policies: counted };
   if (question.requestId !== undefined) check.requestId = question.requestId;
+  if (question.reserve) check.reserve = question.reserve;
   if (leasedAtMs !== undefined) check.spentAtMs = leasedAtMs;
   if (slice === 0) return check;
   return {
@@ -75,6 +77,7 @@ export function counterPolicy(policy: Policy): CounterPolicy {
   if (policy.start !== "aligned") made.start = policy.start;
   if (policy.blockFor) made.blockFor = policy.blockFor;
   if (policy.atMost) made.atMost = true;
+  if (policy.held) made.held = true;
   counterPolicies.set(policy, made);
   return made;
 }

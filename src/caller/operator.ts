@@ -1,15 +1,16 @@
 /**
- * What operators do to keys: reset, block, unblock and explain. All but the last reach every
- * region, since a client may enter anywhere.
+ * What must reach an owner: what operators do to keys (reset, block, unblock, explain), and holds to
+ * be settled. The first three reach every region, since a client may enter anywhere.
  *
  * Nothing stands in for an owner here. If one does not answer, the call rejects, and other owners
  * may have done their part by then. Each call may be repeated.
  */
 import { readRingRecord, regionOfOwner } from "../protocol/ring-record.ts";
 import type { CounterStub, OrMoved } from "../protocol/rpc.ts";
-import { encodeBatch } from "../protocol/wire.ts";
+import { type Answer, encodeBatch } from "../protocol/wire.ts";
 import type { KeyHash } from "../ring/key-hash.ts";
 import { REGIONS } from "../ring/region.ts";
+import type { Runtime } from "../runtime.ts";
 import { CallError } from "./call.ts";
 import { type Dispatched, dispatch, type OwnerAnswer } from "./dispatch.ts";
 import { batchOf, type Message } from "./message.ts";
@@ -19,6 +20,8 @@ import type { Routed, Router } from "./router.ts";
 
 /** Keys that an owner explains in one call: the sliding log of each may take 160 KB. */
 const EXPLAINED_A_CALL = 150;
+/** Pauses before a settlement is tried again. */
+const SETTLE_PAUSES_MS = [100, 1_000];
 
 export class Operator {
   readonly #owners: OwnerClient;
@@ -70,6 +73,32 @@ export class Operator {
       }
     }
     return explained;
+  }
+
+  /**
+   * Settles holds. Asks again if an owner does not answer: a hold is settled once, however often
+   * that is asked.
+   *
+   * @throws {CallError} if an owner does not answer
+   */
+  async settle(messages: readonly Message[], runtime: Runtime) {
+    for (const pauseMs of SETTLE_PAUSES_MS) {
+      try {
+        return await this.#settle(messages);
+      } catch (error) {
+        if (!(error instanceof CallError)) throw error;
+        await runtime.wait(pauseMs);
+      }
+    }
+    return this.#settle(messages);
+  }
+
+  async #settle(messages: readonly Message[]): Promise<Dispatched<Message, Answer>[]> {
+    const ended = await dispatch(this.#router, messages, (owner, batch) =>
+      this.#owners.askForOperator(owner, "refund", batchOf(batch)),
+    );
+    requireAnswered(ended);
+    return ended;
   }
 
   #operate(

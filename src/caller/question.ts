@@ -1,5 +1,6 @@
 /** What a caller is asked, and what it replies. */
 
+import type { Reservation, Settlement, WasHeld } from "../counters/check.ts";
 import type { Decision } from "../limit/decision.ts";
 import type { Policy } from "../limit/policy.ts";
 import type { Explained } from "../protocol/rpc.ts";
@@ -18,6 +19,8 @@ export interface Question {
    * the first time and counts nothing.
    */
   requestId?: number;
+  /** The hold to make under the policies that are `held`. */
+  reserve?: Reservation;
 }
 
 /** A question and what became of it. */
@@ -29,13 +32,19 @@ export interface Reply {
   atMs: number;
 }
 
-/** What was spent on a question, to be given back. */
+/** What was spent on a question, to be given back, or a hold to be settled. */
 export interface Returned {
   question: Question;
   /** When it was spent, by that same clock; absent if unknown. */
   atMs?: number | undefined;
   /** The verdict's `resetMs` then, if there was one policy; absent if unknown. */
   resetMs?: number | undefined;
+  settle?: Settlement;
+}
+
+/** What became of a hold: what it was, and the decisions that `peek` would give since. */
+export interface Settled extends Reply {
+  was: WasHeld;
 }
 
 /** Why an owner decides on a key as it does. */

@@ -35,6 +35,8 @@ export interface Check {
   requestId?: number;
   /** Reserves the cost under the policies that are `held`; see `holds.ts`. */
   reserve?: Reservation;
+  /** In a settlement: what a hold came to. */
+  settle?: Settlement;
 }
 
 export interface Reservation {
@@ -44,19 +46,16 @@ export interface Reservation {
   ttlMs: number;
 }
 
-/** What a hold came to. */
-export interface Settlement extends Check {
-  settle: {
-    /** The hold's, as in {@link Reservation}. */
-    id: number;
-    /** Units, a whole number from 0 on; 0 gives all back. */
-    actual: number;
-    /**
-     * Whether the caller has made the hold itself. If the owner does not know it, as where it was
-     * counted by the fallback, the actual cost is charged.
-     */
-    isMade: boolean;
-  };
+export interface Settlement {
+  /** The hold's, as in {@link Reservation}. */
+  id: number;
+  /** Units, a whole number from 0 on; 0 gives all back. */
+  actual: number;
+  /**
+   * Whether the caller has made the hold itself. If the owner does not know it, as where the
+   * fallback counted it, the actual cost is charged.
+   */
+  isMade: boolean;
 }
 
 /** What a hold was when it was settled. */

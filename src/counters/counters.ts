@@ -9,7 +9,7 @@ import { algorithmOf } from "../limit/algorithms.ts";
 import { type BlockFor, blockLeftMs, nextBlock } from "../limit/block-for.ts";
 import type { Verdict } from "../limit/decision.ts";
 import type { KeyHash } from "../ring/key-hash.ts";
-import type { Check, CounterPolicy, Explanation, Refund, Settlement, WasHeld } from "./check.ts";
+import type { Check, CounterPolicy, Explanation, Refund, Settlement } from "./check.ts";
 import { deniedFor, Holds } from "./holds.ts";
 import { BLOCKED, blocksName, holdsName, tableName } from "./table-name.ts";
 import { Tables, type TablesOptions } from "./tables.ts";
@@ -89,9 +89,9 @@ export class Counters {
   }
 
   /** Replaces what a hold has spent by its actual cost; see {@link Holds.settle}. */
-  settle(settlement: Settlement, nowMs: number): { was: WasHeld; frees: boolean } {
-    if (this.holds.hasAny) this.holds.end(settlement, nowMs);
-    return this.holds.settle(settlement, nowMs);
+  settle(check: Check, settlement: Settlement, nowMs: number) {
+    if (this.holds.hasAny) this.holds.end(check, nowMs);
+    return this.holds.settle(check, settlement, nowMs);
   }
 
   #giveBack({ key, policies, spentAtMs, resetMs }: Refund, nowMs: number): boolean {

@@ -49,10 +49,19 @@ export class Holds {
     this.#giveBack = giveBack;
   }
 
-  /** Notes a row that was read from disk or imported. */
-  noteRow(row: State): void {
+  /** To be called when rows were read from disk. */
+  load(): void {
+    for (const { kind, segments } of this.#tables.byName.values()) {
+      if (kind !== "hold") continue;
+      for (const segment of segments) segment.some((_, row) => this.noteRow(row));
+    }
+  }
+
+  /** Notes a row that was read or imported. */
+  noteRow(row: State): false {
     this.hasAny = true;
     for (const { endMs } of readHolds(row).filter(isLive)) this.#count(endMs, 1);
+    return false;
   }
 
   /** Has a hold ended by itself since this was asked last? Tells up to a second late. */
@@ -112,8 +121,11 @@ export class Holds {
    *
    * @returns what the hold was before, and whether a denial that callers remember may end early
    */
-  settle({ key, policies, settle }: Settlement, nowMs: number): { was: WasHeld; frees: boolean } {
-    const { id, actual, isMade } = settle;
+  settle(
+    { key, policies }: Check,
+    { id, actual, isMade }: Settlement,
+    nowMs: number,
+  ): { was: WasHeld; frees: boolean } {
     let was: WasHeld = "unknown";
     let frees = false;
     const places = policies.map((policy) => this.#placeOf(policy, key));

@@ -141,6 +141,8 @@ export interface Policy
   burst: number | undefined;
   /** Only of a check: takes what is left of the cost instead of being denied. */
   atMost?: true;
+  /** Only of a check that reserves: its cost is held until it is settled. */
+  held?: true;
   /** Does a function give each request a cost of its own? */
   isPriced?: boolean;
   maxWaitMs: number;

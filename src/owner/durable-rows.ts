@@ -2,7 +2,8 @@
  * Rows that must be on disk before an answer leaves: what durable policies counted, and what
  * operators did. All rows of one call are appended at once.
  */
-import type { Counters } from "../counters/counters.ts";
+import type { Check, Counters } from "../counters/counters.ts";
+import { ANSWERS, holdsName, tableName } from "../counters/table-name.ts";
 import type { KeyHash } from "../ring/key-hash.ts";
 import { Changes } from "./checkpoint/changes.ts";
 import type { Checkpoint } from "./checkpoint/checkpoint.ts";
@@ -34,6 +35,18 @@ export class DurableRows {
   /** Notes a row that was set or deleted. */
   add(table: string, key: KeyHash): void {
     this.#changes.add(table, key, () => 0);
+  }
+
+  /** Notes what durable policies have counted. */
+  addCounted({ key, policies, requestId }: Check): void {
+    for (const policy of policies) {
+      if (!policy.durable) continue;
+      const table = tableName(policy);
+      this.add(table, key);
+      // A hold must not come back from the disk without what it has spent, or after it is settled.
+      this.add(holdsName(table), key);
+      if (requestId !== undefined) this.add(ANSWERS, key);
+    }
   }
 
   /** Appends what was noted; see `written`. */

@@ -8,7 +8,7 @@
 import type { checkOnce } from "../counters/answers.ts";
 import type { CounterTable } from "../counters/counter-table.ts";
 import { type Check, Counters, type Explanation, type Refund } from "../counters/counters.ts";
-import { ANSWERS, BLOCKED, blocksName, INEXACT, tableName } from "../counters/table-name.ts";
+import { BLOCKED, blocksName, INEXACT, tableName } from "../counters/table-name.ts";
 import type { State } from "../limit/algorithm.ts";
 import { InvalidError } from "../limit/misuse.ts";
 import { log } from "../log.ts";
@@ -110,6 +110,7 @@ export class Owner {
     if (found.isDamaged) head.lostMs = nowMs;
     if (found.isCrash) head.crashedMs = nowMs;
     this.#inexact.load();
+    this.#counters.holds.load();
     this.#inexact.noteDisk(head);
     await this.#schedule.begin(found);
   }
@@ -126,7 +127,7 @@ export class Owner {
       }
       const once = check.requestId === undefined ? undefined : this.#options.checkOnce;
       const each = once?.(this.#counters, check, atMs) ?? this.#counters.check(check, atMs);
-      if (each.every(({ allowed }) => allowed)) this.#noteDurable(check);
+      if (each.every(({ allowed }) => allowed)) this.#durable.addCounted(check);
       return each;
     });
     this.#durable.append();
@@ -141,17 +142,20 @@ export class Owner {
     return answer;
   }
 
-  /** Gives back what checks spent, and answers as `peek` would then. */
+  /** Gives back what checks spent, or settles holds, and answers as `peek` would then. */
   refund(batch: readonly Refund[]): Answer {
     const atMs = this.now();
-    for (const each of batch) {
+    const was = batch.map((each) => {
+      const { settle } = each;
+      const settled = settle && this.#counters.settle(each, settle, atMs);
       // Most refunds end no denial. If each began an epoch, callers would soon trust nothing that
       // they remember of this owner.
-      if (this.#counters.refund(each, atMs)) this.beginEpoch();
-      this.#noteDurable(each);
-    }
+      if (settled ? settled.frees : this.#counters.refund(each, atMs)) this.beginEpoch();
+      this.#durable.addCounted(each);
+      return settled?.was;
+    });
     this.#durable.append();
-    return this.peek(batch);
+    return { ...this.peek(batch), ...(was.some(Boolean) && { was }) };
   }
 
   /** Forgets what each key spent under its policies, and answers as `peek` would. */
@@ -204,6 +208,7 @@ export class Owner {
   /** Puts a row in place for a ring change: what another owner counted, or a mark. */
   putRow(table: string, key: KeyHash, state: State): void {
     this.#counters.tables.set(table, key, state);
+    if (this.tables.get(table)?.kind === "hold") this.#counters.holds.noteRow(state);
     this.#schedule.hasImports = true;
     this.#inexact.noteRow(table, state);
   }
@@ -276,18 +281,10 @@ export class Owner {
   }
 
   #newAnswer(batch: readonly Check[], atMs: number): Answer {
+    if (this.#counters.holds.hasEnded(atMs)) this.beginEpoch();
     const answer: Answer = { atMs, epoch: this.#epoch, verdicts: [] };
     const inexact = this.#inexact.of(batch, atMs);
     if (inexact) answer.inexact = inexact;
     return answer;
-  }
-
-  /** Notes what durable policies have counted. */
-  #noteDurable({ key, policies, requestId }: Check): void {
-    for (const policy of policies) {
-      if (!policy.durable) continue;
-      this.#durable.add(tableName(policy), key);
-      if (requestId !== undefined) this.#durable.add(ANSWERS, key);
-    }
   }
 }

@@ -10,8 +10,10 @@
  * is lower. A caller reads its own version and the one before.
  */
 
+import { HELD, type WasHeld } from "../counters/check.ts";
 import type { CounterPolicy, Refund } from "../counters/counters.ts";
 import type { Reason, Verdict } from "../limit/decision.ts";
+import { addHold, encodeHolds } from "./holds.ts";
 import type { RingRecord } from "./ring-record.ts";
 
 /** Checks, and the version of the ring that named this owner. */
@@ -36,6 +38,8 @@ export interface Answer {
   inexact?: (boolean | undefined)[];
   /** For each check, whether a reset has ended the lease that it tells of; absent if none has. */
   ended?: (boolean | undefined)[];
+  /** For each settlement, what its hold was before; absent in all other answers. */
+  was?: (WasHeld | undefined)[];
   /** The owner's ring, if its version is not that of the batch. */
   ring?: RingRecord | undefined;
 }
@@ -61,6 +65,8 @@ export interface WireBatch {
   spent: Float64Array<ArrayBuffer> | null;
   /** For each check its `requestId`, NaN if it has none; absent if none has. */
   requestIds?: Float64Array<ArrayBuffer>;
+  /** The holds that checks make or settle, as `encodeHolds` writes them; absent if none does. */
+  holds?: Float64Array<ArrayBuffer>;
 }
 
 /**
@@ -69,7 +75,9 @@ export interface WireBatch {
  */
 type Numbers = Float64Array<ArrayBuffer>;
 
-export type WireAnswer = Numbers | { numbers: Numbers; ring?: RingRecord; taken?: Taken };
+export type WireAnswer =
+  | Numbers
+  | { numbers: Numbers; ring?: RingRecord; taken?: Taken; was?: Answer["was"] };
 
 /**
  * Units taken, by the index of each check that took what was left. Most answers have no such check.
@@ -122,10 +130,13 @@ export function encodeBatch({ version, checks: batch }: Batch): WireBatch {
   if (batch.some(({ requestId }) => requestId !== undefined)) {
     wire.requestIds = Float64Array.from(batch, ({ requestId = Number.NaN }) => requestId);
   }
+  const holds = encodeHolds(batch);
+  if (holds) wire.holds = holds;
   return wire;
 }
 
-export function decodeBatch({ version, policies, words, spent, requestIds }: WireBatch): Batch {
+export function decodeBatch(batch: WireBatch): Batch {
+  const { version, policies, words, spent, requestIds, holds } = batch;
   const checks: Refund[] = [];
   let asked: CounterPolicy[] = [];
   for (let at = 0; at < words.length; ) {
@@ -150,6 +161,7 @@ export function decodeBatch({ version, policies, words, spent, requestIds }: Wir
     }
     const requestId = requestIds && known(requestIds[checks.length]);
     if (requestId !== undefined) check.requestId = requestId;
+    if (holds) addHold(check, holds, checks.length);
     checks.push(check);
   }
   return { version, checks };
@@ -192,8 +204,9 @@ export function encodeAnswer(answer: Answer, wireVersion = WIRE_VERSION): WireAn
   }
   // A copy: a view would carry the whole buffer over the RPC.
   const written = wireVersion === 1 ? numbers.slice(1) : numbers;
-  if (!ring && !taken) return written;
-  return { numbers: written, ...(ring && { ring }), ...(taken && { taken }) };
+  const { was } = answer;
+  if (!ring && !taken && !was) return written;
+  return { numbers: written, ...(ring && { ring }), ...(taken && { taken }), ...(was && { was }) };
 }
 
 /**
@@ -201,7 +214,7 @@ export function encodeAnswer(answer: Answer, wireVersion = WIRE_VERSION): WireAn
  * and does not read the ring.
  */
 export function decodeAnswer(wire: unknown, checks: readonly Refund[]): Answer | undefined {
-  const { numbers, ring, taken } = partsOf(wire);
+  const { numbers, ring, taken, was } = partsOf(wire);
   const version = versionOf(numbers);
   if (!(numbers instanceof Float64Array) || version > WIRE_VERSION) return undefined;
   let at = version === 1 ? HEAD_NUMBERS - 1 : HEAD_NUMBERS;
@@ -209,6 +222,7 @@ export function decodeAnswer(wire: unknown, checks: readonly Refund[]): Answer |
   const [atMs = 0, epoch = 0] = numbers.subarray(at - 2, at);
   const answer: Answer = { atMs, epoch, verdicts: [] };
   if (ring) answer.ring = ring as RingRecord;
+  if (Array.isArray(was)) answer.was = was.map((each) => HELD.find((one) => one === each));
   for (const { policies } of checks) {
     if (numbers[at] === MOVED) {
       answer.verdicts.push(undefined);
@@ -244,7 +258,12 @@ function versionOf(numbers: unknown): number {
 }
 
 /** Returns the parts of an answer, if it has a known form. */
-function partsOf(wire: unknown): { numbers?: unknown; ring?: unknown; taken?: unknown } {
+function partsOf(wire: unknown): {
+  numbers?: unknown;
+  ring?: unknown;
+  taken?: unknown;
+  was?: unknown;
+} {
   if (wire instanceof Float64Array) return { numbers: wire };
   return typeof wire === "object" && wire !== null ? wire : {};
 }

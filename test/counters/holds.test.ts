@@ -131,10 +131,8 @@ describe.each(CASES)("holds under %s", (algorithm, modelOf) => {
           if (act === "settle") {
             const hold = holds[which % (holds.length || 1)];
             if (!hold) continue;
-            const { was } = counters.settle(
-              { ...check, settle: { id: hold.id, actual, isMade: false } },
-              atMs,
-            );
+            const settlement = { id: hold.id, actual, isMade: false };
+            const { was } = counters.settle(check, settlement, atMs);
             expect(was).toBe(hold.state);
             const { event } = hold;
             const spent = hold.state === "live" ? event.cost : 0;
@@ -192,7 +190,7 @@ describe("a hold", () => {
       reserve: (id: number, cost: number, atMs = START_MS, ttlMs = 60_000) =>
         counters.check({ ...asked(cost), reserve: { id, ttlMs } }, atMs),
       settle: (id: number, actual: number, atMs = START_MS, key = KEY) =>
-        counters.settle({ ...asked(1, key), settle: { id, actual, isMade: false } }, atMs).was,
+        counters.settle(asked(1, key), { id, actual, isMade: false }, atMs).was,
       left: (atMs = START_MS) => counters.peek(asked(1), atMs).map(({ remaining }) => remaining),
       explain: (atMs = START_MS) => counters.explain(asked(1), atMs)[0],
     };
@@ -219,10 +217,8 @@ describe("a hold", () => {
     const { reserve, settle, left, counters } = clerk();
     reserve(1, 4);
     expect(settle(1, 0, START_MS, { hi: 3, lo: 4 })).toBe("unknown");
-    const { was } = counters.settle(
-      { key: KEY, policies: [minute], settle: { id: 1, actual: 0, isMade: false } },
-      START_MS,
-    );
+    const released = { id: 1, actual: 0, isMade: false };
+    const { was } = counters.settle({ key: KEY, policies: [minute] }, released, START_MS);
     expect(was).toBe("unknown");
     expect(left()).toEqual([6]);
   });
@@ -274,9 +270,9 @@ describe("a hold", () => {
   it("is charged, if the owner does not know it and its caller made it", () => {
     const { counters, left } = clerk();
     const settle = { id: 7, actual: 4, isMade: true };
-    const given = { key: KEY, policies: [policy], settle };
-    expect(counters.settle(given, START_MS).was).toBe("ended");
-    expect(counters.settle(given, START_MS).was).toBe("settled");
+    const check = { key: KEY, policies: [policy] };
+    expect(counters.settle(check, settle, START_MS).was).toBe("ended");
+    expect(counters.settle(check, settle, START_MS).was).toBe("settled");
     expect(left()).toEqual([6]);
   });
 
@@ -298,8 +294,9 @@ describe("a hold", () => {
     expect(explain(atMs)?.holds).toEqual({ count: 1_000, units: 1_000 });
     expect(explain(atMs)?.state).toContain("1000 of that held by 1000, of which one ends in 59000");
     expect(reserve(9_999, 1, atMs + 59_000)[0]).toMatchObject({ allowed: true });
-    const full = { key: KEY, policies: [many], settle: { id: 500, actual: 1, isMade: false } };
-    expect(counters.settle(full, atMs + 59_000)).toEqual({ was: "live", frees: true });
+    const of500 = { id: 500, actual: 1, isMade: false };
+    const { frees } = counters.settle({ key: KEY, policies: [many] }, of500, atMs + 59_000);
+    expect(frees).toBe(true);
     expect(settle(501, 1, atMs + 59_000)).toBe("live");
     for (let id = 502; id < MAX_HOLDS; id++) settle(id, 1, atMs + 59_000);
     // Live, ended and settled ones, whatever happens.

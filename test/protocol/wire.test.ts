@@ -32,6 +32,12 @@ const batches = fc.array(
     spentAtMs: fc.option(fc.nat(), { nil: undefined }),
   }),
 );
+const id = fc.integer({ min: 0, max: Number.MAX_SAFE_INTEGER });
+const holds = fc.oneof(
+  fc.constant({}),
+  fc.record({ reserve: fc.record({ id, ttlMs: fc.nat() }) }),
+  fc.record({ settle: fc.record({ id, actual: fc.nat(), isMade: fc.boolean() }) }),
+);
 const verdict = fc.record({
   remaining: fc.nat(),
   resetMs: fc.nat(),
@@ -47,6 +53,19 @@ describe("the wire", () => {
         const wire = structuredClone(encodeBatch({ version: 7, checks: batch }));
         expect(wire.policies.length).toBeLessThanOrEqual(policies.length);
         expect(decodeBatch(wire)).toEqual({ version: 7, checks: batch });
+      }),
+    );
+  });
+
+  it("carries the holds of any batch, and what became of them", () => {
+    fc.assert(
+      fc.property(batches, fc.infiniteStream(holds), (plain, stream) => {
+        const batch = plain.map((check) => ({ ...check, ...stream.next().value }));
+        const wire = structuredClone(encodeBatch({ version: 7, checks: batch }));
+        expect(decodeBatch(wire)).toEqual({ version: 7, checks: batch });
+        const was = batch.map(({ settle }) => (settle ? "live" : undefined));
+        const answer: Answer = { atMs: 1, epoch: 2, verdicts: batch.map(() => undefined), was };
+        expect(decodeAnswer(structuredClone(encodeAnswer(answer)), batch)).toEqual(answer);
       }),
     );
   });

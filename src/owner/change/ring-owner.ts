@@ -192,7 +192,7 @@ export class RingOwner implements OwnerRpc {
     await settleKeys(change, version, checks);
     // No `await` from here on: whose a key is, and what is counted for it, must go together.
     const own = checks.filter(({ key }) => view.owns(key));
-    const { verdicts, inexact, ended, ...answer } = this.#owner[verb](own);
+    const { verdicts, inexact, ended, was, ...answer } = this.#owner[verb](own);
     let next = 0;
     const places = checks.map((check) => (own[next] === check ? next++ : -1));
     const inPlace = <Each>(all: readonly Each[]) => places.map((place) => all[place]);
@@ -201,6 +201,7 @@ export class RingOwner implements OwnerRpc {
       verdicts: inPlace(verdicts),
       ...(inexact && { inexact: inPlace(inexact) }),
       ...(ended && { ended: inPlace(ended) }),
+      ...(was && { was: inPlace(was) }),
       ...(version !== view.ring.version && { ring: view.record }),
     };
   }

@@ -1,0 +1,120 @@
+/**
+ * Reservations, as the library, the API and the binding make and settle them.
+ *
+ * A hold's name has the region whose owner counts it, so that any isolate anywhere can settle it.
+ */
+import * as v from "valibot";
+import type { Reservation } from "../counters/check.ts";
+import { type Decision, decisive } from "../limit/decision.ts";
+import { durationSchema } from "../limit/duration.ts";
+import { MisuseError, parse } from "../limit/misuse.ts";
+import { type Policy, requireFits, unitsSchema } from "../limit/policy.ts";
+import { textLike, wholeNumber } from "../limit/schemas.ts";
+import { REGIONS, type Region } from "../ring/region.ts";
+import type { Caller } from "./caller.ts";
+import type { Question, Reply } from "./question.ts";
+
+const DEFAULT_TTL = "60s";
+const MAX_TTL_MS = 3_600_000;
+const MAX_ACTUAL = 1_000_000_000;
+const RADIX = 36;
+/** Ends the name of a hold that no owner has counted, since it did not answer. */
+const UNCOUNTED = "!";
+
+/** How long a hold lives if nobody settles it. */
+export const ttlSchema = v.optional(durationSchema(1, MAX_TTL_MS), DEFAULT_TTL);
+/** What a hold came to. */
+export const actualSchema = wholeNumber(0, MAX_ACTUAL);
+
+const NAME = new RegExp(`^(${REGIONS.join("|")})\\.([\\da-z]{1,11})(${UNCOUNTED}?)$`);
+
+export const holdSchema = textLike(NAME, "must be a hold as it was given");
+
+/** What a settlement answers: what `peek` would, and what the hold was before. */
+export interface SettledDecision extends Decision {
+  /** `ended`: all of the actual cost was charged. `settled`: nothing changed. */
+  was: "live" | "ended" | "settled";
+}
+
+/**
+ * Returns a policy for a check that reserves.
+ *
+ * @param at path of the amount, for the error
+ * @throws {MisuseError} if the amount could never pass, or the policy frees its units by itself
+ */
+export function heldPolicy(policy: Policy, amount: number, at = "amount"): Policy {
+  parse(unitsSchema, amount, at);
+  if (policy.algorithm === "concurrency") {
+    const rule = 'must be another than "concurrency" to reserve: a slot has no cost to be settled';
+    throw new MisuseError("algorithm", rule, policy.algorithm);
+  }
+  requireFits(amount, policy, at);
+  // What a lease has paid for, no owner could settle.
+  return { ...policy, cost: amount, lease: 0, held: true };
+}
+
+/**
+ * Reserves what these questions cost, all or none.
+ *
+ * @param questions with policies as `heldPolicy` returns them
+ * @returns the decision, and what the hold is called; undefined if it was denied
+ */
+export async function reserve(
+  caller: Caller,
+  questions: readonly Question[],
+  ttlMs: number,
+): Promise<{ decision: Decision; hold: string | undefined }> {
+  const reservation = { id: newHoldId(), ttlMs };
+  const asked = questions.map((question) => ({ ...question, reserve: reservation }));
+  const replies = (await caller.checkAllOrNone([asked])).flat();
+  const decision = decisive(replies.flatMap(({ decisions }) => decisions));
+  return { decision, hold: decision.allowed ? nameOf(reservation, replies) : undefined };
+}
+
+/**
+ * Replaces what a hold has spent by what it came to: 0 releases it.
+ *
+ * @param questions those that it was made for, whatever they cost
+ * @param isMade whether this isolate made it: then its cost is charged even if its owner crashed
+ * @throws {MisuseError} if it is no hold of theirs
+ * @throws {CallError} if an owner does not answer
+ */
+export async function settle(
+  caller: Caller,
+  questions: readonly Question[],
+  hold: string,
+  actual: number,
+  isMade = false,
+): Promise<SettledDecision> {
+  const [, region = "", id = "", uncounted] = NAME.exec(parse(holdSchema, hold, "hold")) ?? [];
+  const settlement = {
+    id: Number.parseInt(id, RADIX),
+    actual,
+    isMade: isMade || uncounted !== "",
+  };
+  const settled = await caller.settle(
+    questions.map((question) => ({
+      question: { ...question, region: region as Region },
+      settle: settlement,
+    })),
+  );
+  const known = settled.find(({ was }) => was !== "unknown")?.was;
+  if (known && known !== "unknown") {
+    return { ...decisive(settled.flatMap(({ decisions }) => decisions)), was: known };
+  }
+  const rule = "must be of this key under these policies, and at most an hour past its end";
+  throw new MisuseError("hold", rule, hold);
+}
+
+/** Returns the id of a hold to be made. */
+function newHoldId(): number {
+  const [high = 0, low = 0] = crypto.getRandomValues(new Uint32Array(2));
+  return (high % 2 ** 21) * 2 ** 32 + low;
+}
+
+function nameOf({ id }: Reservation, replies: readonly Reply[]): string {
+  const isCounted = replies.every(({ decisions }) =>
+    decisions.every(({ source }) => source === "owner"),
+  );
+  return `${replies[0]?.question.region}.${id.toString(RADIX)}${isCounted ? "" : UNCOUNTED}`;
+}

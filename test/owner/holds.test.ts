@@ -1,0 +1,119 @@
+/** Holds at their owner: on disk, after a crash, and with their key at another owner. */
+import { describe, expect, it } from "vitest";
+import { decodeRows } from "../../src/counters/segment.ts";
+import { Exporter } from "../../src/owner/change/export.ts";
+import { CHECKPOINT_INTERVAL_MS } from "../../src/owner/checkpoint/schedule.ts";
+import type { Owner } from "../../src/owner/owner.ts";
+import { Bench } from "./memory-storage.ts";
+import { TEN_A_DAY } from "./ten-a-day.ts";
+
+const KEY = { hi: 1, lo: 2 };
+const TTL_MS = 60_000;
+
+function clerkOf(owner: Owner, durable = false) {
+  const policies = [{ ...TEN_A_DAY, durable, held: true as const }];
+  const check = { key: KEY, policies };
+  return {
+    reserve(id: number, cost: number) {
+      const asked = { key: KEY, policies: policies.map((each) => ({ ...each, cost })) };
+      return owner.check([{ ...asked, reserve: { id, ttlMs: TTL_MS } }]).verdicts[0]?.[0]?.allowed;
+    },
+    settle: (id: number, actual: number, isMade = false) =>
+      owner.refund([{ ...check, settle: { id, actual, isMade } }]).was?.[0],
+    look() {
+      const { epoch, verdicts } = owner.peek([check]);
+      return { epoch, left: verdicts[0]?.[0]?.remaining };
+    },
+    left: () => owner.peek([check]).verdicts[0]?.[0]?.remaining,
+  };
+}
+
+describe("a hold", () => {
+  it("is on disk as counts are, and ends there as well", async () => {
+    const bench = new Bench();
+    const before = clerkOf(await bench.start());
+    before.reserve(1, 4);
+    before.reserve(2, 4);
+    await bench.wait(CHECKPOINT_INTERVAL_MS);
+    const after = clerkOf(await bench.start());
+    expect(after.left()).toBe(2);
+    expect(after.settle(1, 1)).toBe("live");
+    expect(after.left()).toBe(5);
+    await bench.wait(TTL_MS);
+    expect(clerkOf(await bench.start()).left()).toBe(9);
+  });
+
+  it("of a durable policy survives any crash, settled or not", async () => {
+    const bench = new Bench();
+    const first = await bench.start();
+    clerkOf(first, true).reserve(1, 4);
+    clerkOf(first, true).reserve(2, 4);
+    await first.written;
+    const second = await bench.start();
+    expect(clerkOf(second, true).settle(1, 1)).toBe("live");
+    await second.written;
+    const third = clerkOf(await bench.start(), true);
+    expect(third.settle(1, 1)).toBe("settled");
+    expect(third.left()).toBe(5);
+  });
+
+  it("of a durable policy ends once, although a crash comes after its end", async () => {
+    const bench = new Bench();
+    const first = await bench.start();
+    clerkOf(first, true).reserve(1, 4);
+    await first.written;
+    await bench.wait(TTL_MS);
+    const second = await bench.start();
+    expect(clerkOf(second, true).reserve(2, 3)).toBe(true);
+    await second.written;
+    expect(clerkOf(await bench.start(), true).left()).toBe(7);
+  });
+
+  it("that a crash has lost is charged, if its caller made it", async () => {
+    const bench = new Bench();
+    clerkOf(await bench.start()).reserve(1, 4);
+    const after = clerkOf(await bench.start());
+    expect(after.left()).toBe(10);
+    expect(after.settle(1, 3)).toBe("unknown");
+    expect(after.settle(1, 3, true)).toBe("ended");
+    expect(after.left()).toBe(7);
+  });
+
+  it("moves with its key, and is settled or ends where that is", async () => {
+    const bench = new Bench();
+    const old = await bench.start();
+    clerkOf(old).reserve(1, 4);
+    clerkOf(old).reserve(2, 4);
+    clerkOf(old).settle(2, 2);
+    const next = await new Bench().start();
+    for (const { table, bytes } of new Exporter(old).exportKeys([KEY])) {
+      decodeRows(bytes, (key, state) => state && next.putRow(table, key, state));
+    }
+    const clerk = clerkOf(next);
+    expect(clerk.left()).toBe(4);
+    expect(clerk.settle(2, 9)).toBe("settled");
+    expect(clerk.settle(1, 7)).toBe("live");
+    expect(clerk.left()).toBe(1);
+  });
+
+  it("begins an epoch when it ends, so that no denial is remembered longer than it holds", async () => {
+    const bench = new Bench();
+    const owner = await bench.start();
+    const clerk = clerkOf(owner);
+    clerk.reserve(1, 10);
+    clerk.reserve(2, 1);
+    const { epoch } = clerk.look();
+    await bench.wait(TTL_MS - 1_000);
+    expect(clerk.look()).toEqual({ epoch, left: 0 });
+    await bench.wait(2_000);
+    expect(clerk.look()).toEqual({ epoch: epoch + 1, left: 10 });
+  });
+
+  it("that is settled for less ends denials at once", async () => {
+    const clerk = clerkOf(await new Bench().start());
+    clerk.reserve(1, 10);
+    const { epoch } = clerk.look();
+    clerk.settle(1, 4);
+    expect(clerk.look()).toEqual({ epoch: epoch + 1, left: 6 });
+  });
+});
