@@ -12,9 +12,8 @@
  * of a shared quota at any moment, for one round trip.
  */
 import type { Policy } from "../limit/policy.ts";
-import { mapKey } from "../ring/key-hash.ts";
-import type { Asked } from "./denial-cache.ts";
-import type { LocalAnswers } from "./local-answers.ts";
+import { first53Bits } from "../ring/key-hash.ts";
+import type { Asked, DenialCache } from "./denial-cache.ts";
 import { isAllowed, type Reply } from "./question.ts";
 
 /** How many requests of a client's own key may ask all of their keys at once. */
@@ -25,9 +24,6 @@ const OWN_PART = /^(?:ip$|header:|cookie:|query:|param:)/;
 /** A network: narrower than what all clients share, wider than a client. */
 const NETWORK_PART = /^ip\//;
 
-/** What this isolate remembers of denials. */
-type Memory = Pick<LocalAnswers, "denies" | "suspects">;
-
 /** A group of checks, and which of them are made when. */
 interface Plan<Each> {
   group: readonly Each[];
@@ -35,17 +31,18 @@ interface Plan<Each> {
   stages: (readonly number[])[];
   /** By index in the group. */
   replies: (Reply | undefined)[];
-  /** The client's own key, by `mapKey`, if the request counts as under way. */
+  /** The client's own key, by `first53Bits`, if the request counts as under way. */
   underWay: number | undefined;
 }
 
 export class AllOrNone {
-  readonly #memory: Memory;
-  /** How many requests of a client's own key are under way, by `mapKey`. */
+  readonly #denials: DenialCache;
+  /** How many requests of a client's own key are under way, by `first53Bits`. */
   readonly #underWay = new Map<number, number>();
 
-  constructor(memory: Memory) {
-    this.#memory = memory;
+  /** @param denials what this isolate remembers of denials */
+  constructor(denials: DenialCache) {
+    this.#denials = denials;
   }
 
   /**
@@ -82,18 +79,18 @@ export class AllOrNone {
     const plan: Plan<Each> = { group, stages: [all], replies, underWay: undefined };
     // A check that is alone looks itself up.
     if (group.length < 2) return plan;
-    const knownDenied = all.filter((at) => this.#memory.denies(group[at] as Each, nowMs));
+    const knownDenied = all.filter((at) => this.#denials.denies(group[at] as Each, nowMs));
     if (knownDenied.length > 0) return { ...plan, stages: [knownDenied] };
     // Narrow keys first; among them, those that were denied last time.
     let isSuspected = false;
     const ranks = group.map((each) => {
-      const suspected = this.#memory.suspects(each);
+      const suspected = this.#denials.suspects(each);
       isSuspected ||= suspected;
       return 2 * breadthOf(each) + (suspected ? 0 : 1);
     });
     const narrowest = Math.min(...ranks);
     if (ranks.every((rank) => rank === narrowest)) return plan;
-    plan.underWay = mapKey((group[ranks.indexOf(narrowest)] as Each).key);
+    plan.underWay = first53Bits((group[ranks.indexOf(narrowest)] as Each).key);
     const isCrowded = this.#count(plan.underWay, 1) > MAX_AT_ONCE;
     if (!isCrowded && !isSuspected) return plan;
     const stages = [...Map.groupBy(all, (at) => ranks[at] as number)];

@@ -51,7 +51,7 @@ export class Caller {
   readonly #owners: OwnerClient;
   readonly #operator: Operator;
   readonly #local = new LocalAnswers();
-  readonly #allOrNone = new AllOrNone(this.#local);
+  readonly #allOrNone = new AllOrNone(this.#local.denials);
   readonly #fallback = new Fallback();
 
   constructor(options: CallerOptions) {
@@ -130,7 +130,7 @@ export class Caller {
     const settled = new Array<Settled>(settlements.length);
     const messages = settlements.map((each, index) => this.#route(each.question, index, each));
     for (const { message, answer, index } of await this.#operator.settle(messages, this.#runtime)) {
-      this.#local.forgetDenials(message.key, message.owner);
+      this.#local.denials.forget(message.key, message.owner);
       // An owner of an earlier version does not say.
       const was = answer?.was?.[index] ?? "live";
       settled[message.index] = { ...ownerReply(message, answer as Answer, index), was };
@@ -226,7 +226,7 @@ export class Caller {
     const replies = new Array<Reply>(messages.length);
     const sentMs = this.#runtime.now();
     for (const { message, answer, index } of await this.#send(verb, messages, sentMs)) {
-      if (verb === "refund") this.#local.forgetDenials(message.key, message.owner);
+      if (verb === "refund") this.#local.denials.forget(message.key, message.owner);
       replies[message.index] = isAnswered(answer, index)
         ? ownerReply(message, answer, index)
         : this.#standIn("peek", message);
@@ -265,7 +265,7 @@ export class Caller {
     const region = policies[0]?.scope === "global" ? this.#homeRegion : question.region;
     const key = this.#hash(question.key);
     const { owner, version } = this.#router.ownerOf(key, region);
-    const generation = this.#local.generationOf(key);
+    const generation = this.#local.denials.generationOf(key);
     const lease = NO_LEASE;
     return { question, index, key, policies, region, owner, version, generation, lease, returned };
   }
@@ -281,7 +281,7 @@ export class Caller {
     const message = this.#route(returned.question, 0, returned);
     const nowMs = this.#runtime.now();
     if (source === "fallback") this.#fallback.refund(checkOf(message), nowMs);
-    if (source === "lease") this.#local.undoLease(message, nowMs);
+    if (source === "lease") this.#local.leases.undo(message, nowMs);
   }
 }
 

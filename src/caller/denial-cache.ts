@@ -11,7 +11,7 @@
  */
 import type { Verdict } from "../limit/decision.ts";
 import type { Policy } from "../limit/policy.ts";
-import { type KeyHash, mapKey } from "../ring/key-hash.ts";
+import { first53Bits, type KeyHash } from "../ring/key-hash.ts";
 import * as denial from "./denial.ts";
 import { MAX_SILENCE_MS, OwnerPulse } from "./owner-pulse.ts";
 import { PolicyNumbers } from "./policy-numbers.ts";
@@ -48,7 +48,7 @@ export interface Asked {
 
 export class DenialCache {
   /**
-   * The denials of each key, one after the other in a list, by `mapKey`. The oldest key comes
+   * The denials of each key, one after the other in a list, by `first53Bits`. The oldest key comes
    * first.
    */
   readonly #denials = new Map<number, number[]>();
@@ -89,7 +89,7 @@ export class DenialCache {
 
   /** Was this denied when it was last asked about, no matter how long ago? */
   suspects(asked: Asked): boolean {
-    const list = this.#denials.get(mapKey(asked.key));
+    const list = this.#denials.get(first53Bits(asked.key));
     return list !== undefined && this.#find(list, asked) >= 0;
   }
 
@@ -100,7 +100,7 @@ export class DenialCache {
    * @param isAsking whether the request renews it; one that only looks changes nothing
    */
   find(asked: Asked, nowMs: number, isAsking = true): Verdict[] | undefined {
-    const list = this.#denials.get(mapKey(asked.key));
+    const list = this.#denials.get(first53Bits(asked.key));
     if (!list) return undefined;
     const at = this.#find(list, asked);
     if (at < 0) return undefined;
@@ -124,7 +124,7 @@ export class DenialCache {
   ): void {
     const { key, owner, policies } = asked;
     const { sentMs, epoch, receivedAtMs, generation } = when;
-    const id = mapKey(key);
+    const id = first53Bits(key);
     const known = this.#denials.get(id);
     const denies = verdicts.some(({ allowed }) => !allowed);
     if (!known && !denies) return;
@@ -154,7 +154,7 @@ export class DenialCache {
   forget(key: KeyHash, owner?: string): void {
     const index = key.lo % GENERATIONS;
     this.#generations[index] = (this.#generations[index] as number) + 1;
-    const id = mapKey(key);
+    const id = first53Bits(key);
     const known = this.#denials.get(id);
     if (!known) return;
     this.#drop(id, known);

@@ -8,7 +8,7 @@
  */
 import type { Verdict } from "../limit/decision.ts";
 import type { Policy } from "../limit/policy.ts";
-import { isSameKey, type KeyHash, mapKey } from "../ring/key-hash.ts";
+import { first53Bits, isSameKey, type KeyHash } from "../ring/key-hash.ts";
 import type { Asked } from "./denial-cache.ts";
 import { isDue, type Memory, trustedUntilMs } from "./owner-pulse.ts";
 
@@ -61,7 +61,7 @@ interface Lease extends Memory {
 }
 
 export class Leases {
-  /** The keys seen, by `mapKey`, the oldest first. Each has the policy it was last asked under. */
+  /** The keys seen, by `first53Bits`, the oldest first. Each has the policy it was last asked under. */
   readonly #leases = new Map<number, Lease>();
 
   /**
@@ -111,7 +111,7 @@ export class Leases {
     const policy = leasable(asked);
     if (verdict?.reason === "blocked") this.forget(asked.key);
     if (!policy || !verdict || verdict.reason === "blocked") return;
-    const id = mapKey(asked.key);
+    const id = first53Bits(asked.key);
     const before = this.#find({ ...asked, version: answer.version }, policy, answer.sentMs);
     const kept = before && !isEnded ? before.units : 0;
     // A check confirms only the units that it told of. A later one confirms those leased meanwhile.
@@ -149,7 +149,7 @@ export class Leases {
 
   /** Ends the key's lease; what is left of it is lost. */
   forget(key: KeyHash): void {
-    this.#leases.delete(mapKey(key));
+    this.#leases.delete(first53Bits(key));
   }
 
   #find({ key, owner, version }: LeaseAsked, policy: Policy, nowMs: number): Lease | undefined {
@@ -161,7 +161,7 @@ export class Leases {
   }
 
   #get(key: KeyHash, policy: Policy, nowMs: number): Lease | undefined {
-    const lease = this.#leases.get(mapKey(key));
+    const lease = this.#leases.get(first53Bits(key));
     if (!lease || !isSameKey(lease.key, key) || nowMs >= lease.untilMs) return undefined;
     return isSame(lease.policy, policy) ? lease : undefined;
   }

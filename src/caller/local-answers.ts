@@ -6,7 +6,7 @@
  */
 import type { Answer } from "../protocol/wire.ts";
 import type { KeyHash } from "../ring/key-hash.ts";
-import { type Asked, DenialCache } from "./denial-cache.ts";
+import { DenialCache } from "./denial-cache.ts";
 import { type LeaseRequest, Leases, NO_LEASE } from "./leases.ts";
 import type { Message } from "./message.ts";
 import { OwnerPulse } from "./owner-pulse.ts";
@@ -16,21 +16,21 @@ import { replyOf } from "./results.ts";
 export class LocalAnswers {
   /** What was last heard of each owner. The caller notes each answer here. */
   readonly pulse = new OwnerPulse();
-  readonly #denials = new DenialCache(this.pulse);
-  readonly #leases = new Leases();
+  readonly denials = new DenialCache(this.pulse);
+  readonly leases = new Leases();
 
   /** Returns the reply to a check that needs no call. */
   find(message: Message, nowMs: number): Reply | undefined {
     if (isOfBefore(message)) return undefined;
-    const leased = this.#leases.spend(message, nowMs);
+    const leased = this.leases.spend(message, nowMs);
     if (leased) return replyOf(message.question, [leased], "lease", nowMs);
-    const denial = this.#denials.find(message, nowMs);
+    const denial = this.denials.find(message, nowMs);
     return denial && replyOf(message.question, denial, "denial-cache", nowMs);
   }
 
   /** Returns what a check asks of its owner, and tells it, about leases. */
   leaseRequest(message: Message, nowMs: number): LeaseRequest {
-    return isOfBefore(message) ? NO_LEASE : this.#leases.request(message, nowMs);
+    return isOfBefore(message) ? NO_LEASE : this.leases.request(message, nowMs);
   }
 
   /**
@@ -53,46 +53,21 @@ export class LocalAnswers {
     const isEnded = answer.ended?.[index] ?? false;
     const { version } = ring ?? message;
     const heard = { sentMs, epoch, lastHeard, atMs, version, isEnded };
-    this.#leases.add(message, verdicts, lease, heard);
+    this.leases.add(message, verdicts, lease, heard);
     if (verdicts[0]?.reason === "limited") {
       // The owner has nothing left, but it has just confirmed what it leased before.
-      const leased = this.#leases.spend(message, receivedAtMs);
+      const leased = this.leases.spend(message, receivedAtMs);
       if (leased) return replyOf(message.question, [leased], "lease", receivedAtMs);
       if (lease.slice > 0) return "again";
     }
-    this.#denials.add(message, verdicts, { sentMs, epoch, receivedAtMs, generation });
+    this.denials.add(message, verdicts, { sentMs, epoch, receivedAtMs, generation });
     return undefined;
-  }
-
-  /** Does a remembered denial refuse this check? Changes nothing. */
-  denies(asked: Asked, nowMs: number): boolean {
-    return this.#denials.denies(asked, nowMs);
-  }
-
-  /** Was this denied when it was last asked about, no matter how long ago? */
-  suspects(asked: Asked): boolean {
-    return this.#denials.suspects(asked);
-  }
-
-  /** Changes whenever the key is forgotten; see `Message`. */
-  generationOf(key: KeyHash): number {
-    return this.#denials.generationOf(key);
-  }
-
-  /** Puts units back that the key's lease has paid. */
-  undoLease(asked: Asked, nowMs: number): void {
-    this.#leases.undo(asked, nowMs);
-  }
-
-  /** Forgets the denials that a refund at this owner may have ended. */
-  forgetDenials(key: KeyHash, owner: string): void {
-    this.#denials.forget(key, owner);
   }
 
   /** Forgets everything about the key. */
   forget(key: KeyHash): void {
-    this.#denials.forget(key);
-    this.#leases.forget(key);
+    this.denials.forget(key);
+    this.leases.forget(key);
   }
 }
 

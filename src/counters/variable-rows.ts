@@ -4,7 +4,7 @@
  * Takes about 100 bytes a key more than `FixedRows`.
  */
 import type { State } from "../limit/algorithm.ts";
-import { idOf, type KeyHash } from "../ring/key-hash.ts";
+import { hashText, type KeyHash } from "../ring/key-hash.ts";
 import { packRows, type Segment, unpackRows } from "./segment.ts";
 
 /** Bytes that a row takes besides the numbers of its state, about. */
@@ -36,18 +36,18 @@ export class VariableRows implements Segment {
   }
 
   get(key: KeyHash): State | undefined {
-    return this.#rows.get(idOf(key))?.state;
+    return this.#rows.get(hashText(key))?.state;
   }
 
   set(key: KeyHash, state: State): void {
-    const id = idOf(key);
+    const id = hashText(key);
     this.#numbers += state.length - (this.#rows.get(id)?.state.length ?? 0);
     this.#rows.set(id, { key, state });
     this.#lastExpiryMs = Math.max(this.#lastExpiryMs, state[0]);
   }
 
   delete(key: KeyHash): void {
-    const id = idOf(key);
+    const id = hashText(key);
     this.#numbers -= this.#rows.get(id)?.state.length ?? 0;
     this.#rows.delete(id);
   }

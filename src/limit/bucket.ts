@@ -1,13 +1,14 @@
 /**
  * The bucket that two algorithms share: units drain at a constant limit/window.
  *
- * Kept as in GCRA (ITU-T I.371): as one time, that at which the bucket will be empty. This is no
- * whole number of milliseconds. So the state has it rounded up, and by how much, in `limit`ths of a
- * millisecond. No rounding error ever adds up.
+ * Kept as GCRA keeps it (ITU-T I.371): as one time, the theoretical arrival time (TAT), at which the
+ * bucket will be empty. The TAT is no whole number of milliseconds. So the state has it rounded up,
+ * and by how much, in `limit`ths of a millisecond. No rounding error ever adds up.
  */
 import { MAX_WINDOW_MS, type Outcome, type Quota, type State, stateOf } from "./algorithm.ts";
 
 /**
+ * @param expiresAtMs the TAT, rounded up
  * @param surplus how much earlier than `expiresAtMs` it is empty, in `limit`ths of a millisecond.
  *   Where more was charged than the bucket holds, −1 − that. Earlier versions take this for full.
  */

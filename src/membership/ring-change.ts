@@ -8,8 +8,8 @@
 import { type LogEvent, log, logSeldom } from "../log.ts";
 import { MAX_LOSS_AGE_MS, type RingRecord } from "../protocol/ring-record.ts";
 import type { Runtime } from "../runtime.ts";
-import type { CoordinatorState } from "./coordinator-state.ts";
 import type { OwnerLink } from "./owner-link.ts";
+import type { RingState } from "./ring-state.ts";
 
 export interface RingChangeOptions {
   runtime: Runtime;
@@ -24,12 +24,12 @@ const MAX_LOSSES = 16;
 
 export class RingChange {
   readonly #options: RingChangeOptions;
-  readonly #state: CoordinatorState;
+  readonly #state: RingState;
   /** Since when the change has waited for each silent owner, ms since the epoch. */
   readonly #silentMs = new Map<string, number>();
   #advancing: Promise<void> | undefined;
 
-  constructor(options: RingChangeOptions, state: CoordinatorState) {
+  constructor(options: RingChangeOptions, state: RingState) {
     this.#options = options;
     this.#state = state;
   }

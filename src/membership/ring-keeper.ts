@@ -8,12 +8,12 @@
 
 import { ownerNames, type RingRecord } from "../protocol/ring-record.ts";
 import { LOAD_FRESH_MS, ownersForLoad, ownersForQuiet, QUIET_MS } from "./autoscaling.ts";
-import { CoordinatorState, type CoordinatorStateOptions } from "./coordinator-state.ts";
 import { FailureReports } from "./failure-reports.ts";
 import { type OwnerLink, withDeadlines } from "./owner-link.ts";
 import { RingChange } from "./ring-change.ts";
+import { RingState, type RingStateOptions } from "./ring-state.ts";
 
-export interface RingKeeperOptions extends CoordinatorStateOptions {
+export interface RingKeeperOptions extends RingStateOptions {
   /** Returns a new stub for an owner. */
   ownerStub: (owner: string) => OwnerLink;
 }
@@ -23,7 +23,7 @@ const BUSY_INTERVAL_MS = 60_000;
 
 export class RingKeeper {
   protected readonly options: RingKeeperOptions;
-  protected readonly state: CoordinatorState;
+  protected readonly state: RingState;
   protected readonly change: RingChange;
   readonly #reports = new FailureReports();
   /** What each owner reported last. */
@@ -31,7 +31,7 @@ export class RingKeeper {
 
   constructor(options: RingKeeperOptions) {
     this.options = options;
-    this.state = new CoordinatorState(options);
+    this.state = new RingState(options);
     const { runtime } = options;
     this.change = new RingChange({ runtime, link: (owner) => this.#link(owner) }, this.state);
   }

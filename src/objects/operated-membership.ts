@@ -1,30 +1,30 @@
 /** The Durable Object of a region's ring that an operator may change, as the deployed Worker has it. */
-import { Coordinator } from "../membership/coordinator.ts";
+import { OperatedRingKeeper } from "../membership/operated-ring-keeper.ts";
 import type { MembershipRpc } from "../protocol/rpc.ts";
 import { Membership } from "./membership.ts";
 
 export class OperatedMembership extends Membership implements MembershipRpc {
-  readonly #coordinator: Coordinator;
+  readonly #keeper: OperatedRingKeeper;
 
   constructor(ctx: DurableObjectState, env: Cloudflare.Env) {
-    let made!: Coordinator;
+    let made!: OperatedRingKeeper;
     super(ctx, env, (options) => {
-      made = new Coordinator(options);
+      made = new OperatedRingKeeper(options);
       return made;
     });
-    this.#coordinator = made;
+    this.#keeper = made;
   }
 
   /** Returns the ring's status; null if no owner has asked for the ring yet, unless it is wanted. */
   async status(isWanted: boolean) {
-    return isWanted || this.#coordinator.isUsed ? this.#coordinator.status() : null;
+    return isWanted || this.#keeper.isUsed ? this.#keeper.status() : null;
   }
 
   add(name?: string) {
-    return this.#coordinator.add(name);
+    return this.#keeper.add(name);
   }
 
   remove(name: string) {
-    return this.#coordinator.remove(name);
+    return this.#keeper.remove(name);
   }
 }

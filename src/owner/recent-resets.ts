@@ -4,12 +4,12 @@
  *
  * Bounded. Before the oldest reset that is remembered, every key is taken to have been reset.
  */
-import { type KeyHash, mapKey } from "../ring/key-hash.ts";
+import { first53Bits, type KeyHash } from "../ring/key-hash.ts";
 
 const MAX_KEYS = 4_096;
 
 export class RecentResets {
-  /** When each key was reset last, by `mapKey`, the oldest first; ms since the epoch. */
+  /** When each key was reset last, by `first53Bits`, the oldest first; ms since the epoch. */
   readonly #atMs = new Map<number, number>();
   #forgottenMs = Number.NEGATIVE_INFINITY;
 
@@ -19,7 +19,7 @@ export class RecentResets {
   }
 
   add(key: KeyHash, nowMs: number): void {
-    const id = mapKey(key);
+    const id = first53Bits(key);
     this.#atMs.delete(id);
     this.#atMs.set(id, nowMs);
     if (this.#atMs.size <= MAX_KEYS) return;
@@ -31,6 +31,6 @@ export class RecentResets {
 
   /** May the key have been reset at that time or later? */
   isSince(key: KeyHash, atMs: number): boolean {
-    return atMs <= (this.#atMs.get(mapKey(key)) ?? this.#forgottenMs);
+    return atMs <= (this.#atMs.get(first53Bits(key)) ?? this.#forgottenMs);
   }
 }

@@ -12,7 +12,7 @@ export interface KeyHash {
 }
 
 /** Returns the hash as text, as it also stands in storage keys. */
-export function idOf({ hi, lo }: KeyHash): string {
+export function hashText({ hi, lo }: KeyHash): string {
   return `${hi}:${lo}`;
 }
 
@@ -20,7 +20,7 @@ export function idOf({ hi, lo }: KeyHash): string {
  * Returns the hash's first 53 bits as one number, for lookups: to make a text takes ten times as
  * long. Once in 2^53 it is another key's too, so compare with `isSameKey`.
  */
-export function mapKey({ hi, lo }: KeyHash): number {
+export function first53Bits({ hi, lo }: KeyHash): number {
   return hi * 2 ** 21 + (lo >>> 11);
 }
 

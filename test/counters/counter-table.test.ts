@@ -43,7 +43,7 @@ function keysUpTo(count: number): KeyHash[] {
   return Array.from({ length: count }, (_, n) => sipHash(PUBLIC_SIP_KEY, `${n}`));
 }
 
-const idOf = ({ hi, lo }: KeyHash) => `${hi}:${lo}`;
+const hashText = ({ hi, lo }: KeyHash) => `${hi}:${lo}`;
 
 describe.each(["fixed-window/1/flat", "sliding-log/1/log"])("counter table %s", (name) => {
   it("does what a Map does, through any sequence of calls", () => {
@@ -55,12 +55,12 @@ describe.each(["fixed-window/1/flat", "sliding-log/1/log"])("counter table %s", 
         for (const [at, step] of commands.entries()) {
           if ("set" in step) {
             const state = [step.expiresAtMs, at] as const;
-            seen.set(idOf(step.set), step.set);
+            seen.set(hashText(step.set), step.set);
             table.set(step.set, state);
-            model.set(idOf(step.set), state);
+            model.set(hashText(step.set), state);
           } else if ("delete" in step) {
             table.delete(step.delete);
-            model.delete(idOf(step.delete));
+            model.delete(hashText(step.delete));
           } else if ("sweepMs" in step) {
             table.sweep(step.sweepMs, Number.POSITIVE_INFINITY);
             for (const [id, state] of model) if (state[0] <= step.sweepMs) model.delete(id);

@@ -5,7 +5,7 @@
  * has not arrived is lost in a crash; a confirmed write holds back whatever is sent after it.
  */
 
-import type { CoordinatorStorage } from "../../src/membership/coordinator-state.ts";
+import type { RingStorage } from "../../src/membership/ring-state.ts";
 import type { OwnerStorage } from "../../src/owner/owner.ts";
 import { listed } from "../owner/listed.ts";
 import type { Schedule } from "./schedule.ts";
@@ -46,7 +46,7 @@ export function newDisk(onAlarm: (atMs: number) => void = () => {}): Disk {
   return { entries: new Map(), alarmMs: null, onAlarm };
 }
 
-export class DiskView implements OwnerStorage, CoordinatorStorage {
+export class DiskView implements OwnerStorage, RingStorage {
   watcher: DiskWatcher | undefined;
   readonly #schedule: Schedule;
   readonly #writer: Writer;

@@ -2,7 +2,7 @@
 
 import { checkOnce } from "../../src/counters/answers.ts";
 import type { Check, Refund } from "../../src/counters/check.ts";
-import { Coordinator } from "../../src/membership/coordinator.ts";
+import { OperatedRingKeeper } from "../../src/membership/operated-ring-keeper.ts";
 import { RingOwner } from "../../src/owner/change/ring-owner.ts";
 import { Owner, type OwnerOptions } from "../../src/owner/owner.ts";
 import type { OwnerRpc, Stub } from "../../src/protocol/rpc.ts";
@@ -96,8 +96,8 @@ export function startOwner(world: World, machine: Machine): Host<OwnerMethods> {
   return { machine, ready: owner.load(), methods: variant.owner?.(methods) ?? methods };
 }
 
-export function startMembership(world: World, machine: Machine): Host<Coordinator> {
-  const members = new Coordinator({
+export function startMembership(world: World, machine: Machine): Host<OperatedRingKeeper> {
+  const members = new OperatedRingKeeper({
     region: REGION,
     startingOwners: world.startingOwners,
     highWater: 0,

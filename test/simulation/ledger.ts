@@ -14,7 +14,7 @@ import { Ring } from "../../src/ring/ring.ts";
 import { MOST_COMMIT_MS } from "./disk.ts";
 import type { Machine } from "./machine.ts";
 import { Rings } from "./rings.ts";
-import { idOf, SUBJECTS, type Subject } from "./subjects.ts";
+import { hashText, SUBJECTS, type Subject } from "./subjects.ts";
 import { Tail } from "./tail.ts";
 
 export interface Account {
@@ -82,12 +82,12 @@ export class Ledger {
   }
 
   isBlocked({ hash }: Subject): boolean {
-    return this.#blocked.has(idOf(hash)) && !this.#unblocked.has(idOf(hash));
+    return this.#blocked.has(hashText(hash)) && !this.#unblocked.has(hashText(hash));
   }
 
   /** A caller has heard that a key is blocked. */
   blockConfirmed({ hash }: Subject): void {
-    this.#blocked.add(idOf(hash));
+    this.#blocked.add(hashText(hash));
   }
 
   /** An owner has counted. */
@@ -121,8 +121,8 @@ export class Ledger {
 
   /** An owner has blocked a key. */
   blocked(machine: Machine, key: KeyHash): void {
-    if (machine.isSole) this.tail(machine).blocked(idOf(key));
-    else this.#unblocked.add(idOf(key));
+    if (machine.isSole) this.tail(machine).blocked(hashText(key));
+    else this.#unblocked.add(hashText(key));
   }
 
   /** An owner answers to a batch. */
@@ -180,7 +180,7 @@ export class Ledger {
 
   /** Another owner, or another life of it, may decide on a key where no block has reached it. */
   doubted(key: KeyHash): void {
-    this.#unblocked.add(idOf(key));
+    this.#unblocked.add(hashText(key));
   }
 
   /** Whether a life has counted what is not on disk. */

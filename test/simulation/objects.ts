@@ -2,14 +2,14 @@
  * The objects and their lives: one at a time, but for the moments in which an object is duplicated.
  * Then its older life still answers some of the calls, and what it writes is refused.
  */
-import type { Coordinator } from "../../src/membership/coordinator.ts";
+import type { OperatedRingKeeper } from "../../src/membership/operated-ring-keeper.ts";
 import { type Disk, newDisk } from "./disk.ts";
 import type { OwnerMethods } from "./hosts.ts";
 import { Machine } from "./machine.ts";
 import type { Host } from "./network.ts";
 import type { Schedule } from "./schedule.ts";
 
-type AnyHost = Host<OwnerMethods | Coordinator>;
+type AnyHost = Host<OwnerMethods | OperatedRingKeeper>;
 
 interface Lives {
   present?: AnyHost | undefined;

@@ -3,7 +3,7 @@
 import type { RingRecord } from "../../src/protocol/ring-record.ts";
 import type { KeyHash } from "../../src/ring/key-hash.ts";
 import { Ring } from "../../src/ring/ring.ts";
-import { idOf, SUBJECTS } from "./subjects.ts";
+import { hashText, SUBJECTS } from "./subjects.ts";
 
 export class Rings {
   readonly #owners = new Map<number, string>();
@@ -28,7 +28,7 @@ export class Rings {
 
   /** @returns what is wrong where an owner decides on a key by the ring of that version */
   decided(version: number, key: KeyHash, owner: string): string | undefined {
-    const id = `${version}/${idOf(key)}`;
+    const id = `${version}/${hashText(key)}`;
     const decider = this.#deciders.get(id) ?? owner;
     this.#deciders.set(id, decider);
     if (decider === owner) return undefined;

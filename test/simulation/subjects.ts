@@ -53,7 +53,7 @@ function subject(name: string, policy: Policy): Subject {
   return { key: [name], hash: hash([name]), policies: [policy], dearPolicies: [policy] };
 }
 
-export function idOf({ hi, lo }: KeyHash): string {
+export function hashText({ hi, lo }: KeyHash): string {
   return `${hi}:${lo}`;
 }
 

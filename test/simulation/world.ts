@@ -1,7 +1,7 @@
 /** All there is in a run: objects and isolates on machines, the network between them, and chance. */
 
 import { Caller } from "../../src/caller/caller.ts";
-import type { Coordinator } from "../../src/membership/coordinator.ts";
+import type { OperatedRingKeeper } from "../../src/membership/operated-ring-keeper.ts";
 import type { Peer } from "../../src/owner/change/import.ts";
 import type { RingRecord } from "../../src/protocol/ring-record.ts";
 import type { CounterNamespace, CounterStub, OwnerRpc, Stub } from "../../src/protocol/rpc.ts";
@@ -88,8 +88,8 @@ export class World {
     return this.objects.reach(name) as Host<OwnerMethods>;
   }
 
-  membership(): Host<Coordinator> {
-    return this.objects.reach(REGION) as Host<Coordinator>;
+  membership(): Host<OperatedRingKeeper> {
+    return this.objects.reach(REGION) as Host<OperatedRingKeeper>;
   }
 
   /** An owner's methods, each of which is a call over the network. */
@@ -101,7 +101,7 @@ export class World {
     });
   }
 
-  askMembership<Reply>(from: Sender, act: (members: Coordinator) => Promise<Reply>) {
+  askMembership<Reply>(from: Sender, act: (members: OperatedRingKeeper) => Promise<Reply>) {
     return this.network.call(from, REGION, () => this.membership(), act);
   }
 
@@ -162,7 +162,7 @@ export class World {
     machine.die();
   }
 
-  #start(machine: Machine): Host<OwnerMethods | Coordinator> {
+  #start(machine: Machine): Host<OwnerMethods | OperatedRingKeeper> {
     const { name } = machine;
     const host = name === REGION ? startMembership(this, machine) : startOwner(this, machine);
     if (!this.#isTold) return host;

@@ -13,7 +13,7 @@ import { readAddress } from "../../limit/address-list.ts";
 import { formatDuration } from "../../limit/duration.ts";
 import { fieldPath, MisuseError, parse } from "../../limit/misuse.ts";
 import { type Policy, parsePolicy, requireFits, unitsSchema } from "../../limit/policy.ts";
-import { mapKey, PUBLIC_SIP_KEY, sipHash } from "../../ring/key-hash.ts";
+import { first53Bits, PUBLIC_SIP_KEY, sipHash } from "../../ring/key-hash.ts";
 import type { Region } from "../../ring/region.ts";
 import { wrongTokensOf } from "./authorization.ts";
 import {
@@ -249,7 +249,7 @@ export function readUnblock(body: unknown, options: ClientKeyOptions): string[][
 /** Under other policies, the same `requestId` is another check. */
 function hashOf(requestId: string, policies: readonly Policy[]): number {
   const text = JSON.stringify([requestId, ...policies.map(({ name }) => name)]);
-  return mapKey(sipHash(PUBLIC_SIP_KEY, text));
+  return first53Bits(sipHash(PUBLIC_SIP_KEY, text));
 }
 
 function keysOf(who: WhoBody, options: ClientKeyOptions): ClientKeys {

@@ -17,7 +17,7 @@ import type {
   Stub,
   TableRows,
 } from "../../protocol/rpc.ts";
-import { idOf, type KeyHash } from "../../ring/key-hash.ts";
+import { hashText, type KeyHash } from "../../ring/key-hash.ts";
 import type { Runtime } from "../../runtime.ts";
 import type { Owner } from "../owner.ts";
 import type { RingView } from "./ring-view.ts";
@@ -86,18 +86,18 @@ export class Importer {
 
   /** Imports these keys. Asks for each once, however many checks wait for it. */
   async #importKeys(keys: readonly KeyHash[]): Promise<void> {
-    const isNew = (key: KeyHash) => !this.#importing.has(idOf(key));
+    const isNew = (key: KeyHash) => !this.#importing.has(hashText(key));
     const holders = Map.groupBy(keys.filter(isNew), (key) =>
       this.#options.view.previousHolderOf(key),
     );
     for (const [holder, held] of holders) {
       if (holder === undefined) continue;
       const importing = this.#importFrom(holder, held).finally(() => {
-        for (const key of held) this.#importing.delete(idOf(key));
+        for (const key of held) this.#importing.delete(hashText(key));
       });
-      for (const key of held) this.#importing.set(idOf(key), importing);
+      for (const key of held) this.#importing.set(hashText(key), importing);
     }
-    await Promise.all(keys.map((key) => this.#importing.get(idOf(key))));
+    await Promise.all(keys.map((key) => this.#importing.get(hashText(key))));
   }
 
   async #importFrom(from: string, keys: KeyHash[]): Promise<void> {
@@ -150,7 +150,7 @@ export class Importer {
       decodeRows(bytes, (key, state) => {
         if (!state || view.wasImported(key)) return;
         owner.putRow(table, key, state);
-        imported.set(idOf(key), key);
+        imported.set(hashText(key), key);
       });
     }
     // Only now, since a key may have rows in several tables.

@@ -1,8 +1,8 @@
 /** Turnpike's middleware, with an object that counts what it is asked. */
 import { Hono } from "hono";
 import {
-  Membership as Coordinator,
   RateLimiter as Limiter,
+  Membership as OperatedRingKeeper,
   rateLimit,
 } from "../../../src/index.ts";
 import { counts, limit, windowSeconds } from "./settings.ts";
@@ -24,13 +24,13 @@ export class RateLimiter extends Limiter {
 }
 
 /** Calls to it are calls to objects too. */
-export class Membership extends Coordinator {
-  override ring(): ReturnType<Coordinator["ring"]> {
+export class Membership extends OperatedRingKeeper {
+  override ring(): ReturnType<OperatedRingKeeper["ring"]> {
     counts.rpcs++;
     return super.ring();
   }
 
-  override reportLoad(...args: Parameters<Coordinator["reportLoad"]>): Promise<void> {
+  override reportLoad(...args: Parameters<OperatedRingKeeper["reportLoad"]>): Promise<void> {
     counts.rpcs++;
     return super.reportLoad(...args);
   }

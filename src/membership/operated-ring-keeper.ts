@@ -3,7 +3,7 @@ import { MAX_OWNERS } from "../protocol/ring-record.ts";
 import type { Refusal, RingStatus } from "../protocol/rpc.ts";
 import { RingKeeper } from "./ring-keeper.ts";
 
-export class Coordinator extends RingKeeper {
+export class OperatedRingKeeper extends RingKeeper {
   async status(): Promise<RingStatus> {
     const { record, pending, down } = await this.state.begin();
     const owners = record.owners.map(async (name) => {

@@ -1,9 +1,9 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { QUIET_MS } from "../../src/membership/autoscaling.ts";
-import { Coordinator } from "../../src/membership/coordinator.ts";
-import { PROBE_MS, RETRY_MS } from "../../src/membership/coordinator-state.ts";
 import { ENOUGH_REPORTERS, REPORT_FRESH_MS } from "../../src/membership/failure-reports.ts";
+import { OperatedRingKeeper } from "../../src/membership/operated-ring-keeper.ts";
 import { GIVE_UP_MS } from "../../src/membership/ring-change.ts";
+import { PROBE_MS, RETRY_MS } from "../../src/membership/ring-state.ts";
 import type { RingRecord } from "../../src/protocol/ring-record.ts";
 import { STILL } from "../fake-runtime.ts";
 
@@ -22,14 +22,14 @@ class Region {
   /** After so many calls and writes the process is gone. */
   stepsLeft = Number.POSITIVE_INFINITY;
   lines: { event: string; owner?: string }[] = [];
-  members!: Coordinator;
+  members!: OperatedRingKeeper;
   #disk: unknown;
   #tasks: Promise<unknown>[] = [];
 
-  async start(owners = 2): Promise<Coordinator> {
+  async start(owners = 2): Promise<OperatedRingKeeper> {
     this.stepsLeft = Number.POSITIVE_INFINITY;
     this.#tasks = [];
-    this.members = new Coordinator({
+    this.members = new OperatedRingKeeper({
       region: "weur",
       startingOwners: owners,
       minOwners: 2,

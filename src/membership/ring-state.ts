@@ -10,17 +10,14 @@ import type { Region } from "../ring/region.ts";
 import type { Runtime } from "../runtime.ts";
 import { ownersForQuiet, QUIET_MS, type ScalingLimits } from "./autoscaling.ts";
 
-export type CoordinatorStorage = Pick<
-  DurableObjectStorage,
-  "get" | "put" | "setAlarm" | "deleteAlarm"
->;
+export type RingStorage = Pick<DurableObjectStorage, "get" | "put" | "setAlarm" | "deleteAlarm">;
 
-export interface CoordinatorStateOptions extends ScalingLimits {
+export interface RingStateOptions extends ScalingLimits {
   region: Region;
   /** How many owners the region begins with. */
   startingOwners: number;
   runtime: Runtime;
-  storage: CoordinatorStorage;
+  storage: RingStorage;
 }
 
 export interface Stored {
@@ -43,11 +40,11 @@ export const RETRY_MS = 1_000;
 /** Time between two looks at an owner that is down. */
 export const PROBE_MS = 10_000;
 
-export class CoordinatorState {
-  readonly #options: CoordinatorStateOptions;
+export class RingState {
+  readonly #options: RingStateOptions;
   #stored: Stored | undefined;
 
-  constructor(options: CoordinatorStateOptions) {
+  constructor(options: RingStateOptions) {
     this.#options = options;
   }
 
