@@ -22,8 +22,10 @@ import { type Page, Pages, sectionsOf } from "./pages.ts";
 import { type ReadStorage, readPages, type Target } from "./reader.ts";
 import { isVersion4, readVersion4, removeVersion4, replaceVersion4 } from "./version-4.ts";
 
-/** Each checkpoint rewrites pages of this size in all, or of twice what changed. */
-const PAGE_BYTES = 40_000;
+/** Each checkpoint rewrites pages of this size in all, about. */
+const PAGE_BYTES = 20_000;
+/** Or of so many times what changed: the log takes at most the tables' size divided by that. */
+const PAGE_SHARE = 1.5;
 /** The most keys that one `put` or `delete` takes. */
 const MAX_KEYS_A_CALL = 128;
 /** An answer need not wait for the disk: a crash may lose one interval anyway. */
@@ -134,7 +136,7 @@ export class Checkpoint {
     this.#changes = new Changes();
     const first = head.sequence + 1;
     this.#pages.change(changes, tables, first);
-    const bytes = changes.isEmpty ? 0 : Math.max(PAGE_BYTES, 2 * changes.bytes);
+    const bytes = changes.isEmpty ? 0 : Math.max(PAGE_BYTES, PAGE_SHARE * changes.bytes);
     const pages = this.#pages.choose(bytes, tables, first);
     const { dirtySince = Number.POSITIVE_INFINITY, obsolete } = this.#pages;
     // If this is cut off before pages are deleted, the log still tells that their table was dropped.

@@ -36,14 +36,17 @@ export class Membership extends OperatedRingKeeper {
   }
 }
 
-/** Counts the rows of each `put`, which Turnpike always calls with an object of entries. */
+/** Counts rows that are written or deleted: one for each key, and for each time an alarm is set. */
 function countRows(storage: DurableObjectStorage): void {
-  const put = storage.put.bind(storage) as (entries: object, options?: object) => Promise<void>;
-  const counting = (entries: object, options?: object) => {
-    counts.rows += Object.keys(entries).length;
-    return put(entries, options);
-  };
-  Object.defineProperty(storage, "put", { value: counting });
+  for (const name of ["put", "delete", "setAlarm"] as const) {
+    const write = storage[name].bind(storage) as (...args: unknown[]) => unknown;
+    const counting = (what: unknown, ...others: unknown[]) => {
+      const isMany = typeof what === "object" && !(what instanceof Date);
+      counts.rows += isMany ? Object.keys(what ?? {}).length : 1;
+      return write(what, ...others);
+    };
+    Object.defineProperty(storage, name, { value: counting });
+  }
 }
 
 const app = new Hono();
