@@ -10,8 +10,22 @@
  */
 import { WorkerEntrypoint } from "cloudflare:workers";
 import * as v from "valibot";
+import {
+  actualSchema,
+  heldPolicy,
+  reserve,
+  type SettledDecision,
+  settle,
+  ttlSchema,
+} from "../caller/holds.ts";
 import { isolateCaller } from "../caller/isolate.ts";
-import { atMostSchema, blockSchema, type CheckOptions, questionOf } from "../caller/limiter.ts";
+import {
+  atMostSchema,
+  blockSchema,
+  type CheckOptions,
+  questionOf,
+  type ReserveOptions,
+} from "../caller/limiter.ts";
 import type { ExplainedKey, Question, Reply } from "../caller/question.ts";
 import { type Decision, decisive } from "../limit/decision.ts";
 import { fieldPath, parse } from "../limit/misuse.ts";
@@ -97,6 +111,38 @@ export class Turnpike extends WorkerEntrypoint<unknown, TurnpikeProps> {
   /** Gives the cost back, never more than is spent, and then answers as `peek`. */
   async refund(key: string | KeyCheck, options?: KeyOptions): Promise<Decision> {
     return decided(await isolateCaller().refund([{ question: this.#ask(key, options) }]));
+  }
+
+  /**
+   * Spends an amount, if it may pass, until its actual cost is known. `hold` is what `settle` and
+   * `release` are told; absent if it was denied.
+   */
+  async reserve(
+    key: string | KeyCheck,
+    amount: number,
+    { ttl, ...options }: KeyOptions & ReserveOptions = {},
+  ): Promise<Decision & { hold?: string | undefined }> {
+    const { policies, ...question } = this.#ask(key, options);
+    const held = { ...question, policies: policies.map((each) => heldPolicy(each, amount)) };
+    const ttlMs = parse(ttlSchema, ttl, "ttl");
+    const { decision, hold } = await reserve(isolateCaller(), [held], ttlMs);
+    return { ...decision, hold };
+  }
+
+  /** Replaces what a hold has spent by its actual cost; see `Limiter.settle`. */
+  async settle(
+    key: string | KeyCheck,
+    hold: string,
+    actual: number,
+    options?: KeyOptions,
+  ): Promise<SettledDecision> {
+    parse(actualSchema, actual, "actual");
+    return settle(isolateCaller(), [this.#ask(key, options)], hold, actual);
+  }
+
+  /** Gives back what a hold has spent. */
+  release(key: string | KeyCheck, hold: string, options?: KeyOptions): Promise<SettledDecision> {
+    return this.settle(key, hold, 0, options);
   }
 
   /** Forgets what the key has spent, in all regions. Rejects if an owner does not answer. */

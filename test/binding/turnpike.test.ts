@@ -51,6 +51,18 @@ describe("the service binding", () => {
     expect(passed).toHaveLength(3);
   });
 
+  it("reserves in one Worker, and settles in another", async () => {
+    const key = fresh();
+    const { answer } = await from("a", "reserve", key, 4, { ttl: "5m" });
+    expect(answer).toMatchObject({ allowed: true, remaining: 1, hold: expect.any(String) });
+    const settled = await from("b", "settle", key, answer?.hold, 2);
+    expect(settled.answer).toMatchObject({ was: "live", remaining: 3 });
+    const again = await from("b", "release", key, answer?.hold);
+    expect(again.answer).toMatchObject({ was: "settled", remaining: 3 });
+    const { error } = await from("b", "settle", fresh(), answer?.hold, 2);
+    expect(String(error)).toContain("hold must be of this key under these policies");
+  });
+
   it("has the methods of a limiter, with whole decisions", async () => {
     const key = fresh();
     expect((await from("a", "check", key, { cost: 2 })).answer).toEqual({

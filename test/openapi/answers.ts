@@ -1,4 +1,5 @@
 /** JSON Schemas of what the API answers. Types compare them with the code. */
+import type { SettledDecision } from "../../src/caller/holds.ts";
 import type { ExplainedKey } from "../../src/caller/question.ts";
 import type { Explanation } from "../../src/counters/check.ts";
 import type { Decision } from "../../src/limit/decision.ts";
@@ -12,6 +13,7 @@ type ExplainedPolicy = Omit<Schemas["Explanation"]["policies"][number], "stored"
 /** Compiles only if what the code answers is what the document says. */
 export type SameTypes = [
   Fits<Schemas["Decision"], Decision>,
+  Fits<Schemas["Settled"], SettledDecision>,
   Fits<ExplainedPolicy, Explanation & Pick<ExplainedKey, "owner" | "ringVersion">>,
   Fits<Schemas["Ring"], RingStatus>,
 ];
@@ -30,31 +32,39 @@ function object(properties: Record<string, object>, ...optional: string[]) {
 
 const ref = (name: string) => ({ $ref: `#/components/schemas/${name}` });
 
+const DECISION = {
+  allowed: flag("May it pass?"),
+  policy: text("The policy that decided: the one that denied, else the one with the least left."),
+  limit: whole("Units in a whole quota."),
+  remaining: number("Units that could be spent right now."),
+  resetMs: number("Until the quota is whole again."),
+  retryAfterMs: number("Until the same cost could pass; 0 if allowed."),
+  delayMs: number("Leaky bucket: how long to hold the request."),
+  reason: {
+    enum: ["ok", "limited", "blocked", "listed", "shadow", "failed"],
+    description: "Why it came out so.",
+  },
+  source: {
+    enum: ["owner", "lease", "denial-cache", "fallback", "list"],
+    description: "Who decided.",
+  },
+  exact: flag("False if the answer may be off."),
+  taken: whole("Units taken of the cost, where the check has `atMost`."),
+};
+const WAS = {
+  enum: ["live", "ended", "settled"],
+  description:
+    "What the hold was. Ended: all of the actual cost was charged. Settled: nothing has changed.",
+};
+
 export const ANSWERS = {
-  Decision: object(
-    {
-      allowed: flag("May it pass?"),
-      policy: text(
-        "The policy that decided: the one that denied, else the one with the least left.",
-      ),
-      limit: whole("Units in a whole quota."),
-      remaining: number("Units that could be spent right now."),
-      resetMs: number("Until the quota is whole again."),
-      retryAfterMs: number("Until the same cost could pass; 0 if allowed."),
-      delayMs: number("Leaky bucket: how long to hold the request."),
-      reason: {
-        enum: ["ok", "limited", "blocked", "listed", "shadow", "failed"],
-        description: "Why it came out so.",
-      },
-      source: {
-        enum: ["owner", "lease", "denial-cache", "fallback", "list"],
-        description: "Who decided.",
-      },
-      exact: flag("False if the answer may be off."),
-      taken: whole("Units taken of the cost, where the check has `atMost`."),
-    },
+  Decision: object(DECISION, "taken"),
+  Reserved: object(
+    { ...DECISION, hold: text("What the hold is called; absent if it was denied.") },
     "taken",
+    "hold",
   ),
+  Settled: object({ ...DECISION, was: WAS }, "taken"),
   Decisions: object({ decisions: list(ref("Decision"), "In the order of the checks.") }),
   Explanation: object({
     blockedMs: number("Until a block ends; 0 if there is none."),

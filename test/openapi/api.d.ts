@@ -64,6 +64,63 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/reserve": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Spend an amount until its actual cost is known
+         * @description A hold that nobody settles gives its amount back when it ends. A key has at most 1,000 at once.
+         */
+        post: operations["reserve"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/settle": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Replace what a hold has spent by its actual cost
+         * @description What was too much comes back, but never into a later window. What was too little is charged, above the limit if it must be. A hold is settled once.
+         */
+        post: operations["settle"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/release": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Give back what a hold has spent */
+        post: operations["release"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/explain": {
         parameters: {
             query?: never;
@@ -277,6 +334,115 @@ export interface components {
             /** @description Up to 1,000 checks, each as it would be alone. Answered in order. */
             checks: components["schemas"]["Check"][];
         };
+        Reserve: {
+            /** @description Whose counters: a text of 1 to 1,024 bytes, or a list of all parts that the policy's `key` names. Exactly one of `key` and `ip` is given. */
+            key?: string | string[];
+            /** @description In place of `key`: the client with that address, by the keys that the policies give it. */
+            ip?: string;
+            /** @description Name of a policy of the configuration, in place of an inline one. */
+            policy?: string;
+            /** @description What an inline policy counts by. Default its algorithm and window. */
+            name?: string;
+            /** @description Units in a window. With 0, nothing passes. */
+            limit?: number;
+            /** @description Length of a window, from `1s` to `366d`. */
+            window?: string;
+            /**
+             * @description How units are counted. Default `fixed-window`.
+             * @enum {string}
+             */
+            algorithm?: "fixed-window" | "sliding-window" | "sliding-log" | "token-bucket" | "leaky-bucket" | "concurrency";
+            /**
+             * @description Fixed window: aligned to UTC, or from a key's first request. Default `aligned`.
+             * @enum {string}
+             */
+            start?: "aligned" | "first";
+            /** @description Units that a bucket holds, or requests that wait. Default by `limit`. */
+            burst?: number;
+            /** @description How long a denied key stays blocked. */
+            blockFor?: string | {
+                first: string;
+                max?: string;
+            };
+            /** @description Several policies, decided all or none, in place of one. */
+            policies?: components["schemas"]["Policy"][];
+            /** @description Units to spend until the actual cost is known. */
+            amount: number;
+            /** @description How long the hold lives if nobody settles it, from `1ms` to `1h`. Default `60s`. */
+            ttl?: string;
+        };
+        Settle: {
+            /** @description Whose counters: a text of 1 to 1,024 bytes, or a list of all parts that the policy's `key` names. Exactly one of `key` and `ip` is given. */
+            key?: string | string[];
+            /** @description In place of `key`: the client with that address, by the keys that the policies give it. */
+            ip?: string;
+            /** @description Name of a policy of the configuration, in place of an inline one. */
+            policy?: string;
+            /** @description What an inline policy counts by. Default its algorithm and window. */
+            name?: string;
+            /** @description Units in a window. With 0, nothing passes. */
+            limit?: number;
+            /** @description Length of a window, from `1s` to `366d`. */
+            window?: string;
+            /**
+             * @description How units are counted. Default `fixed-window`.
+             * @enum {string}
+             */
+            algorithm?: "fixed-window" | "sliding-window" | "sliding-log" | "token-bucket" | "leaky-bucket" | "concurrency";
+            /**
+             * @description Fixed window: aligned to UTC, or from a key's first request. Default `aligned`.
+             * @enum {string}
+             */
+            start?: "aligned" | "first";
+            /** @description Units that a bucket holds, or requests that wait. Default by `limit`. */
+            burst?: number;
+            /** @description How long a denied key stays blocked. */
+            blockFor?: string | {
+                first: string;
+                max?: string;
+            };
+            /** @description Several policies, decided all or none, in place of one. */
+            policies?: components["schemas"]["Policy"][];
+            /** @description The hold, as `reserve` has named it. */
+            hold: string;
+            /** @description Units that it came to; 0 gives all back. */
+            amount: number;
+        };
+        Release: {
+            /** @description Whose counters: a text of 1 to 1,024 bytes, or a list of all parts that the policy's `key` names. Exactly one of `key` and `ip` is given. */
+            key?: string | string[];
+            /** @description In place of `key`: the client with that address, by the keys that the policies give it. */
+            ip?: string;
+            /** @description Name of a policy of the configuration, in place of an inline one. */
+            policy?: string;
+            /** @description What an inline policy counts by. Default its algorithm and window. */
+            name?: string;
+            /** @description Units in a window. With 0, nothing passes. */
+            limit?: number;
+            /** @description Length of a window, from `1s` to `366d`. */
+            window?: string;
+            /**
+             * @description How units are counted. Default `fixed-window`.
+             * @enum {string}
+             */
+            algorithm?: "fixed-window" | "sliding-window" | "sliding-log" | "token-bucket" | "leaky-bucket" | "concurrency";
+            /**
+             * @description Fixed window: aligned to UTC, or from a key's first request. Default `aligned`.
+             * @enum {string}
+             */
+            start?: "aligned" | "first";
+            /** @description Units that a bucket holds, or requests that wait. Default by `limit`. */
+            burst?: number;
+            /** @description How long a denied key stays blocked. */
+            blockFor?: string | {
+                first: string;
+                max?: string;
+            };
+            /** @description Several policies, decided all or none, in place of one. */
+            policies?: components["schemas"]["Policy"][];
+            /** @description The hold, as `reserve` has named it. */
+            hold: string;
+        };
         Block: {
             /** @description Whose counters: a text of 1 to 1,024 bytes, or a list of all parts that the policy's `key` names. Exactly one of `key` and `ip` is given. */
             key?: string | string[];
@@ -329,6 +495,73 @@ export interface components {
             exact: boolean;
             /** @description Units taken of the cost, where the check has `atMost`. */
             taken?: number;
+        };
+        Reserved: {
+            /** @description May it pass? */
+            allowed: boolean;
+            /** @description The policy that decided: the one that denied, else the one with the least left. */
+            policy: string;
+            /** @description Units in a whole quota. */
+            limit: number;
+            /** @description Units that could be spent right now. */
+            remaining: number;
+            /** @description Until the quota is whole again. */
+            resetMs: number;
+            /** @description Until the same cost could pass; 0 if allowed. */
+            retryAfterMs: number;
+            /** @description Leaky bucket: how long to hold the request. */
+            delayMs: number;
+            /**
+             * @description Why it came out so.
+             * @enum {unknown}
+             */
+            reason: "ok" | "limited" | "blocked" | "listed" | "shadow" | "failed";
+            /**
+             * @description Who decided.
+             * @enum {unknown}
+             */
+            source: "owner" | "lease" | "denial-cache" | "fallback" | "list";
+            /** @description False if the answer may be off. */
+            exact: boolean;
+            /** @description Units taken of the cost, where the check has `atMost`. */
+            taken?: number;
+            /** @description What the hold is called; absent if it was denied. */
+            hold?: string;
+        };
+        Settled: {
+            /** @description May it pass? */
+            allowed: boolean;
+            /** @description The policy that decided: the one that denied, else the one with the least left. */
+            policy: string;
+            /** @description Units in a whole quota. */
+            limit: number;
+            /** @description Units that could be spent right now. */
+            remaining: number;
+            /** @description Until the quota is whole again. */
+            resetMs: number;
+            /** @description Until the same cost could pass; 0 if allowed. */
+            retryAfterMs: number;
+            /** @description Leaky bucket: how long to hold the request. */
+            delayMs: number;
+            /**
+             * @description Why it came out so.
+             * @enum {unknown}
+             */
+            reason: "ok" | "limited" | "blocked" | "listed" | "shadow" | "failed";
+            /**
+             * @description Who decided.
+             * @enum {unknown}
+             */
+            source: "owner" | "lease" | "denial-cache" | "fallback" | "list";
+            /** @description False if the answer may be off. */
+            exact: boolean;
+            /** @description Units taken of the cost, where the check has `atMost`. */
+            taken?: number;
+            /**
+             * @description What the hold was. Ended: all of the actual cost was charged. Settled: nothing has changed.
+             * @enum {unknown}
+             */
+            was: "live" | "ended" | "settled";
         };
         Decisions: {
             /** @description In the order of the checks. */
@@ -580,6 +813,92 @@ export interface operations {
             401: components["responses"]["Problem401"];
             413: components["responses"]["Problem413"];
             429: components["responses"]["Problem429"];
+        };
+    };
+    reserve: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Reserve"];
+            };
+        };
+        responses: {
+            /** @description The decision, and the hold if it was allowed. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Reserved"];
+                };
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            413: components["responses"]["Problem413"];
+            429: components["responses"]["Problem429"];
+        };
+    };
+    settle: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Settle"];
+            };
+        };
+        responses: {
+            /** @description What the hold was, and the decision as of now. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Settled"];
+                };
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            413: components["responses"]["Problem413"];
+            429: components["responses"]["Problem429"];
+            503: components["responses"]["Problem503"];
+        };
+    };
+    release: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Release"];
+            };
+        };
+        responses: {
+            /** @description What the hold was, and the decision as of now. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Settled"];
+                };
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            413: components["responses"]["Problem413"];
+            429: components["responses"]["Problem429"];
+            503: components["responses"]["Problem503"];
         };
     };
     explain: {

@@ -48,6 +48,16 @@ describe("a client made from the document", () => {
     expect(refunded.data).toMatchObject({ remaining: 8 });
   });
 
+  it("reserves, settles and releases", async () => {
+    const reserved = await client.POST("/reserve", { body: { ...body, amount: 4, ttl: "5m" } });
+    expect(reserved.data).toMatchObject({ allowed: true, remaining: 4 });
+    const hold = reserved.data?.hold ?? "";
+    const settled = await client.POST("/settle", { body: { ...body, hold, amount: 0 } });
+    expect(settled.data).toMatchObject({ was: "live", remaining: 8 });
+    const released = await client.POST("/release", { body: { ...body, hold } });
+    expect(released.data).toMatchObject({ was: "settled", remaining: 8 });
+  });
+
   it("explains, resets, blocks and unblocks", async () => {
     const { data } = await client.POST("/explain", { body });
     expect(data).toMatchObject({ blockedMs: 0, policies: [{ policy: "day", remaining: 8 }] });

@@ -13,6 +13,7 @@ import {
   policyBodySchema,
   unblockBodySchema,
 } from "../../src/http/api/api-body.ts";
+import { releaseSchema, reserveSchema, settleSchema } from "../../src/http/api/hold-body.ts";
 import { addSchema } from "../../src/http/api/ring-api.ts";
 import { policySchema } from "../../src/limit/policy.ts";
 import { ANSWERS } from "./answers.ts";
@@ -57,6 +58,8 @@ const DESCRIPTIONS: Record<string, string> = {
   burst: "Units that a bucket holds, or requests that wait. Default by `limit`.",
   blockFor: "How long a denied key stays blocked.",
   checks: "Up to 1,000 checks, each as it would be alone. Answered in order.",
+  hold: "The hold, as `reserve` has named it.",
+  ttl: "How long the hold lives if nobody settles it, from `1ms` to `1h`. Default `60s`.",
   duration: "How long the key is denied under every policy, from `1ms` to `366d`.",
 };
 const NEW_OWNER_DESCRIPTIONS = {
@@ -237,6 +240,37 @@ export const document = {
         "Never more than is spent. Answers as peek would then.",
       ),
     },
+    "/reserve": {
+      post: operation("reserve", {
+        summary: "Spend an amount until its actual cost is known",
+        description:
+          "A hold that nobody settles gives its amount back when it ends. A key has at most 1,000 at once.",
+        tag: "checks",
+        body: ref("Reserve"),
+        answers: ok(ref("Reserved"), "The decision, and the hold if it was allowed."),
+        problems: OF_A_CHECK,
+      }),
+    },
+    "/settle": {
+      post: operation("settle", {
+        summary: "Replace what a hold has spent by its actual cost",
+        description:
+          "What was too much comes back, but never into a later window. What was too little is charged, above the limit if it must be. A hold is settled once.",
+        tag: "checks",
+        body: ref("Settle"),
+        answers: ok(ref("Settled"), "What the hold was, and the decision as of now."),
+        problems: [...OF_A_CHECK, 503],
+      }),
+    },
+    "/release": {
+      post: operation("release", {
+        summary: "Give back what a hold has spent",
+        tag: "checks",
+        body: ref("Release"),
+        answers: ok(ref("Settled"), "What the hold was, and the decision as of now."),
+        problems: [...OF_A_CHECK, 503],
+      }),
+    },
     "/explain": {
       post: operation("explain", {
         summary: "Say what the key's owner has stored",
@@ -322,6 +356,15 @@ export const document = {
       Policy: requestOf(policyBodySchema),
       Check: requestOf(checkSchema),
       Checks: requestOf(manySchema),
+      Reserve: requestOf(reserveSchema, {
+        ...DESCRIPTIONS,
+        amount: "Units to spend until the actual cost is known.",
+      }),
+      Settle: requestOf(settleSchema, {
+        ...DESCRIPTIONS,
+        amount: "Units that it came to; 0 gives all back.",
+      }),
+      Release: requestOf(releaseSchema),
       Block: requestOf(blockBodySchema),
       Unblock: requestOf(unblockBodySchema),
       NewOwner: requestOf(addSchema, NEW_OWNER_DESCRIPTIONS),

@@ -9,6 +9,7 @@ import type { HonoBase } from "hono/hono-base";
 import { evenOutAll } from "../../caller/at-most.ts";
 import { CallError } from "../../caller/call.ts";
 import type { Caller } from "../../caller/caller.ts";
+import { reserve, settle } from "../../caller/holds.ts";
 import type { MembershipClient } from "../../caller/membership-client.ts";
 import type { ExplainedKey, Question, Reply } from "../../caller/question.ts";
 import type { Config } from "../../config.ts";
@@ -19,6 +20,7 @@ import { problem, wrongMethod } from "../answer/problem.ts";
 import { internalError, newApp } from "../app.ts";
 import { type CheckingCall, readBlock, readChecks, readReset, readUnblock } from "./api-body.ts";
 import { authorize, requireAdmin, wrongTokensOf } from "./authorization.ts";
+import { readRelease, readReserve, readSettle } from "./hold-body.ts";
 import { BodyTooLarge, jsonBody, MAX_BODY_BYTES } from "./json-body.ts";
 import openapi from "./openapi.json" with { type: "json" };
 import { ringApi } from "./ring-api.ts";
@@ -53,7 +55,24 @@ export function api(caller: Caller, config: Config, memberships?: MembershipClie
     return decisionsJson(c, regroup(groups, await caller.refund(returned)), many);
   });
 
-  for (const call of ["/check", "/peek", "/refund"]) app.all(call, () => wrongMethod("POST"));
+  app.post("/reserve", async (c) => {
+    const { questions, ttlMs } = readReserve(await jsonBody(c), config, region(c));
+    const { decision, hold } = await reserve(caller, questions, ttlMs);
+    return c.json({ ...decision, hold });
+  });
+  for (const [call, read] of [
+    ["/settle", readSettle],
+    ["/release", readRelease],
+  ] as const) {
+    app.post(call, async (c) => {
+      const { questions, hold, amount } = read(await jsonBody(c), config, region(c));
+      return c.json(await settle(caller, questions, hold, amount));
+    });
+  }
+
+  for (const call of ["/check", "/peek", "/refund", "/reserve", "/settle", "/release"]) {
+    app.all(call, () => wrongMethod("POST"));
+  }
 
   app.use(requireAdmin);
   app.post("/reset", async (c) => {
