@@ -14,6 +14,7 @@ const MAY_IMPORT: Record<string, string[]> = {
   ring: ["limit", "valibot"],
   counters: ["ring", "limit"],
   protocol: ["counters", "ring", "limit", "log.ts", "runtime.ts", "valibot"],
+  events: ["ring", "limit", "valibot"],
   owner: ["protocol", "counters", "ring", "limit", "log.ts", "runtime.ts"],
   membership: ["protocol", "ring", "limit", "log.ts", "runtime.ts"],
   objects: [

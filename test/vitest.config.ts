@@ -24,7 +24,7 @@ const SERVERS = [
 /** Code that imports nothing of Cloudflare's. One process for all of them: each takes little. */
 const PURE = [
   "test/{config,house,log}.test.ts",
-  "test/{cli,counters,limit,membership,protocol,ring}/**/*.test.ts",
+  "test/{cli,counters,events,limit,membership,protocol,ring}/**/*.test.ts",
   "test/owner/{checkpoint,export,holds,inexact,owner,ring-owner}.test.ts",
   "test/caller/{all-or-none,batcher,caller,denial-cache,failure-report,fallback,giving-back,leases}.test.ts",
   "test/fuzz/{checkpoint,config,ring}.test.ts",

@@ -1,0 +1,159 @@
+/**
+ * What was counted under one name: the total, which is always exact, and the tuples.
+ *
+ * While all tuples fit, they answer everything exactly. When the first must go, the tally is split:
+ * from then on it also keeps, for each dimension by itself, the heaviest values and how many
+ * distinct ones there were. Tuples alone could no longer say that.
+ */
+import type { KeyHash } from "../ring/key-hash.ts";
+import { HyperLogLog } from "./hyper-log-log.ts";
+import { type Entry, SpaceSaving } from "./space-saving.ts";
+import { pairsOf } from "./tuple.ts";
+
+/** Hashes a value under the secret, the same in all owners. */
+export type ValueHash = (value: string) => KeyHash;
+
+/** The values of one dimension. */
+export interface Values {
+  heaviest: SpaceSaving;
+  distinct: HyperLogLog;
+}
+
+/** Keys, counts and errors, one after the other, behind the floor. */
+type EncodedEntries = (string | number)[];
+/** A tally as plain data: total, tuples and, if it is split, each dimension with its registers. */
+export type EncodedTally = [
+  total: number,
+  tuples: EncodedEntries,
+  dimensions?: [name: string, heaviest: EncodedEntries, registers: string][],
+];
+
+/** Registers are written as letters from this one on. */
+const FIRST_LETTER = 48;
+
+export class Tally {
+  /** Units counted, exact. */
+  total = 0;
+  readonly tuples = new SpaceSaving();
+  readonly #hash: ValueHash;
+  #dimensions: Map<string, Values> | undefined;
+
+  constructor(hash: ValueHash) {
+    this.#hash = hash;
+  }
+
+  /** Whether tuples were let go, so that answers have an error. */
+  get isSplit(): boolean {
+    return this.#dimensions !== undefined;
+  }
+
+  /** Units of tuples that were let go. */
+  get other(): number {
+    return this.isSplit ? this.total - sumOf(this.tuples.entries()) : 0;
+  }
+
+  add(key: string, amount: number): void {
+    this.total += amount;
+    this.tuples.add(key, amount);
+    if (this.#dimensions) this.#addValues(this.#dimensions, key, amount);
+  }
+
+  merge(other: Tally): void {
+    if (this.isSplit || other.isSplit) {
+      const mine = this.split();
+      for (const [name, { heaviest, distinct }] of other.dimensions()) {
+        const values = valuesIn(mine, name);
+        values.heaviest.merge(heaviest);
+        values.distinct.merge(distinct);
+      }
+    }
+    this.tuples.merge(other.tuples);
+    this.total += other.total;
+  }
+
+  /** Keeps each dimension by itself from now on. */
+  split(): Map<string, Values> {
+    this.#dimensions ??= this.#gatherValues();
+    return this.#dimensions;
+  }
+
+  /** Returns each dimension by itself. */
+  dimensions(): Map<string, Values> {
+    return this.#dimensions ?? this.#gatherValues();
+  }
+
+  /** Everything that takes memory. */
+  sketches(): SpaceSaving[] {
+    const values = [...(this.#dimensions?.values() ?? [])];
+    return [this.tuples, ...values.map(({ heaviest }) => heaviest)];
+  }
+
+  encode(): EncodedTally {
+    const tuples = encodeEntries(this.tuples);
+    if (!this.#dimensions) return [this.total, tuples];
+    const dimensions = Array.from(this.#dimensions, ([name, { heaviest, distinct }]) => {
+      const letters = Array.from(distinct.registers, (rank) => FIRST_LETTER + rank);
+      const registers = String.fromCharCode(...letters);
+      return [name, encodeEntries(heaviest), registers] as [string, EncodedEntries, string];
+    });
+    return [this.total, tuples, dimensions];
+  }
+
+  static decode([total, tuples, dimensions]: EncodedTally, hash: ValueHash): Tally {
+    const tally = new Tally(hash);
+    tally.total = total;
+    decodeEntries(tuples, tally.tuples);
+    if (!dimensions) return tally;
+    tally.#dimensions = new Map();
+    for (const [name, heaviest, registers] of dimensions) {
+      const values = valuesIn(tally.#dimensions, name);
+      decodeEntries(heaviest, values.heaviest);
+      const ranks = Array.from(registers, (letter) => letter.charCodeAt(0) - FIRST_LETTER);
+      values.distinct.registers.set(ranks);
+    }
+    return tally;
+  }
+
+  #gatherValues(): Map<string, Values> {
+    const dimensions = new Map<string, Values>();
+    for (const { key, count } of this.tuples.entries()) this.#addValues(dimensions, key, count);
+    return dimensions;
+  }
+
+  #addValues(dimensions: Map<string, Values>, key: string, amount: number): void {
+    for (const [name, value] of pairsOf(key)) {
+      const { heaviest, distinct } = valuesIn(dimensions, name);
+      heaviest.add(value, amount);
+      distinct.add(this.#hash(value));
+    }
+  }
+}
+
+/** Returns the units that are certainly these entries'. */
+export function sumOf(entries: Iterable<Entry>): number {
+  let sum = 0;
+  for (const { count, error } of entries) sum += count - error;
+  return sum;
+}
+
+function valuesIn(dimensions: Map<string, Values>, name: string): Values {
+  let values = dimensions.get(name);
+  if (!values) {
+    values = { heaviest: new SpaceSaving(), distinct: new HyperLogLog() };
+    dimensions.set(name, values);
+  }
+  return values;
+}
+
+function encodeEntries(sketch: SpaceSaving): EncodedEntries {
+  const encoded: EncodedEntries = [sketch.floor];
+  for (const { key, count, error } of sketch.entries()) encoded.push(key, count, error);
+  return encoded;
+}
+
+function decodeEntries(encoded: EncodedEntries, sketch: SpaceSaving): void {
+  for (let at = 1; at < encoded.length; at += 3) {
+    sketch.add(encoded[at] as string, encoded[at + 1] as number, encoded[at + 2] as number);
+  }
+  sketch.floor = encoded[0] as number;
+}

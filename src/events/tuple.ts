@@ -1,0 +1,67 @@
+/**
+ * What is counted: a name, such as `api`, and up to 8 dimensions with a value each, such as
+ * `{ customer: "c-17", endpoint: "/search" }`. Together they are a tuple.
+ *
+ * As a text, the dimensions are a key: equal ones in any order have the same key.
+ */
+import * as v from "valibot";
+import { textLike, wholeNumber } from "../limit/schemas.ts";
+
+/** The values of an event, by the names of their dimensions. */
+export type Dimensions = Readonly<Record<string, string>>;
+
+/** The most dimensions of an event. */
+export const MAX_DIMENSIONS = 8;
+/** The longest value of a dimension, in UTF-16 units. */
+const MAX_VALUE_CHARS = 256;
+/** The largest amount of one event. */
+const MAX_AMOUNT = 1_000_000_000;
+
+/** The key of no dimensions. */
+export const NO_DIMENSIONS = "[]";
+
+export const nameSchema = textLike(
+  /^[A-Za-z][\w.-]{0,63}$/,
+  "must be a letter and at most 63 letters, digits, _, . and - behind it",
+);
+
+const valueRule = `must be text of at most ${MAX_VALUE_CHARS} characters`;
+export const valueSchema = v.pipe(v.string(valueRule), v.maxLength(MAX_VALUE_CHARS, valueRule));
+
+export const dimensionsSchema = v.pipe(
+  v.record(nameSchema, valueSchema, "must be an object of texts"),
+  v.check(
+    (dimensions) => Object.keys(dimensions).length <= MAX_DIMENSIONS,
+    `must be at most ${MAX_DIMENSIONS} dimensions`,
+  ),
+);
+
+/** One event: what happened, to what, and how often. */
+export const eventSchema = v.strictObject(
+  {
+    name: nameSchema,
+    dimensions: v.optional(dimensionsSchema, {}),
+    amount: v.optional(wholeNumber(1, MAX_AMOUNT), 1),
+  },
+  "must be an object",
+);
+
+/** Returns the dimensions as a text, the same for equal ones. */
+export function keyOf(dimensions: Dimensions): string {
+  const pairs = Object.entries(dimensions);
+  if (pairs.length > 1) pairs.sort(([a], [b]) => (a < b ? -1 : 1));
+  return JSON.stringify(pairs.flat());
+}
+
+/** Returns the dimensions that a key stands for, sorted by name. */
+export function pairsOf(key: string): [name: string, value: string][] {
+  const flat: string[] = JSON.parse(key);
+  return Array.from({ length: flat.length / 2 }, (_, at) => [
+    flat[2 * at] as string,
+    flat[2 * at + 1] as string,
+  ]);
+}
+
+export function dimensionsOf(key: string): Dimensions {
+  return Object.fromEntries(pairsOf(key));
+}
