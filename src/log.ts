@@ -103,7 +103,7 @@ export function logSeldom(
   fields: object = {},
 ): void {
   const nowMs = Date.now();
-  const id = hashText(event, subject, nowMs);
+  const id = idOf(event, subject, nowMs);
   const last = told.get(id);
   if (last && isRecent(last, nowMs)) {
     last.untold++;
@@ -114,7 +114,7 @@ export function logSeldom(
 }
 
 /** Returns the subject's own entry; if all are taken, the one that the others share. */
-function hashText(event: LogEvent, subject: string, nowMs: number): string {
+function idOf(event: LogEvent, subject: string, nowMs: number): string {
   const id = `${event} ${subject}`;
   if (told.has(id) || told.size < MAX_SUBJECTS) return id;
   for (const [other, last] of told) if (!isRecent(last, nowMs)) told.delete(other);

@@ -26,11 +26,11 @@ import {
   questionOf,
   type ReserveOptions,
 } from "../caller/limiter.ts";
-import type { ExplainedKey, Question, Reply } from "../caller/question.ts";
-import { type Decision, decisive } from "../limit/decision.ts";
+import { decided, type ExplainedKey, type Question } from "../caller/question.ts";
+import type { Decision } from "../limit/decision.ts";
 import { fieldPath, parse } from "../limit/misuse.ts";
 import { unitsSchema } from "../limit/policy.ts";
-import { textSchema } from "../limit/schemas.ts";
+import { listOf, textSchema } from "../limit/schemas.ts";
 import { regionSchema } from "../ring/region.ts";
 import { type LimitOptions, type LimitOutcome, outcomeOf, readLimit } from "./limit.ts";
 import { policyNamed } from "./policies.ts";
@@ -57,11 +57,7 @@ export interface KeyCheck extends KeyOptions {
 const MAX_CHECKS = 1_000;
 
 const checksRule = `must be a list of 1 to ${MAX_CHECKS} checks`;
-const checksSchema = v.pipe(
-  v.array(v.unknown(), checksRule),
-  v.minLength(1, checksRule),
-  v.maxLength(MAX_CHECKS, checksRule),
-);
+const checksSchema = listOf(v.unknown(), MAX_CHECKS, checksRule);
 
 const checkSchema = v.strictObject(
   {
@@ -179,8 +175,4 @@ export class Turnpike extends WorkerEntrypoint<unknown, TurnpikeProps> {
     if (name !== undefined) return policyNamed(name, this.env as object, fieldPath(at, "policy"));
     return policyNamed(this.ctx.props?.policy, this.env as object, "props.policy");
   }
-}
-
-function decided(replies: readonly Reply[]): Decision {
-  return decisive(replies.flatMap(({ decisions }) => decisions));
 }

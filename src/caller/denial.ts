@@ -3,12 +3,11 @@
  *
  * A list holds the denials of one key, or of keys whose hashes begin alike.
  */
-import type { Reason, Verdict } from "../limit/decision.ts";
+import { OWNER_REASONS, type Verdict, verdictOf } from "../limit/decision.ts";
 import type { Policy } from "../limit/policy.ts";
 import type { KeyHash } from "../ring/key-hash.ts";
 import { type Heard, RENEWAL_MS } from "./owner-pulse.ts";
 
-/** A list of denials. */
 type List = readonly number[];
 
 /** A denial to be remembered. All times are ms since the epoch. */
@@ -55,8 +54,6 @@ const RETRY_AFTER_MS = 5;
 const DELAY_MS = 6;
 const EACH = 7;
 
-const REASONS: readonly Reason[] = ["ok", "shadow", "limited", "blocked", "listed", "failed"];
-
 export function append(list: number[], denial: Denial): void {
   const { key, owner, policies, costs, verdicts, sentMs, epoch, trustMs, receivedAtMs } = denial;
   list.push(
@@ -71,7 +68,7 @@ export function append(list: number[], denial: Denial): void {
   );
   list.push(sentMs + changesInMs(verdicts), 0);
   for (const [at, { reason, remaining, resetMs, retryAfterMs, delayMs }] of verdicts.entries()) {
-    list.push(policies[at] as number, costs[at] as number, REASONS.indexOf(reason));
+    list.push(policies[at] as number, costs[at] as number, OWNER_REASONS.indexOf(reason));
     list.push(remaining, resetMs, retryAfterMs, delayMs);
   }
 }
@@ -153,15 +150,12 @@ export function verdictsOf(list: List, at: number, nowMs: number): Verdict[] {
   const endAt = next(list, at);
   const verdicts: Verdict[] = [];
   for (let each = at + HEAD; each < endAt; each += EACH) {
-    const reason = REASONS[list[each + REASON] as number] as Reason;
-    verdicts.push({
-      allowed: reason === "ok" || reason === "shadow",
-      remaining: list[each + REMAINING] as number,
-      resetMs: Math.max(0, (list[each + RESET_MS] as number) - ageMs),
-      retryAfterMs: Math.max(0, (list[each + RETRY_AFTER_MS] as number) - ageMs),
-      delayMs: list[each + DELAY_MS] as number,
-      reason,
-    });
+    const number = (offset: number) => list[each + offset] as number;
+    const resetMs = Math.max(0, number(RESET_MS) - ageMs);
+    const retryAfterMs = Math.max(0, number(RETRY_AFTER_MS) - ageMs);
+    verdicts.push(
+      verdictOf(number(REASON), number(REMAINING), resetMs, retryAfterMs, number(DELAY_MS)),
+    );
   }
   return verdicts;
 }

@@ -5,14 +5,14 @@
  */
 import * as v from "valibot";
 import type { Reservation } from "../counters/check.ts";
-import { type Decision, decisive } from "../limit/decision.ts";
+import type { Decision } from "../limit/decision.ts";
 import { durationSchema } from "../limit/duration.ts";
 import { MisuseError, parse } from "../limit/misuse.ts";
 import { type Policy, requireFits, unitsSchema } from "../limit/policy.ts";
 import { textLike, wholeNumber } from "../limit/schemas.ts";
 import { REGIONS, type Region } from "../ring/region.ts";
 import type { Caller } from "./caller.ts";
-import type { Question, Reply } from "./question.ts";
+import { decided, type Question, type Reply } from "./question.ts";
 
 const DEFAULT_TTL = "60s";
 const MAX_TTL_MS = 3_600_000;
@@ -67,7 +67,7 @@ export async function reserve(
   const reservation = { id: newHoldId(), ttlMs };
   const asked = questions.map((question) => ({ ...question, reserve: reservation }));
   const replies = (await caller.checkAllOrNone([asked])).flat();
-  const decision = decisive(replies.flatMap(({ decisions }) => decisions));
+  const decision = decided(replies);
   return { decision, hold: decision.allowed ? nameOf(reservation, replies) : undefined };
 }
 
@@ -100,13 +100,12 @@ export async function settle(
   );
   const known = settled.find(({ was }) => was !== "unknown")?.was;
   if (known && known !== "unknown") {
-    return { ...decisive(settled.flatMap(({ decisions }) => decisions)), was: known };
+    return { ...decided(settled), was: known };
   }
   const rule = "must be of this key under these policies, and at most an hour past its end";
   throw new MisuseError("hold", rule, hold);
 }
 
-/** Returns the id of a hold to be made. */
 function newHoldId(): number {
   const [high = 0, low = 0] = crypto.getRandomValues(new Uint32Array(2));
   return (high % 2 ** 21) * 2 ** 32 + low;

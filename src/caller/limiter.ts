@@ -1,5 +1,5 @@
 /** A limiter for code outside HTTP middleware: a queue consumer, a login form, another object. */
-import { type Decision, decisive } from "../limit/decision.ts";
+import type { Decision } from "../limit/decision.ts";
 import { durationSchema } from "../limit/duration.ts";
 import { fieldPath, MisuseError, parse } from "../limit/misuse.ts";
 import {
@@ -23,7 +23,7 @@ import {
 } from "./holds.ts";
 import { claimName, isolateCaller, isolateConfig } from "./isolate.ts";
 import { keySchema } from "./key.ts";
-import type { ExplainedKey, Question, Reply } from "./question.ts";
+import { decided, type ExplainedKey, type Question } from "./question.ts";
 
 /** A policy without the fields that only a request can answer to. */
 export interface LimiterOptions extends CountingFields, QuotaFields {
@@ -200,8 +200,4 @@ export function questionOf(
 
 function keyOf(key: string): string[] {
   return [parse(keySchema, key, "key")];
-}
-
-function decided(replies: readonly Reply[]): Decision {
-  return decisive(replies.flatMap(({ decisions }) => decisions));
 }

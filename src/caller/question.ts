@@ -1,7 +1,7 @@
 /** What a caller is asked, and what it replies. */
 
 import type { Reservation, Settlement, WasHeld } from "../counters/check.ts";
-import type { Decision } from "../limit/decision.ts";
+import { type Decision, decisive } from "../limit/decision.ts";
 import type { Policy } from "../limit/policy.ts";
 import type { Explained } from "../protocol/rpc.ts";
 import type { Region } from "../ring/region.ts";
@@ -50,6 +50,11 @@ export interface Settled extends Reply {
 /** Why an owner decides on a key as it does. */
 export interface ExplainedKey extends Explained {
   owner: string;
+}
+
+/** Returns the decision that counts, of all policies and keys that were asked. */
+export function decided(replies: readonly Reply[]): Decision {
+  return decisive(replies.flatMap(({ decisions }) => decisions));
 }
 
 export function isAllowed({ decisions }: Reply): boolean {

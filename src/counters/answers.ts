@@ -8,7 +8,7 @@
  * Only the deployed Worker's owners do this: nobody else sends a `requestId`.
  */
 import type { State } from "../limit/algorithm.ts";
-import type { Reason, Verdict } from "../limit/decision.ts";
+import { OWNER_REASONS, type Verdict, verdictOf } from "../limit/decision.ts";
 import type { Check } from "./check.ts";
 import type { Counters } from "./counters.ts";
 import { ANSWERS } from "./table-name.ts";
@@ -18,9 +18,6 @@ const KNOWN_MS = 60_000;
 /** As many as the longest log has: about 2,000 answers. */
 const MAX_NUMBERS = 20_000;
 
-/** A reason is kept as its index here. The first two allow. */
-const REASONS: readonly Reason[] = ["ok", "shadow", "limited", "blocked"];
-const ALLOWING_REASONS = 2;
 /** In place of units taken, where the check does not ask for them. */
 const NONE = -1;
 /** Numbers before an answer's verdicts: whose it is, when it is forgotten, how many verdicts. */
@@ -66,7 +63,7 @@ export function withAnswer(
   const untilMs = nowMs + KNOWN_MS;
   const answer = [requestId, untilMs, verdicts.length];
   for (const { remaining, resetMs, retryAfterMs, delayMs, reason, taken = NONE } of verdicts) {
-    answer.push(REASONS.indexOf(reason), remaining, resetMs, retryAfterMs, delayMs, taken);
+    answer.push(OWNER_REASONS.indexOf(reason), remaining, resetMs, retryAfterMs, delayMs, taken);
   }
   if (!state) return [untilMs, ...answer];
   // The oldest come first.
@@ -84,13 +81,6 @@ function endOf(state: State, at: number): number {
 function verdictAt(state: State, at: number): Verdict {
   const [reason = 0, remaining = 0, resetMs = 0, retryAfterMs = 0, delayMs = 0, taken = NONE] =
     state.slice(at, at + VERDICT_NUMBERS);
-  return {
-    allowed: reason < ALLOWING_REASONS,
-    remaining,
-    resetMs,
-    retryAfterMs,
-    delayMs,
-    reason: REASONS[reason] ?? "limited",
-    ...(taken !== NONE && { taken }),
-  };
+  const verdict = verdictOf(reason, remaining, resetMs, retryAfterMs, delayMs);
+  return taken === NONE ? verdict : { ...verdict, taken };
 }

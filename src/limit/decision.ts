@@ -35,6 +35,29 @@ export interface Verdict {
   taken?: number;
 }
 
+/** The reasons that an owner gives. As a number, a reason is its index here. */
+export const OWNER_REASONS: readonly Reason[] = ["ok", "shadow", "limited", "blocked"];
+/** The first reasons allow. */
+const ALLOWING_REASONS = 2;
+
+/** Returns an owner's verdict from numbers. A reason that is no index becomes `failed`. */
+export function verdictOf(
+  reason: number,
+  remaining: number,
+  resetMs: number,
+  retryAfterMs: number,
+  delayMs: number,
+): Verdict {
+  return {
+    allowed: reason < ALLOWING_REASONS,
+    remaining,
+    resetMs,
+    retryAfterMs,
+    delayMs,
+    reason: OWNER_REASONS[reason] ?? "failed",
+  };
+}
+
 /** A verdict, and where it comes from. */
 export interface Decision extends Verdict {
   /** Name of the policy that decided: the one that denied, else the one with the least left. */

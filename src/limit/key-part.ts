@@ -26,7 +26,6 @@ const MADE_UP_PART = /^(?:header|cookie|query|ja4)(?::|$)/;
 /** Only the platform says these, or there are few of them. */
 const GIVEN_PART = /^(?:ip(?:\/\d+)?|bot|host|method|country|asn)$/;
 
-/** A schema for one part. */
 export const keyPartSchema = v.pipe(
   textSchema,
   v.check(
@@ -37,7 +36,11 @@ export const keyPartSchema = v.pipe(
 
 /** Is the client's address part of the key? With `bot`, all but verified bots count by it. */
 export function hasAddress(key: readonly string[]): boolean {
-  return key.some((part) => part === "bot" || ADDRESS_PART.test(part));
+  return key.some(isAddressPart);
+}
+
+export function isAddressPart(part: string): boolean {
+  return part === "bot" || ADDRESS_PART.test(part);
 }
 
 /** Can a client get a new quota by making up another value? */

@@ -1,7 +1,6 @@
 /** Schemas that many fields share, so that their rules read alike. */
 import * as v from "valibot";
 
-/** A schema for text, whatever it says. */
 export const textSchema = v.string("must be text");
 
 /** A schema for text of a form. */
@@ -20,6 +19,15 @@ export function wholeNumber(least: number, most: number) {
   return v.custom<number>((value) => {
     return typeof value === "number" && Number.isInteger(value) && value >= least && value <= most;
   }, rule);
+}
+
+/** A schema for a list of 1 to `most`. */
+export function listOf<const Schema extends v.GenericSchema>(
+  item: Schema,
+  most: number,
+  rule: string,
+) {
+  return v.pipe(v.array(item, rule), v.minLength(1, rule), v.maxLength(most, rule));
 }
 
 /** A schema for one of several names. */

@@ -12,7 +12,7 @@
 
 import { HELD, type WasHeld } from "../counters/check.ts";
 import type { CounterPolicy, Refund } from "../counters/counters.ts";
-import type { Reason, Verdict } from "../limit/decision.ts";
+import { OWNER_REASONS, type Verdict, verdictOf } from "../limit/decision.ts";
 import { addHold, encodeHolds } from "./holds.ts";
 import type { RingRecord } from "./ring-record.ts";
 
@@ -84,9 +84,6 @@ export type WireAnswer =
  */
 type Taken = (number | undefined)[];
 
-/** A reason crosses the wire as its index here. The first two allow. */
-const REASONS: readonly Reason[] = ["ok", "shadow", "limited", "blocked"];
-const ALLOWING_REASONS = 2;
 /** In place of a reason: the key has moved. */
 const MOVED = -1;
 /** Added to the reason if some of the count may be lost. */
@@ -194,7 +191,7 @@ export function encodeAnswer(answer: Answer, wireVersion = WIRE_VERSION): WireAn
     }
     const flags = (inexact?.[index] ? INEXACT : 0) + (ended?.[index] ? ENDED : 0);
     for (const { reason, remaining, resetMs, retryAfterMs, delayMs } of each) {
-      numbers[at] = REASONS.indexOf(reason) + flags;
+      numbers[at] = OWNER_REASONS.indexOf(reason) + flags;
       numbers[at + 1] = remaining;
       numbers[at + 2] = resetMs;
       numbers[at + 3] = retryAfterMs;
@@ -281,12 +278,6 @@ function hasFlag(code = MOVED, flag: number): boolean {
 function verdictAt(numbers: Float64Array, at: number): Verdict {
   const code = numbers[at] ?? -1;
   const reason = code < MAX_CODE ? code % INEXACT : code;
-  return {
-    allowed: reason < ALLOWING_REASONS,
-    remaining: numbers[at + 1] ?? -1,
-    resetMs: numbers[at + 2] ?? -1,
-    retryAfterMs: numbers[at + 3] ?? -1,
-    delayMs: numbers[at + 4] ?? -1,
-    reason: REASONS[reason] ?? "failed",
-  };
+  const number = (offset: number) => numbers[at + offset] ?? -1;
+  return verdictOf(reason, number(1), number(2), number(3), number(4));
 }

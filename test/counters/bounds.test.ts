@@ -137,7 +137,7 @@ describe("tables", () => {
         const dropped = new Set<string>();
         const tables = new Tables({ maxBytes, onDrop: (name) => dropped.add(name) });
         const model = new Map<string, number>();
-        const hashText = ({ name, lo }: { name: string; lo: number }) => `${name} ${lo}`;
+        const idOf = ({ name, lo }: { name: string; lo: number }) => `${name} ${lo}`;
         const found = (id: string) => {
           const [name = "", lo] = id.split(" ");
           return tables.get(name, { hi: 1, lo: Number(lo) })?.[0];
@@ -149,24 +149,22 @@ describe("tables", () => {
           if ("at" in step) {
             const { at, expiresAtMs, isBound } = step;
             const key = { hi: 1, lo: at.lo };
-            const isNew = !model.has(hashText(at));
-            model.set(hashText(at), expiresAtMs);
+            const isNew = !model.has(idOf(at));
+            model.set(idOf(at), expiresAtMs);
             // At 0 nothing has expired, so a sweep on the way removes nothing.
             if (isBound) tables.setWithin(at.name, key, [expiresAtMs, 1], 0);
             else tables.set(at.name, key, [expiresAtMs, 1]);
             if (isBound && isNew) expect(tables.bytes).toBeLessThanOrEqual(maxBytes);
             const gone = [...model.keys()].filter((id) => found(id) === undefined);
-            const kept = [...model].filter(
-              ([id]) => found(id) !== undefined && id !== hashText(at),
-            );
+            const kept = [...model].filter(([id]) => found(id) !== undefined && id !== idOf(at));
             for (const id of gone) {
-              expect(id).not.toBe(hashText(at));
+              expect(id).not.toBe(idOf(at));
               for (const [, keptMs] of kept) expect(model.get(id)).toBeLessThanOrEqual(keptMs);
             }
             for (const id of gone) model.delete(id);
           } else if ("delete" in step) {
             tables.delete(step.delete.name, { hi: 1, lo: step.delete.lo });
-            model.delete(hashText(step.delete));
+            model.delete(idOf(step.delete));
           } else if ("drop" in step) {
             tables.dropTable(step.drop);
             for (const id of model.keys()) if (id.startsWith(step.drop)) model.delete(id);

@@ -3,11 +3,8 @@ import "../fuzz/runs.ts";
 import fc from "fast-check";
 import { parseList } from "structured-headers";
 import { describe, expect, it } from "vitest";
-import {
-  laterRetryAfter,
-  legacyHeaders,
-  mergeFields,
-} from "../../src/http/gateway/origin-limits.ts";
+import { laterRetryAfter, legacyHeaders } from "../../src/http/gateway/origin-legacy.ts";
+import { mergeFields } from "../../src/http/gateway/origin-limits.ts";
 
 const OURS = { policies: '"default";q=10;w=60', quotas: '"default";r=5;t=30' };
 

@@ -11,9 +11,11 @@ import {
   checkSchema,
   manySchema,
   policyBodySchema,
+  releaseSchema,
+  reserveSchema,
+  settleSchema,
   unblockBodySchema,
-} from "../../src/http/api/api-body.ts";
-import { releaseSchema, reserveSchema, settleSchema } from "../../src/http/api/hold-body.ts";
+} from "../../src/http/api/body-schemas.ts";
 import { addSchema } from "../../src/http/api/ring-api.ts";
 import { policySchema } from "../../src/limit/policy.ts";
 import { ANSWERS } from "./answers.ts";

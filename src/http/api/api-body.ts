@@ -4,22 +4,27 @@
  * An inline policy without a name is named by its algorithm and window, so that calls with different
  * limits count together.
  */
-import * as v from "valibot";
 import { upTo } from "../../caller/at-most.ts";
-import { keySchema, keyTextSchema } from "../../caller/key.ts";
-import { atMostSchema, blockSchema } from "../../caller/limiter.ts";
 import type { Question } from "../../caller/question.ts";
-import { readAddress } from "../../limit/address-list.ts";
 import { formatDuration } from "../../limit/duration.ts";
+import { hasAddress } from "../../limit/key-part.ts";
 import { fieldPath, MisuseError, parse } from "../../limit/misuse.ts";
-import { type Policy, parsePolicy, requireFits, unitsSchema } from "../../limit/policy.ts";
+import { type Policy, parsePolicy, requireFits } from "../../limit/policy.ts";
 import { first53Bits, PUBLIC_SIP_KEY, sipHash } from "../../ring/key-hash.ts";
 import type { Region } from "../../ring/region.ts";
 import { wrongTokensOf } from "./authorization.ts";
 import {
+  blockBodySchema,
+  type CheckBody,
+  checkSchema,
+  manySchema,
+  type PolicyBody,
+  unblockBodySchema,
+  type WhoBody,
+} from "./body-schemas.ts";
+import {
   type ClientKeyOptions,
   type ClientKeys,
-  hasAddress,
   keyOfText,
   keysOfAddress,
   keysUnder,
@@ -27,105 +32,8 @@ import {
   requireOneClient,
 } from "./client-keys.ts";
 
-/** Longest part of a key, in bytes of UTF-8, if the key is a list. A part may be a path. */
-const MAX_PART_BYTES = 16_384;
-const MAX_PARTS = 16;
-const MAX_CHECKS = 1_000;
-const MAX_POLICIES = 16;
-const MAX_REQUEST_ID_CHARS = 64;
-
-/** The name of a policy, or an inline policy's fields, which `parsePolicy` checks. */
-const policyFields = {
-  policy: v.optional(v.string("must be the name of a policy")),
-  name: v.optional(v.unknown()),
-  limit: v.optional(v.unknown()),
-  window: v.optional(v.unknown()),
-  algorithm: v.optional(v.unknown()),
-  start: v.optional(v.unknown()),
-  burst: v.optional(v.unknown()),
-  blockFor: v.optional(v.unknown()),
-};
-
-const policiesRule = `must be a list of 1 to ${MAX_POLICIES} policies`;
-const checksRule = `must be a list of 1 to ${MAX_CHECKS} checks`;
-const objectRule = "must be an object";
-
-export const policyBodySchema = v.strictObject(policyFields, objectRule);
-
-const ipRule = 'must be one address such as "192.0.2.7" or "2001:db8::1"';
-
-const requestIdRule = `must be text of 1 to ${MAX_REQUEST_ID_CHARS} characters`;
-
-const partsRule = `must be text, or a list of 1 to ${MAX_PARTS} texts`;
-
-/** All parts of a key, in the order of the policy's `key`. A part may be empty. */
-const keyPartsSchema = v.pipe(
-  v.array(keyTextSchema(MAX_PART_BYTES), partsRule),
-  v.minLength(1, partsRule),
-  v.maxLength(MAX_PARTS, partsRule),
-);
-
-/** Names the client by exactly one of the two. */
-const whoFields = {
-  /** The key's only part, or all its parts in order. */
-  key: v.optional(
-    v.lazy(
-      (key): v.GenericSchema<unknown, string | string[]> =>
-        Array.isArray(key) ? keyPartsSchema : keySchema,
-    ),
-  ),
-  /** The client's address: its keys under the policies are meant. */
-  ip: v.optional(
-    v.pipe(
-      v.string(ipRule),
-      v.check((text) => readAddress(text) !== undefined, ipRule),
-      v.transform((text) => readAddress(text) as string),
-    ),
-  ),
-};
-
-export const checkSchema = v.strictObject(
-  {
-    ...whoFields,
-    cost: v.optional(unitsSchema),
-    atMost: v.optional(atMostSchema, false),
-    /** Asked again under it within a minute, a check answers as the first time and counts once. */
-    requestId: v.optional(
-      v.pipe(
-        v.string(requestIdRule),
-        v.minLength(1, requestIdRule),
-        v.maxLength(MAX_REQUEST_ID_CHARS, requestIdRule),
-      ),
-    ),
-    ...policyFields,
-    policies: v.optional(
-      v.pipe(
-        v.array(policyBodySchema, policiesRule),
-        v.minLength(1, policiesRule),
-        v.maxLength(MAX_POLICIES, policiesRule),
-      ),
-    ),
-  },
-  objectRule,
-);
-
-export const manySchema = v.strictObject({
-  checks: v.pipe(
-    v.array(checkSchema, checksRule),
-    v.minLength(1, checksRule),
-    v.maxLength(MAX_CHECKS, checksRule),
-  ),
-});
-
-type CheckBody = v.InferOutput<typeof checkSchema>;
-type WhoBody = Pick<CheckBody, "key" | "ip">;
-type PolicyBody = Omit<CheckBody, "key" | "ip" | "cost" | "atMost" | "requestId" | "policies">;
-
 /** The calls that take checks. */
 export type CheckingCall = "check" | "peek" | "refund" | "reset" | "explain";
-
-export const blockBodySchema = v.strictObject({ ...whoFields, duration: blockSchema }, objectRule);
-export const unblockBodySchema = v.strictObject(whoFields, objectRule);
 
 /**
  * Returns the questions of each check in a body, one for each scope and key of its policies, and
@@ -163,7 +71,9 @@ export function readChecks(
       ? several.map((each, index) => policy(each, `${fieldPath(at, "policies")}[${index}]`))
       : [policy(one, at)];
     requireDistinct(asked, fieldPath(at, "policies"));
-    const isClients = asked.every((each) => options.policies.includes(each) && hasAddress(each));
+    const isClients = asked.every(
+      (each) => options.policies.includes(each) && hasAddress(each.key),
+    );
     const isOperator = call === "reset" || call === "explain";
     if (isOperator && isClients && typeof key === "string") {
       requireKnownKey(key, asked, options, fieldPath(at, "key"));

@@ -11,9 +11,8 @@ import { CallError } from "../../caller/call.ts";
 import type { Caller } from "../../caller/caller.ts";
 import { reserve, settle } from "../../caller/holds.ts";
 import type { MembershipClient } from "../../caller/membership-client.ts";
-import type { ExplainedKey, Question, Reply } from "../../caller/question.ts";
+import { decided, type ExplainedKey, type Question, type Reply } from "../../caller/question.ts";
 import type { Config } from "../../config.ts";
-import { decisive } from "../../limit/decision.ts";
 import { MisuseError } from "../../limit/misuse.ts";
 import { nearestRegion, type Region } from "../../ring/region.ts";
 import { problem, wrongMethod } from "../answer/problem.ts";
@@ -114,8 +113,8 @@ export function api(caller: Caller, config: Config, memberships?: MembershipClie
 }
 
 function decisionsJson(c: Context, groups: readonly (readonly Reply[])[], many: boolean): Response {
-  const decided = groups.map((replies) => decisive(replies.flatMap(({ decisions }) => decisions)));
-  return c.json(many ? { decisions: decided } : decided[0]);
+  const decisions = groups.map(decided);
+  return c.json(many ? { decisions } : decisions[0]);
 }
 
 /** Groups results in a flat list as their questions are grouped. */

@@ -6,6 +6,7 @@
  */
 import type { Config } from "../../config.ts";
 import { type Address, isListed, readAddress } from "../../limit/address-list.ts";
+import { hasAddress, isAddressPart } from "../../limit/key-part.ts";
 import { MisuseError } from "../../limit/misuse.ts";
 import type { Policy } from "../../limit/policy.ts";
 import { CROSS_ZONE_WORKER, clientKey, METHOD_PARTS } from "../key/identity.ts";
@@ -67,23 +68,18 @@ export function keysUnder(
   address: Address,
   { ipv6Prefix }: Pick<Config, "ipv6Prefix">,
 ): string[][] {
-  if (!key.some(isAddress)) return [];
+  if (!hasAddress(key)) return [];
   let keys: string[][] = [[]];
   for (const part of key) {
     const [, bits = ipv6Prefix] = part.split("/");
     let values: string[][] = [];
     if (part === "method") values = METHOD_PARTS.map((method) => [method]);
-    else if (isAddress(part)) {
+    else if (isAddressPart(part)) {
       values = [clientKey(address, NO_HEADERS, { ipv6Prefix: Number(bits) })];
     }
     keys = keys.flatMap((before) => values.map((value) => [...before, ...value]));
   }
   return keys;
-}
-
-/** Does a policy's key have the client's address? */
-export function hasAddress({ key }: Pick<Policy, "key">): boolean {
-  return key.some(isAddress);
 }
 
 /** @throws {MisuseError} if a text is an address, and the key of none of the policies */
@@ -128,10 +124,6 @@ function unreached(
 
 function meetsAll({ path, except, method }: Policy): boolean {
   return path === "/*" && except.length === 0 && !method;
-}
-
-function isAddress(part: string): boolean {
-  return /^(?:ip(?:\/|$)|bot$)/.test(part);
 }
 
 function addressIn(text: string): Address | undefined {

@@ -1,25 +1,11 @@
 /** Reads the bodies of the calls that reserve, settle and release: one check each. */
-import * as v from "valibot";
-import { actualSchema, heldPolicy, holdSchema, ttlSchema } from "../../caller/holds.ts";
+import { heldPolicy } from "../../caller/holds.ts";
 import type { Question } from "../../caller/question.ts";
 import { parse } from "../../limit/misuse.ts";
-import { unitsSchema } from "../../limit/policy.ts";
 import type { Region } from "../../ring/region.ts";
-import { checkSchema, readChecks } from "./api-body.ts";
+import { readChecks } from "./api-body.ts";
+import { releaseSchema, reserveSchema, settleSchema } from "./body-schemas.ts";
 import type { ClientKeyOptions } from "./client-keys.ts";
-
-const { cost: _, atMost: __, requestId: ___, ...asked } = checkSchema.entries;
-const objectRule = "must be an object";
-
-export const reserveSchema = v.strictObject(
-  { ...asked, amount: unitsSchema, ttl: ttlSchema },
-  objectRule,
-);
-export const settleSchema = v.strictObject(
-  { ...asked, hold: holdSchema, amount: actualSchema },
-  objectRule,
-);
-export const releaseSchema = v.strictObject({ ...asked, hold: holdSchema }, objectRule);
 
 /** @throws {MisuseError} naming the field, the rule and the value */
 export function readReserve(

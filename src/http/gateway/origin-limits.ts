@@ -4,19 +4,18 @@
  * A proxy may make the fields stricter, never looser, and removing them is looser (draft 11, section
  * 7.2). So both stand side by side, the stricter first, for clients that read one item. Items that
  * cannot be parsed are dropped, since they would make the whole field unreadable. Older drafts are
- * rewritten. The legacy fields have one value: the stricter one.
+ * rewritten.
  */
-import type { Header } from "../answer/cors.ts";
 import {
   type Fields,
   fieldHeaders,
   POLICY_FIELD,
   QUOTA_FIELD,
   type QuotaHeaders,
-  type QuotaState,
   rateLimitFields,
   strictest,
 } from "../answer/fields.ts";
+import { hasLegacyFields, laterRetryAfter, legacyHeaders } from "./origin-legacy.ts";
 
 interface Item {
   name: string;
@@ -42,23 +41,13 @@ const MAX_ITEMS = 32;
 /** The name of items in an older form, which has none. */
 const UNNAMED = "origin";
 
-const LEGACY = "X-RateLimit";
-const LEGACY_FAMILIES = [LEGACY, "RateLimit", "X-Rate-Limit"];
-
-/** A response with one of these has legacy fields. */
-const LEGACY_SIGNS = LEGACY_FAMILIES.map((family) => `${family}-Remaining`);
-
-/** A time above these is in seconds since the epoch, or in milliseconds since the epoch. */
-const EPOCH_SECONDS = 1_000_000_000;
-const EPOCH_MS = 1_000_000_000_000;
-
 /** Returns the fields, merged with the origin's own. */
 export const headersBesideOrigin: QuotaHeaders = (headers, rulings, isLegacy) => {
   let fields = rateLimitFields(rulings);
   if (!fields.policies) return [];
   if (headers.has(QUOTA_FIELD) || headers.has(POLICY_FIELD)) fields = mergeFields(headers, fields);
   const changes = fieldHeaders(headers, fields, isLegacy);
-  const hasLegacy = isLegacy || LEGACY_SIGNS.some((name) => headers.has(name));
+  const hasLegacy = isLegacy || hasLegacyFields(headers);
   if (!hasLegacy && !fields.quotas.includes(";r=0;")) return changes;
   const state = strictest(rulings);
   if (!state) return changes;
@@ -104,44 +93,6 @@ export function mergeFields(headers: Headers, ours: Fields): Fields {
     policies: join(theirPolicies, readItems(ours.policies, "q")),
     quotas: join(theirQuotas, ourQuotas),
   };
-}
-
-/**
- * Returns the legacy fields that must change, so that none is looser than `ours`.
- *
- * @param isWritten whether `X-RateLimit-*` are added if they are missing
- * @param nowMs milliseconds since the epoch, since some origins write the reset as a time
- */
-export function legacyHeaders(
-  headers: Headers,
-  ours: QuotaState,
-  isWritten: boolean,
-  nowMs: number,
-): Header[] {
-  const changes: Header[] = [];
-  for (const family of LEGACY_FAMILIES) {
-    const isOwn = isWritten && family === LEGACY;
-    if (!isOwn && !headers.has(`${family}-Remaining`)) continue;
-    for (const [part, stricter] of [
-      ["Limit", (theirs: string) => fewer(theirs, ours.quota)],
-      ["Remaining", (theirs: string) => fewer(theirs, ours.remaining)],
-      ["Reset", (theirs: string) => later(theirs, ours.seconds, nowMs)],
-    ] as const) {
-      const theirs = headers.get(`${family}-${part}`);
-      if (theirs === null && !isOwn) continue;
-      // Ours replaces a value that cannot be read, if `X-RateLimit-*` are to be written.
-      const value = stricter(theirs ?? "") ?? (isOwn ? stricter("") : theirs);
-      if (value !== theirs) changes.push([`${family}-${part}`, value ?? ""]);
-    }
-  }
-  return changes;
-}
-
-/** Returns the later `Retry-After`; undefined if the origin's stays, or it has none. */
-export function laterRetryAfter(headers: Headers, { seconds }: QuotaState, nowMs: number) {
-  const theirs = headers.get("Retry-After");
-  const value = theirs === null ? null : later(theirs, seconds, nowMs);
-  return value === null || value === undefined || value === theirs ? undefined : value;
 }
 
 /** Returns the items whose `parameter` is a whole number. */
@@ -209,30 +160,4 @@ function unusedName(taken: ReadonlyMap<string, string>, name: string): string {
   let unused = name;
   while (taken.has(unused)) unused = `"${UNNAMED}.${unused.slice(1)}`;
   return unused;
-}
-
-/** Returns the smaller number. Theirs may be a list. Undefined if it cannot be read. */
-function fewer(theirs: string, ours: number): string | undefined {
-  if (!theirs) return String(ours);
-  const numbers = theirs.split(",").map((part) => Number(/^\s*(\d+)\s*(?:;.*)?$/.exec(part)?.[1]));
-  if (numbers.some(Number.isNaN)) return undefined;
-  return ours < Math.min(...numbers) ? String(ours) : theirs;
-}
-
-/** Returns the later time, in the form of theirs; undefined if that cannot be read. */
-function later(theirs: string, seconds: number, nowMs: number): string | undefined {
-  if (!theirs) return String(seconds);
-  const untilMs = nowMs + seconds * 1_000;
-  const number = Number(theirs);
-  if (Number.isNaN(number)) {
-    const date = Date.parse(theirs);
-    if (Number.isNaN(date)) return undefined;
-    if (date >= untilMs) return theirs;
-    return /^\d{4}-/.test(theirs)
-      ? new Date(untilMs).toISOString()
-      : new Date(untilMs).toUTCString();
-  }
-  const unit = number >= EPOCH_MS ? 1 : 1_000;
-  const ours = number >= EPOCH_SECONDS ? Math.ceil(untilMs / unit) : seconds;
-  return number >= ours ? theirs : String(ours);
 }

@@ -4,7 +4,7 @@
  * Servers read such values in many ways. Here a value is read as the most lenient server reads it,
  * so that two spellings of one value are one key.
  */
-import { decodeUtf8 } from "../match/path.ts";
+import { decodeUtf8 } from "../match/percent.ts";
 import { trimEnd } from "./trim-end.ts";
 
 /** Stands for a value that is absent, or that servers read differently. No header can have a NUL. */

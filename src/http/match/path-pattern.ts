@@ -4,7 +4,8 @@
  * `*` at the end stands for any path below, elsewhere for one segment. `*.css` stands for any path
  * whose last segment ends so. `:name` stands for one segment and remembers it.
  */
-import { decodeSegments, fold } from "./path.ts";
+import { fold } from "./path.ts";
+import { decodeSegments } from "./percent.ts";
 
 export class PathPattern {
   /** Does the pattern end in an extension, such as `*.css`? */

@@ -12,6 +12,7 @@
  * The price: paths that an origin tells apart by case or by `;parameters` may count together.
  */
 import { parseUrl } from "../../limit/url.ts";
+import { decodeLoosely, decodeSegments, decodeUtf8 } from "./percent.ts";
 
 /** A URL with one reading: its path in lower case, without the slash at its end. */
 const PLAIN_URL =
@@ -36,15 +37,6 @@ const MAX_DECODINGS = 3;
 const MAX_ODD_CHARS = 2_048;
 const MAX_CHARS_OF_STATES = 8_192;
 const MAX_STATES = 64;
-
-const ENCODED = /%([0-7][\da-f])|(?:%[89a-f][\da-f])+/gi;
-/** Encoded characters that cannot change a path's structure: no slash, backslash, `%` or NUL. */
-const HARMLESS = /%(?!2f|5c|25|00)([0-7][\da-f])|(?:%[89a-f][\da-f])+/gi;
-/** What lenient decoders decode besides: `%u002f`, and bytes that are not UTF-8. */
-const LOOSE = /%u([\da-f]{4})|%([0-7][\da-f])|(?:%[89a-f][\da-f])+/gi;
-
-/** The least code point that UTF-8 writes with one, two and three continuation bytes. */
-const LEAST = [0, 0x80, 0x800, 0x10000];
 
 /** A NUL, or a segment that is only dots once parameters and spaces are cut off. */
 const HIDDEN = /[/\\](?!\.{3,}(?:[/\\;?#]|$))[\s\p{Cc}]*\.[.\s\p{Cc}]*(?:[/\\;?#]|$)|\0/u;
@@ -135,16 +127,6 @@ export function fold(text: string): string {
   return text.toLowerCase().toUpperCase().toLowerCase();
 }
 
-/** Decodes all but `%2F`, `%5C`, `%25` and `%00`. */
-export function decodeSegments(path: string): string {
-  return decode(path, HARMLESS);
-}
-
-/** Decodes what is UTF-8, and leaves the rest as it is. */
-export function decodeUtf8(text: string): string {
-  return decode(text, ENCODED);
-}
-
 /**
  * Returns the path that the gate would forward; undefined for a URL that cannot be read, or not in
  * one way. The runtime's URL is the client's `Host` and the request line's path, dots unresolved.
@@ -216,51 +198,4 @@ function bestFit(path: string): string {
     .normalize("NFKC")
     .replace(/[⁄∕╱⧸]/g, "/")
     .replace(/[∖⧵¥₩]/g, "\\");
-}
-
-/** Decodes once: what comes out is not decoded again. */
-function decode(text: string, encoded: RegExp): string {
-  return text.replace(encoded, (run, ascii?: string) =>
-    ascii ? fromHex(ascii) : fromBytes(run, false),
-  );
-}
-
-function decodeLoosely(text: string): string {
-  return text.replace(LOOSE, (run, unit?: string, ascii?: string) => {
-    const hex = unit ?? ascii;
-    return hex ? fromHex(hex) : fromBytes(run, true);
-  });
-}
-
-function fromHex(hex: string): string {
-  return String.fromCharCode(Number.parseInt(hex, 16));
-}
-
-/**
- * Decodes UTF-8. `decodeURIComponent` would take 20 µs to throw on bytes that are not UTF-8.
- *
- * @param run percent-encoded bytes beyond ASCII
- * @param isLoose whether overlong forms are decoded, and other bytes as Latin-1; else both stay
- */
-function fromBytes(run: string, isLoose: boolean): string {
-  const bytes = run.slice(1).split("%");
-  let text = "";
-  for (let at = 0; at < bytes.length; at++) {
-    const lead = Number.parseInt(bytes[at] as string, 16);
-    const length = lead < 0xc0 ? 0 : lead < 0xe0 ? 1 : lead < 0xf0 ? 2 : 3;
-    let code = lead & (0x3f >> length);
-    let read = 0;
-    while (read < length) {
-      const byte = Number.parseInt(bytes[at + read + 1] ?? "", 16);
-      if (byte >> 6 !== 2) break;
-      code = (code << 6) | (byte & 0x3f);
-      read++;
-    }
-    const isWhole = length > 0 && read === length && code <= 0x10ffff;
-    if (isWhole && (isLoose || (code >= (LEAST[length] as number) && code >> 11 !== 0x1b))) {
-      text += String.fromCodePoint(code);
-      at += length;
-    } else text += isLoose ? String.fromCharCode(lead) : `%${bytes[at]}`;
-  }
-  return text;
 }
