@@ -81,31 +81,30 @@ export class Pages {
   /** Finds out which pages a table has now; the log will have its changes at that sequence. */
   reconcile(name: string, table: CounterTable | undefined, sequence: number): void {
     if (!table) return;
-    const segments = [...table.segments];
+    const { segments } = table;
     const layout = this.#layouts.get(name);
-    let { pages: before } = layout ?? { pages: [] };
-    const [shared] = before.filter(isShared);
-    if (segments.length === 1 && table.bytes < SMALL_BYTES && (shared || !layout)) {
-      const page = shared ?? this.#join(name, table.bytes);
-      this.#layouts.set(name, { segments, pages: [page] });
+    const isIn = isShared(layout?.pages[0]);
+    if (segments.length === 1 && table.bytes < SMALL_BYTES && (isIn || !layout)) {
+      if (isIn) return;
+      const page = this.#join(name, table.bytes);
+      this.#layouts.set(name, { segments: [], pages: [page] });
       // The log has all rows of a table that is new.
-      if (!layout) this.#dirtyFrom(page, sequence);
+      this.#dirtyFrom(page, sequence);
       return;
     }
-    if (shared) {
-      this.drop(name, sequence);
-      before = [];
-    } else if (layout?.segments.length === segments.length) {
-      if (segments.every((segment, index) => layout.segments[index] === segment)) return;
+    if (isIn) this.drop(name, sequence);
+    const { segments: before, pages: own } = (!isIn && layout) || { segments: [], pages: [] };
+    if (before.length === segments.length && before.every((each, at) => each === segments[at])) {
+      return;
     }
     const pages = segments.map((segment, index) => {
-      const page = before[index] ?? newPage(pageKey(name, index), index);
+      const page = own[index] ?? newPage(pageKey(name, index), index);
       page.tables.add(name);
-      if (!before[index] || layout?.segments[index] !== segment) this.due.add(page);
+      if (before[index] !== segment) this.due.add(page);
       return page;
     });
-    for (const page of before.slice(pages.length)) this.#leave(name, page, sequence);
-    this.#layouts.set(name, { segments, pages });
+    for (const page of own.slice(pages.length)) this.#leave(name, page, sequence);
+    this.#layouts.set(name, { segments: [...segments], pages });
   }
 
   /** Forgets a table that is gone. */
@@ -200,6 +199,6 @@ export function newPage(key: string, index: number, readAt = 0): Page {
   return { key, index, tables: new Set(), readAt };
 }
 
-export function isShared({ key }: Page): boolean {
-  return key.startsWith(SHARED_PAGE);
+export function isShared(page: Page | undefined): boolean {
+  return page?.key.startsWith(SHARED_PAGE) ?? false;
 }
