@@ -21,7 +21,6 @@ import { type Region, regionSchema } from "./ring/region.ts";
 const DEFAULT_HASH_SECRET = "turnpike";
 
 const DEFAULT_OWNERS = 4;
-/** How many owners a ring grows to by itself, by default. */
 const DEFAULT_MAX_OWNERS = 16;
 
 const FIELD_FORMS = ["standard", "legacy"] as const;

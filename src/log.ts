@@ -85,7 +85,6 @@ interface Told {
 
 const told = new Map<string, Told>();
 
-/** Writes one line. */
 export function log(level: LogLevel, event: LogEvent, fields: object = {}): void {
   console[level](JSON.stringify({ event, ...fields }));
 }

@@ -10,14 +10,7 @@
  */
 import { WorkerEntrypoint } from "cloudflare:workers";
 import * as v from "valibot";
-import {
-  actualSchema,
-  heldPolicy,
-  reserve,
-  type SettledDecision,
-  settle,
-  ttlSchema,
-} from "../caller/holds.ts";
+import { reserve, type SettledDecision, settle, ttlSchema } from "../caller/holds.ts";
 import { isolateCaller } from "../caller/isolate.ts";
 import {
   atMostSchema,
@@ -53,7 +46,6 @@ export interface KeyCheck extends KeyOptions {
   key: string;
 }
 
-/** The most checks of one call. */
 const MAX_CHECKS = 1_000;
 
 const checksRule = `must be a list of 1 to ${MAX_CHECKS} checks`;
@@ -118,10 +110,9 @@ export class Turnpike extends WorkerEntrypoint<unknown, TurnpikeProps> {
     amount: number,
     { ttl, ...options }: KeyOptions & ReserveOptions = {},
   ): Promise<Decision & { hold?: string | undefined }> {
-    const { policies, ...question } = this.#ask(key, options);
-    const held = { ...question, policies: policies.map((each) => heldPolicy(each, amount)) };
     const ttlMs = parse(ttlSchema, ttl, "ttl");
-    const { decision, hold } = await reserve(isolateCaller(), [held], ttlMs);
+    const asked = [this.#ask(key, options)];
+    const { decision, hold } = await reserve(isolateCaller(), asked, amount, ttlMs);
     return { ...decision, hold };
   }
 
@@ -132,7 +123,6 @@ export class Turnpike extends WorkerEntrypoint<unknown, TurnpikeProps> {
     actual: number,
     options?: KeyOptions,
   ): Promise<SettledDecision> {
-    parse(actualSchema, actual, "actual");
     return settle(isolateCaller(), [this.#ask(key, options)], hold, actual);
   }
 

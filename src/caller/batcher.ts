@@ -5,13 +5,12 @@
  * safeguards. The request that sends stays alive until the answer arrives. A request that waits has
  * a timer of its own; without one, the runtime may end it as hung.
  */
-import type { Check } from "../counters/counters.ts";
+import type { Check } from "../counters/check.ts";
 import type { Answer, Batch } from "../protocol/wire.ts";
 import type { Runtime } from "../runtime.ts";
 
 /** How long a call gathers checks before it is sent. */
 const GATHER_MS = 1;
-/** The most checks in one call. */
 export const MAX_BATCH = 256;
 /**
  * The most calls under way to one owner while more checks gather. A slow owner then gets larger
@@ -38,7 +37,6 @@ interface Gathering {
   waiters: Waiter[];
 }
 
-/** What is under way to one owner. */
 interface OwnerQueue {
   owner: string;
   callsInFlight: number;
@@ -113,7 +111,6 @@ export class Batcher {
     return this.#call(queue, { version, checks: [check] });
   }
 
-  /** Gathers checks for a moment, then sends them all. */
   async #gatherAndCall(queue: OwnerQueue, version: number, check: Check): Promise<Answer> {
     const gathering: Gathering = { version, checks: [check], waiters: [] };
     const { checks, waiters } = gathering;
@@ -161,7 +158,6 @@ export class Batcher {
   }
 }
 
-/** The answer to one check of a batch. */
 function part({ atMs, epoch, verdicts, inexact, ended, ring }: Answer, at: number): Answer {
   const answer: Answer = { atMs, epoch, verdicts: verdicts.slice(at, at + 1), ring };
   if (inexact?.[at]) answer.inexact = [true];

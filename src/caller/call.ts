@@ -5,9 +5,9 @@
  * missed its deadline may have counted.
  */
 
-import type { CounterPolicy } from "../counters/counters.ts";
+import type { CounterPolicy } from "../counters/check.ts";
+import { MAX_WINDOW_MS } from "../limit/algorithm.ts";
 import type { Verdict } from "../limit/decision.ts";
-import { MAX_WINDOW_MS } from "../limit/policy.ts";
 import { logSeldom } from "../log.ts";
 import { wrongClass } from "../protocol/bindings.ts";
 import { DeadlineError, withDeadline } from "../protocol/deadline.ts";
@@ -48,7 +48,6 @@ export class CallError extends Error {
   }
 }
 
-/** What a call needs: the objects, the runtime and a deadline. */
 export interface CallOptions {
   namespace: CounterNamespace;
   runtime: Runtime;
@@ -89,7 +88,6 @@ export async function callOwner<Reply>(
   }
 }
 
-/** Listens for a late answer for a while. */
 function listen(
   { runtime, deadlineMs, onLateAnswer }: CallOptions,
   owner: string,

@@ -251,7 +251,6 @@ export class Caller {
     });
   }
 
-  /** Returns the fallback's reply where the owner gives none. */
   #standIn(verb: "check" | "peek", message: Message): Reply {
     const atMs = this.#runtime.now();
     const { question, policies } = message;
@@ -276,7 +275,6 @@ export class Caller {
     return this.settle([{ ...returned, settle }]).catch(() => {});
   }
 
-  /** Gives back what this isolate counted itself. */
   #undoHere(returned: Returned, source: Source): void {
     const message = this.#route(returned.question, 0, returned);
     const nowMs = this.#runtime.now();

@@ -65,7 +65,6 @@ export class DenialCache {
     this.#maxBytes = maxBytes;
   }
 
-  /** How many keys have a denial. */
   get size(): number {
     return this.#denials.size;
   }

@@ -18,7 +18,6 @@ export interface Denial {
   policies: readonly number[];
   costs: readonly number[];
   verdicts: readonly Verdict[];
-  /** When the check was sent. */
   sentMs: number;
   /** The owner's epoch then; NaN if later answers about other keys must not renew the trust. */
   epoch: number;
@@ -136,7 +135,6 @@ export function noteRenewing(list: number[], at: number): void {
   list[at + IS_RENEWING] = 1;
 }
 
-/** Are all denials in the list over? */
 export function isOver(list: List, nowMs: number): boolean {
   for (let at = 0; at < list.length; at = next(list, at)) {
     if (nowMs < (list[at + PASSES_AT_MS] as number)) return false;

@@ -5,7 +5,8 @@
  * ten isolates may let ten times the limit pass. Does not know which keys an operator has blocked.
  */
 
-import { type Check, Counters, type Refund } from "../counters/counters.ts";
+import type { Check, Refund } from "../counters/check.ts";
+import { Counters } from "../counters/counters.ts";
 import type { Decision, Verdict } from "../limit/decision.ts";
 import type { Policy } from "../limit/policy.ts";
 import { OPEN_MS } from "./breaker.ts";

@@ -21,9 +21,7 @@ const RADIX = 36;
 /** Ends the name of a hold that no owner has counted, since it did not answer. */
 const UNCOUNTED = "!";
 
-/** How long a hold lives if nobody settles it. */
 export const ttlSchema = v.optional(durationSchema(1, MAX_TTL_MS), DEFAULT_TTL);
-/** What a hold came to. */
 export const actualSchema = wholeNumber(0, MAX_ACTUAL);
 
 const NAME = new RegExp(`^(${REGIONS.join("|")})\\.([\\da-z]{1,11})(${UNCOUNTED}?)$`);
@@ -37,35 +35,23 @@ export interface SettledDecision extends Decision {
 }
 
 /**
- * Returns a policy for a check that reserves.
+ * Reserves an amount for each of these questions, all or none.
  *
- * @param at path of the amount, for the error
- * @throws {MisuseError} if the amount could never pass, or the policy frees its units by itself
- */
-export function heldPolicy(policy: Policy, amount: number, at = "amount"): Policy {
-  parse(unitsSchema, amount, at);
-  if (policy.algorithm === "concurrency") {
-    const rule = 'must be another than "concurrency" to reserve: a slot has no cost to be settled';
-    throw new MisuseError("algorithm", rule, policy.algorithm);
-  }
-  requireFits(amount, policy, at);
-  // What a lease has paid for, no owner could settle.
-  return { ...policy, cost: amount, lease: 0, held: true };
-}
-
-/**
- * Reserves what these questions cost, all or none.
- *
- * @param questions with policies as `heldPolicy` returns them
  * @returns the decision, and what the hold is called; undefined if it was denied
+ * @throws {MisuseError} if the amount could never pass
  */
 export async function reserve(
   caller: Caller,
   questions: readonly Question[],
+  amount: number,
   ttlMs: number,
 ): Promise<{ decision: Decision; hold: string | undefined }> {
   const reservation = { id: newHoldId(), ttlMs };
-  const asked = questions.map((question) => ({ ...question, reserve: reservation }));
+  const asked = questions.map((question) => ({
+    ...question,
+    policies: question.policies.map((policy) => heldPolicy(policy, amount)),
+    reserve: reservation,
+  }));
   const replies = (await caller.checkAllOrNone([asked])).flat();
   const decision = decided(replies);
   return { decision, hold: decision.allowed ? nameOf(reservation, replies) : undefined };
@@ -86,6 +72,7 @@ export async function settle(
   actual: number,
   isMade = false,
 ): Promise<SettledDecision> {
+  parse(actualSchema, actual, "actual");
   const [, region = "", id = "", uncounted] = NAME.exec(parse(holdSchema, hold, "hold")) ?? [];
   const settlement = {
     id: Number.parseInt(id, RADIX),
@@ -104,6 +91,18 @@ export async function settle(
   }
   const rule = "must be of this key under these policies, and at most an hour past its end";
   throw new MisuseError("hold", rule, hold);
+}
+
+/** @throws {MisuseError} if the amount could never pass, or the policy frees its units by itself */
+function heldPolicy(policy: Policy, amount: number): Policy {
+  parse(unitsSchema, amount, "amount");
+  if (policy.algorithm === "concurrency") {
+    const rule = 'must be another than "concurrency" to reserve: a slot has no cost to be settled';
+    throw new MisuseError("algorithm", rule, policy.algorithm);
+  }
+  requireFits(amount, policy, "amount");
+  // What a lease has paid for, no owner could settle.
+  return { ...policy, cost: amount, lease: 0, held: true };
 }
 
 function newHoldId(): number {

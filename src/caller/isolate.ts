@@ -10,14 +10,13 @@ import { type LimiterConfig, parseLimiterConfig } from "../limiter-config.ts";
 import { type Bindings, requireBindings, requireRpc } from "../protocol/bindings.ts";
 import { WORKERS } from "../runtime.ts";
 import { Caller } from "./caller.ts";
-import { failureReporter } from "./failure-report.ts";
+import { reportFailure } from "./failure-report.ts";
 import { MembershipClient } from "./membership-client.ts";
 
 let config: LimiterConfig | undefined;
 let bindings: Bindings | undefined;
 let caller: Caller | undefined;
 let memberships: MembershipClient | undefined;
-let reportFailure: ((owner: string) => void) | undefined;
 /** The most names remembered. An app may make them in requests, such as one for each tenant. */
 const MAX_CLAIMS = 10_000;
 const claims = new Map<
@@ -120,8 +119,7 @@ function newCaller(): Caller {
     runtime: WORKERS,
     reportFailure: (owner) => {
       const { TURNPIKE_MEMBERSHIP: membership } = isolateBindings();
-      if (membership) reportFailure ??= failureReporter(membership, WORKERS);
-      reportFailure?.(owner);
+      if (membership) reportFailure(membership, WORKERS, owner);
     },
     ...isolateConfig(),
   });

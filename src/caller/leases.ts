@@ -31,7 +31,6 @@ export const NO_LEASE: LeaseRequest = { slice: 0, leasedAtMs: undefined };
 
 /** What an owner's answer says about a lease. */
 export interface LeaseAnswer extends Omit<Memory, "isRenewing"> {
-  /** The owner's clock. */
   atMs: number;
   /** Version of the ring by which it answered. */
   version: number;
@@ -50,7 +49,6 @@ interface Lease extends Memory {
   policy: Policy;
   /** Checks of the key since it was first seen in this window. */
   checks: number;
-  /** What is left to spend. */
   units: number;
   /** Units that the owner had left when it was last asked, without the lease. */
   ownersRemaining: number;

@@ -1,26 +1,15 @@
 /** A limiter for code outside HTTP middleware: a queue consumer, a login form, another object. */
+
+import { MAX_WINDOW_MS } from "../limit/algorithm.ts";
 import type { Decision } from "../limit/decision.ts";
 import { durationSchema } from "../limit/duration.ts";
 import { fieldPath, MisuseError, parse } from "../limit/misuse.ts";
-import {
-  MAX_WINDOW_MS,
-  type Policy,
-  parsePolicy,
-  requireFits,
-  unitsSchema,
-} from "../limit/policy.ts";
+import { type Policy, parsePolicy, requireFits, unitsSchema } from "../limit/policy.ts";
 import type { CountingFields, PolicyInput, QuotaFields } from "../limit/policy-input.ts";
 import { booleanSchema } from "../limit/schemas.ts";
 import { type Region, regionSchema } from "../ring/region.ts";
 import { upTo } from "./at-most.ts";
-import {
-  actualSchema,
-  heldPolicy,
-  reserve,
-  type SettledDecision,
-  settle,
-  ttlSchema,
-} from "./holds.ts";
+import { reserve, type SettledDecision, settle, ttlSchema } from "./holds.ts";
 import { claimName, isolateCaller, isolateConfig } from "./isolate.ts";
 import { keySchema } from "./key.ts";
 import { decided, type ExplainedKey, type Question } from "./question.ts";
@@ -34,7 +23,6 @@ export interface LimiterOptions extends CountingFields, QuotaFields {
   scope?: "region" | "global" | undefined;
 }
 
-/** Fields of a policy that are about a request. */
 const REQUEST_FIELDS = [
   "key",
   "path",
@@ -118,10 +106,8 @@ export interface Limiter {
   explain(key: string, options?: CheckOptions): Promise<ExplainedKey>;
 }
 
-/** Whether a check takes what is left of its cost. */
 export const atMostSchema = booleanSchema;
 
-/** How long a key may be blocked. */
 export const blockSchema = durationSchema(1, MAX_WINDOW_MS);
 
 /**
@@ -148,17 +134,13 @@ export function limiter(options: LimiterOptions): Limiter {
   const caller = isolateCaller();
   const ask = (key: string, options?: CheckOptions) => questionOf(policy, keyOf(key), options);
 
-  const end = async (key: string, hold: string, actual: number, isMade = false) => {
-    parse(actualSchema, actual, "actual");
-    return settle(caller, [ask(key)], hold, actual, isMade);
-  };
+  const end = async (key: string, hold: string, actual: number, isMade = false) =>
+    settle(caller, [ask(key)], hold, actual, isMade);
 
   return {
     reserve: async (key, amount, { ttl, region } = {}) => {
-      const { policies, ...question } = ask(key, { region });
-      const held = { ...question, policies: policies.map((each) => heldPolicy(each, amount)) };
-      const made = await reserve(caller, [held], parse(ttlSchema, ttl, "ttl"));
-      const { decision, hold } = made;
+      const ttlMs = parse(ttlSchema, ttl, "ttl");
+      const { decision, hold } = await reserve(caller, [ask(key, { region })], amount, ttlMs);
       const settleIt = (actual: number) => end(key, hold ?? "", actual, true);
       const whole = { ...decision, settle: settleIt, release: () => settleIt(0) };
       return hold === undefined ? whole : { ...whole, hold };

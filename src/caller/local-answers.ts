@@ -64,7 +64,6 @@ export class LocalAnswers {
     return undefined;
   }
 
-  /** Forgets everything about the key. */
   forget(key: KeyHash): void {
     this.denials.forget(key);
     this.leases.forget(key);

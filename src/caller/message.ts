@@ -3,7 +3,7 @@
  * policies.
  */
 
-import type { CounterPolicy, Refund } from "../counters/counters.ts";
+import type { CounterPolicy, Refund } from "../counters/check.ts";
 import type { Policy } from "../limit/policy.ts";
 import type { Batch } from "../protocol/wire.ts";
 import type { Region } from "../ring/region.ts";

@@ -32,19 +32,16 @@ export class Operator {
     this.#router = router;
   }
 
-  /** @throws {CallError} if an owner does not answer */
   reset(messages: readonly Message[]): Promise<void> {
     return this.#everywhere(messages, (owner, batch) =>
       this.#owners.askForOperator(owner, "reset", batchOf(batch)),
     );
   }
 
-  /** @throws {CallError} if an owner does not answer */
   block(key: KeyHash, durationMs: number): Promise<void> {
     return this.#operate(key, (stub, version) => stub.block(version, key, durationMs));
   }
 
-  /** @throws {CallError} if an owner does not answer */
   unblock(key: KeyHash): Promise<void> {
     return this.#operate(key, (stub, version) => stub.unblock(version, key));
   }

@@ -77,7 +77,6 @@ export class OwnerClient {
     return { ...this.#options, deadlineMs: OPERATOR_DEADLINE_MS, onLateAnswer: undefined };
   }
 
-  /** Makes one call, and notes whether it failed. */
   async #send(owner: string, verb: Verb, batch: Batch): Promise<Answer> {
     try {
       const answer = await askOwner(this.#options, owner, verb, batch);

@@ -35,7 +35,6 @@ export interface Memory {
 export class OwnerPulse {
   readonly #last = new Map<string, Heard>();
 
-  /** What was last heard of an owner. */
   of(owner: string): Heard | undefined {
     return this.#last.get(owner);
   }

@@ -6,7 +6,6 @@ import type { Policy } from "../limit/policy.ts";
 import type { Explained } from "../protocol/rpc.ts";
 import type { Region } from "../ring/region.ts";
 
-/** A question about one key. */
 export interface Question {
   /** Who is limited: parts such as address and route. */
   key: readonly string[];

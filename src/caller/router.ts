@@ -28,7 +28,6 @@ export class Router {
     this.#ownersPerRegion = ownersPerRegion;
   }
 
-  /** Returns a key's owner in a region, and the version of the ring that names it. */
   ownerOf(key: KeyHash, region: Region): { owner: string; version: number } {
     const ring = this.#ring(region);
     return { owner: ring.ownerOf(key), version: ring.version };

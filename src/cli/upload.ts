@@ -20,7 +20,6 @@ export interface UploadedBinding {
 }
 
 export interface Upload {
-  /** The Worker's name, which includes the environment. */
   worker: string;
   bindings: UploadedBinding[];
   compatibilityDate: string;

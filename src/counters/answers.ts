@@ -13,7 +13,6 @@ import type { Check } from "./check.ts";
 import type { Counters } from "./counters.ts";
 import { ANSWERS } from "./table-name.ts";
 
-/** How long an answer is known. */
 const KNOWN_MS = 60_000;
 /** As many as the longest log has: about 2,000 answers. */
 const MAX_NUMBERS = 20_000;

@@ -37,7 +37,6 @@ export class CounterTable {
   #size = 0;
   #bytes = 0;
   #lastExpiryMs = 0;
-  /** The segment that is swept next. */
   #hand = 0;
 
   /**
@@ -93,7 +92,6 @@ export class CounterTable {
     if (this.#bytes > this.#segments.length * SEGMENT_BYTES) this.#split();
   }
 
-  /** Removes a key's counter, if it has one. */
   delete(key: KeyHash): void {
     const segment = this.#segmentOf(key);
     const { size, bytes } = segment;

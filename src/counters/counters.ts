@@ -14,8 +14,6 @@ import { deniedFor, Holds } from "./holds.ts";
 import { BLOCKED, blocksName, holdsName, tableName } from "./table-name.ts";
 import { Tables, type TablesOptions } from "./tables.ts";
 
-export type { Check, CounterPolicy, Explanation, Refund } from "./check.ts";
-
 /** The most keys that operators block at one owner: 16 MB of rows, which leaves room to count. */
 const MAX_BLOCKS = 1_000_000;
 

@@ -9,7 +9,6 @@ import type { CounterTable } from "./counter-table.ts";
 
 const SAMPLE_ROWS = 16;
 
-/** A table by its name. */
 export type NamedTable = readonly [name: string, table: CounterTable];
 
 /** A row's place: its table's name, and its key. */
@@ -18,7 +17,6 @@ export interface Place {
   key: KeyHash;
 }
 
-/** A row that could be evicted. */
 export interface Candidate extends Place {
   expiresAtMs: number;
   /** Whether its key is denied now. Such a row matters more than any whose key is not. */

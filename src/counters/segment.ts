@@ -18,7 +18,6 @@ export interface Segment {
 
   get(key: KeyHash): State | undefined;
   set(key: KeyHash, state: State): void;
-  /** Removes a row, if the key has one. */
   delete(key: KeyHash): void;
 
   /**

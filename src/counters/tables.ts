@@ -51,7 +51,6 @@ export interface TablesOptions {
 export interface PolicyTable {
   policy: CounterPolicy;
   algorithm: Algorithm;
-  /** The table's name. */
   name: string;
   /** Absent until something is counted. */
   table: CounterTable | undefined;
@@ -101,7 +100,6 @@ export class Tables {
     return this.#bytes;
   }
 
-  /** Adds a table, such as one read from disk. */
   addTable(name: string, table: CounterTable): void {
     this.dropTable(name);
     this.#byName.set(name, table);
@@ -110,7 +108,6 @@ export class Tables {
     if (name === BLOCKED) this.blocks = table;
   }
 
-  /** Removes a table with all its rows, if it exists. */
   dropTable(name: string): void {
     const table = this.#byName.get(name);
     if (!table) return;
@@ -159,13 +156,9 @@ export class Tables {
   }
 
   delete(name: string, key: KeyHash): void {
-    const table = this.#byName.get(name);
-    if (!table) return;
-    const { size, bytes } = table;
-    table.delete(key);
-    this.#resum(table, size, bytes);
+    const table = this.#remove(name, key);
     // Reported even if there was no row: an evicted one may still be on disk.
-    this.#onChange(name, key);
+    if (table) this.#onChange(name, key);
   }
 
   /**
@@ -235,13 +228,19 @@ export class Tables {
   }
 
   #evict({ table: name, key }: Place, isLive: boolean): void {
-    const table = this.#byName.get(name);
+    const table = this.#remove(name, key);
     if (!table) return;
+    if (isLive) this.evicted++;
+    if (table.size === 0) this.dropTable(name);
+  }
+
+  #remove(name: string, key: KeyHash): CounterTable | undefined {
+    const table = this.#byName.get(name);
+    if (!table) return undefined;
     const { size, bytes } = table;
     table.delete(key);
     this.#resum(table, size, bytes);
-    if (isLive) this.evicted++;
-    if (table.size === 0) this.dropTable(name);
+    return table;
   }
 
   /** Returns some tables, the largest first: of few, all. */
@@ -278,7 +277,6 @@ export class Tables {
     return made;
   }
 
-  /** Corrects the sums after a table of that size has changed. */
   #resum(table: CounterTable, size: number, bytes: number): void {
     this.#size += table.size - size;
     this.#bytes += table.bytes - bytes;

@@ -15,7 +15,6 @@ import { giveAllBack } from "./after-response.ts";
 import { type Ruling, rulingsOf } from "./answer/ruling.ts";
 import { WaitingRoom } from "./waiting-room.ts";
 
-/** How the request's checks ended. */
 export interface Admission {
   replies: Reply[];
   rulings: Ruling[];
@@ -74,8 +73,9 @@ async function takeInTime(
         ? (await caller.checkAllOrNone([questions])).flat()
         : await caller.check(questions);
     const rulings = rulingsOf(replies);
-    const maxWaitMs = maxWaitOf(rulings) - waitedMs;
-    if (!(maxWaitMs > 0)) return { replies, rulings };
+    const denials = rulings.filter(({ decision }) => !decision.allowed);
+    const maxWaitMs = Math.min(...denials.map(({ policy }) => policy.maxWaitMs)) - waitedMs;
+    if (denials.length === 0 || maxWaitMs <= 0) return { replies, rulings };
 
     const nowMs = WORKERS.now();
     const { turns, awaited } = queue(replies, nowMs);
@@ -85,15 +85,6 @@ async function takeInTime(
     if (!(await pause(waitMs, c.req.raw.signal, leave))) return { replies, rulings };
     waitedMs += waitMs;
   }
-}
-
-/** Returns the shortest `maxWait` of the policies that deny; NaN if none denies. */
-function maxWaitOf(rulings: readonly Ruling[]): number {
-  let leastMs = Number.NaN;
-  for (const { policy, decision } of rulings) {
-    if (!decision.allowed && !(policy.maxWaitMs >= leastMs)) leastMs = policy.maxWaitMs;
-  }
-  return leastMs;
 }
 
 /** Returns what the request waits for, and when its turn is after those that wait already. */

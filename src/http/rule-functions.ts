@@ -20,7 +20,6 @@ import { logSeldom } from "../log.ts";
 import { UNKNOWN } from "./key/identity.ts";
 import type { PathPattern } from "./match/path-pattern.ts";
 
-/** A function that returns a value for each request. */
 export type PerRequest<Value> = (c: Context) => Value | Promise<Value>;
 
 /** A function that answers a request in place of the standard refusal. */
@@ -160,7 +159,6 @@ async function run<Value>(
   }
 }
 
-/** Logs that a policy's function failed. */
 export function logFailure(field: Field, policy: string, error: unknown): void {
   const detail = String(error).slice(0, MAX_DETAIL_CHARS);
   const level = field === "key" ? "warn" : "error";

@@ -8,14 +8,8 @@ import type { Context } from "hono";
 import type { Question } from "../caller/question.ts";
 import { type Address, isListed } from "../limit/address-list.ts";
 import { MisuseError, parse } from "../limit/misuse.ts";
-import {
-  type Policy,
-  type PolicyInput,
-  parsePolicy,
-  requireFits,
-  unitsSchema,
-} from "../limit/policy.ts";
-import type { CountingFields, RequestFields } from "../limit/policy-input.ts";
+import { type Policy, parsePolicy, requireFits, unitsSchema } from "../limit/policy.ts";
+import type { CountingFields, PolicyInput, RequestFields } from "../limit/policy-input.ts";
 import { withBoundedDelay } from "../limit/waiting.ts";
 import { nearestRegion, type Region } from "../ring/region.ts";
 import { type IdentityOptions, keyOf } from "./key/identity.ts";

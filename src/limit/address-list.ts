@@ -26,7 +26,6 @@ const MAPPED = /^::ffff:\w+:\w+$/;
 
 const rule = 'must be an address or a network such as "192.0.2.7" or "2001:db8::/32"';
 
-/** A schema for a list of addresses and networks. */
 export const addressListSchema = v.array(
   v.pipe(
     v.string(rule),

@@ -24,7 +24,6 @@ export const STARTS = ["aligned", "first"] as const;
 
 export type Start = (typeof STARTS)[number];
 
-/** Returns the algorithm that a policy counts with. */
 export function algorithmOf({
   algorithm,
   start,

@@ -23,7 +23,6 @@ const MEMORY_LENGTHS = 2;
 /** How much longer a repeater's next block is. */
 const GROWTH = 2;
 
-/** How long a policy blocks. */
 export interface BlockFor {
   /** Length of a key's first block. */
   firstMs: number;

@@ -48,7 +48,6 @@ function endOf(state: State | undefined, windowMs: number, nowMs: number): numbe
   return state && nowMs < state[0] ? state[0] : nowMs - (nowMs % windowMs) + windowMs;
 }
 
-/** What was spent in the window that `nowMs` lies in. */
 function spentIn(state: State | undefined, nowMs: number): number {
   return state && nowMs < state[0] ? (state[1] as number) : 0;
 }

@@ -17,9 +17,6 @@ import { type Refusal, readRefusal, refusalSchema } from "./refusal.ts";
 import { booleanSchema, oneOf, textLike, wholeNumber } from "./schemas.ts";
 import { MAX_LOG_LIMIT } from "./sliding-log.ts";
 
-export { MAX_WINDOW_MS } from "./algorithm.ts";
-export type { PolicyInput } from "./policy-input.ts";
-
 /** Largest limit, and so the largest cost. */
 const MAX_LIMIT = 1_000_000_000;
 const MIN_WINDOW_MS = 1_000;

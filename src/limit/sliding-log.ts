@@ -11,7 +11,6 @@ import type { Algorithm, State } from "./algorithm.ts";
 export const MAX_LOG_LIMIT = 10_000;
 
 interface Entry {
-  /** When it no longer counts, ms since the epoch. */
   readonly untilMs: number;
   readonly cost: number;
 }

@@ -6,7 +6,6 @@ interface UrlParser {
   parse(text: string, base?: string): URL | null;
 }
 
-/** Returns a URL, or null if the text is not a URL. */
 export function parseUrl(text: string, base?: string): URL | null {
   return (URL as unknown as UrlParser).parse(text, base);
 }

@@ -84,7 +84,6 @@ export class RingKeeper {
     if (!status && this.state.current.record === record) await this.change.giveUp(owner);
   }
 
-  /** To be called when the alarm goes off. */
   async wake(): Promise<void> {
     if (!this.state.isUsed) return;
     await this.change.advance();

@@ -2,7 +2,8 @@
  * Rows that must be on disk before an answer leaves: what durable policies counted, and what
  * operators did. All rows of one call are appended at once.
  */
-import type { Check, Counters } from "../counters/counters.ts";
+import type { Check } from "../counters/check.ts";
+import type { Counters } from "../counters/counters.ts";
 import { ANSWERS, holdsName, tableName } from "../counters/table-name.ts";
 import type { KeyHash } from "../ring/key-hash.ts";
 import { Changes } from "./checkpoint/changes.ts";

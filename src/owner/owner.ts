@@ -6,8 +6,9 @@
  * the last checkpoint, except under policies that are `durable`.
  */
 import type { checkOnce } from "../counters/answers.ts";
+import type { Check, Explanation, Refund } from "../counters/check.ts";
 import type { CounterTable } from "../counters/counter-table.ts";
-import { type Check, Counters, type Explanation, type Refund } from "../counters/counters.ts";
+import { Counters } from "../counters/counters.ts";
 import { BLOCKED, blocksName, INEXACT, tableName } from "../counters/table-name.ts";
 import type { State } from "../limit/algorithm.ts";
 import { InvalidError } from "../limit/misuse.ts";

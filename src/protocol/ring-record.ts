@@ -5,8 +5,8 @@
  * read, since a later version may add some.
  */
 import * as v from "valibot";
+import { MAX_WINDOW_MS } from "../limit/algorithm.ts";
 import { InvalidError, MisuseError, parse } from "../limit/misuse.ts";
-import { MAX_WINDOW_MS } from "../limit/policy.ts";
 import { textLike, wholeNumber } from "../limit/schemas.ts";
 import { REGIONS, type Region } from "../ring/region.ts";
 

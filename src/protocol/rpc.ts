@@ -125,7 +125,6 @@ export interface TableRows {
   bytes: Uint8Array<ArrayBuffer>;
 }
 
-/** Some of the rows that an owner exports. */
 export interface ExportChunk {
   rows: TableRows[];
   /** The cursor of the next chunk; null after the last one. */
@@ -139,7 +138,6 @@ export interface ImportProgress {
   silent: string[];
 }
 
-/** What an owner says of itself. */
 export interface OwnerStatus {
   /** Rows it holds, expired ones included. */
   keys: number;
@@ -152,7 +150,6 @@ export interface RingStatus {
   version: number;
   /** Whether a change is under way. */
   settling: boolean;
-  /** The owners that the change waits for. */
   waitingFor: string[];
   /** Owners out of the ring because they do not answer. */
   down: string[];

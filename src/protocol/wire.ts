@@ -10,8 +10,7 @@
  * is lower. A caller reads its own version and the one before.
  */
 
-import { HELD, type WasHeld } from "../counters/check.ts";
-import type { CounterPolicy, Refund } from "../counters/counters.ts";
+import { type CounterPolicy, HELD, type Refund, type WasHeld } from "../counters/check.ts";
 import { OWNER_REASONS, type Verdict, verdictOf } from "../limit/decision.ts";
 import { addHold, encodeHolds } from "./holds.ts";
 import type { RingRecord } from "./ring-record.ts";

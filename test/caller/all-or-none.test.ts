@@ -5,7 +5,8 @@ import { AllOrNone, MAX_AT_ONCE } from "../../src/caller/all-or-none.ts";
 import { DenialCache } from "../../src/caller/denial-cache.ts";
 import { isAllowed, type Question, type Reply } from "../../src/caller/question.ts";
 import type { Decision, Verdict } from "../../src/limit/decision.ts";
-import { type Policy, type PolicyInput, parsePolicy } from "../../src/limit/policy.ts";
+import { type Policy, parsePolicy } from "../../src/limit/policy.ts";
+import type { PolicyInput } from "../../src/limit/policy-input.ts";
 
 const DAY = { window: "1d" } as const;
 const SITE = parsePolicy({ ...DAY, name: "site", key: ["host"], limit: 1_000_000 });

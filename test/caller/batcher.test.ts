@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import { Batcher, MAX_BATCH, MAX_CALLS } from "../../src/caller/batcher.ts";
-import type { Check } from "../../src/counters/counters.ts";
+import type { Check } from "../../src/counters/check.ts";
 import type { Answer, Batch } from "../../src/protocol/wire.ts";
 import { FakeTime } from "../fake-runtime.ts";
 

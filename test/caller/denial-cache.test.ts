@@ -5,7 +5,8 @@ import {
   MAX_DENIAL_MS,
 } from "../../src/caller/denial-cache.ts";
 import { OwnerPulse } from "../../src/caller/owner-pulse.ts";
-import { type Policy, type PolicyInput, parsePolicy } from "../../src/limit/policy.ts";
+import { type Policy, parsePolicy } from "../../src/limit/policy.ts";
+import type { PolicyInput } from "../../src/limit/policy-input.ts";
 import type { KeyHash } from "../../src/ring/key-hash.ts";
 
 const NOW_MS = 1_700_000_000_000;

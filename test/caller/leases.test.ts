@@ -2,7 +2,8 @@ import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { Caller } from "../../src/caller/caller.ts";
 import type { Question } from "../../src/caller/question.ts";
-import { type PolicyInput, parsePolicy } from "../../src/limit/policy.ts";
+import { parsePolicy } from "../../src/limit/policy.ts";
+import type { PolicyInput } from "../../src/limit/policy-input.ts";
 import { STILL } from "../fake-runtime.ts";
 import { FakeOwners } from "./fake-owners.ts";
 

@@ -2,7 +2,8 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { checkOnce } from "../../src/counters/answers.ts";
-import { type CounterPolicy, Counters } from "../../src/counters/counters.ts";
+import type { CounterPolicy } from "../../src/counters/check.ts";
+import { Counters } from "../../src/counters/counters.ts";
 import type { Verdict } from "../../src/limit/decision.ts";
 
 const MINUTE_MS = 60_000;

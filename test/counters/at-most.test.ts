@@ -4,7 +4,8 @@ import { describe, expect, it } from "vitest";
 import { isVerdict } from "../../src/caller/call.ts";
 import { Counters } from "../../src/counters/counters.ts";
 import { ALGORITHMS, type AlgorithmName } from "../../src/limit/algorithms.ts";
-import { type PolicyInput, parsePolicy } from "../../src/limit/policy.ts";
+import { parsePolicy } from "../../src/limit/policy.ts";
+import type { PolicyInput } from "../../src/limit/policy-input.ts";
 import { decodeAnswer, encodeAnswer } from "../../src/protocol/wire.ts";
 
 const START_MS = 1_800_000_000_000;

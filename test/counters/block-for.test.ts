@@ -5,7 +5,8 @@ import { isVerdict } from "../../src/caller/call.ts";
 import { counterPolicy } from "../../src/caller/message.ts";
 import { Counters } from "../../src/counters/counters.ts";
 import { ALGORITHMS, type AlgorithmName } from "../../src/limit/algorithms.ts";
-import { type PolicyInput, parsePolicy } from "../../src/limit/policy.ts";
+import { parsePolicy } from "../../src/limit/policy.ts";
+import type { PolicyInput } from "../../src/limit/policy-input.ts";
 import { type Event, MODELS } from "../limit/models.ts";
 
 const START_MS = 1_800_000_000_000;

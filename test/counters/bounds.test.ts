@@ -1,8 +1,9 @@
 /** An owner's tables stay within their bytes, and each call looks at few of them, however many there are. */
 import fc from "fast-check";
 import { afterEach, describe, expect, it, vi } from "vitest";
+import type { CounterPolicy } from "../../src/counters/check.ts";
 import { CounterTable } from "../../src/counters/counter-table.ts";
-import { type CounterPolicy, Counters } from "../../src/counters/counters.ts";
+import { Counters } from "../../src/counters/counters.ts";
 import { blocksName, tableName } from "../../src/counters/table-name.ts";
 import { TABLE_BYTES, Tables } from "../../src/counters/tables.ts";
 import type { AlgorithmName } from "../../src/limit/algorithms.ts";

@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, it, vi } from "vitest";
-import { type CounterPolicy, Counters } from "../../src/counters/counters.ts";
+import type { CounterPolicy } from "../../src/counters/check.ts";
+import { Counters } from "../../src/counters/counters.ts";
 import { TABLE_BYTES } from "../../src/counters/tables.ts";
 import { type KeyHash, PUBLIC_SIP_KEY, sipHash } from "../../src/ring/key-hash.ts";
 import { Bench } from "../owner/memory-storage.ts";

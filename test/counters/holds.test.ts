@@ -1,7 +1,8 @@
 /** Holds under each algorithm, against slow models that keep every event. */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { type CounterPolicy, Counters } from "../../src/counters/counters.ts";
+import type { CounterPolicy } from "../../src/counters/check.ts";
+import { Counters } from "../../src/counters/counters.ts";
 import { MAX_HOLDS } from "../../src/counters/hold-rows.ts";
 import type { Quota } from "../../src/limit/algorithm.ts";
 import type { AlgorithmName } from "../../src/limit/algorithms.ts";

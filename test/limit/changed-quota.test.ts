@@ -3,8 +3,9 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { isVerdict } from "../../src/caller/call.ts";
 import { Counters } from "../../src/counters/counters.ts";
+import { MAX_WINDOW_MS } from "../../src/limit/algorithm.ts";
 import { ALGORITHMS, type AlgorithmName } from "../../src/limit/algorithms.ts";
-import { MAX_WINDOW_MS, type Policy, parsePolicy } from "../../src/limit/policy.ts";
+import { type Policy, parsePolicy } from "../../src/limit/policy.ts";
 import { type Event, MODELS } from "./models.ts";
 
 const START_MS = 1_800_000_000_000;

@@ -2,7 +2,8 @@ import type * as v from "valibot";
 import { describe, expect, expectTypeOf, it } from "vitest";
 import { MisuseError } from "../../src/limit/misuse.ts";
 import { parsePolicies } from "../../src/limit/policies.ts";
-import { type PolicyInput, parsePolicy, policySchema } from "../../src/limit/policy.ts";
+import { parsePolicy, policySchema } from "../../src/limit/policy.ts";
+import type { PolicyInput } from "../../src/limit/policy-input.ts";
 
 const VALID = { name: "default", limit: 10, window: "60s" };
 

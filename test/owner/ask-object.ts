@@ -1,6 +1,6 @@
 /** Asks a real object as a caller does, in the form that crosses the RPC. */
 
-import type { Refund } from "../../src/counters/counters.ts";
+import type { Refund } from "../../src/counters/check.ts";
 import type { RateLimiter } from "../../src/index.ts";
 import { type Answer, decodeAnswer, encodeBatch } from "../../src/protocol/wire.ts";
 

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it, vi } from "vitest";
-import type { CounterPolicy } from "../../src/counters/counters.ts";
+import type { CounterPolicy } from "../../src/counters/check.ts";
 import { CRASH_MARK, HEAD } from "../../src/owner/checkpoint/format.ts";
 import { CHECKPOINT_INTERVAL_MS } from "../../src/owner/checkpoint/schedule.ts";
 import type { Owner } from "../../src/owner/owner.ts";

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
-import type { CounterPolicy } from "../../src/counters/counters.ts";
+import type { CounterPolicy } from "../../src/counters/check.ts";
 import { HEAD } from "../../src/owner/checkpoint/format.ts";
 import type { Owner } from "../../src/owner/owner.ts";
 import { Bench } from "./memory-storage.ts";

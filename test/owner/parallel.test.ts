@@ -2,7 +2,7 @@
 import { abortAllDurableObjects, evictDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { describe, expect, it } from "vitest";
-import type { Check, CounterPolicy } from "../../src/counters/counters.ts";
+import type { Check, CounterPolicy } from "../../src/counters/check.ts";
 import { ALGORITHMS, type AlgorithmName } from "../../src/limit/algorithms.ts";
 import { encodeBatch } from "../../src/protocol/wire.ts";
 import { askObject } from "./ask-object.ts";

@@ -1,7 +1,7 @@
 import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { describe, expect, it } from "vitest";
-import type { Check } from "../../src/counters/counters.ts";
+import type { Check } from "../../src/counters/check.ts";
 import { askObject } from "./ask-object.ts";
 import { TEN_A_DAY } from "./ten-a-day.ts";
 

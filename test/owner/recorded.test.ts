@@ -3,7 +3,7 @@
  * forty under four others, changed rows, rows of durable policies, a block, marks of a ring change.
  */
 import { expect, it, vi } from "vitest";
-import type { CounterPolicy } from "../../src/counters/counters.ts";
+import type { CounterPolicy } from "../../src/counters/check.ts";
 import { PUBLIC_SIP_KEY, sipHash } from "../../src/ring/key-hash.ts";
 import version4 from "./checkpoint-4.json";
 import version5 from "./checkpoint-5.json";

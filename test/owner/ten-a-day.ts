@@ -1,5 +1,5 @@
 /** A policy as an owner sees it, for tests to change what they are about. */
-import type { CounterPolicy } from "../../src/counters/counters.ts";
+import type { CounterPolicy } from "../../src/counters/check.ts";
 
 export const DAY_MS = 86_400_000;
 

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import type { CounterPolicy } from "../../src/counters/counters.ts";
+import type { CounterPolicy } from "../../src/counters/check.ts";
 import {
   type Answer,
   decodeAnswer,

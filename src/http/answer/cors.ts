@@ -9,7 +9,6 @@ import type { Context } from "hono";
 import { parsePolicy } from "../../limit/policy.ts";
 import type { Rule } from "../rule-functions.ts";
 
-/** A header to set. */
 export type Header = readonly [name: string, value: string];
 
 export const EXPOSE = "Access-Control-Expose-Headers";

@@ -24,7 +24,6 @@ export interface Fields {
 export interface QuotaState {
   /** Requests in a whole quota. */
   quota: number;
-  /** Requests that are left. */
   remaining: number;
   /** As for `waitSeconds`. */
   seconds: number;
@@ -64,7 +63,6 @@ export function rateLimitFields(rulings: readonly Ruling[]): Fields {
   return { policies, quotas };
 }
 
-/** Returns the RateLimit fields of a refusal. */
 export function refusalFields(rulings: readonly Ruling[]): Record<string, string> {
   const { policies, quotas } = rateLimitFields(rulings);
   return {

@@ -27,7 +27,6 @@ export function writeLegacyFields(c: Context, rulings: readonly Ruling[]): void 
   if (headers.has(EXPOSE)) headers.append(EXPOSE, LEGACY_FIELDS);
 }
 
-/** Answers a request whose path is refused. */
 export function refusePath(): Response {
   const detail =
     "The path hides dots or a NUL in an encoding, is too long and odd, or follows an odd host.";
@@ -73,7 +72,6 @@ function hasSameText(one: Decision, other: Decision): boolean {
   );
 }
 
-/** Returns the headers that every refusal has. */
 export function refusalHeaders(rulings: readonly Ruling[]): Record<string, string> {
   return {
     ...refusalFields(rulings),

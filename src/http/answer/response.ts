@@ -14,7 +14,6 @@ export function isCopyable({ status, body, webSocket }: Response): boolean {
   return status >= 200 && status <= 599 && (body === null || !BODILESS.includes(status));
 }
 
-/** Sets headers of the response, if it can be copied or written. */
 export function writeFields(c: Context, fields: readonly Header[]): void {
   const [first, ...others] = fields;
   if (!first) return;

@@ -55,8 +55,8 @@ export function api(caller: Caller, config: Config, memberships?: MembershipClie
   });
 
   app.post("/reserve", async (c) => {
-    const { questions, ttlMs } = readReserve(await jsonBody(c), config, region(c));
-    const { decision, hold } = await reserve(caller, questions, ttlMs);
+    const { questions, amount, ttlMs } = readReserve(await jsonBody(c), config, region(c));
+    const { decision, hold } = await reserve(caller, questions, amount, ttlMs);
     return c.json({ ...decision, hold });
   });
   for (const [call, read] of [

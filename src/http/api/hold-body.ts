@@ -1,5 +1,4 @@
 /** Reads the bodies of the calls that reserve, settle and release: one check each. */
-import { heldPolicy } from "../../caller/holds.ts";
 import type { Question } from "../../caller/question.ts";
 import { parse } from "../../limit/misuse.ts";
 import type { Region } from "../../ring/region.ts";
@@ -12,13 +11,9 @@ export function readReserve(
   body: unknown,
   options: ClientKeyOptions,
   region: Region,
-): { questions: Question[]; ttlMs: number } {
+): { questions: Question[]; amount: number; ttlMs: number } {
   const { amount, ttl: ttlMs, ...check } = parse(reserveSchema, body);
-  const questions = questionsOf(check, options, region).map(({ policies, ...question }) => ({
-    ...question,
-    policies: policies.map((policy) => heldPolicy(policy, amount)),
-  }));
-  return { questions, ttlMs };
+  return { questions: questionsOf(check, options, region), amount, ttlMs };
 }
 
 /** @throws {MisuseError} naming the field, the rule and the value */

@@ -55,7 +55,6 @@ export function routeTo(origin: string): Route {
   };
 }
 
-/** Returns the route to a service binding. */
 export function routeToService(service: Fetcher): Route {
   return { urlFor: (url) => url, fetch: (...sent) => service.fetch(...sent) };
 }
@@ -70,7 +69,6 @@ function zoneUrl(url: URL): URL {
   return url;
 }
 
-/** Makes the handler that forwards every request. */
 export function gateway(route: Route, options: ForwardedOptions) {
   const rewriteHeaders = headersForOrigin(options);
   return async function gateway(c: Context): Promise<Response> {

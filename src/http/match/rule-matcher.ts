@@ -18,13 +18,11 @@ interface Entry {
   except: readonly PathPattern[];
 }
 
-/** Finds the rules whose path and method a request meets. */
 export class RuleMatcher {
   readonly rules: readonly Rule[];
   readonly #entries: readonly Entry[];
   /** Entries by the first segment of their paths; those for any first segment under `"*"`. */
   readonly #byFirst = new Map<string, Entry[]>();
-  /** Does every request meet every rule? */
   readonly meetsAll: boolean;
   readonly #readsPaths: boolean;
   readonly #readsMethods: boolean;

@@ -18,7 +18,6 @@ interface Row {
   state: State;
 }
 
-/** A table's name, and the table. */
 type Named = readonly [name: string, table: CounterTable];
 
 /**
@@ -41,7 +40,6 @@ export class Exporter {
     this.#exports.clear();
   }
 
-  /** Returns what is counted for these keys. */
   exportKeys(keys: readonly KeyHash[]): TableRows[] {
     const nowMs = this.#owner.now();
     return this.#tables().flatMap(([name, table]) => {

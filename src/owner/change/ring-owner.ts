@@ -159,7 +159,6 @@ export class RingOwner implements OwnerRpc {
     return { keys: this.#owner.keys, checksPerSecond: this.#meter.rate(this.#owner.now()) };
   }
 
-  /** To be called when the alarm goes off. */
   wake(): Promise<void> {
     return this.#owner.wake();
   }

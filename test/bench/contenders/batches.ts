@@ -5,7 +5,7 @@
  */
 import { env } from "cloudflare:workers";
 import { Hono } from "hono";
-import type { CounterPolicy } from "../../../src/counters/counters.ts";
+import type { CounterPolicy } from "../../../src/counters/check.ts";
 import { RateLimiter as Limiter } from "../../../src/index.ts";
 import { encodeBatch, type WireBatch } from "../../../src/protocol/wire.ts";
 

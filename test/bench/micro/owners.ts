@@ -1,6 +1,7 @@
 /** An owner without its object: batches of 100 checks among few keys and many, and memory. */
 import { setTimeout as sleep } from "node:timers/promises";
-import { type Check, type CounterPolicy, Counters } from "../../../src/counters/counters.ts";
+import type { Check, CounterPolicy } from "../../../src/counters/check.ts";
+import { Counters } from "../../../src/counters/counters.ts";
 import { Owner } from "../../../src/owner/owner.ts";
 import type { KeyHash } from "../../../src/ring/key-hash.ts";
 import { STILL } from "../../fake-runtime.ts";
