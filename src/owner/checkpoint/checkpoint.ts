@@ -35,6 +35,9 @@ const UNCONFIRMED = { allowUnconfirmed: true };
 export type CheckpointStorage = ReadStorage &
   Pick<DurableObjectStorage, "put" | "delete" | "deleteAll">;
 
+/** Values by their storage keys. */
+type Entries = Record<string, Uint8Array<ArrayBuffer>>;
+
 /** What reading the disk found, besides rows. */
 export interface Found {
   /** Whether anything was damaged or missing. */
@@ -141,34 +144,32 @@ export class Checkpoint {
     const { dirtySince = Number.POSITIVE_INFINITY, obsolete } = this.#pages;
     // If this is cut off before pages are deleted, the log still tells that their table was dropped.
     const isLogged = dirtySince <= first || (changes.dropped.size > 0 && obsolete.size > 0);
-    const logged = isLogged ? changes.entries(tables) : [];
-    const logs = logged.map((_, nth) => first + nth);
+    const entries: Entries = {};
+    const logs = isLogged ? this.#addLog(entries, changes, tables) : [];
     const all = [...this.#logs, ...logs];
     this.#logs = all.filter((log) => log >= dirtySince);
-    for (const log of all) if (log < dirtySince) obsolete.add(logKey(log));
-    for (const key of this.#appended) obsolete.add(key);
+    const old = all.filter((log) => log < dirtySince);
+    for (const key of [...old.map(logKey), ...this.#appended]) obsolete.add(key);
     this.#appended = [];
     head.clockMs = clockMs;
-    head.sequence = logs.at(-1) ?? first;
+    head.sequence = Math.max(first, head.sequence);
     head.pages = this.#pages.onDisk.size;
     head.oldestLog = Math.min(dirtySince, first);
     head.logs = this.#logs.length;
-    const entries = logged.map((sections, nth): [string, Uint8Array<ArrayBuffer>] => {
-      const sequence = first + nth;
-      return [logKey(sequence), encodeSections({ sequence, sections })];
-    });
     for (const page of pages) {
       const sections = sectionsOf(page, tables);
-      entries.push([page.key, encodeSections({ sequence: head.sequence, sections })]);
+      entries[page.key] = encodeSections({ sequence: head.sequence, sections });
     }
-    entries.push([HEAD, encodeHead(head)]);
+    entries[HEAD] = encodeHead(head);
     const unneeded = [...obsolete];
     const plan: Plan = { changes, pages, logs };
     this.#plan = plan;
     try {
       // No `await` between these calls: writes of one turn reach the disk together or not at all.
       await Promise.all(
-        chunks(entries).map((some) => this.#storage.put(Object.fromEntries(some), UNCONFIRMED)),
+        chunks(Object.entries(entries)).map((some) =>
+          this.#storage.put(Object.fromEntries(some), UNCONFIRMED),
+        ),
       );
     } catch (error) {
       if (this.#plan === plan) this.#takeBack();
@@ -187,11 +188,8 @@ export class Checkpoint {
    * @throws what the storage throws
    */
   async append(changes: Changes, tables: Tables): Promise<void> {
-    const entries: Record<string, Uint8Array<ArrayBuffer>> = {};
-    for (const sections of changes.entries(tables)) {
-      const sequence = ++this.head.sequence;
-      entries[logKey(sequence)] = encodeSections({ sequence, sections });
-    }
+    const entries: Entries = {};
+    this.#addLog(entries, changes, tables);
     // Kept in the list if it fails: it may have been written.
     this.#appended.push(...Object.keys(entries));
     await this.#storage.put(entries);
@@ -217,6 +215,15 @@ export class Checkpoint {
     this.#appended = [];
     this.#changes = new Changes();
     await this.#storage.deleteAll();
+  }
+
+  /** Adds log entries of these changes, and returns their sequences. */
+  #addLog(entries: Entries, changes: Changes, tables: Tables): number[] {
+    return changes.entries(tables).map((sections) => {
+      const sequence = ++this.head.sequence;
+      entries[logKey(sequence)] = encodeSections({ sequence, sections });
+      return sequence;
+    });
   }
 
   /** Has the next checkpoint write what the one before it has not, for all that is known. */

@@ -6,7 +6,6 @@
  * undefined, so it costs only itself.
  */
 import { InvalidError } from "../../limit/misuse.ts";
-import { checksum } from "./checksum.ts";
 
 export const VERSION = 5;
 /** Storage key of the head. */
@@ -29,6 +28,8 @@ const SECTION_BYTES = 16;
 const WORD_BYTES = Uint32Array.BYTES_PER_ELEMENT;
 const NUMBER_BYTES = Float64Array.BYTES_PER_ELEMENT;
 const SEQUENCE_DIGITS = 16;
+const FNV_OFFSET = 0x811c9dc5;
+const FNV_PRIME = 0x01000193;
 
 /** Rows of one table, as `packRows` writes them. */
 export interface Section {
@@ -170,4 +171,25 @@ function unframed(
 
 function padded(length: number): number {
   return Math.ceil(length / NUMBER_BYTES) * NUMBER_BYTES;
+}
+
+/**
+ * A checksum of what is on disk: FNV-1a by 32-bit words. A checkpoint holds up checks while it is
+ * summed, so it has to be fast.
+ *
+ * Any one word that differs changes the sum for sure; several words change it all but once in 2^32.
+ * It finds accidents: an attacker with access to the storage can also write a sum.
+ *
+ * @param bytes aligned to whole words in their buffer
+ * @returns an unsigned 32-bit number
+ */
+export function checksum({ buffer, byteOffset, length }: Uint8Array<ArrayBuffer>): number {
+  const words = new Uint32Array(buffer, byteOffset, length >>> 2);
+  let sum = FNV_OFFSET ^ length;
+  // By index: an iterator takes seven times as long.
+  for (let at = 0; at < words.length; at++) sum = Math.imul(sum ^ (words[at] as number), FNV_PRIME);
+  for (const byte of new Uint8Array(buffer, byteOffset + words.byteLength, length & 3)) {
+    sum = Math.imul(sum ^ byte, FNV_PRIME);
+  }
+  return sum >>> 0;
 }

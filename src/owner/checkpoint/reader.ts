@@ -32,7 +32,7 @@ export interface Read {
 }
 
 /** A table as its pages are found. */
-interface Found {
+interface FoundTable {
   /** When the page was written that was written last, and how many segments there were then. */
   sequence: number;
   count: number;
@@ -50,7 +50,7 @@ export async function readPages(
   oldestLog: number,
 ): Promise<Read> {
   const read: Read = { logs: [], sequence: 0, pages: 0, isDamaged: false };
-  const found = new Map<string, Found>();
+  const found = new Map<string, FoundTable>();
   for await (const [key, value] of scan(storage, PAGE)) {
     read.pages++;
     const { sequence, sections } = decoded(key, value, read, pages);
@@ -130,7 +130,7 @@ function decoded(key: string, value: unknown, read: Read, { obsolete }: Pages): 
 }
 
 function addSection(
-  found: Map<string, Found>,
+  found: Map<string, FoundTable>,
   { table: name, index, count, rows }: Section,
   page: Page,
   sequence: number,

@@ -9,8 +9,7 @@ import { newTable, stateNumbersOf } from "../../counters/table-name.ts";
 import type { State } from "../../limit/algorithm.ts";
 import { InvalidError } from "../../limit/misuse.ts";
 import type { KeyHash } from "../../ring/key-hash.ts";
-import { checksum } from "./checksum.ts";
-import { encodeHead, encodeSections, HEAD, type Head, LOG, PAGE } from "./format.ts";
+import { checksum, encodeHead, encodeSections, HEAD, type Head, LOG, PAGE } from "./format.ts";
 import { sectionsOf } from "./pages.ts";
 import { type ReadStorage, scan, type Target } from "./reader.ts";
 
