@@ -244,6 +244,25 @@ describe("checkpoint", () => {
     expect(spent(await bench.start(), keys)).toEqual(keys.map(() => 2));
   });
 
+  it("keeps a new table that the log alone has, over two restarts", async () => {
+    const { bench, owner, keys } = await written(30_000);
+    const some = keys.filter((_, n) => n % 20 === 0);
+    const [rare] = keys as [KeyHash];
+    const late = { ...POLICY, name: "late" };
+    spend(owner, some);
+    await bench.wait(CHECKPOINT_INTERVAL_MS);
+    spend(owner, [rare], 1, late);
+    await bench.wait(CHECKPOINT_INTERVAL_MS);
+    spend(owner, some);
+    await bench.wait(CHECKPOINT_INTERVAL_MS);
+    const again = await bench.start();
+    for (let round = 0; round < 40; round++) {
+      spend(again, some);
+      await bench.wait(CHECKPOINT_INTERVAL_MS);
+      expect(spent(await bench.copy().start(), [rare], late)).toEqual([1]);
+    }
+  });
+
   it("reads a million keys back", async () => {
     const bench = new Bench();
     const owner = await bench.start();

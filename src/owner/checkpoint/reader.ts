@@ -70,7 +70,7 @@ export async function readPages(
   }
   // A crash came before they were deleted.
   for (const page of pages.onDisk) if (page.tables.size === 0) pages.remove(page);
-  const withoutPages = new Map<string, number>();
+  const fromLog = new Set<string>();
   for await (const [key, value] of scan(storage, LOG)) {
     const { sequence, sections } = decoded(key, value, read, pages);
     // What it had is in pages that were written later.
@@ -82,12 +82,15 @@ export async function readPages(
         if (pages.isReadSince(name, sequence)) continue;
         tables.delete(name);
         pages.drop(name, sequence);
-        withoutPages.delete(name);
         continue;
       }
       const table = tables.get(name) ?? newTable(name);
-      if (!tables.has(name)) withoutPages.set(name, sequence);
-      tables.set(name, table);
+      if (!tables.has(name)) {
+        tables.set(name, table);
+        // Now, so that its page is dirty since this entry, before those of later ones.
+        pages.reconcile(name, table, sequence);
+        fromLog.add(name);
+      }
       unpackRows(stateNumbersOf(name), rows, (hash, state) => {
         if (!pages.lacks(name, hash, sequence)) return;
         if (state) table.set(hash, state);
@@ -95,9 +98,7 @@ export async function readPages(
       });
     }
   }
-  for (const [name, sequence] of withoutPages) {
-    pages.reconcile(name, tables.get(name), sequence);
-  }
+  for (const name of fromLog) pages.reconcile(name, tables.get(name), read.sequence);
   return read;
 }
 
