@@ -7,6 +7,10 @@
 
 /** Every event, and what it means. */
 export type LogEvent =
+  /** A response did not tell its cost as the policy's `actual` says; the estimate was charged. */
+  | "actual-missing"
+  /** An `actual` function threw; the estimate was charged. */
+  | "actual-function-failed"
   /**
    * A part of what an owner had on disk was damaged. The rest counts, and decisions say
    * `exact: false` for as long as the part could matter.
@@ -25,6 +29,10 @@ export type LogEvent =
   | "clock-set-back"
   /** A `cost` function threw or gave no cost; the request was answered with 500. */
   | "cost-function-failed"
+  /** A request's body did not tell its cost as the policy's `cost` says; one unit was reserved. */
+  | "estimate-missing"
+  /** The owner of a hold did not answer; the hold ends by itself, and its units come back. */
+  | "hold-unsettled"
   /** A full owner evicted counters before they expired. */
   | "counters-dropped"
   /** An owner has answered late for seconds, and never in time: raise `DEADLINE` above `tookMs`. */

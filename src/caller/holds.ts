@@ -46,7 +46,7 @@ export async function reserve(
   amount: number,
   ttlMs: number,
 ): Promise<{ decision: Decision; hold: string | undefined }> {
-  const reservation = { id: newHoldId(), ttlMs };
+  const reservation = newReservation(ttlMs);
   const asked = questions.map((question) => ({
     ...question,
     policies: question.policies.map((policy) => heldPolicy(policy, amount)),
@@ -105,9 +105,10 @@ function heldPolicy(policy: Policy, amount: number): Policy {
   return { ...policy, cost: amount, lease: 0, held: true };
 }
 
-function newHoldId(): number {
+/** Returns what a question needs to make a hold. */
+export function newReservation(ttlMs: number): Reservation {
   const [high = 0, low = 0] = crypto.getRandomValues(new Uint32Array(2));
-  return (high % 2 ** 21) * 2 ** 32 + low;
+  return { id: (high % 2 ** 21) * 2 ** 32 + low, ttlMs };
 }
 
 function nameOf({ id }: Reservation, replies: readonly Reply[]): string {

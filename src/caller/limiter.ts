@@ -29,6 +29,7 @@ const REQUEST_FIELDS = [
   "except",
   "method",
   "charge",
+  "actual",
   "maxWait",
   "refusal",
   "allow",
@@ -130,6 +131,13 @@ export function limiter(options: LimiterOptions): Limiter {
     throw new MisuseError(field, "must be left out, since a limiter sees no request", value);
   }
   const policy = parsePolicy({ scope: "global", ...options });
+  if (policy.costPath) {
+    throw new MisuseError(
+      "cost",
+      "must be a number, since a limiter sees no request",
+      options.cost,
+    );
+  }
   claimName(policy, { maker: "limiter", isNamed: options.name !== undefined });
   const caller = isolateCaller();
   const ask = (key: string, options?: CheckOptions) => questionOf(policy, keyOf(key), options);

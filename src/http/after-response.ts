@@ -12,6 +12,7 @@ import { isCharged } from "../limit/charge.ts";
 import type { Policy } from "../limit/policy.ts";
 import { WORKERS } from "../runtime.ts";
 import { untilEnd } from "./answer/response-end.ts";
+import { meterFor, type Outcome, settleHolds } from "./cost/actual.ts";
 import { type Rule, readCharge } from "./rule-functions.ts";
 
 /** The status that a handler's exception leads to. */
@@ -25,7 +26,10 @@ const LEFT_MS = 25_000;
 /** Does a policy wait for the response, to give back its cost or its slot? */
 export function needsSettlement(questions: readonly Question[]): boolean {
   return questions.some(({ policies }) =>
-    policies.some(({ algorithm, charge }) => algorithm === "concurrency" || charge !== "always"),
+    policies.some(
+      ({ algorithm, charge, held }) =>
+        algorithm === "concurrency" || charge !== "always" || held === true,
+    ),
   );
 }
 
@@ -48,11 +52,22 @@ export async function settle(
   isRaw: boolean,
 ): Promise<void> {
   const { signal } = c.req.raw;
-  const held = repliesOf(replies, ({ algorithm }) => algorithm === "concurrency");
+  const slots = repliesOf(replies, ({ algorithm }) => algorithm === "concurrency");
+  const holds = repliesOf(replies, ({ held }) => held === true);
+  const others = repliesOf(replies, ({ held }) => !held);
+  const meter = meterFor(holds.flatMap(({ question }) => question.policies));
   const ended = Promise.withResolvers<unknown>();
-  if (held.length > 0) {
-    // A client that leaves ends its request, and all work that is not kept alive.
-    WORKERS.keepAlive(ended.promise.then(() => caller.undo(held)));
+  const outcome: Outcome = { response: undefined, status: INTERNAL_ERROR, meter: undefined };
+  // A client that leaves ends its request, and all work that is not kept alive.
+  if (holds.length > 0) {
+    const settled = ended.promise.then(async () => {
+      await outcome.meter?.end();
+      return settleHolds(c, caller, holds, rules, outcome);
+    });
+    WORKERS.keepAlive(settled);
+  }
+  if (slots.length > 0) {
+    WORKERS.keepAlive(ended.promise.then(() => caller.undo(slots)));
     signal.addEventListener("abort", () => {
       scheduler.wait(LEFT_MS).then(ended.resolve);
     });
@@ -61,10 +76,17 @@ export async function settle(
   try {
     await handle();
     status = c.res.status;
-    if (held.length > 0 && !signal.aborted) ended.resolve(untilEnd(c, isRaw));
+    Object.assign(outcome, { response: c.res, status });
+    if ((slots.length > 0 || meter) && !signal.aborted) {
+      meter?.begin(c.res, isRaw);
+      const isEmpty = !c.res.body || c.req.method === "HEAD";
+      const end = untilEnd(c, isRaw, meter && ((chunk) => meter.look(chunk)));
+      if (end || isEmpty) outcome.meter = meter;
+      ended.resolve(end);
+    }
   } finally {
     ended.resolve(undefined);
-    if (!signal.aborted) giveUncharged(c, caller, replies, rules, status);
+    if (!signal.aborted) giveUncharged(c, caller, others, rules, status);
   }
 }
 

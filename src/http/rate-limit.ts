@@ -23,6 +23,7 @@ import { headersBesideInner, type QuotaHeaders } from "./answer/fields.ts";
 import { problem } from "./answer/problem.ts";
 import { refuse, refuseListed, refusePath, writeLegacyFields } from "./answer/refusal.ts";
 import { writeFields } from "./answer/response.ts";
+import { costInBody } from "./cost/estimate.ts";
 import { clientAddress } from "./key/identity.ts";
 import { headerNormalizer } from "./key/normalize-headers.ts";
 import { RuleMatcher } from "./match/rule-matcher.ts";
@@ -60,7 +61,10 @@ export function rateLimit(...policies: RateLimitOptions[]): MiddlewareHandler<Ra
     throw new MisuseError(`policies[${at}]`, "must be a policy's options", policy);
   });
   if (rules.length === 0) throw new MisuseError("", "must be at least one policy", undefined);
-  for (const [at, { policy, key, limit, window, cost, charge, refusal }] of rules.entries()) {
+  for (const [
+    at,
+    { policy, key, limit, window, cost, actual, charge, refusal },
+  ] of rules.entries()) {
     if (rules.findIndex((rule) => rule.policy.name === policy.name) < at) {
       throw new MisuseError("name", "must be different for each policy", policy.name);
     }
@@ -68,7 +72,7 @@ export function rateLimit(...policies: RateLimitOptions[]): MiddlewareHandler<Ra
     claimName(policy, {
       maker: "rateLimit",
       isNamed,
-      functions: [key, limit, window, cost, charge, refusal],
+      functions: [key, limit, window, cost, actual, charge, refusal],
     });
   }
   return enforce(rules, isolateCaller(), isolateConfig());
@@ -95,12 +99,13 @@ const OWN_APP: Placement = {
 
 /** Makes the middleware from rules that are already parsed. */
 export function enforce(
-  rules: readonly Rule[],
+  given: readonly Rule[],
   caller: Caller,
   config: Pick<LimiterConfig, "homeRegion" | "ipHeader" | "ipv6Prefix" | "allow" | "deny"> &
     Partial<Pick<LimiterConfig, "fields">>,
   { allowReading, quotaHeaders, isRaw, resolvesDots }: Placement = OWN_APP,
 ): MiddlewareHandler<RateLimitEnv> {
+  const rules = given.map(withCostInBody);
   const matcher = new RuleMatcher(rules, resolvesDots);
   const hasOwnRefusal = rules.some(({ policy, refusal }) => policy.refusal || refusal);
   const normalizeHeaders = headerNormalizer(rules);
@@ -156,6 +161,11 @@ export function enforce(
     // A preflight has a quota of its own, which says nothing about the page's requests.
     if (!asksFirst) writeFields(c, quotaHeaders(c.res.headers, rulings, isLegacy));
   };
+}
+
+function withCostInBody(rule: Rule): Rule {
+  const { policy } = rule;
+  return policy.costPath ? { ...rule, cost: costInBody(policy, policy.costPath) } : rule;
 }
 
 /** Returns the rules that no earlier middleware has counted the request under. */

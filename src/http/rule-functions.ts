@@ -32,6 +32,8 @@ export interface Rule {
   limit?: PerRequest<number> | undefined;
   window?: PerRequest<string | number> | undefined;
   cost?: PerRequest<number> | undefined;
+  /** Returns what the response in `c.res` came to. */
+  actual?: PerRequest<number> | undefined;
   /** The policy's path, if its key has a part of it. `RuleMatcher` sets it. */
   pattern?: PathPattern | undefined;
   refusal?: RefusalFunction | undefined;
@@ -43,7 +45,7 @@ export interface Rule {
 const MAX_DETAIL_CHARS = 200;
 
 /** A field that a function may stand for. */
-type Field = "key" | "limit" | "window" | "cost" | "charge" | "refusal";
+type Field = "key" | "limit" | "window" | "cost" | "actual" | "charge" | "refusal";
 
 /** Thrown if a rule's function throws or returns a wrong value. The log says which. */
 export class RuleError extends Error {}

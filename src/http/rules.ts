@@ -5,6 +5,7 @@
  * A rule is a policy and the functions that stand for some of its fields.
  */
 import type { Context } from "hono";
+import { newReservation } from "../caller/holds.ts";
 import type { Question } from "../caller/question.ts";
 import { type Address, isListed } from "../limit/address-list.ts";
 import { MisuseError, parse } from "../limit/misuse.ts";
@@ -44,10 +45,17 @@ export interface RateLimitOptions extends CountingFields, RequestFields {
    */
   window: string | PerRequest<string | number>;
   /**
-   * Units a request costs, or a function that returns them. Default 1. The response is 400 if the
-   * cost could never pass, and 500 if the function fails.
+   * Units a request costs, where its body says so (`"json:max_tokens"`), or a function that returns
+   * them. Default 1. The response is 400 if the cost could never pass, and 500 if the function
+   * fails.
    */
-  cost?: number | PerRequest<number>;
+  cost?: number | string | PerRequest<number>;
+  /**
+   * Where the response tells what it came to: `"header:X-Cost"`, `"json:usage.total_tokens"` (its
+   * JSON, or the last event of a stream that has it), `"bytes"`, or a function that returns it of
+   * the response in `c.res`. `cost` is the estimate then, and stands if the function fails.
+   */
+  actual?: string | PerRequest<number>;
   /**
    * Which responses are charged: `"always"` (default), `"failure"` (status 400 and above),
    * `"success"` (below), a list of statuses, or a function that returns whether the response in
@@ -64,12 +72,16 @@ export interface RateLimitOptions extends CountingFields, RequestFields {
   refusal?: PolicyInput["refusal"] | RefusalFunction;
 }
 
+/** How long a request may run before what it has reserved comes back, ms. */
+const HOLD_MS = 300_000;
+
 /** @throws {MisuseError} naming the field, the rule and the value */
 export function parseRule({
   key,
   limit,
   window,
   cost,
+  actual,
   charge,
   refusal,
   ...options
@@ -79,6 +91,7 @@ export function parseRule({
     limit: functionOf(limit),
     window: functionOf(window),
     cost: functionOf(cost),
+    actual: functionOf(actual),
     charge: functionOf(charge),
     refusal: functionOf(refusal),
   };
@@ -97,9 +110,11 @@ export function parseRule({
     // Not "always", so that the response is looked at.
     charge: given.charge ? "failure" : charge,
     refusal: given.refusal ? undefined : refusal,
-    cost: given.cost || given.limit ? undefined : cost,
+    // So that the hold is settled.
+    actual: given.actual ? "header:-" : actual,
+    cost: given.cost || (given.limit && typeof cost === "number") ? undefined : cost,
   });
-  const fixed = given.limit && typeof cost !== "function" ? withCost(parsed, cost) : parsed;
+  const fixed = given.limit && typeof cost === "number" ? withCost(parsed, cost) : parsed;
   return { policy: given.limit || given.window ? fixed : withBoundedDelay(fixed), ...given };
 }
 
@@ -112,7 +127,7 @@ function functionOf<Field>(
 }
 
 /** Checks a fixed cost under a limit by function: it can be judged only if the burst is fixed. */
-function withCost(policy: Policy, cost = 1): Policy {
+function withCost(policy: Policy, cost: number): Policy {
   parse(unitsSchema, cost, "cost");
   if (policy.burst !== undefined) requireFits(cost, policy);
   return { ...policy, cost };
@@ -161,8 +176,10 @@ export async function questionsOf(
       const known: Asking | undefined = questions.find(
         (question) => question.policies[0]?.scope === policy.scope && isSame(question.key, key),
       );
-      if (!known) questions.push({ key, policies: [policy], region });
-      else if (!known.policies.includes(policy)) known.policies.push(policy);
+      const question: Asking = known ?? { key, policies: [], region };
+      if (!known) questions.push(question);
+      if (!question.policies.includes(policy)) question.policies.push(policy);
+      if (policy.held) question.reserve ??= newReservation(HOLD_MS);
     }
   }
   return questions;

@@ -8,7 +8,21 @@ import type { AlgorithmName, Start } from "./algorithms.ts";
 /**
  * A policy. Only `limit` and `window` have no default. A field out of bounds is misuse.
  */
-export interface PolicyInput extends CountingFields, QuotaFields, RequestFields {
+export interface PolicyInput extends CountingFields, Omit<QuotaFields, "cost">, RequestFields {
+  /**
+   * Units that a request takes: from 1 to what passes at once. Default 1. Or where the JSON of its
+   * body says so, such as `"json:max_tokens"`; 1 if it does not.
+   */
+  cost?: number | string | undefined;
+  /**
+   * Where the response tells what it came to, a whole number from 0 on: `"header:X-Cost"`,
+   * `"json:usage.total_tokens"` (its JSON, or the last event of a stream that has it) or `"bytes"`.
+   * Default: nowhere. Not beside `lease`, nor with `"concurrency"`.
+   *
+   * `cost` is the estimate then, reserved before the handler runs. It stands if the response does
+   * not say. What is owed beyond the limit delays the next requests.
+   */
+  actual?: string | undefined;
   /**
    * Who is told apart. Default `["ip"]`, at least one part: `ip`, `ip/32` to `ip/128`, `host`, `path`,
    * `param:NAME`, `method`, `country`, `asn`, `ja4`, `bot`, `header:NAME`, `cookie:NAME`,

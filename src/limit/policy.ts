@@ -5,6 +5,7 @@
  * code uses: defaults filled in, every duration in milliseconds.
  */
 import * as v from "valibot";
+import { type Actual, actualSchema, costTextSchema, readActual, readPath } from "./actual.ts";
 import { addressListSchema } from "./address-list.ts";
 import { MAX_WINDOW_MS, type Quota } from "./algorithm.ts";
 import { ALGORITHMS, type AlgorithmName, STARTS, type Start } from "./algorithms.ts";
@@ -18,7 +19,7 @@ import { booleanSchema, oneOf, textLike, wholeNumber } from "./schemas.ts";
 import { MAX_LOG_LIMIT } from "./sliding-log.ts";
 
 /** Largest limit, and so the largest cost. */
-const MAX_LIMIT = 1_000_000_000;
+export const MAX_UNITS = 1_000_000_000;
 const MIN_WINDOW_MS = 1_000;
 /** The longest wait of a denied request. */
 const MAX_WAIT_MS = 30_000;
@@ -42,10 +43,14 @@ const nameSchema = textLike(
 );
 
 /** What a bucket holds, or the cost of a check. */
-export const unitsSchema = wholeNumber(1, MAX_LIMIT);
+export const unitsSchema = wholeNumber(1, MAX_UNITS);
+
+const costSchema = v.lazy((input): typeof costTextSchema | typeof unitsSchema =>
+  typeof input === "string" ? costTextSchema : unitsSchema,
+);
 
 /** Units in a window; with 0, none pass. */
-export const limitSchema = wholeNumber(0, MAX_LIMIT);
+export const limitSchema = wholeNumber(0, MAX_UNITS);
 
 const windowTextSchema = durationSchema(MIN_WINDOW_MS, MAX_WINDOW_MS);
 const windowNumberSchema = wholeNumber(MIN_WINDOW_MS, MAX_WINDOW_MS);
@@ -108,7 +113,8 @@ export const policySchema = v.strictObject(
         v.minLength(1, "must name at least one method, or be left out for all of them"),
       ),
     ),
-    cost: v.optional(unitsSchema, 1),
+    cost: v.optional(costSchema, 1),
+    actual: v.optional(actualSchema),
     charge: v.optional(chargeSchema, "always"),
     shadow: v.optional(booleanSchema, false),
     maxWait: v.optional(durationSchema(0, MAX_WAIT_MS), "0s"),
@@ -130,17 +136,31 @@ type PolicyFields = v.InferOutput<typeof policySchema>;
 export interface Policy
   extends Omit<
       PolicyFields,
-      "window" | "start" | "maxWait" | "burst" | "blockFor" | "refusal" | "scope"
+      | "window"
+      | "cost"
+      | "actual"
+      | "start"
+      | "maxWait"
+      | "burst"
+      | "blockFor"
+      | "refusal"
+      | "scope"
     >,
     Quota {
+  /** Units that a check takes; 1 where the request's body tells it. */
+  cost: number;
+  /** The names that lead to the cost in the JSON of the request's body. */
+  costPath?: readonly string[];
+  /** What of the response tells the actual cost. */
+  actual?: Actual;
   start: Start;
   /** As written. `capacity` is what follows from it. */
   burst: number | undefined;
   /** Only of a check: takes what is left of the cost instead of being denied. */
   atMost?: true;
-  /** Only of a check that reserves: its cost is held until it is settled. */
+  /** A check's cost is held until it is settled, if it reserves. */
   held?: true;
-  /** Does a function give each request a cost of its own? */
+  /** Does each request have a cost of its own? */
   isPriced?: boolean;
   maxWaitMs: number;
   blockFor: BlockFor | undefined;
@@ -156,11 +176,8 @@ export interface Policy
  * @example parsePolicy({ limit: 10, window: "60s" }).windowMs // 60_000
  */
 export function parsePolicy(input: unknown, at = ""): Policy {
-  const { window, start, maxWait, burst, blockFor, refusal, scope, ...fields } = parse(
-    policySchema,
-    input,
-    at,
-  );
+  const { window, cost, actual, start, maxWait, burst, blockFor, refusal, scope, ...fields } =
+    parse(policySchema, input, at);
   const { algorithm, charge, lease } = fields;
   const forbid = (field: keyof PolicyInput, isForbidden: boolean, where: string) => {
     if (!isForbidden) return;
@@ -181,6 +198,8 @@ export function parsePolicy(input: unknown, at = ""): Policy {
     lease > 0 && (!isFixed || charge !== "always"),
     'unless the algorithm is "fixed-window" and all is charged',
   );
+  forbid("lease", lease > 0 && actual !== undefined, 'beside "actual"');
+  forbid("actual", actual !== undefined && algorithm === "concurrency", "with this algorithm");
   // A request would wait out its own block, or be denied for a slice that it did not ask for.
   forbid(
     "blockFor",
@@ -203,6 +222,9 @@ export function parsePolicy(input: unknown, at = ""): Policy {
   const policy = withQuota(
     {
       ...fields,
+      cost: typeof cost === "string" ? 1 : cost,
+      ...(typeof cost === "string" && { costPath: readPath(cost), isPriced: true }),
+      ...(actual !== undefined && { actual: readActual(actual), held: true, isPriced: true }),
       windowMs: window,
       start: start ?? "aligned",
       burst,

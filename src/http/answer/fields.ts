@@ -178,8 +178,9 @@ function bounds(other: Policy, policy: Policy): boolean {
 }
 
 function policyItem(policy: Policy): string {
-  const { name, algorithm, limit, windowMs } = policy;
-  const quota = `"${name}";q=${requests(policy, limit)}`;
+  const { name, algorithm, limit, windowMs, actual } = policy;
+  const unit = actual?.from === "bytes" ? ';qu="content-bytes"' : "";
+  const quota = `"${name}";q=${requests(policy, limit)}${unit}`;
   // The draft has a unit for requests in flight, which have no window.
   if (algorithm === "concurrency") return `${quota};qu="concurrent-requests"`;
   return `${quota};w=${seconds(windowMs)}`;

@@ -26,10 +26,15 @@ const LENGTH = Object.getOwnPropertySymbols(ReadableStream.prototype).find(
  * A response that cannot be copied (see `isCopyable`) counts as ended at once.
  *
  * @param isRaw whether encoded bodies pass unchanged
+ * @param look is called with each chunk that passes
  * @returns resolves when the body was read, broke off or was dropped, or the client has left;
  *   undefined if there is nothing to wait for
  */
-export function untilEnd(c: Context, isRaw: boolean): Promise<unknown> | undefined {
+export function untilEnd(
+  c: Context,
+  isRaw: boolean,
+  look?: (chunk: Uint8Array) => void,
+): Promise<unknown> | undefined {
   const { res, req } = c;
   const { body } = res;
   if (res.webSocket) {
@@ -46,7 +51,7 @@ export function untilEnd(c: Context, isRaw: boolean): Promise<unknown> | undefin
   if (!isRaw && bytes === undefined && res.headers.has("Content-Encoding")) weakenTag(copy.headers);
   const { signal } = req.raw;
   // If the client leaves, this cancels the body at its source, even while nothing is written.
-  const passed = body.pipeTo(writable, { signal });
+  const passed = (look ? body.pipeThrough(looking(look)) : body).pipeTo(writable, { signal });
   // The pipe does not settle while a source in code is busy with a pull.
   const left = new Promise<unknown>((resolve) => {
     if (signal.aborted) resolve(0);
@@ -54,6 +59,15 @@ export function untilEnd(c: Context, isRaw: boolean): Promise<unknown> | undefin
   });
   replaceResponse(c, copy);
   return Promise.race([passed, left, untilDropped(c, readable)]).catch(() => {});
+}
+
+function looking(look: (chunk: Uint8Array) => void): TransformStream<Uint8Array, Uint8Array> {
+  return new TransformStream({
+    transform(chunk, passing) {
+      look(chunk);
+      passing.enqueue(chunk);
+    },
+  });
 }
 
 function lengthOf(body: ReadableStream): bigint | undefined {

@@ -1,0 +1,127 @@
+/**
+ * Finds whole numbers in an answer's JSON, or in the last event of a stream that has them.
+ *
+ * Keeps one answer or one event at a time, up to `MAX_CHARS`. Reads an event stream as the HTML
+ * standard has it (9.2.6), without the fields that are not `data`.
+ */
+import { MAX_UNITS } from "../../limit/policy.ts";
+
+/** A longer answer or event is not looked at. */
+export const MAX_CHARS = 1_048_576;
+
+const LINE_END = /\r\n|\n|\r(?!$)/;
+
+/** Reads the text of an answer, piece by piece. */
+export interface JsonValues {
+  push(piece: string): void;
+  /** To be called after the last piece. */
+  end(): void;
+}
+
+/**
+ * Returns what reads an answer of that type; undefined if it has no JSON.
+ *
+ * @param found is called with each value that was found, by the index of its path
+ */
+export function jsonValues(
+  type: string,
+  paths: readonly (readonly string[])[],
+  found: (index: number, value: number) => void,
+): JsonValues | undefined {
+  const look = (text: string) => {
+    // Most events have none of the values, and need not be parsed.
+    if (!paths.some((path) => text.includes(`"${path.at(-1)}"`))) return;
+    const json = parsed(text);
+    for (const [index, path] of paths.entries()) {
+      const value = valueAt(json, path);
+      if (isUnits(value)) found(index, value);
+    }
+  };
+  if (/^text\/event-stream\b/i.test(type)) return new Lines(eventReader(look));
+  if (/ndjson|jsonl|json-seq/i.test(type)) return new Lines((line) => look(line ?? ""));
+  return /\bjson\b/i.test(type) ? new Whole(look) : undefined;
+}
+
+/** Returns what is at a path in a value made of JSON; undefined if there is nothing. */
+export function valueAt(json: unknown, path: readonly string[]): unknown {
+  let value = json;
+  for (const name of path) {
+    if (typeof value !== "object" || value === null || !Object.hasOwn(value, name))
+      return undefined;
+    value = Reflect.get(value, name);
+  }
+  return value;
+}
+
+/** Is it a cost, a whole number from 0 on? */
+export function isUnits(value: unknown): value is number {
+  return typeof value === "number" && Number.isInteger(value) && value >= 0 && value <= MAX_UNITS;
+}
+
+/** Parses JSON; undefined if it is none. */
+export function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+class Whole implements JsonValues {
+  readonly #look: (text: string) => void;
+  #text: string | undefined = "";
+
+  constructor(look: (text: string) => void) {
+    this.#look = look;
+  }
+
+  push(piece: string): void {
+    if (this.#text !== undefined) this.#text += piece;
+    if ((this.#text?.length ?? 0) > MAX_CHARS) this.#text = undefined;
+  }
+
+  end(): void {
+    this.#look(this.#text ?? "");
+  }
+}
+
+class Lines implements JsonValues {
+  readonly #onLine: (line: string | undefined) => void;
+  #rest: string | undefined = "";
+
+  /** @param onLine gets undefined for a line that is too long */
+  constructor(onLine: (line: string | undefined) => void) {
+    this.#onLine = onLine;
+  }
+
+  push(piece: string): void {
+    const [first = "", ...others] = ((this.#rest ?? "") + piece).split(LINE_END);
+    const lines = [this.#rest === undefined ? undefined : first, ...others];
+    const rest = lines.pop();
+    for (const line of lines) this.#onLine(line);
+    this.#rest = rest === undefined || rest.length > MAX_CHARS ? undefined : rest;
+  }
+
+  end(): void {
+    this.push("\n");
+  }
+}
+
+/** Puts the `data` of each event together. An event without an empty line after it is none. */
+function eventReader(look: (text: string) => void): (line: string | undefined) => void {
+  let data: string | undefined;
+  let isTooLong = false;
+  return (line) => {
+    if (line === "") {
+      if (data !== undefined && !isTooLong) look(data);
+      data = undefined;
+      isTooLong = false;
+    } else if (line === undefined || (data?.length ?? 0) > MAX_CHARS) {
+      isTooLong = true;
+      data = undefined;
+    } else if (line === "data" || line.startsWith("data:")) {
+      const value = line.slice("data:".length).replace(/^ /, "");
+      data = data === undefined ? value : `${data}\n${value}`;
+    }
+  };
+}
