@@ -32,7 +32,8 @@ const MAY_IMPORT: Record<string, string[]> = {
   binding: ["caller", "ring", "limit", "limiter-config.ts", "cloudflare:", "valibot"],
   cli: [
     ...["http", "counters", "ring", "limit", "config.ts", "limiter-config.ts", "node:"],
-    ...["commander", "cli-progress", "cli-table3", "hono", "wrangler"],
+    ...["commander", "cli-progress", "cli-table3", "hono", "jsonc-parser"],
+    ...["toml-eslint-parser", "wrangler"],
   ],
   "worker.ts": ["http", "binding", "caller", "objects", "counters", "config.ts"],
   "index.ts": ["http", "binding", "caller", "limit", "objects"],

@@ -65,13 +65,10 @@ function onePolicy(fields: Record<string, string | undefined>): Omit<Configured,
 }
 
 async function configured(given: string | undefined, env?: string): Promise<Configured> {
-  const file = given ?? CONFIG_FILES.find((name) => existsSync(name));
-  if (!file) {
-    throw new UserError(
-      `no ${CONFIG_FILES.at(-1)} here: write --config FILE, or --limit 10 --window 60s`,
-    );
+  if (!given && !CONFIG_FILES.some((name) => existsSync(name))) {
+    throw new UserError("no wrangler.toml here: write --config FILE, or --limit 10 --window 60s");
   }
-  if (!existsSync(file)) throw new UserError(`${file}: no such file`);
+  const file = configFile(given);
   const list = listIn(file);
   const vars = list ? { POLICIES: list } : await variablesIn(file, env);
   return {
@@ -79,6 +76,17 @@ async function configured(given: string | undefined, env?: string): Promise<Conf
     policies: parsePoliciesVariable(vars),
     config: parseLimiterConfig(vars),
   };
+}
+
+/**
+ * Returns the configuration's file, by default the one that wrangler would find.
+ *
+ * @throws {UserError} if there is none
+ */
+export function configFile(given: string | undefined): string {
+  const file = given ?? CONFIG_FILES.find((name) => existsSync(name)) ?? "wrangler.toml";
+  if (existsSync(file)) return file;
+  throw new UserError(`${file}: no such file`);
 }
 
 /** Returns the list in a file of JSON; undefined if the file has something else. */
@@ -92,7 +100,12 @@ function listIn(file: string): unknown[] | undefined {
   }
 }
 
-async function variablesIn(file: string, env: string | undefined): Promise<object> {
+/**
+ * Returns the variables of a configuration, as wrangler reads it.
+ *
+ * @throws {UserError} if wrangler refuses it
+ */
+export async function variablesIn(file: string, env: string | undefined): Promise<object> {
   const { unstable_readConfig: readConfig } = await import("wrangler").catch(() => {
     throw new UserError(
       "wrangler is not installed here, and it reads the configuration: npm install -D wrangler",

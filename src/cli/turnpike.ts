@@ -2,9 +2,11 @@
 /** `npx turnpike`: the command line. */
 import { Command, CommanderError } from "commander";
 import { InvalidError } from "../limit/misuse.ts";
+import { operateCommands } from "./operate/commands.ts";
 import { replayCommand } from "./replay/command.ts";
 import { suggestCommand } from "./suggest/command.ts";
 import { UserError } from "./user-error.ts";
+import { validateCommand } from "./validate/command.ts";
 
 /** The exit code of a command that was typed wrongly, or that could not run. */
 const FAILED = 2;
@@ -19,12 +21,18 @@ process.on("SIGINT", () => {
 });
 
 const program = new Command("turnpike")
-  .description("Tries rate limits on your logs before they meet your users.")
+  .description("Tries rate limits on your logs, and operates a running Turnpike.")
   .addCommand(replayCommand())
   .addCommand(suggestCommand())
-  .showHelpAfterError("Say turnpike --help, or turnpike COMMAND --help.")
-  .exitOverride();
-for (const command of program.commands) command.exitOverride();
+  .addCommand(validateCommand())
+  .showHelpAfterError("Say turnpike --help, or turnpike COMMAND --help.");
+for (const command of operateCommands()) program.addCommand(command);
+throwInsteadOfExit(program);
+
+function throwInsteadOfExit(command: Command): void {
+  command.exitOverride();
+  for (const each of command.commands) throwInsteadOfExit(each);
+}
 
 try {
   await program.parseAsync();

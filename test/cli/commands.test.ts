@@ -178,3 +178,64 @@ describe("a mistake", () => {
     expect(stdout).toContain("2000 requests");
   });
 });
+
+describe("turnpike validate", () => {
+  const toml = `name = "w"
+compatibility_date = "2026-01-01"
+[vars]
+OWNERS = 0
+
+[[vars.POLICIES]]
+limit = -1
+window = "60s"
+
+[[vars.POLICIES]]
+name = "login"
+limit = 1
+window = "60 s"
+`;
+  const jsonc = `{
+  "name": "w", "compatibility_date": "2026-01-01",
+  // what a trailing comma does not break
+  "vars": {
+    "OWNERS": 0,
+    "POLICIES": [
+      { "limit": -1, "window": "60s" },
+      { "name": "login", "limit": 1,
+        "window": "60 s" },
+    ],
+  },
+}
+`;
+  it.each([
+    ["wrangler.toml", toml, [4, 7, 13]],
+    ["wrangler.jsonc", jsonc, [5, 7, 9]],
+  ])("names each mistake of %s with its line", async (name, text, lines) => {
+    const file = fileWith(name, text);
+    const { code, out, error } = await turnpike(["validate", file]);
+    expect([code, out]).toEqual([2, ""]);
+    expect(error.match(/(?<=:)\d+(?=: )/g)?.map(Number)).toEqual(lines);
+    expect(error).toContain("POLICIES[1].window must be a duration");
+  });
+
+  it("looks into an environment, and at a whole list in one line", async () => {
+    const file = fileWith("wrangler.toml", `${toml}[env.staging.vars]\nPOLICIES = "[{}]"\n`);
+    const { error } = await turnpike(["validate", file, "--env", "staging"]);
+    expect(error).toMatch(/wrangler\.toml:15: POLICIES\[0\]\.limit is required/);
+  });
+
+  it("says that there is no mistake", async () => {
+    const file = fileWith(
+      "wrangler.toml",
+      toml.replace("-1", "1").replace("60 s", "60s").replace("= 0", "= 1"),
+    );
+    const { code, out } = await turnpike(["validate", file]);
+    expect([code, out]).toEqual([0, `${file}: 2 policies, no mistake\n`]);
+  });
+
+  it("says what wrangler cannot read", async () => {
+    const { code, error } = await turnpike(["validate", fileWith("wrangler.toml", "name = ")]);
+    expect([code, error]).toEqual([2, expect.stringMatching(/wrangler\.toml/)]);
+    expect(error).not.toMatch(/\n\s+at /);
+  });
+});

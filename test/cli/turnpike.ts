@@ -13,8 +13,13 @@ export interface Ended {
 }
 
 /** @param input what standard input brings */
-export function turnpike(args: readonly string[], input: string | Buffer = ""): Promise<Ended> {
-  const child = spawn("node", [PROGRAM, ...args], { env: { ...process.env, NO_COLOR: "1" } });
+export function turnpike(
+  args: readonly string[],
+  input: string | Buffer = "",
+  variables: Record<string, string> = {},
+): Promise<Ended> {
+  const env = { ...process.env, NO_COLOR: "1", ...variables };
+  const child = spawn("node", [PROGRAM, ...args], { env });
   const ended: Ended = { code: null, out: "", error: "" };
   child.stdout.on("data", (text) => {
     ended.out += text;

@@ -127,6 +127,6 @@ function amount(part: number, whole: number): string {
 }
 
 /** Writes a number with its noun: "1 line", "2 lines". */
-export function count(number: number, noun: string): string {
-  return `${number} ${noun}${number === 1 ? "" : "s"}`;
+export function count(number: number, noun: string, plural = `${noun}s`): string {
+  return `${number} ${number === 1 ? noun : plural}`;
 }

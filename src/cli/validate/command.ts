@@ -1,0 +1,83 @@
+/** `turnpike validate`: the mistakes in a configuration, each with its line. */
+import { readFileSync } from "node:fs";
+import { Command } from "commander";
+import { parseConfig } from "../../config.ts";
+import { unboundedPolicies } from "../../limit/made-up-keys.ts";
+import { InvalidError } from "../../limit/misuse.ts";
+import { configFile, variablesIn } from "../policies.ts";
+import { count } from "../replay/print.ts";
+import { UserError } from "../user-error.ts";
+import { type FieldPath, lineOf } from "./positions.ts";
+
+/** A mistake hides those behind it, so each is taken out and the rest is read again. */
+const MAX_MISTAKES = 50;
+
+interface Mistake {
+  line: number | null;
+  field: string;
+  message: string;
+}
+
+export function validateCommand(): Command {
+  return new Command("validate")
+    .description("names the mistakes in a configuration, each with its line")
+    .argument("[file]", "the configuration (default: wrangler.toml)")
+    .option("--env <name>", "an environment of the configuration")
+    .option("--json", "print the mistakes as JSON")
+    .action(run);
+}
+
+async function run(given: string | undefined, { env, json }: { env?: string; json?: true }) {
+  const file = configFile(given);
+  const variables = await variablesIn(file, env);
+  const text = readFileSync(file, "utf8");
+  const scope = env === undefined ? ["vars"] : ["env", env, "vars"];
+  const mistakes = mistakesIn(variables).map(
+    ({ field, message }): Mistake => ({
+      line: lineOf(file, text, [...scope, ...pathOf(field)]) ?? null,
+      field,
+      message,
+    }),
+  );
+  if (json) {
+    process.stdout.write(`${JSON.stringify({ file, mistakes }, null, 2)}\n`);
+  } else if (mistakes.length === 0) {
+    const { policies } = parseConfig(variables);
+    const notes = unboundedPolicies(policies).map(
+      ({ name }) => `Note: policy "${name}" is no limit by itself: clients make its key up.`,
+    );
+    process.stdout.write(
+      `${[`${file}: ${count(policies.length, "policy", "policies")}, no mistake`, ...notes].join("\n")}\n`,
+    );
+  }
+  if (mistakes.length === 0) return;
+  const said = mistakes.map(({ line, message }) => `${file}${line ? `:${line}` : ""}: ${message}`);
+  throw new UserError(said.join("\n"));
+}
+
+function mistakesIn(variables: object): InvalidError[] {
+  const left: Record<string, unknown> = { ...variables };
+  const mistakes: InvalidError[] = [];
+  while (mistakes.length < MAX_MISTAKES) {
+    try {
+      parseConfig(left);
+      return mistakes;
+    } catch (error) {
+      if (!(error instanceof InvalidError)) throw error;
+      mistakes.push(error);
+      const [name, at] = pathOf(error.field);
+      const list = left[name as string];
+      if (!Array.isArray(list) || typeof at !== "number") delete left[name as string];
+      // A good policy in its place, so that those behind it keep their indices.
+      else left[name as string] = list.with(at, { name: `mistake-${at}`, limit: 1, window: "1m" });
+    }
+  }
+  return mistakes;
+}
+
+/** `POLICIES[1].limit` as a path: `["POLICIES", 1, "limit"]`. */
+function pathOf(field: string): FieldPath {
+  return [...field.matchAll(/\[(\d+)\]|[^.[\]]+/g)].map(([name, index]) =>
+    index === undefined ? name : Number(index),
+  );
+}

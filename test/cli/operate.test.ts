@@ -1,0 +1,99 @@
+/** The commands that operate a running Worker, against one. */
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { bundleFile } from "../bench/contenders.ts";
+import { startWorkerd, type WorkerdServer } from "../bench/workerd-server.ts";
+import { turnpike } from "./turnpike.ts";
+
+let server: WorkerdServer;
+beforeAll(async () => {
+  server = await startWorkerd({
+    script: await bundleFile(join(import.meta.dirname, "../../src/worker.ts")),
+    vars: { TOKEN: "check:narrow dev", DEADLINE: "10s" },
+    hasObjects: true,
+    hasMembership: true,
+  });
+});
+afterAll(() => server.stop());
+
+const LIMIT = ["--limit", "2", "--window", "1h"];
+const at = (...args: string[]) => turnpike([...args, "--url", server.url]);
+
+describe("turnpike", () => {
+  it("checks until it is denied, and explains, resets, blocks and unblocks", async () => {
+    expect(await at("check", "ann", ...LIMIT)).toMatchObject({ code: 0, error: "" });
+    expect((await at("peek", "ann", ...LIMIT)).out).toContain("allowed: 1 of 2 left");
+    await at("check", "ann", ...LIMIT);
+    const denied = await at("check", "ann", ...LIMIT);
+    expect([denied.code, denied.error]).toEqual([1, ""]);
+    expect(denied.out).toMatch(
+      /^denied: 0 of 2 left under ".*", may pass in .* \(limited, by the /,
+    );
+    expect((await at("explain", "ann", ...LIMIT)).out).toContain("0 of 2");
+    expect((await at("reset", "ann", ...LIMIT)).out).toBe("reset ann\n");
+    expect((await at("check", "ann", ...LIMIT)).code).toBe(0);
+    expect((await at("block", "ann", "--for", "1h")).out).toBe("blocked ann for 1h\n");
+    expect((await at("peek", "ann", ...LIMIT)).code).toBe(1);
+    expect((await at("explain", "ann", ...LIMIT)).out).toContain("Blocked by an operator");
+    expect((await at("unblock", "ann")).out).toBe("unblocked ann\n");
+    expect((await at("check", "ann", ...LIMIT)).code).toBe(0);
+  });
+
+  it("names a client by its address", async () => {
+    expect((await at("check", "ip:192.0.2.7", "--policy", "default")).out).toContain(
+      '9 of 10 left under "default"',
+    );
+  });
+
+  it("prints the API's own answer", async () => {
+    const { out } = await at("check", "bob", ...LIMIT, "--cost", "2", "--json");
+    expect(JSON.parse(out)).toMatchObject({ allowed: true, remaining: 0, limit: 2 });
+  });
+
+  it("shows the ring, and changes it", async () => {
+    await at("check", "carl", ...LIMIT);
+    expect((await at("ring")).out).toMatch(/weur \s*│ 1 .*│ weur\/1/);
+    expect((await at("ring", "add", "weur")).out).toContain("weur/4");
+  });
+});
+
+describe("a mistake", () => {
+  it("is said in one line, with code 2", async () => {
+    const wrong = [
+      [["check", "ann", "--policy", "magic"], "policy must be"],
+      [["check", "ann", "--limit", "-1"], "limit"],
+      [["check", "ann", "--cost", "x"], "--cost must be a whole number, got x"],
+      [["check", "ip:nobody", "--policy", "default"], "ip must be one address"],
+      [["check", "ann"], 'policy must name a policy, or "limit" and "window" must be given'],
+      [["block", "ann", "--for", "soon"], "duration must be"],
+      [["ring", "remove", "weur/99"], "weur/99"],
+    ] as const;
+    for (const [args, sentence] of wrong) {
+      const { code, error, out } = await at(...args);
+      expect([code, out]).toEqual([2, ""]);
+      expect(error).toContain(sentence);
+      expect(error.trim().split("\n")).toHaveLength(1);
+    }
+  });
+
+  it("is a wrong token, or one that may not do this", async () => {
+    const as = (token: string, ...args: string[]) =>
+      turnpike([...args, "--url", server.url], "", { TURNPIKE_TOKEN: token });
+    expect((await as("narrow", "peek", "dora", ...LIMIT)).code).toBe(0);
+    expect((await as("narrow", "reset", "dora", ...LIMIT)).error).toContain("admin");
+    const { code, error } = await as("wrong", "peek", "dora", ...LIMIT);
+    expect([code, error]).toEqual([2, expect.stringContaining("is TURNPIKE_TOKEN right?")]);
+  });
+
+  it("is a Worker that is not there, or another site", async () => {
+    const call = (url: string) =>
+      turnpike(["check", "ann", "--url", url], "", { TURNPIKE_TOKEN: "t" });
+    expect((await call("http://127.0.0.1:1023")).error).toContain(
+      "is not reachable (ECONNREFUSED)",
+    );
+    expect((await call("ftp://example")).error).toContain("--url must be an address such as");
+    expect((await turnpike(["check", "ann", "--url", "https://limits.invalid"])).error).toContain(
+      "no token: set TURNPIKE_TOKEN",
+    );
+  });
+});
