@@ -1,4 +1,6 @@
 /** The library's public names. */
+import "./workers.ts";
+
 export type { LimitOptions, LimitOutcome } from "./binding/limit.ts";
 export {
   type KeyCheck,

@@ -4,6 +4,7 @@
  * Only wires the rooms together. The configuration is read as the module starts, so that a mistake
  * in it shows at once and not with the first request.
  */
+import "./workers.ts";
 import { env } from "cloudflare:workers";
 import { isolateCaller, isolateMembershipClient } from "./caller/isolate.ts";
 import { parseConfig } from "./config.ts";

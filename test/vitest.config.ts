@@ -24,7 +24,7 @@ const SERVERS = [
 /** Code that imports nothing of Cloudflare's. One process for all of them: each takes little. */
 const PURE = [
   "test/{config,house,log}.test.ts",
-  "test/{cli,counters,events,limit,membership,protocol,ring}/**/*.test.ts",
+  "test/{cli,counters,events,limit,membership,protocol,ring,testing}/**/*.test.ts",
   "test/owner/{checkpoint,export,holds,inexact,owner,ring-owner}.test.ts",
   "test/caller/{all-or-none,batcher,caller,denial-cache,failure-report,fallback,giving-back,leases}.test.ts",
   "test/fuzz/{checkpoint,config,ring}.test.ts",
@@ -66,6 +66,8 @@ export default defineConfig({
           name: "workerd",
           include: ["test/**/*.test.ts"],
           exclude: [...SERVERS, ...PURE],
+          // For tests that import rooms, and not an entry point.
+          setupFiles: ["src/workers.ts"],
           testTimeout: PATIENCE_MS,
           provide,
         },

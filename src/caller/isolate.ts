@@ -3,7 +3,6 @@
  *
  * Reads the environment at first use, so that an import of the library requires nothing.
  */
-import { env, exports } from "cloudflare:workers";
 import { MisuseError } from "../limit/misuse.ts";
 import type { Policy } from "../limit/policy.ts";
 import { type LimiterConfig, parseLimiterConfig } from "../limiter-config.ts";
@@ -13,6 +12,16 @@ import { Caller } from "./caller.ts";
 import { reportFailure } from "./failure-report.ts";
 import { MembershipClient } from "./membership-client.ts";
 
+/** What the Workers runtime gives to modules. */
+interface Surroundings {
+  /** Variables and bindings. */
+  env: object;
+  /** What the Worker exports. */
+  exports: object;
+}
+
+/** Undefined outside a Worker. */
+let worker: Surroundings | undefined;
 let config: LimiterConfig | undefined;
 let bindings: Bindings | undefined;
 let caller: Caller | undefined;
@@ -39,16 +48,36 @@ export interface Origin {
   functions?: readonly unknown[];
 }
 
+export function runInWorker(given: Surroundings): void {
+  worker = given;
+}
+
 /** @throws {MisuseError} naming the variable, the rule and the value */
 export function isolateConfig(): LimiterConfig {
-  config ??= parseLimiterConfig(env);
+  config ??= parseLimiterConfig(worker?.env ?? {});
   return config;
 }
 
-/** @throws {MisuseError} if a binding is missing or of another kind, or objects can't be called */
+/**
+ * Returns the isolate's caller. One that is kept may be outdated: a test kit replaces it.
+ *
+ * @throws {MisuseError} if a binding is missing or of another kind, or objects can't be called
+ */
 export function isolateCaller(): Caller {
-  caller ??= newCaller();
+  caller ??= newCaller(requireWorker());
   return caller;
+}
+
+/** Makes sure, as a limiter is made, that it can count. Outside a Worker only its calls throw. */
+export function requireCaller(): void {
+  if (worker) isolateCaller();
+}
+
+/** Has all limiters count by another caller. Returns the one before. */
+export function replaceCaller(next: Caller | undefined): Caller | undefined {
+  const before = caller;
+  caller = next;
+  return before;
 }
 
 /**
@@ -108,7 +137,14 @@ function isStarting(): boolean {
   }
 }
 
-function newCaller(): Caller {
+function requireWorker(): Surroundings {
+  if (worker) return worker;
+  throw new Error(
+    "turnpike counts in a Cloudflare Worker only: run wrangler dev, or in a test installTestKit() of turnpike/testing",
+  );
+}
+
+function newCaller({ env }: Surroundings): Caller {
   const { rpc, enable_ctx_exports } = Cloudflare.compatibilityFlags;
   requireRpc(rpc !== false);
   // What the Worker exports can be reached only after its start.
@@ -126,6 +162,8 @@ function newCaller(): Caller {
 }
 
 function isolateBindings(): Bindings {
-  bindings ??= requireBindings(env, exports);
+  if (bindings) return bindings;
+  const { env, exports } = requireWorker();
+  bindings = requireBindings(env, exports);
   return bindings;
 }

@@ -10,7 +10,7 @@ import { booleanSchema } from "../limit/schemas.ts";
 import { type Region, regionSchema } from "../ring/region.ts";
 import { upTo } from "./at-most.ts";
 import { reserve, type SettledDecision, settle, ttlSchema } from "./holds.ts";
-import { claimName, isolateCaller, isolateConfig } from "./isolate.ts";
+import { claimName, isolateCaller, isolateConfig, requireCaller } from "./isolate.ts";
 import { keySchema } from "./key.ts";
 import { decided, type ExplainedKey, type Question } from "./question.ts";
 
@@ -139,31 +139,37 @@ export function limiter(options: LimiterOptions): Limiter {
     );
   }
   claimName(policy, { maker: "limiter", isNamed: options.name !== undefined });
-  const caller = isolateCaller();
+  requireCaller();
   const ask = (key: string, options?: CheckOptions) => questionOf(policy, keyOf(key), options);
 
   const end = async (key: string, hold: string, actual: number, isMade = false) =>
-    settle(caller, [ask(key)], hold, actual, isMade);
+    settle(isolateCaller(), [ask(key)], hold, actual, isMade);
 
   return {
     reserve: async (key, amount, { ttl, region } = {}) => {
       const ttlMs = parse(ttlSchema, ttl, "ttl");
-      const { decision, hold } = await reserve(caller, [ask(key, { region })], amount, ttlMs);
+      const { decision, hold } = await reserve(
+        isolateCaller(),
+        [ask(key, { region })],
+        amount,
+        ttlMs,
+      );
       const settleIt = (actual: number) => end(key, hold ?? "", actual, true);
       const whole = { ...decision, settle: settleIt, release: () => settleIt(0) };
       return hold === undefined ? whole : { ...whole, hold };
     },
     settle: end,
     release: async (key, hold) => end(key, hold, 0),
-    check: async (key, options) => decided(await caller.check([ask(key, options)])),
-    peek: async (key, options) => decided(await caller.peek([ask(key, options)])),
-    refund: async (key, options) => decided(await caller.refund([{ question: ask(key, options) }])),
-    reset: async (key) => caller.reset([ask(key)]),
+    check: async (key, options) => decided(await isolateCaller().check([ask(key, options)])),
+    peek: async (key, options) => decided(await isolateCaller().peek([ask(key, options)])),
+    refund: async (key, options) =>
+      decided(await isolateCaller().refund([{ question: ask(key, options) }])),
+    reset: async (key) => isolateCaller().reset([ask(key)]),
     block: async (key, duration) =>
-      caller.block(keyOf(key), parse(blockSchema, duration, "duration")),
-    unblock: async (key) => caller.unblock(keyOf(key)),
+      isolateCaller().block(keyOf(key), parse(blockSchema, duration, "duration")),
+    unblock: async (key) => isolateCaller().unblock(keyOf(key)),
     explain: async (key, options) => {
-      const [explained] = await caller.explain([ask(key, options)]);
+      const [explained] = await isolateCaller().explain([ask(key, options)]);
       return explained as ExplainedKey;
     },
   };

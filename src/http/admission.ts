@@ -115,8 +115,7 @@ function deniedForSpace({ policy, decision }: Ruling): Ruling {
 function pause(ms: number, signal: AbortSignal, leave: () => void): Promise<boolean> {
   // A request that is not kept alive runs no code after this event.
   signal.addEventListener("abort", leave);
-  return scheduler
-    .wait(ms, { signal })
+  return WORKERS.wait(ms, signal)
     .then(
       () => true,
       () => false,

@@ -69,7 +69,7 @@ export async function settle(
   if (slots.length > 0) {
     WORKERS.keepAlive(ended.promise.then(() => caller.undo(slots)));
     signal.addEventListener("abort", () => {
-      scheduler.wait(LEFT_MS).then(ended.resolve);
+      WORKERS.wait(LEFT_MS).then(ended.resolve);
     });
   }
   let status: number | undefined;

@@ -8,7 +8,7 @@
 
 import type { Context, MiddlewareHandler } from "hono";
 import type { Caller } from "../caller/caller.ts";
-import { claimName, isolateCaller, isolateConfig } from "../caller/isolate.ts";
+import { claimName, isolateCaller, isolateConfig, requireCaller } from "../caller/isolate.ts";
 import type { Question } from "../caller/question.ts";
 import { isListed } from "../limit/address-list.ts";
 import { type Decision, decisive } from "../limit/decision.ts";
@@ -75,7 +75,8 @@ export function rateLimit(...policies: RateLimitOptions[]): MiddlewareHandler<Ra
       functions: [key, limit, window, cost, actual, charge, refusal],
     });
   }
-  return enforce(rules, isolateCaller(), isolateConfig());
+  requireCaller();
+  return enforce(rules, isolateCaller, isolateConfig());
 }
 
 /** Where the middleware stands: in a user's own app, or in the gateway. */
@@ -97,10 +98,14 @@ const OWN_APP: Placement = {
   resolvesDots: false,
 };
 
-/** Makes the middleware from rules that are already parsed. */
+/**
+ * Makes the middleware from rules that are already parsed.
+ *
+ * @param callers who counts a request, or a function that says so anew for each
+ */
 export function enforce(
   given: readonly Rule[],
-  caller: Caller,
+  callers: Caller | (() => Caller),
   config: Pick<LimiterConfig, "homeRegion" | "ipHeader" | "ipv6Prefix" | "allow" | "deny"> &
     Partial<Pick<LimiterConfig, "fields">>,
   { allowReading, quotaHeaders, isRaw, resolvesDots }: Placement = OWN_APP,
@@ -141,6 +146,7 @@ export function enforce(
       return refuseUncounted(error);
     }
     if (questions.length === 0) return next();
+    const caller = typeof callers === "function" ? callers() : callers;
     const settles = needsSettlement(questions);
     const isKept = questions.length > 1 || settles || isQueued(questions);
     const admission = admit(c, caller, questions, isKept);

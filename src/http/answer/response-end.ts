@@ -6,6 +6,7 @@
  * `encodeResponseBody: "manual"`, as the gateway does.
  */
 import type { Context } from "hono";
+import { WORKERS } from "../../runtime.ts";
 import { isCopyable, replaceResponse } from "./response.ts";
 import { relaySocket } from "./socket-relay.ts";
 
@@ -19,6 +20,10 @@ const MAX_UNREAD_PAUSE_MS = 2_048;
 const LENGTH = Object.getOwnPropertySymbols(ReadableStream.prototype).find(
   ({ description }) => description === "length",
 );
+
+/** The runtime's own is fast. Outside a Worker, as under the test kit, the standard's does. */
+const Identity =
+  typeof IdentityTransformStream === "undefined" ? TransformStream : IdentityTransformStream;
 
 /**
  * Replaces the response in `c.res` by a copy whose end can be seen.
@@ -46,7 +51,7 @@ export function untilEnd(
   if (!body || body.locked || req.method === "HEAD" || !isCopyable(res)) return undefined;
   const bytes = lengthOf(body);
   const { readable, writable } =
-    bytes === undefined ? new IdentityTransformStream() : new FixedLengthStream(bytes);
+    bytes === undefined ? new Identity() : new FixedLengthStream(bytes);
   const copy = new Response(readable, res);
   if (!isRaw && bytes === undefined && res.headers.has("Content-Encoding")) weakenTag(copy.headers);
   const { signal } = req.raw;
@@ -87,7 +92,7 @@ function weakenTag(headers: Headers): void {
  */
 async function untilDropped(c: Context, body: ReadableStream): Promise<void> {
   for (let pauseMs = 1; pauseMs <= MAX_UNREAD_PAUSE_MS; pauseMs *= 2) {
-    await scheduler.wait(pauseMs);
+    await WORKERS.wait(pauseMs);
     if (body.locked) return new Promise(() => {});
     if (c.res.body !== body) return;
   }

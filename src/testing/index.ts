@@ -1,0 +1,4 @@
+/** What a user's own tests import: `turnpike/testing`. */
+export type { Clock } from "./clock.ts";
+export { installTestKit, type TestKit } from "./kit.ts";
+export type { Call } from "./recording-caller.ts";

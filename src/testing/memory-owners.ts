@@ -1,0 +1,61 @@
+/** Owners in memory, in place of Durable Objects: the same core, with nothing on disk. */
+import { Owner, type OwnerStorage } from "../owner/owner.ts";
+import type { CounterNamespace, CounterStub } from "../protocol/rpc.ts";
+import { decodeBatch, encodeAnswer, type WireBatch } from "../protocol/wire.ts";
+import type { Runtime } from "../runtime.ts";
+
+/** A disk that is never read: these owners do not restart. */
+const NO_DISK: OwnerStorage = {
+  list: async () => new Map(),
+  get: async () => undefined as never,
+  put: async () => {},
+  delete: async () => 0 as never,
+  deleteAll: async () => {},
+  sync: async () => {},
+  getAlarm: async () => null,
+  setAlarm: async () => {},
+};
+
+export class MemoryOwners implements CounterNamespace {
+  readonly #runtime: Runtime;
+  readonly #owners = new Map<string, Owner>();
+  /** Whether each call fails, as with a Durable Object that is out of reach. */
+  isFailing = false;
+
+  constructor(runtime: Runtime) {
+    // Nothing is due later: there is no disk to write to.
+    this.#runtime = { ...runtime, after: () => {} };
+  }
+
+  /** Forgets all counts; owners answer again. */
+  restart(): void {
+    this.#owners.clear();
+    this.isFailing = false;
+  }
+
+  getByName(name: string): CounterStub {
+    const known = this.#owners.get(name);
+    const owner = known ?? new Owner({ runtime: this.#runtime, storage: NO_DISK });
+    if (!known) this.#owners.set(name, owner);
+    const answer = async <Reply>(behave: () => Reply): Promise<Reply> => {
+      if (this.isFailing) throw new Error("failOwners() of the test kit");
+      return behave();
+    };
+    return {
+      check: (batch) => answer(() => encodeAnswer(owner.check(checksOf(batch)))),
+      peek: (batch) => answer(() => encodeAnswer(owner.peek(checksOf(batch)))),
+      refund: (batch) => answer(() => encodeAnswer(owner.refund(checksOf(batch)))),
+      reset: (batch) => answer(() => encodeAnswer(owner.reset(checksOf(batch)))),
+      block: (_, key, durationMs) => answer(() => ({ reply: owner.block(key, durationMs) })),
+      unblock: (_, key) => answer(() => ({ reply: owner.unblock(key) })),
+      explain: (batch) =>
+        answer(() => ({
+          explained: checksOf(batch).map((check) => ({ ringVersion: 1, ...owner.explain(check) })),
+        })),
+    };
+  }
+}
+
+function checksOf(batch: WireBatch) {
+  return decodeBatch(batch).checks;
+}
