@@ -1,4 +1,5 @@
 /** The names of tables: what each table holds, and how its rows are kept, follow from its name. */
+import type { AlgorithmName } from "../limit/algorithms.ts";
 import type { CounterPolicy } from "./check.ts";
 import { CounterTable, type TableKind } from "./counter-table.ts";
 import { FewRows, MAX_FEW_ROWS } from "./few-rows.ts";
@@ -20,15 +21,16 @@ const IMPORTED = "taken";
 /** Keys whose counts got lost, and when. */
 export const INEXACT = "unsure";
 
-/**
- * By the first part of a name: what is in the table, and how many numbers each of its states has.
- * Under any other name it holds counters whose states grow.
- */
-const KINDS: Partial<Record<string, readonly [TableKind, stateNumbers: number]>> = {
+type Kind = readonly [TableKind, stateNumbers: number];
+
+/** By the first part of a name: what is in the table, and how many numbers each of its states has. */
+const KINDS: Record<AlgorithmName, Kind> & Partial<Record<string, Kind>> = {
   "fixed-window": ["counter", 2],
   "sliding-window": ["counter", 3],
   "token-bucket": ["counter", 2],
   "leaky-bucket": ["counter", 2],
+  "sliding-log": ["counter", 0],
+  concurrency: ["counter", 0],
   [BLOCKED]: ["block", 1],
   [BLOCKED_BY]: ["block", 3],
   [ANSWERS]: ["answer", 0],

@@ -141,15 +141,15 @@ export class Checkpoint {
     this.#pages.change(changes, tables, first);
     const bytes = changes.isEmpty ? 0 : Math.max(PAGE_BYTES, PAGE_SHARE * changes.bytes);
     const pages = this.#pages.choose(bytes, tables, first);
-    const { dirtySince = Number.POSITIVE_INFINITY, obsolete } = this.#pages;
+    const { dirtySince, obsolete } = this.#pages;
     // If this is cut off before pages are deleted, the log still tells that their table was dropped.
     const isLogged = dirtySince <= first || (changes.dropped.size > 0 && obsolete.size > 0);
     const entries: Entries = {};
     const logs = isLogged ? this.#addLog(entries, changes, tables) : [];
     const all = [...this.#logs, ...logs];
     this.#logs = all.filter((log) => log >= dirtySince);
-    const old = all.filter((log) => log < dirtySince);
-    for (const key of [...old.map(logKey), ...this.#appended]) obsolete.add(key);
+    for (const log of all) if (log < dirtySince) obsolete.add(logKey(log));
+    for (const key of this.#appended) obsolete.add(key);
     this.#appended = [];
     head.clockMs = clockMs;
     head.sequence = Math.max(first, head.sequence);

@@ -47,31 +47,24 @@ export interface Value {
   sections: Section[];
 }
 
-export interface Head {
+/** What the head is before the first checkpoint. */
+export const NEW_HEAD = {
   /** The owner's clock, ms since the epoch. */
-  clockMs: number;
-  /** Of the last checkpoint. */
-  sequence: number;
-  /** How many pages are on disk. */
-  pages: number;
-  /** The oldest log entry that is needed, and how many there are from there on. */
-  oldestLog: number;
-  logs: number;
-  /** When counts were lost last by the owner's clock, ms since the epoch; 0 if never. */
-  lostMs: number;
-  /** When counts of policies that are not durable were lost last; 0 if never. */
-  crashedMs: number;
-}
-
-export const NEW_HEAD: Head = {
   clockMs: 0,
+  /** Of the last checkpoint. */
   sequence: 0,
+  /** How many pages are on disk. */
   pages: 0,
+  /** The oldest log entry that is needed, and how many there are from there on. */
   oldestLog: 0,
   logs: 0,
+  /** When counts were lost last by the owner's clock, ms since the epoch; 0 if never. */
   lostMs: 0,
+  /** When counts of policies that are not durable were lost last; 0 if never. */
   crashedMs: 0,
 };
+
+export type Head = typeof NEW_HEAD;
 
 export function pageKey(table: string, index: number): string {
   return `${PAGE}${table}/${index}`;

@@ -41,16 +41,18 @@ export class Pages {
   readonly due = new Set<Page>();
   /** Storage keys that nothing needs once the next checkpoint is on disk. */
   readonly obsolete = new Set<string>();
-  /** With the sequence of the first change since it was written, the oldest first. */
+  /** With the sequence of the first change since it was written, about in this order. */
   readonly #dirty = new Map<Page, number>();
   readonly #layouts = new Map<string, Layout>();
   /** The shared page that small tables join now, and how full it is. */
   #filling = { page: newPage("", 0), bytes: 0 };
   #nextShared = 0;
 
-  /** The sequence of the oldest change that only the log has; undefined without one. */
-  get dirtySince(): number | undefined {
-    return this.#dirty.values().next().value;
+  /** The sequence of the oldest change that only the log has; infinite without one. */
+  get dirtySince(): number {
+    let oldest = Number.POSITIVE_INFINITY;
+    for (const since of this.#dirty.values()) oldest = Math.min(oldest, since);
+    return oldest;
   }
 
   /** Notes changes that the log has, or will have, at that sequence. */

@@ -70,7 +70,7 @@ export async function readPages(
   }
   // A crash came before they were deleted.
   for (const page of pages.onDisk) if (page.tables.size === 0) pages.remove(page);
-  const fromLog = new Set<string>();
+  const withoutPages = new Map<string, number>();
   for await (const [key, value] of scan(storage, LOG)) {
     const { sequence, sections } = decoded(key, value, read, pages);
     // What it had is in pages that were written later.
@@ -85,12 +85,8 @@ export async function readPages(
         continue;
       }
       const table = tables.get(name) ?? newTable(name);
-      if (!tables.has(name)) {
-        tables.set(name, table);
-        // Now, so that its page is dirty since this entry, before those of later ones.
-        pages.reconcile(name, table, sequence);
-        fromLog.add(name);
-      }
+      if (!tables.has(name)) withoutPages.set(name, sequence);
+      tables.set(name, table);
       unpackRows(stateNumbersOf(name), rows, (hash, state) => {
         if (!pages.lacks(name, hash, sequence)) return;
         if (state) table.set(hash, state);
@@ -98,7 +94,9 @@ export async function readPages(
       });
     }
   }
-  for (const name of fromLog) pages.reconcile(name, tables.get(name), read.sequence);
+  for (const [name, sequence] of withoutPages) {
+    pages.reconcile(name, tables.get(name), sequence);
+  }
   return read;
 }
 
