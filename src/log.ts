@@ -39,6 +39,14 @@ export type LogEvent =
   | "deadline-too-short"
   /** A `charge` function threw or gave no boolean; the response was charged. */
   | "charge-function-failed"
+  /** The object that lists the owners of events did not answer. They count, and try again. */
+  | "event-directory-silent"
+  /** An isolate gave up a batch of events that its owner never took; they are not counted. */
+  | "events-lost"
+  /** An owner did not take a batch of events; it is sent again. */
+  | "events-not-sent"
+  /** An owner of events could not write them; it tries again. */
+  | "events-not-written"
   /** A `key` function threw or gave no key; the request counted as `unknown`. */
   | "key-function-failed"
   /** A `limit` function threw or gave no limit; the request was answered with 500. */

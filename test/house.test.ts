@@ -14,7 +14,7 @@ const MAY_IMPORT: Record<string, string[]> = {
   ring: ["limit", "valibot"],
   counters: ["ring", "limit"],
   protocol: ["counters", "ring", "limit", "log.ts", "runtime.ts", "valibot"],
-  events: ["ring", "limit", "valibot"],
+  events: ["protocol", "ring", "limit", "log.ts", "runtime.ts", "valibot"],
   owner: ["protocol", "counters", "ring", "limit", "log.ts", "runtime.ts"],
   membership: ["protocol", "ring", "limit", "log.ts", "runtime.ts"],
   objects: [

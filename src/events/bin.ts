@@ -6,7 +6,7 @@
  */
 import type { SpaceSaving } from "./space-saving.ts";
 import { type EncodedTally, Tally, type ValueHash } from "./tally.ts";
-import { NO_DIMENSIONS } from "./tuple.ts";
+import { UNKNOWN } from "./tuple.ts";
 
 /** Names in a bin. What is counted under further ones is counted as `OTHER_NAME`. */
 export const MAX_NAMES = 64;
@@ -30,7 +30,7 @@ export class Bin {
   add(name: string, key: string, amount: number): void {
     const tally = this.#tallyOf(name);
     if (tally) tally.add(key, amount);
-    else this.#other().add(NO_DIMENSIONS, amount);
+    else this.#other().add(UNKNOWN, amount);
     this.#shrink();
   }
 
@@ -41,7 +41,7 @@ export class Bin {
   mergeTally(name: string, tally: Tally): void {
     const mine = this.#tallyOf(name);
     if (mine) mine.merge(tally);
-    else this.#other().add(NO_DIMENSIONS, tally.total);
+    else this.#other().add(UNKNOWN, tally.total);
     this.#shrink();
   }
 

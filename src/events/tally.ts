@@ -8,7 +8,7 @@
 import type { KeyHash } from "../ring/key-hash.ts";
 import { HyperLogLog } from "./hyper-log-log.ts";
 import { type Entry, SpaceSaving } from "./space-saving.ts";
-import { pairsOf } from "./tuple.ts";
+import { pairsOf, UNKNOWN } from "./tuple.ts";
 
 /** Hashes a value under the secret, the same in all owners. */
 export type ValueHash = (value: string) => KeyHash;
@@ -21,9 +21,10 @@ export interface Values {
 
 /** Keys, counts and errors, one after the other, behind the floor. */
 type EncodedEntries = (string | number)[];
-/** A tally as plain data: total, tuples and, if it is split, each dimension with its registers. */
+/** A tally as plain data: total, what came without a tuple, tuples and, if it is split, each dimension with its registers. */
 export type EncodedTally = [
   total: number,
+  unknown: number,
   tuples: EncodedEntries,
   dimensions?: [name: string, heaviest: EncodedEntries, registers: string][],
 ];
@@ -34,6 +35,8 @@ const FIRST_LETTER = 48;
 export class Tally {
   /** Units counted, exact. */
   total = 0;
+  /** Units that a sender could not keep by tuple: any tuple may have had them. */
+  unknown = 0;
   readonly tuples = new SpaceSaving();
   readonly #hash: ValueHash;
   #dimensions: Map<string, Values> | undefined;
@@ -47,13 +50,17 @@ export class Tally {
     return this.#dimensions !== undefined;
   }
 
-  /** Units of tuples that were let go. */
+  /** Units of which nobody knows the tuple any more. */
   get other(): number {
-    return this.isSplit ? this.total - sumOf(this.tuples.entries()) : 0;
+    return this.isSplit ? this.total - sumOf(this.tuples.entries()) : this.unknown;
   }
 
   add(key: string, amount: number): void {
     this.total += amount;
+    if (key === UNKNOWN) {
+      this.unknown += amount;
+      return;
+    }
     this.tuples.add(key, amount);
     if (this.#dimensions) this.#addValues(this.#dimensions, key, amount);
   }
@@ -69,6 +76,7 @@ export class Tally {
     }
     this.tuples.merge(other.tuples);
     this.total += other.total;
+    this.unknown += other.unknown;
   }
 
   /** Keeps each dimension by itself from now on. */
@@ -90,18 +98,19 @@ export class Tally {
 
   encode(): EncodedTally {
     const tuples = encodeEntries(this.tuples);
-    if (!this.#dimensions) return [this.total, tuples];
+    if (!this.#dimensions) return [this.total, this.unknown, tuples];
     const dimensions = Array.from(this.#dimensions, ([name, { heaviest, distinct }]) => {
       const letters = Array.from(distinct.registers, (rank) => FIRST_LETTER + rank);
       const registers = String.fromCharCode(...letters);
       return [name, encodeEntries(heaviest), registers] as [string, EncodedEntries, string];
     });
-    return [this.total, tuples, dimensions];
+    return [this.total, this.unknown, tuples, dimensions];
   }
 
-  static decode([total, tuples, dimensions]: EncodedTally, hash: ValueHash): Tally {
+  static decode([total, unknown, tuples, dimensions]: EncodedTally, hash: ValueHash): Tally {
     const tally = new Tally(hash);
     tally.total = total;
+    tally.unknown = unknown;
     decodeEntries(tuples, tally.tuples);
     if (!dimensions) return tally;
     tally.#dimensions = new Map();

@@ -17,8 +17,8 @@ const MAX_VALUE_CHARS = 256;
 /** The largest amount of one event. */
 const MAX_AMOUNT = 1_000_000_000;
 
-/** The key of no dimensions. */
-export const NO_DIMENSIONS = "[]";
+/** In place of a key: units whose tuple was not kept. */
+export const UNKNOWN = "";
 
 export const nameSchema = textLike(
   /^[A-Za-z][\w.-]{0,63}$/,

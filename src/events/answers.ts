@@ -1,0 +1,140 @@
+/**
+ * What is read from tallies: the heaviest, how many distinct values, and a series. Pure.
+ *
+ * Each count comes with its error: the truth is between `count − error` and `count`.
+ */
+import type { Bin } from "./bin.ts";
+import { DISTINCT_ERROR } from "./hyper-log-log.ts";
+import { type Level, startOf } from "./level.ts";
+import type { Tally } from "./tally.ts";
+import { type Dimensions, dimensionsOf, keyOf, pairsOf } from "./tuple.ts";
+
+/** A count whose truth is between `count − error` and `count`. */
+export interface Count {
+  count: number;
+  error: number;
+}
+
+export interface TopEntry extends Count {
+  dimensions: Dimensions;
+}
+
+export interface Top {
+  /** All units in the range, exact. */
+  total: number;
+  /** Units whose tuple nobody knows any more. */
+  other: number;
+  /** The heaviest first. What is not here has at most as much as the last. */
+  entries: TopEntry[];
+}
+
+/** How many distinct values there are, more or less: `error` is the standard error of `count`. */
+export interface Distinct extends Count {
+  /** Whether every value is known, so that the count has no error. */
+  exact: boolean;
+}
+
+/** A point of a series: when its bin begins, ms since the epoch, and what it counted. */
+export interface Point extends Count {
+  atMs: number;
+}
+
+/**
+ * Returns the heaviest tuples, or the heaviest values of the dimensions `by`.
+ *
+ * Events that lack one of these dimensions are in the total only.
+ */
+export function topOf(tally: Tally, by: readonly string[], n: number): Top {
+  const { total, other, unknown } = tally;
+  const entries = groups(tally, by).sort((a, b) => b.count - a.count);
+  const heaviest = entries.slice(0, n).map(({ dimensions, count, error }) => {
+    return { dimensions, count: count + unknown, error: error + unknown };
+  });
+  return { total, other, entries: heaviest };
+}
+
+export function distinctOf(tally: Tally, dimension: string): Distinct {
+  const values = tally.dimensions().get(dimension);
+  const exact = !tally.isSplit && tally.unknown === 0;
+  if (exact || !values) return { count: values?.heaviest.size ?? 0, error: 0, exact };
+  const count = Math.round(values.distinct.estimate());
+  return { count, error: Math.ceil(count * DISTINCT_ERROR), exact };
+}
+
+/** Adds to the points of a series what bins counted under a name. */
+export function addToSeries(
+  points: Map<number, Point>,
+  bins: Iterable<Bin>,
+  { name, filter, level }: { name: string; filter: Dimensions; level: Level },
+): void {
+  for (const bin of bins) {
+    const tally = bin.tallies.get(name);
+    if (!tally) continue;
+    const { count, error } = matching(tally, filter);
+    const atMs = startOf(level, bin.startMs);
+    const known = points.get(atMs) ?? { atMs, count: 0, error: 0 };
+    points.set(atMs, { atMs, count: known.count + count, error: known.error + error });
+  }
+}
+
+/** Counts what has all the values of a filter. */
+function matching(tally: Tally, filter: Dimensions): Count {
+  const wanted = Object.entries(filter);
+  const [first, ...others] = wanted;
+  if (!first) return { count: tally.total, error: 0 };
+  const { unknown } = tally;
+  if (tally.isSplit) {
+    const dimensions = tally.dimensions();
+    if (wanted.some(([name]) => !dimensions.has(name))) return { count: unknown, error: unknown };
+    const heaviest = dimensions.get(first[0])?.heaviest;
+    const sketch = others.length === 0 ? heaviest : undefined;
+    const isWhole = wanted.length === dimensions.size;
+    const whole = isWhole ? tally.tuples : undefined;
+    const [from, key] = sketch ? [sketch, first[1]] : [whole, keyOf(filter)];
+    if (from) {
+      const { count, error } = from.get(key) ?? { count: from.floor, error: from.floor };
+      return { count: count + unknown, error: error + unknown };
+    }
+  }
+  let certain = 0;
+  for (const { key, count, error } of tally.tuples.entries()) {
+    const dimensions = dimensionsOf(key);
+    if (wanted.every(([name, value]) => dimensions[name] === value)) certain += count - error;
+  }
+  return { count: certain + tally.other, error: tally.other };
+}
+
+/** Returns all known values of the dimensions `by`, or all tuples if there are none. */
+function groups(tally: Tally, by: readonly string[]): TopEntry[] {
+  const [first, ...others] = by;
+  if (first === undefined) {
+    return Array.from(tally.tuples.entries(), ({ key, count, error }) => {
+      return { dimensions: dimensionsOf(key), count, error };
+    });
+  }
+  if (others.length === 0) {
+    const values = tally.dimensions().get(first)?.heaviest.entries() ?? [];
+    return Array.from(values, ({ key, count, error }) => {
+      return { dimensions: { [first]: key }, count, error };
+    });
+  }
+  return severalBy(tally, by);
+}
+
+function severalBy(tally: Tally, by: readonly string[]): TopEntry[] {
+  const isWhole = by.length === tally.dimensions().size;
+  const spread = tally.isSplit && !isWhole ? tally.other - tally.unknown : 0;
+  const found = new Map<string, TopEntry>();
+  for (const { key, count, error } of tally.tuples.entries()) {
+    const pairs = pairsOf(key).filter(([name]) => by.includes(name));
+    if (pairs.length < by.length) continue;
+    const dimensions = Object.fromEntries(pairs);
+    const id = keyOf(dimensions);
+    const known = found.get(id) ?? { dimensions, count: spread, error: spread };
+    // A tuple that was let go may belong to any group, but to each tuple only its own error.
+    known.count += isWhole ? count : count - error;
+    known.error += isWhole ? error : 0;
+    found.set(id, known);
+  }
+  return [...found.values()];
+}

@@ -1,0 +1,134 @@
+/**
+ * The process that owns events: counts batches, writes them within two seconds, and answers readers.
+ *
+ * A crash loses what came since the last write, `WRITE_MS` at most. Storage, timers and the directory
+ * are passed in, so that a simulation can run it.
+ */
+import { logSeldom } from "../log.ts";
+import { withDeadline } from "../protocol/deadline.ts";
+import type { Runtime } from "../runtime.ts";
+import { addToSeries, type Point } from "./answers.ts";
+import { Bin } from "./bin.ts";
+import { EventRows, type EventStorage } from "./event-rows.ts";
+import { type Batch, EventStore } from "./event-store.ts";
+import { HOUR, LEVELS, type Level } from "./level.ts";
+import type { Bins } from "./rpc.ts";
+import type { EncodedTally, ValueHash } from "./tally.ts";
+import type { Dimensions } from "./tuple.ts";
+
+export interface EventOwnerOptions {
+  name: string;
+  runtime: Runtime;
+  storage: EventStorage & Pick<DurableObjectStorage, "setAlarm" | "deleteAll">;
+  hash: ValueHash;
+  /** Tells the directory that this owner holds events. */
+  announce: () => Promise<void>;
+}
+
+/** The longest that events are in memory alone. */
+export const WRITE_MS = 2_000;
+/** The most memory that one answer takes; past it, light tuples are let go as in a bin. */
+const ANSWER_BYTES = 12_000_000;
+const ANNOUNCE_MS = 24 * HOUR.ms;
+const ANNOUNCE_DEADLINE_MS = 2_000;
+
+export class EventOwner {
+  readonly #options: EventOwnerOptions;
+  #loaded: EventStore | undefined;
+  #isWriteDue = false;
+  #announcedMs = Number.NEGATIVE_INFINITY;
+  #alarmMs = 0;
+
+  constructor(options: EventOwnerOptions) {
+    this.#options = options;
+    this.#loaded = this.#store;
+  }
+
+  async record(batch: Batch): Promise<void> {
+    const { runtime } = this.#options;
+    if (runtime.now() - this.#announcedMs >= ANNOUNCE_MS) await this.#announce();
+    this.#store.record(batch, runtime.now());
+    this.#writeSoon();
+  }
+
+  tally(name: string, { level, fromMs, toMs }: Bins): EncodedTally | null {
+    const sum = new Bin(fromMs, ANSWER_BYTES, this.#options.hash);
+    for (const { tallies } of this.#bins(levelNamed(level), fromMs, toMs)) {
+      const tally = tallies.get(name);
+      if (tally) sum.mergeTally(name, tally);
+    }
+    return sum.tallies.get(name)?.encode() ?? null;
+  }
+
+  series(name: string, filter: Dimensions, { level: named, fromMs, toMs }: Bins): Point[] {
+    const level = levelNamed(named);
+    const points = new Map<number, Point>();
+    addToSeries(points, this.#bins(level, fromMs, toMs), { name, filter, level });
+    return [...points.values()];
+  }
+
+  /** The alarm: drops what is kept no longer, and all storage once nothing is left. */
+  async wake(): Promise<void> {
+    const { storage, runtime } = this.#options;
+    const nowMs = runtime.now();
+    if (!this.#store.wake(nowMs)) {
+      await storage.setAlarm(nowMs + HOUR.keptMs);
+      return;
+    }
+    this.#loaded = undefined;
+    await storage.deleteAll();
+  }
+
+  /** Made anew if its storage was deleted. */
+  get #store(): EventStore {
+    const { storage, hash } = this.#options;
+    this.#loaded ??= new EventStore(new EventRows(storage), hash);
+    return this.#loaded;
+  }
+
+  #bins(level: Level, fromMs: number, toMs: number): Iterable<Bin> {
+    return this.#store.bins(level, fromMs, toMs, this.#options.runtime.now());
+  }
+
+  #writeSoon(): void {
+    if (this.#isWriteDue) return;
+    this.#isWriteDue = true;
+    this.#options.runtime.after(WRITE_MS, () => this.#write());
+  }
+
+  async #write(): Promise<void> {
+    this.#isWriteDue = false;
+    const { name, runtime, storage } = this.#options;
+    const nowMs = runtime.now();
+    try {
+      this.#store.write(nowMs);
+      if (nowMs - this.#alarmMs > HOUR.ms) {
+        this.#alarmMs = nowMs;
+        await storage.setAlarm(nowMs + HOUR.keptMs + HOUR.ms);
+      }
+    } catch (error) {
+      logSeldom("error", "events-not-written", name, { owner: name, detail: String(error) });
+    }
+    if (runtime.now() - this.#announcedMs >= ANNOUNCE_MS) await this.#announce();
+    const isAnnounced = Number.isFinite(this.#announcedMs);
+    if (!this.#store.isWritten || !isAnnounced) this.#writeSoon();
+  }
+
+  /** Events count even if the directory is out of reach; no reader can be without it, either. */
+  async #announce(): Promise<void> {
+    const { name, runtime, announce } = this.#options;
+    try {
+      await withDeadline(ANNOUNCE_DEADLINE_MS, announce(), runtime);
+      this.#announcedMs = runtime.now();
+    } catch (error) {
+      logSeldom("warn", "event-directory-silent", name, { owner: name, detail: String(error) });
+    }
+  }
+}
+
+/** @throws {RangeError} for a level that this version does not know */
+function levelNamed(name: string): Level {
+  const level = LEVELS.find((each) => each.name === name);
+  if (!level) throw new RangeError(`no level ${name}`);
+  return level;
+}

@@ -1,0 +1,102 @@
+/**
+ * Reads events: asks the directory which owners hold some, then each of them, and adds up.
+ *
+ * A part would not be the truth. So if one of the objects does not answer, the call rejects.
+ */
+import { withDeadline } from "../protocol/deadline.ts";
+import type { Stub } from "../protocol/rpc.ts";
+import type { Runtime } from "../runtime.ts";
+import { type Distinct, distinctOf, type Point, type Top, topOf } from "./answers.ts";
+import { Bin } from "./bin.ts";
+import { startOf } from "./level.ts";
+import { distinctSchema, type Range, readQuery, seriesSchema, topSchema } from "./query.ts";
+import type { Bins, EventsRpc } from "./rpc.ts";
+import { Tally, type ValueHash } from "./tally.ts";
+import type { Dimensions } from "./tuple.ts";
+
+export interface EventReaderOptions {
+  runtime: Runtime;
+  /** Returns a new stub for an object: an owner, or the directory. */
+  stubOf: (name: string) => Stub<EventsRpc>;
+  directory: string;
+  hash: ValueHash;
+}
+
+/** An object that holds events does not answer, so that no sum is right. */
+export class EventsUnreachable extends Error {
+  override readonly name = "EventsUnreachable";
+}
+
+/** For readers, who would rather wait than get no answer. */
+const DEADLINE_MS = 15_000;
+/** The most memory that the tuples of all owners take; past it, light ones are let go. */
+const SUM_BYTES = 24_000_000;
+
+export class EventReader {
+  readonly #options: EventReaderOptions;
+
+  constructor(options: EventReaderOptions) {
+    this.#options = options;
+  }
+
+  /** Rejects with a `MisuseError` for a query that breaks a rule, as all methods do. */
+  async top(name: string, by: readonly string[] = [], n = 10, range: Range = {}): Promise<Top> {
+    const { query, bins } = this.#read(topSchema, { ...range, name, by, n });
+    return topOf(await this.#tally(name, bins), query.by, query.n);
+  }
+
+  /** Returns how many distinct values of a dimension were counted. */
+  async distinct(name: string, dimension: string, range: Range = {}): Promise<Distinct> {
+    const { bins } = this.#read(distinctSchema, { ...range, name, dimension });
+    return distinctOf(await this.#tally(name, bins), dimension);
+  }
+
+  /** Returns a point for each bin of the range, zeros too, counting what has all of `filter`. */
+  async series(name: string, filter: Dimensions = {}, range: Range = {}): Promise<Point[]> {
+    const { bins, level } = this.#read(seriesSchema, { ...range, name, filter });
+    const nowMs = this.#options.runtime.now();
+    const points = new Map<number, Point>();
+    const endMs = Math.min(bins.toMs, nowMs + 1);
+    for (let atMs = startOf(level, bins.fromMs); atMs < endMs; atMs += level.ms) {
+      points.set(atMs, { atMs, count: 0, error: 0 });
+    }
+    for (const some of await this.#askAll((stub) => stub.series(name, filter, bins))) {
+      for (const { atMs, count, error } of some) {
+        const known = points.get(atMs) ?? { count: 0, error: 0 };
+        points.set(atMs, { atMs, count: known.count + count, error: known.error + error });
+      }
+    }
+    return [...points.values()];
+  }
+
+  #read<const Schema extends Parameters<typeof readQuery>[0]>(schema: Schema, query: unknown) {
+    return readQuery(schema, query, this.#options.runtime.now());
+  }
+
+  async #tally(name: string, bins: Bins): Promise<Tally> {
+    const { hash } = this.#options;
+    const sum = new Bin(0, SUM_BYTES, hash);
+    for (const tally of await this.#askAll((stub) => stub.tally(name, bins))) {
+      if (tally) sum.mergeTally(name, Tally.decode(tally, hash));
+    }
+    return sum.tallies.get(name) ?? new Tally(hash);
+  }
+
+  async #askAll<Reply>(ask: (stub: Stub<EventsRpc>) => Promise<Reply>): Promise<Reply[]> {
+    const { directory } = this.#options;
+    const owners = await this.#call(directory, (stub) => stub.owners());
+    return Promise.all(owners.map((owner) => this.#call(owner, ask)));
+  }
+
+  async #call<Reply>(
+    name: string,
+    call: (stub: Stub<EventsRpc>) => Promise<Reply>,
+  ): Promise<Reply> {
+    const { runtime, stubOf } = this.#options;
+    try {
+      return await withDeadline(DEADLINE_MS, call(stubOf(name)), runtime);
+    } catch (error) {
+      throw new EventsUnreachable(`${name} does not answer: ${error}`);
+    }
+  }
+}

@@ -1,0 +1,127 @@
+/**
+ * Gathers what an isolate counts, and sends it to the owners, each at most once a second.
+ *
+ * An owner that does not answer may have counted a batch. So the batch goes to the same owner once
+ * more, under the same number, until the owner says that it has it. Meanwhile its further events
+ * gather. An isolate that is ended loses what it has not sent, which is a second's events at most.
+ */
+import { logSeldom } from "../log.ts";
+import { withDeadline } from "../protocol/deadline.ts";
+import type { Runtime } from "../runtime.ts";
+import type { Batch } from "./event-store.ts";
+import { UNKNOWN } from "./tuple.ts";
+
+export interface EventSenderOptions {
+  runtime: Runtime;
+  /** Returns the owner of a tuple. Any owner will do; the same one keeps the sketches small. */
+  ownerOf: (name: string, key: string) => string;
+  record: (owner: string, batch: Batch) => Promise<void>;
+  /** A random name for this isolate. */
+  newSender: () => string;
+}
+
+/** How long events gather. */
+export const GATHER_MS = 1_000;
+/** How long a call to an owner may take. */
+const DEADLINE_MS = 5_000;
+/** How long a request sends for all. It may live 30 s after its answer. */
+const SHIFT_MS = 10_000;
+/** How long a batch is sent again and again. An owner remembers its number for longer. */
+const GIVE_UP_MS = 120_000;
+/** The most tuples that gather. What does not fit is counted without its tuple. */
+const MAX_GATHERED = 20_000;
+/** The most tuples of a batch. */
+const MAX_BATCH = 5_000;
+
+interface Gathered {
+  owner: string;
+  name: string;
+  key: string;
+  amount: number;
+}
+
+/** A batch under way, and when it was first sent. */
+interface Sent {
+  batch: Batch;
+  sinceMs: number;
+}
+
+export class EventSender {
+  readonly #options: EventSenderOptions;
+  #sender: string | undefined;
+  #number = 0;
+  #gathered = new Map<string, Gathered>();
+  readonly #sent = new Map<string, Sent>();
+  /** Counts the requests that have sent for all, and when the last began. */
+  #shift = 0;
+  #shiftMs = Number.NEGATIVE_INFINITY;
+
+  constructor(options: EventSenderOptions) {
+    this.#options = options;
+  }
+
+  count(name: string, key: string, amount: number): void {
+    const id = `${name} ${key}`;
+    const known = this.#gathered.get(id);
+    if (known) known.amount += amount;
+    else if (key !== UNKNOWN && this.#gathered.size >= MAX_GATHERED) {
+      this.count(name, UNKNOWN, amount);
+    } else {
+      this.#gathered.set(id, { owner: this.#options.ownerOf(name, key), name, key, amount });
+    }
+    const { runtime } = this.#options;
+    const nowMs = runtime.now();
+    if (nowMs - this.#shiftMs < SHIFT_MS) return;
+    this.#shiftMs = nowMs;
+    runtime.keepAlive(this.#work(++this.#shift));
+  }
+
+  /** Sends each second what has gathered, until nothing is left or another request does. */
+  async #work(shift: number): Promise<void> {
+    const { runtime } = this.#options;
+    const endMs = runtime.now() + 2 * SHIFT_MS;
+    do {
+      await runtime.wait(GATHER_MS);
+      if (shift !== this.#shift) return;
+      await this.#sendAll();
+    } while (this.#gathered.size + this.#sent.size > 0 && runtime.now() < endMs);
+    if (shift === this.#shift) this.#shiftMs = Number.NEGATIVE_INFINITY;
+  }
+
+  async #sendAll(): Promise<void> {
+    for (const [owner, counts] of this.#takeGathered()) this.#prepare(owner, counts);
+    await Promise.all(Array.from(this.#sent, ([owner, sent]) => this.#send(owner, sent)));
+  }
+
+  /** Takes what may be sent now: at most one batch for each owner that has none under way. */
+  #takeGathered(): Map<string, Batch["counts"]> {
+    const taken = new Map<string, Batch["counts"]>();
+    for (const [id, { owner, name, key, amount }] of this.#gathered) {
+      const counts = taken.get(owner) ?? [];
+      if (this.#sent.has(owner) || counts.length >= 3 * MAX_BATCH) continue;
+      counts.push(name, key, amount);
+      taken.set(owner, counts);
+      this.#gathered.delete(id);
+    }
+    return taken;
+  }
+
+  #prepare(owner: string, counts: Batch["counts"]): void {
+    this.#sender ??= this.#options.newSender();
+    const batch = { sender: this.#sender, number: ++this.#number, counts };
+    this.#sent.set(owner, { batch, sinceMs: this.#options.runtime.now() });
+  }
+
+  async #send(owner: string, sent: Sent): Promise<void> {
+    const { runtime, record } = this.#options;
+    try {
+      await withDeadline(DEADLINE_MS, record(owner, sent.batch), runtime);
+    } catch (error) {
+      const isLost = runtime.now() - sent.sinceMs >= GIVE_UP_MS;
+      const event = isLost ? "events-lost" : "events-not-sent";
+      logSeldom("warn", event, owner, { owner, detail: String(error) });
+      if (!isLost) return;
+    }
+    if (this.#sent.get(owner) === sent) this.#sent.delete(owner);
+  }
+}

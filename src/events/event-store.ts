@@ -1,0 +1,174 @@
+/**
+ * What an owner of events has counted: three open bins in memory, all others on disk.
+ *
+ * An event counts when it arrives, by the owner's clock, in the open second. A second that ends is
+ * added to its minute, and a minute to its hour. What is on disk of seconds is also the log from
+ * which a restarted owner makes its open minute and hour anew, and knows which batches it counted.
+ * No I/O but through `EventRows`, which reads and writes in the same turn.
+ */
+import { Bin } from "./bin.ts";
+import type { EventRows, Line } from "./event-rows.ts";
+import { HOUR, LEVELS, type Level, MINUTE, SECOND, startOf } from "./level.ts";
+import type { ValueHash } from "./tally.ts";
+
+/** What a sender tells an owner at a time. */
+export interface Batch {
+  /** A random name of the sender. */
+  sender: string;
+  /** Counts its batches; a batch that is sent again keeps its number. */
+  number: number;
+  /** Name, key and amount of each tuple, one after the other. */
+  counts: (string | number)[];
+}
+
+/** How long an owner knows which batches it counted. A sender gives up a batch long before. */
+const SENDER_MEMORY_MS = 10 * MINUTE.ms;
+/** Seconds that wait for a disk that fails. Further ones are added to the last of them. */
+const MAX_UNWRITTEN = 30;
+
+/** A bin that has yet to be written. */
+interface Unwritten {
+  level: Level;
+  bin: Bin;
+}
+
+export class EventStore {
+  readonly #rows: EventRows;
+  readonly #hash: ValueHash;
+  /** Never runs backwards, not even where a restarted owner has another clock. */
+  #nowMs = 0;
+  #second: Bin;
+  #minute: Bin;
+  #hour: Bin;
+  #unwritten: Unwritten[] = [];
+  /** The last batch of each sender, and when it came. */
+  readonly #senders = new Map<string, { number: number; atMs: number }>();
+  /** Senders whose last batch is not on disk. */
+  readonly #unwrittenSenders = new Map<string, number>();
+
+  /** Reads what is on disk. */
+  constructor(rows: EventRows, hash: ValueHash) {
+    this.#rows = rows;
+    this.#hash = hash;
+    this.#second = this.#newBin(SECOND, 0);
+    this.#minute = this.#newBin(MINUTE, 0);
+    this.#hour = this.#newBin(HOUR, 0);
+    this.#load();
+  }
+
+  get isWritten(): boolean {
+    return this.#unwritten.length === 0 && this.#second.tallies.size === 0;
+  }
+
+  /** Counts a batch, unless it was counted before. */
+  record({ sender, number, counts }: Batch, nowMs: number): void {
+    this.#advance(nowMs);
+    if (number <= (this.#senders.get(sender)?.number ?? 0)) return;
+    this.#senders.set(sender, { number, atMs: this.#nowMs });
+    this.#unwrittenSenders.set(sender, number);
+    for (let at = 0; at < counts.length; at += 3) {
+      const [name, key, amount] = [counts[at], counts[at + 1], counts[at + 2]];
+      this.#second.add(name as string, key as string, amount as number);
+    }
+  }
+
+  /** Writes everything that is not on disk yet. If that throws, it is written the next time. */
+  write(nowMs: number): void {
+    this.#advance(nowMs);
+    this.#cut();
+    const unwritten = this.#unwritten;
+    if (unwritten.length === 0) return;
+    const lines = unwritten.map(({ level, bin }): [Level, Line] => [level, { bin: bin.encode() }]);
+    const seconds = lines.filter(([level]) => level === SECOND);
+    const last = seconds.at(-1)?.[1];
+    if (last) last.senders = [...this.#unwrittenSenders];
+    this.#rows.write(lines);
+    this.#unwritten = [];
+    this.#unwrittenSenders.clear();
+    if (lines.length > seconds.length) this.#prune();
+  }
+
+  /** Drops what is kept no longer. @returns whether nothing is left */
+  wake(nowMs: number): boolean {
+    this.#advance(nowMs);
+    this.#prune();
+    return this.isWritten && this.#rows.isEmpty;
+  }
+
+  /** Returns the bins of a level, several of one start among them; finer bins where one is open. */
+  *bins(level: Level, fromMs: number, toMs: number, nowMs: number): Generator<Bin> {
+    this.#advance(nowMs);
+    const firstMs = startOf(level, fromMs);
+    for (const { bin } of this.#rows.read(level, firstMs, toMs)) yield this.#decode(bin);
+    const open = [this.#second, this.#minute, this.#hour].slice(0, LEVELS.indexOf(level) + 1);
+    const waiting = this.#unwritten.filter((each) => each.level === level);
+    for (const bin of [...waiting.map((each) => each.bin), ...open]) {
+      const startMs = startOf(level, bin.startMs);
+      if (startMs >= firstMs && startMs < toMs) yield bin;
+    }
+  }
+
+  /** Ends the bins that are over. */
+  #advance(nowMs: number): void {
+    this.#nowMs = Math.max(this.#nowMs, nowMs);
+    if (startOf(SECOND, this.#nowMs) !== this.#second.startMs) this.#cut();
+    if (startOf(MINUTE, this.#nowMs) !== this.#minute.startMs) {
+      this.#hour.merge(this.#minute);
+      this.#end(MINUTE, this.#minute);
+      this.#minute = this.#newBin(MINUTE, this.#nowMs);
+    }
+    if (startOf(HOUR, this.#nowMs) !== this.#hour.startMs) {
+      this.#end(HOUR, this.#hour);
+      this.#hour = this.#newBin(HOUR, this.#nowMs);
+    }
+  }
+
+  /** Adds the open second to its minute, and goes on with an empty one. */
+  #cut(): void {
+    this.#minute.merge(this.#second);
+    this.#end(SECOND, this.#second);
+    this.#second = this.#newBin(SECOND, this.#nowMs);
+  }
+
+  #end(level: Level, bin: Bin): void {
+    if (bin.tallies.size === 0) return;
+    const last = this.#unwritten.at(-1);
+    const isFailing = this.#unwritten.length >= MAX_UNWRITTEN;
+    if (isFailing && level === SECOND && last?.level === SECOND) last.bin.merge(bin);
+    else this.#unwritten.push({ level, bin });
+  }
+
+  /** Makes the open minute and hour of the finer bins that no coarser one on disk has. */
+  #load(): void {
+    const hoursEndMs = this.#rows.lastStart(HOUR, -HOUR.ms) + HOUR.ms;
+    const minutesEndMs = this.#rows.lastStart(MINUTE, -MINUTE.ms) + MINUTE.ms;
+    for (const { bin } of this.#rows.read(MINUTE, hoursEndMs)) {
+      this.#advance(bin[0]);
+      this.#hour.merge(this.#decode(bin));
+    }
+    for (const { bin, senders = [] } of this.#rows.read(SECOND, 0)) {
+      for (const [sender, number] of senders) this.#senders.set(sender, { number, atMs: bin[0] });
+      if (bin[0] < minutesEndMs) continue;
+      this.#advance(bin[0]);
+      this.#minute.merge(this.#decode(bin));
+    }
+    // A clock that was set back must not add to a minute or hour that has ended.
+    this.#advance(Math.max(hoursEndMs, minutesEndMs));
+  }
+
+  #prune(): void {
+    this.#rows.prune(this.#nowMs);
+    for (const [sender, { atMs }] of this.#senders) {
+      if (this.#nowMs - atMs > SENDER_MEMORY_MS) this.#senders.delete(sender);
+    }
+  }
+
+  #newBin(level: Level, atMs: number): Bin {
+    return new Bin(startOf(level, atMs), level.maxBytes, this.#hash);
+  }
+
+  /** A bin from disk is within the bytes of its level. */
+  #decode(bin: Line["bin"]): Bin {
+    return Bin.decode(bin, Number.POSITIVE_INFINITY, this.#hash);
+  }
+}

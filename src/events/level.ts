@@ -1,0 +1,43 @@
+/** The three levels at which events are kept, and for how long. */
+const SECOND_MS = 1_000;
+const MINUTE_MS = 60_000;
+const HOUR_MS = 3_600_000;
+const DAY_MS = 86_400_000;
+
+export interface Level {
+  /** As a caller names it. */
+  name: "second" | "minute" | "hour";
+  /** Length of its bins. */
+  ms: number;
+  /** How long its bins are kept, at least. */
+  keptMs: number;
+  /** The most memory that the entries of its open bin take. */
+  maxBytes: number;
+}
+
+export const SECOND: Level = {
+  name: "second",
+  ms: SECOND_MS,
+  keptMs: 15 * MINUTE_MS,
+  maxBytes: 2_000_000,
+};
+export const MINUTE: Level = {
+  name: "minute",
+  ms: MINUTE_MS,
+  keptMs: 25 * HOUR_MS,
+  maxBytes: 4_000_000,
+};
+export const HOUR: Level = {
+  name: "hour",
+  ms: HOUR_MS,
+  keptMs: 400 * DAY_MS,
+  maxBytes: 12_000_000,
+};
+
+/** From the finest to the coarsest. */
+export const LEVELS = [SECOND, MINUTE, HOUR] as const;
+
+/** Returns when the bin of a level begins that a time falls into. */
+export function startOf(level: Level, atMs: number): number {
+  return Math.floor(atMs / level.ms) * level.ms;
+}

@@ -1,0 +1,85 @@
+/** What readers of events ask for, and how it is checked. */
+import * as v from "valibot";
+import { durationSchema, formatDuration } from "../limit/duration.ts";
+import { MisuseError, parse } from "../limit/misuse.ts";
+import { oneOf, wholeNumber } from "../limit/schemas.ts";
+import { HOUR, LEVELS, type Level } from "./level.ts";
+import type { Bins } from "./rpc.ts";
+import { dimensionsSchema, MAX_DIMENSIONS, nameSchema } from "./tuple.ts";
+
+/** The most entries of a top list. */
+const MAX_TOP = 10_000;
+/** Later than any time. */
+const NEVER_MS = 8.64e15;
+
+const timeRule = "must be a time such as 2026-11-01T00:00:00Z, or milliseconds since the epoch";
+const timeSchema = v.pipe(
+  v.union([v.number(), v.string(), v.date()], timeRule),
+  v.transform((time) => new Date(time).getTime()),
+  v.custom<number>((ms) => Number.isFinite(ms), timeRule),
+);
+
+const rangeFields = {
+  /** How far back from now: `"1s"` to `"400d"`. Default `"1h"`, unless `from` is given. */
+  last: v.optional(durationSchema(1_000, HOUR.keptMs)),
+  /** When it begins, as a date, as text of ISO 8601 or in ms since the epoch. Not beside `last`. */
+  from: v.optional(timeSchema),
+  /** When it ends, in the same forms. Default now. */
+  to: v.optional(timeSchema),
+  /** Length of a bin. Default the finest that is kept for as long as the range goes back. */
+  step: v.optional(oneOf(LEVELS.map(({ name }) => name))),
+};
+
+const objectRule = "must be an object";
+
+const byRule = `must be a list of 0 to ${MAX_DIMENSIONS} names of dimensions`;
+export const topSchema = v.strictObject(
+  {
+    name: nameSchema,
+    by: v.optional(v.pipe(v.array(nameSchema, byRule), v.maxLength(MAX_DIMENSIONS, byRule)), []),
+    n: v.optional(wholeNumber(1, MAX_TOP), 10),
+    ...rangeFields,
+  },
+  objectRule,
+);
+export const seriesSchema = v.strictObject(
+  { name: nameSchema, filter: v.optional(dimensionsSchema, {}), ...rangeFields },
+  objectRule,
+);
+export const distinctSchema = v.strictObject(
+  { name: nameSchema, dimension: nameSchema, ...rangeFields },
+  objectRule,
+);
+
+type RangeInput = v.InferInput<v.StrictObjectSchema<typeof rangeFields, undefined>>;
+/** A span of time: the `last` one, or `from` a time and `to` another. All that is left out is now. */
+export type Range = RangeInput;
+type RangeOutput = v.InferOutput<v.StrictObjectSchema<typeof rangeFields, undefined>>;
+
+/**
+ * Reads a query, and finds the bins to read.
+ *
+ * @throws {MisuseError} naming the field, the rule and the value
+ */
+export function readQuery<const Schema extends v.GenericSchema<unknown, RangeOutput>>(
+  schema: Schema,
+  query: unknown,
+  nowMs: number,
+): { query: v.InferOutput<Schema>; level: Level; bins: Bins } {
+  const read = parse(schema, query);
+  const { last, from, to, step } = read;
+  if (last !== undefined && from !== undefined) {
+    throw new MisuseError("last", 'must be left out where "from" is given', last);
+  }
+  const fromMs = from ?? nowMs - (last ?? HOUR.ms);
+  const toMs = to ?? NEVER_MS;
+  if (toMs <= fromMs) throw new MisuseError("to", "must be later than the beginning", to);
+  const isKept = ({ keptMs }: Level) => nowMs - fromMs <= keptMs;
+  const named = step && LEVELS.find(({ name }) => name === step);
+  const level = named ?? LEVELS.find(isKept) ?? HOUR;
+  if (!isKept(level)) {
+    const rule = `must be at most ${formatDuration(level.keptMs)} ago for the step ${level.name}`;
+    throw new MisuseError(from === undefined ? "last" : "from", rule, from ?? last);
+  }
+  return { query: read, level, bins: { level: level.name, fromMs, toMs } };
+}

@@ -1,0 +1,34 @@
+/**
+ * What isolates and event objects say to each other: the methods of its class.
+ *
+ * One object, the directory, knows which owners hold events. An owner tells it before it counts for
+ * the first time in its life, and once a day. A reader asks the directory, then each owner, and adds
+ * up. So a ring change moves nothing, and an owner that left the ring is read until its events end.
+ *
+ * Versions. As in `protocol/rpc.ts`: methods and fields are only added.
+ */
+import type { Point } from "./answers.ts";
+import type { Batch } from "./event-store.ts";
+import type { Level } from "./level.ts";
+import type { EncodedTally } from "./tally.ts";
+import type { Dimensions } from "./tuple.ts";
+
+/** Which bins are read: from the one that `fromMs` falls into, up to those that begin before `toMs`. */
+export interface Bins {
+  level: Level["name"];
+  fromMs: number;
+  toMs: number;
+}
+
+export interface EventsRpc {
+  /** Counts a batch, once however often it is sent. */
+  record(batch: Batch): void | Promise<void>;
+  /** Returns what was counted under a name; null if nothing was. */
+  tally(name: string, bins: Bins): EncodedTally | null | Promise<EncodedTally | null>;
+  /** Returns the points that are not 0. */
+  series(name: string, filter: Dimensions, bins: Bins): Point[] | Promise<Point[]>;
+  /** The directory's: notes that an owner holds events. */
+  announce(owner: string): void | Promise<void>;
+  /** The directory's: returns the owners that may hold events. */
+  owners(): string[] | Promise<string[]>;
+}
