@@ -19,7 +19,7 @@ const SERVERS = [
   "test/http/{legacy,passthrough}.test.ts",
   "test/ring/{change,elastic,interrupted}.test.ts",
   "test/cli/{deploy,operate}.test.ts",
-  "test/{bench,binding,faults,simulation}/**/*.test.ts",
+  "test/{bench,binding,faults,peers,simulation}/**/*.test.ts",
 ];
 /** Code that imports nothing of Cloudflare's. One process for all of them: each takes little. */
 const PURE = [

@@ -1,0 +1,69 @@
+/**
+ * A store for express-rate-limit and hono-rate-limiter, in Node or anywhere else: they decide, and
+ * Turnpike counts. Copy it.
+ *
+ * Nobody reaches the limit that it asks for, so that hits count which the middleware refuses. It has
+ * no `resetAll`, since Turnpike keeps hashes of keys: give it another prefix instead.
+ */
+const LIMIT = 1_000_000_000;
+
+export class TurnpikeStore {
+  readonly localKeys = false;
+  /** Tells what this limiter counts from what others do. */
+  readonly prefix: string;
+  readonly #api: string;
+  readonly #token: string;
+  #windowMs = 60_000;
+
+  /**
+   * @param api the API of a deployed Turnpike, such as `https://limit.example.com/_turnpike/v1`
+   * @param token one that its `TOKEN` has
+   */
+  constructor(api: string, token: string, prefix: string) {
+    this.#api = api;
+    this.#token = token;
+    this.prefix = prefix;
+  }
+
+  init({ windowMs }: { windowMs: number }): void {
+    this.#windowMs = windowMs;
+  }
+
+  async increment(key: string, cost = 1) {
+    return hitsOf(await this.#call("check", key, cost));
+  }
+
+  async get(key: string) {
+    const hits = await hitsOf(await this.#call("peek", key));
+    return hits.totalHits > 0 ? hits : undefined;
+  }
+
+  async decrement(key: string, cost = 1): Promise<void> {
+    await this.#call("refund", key, cost);
+  }
+
+  async resetKey(key: string): Promise<void> {
+    await this.#call("reset", key);
+  }
+
+  async #call(name: string, key: string, cost = 1): Promise<Response> {
+    const response = await fetch(`${this.#api}/${name}`, {
+      method: "POST",
+      headers: { Authorization: `Bearer ${this.#token}` },
+      body: JSON.stringify({
+        key: [this.prefix, key],
+        cost,
+        limit: LIMIT,
+        window: `${this.#windowMs}ms`,
+        start: "first",
+      }),
+    });
+    if (!response.ok) throw new Error(await response.text());
+    return response;
+  }
+}
+
+async function hitsOf(response: Response) {
+  const { remaining, resetMs } = (await response.json()) as { remaining: number; resetMs: number };
+  return { totalHits: LIMIT - remaining, resetTime: new Date(Date.now() + resetMs) };
+}
