@@ -22,7 +22,7 @@ import {
 import { decided, type ExplainedKey, type Question } from "../caller/question.ts";
 import type { Decision } from "../limit/decision.ts";
 import { fieldPath, parse } from "../limit/misuse.ts";
-import { unitsSchema } from "../limit/policy.ts";
+import { unitsSchema } from "../limit/policy-schema.ts";
 import { listOf, textSchema } from "../limit/schemas.ts";
 import { regionSchema } from "../ring/region.ts";
 import { type LimitOptions, type LimitOutcome, outcomeOf, readLimit } from "./limit.ts";

@@ -6,7 +6,8 @@
  * a timer of its own; without one, the runtime may end it as hung.
  */
 import type { Check } from "../counters/check.ts";
-import type { Answer, Batch } from "../protocol/wire.ts";
+import type { Batch } from "../protocol/wire.ts";
+import type { Answer } from "../protocol/wire-answer.ts";
 import type { Runtime } from "../runtime.ts";
 
 /** How long a call gathers checks before it is sent. */

@@ -13,13 +13,8 @@ import { wrongClass } from "../protocol/bindings.ts";
 import { DeadlineError, withDeadline } from "../protocol/deadline.ts";
 import { readRingRecord, regionOfOwner } from "../protocol/ring-record.ts";
 import { type CounterNamespace, type CounterStub, stubOf } from "../protocol/rpc.ts";
-import {
-  type Answer,
-  type Batch,
-  decodeAnswer,
-  encodeBatch,
-  isOtherVersion,
-} from "../protocol/wire.ts";
+import { type Batch, encodeBatch } from "../protocol/wire.ts";
+import { type Answer, decodeAnswer, isOtherVersion } from "../protocol/wire-answer.ts";
 import type { Runtime } from "../runtime.ts";
 
 /** An owner's method that takes a batch and returns an `Answer`. */

@@ -7,7 +7,7 @@
  */
 import type { Source } from "../limit/decision.ts";
 import type { CounterNamespace } from "../protocol/rpc.ts";
-import type { Answer } from "../protocol/wire.ts";
+import type { Answer } from "../protocol/wire-answer.ts";
 import { type KeyHash, keyHasher } from "../ring/key-hash.ts";
 import type { Region } from "../ring/region.ts";
 import type { Runtime } from "../runtime.ts";

@@ -1,5 +1,5 @@
 /** Asks each owner about its own keys, and follows keys that have moved. */
-import type { Answer } from "../protocol/wire.ts";
+import type { Answer } from "../protocol/wire-answer.ts";
 import type { Routed, Router } from "./router.ts";
 
 /** The most owners asked about a key that keeps moving, one after the other. */

@@ -4,7 +4,7 @@
  * Both come from earlier answers of the key's owner, and both end soon after its last word. A check
  * with a `requestId` stays out of it: the answer to it may be from before.
  */
-import type { Answer } from "../protocol/wire.ts";
+import type { Answer } from "../protocol/wire-answer.ts";
 import type { KeyHash } from "../ring/key-hash.ts";
 import { DenialCache } from "./denial-cache.ts";
 import { type LeaseRequest, Leases, NO_LEASE } from "./leases.ts";

@@ -7,7 +7,8 @@
  */
 import { readRingRecord, regionOfOwner } from "../protocol/ring-record.ts";
 import type { CounterStub, OrMoved } from "../protocol/rpc.ts";
-import { type Answer, encodeBatch } from "../protocol/wire.ts";
+import { encodeBatch } from "../protocol/wire.ts";
+import type { Answer } from "../protocol/wire-answer.ts";
 import type { KeyHash } from "../ring/key-hash.ts";
 import { REGIONS } from "../ring/region.ts";
 import type { Runtime } from "../runtime.ts";

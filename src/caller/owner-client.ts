@@ -2,7 +2,8 @@
 
 import { logSeldom } from "../log.ts";
 import type { CounterStub } from "../protocol/rpc.ts";
-import type { Answer, Batch } from "../protocol/wire.ts";
+import type { Batch } from "../protocol/wire.ts";
+import type { Answer } from "../protocol/wire-answer.ts";
 import { Batcher } from "./batcher.ts";
 import { Breaker, OPEN_MS } from "./breaker.ts";
 import { askOwner, CallError, type CallOptions, callOwner, type Verb } from "./call.ts";

@@ -7,14 +7,8 @@ import type { Context } from "hono";
 import type { Decision } from "../limit/decision.ts";
 import { parseDuration } from "../limit/duration.ts";
 import { parse } from "../limit/misuse.ts";
-import {
-  limitSchema,
-  type Policy,
-  requireFits,
-  unitsSchema,
-  windowSchema,
-  withQuota,
-} from "../limit/policy.ts";
+import { type Policy, requireFits, withQuota } from "../limit/policy.ts";
+import { limitSchema, unitsSchema, windowSchema } from "../limit/policy-schema.ts";
 import { withShortQueue } from "../limit/waiting.ts";
 import { logSeldom } from "../log.ts";
 import { UNKNOWN } from "./key/identity.ts";

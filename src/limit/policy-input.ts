@@ -1,7 +1,7 @@
 /**
  * A policy as a person writes it, with what an editor shows on each field.
  *
- * Checks nothing: `policySchema` in `policy.ts` does, and a test compares the two.
+ * Checks nothing: `policySchema` does, and a test compares the two.
  */
 import type { AlgorithmName, Start } from "./algorithms.ts";
 

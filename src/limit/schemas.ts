@@ -30,6 +30,15 @@ export function listOf<const Schema extends v.GenericSchema>(
   return v.pipe(v.array(item, rule), v.minLength(1, rule), v.maxLength(most, rule));
 }
 
+/** A schema that reads a value by `first` if it `isFirst`, else by `other`. */
+export function either<First extends v.GenericSchema, Other extends v.GenericSchema>(
+  isFirst: (input: unknown) => boolean,
+  first: First,
+  other: Other,
+) {
+  return v.lazy((input): First | Other => (isFirst(input) ? first : other));
+}
+
 /** A schema for one of several names. */
 export function oneOf<const Name extends string>(names: readonly Name[]) {
   const quoted = names.map((name) => `"${name}"`);

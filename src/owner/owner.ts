@@ -15,7 +15,7 @@ import { InvalidError } from "../limit/misuse.ts";
 import { log } from "../log.ts";
 import { MAX_LOSS_AGE_MS } from "../protocol/ring-record.ts";
 import type { DiskLosses } from "../protocol/rpc.ts";
-import type { Answer } from "../protocol/wire.ts";
+import type { Answer } from "../protocol/wire-answer.ts";
 import type { KeyHash } from "../ring/key-hash.ts";
 import type { Runtime } from "../runtime.ts";
 import { Checkpoint, type CheckpointStorage, type Found } from "./checkpoint/checkpoint.ts";

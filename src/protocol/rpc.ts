@@ -39,7 +39,8 @@ import type { Explanation } from "../counters/check.ts";
 import type { KeyHash } from "../ring/key-hash.ts";
 import type { Region } from "../ring/region.ts";
 import { type RingRecord, regionOfOwner } from "./ring-record.ts";
-import type { WireAnswer, WireBatch } from "./wire.ts";
+import type { WireBatch } from "./wire.ts";
+import type { WireAnswer } from "./wire-answer.ts";
 
 /** The methods of an owner that callers use. */
 export interface CounterRpc {

@@ -10,10 +10,8 @@
  * is lower. A caller reads its own version and the one before.
  */
 
-import { type CounterPolicy, HELD, type Refund, type WasHeld } from "../counters/check.ts";
-import { OWNER_REASONS, type Verdict, verdictOf } from "../limit/decision.ts";
+import type { CounterPolicy, Refund } from "../counters/check.ts";
 import { addHold, encodeHolds } from "./holds.ts";
-import type { RingRecord } from "./ring-record.ts";
 
 /** Checks, and the version of the ring that named this owner. */
 export interface Batch {
@@ -22,35 +20,11 @@ export interface Batch {
   checks: readonly Refund[];
 }
 
-/** What an owner answers to a batch. */
-export interface Answer {
-  /** The owner's clock. Callers only hand it back, with a refund. */
-  atMs: number;
-  /** Changes whenever a denial or a lease may have ended early; see `Owner.beginEpoch`. */
-  epoch: number;
-  /**
-   * For each check in order, a verdict for each of its policies. Undefined if its key has moved;
-   * empty if the caller refused the verdicts, since they make no sense.
-   */
-  verdicts: (Verdict[] | undefined)[];
-  /** For each check, whether some of the count may be lost; absent if all are exact. */
-  inexact?: (boolean | undefined)[];
-  /** For each check, whether a reset has ended the lease that it tells of; absent if none has. */
-  ended?: (boolean | undefined)[];
-  /** For each settlement, what its hold was before; absent in all other answers. */
-  was?: (WasHeld | undefined)[];
-  /** The owner's ring, if its version is not that of the batch. */
-  ring?: RingRecord | undefined;
-}
-
 /**
  * The version in which a caller asks. An answer of version 1 does not say its version, and
  * begins with the owner's clock.
  */
 export const WIRE_VERSION = 2;
-/** Above any version, and below any owner's clock. */
-const MAX_WIRE_VERSION = 1_000;
-
 /** A batch on its way to an owner. */
 export interface WireBatch {
   /** Absent in version 1. */
@@ -68,36 +42,6 @@ export interface WireBatch {
   holds?: Float64Array<ArrayBuffer>;
 }
 
-/**
- * The version, the owner's clock and its epoch; then five numbers for each verdict: reason,
- * remaining, and three durations.
- */
-type Numbers = Float64Array<ArrayBuffer>;
-
-export type WireAnswer =
-  | Numbers
-  | { numbers: Numbers; ring?: RingRecord; taken?: Taken; was?: Answer["was"] };
-
-/**
- * Units taken, by the index of each check that took what was left. Most answers have no such check.
- */
-type Taken = (number | undefined)[];
-
-/** In place of a reason: the key has moved. */
-const MOVED = -1;
-/** Added to the reason if some of the count may be lost. */
-const INEXACT = 8;
-/** Added to the reason if the lease that the check tells of has ended. */
-const ENDED = 16;
-/** Above any sum of these. */
-const MAX_CODE = 32;
-const FLAGS = [
-  [INEXACT, "inexact"],
-  [ENDED, "ended"],
-] as const;
-const VERDICT_NUMBERS = 5;
-/** Numbers before the first verdict. In version 1 there is one less. */
-const HEAD_NUMBERS = 3;
 /** Words before the indices of a check's policies. */
 const KEY_WORDS = 3;
 /** Numbers of each check in `spent`. */
@@ -165,118 +109,4 @@ export function decodeBatch(batch: WireBatch): Batch {
 
 function known(number = Number.NaN): number | undefined {
   return Number.isNaN(number) ? undefined : number;
-}
-
-/** @param wireVersion the version of the batch that is answered; 1 if it does not say it */
-export function encodeAnswer(answer: Answer, wireVersion = WIRE_VERSION): WireAnswer {
-  const { atMs, epoch, verdicts, inexact, ended, ring } = answer;
-  let length = HEAD_NUMBERS;
-  for (const each of verdicts) length += each ? each.length * VERDICT_NUMBERS : 1;
-  const numbers = new Float64Array(length);
-  numbers[0] = WIRE_VERSION;
-  numbers[1] = atMs;
-  numbers[2] = epoch;
-  let taken: Taken | undefined;
-  let at = HEAD_NUMBERS;
-  for (let index = 0; index < verdicts.length; index++) {
-    const each = verdicts[index];
-    if (!each) {
-      numbers[at++] = MOVED;
-      continue;
-    }
-    if (each[0]?.taken !== undefined) {
-      taken ??= [];
-      taken[index] = each[0].taken;
-    }
-    const flags = (inexact?.[index] ? INEXACT : 0) + (ended?.[index] ? ENDED : 0);
-    for (const { reason, remaining, resetMs, retryAfterMs, delayMs } of each) {
-      numbers[at] = OWNER_REASONS.indexOf(reason) + flags;
-      numbers[at + 1] = remaining;
-      numbers[at + 2] = resetMs;
-      numbers[at + 3] = retryAfterMs;
-      numbers[at + 4] = delayMs;
-      at += VERDICT_NUMBERS;
-    }
-  }
-  // A copy: a view would carry the whole buffer over the RPC.
-  const written = wireVersion === 1 ? numbers.slice(1) : numbers;
-  const { was } = answer;
-  if (!ring && !taken && !was) return written;
-  return { numbers: written, ...(ring && { ring }), ...(taken && { taken }), ...(was && { was }) };
-}
-
-/**
- * Reads an answer to these checks; undefined if it has another form. Does not judge the verdicts,
- * and does not read the ring.
- */
-export function decodeAnswer(wire: unknown, checks: readonly Refund[]): Answer | undefined {
-  const { numbers, ring, taken, was } = partsOf(wire);
-  const version = versionOf(numbers);
-  if (!(numbers instanceof Float64Array) || version > WIRE_VERSION) return undefined;
-  let at = version === 1 ? HEAD_NUMBERS - 1 : HEAD_NUMBERS;
-  if (numbers.length < at) return undefined;
-  const [atMs = 0, epoch = 0] = numbers.subarray(at - 2, at);
-  const answer: Answer = { atMs, epoch, verdicts: [] };
-  if (ring) answer.ring = ring as RingRecord;
-  if (Array.isArray(was)) answer.was = was.map((each) => HELD.find((one) => one === each));
-  for (const { policies } of checks) {
-    if (numbers[at] === MOVED) {
-      answer.verdicts.push(undefined);
-      at++;
-      continue;
-    }
-    for (const [flag, name] of FLAGS) {
-      if (!hasFlag(numbers[at], flag)) continue;
-      answer[name] ??= [];
-      answer[name][answer.verdicts.length] = true;
-    }
-    const verdicts = policies.map((_, n) => verdictAt(numbers, at + n * VERDICT_NUMBERS));
-    if (taken) setTaken(verdicts, taken, answer.verdicts.length);
-    answer.verdicts.push(verdicts);
-    at += policies.length * VERDICT_NUMBERS;
-  }
-  return at === numbers.length ? answer : undefined;
-}
-
-/**
- * Is this an answer in a version that is not read here? To be asked of what `decodeAnswer` can't
- * read. An owner before version 1 wrote numbers without a version, too.
- */
-export function isOtherVersion(wire: unknown): boolean {
-  const { numbers } = partsOf(wire);
-  if (!(numbers instanceof Float64Array) || numbers.length === 0) return false;
-  return versionOf(numbers) !== WIRE_VERSION;
-}
-
-function versionOf(numbers: unknown): number {
-  const [first = 0] = numbers instanceof Float64Array ? numbers : [];
-  return first > 1 && first < MAX_WIRE_VERSION ? first : 1;
-}
-
-/** Returns the parts of an answer, if it has a known form. */
-function partsOf(wire: unknown): {
-  numbers?: unknown;
-  ring?: unknown;
-  taken?: unknown;
-  was?: unknown;
-} {
-  if (wire instanceof Float64Array) return { numbers: wire };
-  return typeof wire === "object" && wire !== null ? wire : {};
-}
-
-function setTaken(verdicts: readonly Verdict[], taken: unknown, index: number): void {
-  const units: unknown = Array.isArray(taken) ? taken[index] : undefined;
-  if (units === undefined) return;
-  for (const verdict of verdicts) verdict.taken = typeof units === "number" ? units : Number.NaN;
-}
-
-function hasFlag(code = MOVED, flag: number): boolean {
-  return code >= 0 && (code & flag) !== 0;
-}
-
-function verdictAt(numbers: Float64Array, at: number): Verdict {
-  const code = numbers[at] ?? -1;
-  const reason = code < MAX_CODE ? code % INEXACT : code;
-  const number = (offset: number) => numbers[at + offset] ?? -1;
-  return verdictOf(reason, number(1), number(2), number(3), number(4));
 }

@@ -1,7 +1,8 @@
 /** Owners in memory, in place of Durable Objects: the same core, with nothing on disk. */
 import { Owner, type OwnerStorage } from "../owner/owner.ts";
 import type { CounterNamespace, CounterStub } from "../protocol/rpc.ts";
-import { decodeBatch, encodeAnswer, type WireBatch } from "../protocol/wire.ts";
+import { decodeBatch, type WireBatch } from "../protocol/wire.ts";
+import { encodeAnswer } from "../protocol/wire-answer.ts";
 import type { Runtime } from "../runtime.ts";
 
 /** A disk that is never read: these owners do not restart. */

@@ -1,7 +1,8 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import { Batcher, MAX_BATCH, MAX_CALLS } from "../../src/caller/batcher.ts";
 import type { Check } from "../../src/counters/check.ts";
-import type { Answer, Batch } from "../../src/protocol/wire.ts";
+import type { Batch } from "../../src/protocol/wire.ts";
+import type { Answer } from "../../src/protocol/wire-answer.ts";
 import { FakeTime } from "../fake-runtime.ts";
 
 /** The longest that a call takes. */

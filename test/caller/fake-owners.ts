@@ -2,7 +2,8 @@
 
 import { Owner } from "../../src/owner/owner.ts";
 import type { CounterNamespace, CounterStub, ObjectOptions } from "../../src/protocol/rpc.ts";
-import { decodeBatch, encodeAnswer, type WireBatch } from "../../src/protocol/wire.ts";
+import { decodeBatch, type WireBatch } from "../../src/protocol/wire.ts";
+import { encodeAnswer } from "../../src/protocol/wire-answer.ts";
 import { STILL } from "../fake-runtime.ts";
 import { MemoryStorage } from "../owner/memory-storage.ts";
 

@@ -4,7 +4,7 @@ import { Caller } from "../../src/caller/caller.ts";
 import type { Question, Reply } from "../../src/caller/question.ts";
 import type { Decision } from "../../src/limit/decision.ts";
 import { parsePolicy } from "../../src/limit/policy.ts";
-import { encodeAnswer } from "../../src/protocol/wire.ts";
+import { encodeAnswer } from "../../src/protocol/wire-answer.ts";
 import type { Region } from "../../src/ring/region.ts";
 import { WORKERS } from "../../src/runtime.ts";
 

@@ -99,6 +99,14 @@ describe("turnpike replay", () => {
     expect([code, out]).toEqual([0, expect.stringContaining("Note: 1 line could not be read.")]);
   });
 
+  it("colours what a terminal shows, and no page", async () => {
+    const page = fileWith("report.html", "");
+    const args = ["replay", "-", ...LIMIT, "--html", page];
+    const { out } = await turnpike(args, `${LOG}garbage\n`, { FORCE_COLOR: "1" });
+    expect(out).toContain("\u001b[33mNote: 1 line could not be read.");
+    expect(readFileSync(page, "utf8")).toContain("<p>Note: 1 line could not be read.</p>");
+  });
+
   it("agrees with goaccess", async ({ skip }) => {
     const args = [
       log,

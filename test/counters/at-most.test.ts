@@ -6,7 +6,7 @@ import { Counters } from "../../src/counters/counters.ts";
 import { ALGORITHMS, type AlgorithmName } from "../../src/limit/algorithms.ts";
 import { parsePolicy } from "../../src/limit/policy.ts";
 import type { PolicyInput } from "../../src/limit/policy-input.ts";
-import { decodeAnswer, encodeAnswer } from "../../src/protocol/wire.ts";
+import { decodeAnswer, encodeAnswer } from "../../src/protocol/wire-answer.ts";
 
 const START_MS = 1_800_000_000_000;
 const KEY = { hi: 1, lo: 2 };

@@ -1,5 +1,5 @@
 /** What can be wrong with an owner, and how it shows in its answers and its storage. */
-import type { WireAnswer } from "../../src/protocol/wire.ts";
+import type { WireAnswer } from "../../src/protocol/wire-answer.ts";
 
 /** `slow` takes one call at a time, each `ms` long; `full` has storage that fails to write. */
 export type FaultKind =

@@ -3,7 +3,7 @@
  * `/faults/NAME` with a {@link Fault} as its body. Nothing of this is in `src`.
  */
 import { env } from "cloudflare:workers";
-import type { WireAnswer } from "../../src/protocol/wire.ts";
+import type { WireAnswer } from "../../src/protocol/wire-answer.ts";
 import worker, { RateLimiter as Limiter } from "../../src/worker.ts";
 import { type Fault, FaultyStorage, STARTED, spoil } from "./fault.ts";
 

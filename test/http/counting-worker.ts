@@ -1,6 +1,7 @@
 /** The deployed Worker, with owners that count what they decide. */
 
-import { decodeAnswer, decodeBatch, type WireBatch } from "../../src/protocol/wire.ts";
+import { decodeBatch, type WireBatch } from "../../src/protocol/wire.ts";
+import { decodeAnswer } from "../../src/protocol/wire-answer.ts";
 import worker, { RateLimiter as Owner } from "../../src/worker.ts";
 
 export { Membership } from "../../src/worker.ts";

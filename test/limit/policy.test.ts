@@ -2,8 +2,9 @@ import type * as v from "valibot";
 import { describe, expect, expectTypeOf, it } from "vitest";
 import { MisuseError } from "../../src/limit/misuse.ts";
 import { parsePolicies } from "../../src/limit/policies.ts";
-import { parsePolicy, policySchema } from "../../src/limit/policy.ts";
+import { parsePolicy } from "../../src/limit/policy.ts";
 import type { PolicyInput } from "../../src/limit/policy-input.ts";
+import { policySchema } from "../../src/limit/policy-schema.ts";
 
 const VALID = { name: "default", limit: 10, window: "60s" };
 

@@ -17,7 +17,7 @@ import {
   unblockBodySchema,
 } from "../../src/http/api/body-schemas.ts";
 import { addSchema } from "../../src/http/api/ring-api.ts";
-import { policySchema } from "../../src/limit/policy.ts";
+import { policySchema } from "../../src/limit/policy-schema.ts";
 import { ANSWERS } from "./answers.ts";
 
 type Schema = Record<string, unknown>;

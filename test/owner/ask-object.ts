@@ -2,7 +2,8 @@
 
 import type { Refund } from "../../src/counters/check.ts";
 import type { RateLimiter } from "../../src/index.ts";
-import { type Answer, decodeAnswer, encodeBatch } from "../../src/protocol/wire.ts";
+import { encodeBatch } from "../../src/protocol/wire.ts";
+import { type Answer, decodeAnswer } from "../../src/protocol/wire-answer.ts";
 
 export async function askObject(
   owner: DurableObjectStub<RateLimiter>,

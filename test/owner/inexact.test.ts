@@ -4,12 +4,8 @@ import type { Check, CounterPolicy } from "../../src/counters/check.ts";
 import { RingOwner } from "../../src/owner/change/ring-owner.ts";
 import { CRASH_MARK } from "../../src/owner/checkpoint/format.ts";
 import type { RingRecord } from "../../src/protocol/ring-record.ts";
-import {
-  decodeAnswer,
-  encodeBatch,
-  type WireAnswer,
-  type WireBatch,
-} from "../../src/protocol/wire.ts";
+import { encodeBatch, type WireBatch } from "../../src/protocol/wire.ts";
+import { decodeAnswer, type WireAnswer } from "../../src/protocol/wire-answer.ts";
 import { PUBLIC_SIP_KEY, sipHash } from "../../src/ring/key-hash.ts";
 import { Ring } from "../../src/ring/ring.ts";
 import { STILL } from "../fake-runtime.ts";

@@ -4,7 +4,8 @@
  */
 import type { CounterPolicy } from "../../src/counters/check.ts";
 import type { Verdict } from "../../src/limit/decision.ts";
-import type { Answer, Batch, WireAnswer, WireBatch } from "../../src/protocol/wire.ts";
+import type { Batch, WireBatch } from "../../src/protocol/wire.ts";
+import type { Answer, WireAnswer } from "../../src/protocol/wire-answer.ts";
 
 export const TEN_A_DAY: CounterPolicy = {
   name: "ten-a-day",

@@ -1,15 +1,13 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { CounterPolicy } from "../../src/counters/check.ts";
+import { decodeBatch, encodeBatch, WIRE_VERSION } from "../../src/protocol/wire.ts";
 import {
   type Answer,
   decodeAnswer,
-  decodeBatch,
   encodeAnswer,
-  encodeBatch,
   isOtherVersion,
-  WIRE_VERSION,
-} from "../../src/protocol/wire.ts";
+} from "../../src/protocol/wire-answer.ts";
 import { DECIDED, MOVED, PLAIN, RECORDED, SPENT } from "./recorded.ts";
 
 const half = fc.integer({ min: 0, max: 0xffff_ffff });

@@ -10,7 +10,7 @@ import { isolateCaller } from "../../src/caller/isolate.ts";
 import { gatewaySchema, parseConfig } from "../../src/config.ts";
 import { api } from "../../src/http/api/api.ts";
 import { enforce } from "../../src/http/rate-limit.ts";
-import { policySchema } from "../../src/limit/policy.ts";
+import { policySchema } from "../../src/limit/policy-schema.ts";
 import { limiterSchema } from "../../src/limiter-config.ts";
 import { BINDINGS } from "../../src/protocol/bindings.ts";
 import wranglerConfig from "../apps/hono/wrangler.jsonc?raw";

@@ -2,7 +2,8 @@
 
 import { Counters } from "../../src/counters/counters.ts";
 import type { CounterStub } from "../../src/protocol/rpc.ts";
-import { decodeBatch, encodeAnswer } from "../../src/protocol/wire.ts";
+import { decodeBatch } from "../../src/protocol/wire.ts";
+import { encodeAnswer } from "../../src/protocol/wire-answer.ts";
 
 export function elsewhere(): CounterStub {
   const nobody = async (): Promise<never> => {

@@ -6,7 +6,8 @@ import { OperatedRingKeeper } from "../../src/membership/operated-ring-keeper.ts
 import { RingOwner } from "../../src/owner/change/ring-owner.ts";
 import { Owner, type OwnerOptions } from "../../src/owner/owner.ts";
 import type { OwnerRpc, Stub } from "../../src/protocol/rpc.ts";
-import { type Answer, decodeAnswer, decodeBatch } from "../../src/protocol/wire.ts";
+import { decodeBatch } from "../../src/protocol/wire.ts";
+import { type Answer, decodeAnswer } from "../../src/protocol/wire-answer.ts";
 import type { KeyHash } from "../../src/ring/key-hash.ts";
 import type { Ledger } from "./ledger.ts";
 import type { Machine } from "./machine.ts";

@@ -1,7 +1,8 @@
 /** The protocol broken on purpose, at the edges where it meets the world: each is to be caught. */
 import { ANSWERS } from "../../src/counters/table-name.ts";
 import type { TableRows } from "../../src/protocol/rpc.ts";
-import { type Answer, decodeAnswer, decodeBatch, encodeAnswer } from "../../src/protocol/wire.ts";
+import { decodeBatch } from "../../src/protocol/wire.ts";
+import { type Answer, decodeAnswer, encodeAnswer } from "../../src/protocol/wire-answer.ts";
 import type { Variant } from "./world.ts";
 
 export const VARIANTS: Record<string, Variant> = {

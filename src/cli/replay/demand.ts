@@ -7,8 +7,8 @@
 import type { Policy } from "../../limit/policy.ts";
 import { NumberedCounts } from "./numbered-counts.ts";
 
-/** Numbers of keys that are not a client's begin here, see `Replay`. */
-const FIRST_KEY = 2 ** 30;
+/** Numbers of keys that are not a client's begin here. */
+export const FIRST_KEY = 2 ** 30;
 
 /** Numbers in a key's row: its window, what it spent in it, and in the window before. */
 const ROW = 3;

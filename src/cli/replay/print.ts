@@ -30,9 +30,7 @@ export function noteOn({ unreadable, skipped, late }: Result["lines"]): string[]
     late > 0 &&
       `${count(late, "line")} came more than a minute late, and count at the time of the line before`,
   ];
-  return notes
-    .filter((note) => note !== false)
-    .map((note) => styleText("yellow", `Note: ${note}.`));
+  return notes.filter((note) => note !== false).map((note) => `Note: ${note}.`);
 }
 
 function section(report: Reported, letter: string | undefined): string {
@@ -44,54 +42,30 @@ function section(report: Reported, letter: string | undefined): string {
     out.push(styleText("yellow", `Note: policy "${policy}" is not replayed: ${why}.`));
   }
   out.push(policyTable(report));
-  if (denied > 0) out.push(clientTable(report), pathTable(report), ...chart(report.timeline));
+  if (denied > 0) {
+    const { worstClients, deniedPaths, timeline } = report;
+    out.push(tableOf(["client", "requests", "denied"], worstClients.map(Object.values)));
+    out.push(tableOf(["path", "denied"], deniedPaths.map(Object.values)), ...chart(timeline));
+  }
   return out.join("\n");
 }
 
 function policyTable({ policies }: Report): string {
   const shares = Object.keys(policies[0]?.limits ?? {});
-  const table = tableOf([
-    ...["policy", "limit", "algorithm", "requests", "denied", "clients denied"],
-    ...shares.map((share) => `limit for ${share}`),
+  const head = ["policy", "limit", "algorithm", "requests", "denied", "clients denied"];
+  const rows = policies.map((policy) => [
+    policy.shadow ? `${policy.name} (shadow)` : policy.name,
+    `${policy.limit} per ${policy.window}`,
+    ...[policy.algorithm, policy.requests, policy.denied, policy.deniedClients],
+    ...shares.map((share) => policy.limits[share] ?? ""),
   ]);
-  for (const {
-    name,
-    limit,
-    window,
-    algorithm,
-    requests,
-    denied,
-    deniedClients,
-    limits,
-    shadow,
-  } of policies) {
-    table.push([
-      shadow ? `${name} (shadow)` : name,
-      `${limit} per ${window}`,
-      algorithm,
-      requests,
-      denied,
-      deniedClients,
-      ...shares.map((share) => limits[share] ?? ""),
-    ]);
-  }
-  return table.toString();
+  return tableOf([...head, ...shares.map((share) => `limit for ${share}`)], rows);
 }
 
-function clientTable({ worstClients }: Report): string {
-  const table = tableOf(["client", "requests", "denied"]);
-  for (const { client, requests, denied } of worstClients) table.push([client, requests, denied]);
+function tableOf(head: string[], rows: (string | number)[][]): string {
+  const table = new Table({ head, style: { head: [], border: [] } });
+  table.push(...rows);
   return table.toString();
-}
-
-function pathTable({ deniedPaths }: Report): string {
-  const table = tableOf(["path", "denied"]);
-  for (const { path, denied } of deniedPaths) table.push([path, denied]);
-  return table.toString();
-}
-
-function tableOf(head: string[]) {
-  return new Table({ head, style: { head: [], border: [] } });
 }
 
 /** Two lines of bars: requests and, of them, denials. */

@@ -31,3 +31,8 @@ export type LineReader = (
   from: number,
   to: number,
 ) => LogRecord | typeof NO_REQUEST | undefined;
+
+export function pathOf(target: string): string {
+  const query = target.indexOf("?");
+  return query < 0 ? target : target.slice(0, query);
+}

@@ -16,6 +16,7 @@ import type { Policy } from "../../limit/policy.ts";
 import type { LimiterConfig } from "../../limiter-config.ts";
 import type { KeyHash } from "../../ring/key-hash.ts";
 import type { Clients } from "./clients.ts";
+import { FIRST_KEY } from "./demand.ts";
 import type { LogRecord } from "./record.ts";
 import { Tally } from "./tally.ts";
 
@@ -24,8 +25,6 @@ const LOGGED_PARTS =
   /^(?:ip|ip\/\d+|host|path|param:.*|method|country|asn|query:.*|header:(?:user-agent|referer))$/i;
 /** Matched targets that are remembered. */
 const MAX_REMEMBERED = 10_000;
-/** Numbers of keys that are not a client's begin here. */
-const FIRST_KEY = 2 ** 30;
 /** For a line without a host: what `host` in a key then is, for all requests. */
 const NO_HOST = "log.invalid";
 

@@ -5,6 +5,7 @@ import type { Policy } from "../../limit/policy.ts";
 import type { Clients } from "./clients.ts";
 import { Demand } from "./demand.ts";
 import { NumberedCounts } from "./numbered-counts.ts";
+import { pathOf } from "./record.ts";
 import { type Interval, Timeline } from "./timeline.ts";
 
 /** Shares of clients that a limit may touch. */
@@ -103,8 +104,7 @@ export class Tally {
     this.denied++;
     this.#deniedByClient.add(client, 1);
     this.#timeline.deny();
-    const query = target.indexOf("?");
-    const path = query < 0 ? target : target.slice(0, query);
+    const path = pathOf(target);
     const name =
       this.#deniedByPath.has(path) || this.#deniedByPath.size < MAX_PATHS ? path : OTHER_PATHS;
     this.#deniedByPath.set(name, (this.#deniedByPath.get(name) ?? 0) + 1);

@@ -2,7 +2,7 @@
 
 import type { Clients } from "../replay/clients.ts";
 import { Demand } from "../replay/demand.ts";
-import type { LogRecord } from "../replay/record.ts";
+import { type LogRecord, pathOf } from "../replay/record.ts";
 import { limitFor } from "../replay/tally.ts";
 
 const WINDOW_MS = 60_000;
@@ -75,8 +75,7 @@ export class Survey {
     this.#requests++;
     const client = this.#clients.clientOf(address);
     this.#all.add(client, client, atMs);
-    const query = target.indexOf("?");
-    const path = query < 0 ? target : target.slice(0, query);
+    const path = pathOf(target);
     const [, extension] = method === "GET" || method === "HEAD" ? (ASSET.exec(path) ?? []) : [];
     if (extension) {
       this.#assets++;

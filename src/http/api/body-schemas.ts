@@ -4,7 +4,7 @@ import { actualSchema, holdSchema, ttlSchema } from "../../caller/holds.ts";
 import { keySchema, keyTextSchema } from "../../caller/key.ts";
 import { atMostSchema, blockSchema } from "../../caller/limiter.ts";
 import { readAddress } from "../../limit/address-list.ts";
-import { unitsSchema } from "../../limit/policy.ts";
+import { unitsSchema } from "../../limit/policy-schema.ts";
 import { listOf } from "../../limit/schemas.ts";
 
 /** Longest part of a key, in bytes of UTF-8, if the key is a list. A part may be a path. */

@@ -4,7 +4,7 @@
  * Keeps one answer or one event at a time, up to `MAX_CHARS`. Reads an event stream as the HTML
  * standard has it (9.2.6), without the fields that are not `data`.
  */
-import { MAX_UNITS } from "../../limit/policy.ts";
+import { MAX_UNITS } from "../../limit/policy-schema.ts";
 
 /** A longer answer or event is not looked at. */
 export const MAX_CHARS = 1_048_576;

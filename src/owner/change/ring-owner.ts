@@ -21,14 +21,8 @@ import type {
   Rows,
   Stub,
 } from "../../protocol/rpc.ts";
-import {
-  type Answer,
-  type Batch,
-  decodeBatch,
-  encodeAnswer,
-  type WireAnswer,
-  type WireBatch,
-} from "../../protocol/wire.ts";
+import { type Batch, decodeBatch, type WireBatch } from "../../protocol/wire.ts";
+import { type Answer, encodeAnswer, type WireAnswer } from "../../protocol/wire-answer.ts";
 import type { KeyHash } from "../../ring/key-hash.ts";
 import type { Runtime } from "../../runtime.ts";
 import { isBusy, LoadMeter } from "../load-meter.ts";
