@@ -6,6 +6,7 @@
  */
 import "./workers.ts";
 import { env } from "cloudflare:workers";
+import { Fallback } from "./caller/fallback.ts";
 import { isolateCaller, isolateMembershipClient } from "./caller/isolate.ts";
 import { parseConfig } from "./config.ts";
 import { checkOnce } from "./counters/answers.ts";
@@ -24,6 +25,7 @@ export { Turnpike } from "./binding/turnpike.ts";
 export { OperatedMembership as Membership } from "./objects/operated-membership.ts";
 
 RateLimiter.checkOnce = checkOnce;
+Fallback.checkOnce = checkOnce;
 
 export { RateLimiter };
 

@@ -5,6 +5,7 @@
  * ten isolates may let ten times the limit pass. Does not know which keys an operator has blocked.
  */
 
+import type { checkOnce } from "../counters/answers.ts";
 import type { Check, Refund } from "../counters/check.ts";
 import { Counters } from "../counters/counters.ts";
 import type { Decision, Verdict } from "../limit/decision.ts";
@@ -15,21 +16,23 @@ import { OPEN_MS } from "./breaker.ts";
 const MAX_BYTES = 2_000_000;
 
 export class Fallback {
+  /** Set in the deployed Worker, whose callers alone send a `requestId`. */
+  static checkOnce: typeof checkOnce | undefined;
   readonly #counters = new Counters({ maxBytes: MAX_BYTES });
 
   /** Decides as the owner would, from what this isolate has counted while the owner was gone. */
   decide(
     verb: "check" | "peek",
-    { key, policies: all }: Check,
+    // Holds nothing: what was reserved is charged once it is settled.
+    { policies: all, reserve: _, ...check }: Check,
     policies: readonly Policy[],
     nowMs: number,
   ): Decision[] {
     const isCounted = policies.map(({ onFailure }) => onFailure === "local");
-    const counted = all.filter((_, at) => isCounted[at]);
+    const counted = { ...check, policies: all.filter((_, at) => isCounted[at]) };
     // All or none: if one policy denies because its owner is gone, the others spend nothing.
     const isVain = policies.some(({ onFailure, shadow }) => onFailure === "deny" && !shadow);
-    const counting = isVain ? "peek" : verb;
-    const verdicts = this.#counters[counting]({ key, policies: counted }, nowMs).values();
+    const verdicts = this.#decide(isVain ? "peek" : verb, counted, nowMs).values();
     return policies.map((policy, at) => ({
       ...(isCounted[at] ? (verdicts.next().value as Verdict) : uncounted(policy)),
       policy: policy.name,
@@ -45,6 +48,12 @@ export class Fallback {
 
   reset(check: Check): void {
     this.#counters.reset(check);
+  }
+
+  #decide(verb: "check" | "peek", check: Check, nowMs: number): Verdict[] {
+    const isOnce = verb === "check" && check.requestId !== undefined;
+    if (isOnce && Fallback.checkOnce) return Fallback.checkOnce(this.#counters, check, nowMs);
+    return this.#counters[verb](check, nowMs);
   }
 }
 

@@ -1,6 +1,7 @@
-import { expect, it } from "vitest";
+import { expect, it, onTestFinished } from "vitest";
 import { Fallback } from "../../src/caller/fallback.ts";
 import { counterPolicy } from "../../src/caller/message.ts";
+import { checkOnce } from "../../src/counters/answers.ts";
 import { parsePolicy } from "../../src/limit/policy.ts";
 import { type KeyHash, PUBLIC_SIP_KEY, sipHash } from "../../src/ring/key-hash.ts";
 
@@ -18,4 +19,34 @@ it("goes on denying a key while ever new ones come, however many", () => {
     check(sipHash(PUBLIC_SIP_KEY, `${n}`));
     if (n % 10_000 === 0) expect(check(attacker)?.allowed).toBe(false);
   }
+});
+
+it("counts a check once that is sent again with its requestId, where it may", () => {
+  Fallback.checkOnce = checkOnce;
+  onTestFinished(() => {
+    Fallback.checkOnce = undefined;
+  });
+  const fallback = new Fallback();
+  const DENIED = parsePolicy({ name: "denied", limit: 9, window: "1d", onFailure: "deny" });
+  const OPEN = parsePolicy({ name: "open", limit: 9, window: "1d", onFailure: "allow" });
+  const ask = (requestId: number | undefined, policies = [POLICY], nowMs = NOW_MS) => {
+    const check = { key: { hi: 1, lo: 2 }, policies: policies.map(counterPolicy) };
+    return fallback.decide(
+      "check",
+      requestId === undefined ? check : { ...check, requestId },
+      policies,
+      nowMs,
+    );
+  };
+  const first = ask(7);
+  expect(first).toMatchObject([{ allowed: true, remaining: 1, source: "fallback", exact: false }]);
+  expect(ask(7)).toEqual(first);
+  // Not where another policy denies anyway.
+  expect(ask(6, [POLICY, DENIED])).toMatchObject([{ remaining: 1 }, { allowed: false }]);
+  const second = ask(8, [OPEN, POLICY]);
+  expect(second).toMatchObject([{ reason: "failed" }, { allowed: true, remaining: 0 }]);
+  expect(ask(undefined)).toMatchObject([{ allowed: false }]);
+  expect(ask(8, [OPEN, POLICY])).toEqual(second);
+  expect(ask(7)).toEqual(first);
+  expect(ask(7, [POLICY], NOW_MS + 60_000)).toMatchObject([{ allowed: false }]);
 });
