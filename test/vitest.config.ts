@@ -16,7 +16,7 @@ const SERVERS = [
   "test/openapi/client.test.ts",
   "test/readme/calls.test.ts",
   "test/http/{bodies,leaving,sockets,waiting}.test.ts",
-  "test/http/{legacy,passthrough}.test.ts",
+  "test/http/{legacy,models,passthrough}.test.ts",
   "test/ring/{change,elastic,interrupted}.test.ts",
   "test/cli/{deploy,operate}.test.ts",
   "test/{bench,binding,faults,peers,simulation}/**/*.test.ts",
@@ -24,6 +24,7 @@ const SERVERS = [
 /** Code that imports nothing of Cloudflare's. One process for all of them: each takes little. */
 const PURE = [
   "test/{config,house,log}.test.ts",
+  "test/http/json-values.test.ts",
   "test/{cli,counters,events,limit,membership,protocol,ring,testing}/**/*.test.ts",
   "test/owner/{checkpoint,export,holds,inexact,owner,ring-owner}.test.ts",
   "test/caller/{all-or-none,batcher,caller,denial-cache,failure-report,fallback,giving-back,leases}.test.ts",

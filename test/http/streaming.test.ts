@@ -46,6 +46,7 @@ beforeAll(async () => {
     POLICIES: JSON.stringify([
       { limit: 10, window: "1m" },
       { name: "slots", path: "/slots", limit: 10, window: "1m", algorithm: "concurrency" },
+      { name: "bytes", path: "/bytes", limit: 1e9, window: "1m", actual: "bytes" },
     ]),
   });
 });
@@ -60,6 +61,7 @@ describe("the gate", () => {
   it.each([
     ["", ""],
     [", in flight under a policy", "slots"],
+    [", counted in bytes", "bytes"],
   ])("holds an origin back whose client does not read%s, and loses nothing", async (_, path) => {
     const outgoing = request(gate.url + path, { agent: false }).end();
     const [incoming] = (await once(outgoing, "response")) as [IncomingMessage];

@@ -12,6 +12,8 @@ import { relaySocket } from "./socket-relay.ts";
 
 /** The longest pause between two looks at an unread body. All pauses together are twice as long. */
 const MAX_UNREAD_PAUSE_MS = 2_048;
+/** The most of a body that is looked at in one go. */
+const CHUNK_BYTES = 65_536;
 
 /**
  * The symbol under which the runtime shows a body's length to `console.log`. With that length the
@@ -56,7 +58,7 @@ export function untilEnd(
   if (!isRaw && bytes === undefined && res.headers.has("Content-Encoding")) weakenTag(copy.headers);
   const { signal } = req.raw;
   // If the client leaves, this cancels the body at its source, even while nothing is written.
-  const passed = (look ? body.pipeThrough(looking(look)) : body).pipeTo(writable, { signal });
+  const passed = look ? passOn(body, writable, look, signal) : body.pipeTo(writable, { signal });
   // The pipe does not settle while a source in code is busy with a pull.
   const left = new Promise<unknown>((resolve) => {
     if (signal.aborted) resolve(0);
@@ -66,13 +68,50 @@ export function untilEnd(
   return Promise.race([passed, left, untilDropped(c, readable)]).catch(() => {});
 }
 
-function looking(look: (chunk: Uint8Array) => void): TransformStream<Uint8Array, Uint8Array> {
-  return new TransformStream({
-    transform(chunk, passing) {
-      look(chunk);
-      passing.enqueue(chunk);
-    },
-  });
+/**
+ * Writes a body on, and shows each chunk to `look`.
+ *
+ * In fewer and larger chunks than a `TransformStream`, which takes several times as long.
+ */
+async function passOn(
+  body: ReadableStream<Uint8Array>,
+  writable: WritableStream<Uint8Array>,
+  look: (chunk: Uint8Array) => void,
+  signal: AbortSignal,
+): Promise<void> {
+  const writer = writable.getWriter();
+  const reader = readerOf(body);
+  const leave = (reason: unknown) => {
+    reader.cancel(reason).catch(() => {});
+    writer.abort(reason).catch(() => {});
+  };
+  signal.addEventListener("abort", () => leave(signal.reason));
+  try {
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) break;
+      look(value);
+      await writer.write(value);
+    }
+    await writer.close();
+  } catch (error) {
+    leave(error);
+    throw error;
+  }
+}
+
+/** Reads whatever is there, up to `CHUNK_BYTES`. A stream made in code may have chunks of its own. */
+function readerOf(body: ReadableStream<Uint8Array>) {
+  let byob: ReadableStreamBYOBReader;
+  try {
+    byob = body.getReader({ mode: "byob" });
+  } catch {
+    return body.getReader();
+  }
+  return {
+    read: () => byob.read(new Uint8Array(CHUNK_BYTES)),
+    cancel: (reason: unknown) => byob.cancel(reason),
+  };
 }
 
 function lengthOf(body: ReadableStream): bigint | undefined {

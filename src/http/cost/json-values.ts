@@ -67,6 +67,10 @@ export function parsed(text: string): unknown {
   }
 }
 
+function bounded(text: string | undefined): string | undefined {
+  return text !== undefined && text.length <= MAX_CHARS ? text : undefined;
+}
+
 class Whole implements JsonValues {
   readonly #look: (text: string) => void;
   #text: string | undefined = "";
@@ -76,8 +80,7 @@ class Whole implements JsonValues {
   }
 
   push(piece: string): void {
-    if (this.#text !== undefined) this.#text += piece;
-    if ((this.#text?.length ?? 0) > MAX_CHARS) this.#text = undefined;
+    if (this.#text !== undefined) this.#text = bounded(this.#text + piece);
   }
 
   end(): void {
@@ -96,10 +99,9 @@ class Lines implements JsonValues {
 
   push(piece: string): void {
     const [first = "", ...others] = ((this.#rest ?? "") + piece).split(LINE_END);
-    const lines = [this.#rest === undefined ? undefined : first, ...others];
-    const rest = lines.pop();
+    const lines = [this.#rest === undefined ? undefined : first, ...others].map(bounded);
+    this.#rest = lines.pop();
     for (const line of lines) this.#onLine(line);
-    this.#rest = rest === undefined || rest.length > MAX_CHARS ? undefined : rest;
   }
 
   end(): void {
@@ -116,12 +118,12 @@ function eventReader(look: (text: string) => void): (line: string | undefined) =
       if (data !== undefined && !isTooLong) look(data);
       data = undefined;
       isTooLong = false;
-    } else if (line === undefined || (data?.length ?? 0) > MAX_CHARS) {
+    } else if (line === undefined) {
       isTooLong = true;
-      data = undefined;
     } else if (line === "data" || line.startsWith("data:")) {
       const value = line.slice("data:".length).replace(/^ /, "");
-      data = data === undefined ? value : `${data}\n${value}`;
+      data = bounded(data === undefined ? value : `${data}\n${value}`);
+      isTooLong ||= data === undefined;
     }
   };
 }
