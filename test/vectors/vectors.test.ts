@@ -8,30 +8,14 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { counterPolicy } from "../../src/caller/message.ts";
 import { Counters } from "../../src/counters/counters.ts";
 import { parsePolicy } from "../../src/limit/policy.ts";
+import { VECTORS, type VectorStep } from "../../src/testing/vectors.ts";
 import { askObject } from "../owner/ask-object.ts";
-
-type Step = [
-  atMs: number,
-  verb: "check" | "peek" | "refund" | "reset" | "block" | "unblock",
-  cost?: number,
-  allowed?: boolean,
-  remaining?: number,
-  retryAfterMs?: number,
-  delayMs?: number,
-];
-
-interface Vectors {
-  algorithm: string;
-  scenarios: { title: string; policy: object; steps: Step[] }[];
-}
 
 /** A full minute, at which the windows of all vectors begin. */
 const START_MS = 1_800_000_000_000;
 const KEY = { hi: 1, lo: 2 };
 
-const files = import.meta.glob<Vectors>("./*.json", { eager: true, import: "default" });
-
-const scenarios = Object.values(files).flatMap(({ algorithm, scenarios: all }) =>
+const scenarios = VECTORS.flatMap(({ algorithm, scenarios: all }) =>
   all.map((scenario) => ({
     name: `${algorithm}: ${scenario.title}`,
     policy: parsePolicy({ name: "vector", algorithm, ...scenario.policy }),
@@ -40,7 +24,7 @@ const scenarios = Object.values(files).flatMap(({ algorithm, scenarios: all }) =
 );
 
 /** What a step says must come out, and what came out. */
-function compare(step: Step, verdict: object | undefined): void {
+function compare(step: VectorStep, verdict: object | undefined): void {
   const [, , , allowed, remaining, retryAfterMs, delayMs] = step;
   expect(verdict, JSON.stringify(step)).toMatchObject({
     allowed,

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { beforeEach, test } from "node:test";
 import { installTestKit } from "turnpike/testing";
+import vectors from "turnpike/vectors/token-bucket.json" with { type: "json" };
 import app from "../src/index.ts";
 
 const kit = installTestKit();
@@ -37,4 +38,8 @@ test("a user has five tries to log in", async () => {
     cost: 1,
     allowed: true,
   });
+});
+
+test("the package has the vectors", () => {
+  assert.equal(vectors.algorithm, "token-bucket");
 });

@@ -1,6 +1,6 @@
 /** The same limits counted by the test kit, in place of the Worker's own objects. */
 import { env, exports } from "cloudflare:workers";
-import { installTestKit } from "turnpike/testing";
+import { installTestKit, runVectors } from "turnpike/testing";
 import { beforeEach, expect, it } from "vitest";
 import { app } from "../src/index";
 
@@ -25,9 +25,15 @@ it("counts what the whole Worker is asked", async () => {
   expect(names).toEqual([["site"], ["report"], ["site"], ["report"]]);
 });
 
+it("runs the vectors of the package", async () => {
+  const { differences } = await runVectors(() => ({ allowed: true }), {
+    algorithms: ["fixed-window"],
+  });
+  expect(differences.length).toBeGreaterThan(0);
+});
+
 it("counts by the Worker's own objects once it is uninstalled", async () => {
   kit.deny("192.0.2.3");
   kit.uninstall();
   expect((await app.request("/", from("192.0.2.3"), env)).status).toBe(200);
-  installTestKit();
 });
