@@ -19,6 +19,7 @@ import { Fallback } from "./fallback.ts";
 import { NO_LEASE } from "./leases.ts";
 import { LocalAnswers } from "./local-answers.ts";
 import { batchOf, checkOf, type Message } from "./message.ts";
+import { HeadStarts } from "./mode/head-starts.ts";
 import { Operator } from "./operator.ts";
 import { OwnerClient } from "./owner-client.ts";
 import type { ExplainedKey, Question, Reply, Returned, Settled } from "./question.ts";
@@ -53,6 +54,7 @@ export class Caller {
   readonly #local = new LocalAnswers();
   readonly #allOrNone = new AllOrNone(this.#local.denials);
   readonly #fallback = new Fallback();
+  readonly headStarts: HeadStarts;
 
   constructor(options: CallerOptions) {
     const { owners: namespace, runtime, deadlineMs = DEFAULT_DEADLINE_MS } = options;
@@ -63,6 +65,8 @@ export class Caller {
     this.#router = new Router(options.ownersPerRegion);
     this.#owners = new OwnerClient({ namespace, runtime, deadlineMs }, reportFailure);
     this.#operator = new Operator(this.#owners, this.#router);
+    const route = (question: Question) => this.#route(question, 0);
+    this.headStarts = new HeadStarts({ runtime, denials: this.#local.denials, route });
   }
 
   /** Spends each question's cost under all of its policies, or under none if one of them denies. */

@@ -32,6 +32,7 @@ const REQUEST_FIELDS = [
   "charge",
   "actual",
   "maxWait",
+  "mode",
   "refusal",
   "allow",
   "deny",

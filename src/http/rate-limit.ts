@@ -2,8 +2,9 @@
  * The middleware: finds the policies that a request meets, checks them, and lets the request pass or
  * refuses it.
  *
- * It decides before the handler runs. Policies on one key are checked in one call to its owner.
- * Different keys are checked in parallel, and if one denies, the cost is given back to the others.
+ * It decides before the handler runs, or alongside it, as the policies' `mode` says. Policies on one
+ * key are checked in one call to its owner. Different keys are checked in parallel, and if one denies,
+ * the cost is given back to the others.
  */
 
 import type { Context, MiddlewareHandler } from "hono";
@@ -17,6 +18,7 @@ import type { LimiterConfig } from "../limiter-config.ts";
 import { WORKERS } from "../runtime.ts";
 import { admit, isQueued } from "./admission.ts";
 import { needsSettlement, settle } from "./after-response.ts";
+import { type Ahead, runAhead } from "./ahead.ts";
 import { exposeFields, isPreflight, preflightRules } from "./answer/cors.ts";
 import { refuseAsConfigured } from "./answer/custom-refusal.ts";
 import { headersBesideInner, type QuotaHeaders } from "./answer/fields.ts";
@@ -26,19 +28,23 @@ import { writeFields } from "./answer/response.ts";
 import { costInBody } from "./cost/estimate.ts";
 import { clientAddress } from "./key/identity.ts";
 import { headerNormalizer } from "./key/normalize-headers.ts";
-import { RuleMatcher } from "./match/rule-matcher.ts";
+import { methodsOf, RuleMatcher } from "./match/rule-matcher.ts";
 import { type Rule, RuleError } from "./rule-functions.ts";
 import { applyAddressLists, parseRule, questionsOf, type RateLimitOptions } from "./rules.ts";
 
 /** nginx's status for a client that closed the connection. Nobody reads it. */
 const CLIENT_CLOSED_REQUEST = 499;
 
+/** Policies that count a request whose handlers run ahead of the verdict. */
+const underWay = new WeakMap<Context, readonly string[]>();
+
 /** What the middleware sets for the handlers after it. */
 export interface RateLimitEnv {
   Variables: {
     /**
      * The decision with the least left, of all policies that have counted the request so far.
-     * Undefined if none has, as under `except`, an `allow` list or a limit of `Infinity`.
+     * Undefined if none has, as under `except`, an `allow` list or a limit of `Infinity`. Under
+     * `mode: "alongside"` the handler starts without it; it is there after `next()`.
      */
     decision: Decision | undefined;
     /** The decisions of all policies that have counted the request so far. */
@@ -115,6 +121,7 @@ export function enforce(
   const hasOwnRefusal = rules.some(({ policy, refusal }) => policy.refusal || refusal);
   const normalizeHeaders = headerNormalizer(rules);
   const rulesOfPreflight = preflightRules(rules);
+  const hasModes = rules.some(({ policy }) => policy.mode !== "before");
   const isLegacy = config.fields === "legacy";
   const refuseAddress = (c: Context) => {
     allowReading(c);
@@ -133,8 +140,7 @@ export function enforce(
     const { refusing, counting: met } = applyAddressLists(found, address);
     if (refusing) return refuseAddress(c);
     const asksFirst = isPreflight(c.req.raw);
-    const before = c.get("decisions") ?? [];
-    const counting = uncounted(asksFirst ? rulesOfPreflight(met) : met, before);
+    const counting = uncounted(c, asksFirst ? rulesOfPreflight(met) : met);
     if (counting.length === 0) return next();
     normalizeHeaders?.(c, counting);
 
@@ -149,21 +155,32 @@ export function enforce(
     const caller = typeof callers === "function" ? callers() : callers;
     const settles = needsSettlement(questions);
     const isKept = questions.length > 1 || settles || isQueued(questions);
+    const alongside =
+      hasModes && isAlongside(c, counting) ? caller.headStarts.begin(questions) : undefined;
     const admission = admit(c, caller, questions, isKept);
     // A request ends where it waits if its client leaves. Then nothing would give the cost back.
     if (isKept) WORKERS.keepAlive(admission.catch(() => {}));
-    const { replies, rulings, hasLeft } = await admission;
-    if (hasLeft) return new Response(null, { status: CLIENT_CLOSED_REQUEST });
-    const decisions = rulings.map((ruling) => ruling.decision);
-    if (!decisive(decisions).allowed) {
-      allowReading(c);
-      if (isLegacy) writeLegacyFields(c, rulings);
-      return hasOwnRefusal ? refuseAsConfigured(c, rulings, counting) : refuse(c, rulings);
+    let ahead: Ahead | undefined;
+    if (alongside?.mayStart) {
+      const names = counting.map(({ policy }) => policy.name);
+      underWay.set(c, [...(underWay.get(c) ?? []), ...names]);
+      ahead = runAhead(c, next);
     }
-    const all = before.length > 0 ? [...before, ...decisions] : decisions;
-    c.set("decision", decisive(all));
-    c.set("decisions", all);
-    await (settles ? settle(c, caller, replies, counting, next, isRaw) : next());
+    const { replies, rulings, hasLeft } = await admission;
+    alongside?.end(replies);
+    const decisions = rulings.map((ruling) => ruling.decision);
+    if (hasLeft || !decisive(decisions).allowed) {
+      const answer = () => {
+        if (hasLeft) return new Response(null, { status: CLIENT_CLOSED_REQUEST });
+        allowReading(c);
+        if (isLegacy) writeLegacyFields(c, rulings);
+        return hasOwnRefusal ? refuseAsConfigured(c, rulings, counting) : refuse(c, rulings);
+      };
+      return ahead ? ahead.refuse(answer) : answer();
+    }
+    const handle = ahead ? ahead.ended : next;
+    noteDecisions(c, decisions);
+    await (settles ? settle(c, caller, replies, counting, handle, isRaw) : handle());
     // A preflight has a quota of its own, which says nothing about the page's requests.
     if (!asksFirst) writeFields(c, quotaHeaders(c.res.headers, rulings, isLegacy));
   };
@@ -174,11 +191,30 @@ function withCostInBody(rule: Rule): Rule {
   return policy.costPath ? { ...rule, cost: costInBody(policy, policy.costPath) } : rule;
 }
 
-/** Returns the rules that no earlier middleware has counted the request under. */
-function uncounted(rules: readonly Rule[], before: readonly Decision[]): readonly Rule[] {
-  if (before.length === 0) return rules;
-  const counted = before.map((decision) => decision.policy);
+/** Returns the rules that no earlier middleware counts the request under. */
+function uncounted(c: Context<RateLimitEnv>, rules: readonly Rule[]): readonly Rule[] {
+  const decided = c.get("decisions");
+  const deciding = underWay.get(c);
+  if (!decided && !deciding) return rules;
+  const counted = [...(deciding ?? []), ...(decided ?? []).map(({ policy }) => policy)];
   return rules.filter(({ policy }) => !counted.includes(policy.name));
+}
+
+/** May the handlers run ahead of the verdict under these rules, by every reading of the method? */
+function isAlongside(c: Context, rules: readonly Rule[]): boolean {
+  const methods = methodsOf(c.req);
+  return rules.every(
+    ({ policy: { mode, aheadMethods } }) =>
+      mode === "alongside" && methods.every((method) => aheadMethods.includes(method)),
+  );
+}
+
+/** Tells the handlers, beside what other limiters decided. */
+function noteDecisions(c: Context<RateLimitEnv>, decisions: Decision[]): void {
+  const others = c.get("decisions");
+  const all = others ? [...others, ...decisions] : decisions;
+  c.set("decision", decisive(all));
+  c.set("decisions", all);
 }
 
 /** Answers a request whose cost could never pass, or for which a rule's function failed. */

@@ -4,6 +4,7 @@
  * Checks nothing: `policySchema` does, and a test compares the two.
  */
 import type { AlgorithmName, Start } from "./algorithms.ts";
+import type { Mode } from "./mode.ts";
 
 /**
  * A policy. Only `limit` and `window` have no default. A field out of bounds is misuse.
@@ -67,6 +68,19 @@ export interface RequestFields {
    * isolates, some are denied after all.
    */
   maxWait?: string | undefined;
+  /**
+   * When a request is decided. Default `"before"`.
+   *
+   * - `"before"`: the handler starts when the verdict is there. Exact.
+   * - `"alongside"`: the handler starts at once, and its answer is held until the verdict. Exact. If
+   *   it denies, nothing of the answer is sent, and `c.req.raw.signal` is aborted; what the handler
+   *   did by then stays done. For `GET` and `HEAD` alone; `{ alongside: ["GET", "POST"] }` names
+   *   others.
+   *
+   * Only `"before"` with `concurrency`, `leaky-bucket` and `maxWait`. Of several policies, the
+   * strictest decides when the handler starts.
+   */
+  mode?: Mode | { alongside: string[] } | undefined;
   /** Addresses and networks that the policy does not count: `["192.0.2.0/24"]`. Default none. */
   allow?: string[] | undefined;
   /** Addresses and networks that get a 403, unless `allow` has them. Default none; unused in shadow. */

@@ -7,6 +7,7 @@ import { ALGORITHMS, type AlgorithmName, STARTS } from "./algorithms.ts";
 import { blockForSchema } from "./block-for.ts";
 import { durationSchema } from "./duration.ts";
 import { keyPartSchema } from "./key-part.ts";
+import { modeSchema } from "./mode.ts";
 import { refusalSchema } from "./refusal.ts";
 import { booleanSchema, either, oneOf, textLike, wholeNumber } from "./schemas.ts";
 
@@ -53,6 +54,8 @@ export const windowSchema = either(
 );
 
 const methodSchema = textLike(METHOD_PATTERN, 'must be a method in capitals such as "POST"');
+const methodListSchema = v.array(methodSchema, 'must be a list such as ["POST"]');
+const methodsRule = "must name at least one method";
 
 const pathSchema = textLike(
   PATH_PATTERN,
@@ -98,14 +101,12 @@ export const policySchema = v.strictObject(
     path: v.optional(pathSchema, "/*"),
     except: v.optional(v.array(exceptSchema, 'must be a list such as ["/assets/*", "*.css"]'), []),
     method: v.optional(
-      v.pipe(
-        v.array(methodSchema, 'must be a list such as ["POST"]'),
-        v.minLength(1, "must name at least one method, or be left out for all of them"),
-      ),
+      v.pipe(methodListSchema, v.minLength(1, `${methodsRule}, or be left out for all of them`)),
     ),
     cost: v.optional(costSchema, 1),
     actual: v.optional(actualSchema),
     charge: v.optional(chargeSchema, "always"),
+    mode: v.optional(modeSchema(v.pipe(methodListSchema, v.minLength(1, methodsRule))), "before"),
     shadow: v.optional(booleanSchema, false),
     maxWait: v.optional(durationSchema(0, MAX_WAIT_MS), "0s"),
     blockFor: v.optional(blockForSchema),

@@ -10,6 +10,7 @@ import type { Start } from "./algorithms.ts";
 import { type BlockFor, readBlockFor } from "./block-for.ts";
 import { hasAddress } from "./key-part.ts";
 import { fieldPath, MisuseError, parse } from "./misuse.ts";
+import { type Mode, readMode } from "./mode.ts";
 import type { PolicyInput } from "./policy-input.ts";
 import { type PolicyFields, policySchema } from "./policy-schema.ts";
 import { type Refusal, readRefusal } from "./refusal.ts";
@@ -28,6 +29,7 @@ export interface Policy
       | "blockFor"
       | "refusal"
       | "scope"
+      | "mode"
     >,
     Quota {
   /** Units that a check takes; 1 where the request's body tells it. */
@@ -49,6 +51,9 @@ export interface Policy
   blockFor: BlockFor | undefined;
   refusal: Refusal | undefined;
   scope: "region" | "global";
+  mode: Mode;
+  /** Methods whose handlers may start before the verdict, if the mode is `alongside`. */
+  aheadMethods: readonly string[];
 }
 
 /**
@@ -59,7 +64,7 @@ export interface Policy
  * @example parsePolicy({ limit: 10, window: "60s" }).windowMs // 60_000
  */
 export function parsePolicy(input: unknown, at = ""): Policy {
-  const { window, cost, actual, start, maxWait, burst, blockFor, refusal, scope, ...fields } =
+  const { window, cost, actual, start, maxWait, burst, blockFor, refusal, scope, mode, ...fields } =
     parse(policySchema, input, at);
   const { algorithm, charge, lease } = fields;
   const forbid = (field: keyof PolicyInput, isForbidden: boolean, where: string) => {
@@ -116,6 +121,7 @@ export function parsePolicy(input: unknown, at = ""): Policy {
       blockFor:
         blockFor === undefined ? undefined : readBlockFor(blockFor, fieldPath(at, "blockFor")),
       refusal: refusal && readRefusal(refusal, fieldPath(at, "refusal")),
+      ...readMode(mode, { ...fields, maxWait }, at),
       scope: scope ?? (hasAddress(fields.key) ? "region" : "global"),
     },
     fields.limit,

@@ -114,6 +114,8 @@ describe("policy", () => {
       except: [],
       cost: 1,
       charge: "always",
+      mode: "before",
+      aheadMethods: ["GET", "HEAD"],
       shadow: false,
       maxWaitMs: 0,
       allow: [],

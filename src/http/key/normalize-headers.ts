@@ -34,7 +34,7 @@ export function headerNormalizer(
         else headers.delete(name);
       }
     }
-    if (headers !== raw.headers) c.req.raw = withHeaders(raw, headers);
+    if (headers !== raw.headers) c.req.raw = withChanges(raw, { headers });
   };
 }
 
@@ -60,9 +60,13 @@ function canonical(name: string): string {
   return name.toLowerCase().replace(/[^a-z\d]/g, "-");
 }
 
-function withHeaders(raw: Request, headers: Headers): Request {
-  const { signal, method, url, cf, bodyUsed } = raw as Request<unknown, CfProperties>;
+/** Returns a copy of a request with other headers, or another signal. */
+export function withChanges(
+  raw: Request,
+  changes: { headers?: Headers; signal?: AbortSignal },
+): Request {
+  const { signal, method, url, headers, cf, bodyUsed } = raw as Request<unknown, CfProperties>;
   // A middleware has read the body, and Hono keeps what it read.
-  if (bodyUsed) return new Request(url, { method, headers, signal, ...(cf && { cf }) });
-  return new Request(raw, { headers, signal });
+  if (bodyUsed) return new Request(url, { method, headers, signal, ...(cf && { cf }), ...changes });
+  return new Request(raw, { signal, ...changes });
 }

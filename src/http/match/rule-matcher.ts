@@ -72,7 +72,7 @@ export class RuleMatcher {
 }
 
 /** Returns the request's own method, and those that headers name. */
-function methodsOf({ method, raw: { headers } }: RequestContext["req"]): string[] {
+export function methodsOf({ method, raw: { headers } }: RequestContext["req"]): string[] {
   const methods = [method.toUpperCase()];
   for (const name of OVERRIDES) {
     if (!headers.has(name)) continue;

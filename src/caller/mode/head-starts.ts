@@ -1,0 +1,98 @@
+/**
+ * Decides which handlers may start before the verdict on their request is there.
+ *
+ * A denied request whose handler has started makes an origin work for nothing. So a handler starts
+ * only if the verdict will most likely allow it: its key was not denied lately, and its owner's last
+ * word leaves room for all that is on its way. Of a key without such a word, one handler starts.
+ *
+ * The bound: where one isolate serves a key, at most one handler of a denied request starts in each
+ * window. Where several do, those that are on their way when an isolate first hears of a denial: at
+ * most as many as its owner's last word had left.
+ */
+import { first53Bits, type KeyHash } from "../../ring/key-hash.ts";
+import type { Runtime } from "../../runtime.ts";
+import type { Asked, DenialCache } from "../denial-cache.ts";
+import type { Question, Reply } from "../question.ts";
+import { hear, LastWords } from "./last-words.ts";
+
+/** The most keys remembered as denied lately: 5 MB. While there are more, all handlers wait. */
+const MAX_DENIED = 100_000;
+/** The least time between two looks for keys that may start again. */
+const SWEEP_MS = 1_000;
+
+export interface HeadStartOptions {
+  runtime: Runtime;
+  denials: Pick<DenialCache, "suspects">;
+  route: (question: Question) => Asked;
+}
+
+/** A handler that may start ahead of its verdict, or must wait. */
+export interface HeadStart {
+  mayStart: boolean;
+  /** To be called with the replies to its questions, or to some of them if another was denied first. */
+  end: (replies: readonly Reply[]) => void;
+}
+
+export class HeadStarts {
+  readonly #options: HeadStartOptions;
+  readonly #words = new LastWords();
+  /** Until when the handlers of a denied key wait, ms since the epoch, by `first53Bits`. */
+  readonly #deniedUntilMs = new Map<number, number>();
+  #sweptMs = 0;
+
+  constructor(options: HeadStartOptions) {
+    this.#options = options;
+  }
+
+  /** To be called before the questions are asked. */
+  begin(questions: readonly Question[]): HeadStart {
+    const { runtime, denials, route } = this.#options;
+    const nowMs = runtime.now();
+    const asked = questions.map(route);
+    let mayStart = this.#hasRoom(nowMs) && !asked.some((each) => denials.suspects(each));
+    for (const { key, policies } of asked) {
+      mayStart &&= nowMs >= (this.#deniedUntilMs.get(first53Bits(key)) ?? 0);
+      for (const policy of policies) {
+        const word = this.#words.of(key, policy, nowMs);
+        const { remaining, onTheWay } = word;
+        mayStart &&= remaining === undefined ? onTheWay === 0 : remaining - onTheWay >= policy.cost;
+        word.onTheWay += policy.cost;
+      }
+    }
+    const end = (replies: readonly Reply[]) => {
+      for (const [at, each] of asked.entries()) {
+        this.#decided(
+          each,
+          replies.find(({ question }) => question === questions[at]),
+        );
+      }
+    };
+    return { mayStart, end };
+  }
+
+  #decided({ key, policies }: Asked, reply: Reply | undefined): void {
+    const nowMs = this.#options.runtime.now();
+    for (const [at, policy] of policies.entries()) {
+      const decision = reply?.decisions[at];
+      hear(this.#words.of(key, policy, nowMs), policy.cost, decision, nowMs);
+      if (decision && !decision.allowed) {
+        this.#noteDenied(key, nowMs + Math.max(policy.windowMs, decision.retryAfterMs));
+      }
+    }
+  }
+
+  #noteDenied(key: KeyHash, untilMs: number): void {
+    const id = first53Bits(key);
+    this.#deniedUntilMs.set(id, Math.max(untilMs, this.#deniedUntilMs.get(id) ?? 0));
+  }
+
+  #hasRoom(nowMs: number): boolean {
+    const denied = this.#deniedUntilMs;
+    if (denied.size < MAX_DENIED) return true;
+    if (nowMs - this.#sweptMs >= SWEEP_MS) {
+      this.#sweptMs = nowMs;
+      for (const [id, untilMs] of denied) if (nowMs >= untilMs) denied.delete(id);
+    }
+    return denied.size < MAX_DENIED;
+  }
+}

@@ -1,0 +1,65 @@
+/**
+ * What keys had left when their owners last told, and what of it is on its way to them.
+ *
+ * An estimate: other isolates spend meanwhile. Bounded, the oldest key goes first.
+ */
+import type { Decision } from "../../limit/decision.ts";
+import type { Policy } from "../../limit/policy.ts";
+import { first53Bits, type KeyHash } from "../../ring/key-hash.ts";
+import { PolicyNumbers } from "../policy-numbers.ts";
+
+/** The most keys remembered: 7 MB of the isolate's 128, at about 140 bytes each. */
+const MAX_KEYS = 50_000;
+
+export interface Word {
+  /** See `PolicyNumbers`. */
+  readonly policy: number;
+  /** Units left by the owner's last word; undefined before it, and once the quota is whole again. */
+  remaining: number | undefined;
+  /** When the quota is whole again, ms since the epoch. */
+  wholeAtMs: number;
+  /** Units of checks that the owner has not answered yet. */
+  onTheWay: number;
+}
+
+export class LastWords {
+  /** The words on each key, one for each policy, by `first53Bits`. The oldest key comes first. */
+  readonly #words = new Map<number, Word[]>();
+  readonly #policies = new PolicyNumbers();
+
+  /** Returns the word on a key under a policy. It is updated in place. */
+  of(key: KeyHash, policy: Policy, nowMs: number): Word {
+    const id = first53Bits(key);
+    const number = this.#policies.of(policy);
+    let words = this.#words.get(id);
+    if (!words) {
+      words = [];
+      this.#words.set(id, words);
+      this.#makeRoom();
+    }
+    let word = words.find((each) => each.policy === number);
+    if (!word) {
+      word = { policy: number, remaining: undefined, wholeAtMs: 0, onTheWay: 0 };
+      words.push(word);
+    } else if (nowMs >= word.wholeAtMs) word.remaining = undefined;
+    return word;
+  }
+
+  #makeRoom(): void {
+    if (this.#policies.isFull) {
+      this.#policies.clear();
+      this.#words.clear();
+    } else if (this.#words.size > MAX_KEYS) {
+      const [oldest] = this.#words.keys();
+      this.#words.delete(oldest as number);
+    }
+  }
+}
+
+/** Notes what an owner decided on units that were on their way to it. */
+export function hear(word: Word, cost: number, decision: Decision | undefined, nowMs: number) {
+  word.onTheWay = Math.max(0, word.onTheWay - cost);
+  if (!decision || decision.source === "fallback") return;
+  word.remaining = decision.remaining;
+  word.wholeAtMs = nowMs + decision.resetMs;
+}

@@ -1,0 +1,54 @@
+import { describe, expect, it } from "vitest";
+import { parsePolicy } from "../../src/limit/policy.ts";
+
+const VALID = { limit: 10, window: "60s" };
+
+describe("mode", () => {
+  it.each([
+    ["before", "before", ["GET", "HEAD"]],
+    ["alongside", "alongside", ["GET", "HEAD"]],
+    [{ alongside: ["POST"] }, "alongside", ["POST"]],
+    [{ alongside: ["POST", "GET"] }, "alongside", ["POST", "GET", "HEAD"]],
+  ])("is read from %j", (given, mode, aheadMethods) => {
+    expect(parsePolicy({ ...VALID, mode: given })).toMatchObject({ mode, aheadMethods });
+  });
+
+  const RULE =
+    'mode must be "before" or "alongside", or a table of methods such as { alongside = ["GET", "POST"] }';
+  const ALONGSIDE = { mode: "alongside" };
+
+  it.each([
+    [{ mode: "later" }, `${RULE}, got "later"`],
+    [{ mode: 5 }, `${RULE}, got 5`],
+    [{ mode: null }, `${RULE}, got null`],
+    [{ mode: ["alongside"] }, `${RULE}, got ["alongside"]`],
+    [{ mode: {} }, "mode.alongside is required, got nothing"],
+    [
+      { mode: { alongside: ["GET"], before: ["POST"] } },
+      'mode.before is not a known field, got ["POST"]',
+    ],
+    [{ mode: { alongside: [] } }, "mode.alongside must name at least one method, got []"],
+    [
+      { mode: { alongside: ["get"] } },
+      'mode.alongside[0] must be a method in capitals such as "POST", got "get"',
+    ],
+    [
+      { ...ALONGSIDE, algorithm: "concurrency" },
+      'mode must be "before" with "concurrency", since a handler needs its slot before it starts, got "alongside"',
+    ],
+    [
+      { ...ALONGSIDE, algorithm: "leaky-bucket" },
+      'mode must be "before" with "leaky-bucket", which holds requests, got "alongside"',
+    ],
+    [
+      { ...ALONGSIDE, maxWait: "1s" },
+      'mode must be "before" with "maxWait", which holds requests, got "alongside"',
+    ],
+    [
+      { ...ALONGSIDE, method: ["POST"] },
+      'mode must be "before" or { alongside = ["POST"] } where "method" is ["POST"], got "alongside"',
+    ],
+  ])("refuses %j", (fields, message) => {
+    expect(() => parsePolicy({ ...VALID, ...fields })).toThrow(message);
+  });
+});
