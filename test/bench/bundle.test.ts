@@ -7,11 +7,11 @@ import { describe, expect, it } from "vitest";
 import { bundleFile, bundleText } from "./contenders.ts";
 
 /** What `import … from "turnpike"` adds to somebody's Worker. The aim is 45. */
-const MAX_LIBRARY_KIB = 55;
+const MAX_LIBRARY_KIB = 57;
 /** The same in a Worker that others call by a service binding. */
-const MAX_CALLED_KIB = 56;
+const MAX_CALLED_KIB = 58;
 /** The deployed Worker has the gateway, the API with its document (4 KiB) and the demo besides. */
-const MAX_GATEWAY_KIB = 77;
+const MAX_GATEWAY_KIB = 79;
 
 /** An app with all of the library but the entrypoint for other Workers. */
 const APP = `
