@@ -4,9 +4,11 @@
  *
  * Other variables are not read.
  */
+
 import * as v from "valibot";
 import { type AddressList, addressListSchema } from "./limit/address-list.ts";
 import { durationSchema } from "./limit/duration.ts";
+import { parseJson } from "./limit/json.ts";
 import { MisuseError, parse } from "./limit/misuse.ts";
 import { parsePolicies } from "./limit/policies.ts";
 import type { Policy } from "./limit/policy.ts";
@@ -169,14 +171,6 @@ function fromJson<const Schema extends v.GenericSchema>(schema: Schema) {
   );
 }
 
-/**
- * Returns what a text says in JSON; undefined if it is no JSON. Returns any other value as it is.
- */
 function valueIn(value: unknown): unknown {
-  if (typeof value !== "string") return value;
-  try {
-    return JSON.parse(value);
-  } catch {
-    return undefined;
-  }
+  return typeof value === "string" ? parseJson(value) : value;
 }

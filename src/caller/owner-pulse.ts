@@ -39,20 +39,14 @@ export class OwnerPulse {
     return this.#last.get(owner);
   }
 
-  /**
-   * Notes an answer. Returns what was last heard of its owner: one object that later answers
-   * update.
-   */
-  hear(owner: string, epoch: number, sentMs: number): Heard {
+  /** Notes an answer. Leases share the object that `of` returns, so later answers update it. */
+  hear(owner: string, epoch: number, sentMs: number): void {
     const last = this.#last.get(owner);
-    if (last && sentMs >= last.sentMs) {
+    if (!last) this.#last.set(owner, { sentMs, epoch });
+    else if (sentMs >= last.sentMs) {
       last.sentMs = sentMs;
       last.epoch = epoch;
     }
-    if (last) return last;
-    const first = { sentMs, epoch };
-    this.#last.set(owner, first);
-    return first;
   }
 }
 

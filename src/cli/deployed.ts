@@ -1,6 +1,8 @@
 /** Reads what is deployed now, if wrangler may see it. */
+
 import { spawnSync } from "node:child_process";
 import { parseArgs } from "node:util";
+import { parseJson } from "../limit/json.ts";
 import type { UploadedBinding } from "./upload.ts";
 
 const TIMEOUT_MS = 15_000;
@@ -55,9 +57,5 @@ function ask<Answer>(command: readonly string[]): Answer | undefined {
     stdio: ["ignore", "pipe", "ignore"],
     timeout: TIMEOUT_MS,
   });
-  try {
-    return status === 0 ? (JSON.parse(stdout) as Answer) : undefined;
-  } catch {
-    return undefined;
-  }
+  return status === 0 ? (parseJson(stdout) as Answer | undefined) : undefined;
 }

@@ -37,7 +37,7 @@ export function checkOnce(counters: Counters, check: Check, nowMs: number): Verd
 }
 
 /** Returns what a check with this `requestId` was answered; undefined if that is not known. */
-export function answerIn(
+function answerIn(
   state: State | undefined,
   requestId: number,
   nowMs: number,
@@ -53,7 +53,7 @@ export function answerIn(
 }
 
 /** Returns the state with one more answer, and without those that are forgotten by now. */
-export function withAnswer(
+function withAnswer(
   state: State | undefined,
   requestId: number,
   verdicts: readonly Verdict[],

@@ -128,9 +128,9 @@ export class CounterTable {
     return left;
   }
 
-  /** Calls `visit` with rows around a key's place, until it returns true. */
-  some(near: KeyHash, visit: (key: KeyHash, state: State) => boolean): void {
-    this.#segmentOf(near).some(visit, near);
+  /** Calls `each` with rows around a key's place, until it returns true. */
+  visit(near: KeyHash, each: (key: KeyHash, state: State) => unknown): void {
+    this.#segmentOf(near).visit(each, near);
   }
 
   #segmentOf(key: KeyHash): Segment {
@@ -178,10 +178,7 @@ export class CounterTable {
   }
 
   #move(from: Segment): void {
-    from.some((key, state) => {
-      this.#segmentOf(key).set(key, state);
-      return false;
-    });
+    from.visit((key, state) => this.#segmentOf(key).set(key, state));
   }
 }
 

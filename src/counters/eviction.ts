@@ -40,7 +40,7 @@ export function evictionCandidate(
   let rows = 0;
   for (const named of tables) {
     const [name, table] = named;
-    table.some(newest.key, (key, state) => {
+    table.visit(newest.key, (key, state) => {
       if (name === newest.table && isSameKey(key, newest.key)) return false;
       const [expiresAtMs] = state;
       // Whether a key is denied takes longest to find out, and mostly does not matter.

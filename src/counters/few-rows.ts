@@ -60,19 +60,16 @@ export class FewRows implements Segment {
     return true;
   }
 
-  some(visit: (key: KeyHash, state: State) => boolean): void {
+  visit(each: (key: KeyHash, state: State) => unknown): void {
     for (let at = 0; at < this.#numbers.length; at += this.#rowNumbers) {
       const [hi, lo] = this.#numbers.slice(at, at + HASH_NUMBERS) as [number, number];
-      if (visit({ hi, lo }, this.#stateAt(at))) return;
+      if (each({ hi, lo }, this.#stateAt(at)) === true) return;
     }
   }
 
   toRows(): Uint8Array<ArrayBuffer> {
     const rows: Row[] = [];
-    this.some((key, state) => {
-      rows.push({ key, state });
-      return false;
-    });
+    this.visit((key, state) => rows.push({ key, state }));
     return packRows(this.#rowNumbers - HASH_NUMBERS, rows);
   }
 

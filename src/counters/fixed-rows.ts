@@ -101,13 +101,13 @@ export class FixedRows implements Segment {
     return isPastEnd;
   }
 
-  some(visit: (key: KeyHash, state: State) => boolean, near?: KeyHash): void {
+  visit(each: (key: KeyHash, state: State) => unknown, near?: KeyHash): void {
     let slot = near ? this.#home(near.lo) : 0;
     for (let passed = 0; passed < this.#slots; passed++, slot = this.#next(slot)) {
       if (this.#isFree(slot)) continue;
       const word = slot * this.#rowNumbers * 2;
       const key = { hi: this.#words[word] as number, lo: this.#words[word + 1] as number };
-      if (visit(key, this.#stateAt(slot))) return;
+      if (each(key, this.#stateAt(slot)) === true) return;
     }
   }
 

@@ -53,15 +53,14 @@ export class Holds {
   load(): void {
     for (const { kind, segments } of this.#tables.byName.values()) {
       if (kind !== "hold") continue;
-      for (const segment of segments) segment.some((_, row) => this.noteRow(row));
+      for (const segment of segments) segment.visit((_, row) => this.noteRow(row));
     }
   }
 
   /** Notes a row that was read or imported. */
-  noteRow(row: State): false {
+  noteRow(row: State): void {
     this.hasAny = true;
     for (const { endMs } of readHolds(row).filter(isLive)) this.#count(endMs, 1);
-    return false;
   }
 
   /** Has a hold ended by itself since this was asked last? Tells up to a second late. */

@@ -28,8 +28,8 @@ export interface Segment {
    */
   sweep(nowMs: number, steps: number): boolean;
 
-  /** Calls `visit` with each row, in no order, until it returns true. */
-  some(visit: (key: KeyHash, state: State) => boolean, near?: KeyHash): void;
+  /** Calls `each` with every row, in no order, until it returns true. */
+  visit(each: (key: KeyHash, state: State) => unknown, near?: KeyHash): void;
 
   /** Returns all rows as `packRows` writes them, in memory of their own. */
   toRows(): Uint8Array<ArrayBuffer>;

@@ -67,8 +67,8 @@ export class VariableRows implements Segment {
   }
 
   /** Visits the rows in the order they were set, whatever `near` is. */
-  some(visit: (key: KeyHash, state: State) => boolean): void {
-    for (const { key, state } of this.#rows.values()) if (visit(key, state)) return;
+  visit(each: (key: KeyHash, state: State) => unknown): void {
+    for (const { key, state } of this.#rows.values()) if (each(key, state) === true) return;
   }
 
   toRows(): Uint8Array<ArrayBuffer> {

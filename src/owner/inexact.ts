@@ -42,10 +42,7 @@ export class InexactCounts {
   /** To be called when rows were read from disk. */
   load(): void {
     for (const segment of this.#tables.byName.get(INEXACT)?.segments ?? []) {
-      segment.some((_, state) => {
-        this.noteRow(INEXACT, state);
-        return false;
-      });
+      segment.visit((_, state) => this.noteRow(INEXACT, state));
     }
   }
 

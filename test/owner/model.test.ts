@@ -41,7 +41,7 @@ function rowsOf(owner: Owner): Rows {
   const rows: Rows = new Map();
   for (const [table, { segments }] of owner.tables) {
     for (const segment of segments) {
-      segment.some(({ hi, lo }, state) => {
+      segment.visit(({ hi, lo }, state) => {
         rows.set(`${table} ${hi} ${lo}`, state.join());
         return false;
       });

@@ -71,7 +71,7 @@ async function checkOwner(
   for (const [table, { kind, segments, size }] of tables) {
     if (kind === "imported" && size > 0) ledger.violated(`${name} keeps ${table}`);
     for (const segment of segments) {
-      segment.some((key) => {
+      segment.visit((key) => {
         if (ring.ownerOf(key) === name) return false;
         ledger.violated(`${name} keeps a key of ${ring.ownerOf(key)} in ${table}`);
         return true;

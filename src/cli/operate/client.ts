@@ -1,6 +1,8 @@
 /** Calls the API of a running Worker. */
+
 import { existsSync, readFileSync } from "node:fs";
 import { parseEnv } from "node:util";
+import { parseJson } from "../../limit/json.ts";
 import { UserError } from "../user-error.ts";
 
 const API = "/_turnpike/v1";
@@ -37,7 +39,7 @@ export async function call(url: string, { method, path, body }: Call): Promise<u
     );
   });
   const text = await response.text();
-  const answer = jsonIn(text);
+  const answer = parseJson(text);
   if (response.ok) {
     if (text === "" || answer !== undefined) return answer;
     throw new UserError(`${base.origin} answers no JSON: is it a Turnpike?`);
@@ -80,12 +82,4 @@ function whyRefused(status: number, answer: unknown, { origin }: URL): string {
   if (status === 401) return `${origin} does not know this token: is TURNPIKE_TOKEN right?`;
   const { detail, title } = (answer ?? {}) as { detail?: string; title?: string };
   return detail ?? `${origin} answers ${status}${title ? `, ${title}` : ""}: is it a Turnpike?`;
-}
-
-function jsonIn(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }

@@ -2,6 +2,7 @@
  * Logs with one JSON object a line: nginx, Caddy, Cloudflare Logpush, and others by the names of
  * their fields.
  */
+import { parseJson } from "../../limit/json.ts";
 import { MisuseError } from "../../limit/misuse.ts";
 import type { Clients } from "./clients.ts";
 import { type LineReader, NO_REQUEST } from "./record.ts";
@@ -81,8 +82,8 @@ export function jsonReader(clients: Clients, given: FieldNames = new Map()): Lin
   }
 
   return (bytes, from, to) => {
-    const line = parsed(bytes.toString("utf8", from, to));
-    if (line === undefined) return undefined;
+    const line = parseJson(bytes.toString("utf8", from, to));
+    if (typeof line !== "object" || line === null) return undefined;
     // A Worker's own fetches stand in the log beside the request that led to them.
     if (Reflect.get(line, "WorkerSubrequest") === true) return NO_REQUEST;
     const ip = textOf(fieldOf(line, "ip"));
@@ -106,15 +107,6 @@ export function jsonReader(clients: Clients, given: FieldNames = new Map()): Lin
       },
     };
   };
-}
-
-function parsed(text: string): object | undefined {
-  try {
-    const value: unknown = JSON.parse(text);
-    return typeof value === "object" && value !== null ? value : undefined;
-  } catch {
-    return undefined;
-  }
 }
 
 /** Returns the value under a name, or under a path such as `request.uri`. */

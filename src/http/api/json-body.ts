@@ -1,5 +1,7 @@
 /** The body of an API call, read whole. */
+
 import type { Context } from "hono";
+import { parseJson } from "../../limit/json.ts";
 import { MisuseError } from "../../limit/misuse.ts";
 
 export const MAX_BODY_BYTES = 65_536;
@@ -13,11 +15,9 @@ export class BodyTooLarge extends Error {}
  */
 export async function jsonBody(c: Context): Promise<unknown> {
   const text = await textOf(c.req.raw.body);
-  try {
-    return JSON.parse(text);
-  } catch {
-    throw new MisuseError("", "must be JSON", text);
-  }
+  const body = parseJson(text);
+  if (body === undefined) throw new MisuseError("", "must be JSON", text);
+  return body;
 }
 
 async function textOf(body: AsyncIterable<Uint8Array> | null): Promise<string> {

@@ -6,9 +6,10 @@
  * charged what the response came to.
  */
 import type { Context } from "hono";
+import { parseJson } from "../../limit/json.ts";
 import type { Policy } from "../../limit/policy.ts";
 import { logSeldom } from "../../log.ts";
-import { isUnits, parsed, valueAt } from "./json-values.ts";
+import { isUnits, valueAt } from "./json-values.ts";
 
 /** Bytes of a body that are looked at. */
 export const MAX_BODY_BYTES = 1_048_576;
@@ -50,5 +51,5 @@ async function jsonOf(c: Context): Promise<unknown> {
     // The client has left.
     return undefined;
   }
-  return parsed(text + decoder.decode());
+  return parseJson(text + decoder.decode());
 }

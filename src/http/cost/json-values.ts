@@ -4,6 +4,7 @@
  * Keeps one answer or one event at a time, up to `MAX_CHARS`. Reads an event stream as the HTML
  * standard has it (9.2.6), without the fields that are not `data`.
  */
+import { parseJson } from "../../limit/json.ts";
 import { MAX_UNITS } from "../../limit/policy-schema.ts";
 
 /** A longer answer or event is not looked at. */
@@ -31,7 +32,7 @@ export function jsonValues(
   const look = (text: string) => {
     // Most events have none of the values, and need not be parsed.
     if (!paths.some((path) => text.includes(`"${path.at(-1)}"`))) return;
-    const json = parsed(text);
+    const json = parseJson(text);
     for (const [index, path] of paths.entries()) {
       const value = valueAt(json, path);
       if (isUnits(value)) found(index, value);
@@ -56,15 +57,6 @@ export function valueAt(json: unknown, path: readonly string[]): unknown {
 /** Is it a cost, a whole number from 0 on? */
 export function isUnits(value: unknown): value is number {
   return typeof value === "number" && Number.isInteger(value) && value >= 0 && value <= MAX_UNITS;
-}
-
-/** Parses JSON; undefined if it is none. */
-export function parsed(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }
 
 function bounded(text: string | undefined): string | undefined {

@@ -65,9 +65,8 @@ export class Exporter {
     let at = cursor;
     for (let bytes = 0; at < segments.length && bytes < CHUNK_BYTES; at++) {
       const { table, segment } = segments[at] as { table: string; segment: Segment };
-      segment.some((key) => {
+      segment.visit((key) => {
         if (isTheirs(key)) addAllRowsOf(key, table, tables, nowMs, exported);
-        return false;
       });
       bytes += segment.bytes;
     }
@@ -85,9 +84,8 @@ export class Exporter {
     for (const [table, { segments }] of this.#tables()) {
       for (const segment of [...segments]) {
         const foreign: KeyHash[] = [];
-        segment.some((key) => {
+        segment.visit((key) => {
           if (!owns(key)) foreign.push(key);
-          return false;
         });
         for (const key of foreign) this.#owner.removeRow(table, key);
         yield;

@@ -52,10 +52,7 @@ export class Changes {
   addEarlier({ keys: earlier, dropped }: Changes): void {
     for (const table of dropped) this.dropped.add(table);
     for (const [table, keys] of earlier) {
-      keys.some((key) => {
-        this.add(table, key, () => 0);
-        return false;
-      });
+      keys.visit((key) => this.add(table, key, () => 0));
     }
   }
 
@@ -73,9 +70,8 @@ export class Changes {
     for (const [name, keys] of this.keys) {
       const table = tables.get(name);
       const rows: Row[] = [];
-      keys.some((key) => {
+      keys.visit((key) => {
         if (table) rows.push({ key, state: table.get(key) });
-        return false;
       });
       const numbers = stateNumbersOf(name);
       const step = SECTION_ROWS[numbers ? 0 : 1];

@@ -59,10 +59,9 @@ export class Pages {
   change({ keys: changed }: Changes, tables: Tables, sequence: number): void {
     for (const [name, keys] of changed) {
       this.reconcile(name, tables.get(name), sequence);
-      keys.some((key) => {
+      keys.visit((key) => {
         const page = this.#pageOf(name, key);
         if (page) this.#dirtyFrom(page, sequence);
-        return false;
       });
     }
   }
