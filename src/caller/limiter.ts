@@ -4,7 +4,7 @@ import { MAX_WINDOW_MS } from "../limit/algorithm.ts";
 import type { Decision } from "../limit/decision.ts";
 import { durationSchema } from "../limit/duration.ts";
 import { fieldPath, MisuseError, parse } from "../limit/misuse.ts";
-import { type Policy, parsePolicy, requireFits } from "../limit/policy.ts";
+import { type Policy, parsePolicy, requireFits, requireOptions } from "../limit/policy.ts";
 import type { CountingFields, PolicyInput, QuotaFields } from "../limit/policy-input.ts";
 import { unitsSchema } from "../limit/policy-schema.ts";
 import { booleanSchema } from "../limit/schemas.ts";
@@ -127,6 +127,7 @@ export const blockSchema = durationSchema(1, MAX_WINDOW_MS);
  * const { allowed, retryAfterMs } = await logins.check(userName);
  */
 export function limiter(options: LimiterOptions): Limiter {
+  requireOptions(options, "");
   for (const field of REQUEST_FIELDS) {
     const value: unknown = Reflect.get(options, field);
     if (value === undefined) continue;

@@ -14,6 +14,7 @@ import type { Question } from "../caller/question.ts";
 import { isListed } from "../limit/address-list.ts";
 import { type Decision, decisive } from "../limit/decision.ts";
 import { MisuseError } from "../limit/misuse.ts";
+import { requireOptions } from "../limit/policy.ts";
 import type { LimiterConfig } from "../limiter-config.ts";
 import { WORKERS } from "../runtime.ts";
 import { admit, isQueued } from "./admission.ts";
@@ -63,8 +64,8 @@ export interface RateLimitEnv {
  */
 export function rateLimit(...policies: RateLimitOptions[]): MiddlewareHandler<RateLimitEnv> {
   const rules = policies.map((policy, at) => {
-    if (typeof policy === "object" && policy) return parseRule(policy);
-    throw new MisuseError(`policies[${at}]`, "must be a policy's options", policy);
+    requireOptions(policy, `policies[${at}]`);
+    return parseRule(policy);
   });
   if (rules.length === 0) throw new MisuseError("", "must be at least one policy", undefined);
   for (const [

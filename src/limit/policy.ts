@@ -56,6 +56,12 @@ export interface Policy
   aheadMethods: readonly string[];
 }
 
+/** @throws {MisuseError} unless the options of a policy are an object */
+export function requireOptions(options: unknown, at: string): void {
+  if (typeof options === "object" && options && !Array.isArray(options)) return;
+  throw new MisuseError(at, 'must be options such as { limit: 10, window: "1m" }', options);
+}
+
 /**
  * Reads one policy.
  *

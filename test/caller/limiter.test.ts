@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { limiter } from "../../src/index.ts";
+import { type LimiterOptions, limiter } from "../../src/index.ts";
 
 const fresh = () => crypto.randomUUID();
 
@@ -17,6 +17,17 @@ describe("limiter", () => {
   it("refuses options that make no policy, where they are written", () => {
     expect(() => limiter({ name: fresh(), limit: 1.5, window: "1d" })).toThrow(
       "limit must be a whole number from 0 to 1000000000, got 1.5",
+    );
+  });
+
+  it.each([
+    [undefined, "nothing"],
+    [null, "null"],
+    ["10 per minute", '"10 per minute"'],
+    [[{ limit: 1, window: "1m" }], '[{"limit":1,"window":"1m"}]'],
+  ])("refuses what are no options: %j", (options, shown) => {
+    expect(() => limiter(options as unknown as LimiterOptions)).toThrow(
+      `input must be options such as { limit: 10, window: "1m" }, got ${shown}`,
     );
   });
 

@@ -233,7 +233,10 @@ describe("names", () => {
   it("refuses a limiter without a policy", () => {
     expect(() => rateLimit()).toThrow("input must be at least one policy, got nothing");
     const none = undefined as unknown as RateLimitOptions;
-    expect(() => rateLimit(none)).toThrow("policies[0] must be a policy's options, got nothing");
+    const rule = 'policies[0] must be options such as { limit: 10, window: "1m" }';
+    expect(() => rateLimit(none)).toThrow(`${rule}, got nothing`);
+    const list = [{ limit: 1, window: "1m" }] as unknown as RateLimitOptions;
+    expect(() => rateLimit(list)).toThrow(`${rule}, got [{"limit":1,"window":"1m"}]`);
   });
 
   it("refuses a name that one call has twice", () => {
