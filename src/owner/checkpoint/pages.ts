@@ -182,7 +182,9 @@ export class Pages {
   }
 
   #dirtyFrom(page: Page, sequence: number): void {
-    if (!this.#dirty.has(page)) this.#dirty.set(page, sequence);
+    const before = this.#dirty.get(page) ?? sequence;
+    // Tables that share it may be read in any order.
+    this.#dirty.set(page, Math.min(before, sequence));
   }
 }
 
