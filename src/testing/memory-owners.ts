@@ -1,6 +1,6 @@
 /** Owners in memory, in place of Durable Objects: the same core, with nothing on disk. */
 import { Owner, type OwnerStorage } from "../owner/owner.ts";
-import type { CounterNamespace, CounterStub } from "../protocol/rpc.ts";
+import type { CounterNamespace, CounterStub, ObjectOptions } from "../protocol/rpc.ts";
 import { decodeBatch, type WireBatch } from "../protocol/wire.ts";
 import { encodeAnswer } from "../protocol/wire-answer.ts";
 import type { Runtime } from "../runtime.ts";
@@ -34,26 +34,30 @@ export class MemoryOwners implements CounterNamespace {
     this.isFailing = false;
   }
 
-  getByName(name: string): CounterStub {
+  getByName(name: string, _options: ObjectOptions): CounterStub {
     const known = this.#owners.get(name);
     const owner = known ?? new Owner({ runtime: this.#runtime, storage: NO_DISK });
     if (!known) this.#owners.set(name, owner);
-    const answer = async <Reply>(behave: () => Reply): Promise<Reply> => {
-      if (this.isFailing) throw new Error("failOwners() of the test kit");
-      return behave();
-    };
+    const answer = <Reply>(verb: string, behave: () => Reply) => this.respond(verb, name, behave);
     return {
-      check: (batch) => answer(() => encodeAnswer(owner.check(checksOf(batch)))),
-      peek: (batch) => answer(() => encodeAnswer(owner.peek(checksOf(batch)))),
-      refund: (batch) => answer(() => encodeAnswer(owner.refund(checksOf(batch)))),
-      reset: (batch) => answer(() => encodeAnswer(owner.reset(checksOf(batch)))),
-      block: (_, key, durationMs) => answer(() => ({ reply: owner.block(key, durationMs) })),
-      unblock: (_, key) => answer(() => ({ reply: owner.unblock(key) })),
+      check: (batch) => answer("check", () => encodeAnswer(owner.check(checksOf(batch)))),
+      peek: (batch) => answer("peek", () => encodeAnswer(owner.peek(checksOf(batch)))),
+      refund: (batch) => answer("refund", () => encodeAnswer(owner.refund(checksOf(batch)))),
+      reset: (batch) => answer("reset", () => encodeAnswer(owner.reset(checksOf(batch)))),
+      block: (_, key, durationMs) =>
+        answer("block", () => ({ reply: owner.block(key, durationMs) })),
+      unblock: (_, key) => answer("unblock", () => ({ reply: owner.unblock(key) })),
       explain: (batch) =>
-        answer(() => ({
+        answer("explain", () => ({
           explained: checksOf(batch).map((check) => ({ ringVersion: 1, ...owner.explain(check) })),
         })),
     };
+  }
+
+  /** Has an owner answer a call. A test may override it. */
+  async respond<Reply>(_verb: string, _owner: string, behave: () => Reply): Promise<Reply> {
+    if (this.isFailing) throw new Error("failOwners() of the test kit");
+    return behave();
   }
 }
 

@@ -48,8 +48,9 @@ export class RecordingCaller extends Caller {
     this.#denials = [];
   }
 
-  /** Uses up what a key has left, as its next call finds it. */
+  /** Uses up what a key has left, as its next call finds it: at its owner, so a lease is let go. */
   deny(key: readonly string[] | undefined, policy: string | undefined): void {
+    this.#caller = new Caller(this.#options);
     this.#denials.push({ key, policy, done: new Set() });
   }
 

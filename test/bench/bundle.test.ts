@@ -35,6 +35,12 @@ describe("the bundle", () => {
     expect(gzippedKib(called)).toBeLessThan(MAX_CALLED_KIB);
   });
 
+  it("has nothing of the test kit", async () => {
+    expect(await bundleText(APP, ".")).not.toContain("the test kit is not installed");
+    const tested = `export { installTestKit } from "./src/testing/index.ts"`;
+    expect(await bundleText(tested, ".")).toContain("the test kit is not installed");
+  });
+
   it("is small for the gateway", async () => {
     expect(gzippedKib(await bundleFile("src/worker.ts", true))).toBeLessThan(MAX_GATEWAY_KIB);
   });

@@ -5,6 +5,7 @@ import { addressKey, limiter, rateLimit } from "../../src/outside.ts";
 import { installTestKit } from "../../src/testing/index.ts";
 
 const logins = limiter({ name: "logins", limit: 2, window: "15m" });
+const leased = limiter({ name: "leased", limit: 1_000, window: "1m", lease: 0.5 });
 const ok = () => new Response("ok");
 const oneAMinute = { limit: 1, window: "1m" };
 const app = new Hono();
@@ -55,6 +56,12 @@ describe("an app under the test kit", () => {
     expect(await statusOf("/time", "192.0.2.2")).toBe(200);
     expect(await statusOf("/keys", "192.0.2.2")).toBe(429);
     expect(await statusOf("/keys", "192.0.2.3")).toBe(200);
+  });
+
+  it("refuses a key that holds a lease", async () => {
+    while ((await leased.check("ada")).source !== "lease");
+    kit.deny("ada", "leased");
+    expect((await leased.check("ada")).allowed).toBe(false);
   });
 
   it("holds a request until the clock says so", async () => {
@@ -125,7 +132,7 @@ describe("a mistake with the test kit says what to write", () => {
     [
       "an unknown policy",
       () => kit.deny("ada", "logn"),
-      /^policy must be one that the app has made: logins, default, .*, got "logn"$/,
+      /^policy must be one that the app has made: logins, .*, team, got "logn"$/,
     ],
     [
       "an unknown duration",
