@@ -90,7 +90,7 @@ function requireNamespace(name: BindingName, value: unknown, env: object): void 
   const { className, formerName } = BINDINGS[name];
   const hint = isNamespace(Reflect.get(env, formerName))
     ? `rename ${formerName}; what it counted stays`
-    : `or from compatibility_date ${EXPORTS_DATE} on, export ${className} from "turnpike" and name it in migrations`;
+    : `or from compatibility_date ${EXPORTS_DATE} on, export ${className} from "turnpike" and name it in migrations or exports of wrangler.jsonc`;
   throw new MisuseError(name, `${bindingRule(name)} (${hint})`, value);
 }
 

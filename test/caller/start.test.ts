@@ -89,7 +89,7 @@ describe("an app that binds nothing", () => {
     app.use(rateLimit({ ...options, name: "one" }));
     app.get("*", (c) => c.text(c.var.decision.source));`;
   const RULE = "TURNPIKE_OWNERS must be a Durable Object binding with the class_name RateLimiter";
-  const MEND = `${RULE} (or from compatibility_date 2025-11-17 on, export RateLimiter from "turnpike" and name it in migrations), got nothing`;
+  const MEND = `${RULE} (or from compatibility_date 2025-11-17 on, export RateLimiter from "turnpike" and name it in migrations or exports of wrangler.jsonc), got nothing`;
 
   it("counts by the classes that it exports", async () => {
     const [first, second] = await answersOf(ONE, { hasMembership: true, isBound: false }, "/", "/");
