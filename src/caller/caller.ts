@@ -23,7 +23,7 @@ import { HeadStarts } from "./mode/head-starts.ts";
 import { Operator } from "./operator.ts";
 import { OwnerClient } from "./owner-client.ts";
 import type { ExplainedKey, Question, Reply, Returned, Settled } from "./question.ts";
-import { replyOf, spentIn } from "./results.ts";
+import { isAnswered, ownerReply, spentIn } from "./results.ts";
 import { Router } from "./router.ts";
 
 export interface CallerOptions {
@@ -65,7 +65,7 @@ export class Caller {
     this.#router = new Router(options.ownersPerRegion);
     this.#owners = new OwnerClient({ namespace, runtime, deadlineMs }, reportFailure);
     this.#operator = new Operator(this.#owners, this.#router);
-    const route = (question: Question) => this.#route(question, 0);
+    const route = (question: Question) => this.#route(question);
     this.headStarts = new HeadStarts({ runtime, denials: this.#local.denials, route });
   }
 
@@ -104,10 +104,7 @@ export class Caller {
 
   /** Answers as `check` would, spending nothing: `remaining` is what is left now. */
   peek(questions: readonly Question[]): Promise<Reply[]> {
-    return this.#askOrStandIn(
-      "peek",
-      questions.map((each, index) => this.#route(each, index)),
-    );
+    return this.#askOrStandIn("peek", this.#routeAll(questions));
   }
 
   /**
@@ -156,7 +153,7 @@ export class Caller {
    * @throws {CallError} if an owner does not answer; other owners may have forgotten by then
    */
   async reset(questions: readonly Question[]): Promise<void> {
-    const messages = questions.map((question) => this.#route(question, 0));
+    const messages = this.#routeAll(questions);
     await this.#operator.reset(messages);
     for (const message of messages) {
       this.#fallback.reset(checkOf(message));
@@ -189,11 +186,11 @@ export class Caller {
    * @throws {CallError} if an owner does not answer
    */
   explain(questions: readonly Question[]): Promise<ExplainedKey[]> {
-    return this.#operator.explain(questions.map((question, at) => this.#route(question, at)));
+    return this.#operator.explain(this.#routeAll(questions));
   }
 
   async #checkInStages(groups: readonly (readonly Question[])[]): Promise<Reply[][]> {
-    const routed = groups.map((group) => group.map((question) => this.#route(question, 0)));
+    const routed = groups.map((group) => this.#routeAll(group));
     const { replies, toUndo } = await this.#allOrNone.run(routed, this.#runtime.now(), (messages) =>
       this.check(messages.map(({ question }) => question)),
     );
@@ -263,7 +260,11 @@ export class Caller {
     return { question, decisions, atMs };
   }
 
-  #route(question: Question, index: number, returned?: Returned): Message {
+  #routeAll(questions: readonly Question[]): Message[] {
+    return questions.map((question, index) => this.#route(question, index));
+  }
+
+  #route(question: Question, index = 0, returned?: Returned): Message {
     const { policies } = question;
     const region = policies[0]?.scope === "global" ? this.#homeRegion : question.region;
     const key = this.#hash(question.key);
@@ -285,14 +286,4 @@ export class Caller {
     if (source === "fallback") this.#fallback.refund(checkOf(message), nowMs);
     if (source === "lease") this.#local.leases.undo(message, nowMs);
   }
-}
-
-/** False without an answer, for a key that kept moving, and for verdicts that make no sense. */
-function isAnswered(answer: Answer | undefined, index: number): answer is Answer {
-  return (answer?.verdicts[index]?.length ?? 0) > 0;
-}
-
-function ownerReply({ question }: Message, answer: Answer, index: number): Reply {
-  const { verdicts, atMs, inexact } = answer;
-  return replyOf(question, verdicts[index] ?? [], "owner", atMs, inexact?.[index]);
 }

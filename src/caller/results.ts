@@ -1,6 +1,8 @@
 /** Builds replies from verdicts, and lists what replies have spent. */
 import type { Decision, Source, Verdict } from "../limit/decision.ts";
+import type { Answer } from "../protocol/wire-answer.ts";
 import { withTaken } from "./at-most.ts";
+import type { Message } from "./message.ts";
 import type { Question, Reply, Returned } from "./question.ts";
 
 /**
@@ -33,6 +35,17 @@ export function replyOf(
   });
   if (question.policies[0]?.atMost) return withTaken(question, decisions, verdicts, atMs);
   return { question, decisions, atMs };
+}
+
+/** False without an answer, for a key that kept moving, and for verdicts that make no sense. */
+export function isAnswered(answer: Answer | undefined, index: number): answer is Answer {
+  return (answer?.verdicts[index]?.length ?? 0) > 0;
+}
+
+/** Builds the reply to a message from its owner's answer. */
+export function ownerReply({ question }: Message, answer: Answer, index: number): Reply {
+  const { verdicts, atMs, inexact } = answer;
+  return replyOf(question, verdicts[index] ?? [], "owner", atMs, inexact?.[index]);
 }
 
 /**

@@ -19,7 +19,7 @@ const MAX_NUMBERS = 20_000;
 
 /** In place of units taken, where the check does not ask for them. */
 const NONE = -1;
-/** Numbers before an answer's verdicts: whose it is, when it is forgotten, how many verdicts. */
+/** Numbers before an answer's verdicts: its `requestId`, when it is forgotten, how many verdicts. */
 const HEAD_NUMBERS = 3;
 const VERDICT_NUMBERS = 6;
 

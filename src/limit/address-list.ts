@@ -1,9 +1,9 @@
 /**
  * Addresses, and lists of them: single ones and networks in CIDR notation, IPv4 and IPv6.
  *
- * An address is its canonical text, so one of IPv4 only needs a look. The platform's URL parser
- * reads and writes IPv6. It takes a quarter of the time of ipaddr.js, and saves its 4 KB in the
- * bundle; tests compare the two.
+ * An address is its canonical text. IPv4 has one spelling here, so it is only matched. The
+ * platform's URL parser reads and writes IPv6: it takes a quarter of the time of ipaddr.js, and saves
+ * 4 KB in the bundle. Tests compare the two.
  */
 
 import * as v from "valibot";
@@ -12,7 +12,7 @@ import { parseUrl } from "./url.ts";
 /** IPv4 as four decimal numbers, IPv6 as in RFC 5952. IPv4 that is mapped into IPv6 is IPv4. */
 export type Address = string;
 
-/** Networks, each with how many bits it has. The bits behind those are 0. */
+/** Networks, each with the length of its prefix in bits. All later bits are 0. */
 export type AddressList = readonly { words: readonly number[]; bits: number }[];
 
 const WORD_BITS = 16;
@@ -97,7 +97,7 @@ function wordsOf(address: Address): number[] {
   return [...head, ...zeros, ...tail].map((word) => Number.parseInt(word, 16));
 }
 
-/** Returns a network's word at that index. Bits behind the network's are 0. */
+/** Clears the bits of a word at that index that are beyond a network's prefix. */
 function cut(word: number, at: number, bits: number): number {
   const cleared = Math.min(Math.max((at + 1) * WORD_BITS - bits, 0), WORD_BITS);
   return (word >> cleared) << cleared;

@@ -18,7 +18,7 @@ const WEEK_MS = 7 * UNIT_MS.d;
 
 const PATTERN = /^(\d{1,15})(ms|s|m|h|d|w)$/;
 
-/** Units of other notations, by their first letters. A bare number means seconds. */
+/** Units of other notations, by their first letters. A number without a unit is in seconds. */
 const OTHER_UNIT_MS: Record<string, number> = {
   ...UNIT_MS,
   "": UNIT_MS.s,
@@ -66,7 +66,6 @@ export function durationSchema(minMs: number, maxMs: number) {
 
 /** Returns what was probably meant by `1h30m`, `PT1M`, `90 minutes`, `1.5h`, `1mo` or `60`. */
 function guess(input: unknown): number | undefined {
-  // Not every value has a text.
   const isNumber = typeof input === "number";
   // Other limiters take milliseconds; less than a second of them is meant as seconds.
   const unit = isNumber && input >= UNIT_MS.s ? "ms" : "";

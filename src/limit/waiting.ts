@@ -42,8 +42,8 @@ export function withShortQueue(policy: Policy): Policy {
  * Returns the milliseconds until a denied request could pass, after those that wait for the same
  * quota.
  *
- * In a bucket, units come back at a constant pace. Elsewhere some come with the first unit and the
- * rest by the end of the window; this takes that for an even pace, too.
+ * In a bucket, units come back at a constant pace. Elsewhere the pace varies within a window; the
+ * estimate takes it for constant, too.
  *
  * @param ahead units that the waiting requests cost
  */

@@ -11,7 +11,7 @@ export interface KeyHash {
   readonly lo: number;
 }
 
-/** Returns the hash as text, as it also stands in storage keys. */
+/** Returns the hash as text, for keys of a `Map`. */
 export function hashText({ hi, lo }: KeyHash): string {
   return `${hi}:${lo}`;
 }
@@ -36,7 +36,7 @@ export const PUBLIC_SIP_KEY: SipKey = [0, 0, 0, 0];
 
 const MAX_ASCII = 0x7f;
 
-/** v0 to v3 as low and high halves. Shared: no call here lets another one in between. */
+/** v0 to v3 as low and high halves. All calls share it, since none is interrupted. */
 const state = new Int32Array(8);
 const encoder = new TextEncoder();
 let bytes = new Uint8Array(256);
@@ -116,7 +116,7 @@ function at(half: number): number {
   return state[half] as number;
 }
 
-/** Read from four-byte boundaries only, and little-endian, as all machines are that run this. */
+/** Reads at a four-byte boundary. Every machine that runs this is little-endian. */
 function int32At(offset: number): number {
   return words[offset >> 2] as number;
 }
@@ -174,7 +174,7 @@ function round(): void {
   state[7] = v3h;
 }
 
-/** 1 if adding `addend` wrapped around to `sum`, as unsigned 32-bit numbers. */
+/** Returns the carry of an unsigned 32-bit addition: 1 if `sum` is below `addend`, else 0. */
 function carry(sum: number, addend: number): number {
   return sum >>> 0 < addend >>> 0 ? 1 : 0;
 }

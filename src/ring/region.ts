@@ -1,5 +1,5 @@
 /**
- * The region whose owners answer a request, by what Cloudflare knows of where it entered.
+ * The region whose owners answer a request: the nearest to where Cloudflare says it entered.
  *
  * A region's name is a Durable Object location hint
  * (https://developers.cloudflare.com/durable-objects/reference/data-location/), so an owner's name

@@ -43,7 +43,7 @@ export class Ring {
   }
 }
 
-/** An even 32-bit number from key and owner. Equal ones are settled by the order of names. */
+/** Returns an evenly distributed 32-bit score. Of equal scores, the first owner by name wins. */
 function score(key: KeyHash, owner: KeyHash): number {
   return mix(mix(key.lo ^ owner.lo) ^ key.hi ^ owner.hi);
 }

@@ -6,7 +6,7 @@
  */
 import type { LogRecord } from "./record.ts";
 
-/** Hardly a request takes longer: it is the timeout that Apache has by default. */
+/** Few requests take longer: Apache ends them after as long by default. */
 const HELD_MS = 60_000;
 const MAX_HELD = 50_000;
 /** Records that have been taken are let go in steps: one by one would move all the others. */

@@ -36,7 +36,7 @@ type Field = keyof typeof NAMES;
 const FIELDS = Object.keys(NAMES) as Field[];
 /** `GET /?a=1 HTTP/1.1` */
 const REQUEST_LINE = /^([A-Za-z-]+) (\S+)/;
-/** An absolute URL, of which only path and query count. */
+/** The start of an absolute URL: only its path and query count. */
 const ORIGIN = /^https?:\/\/[^/?#]*/i;
 
 /** The name that a log has for a field, as a path into its objects. */

@@ -28,7 +28,7 @@ const OTHER_METHOD = "other";
 /** All values of the key part `method`. */
 export const METHOD_PARTS: readonly string[] = [...METHODS, OTHER_METHOD];
 
-/** A warning is due if a value was absent for so long, in at least so many requests. */
+/** A warning is due if a value was absent for this long, in at least this many requests. */
 const ABSENT_MS = 60_000;
 const ABSENT_REQUESTS = 3;
 

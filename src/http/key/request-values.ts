@@ -138,15 +138,8 @@ function pythonValue(raw: string): string {
 
 function joinPairs(parts: readonly string[]): string {
   const pairs = parts.flatMap((part) => part.split(";"));
-  return pairs
-    .map((pair) =>
-      pair
-        .replace(/^[,\s]+/, "")
-        .trim()
-        .replace(/,$/, ""),
-    )
-    .filter((pair) => pair)
-    .join("; ");
+  const bare = pairs.map((pair) => pair.trim().replace(/^[,\s]+|,$/g, ""));
+  return bare.filter((pair) => pair).join("; ");
 }
 
 /**

@@ -87,7 +87,8 @@ export function readingsOf(url: string, resolvesDots = true): readonly string[] 
   if (last?.url !== url) {
     const path = pathnameOf(url);
     const readings = path === undefined ? path : explore(path);
-    const text = routerPath(url);
+    // As Hono's router takes it, from the URL's text.
+    const text = fold(decodeSegments(PATH_TEXT.exec(url)?.[1] ?? ""));
     const hasDots = HIDDEN.test(text);
     const more = hasDots ? [] : [text, withoutSlash(text)];
     last = { url, hasDots, readings: readings && [...new Set([...readings, ...more])] };
@@ -122,7 +123,7 @@ export function isReserved(url: string): boolean {
   );
 }
 
-/** Folds case, as readings have it. `ẞ` and `ss` become the same. */
+/** Folds case as readings do: `ẞ` and `ss` become the same. */
 export function fold(text: string): string {
   return text.toLowerCase().toUpperCase().toLowerCase();
 }
@@ -133,11 +134,6 @@ export function fold(text: string): string {
  */
 function pathnameOf(url: string): string | undefined {
   return ODD_HOST.test(url) ? undefined : parseUrl(url)?.pathname;
-}
-
-/** The path as Hono's router takes it, from the URL's text. */
-function routerPath(url: string): string {
-  return fold(decodeSegments(PATH_TEXT.exec(url)?.[1] ?? ""));
 }
 
 /** Returns every path that any chain of steps leads to. */
