@@ -4,6 +4,7 @@
  */
 import { cloudflareTest } from "@cloudflare/vitest-plugin";
 import { defineConfig } from "vitest/config";
+import { RunEnd } from "./run-end.ts";
 import { SlowFirst } from "./sequencer.ts";
 
 /** These wait most of the time, so they come first and the others run meanwhile. */
@@ -47,6 +48,7 @@ export default defineConfig({
     maxWorkers: 4,
     sequence: { sequencer: SlowFirst },
     globalSetup: "test/temp-folder.ts",
+    reporters: [new RunEnd()],
     // What a test logs is shown only if it fails.
     silent: "passed-only",
     slowTestThreshold: 60_000,
@@ -67,8 +69,10 @@ export default defineConfig({
           name: "workerd",
           include: ["test/**/*.test.ts"],
           exclude: [...SERVERS, ...PURE],
-          // For tests that import rooms, and not an entry point.
-          setupFiles: ["src/workers.ts"],
+          // A runtime for each file would take twice the time.
+          isolate: false,
+          // The second is for tests that import rooms, and not an entry point.
+          setupFiles: ["test/fresh-worker.ts", "src/workers.ts"],
           testTimeout: PATIENCE_MS,
           provide,
         },
