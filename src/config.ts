@@ -73,11 +73,7 @@ export interface Config extends LimiterConfig {
   tokens: Token[];
 }
 
-/**
- * Reads the whole configuration of the deployed Worker.
- *
- * @throws {MisuseError} naming the variable, the rule and the value
- */
+/** @throws {MisuseError} naming the variable, the rule and the value */
 export function parseConfig(env: object): Config {
   const config = readVariables(gatewaySchema, env);
   return {

@@ -88,11 +88,7 @@ export interface LimiterConfig {
   hashSecret: string;
 }
 
-/**
- * Reads what a limiter needs from a Worker's environment.
- *
- * @throws {MisuseError} naming the variable, the rule and the value
- */
+/** @throws {MisuseError} naming the variable, the rule and the value */
 export function parseLimiterConfig(env: object): LimiterConfig {
   const config = readVariables(limiterSchema, env);
   const { OWNERS, OWNERS_MIN = OWNERS, OWNERS_MAX = Math.max(OWNERS, DEFAULT_MAX_OWNERS) } = config;
@@ -119,11 +115,7 @@ export function policiesVariable() {
   return v.optional(fromJson(v.unknown()), [{ limit: 10, window: "60s" }]);
 }
 
-/**
- * Reads `POLICIES` alone.
- *
- * @throws {MisuseError} naming the variable, the rule and the value
- */
+/** @throws {MisuseError} naming the variable, the rule and the value */
 export function parsePoliciesVariable(env: object): Policy[] {
   const { POLICIES } = readVariables(v.strictObject({ POLICIES: policiesVariable() }), env);
   return parsePolicies(POLICIES, "POLICIES");

@@ -40,11 +40,7 @@ const MAX_DELTA = 2 ** 32 - 1;
 /** The largest cost of a check. No policy has more units. */
 const MAX_COST = 1_000_000_000;
 
-/**
- * Reads the options of a call.
- *
- * @throws {MisuseError} naming the field, the rule and the value
- */
+/** @throws {MisuseError} naming the field, the rule and the value */
 export function readLimit(options: unknown): { key: string; delta: number | undefined } {
   const isGiven = typeof options === "object" && options !== null;
   if (!isGiven || !("key" in options)) {

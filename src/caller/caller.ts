@@ -122,11 +122,7 @@ export class Caller {
     await Promise.all([...holds, this.refund(toOwners)]);
   }
 
-  /**
-   * Replaces what holds have spent by what they came to.
-   *
-   * @throws {CallError} if an owner does not answer
-   */
+  /** @throws {CallError} if an owner does not answer */
   async settle(settlements: readonly Returned[]): Promise<Settled[]> {
     const settled = new Array<Settled>(settlements.length);
     const messages = settlements.map((each, index) => this.#route(each.question, index, each));
@@ -180,11 +176,7 @@ export class Caller {
     this.#local.forget(hash);
   }
 
-  /**
-   * Says why owners decide on these keys as they do, in few calls to each owner.
-   *
-   * @throws {CallError} if an owner does not answer
-   */
+  /** @throws {CallError} if an owner does not answer */
   explain(questions: readonly Question[]): Promise<ExplainedKey[]> {
     return this.#operator.explain(this.#routeAll(questions));
   }

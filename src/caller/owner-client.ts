@@ -63,11 +63,7 @@ export class OwnerClient {
     return callOwner(this.#operatorOptions, owner, call);
   }
 
-  /**
-   * Asks an owner about many keys for an operator.
-   *
-   * @throws {CallError} if it does not answer, or a verdict makes no sense
-   */
+  /** @throws {CallError} if it does not answer, or a verdict makes no sense */
   async askForOperator(owner: string, verb: Verb, batch: Batch): Promise<Answer> {
     const answer = await askOwner(this.#operatorOptions, owner, verb, batch);
     if (!answer.verdicts.some((each) => each?.length === 0)) return answer;

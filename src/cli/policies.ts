@@ -78,11 +78,7 @@ async function configured(given: string | undefined, env?: string): Promise<Conf
   };
 }
 
-/**
- * Returns the configuration's file, by default the one that wrangler would find.
- *
- * @throws {UserError} if there is none
- */
+/** @param given the file; else the one that wrangler finds. @throws {UserError} if there is none */
 export function configFile(given: string | undefined): string {
   const file = given ?? CONFIG_FILES.find((name) => existsSync(name)) ?? "wrangler.toml";
   if (existsSync(file)) return file;

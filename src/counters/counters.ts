@@ -33,11 +33,7 @@ export class Counters {
     this.#onBlock = onBlock;
   }
 
-  /**
-   * Spends under all the policies, or, if one that is enforced denies, under none.
-   *
-   * @returns a verdict for each policy, in order
-   */
+  /** Spends under all the policies, or, if one that is enforced denies, under none. */
   check(check: Check, nowMs: number): Verdict[] {
     const { key, policies, reserve } = check;
     if (this.holds.hasAny) this.holds.end(check, nowMs);

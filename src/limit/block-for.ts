@@ -48,11 +48,7 @@ const tableSchema = v.strictObject({
 
 type TableFields = v.InferOutput<typeof tableSchema>;
 
-/**
- * Fills in the defaults.
- *
- * @throws {MisuseError} if the longest block is shorter than the first
- */
+/** Fills in the defaults. @throws {MisuseError} if the longest block is shorter than the first */
 export function readBlockFor(given: number | TableFields, at: string): BlockFor {
   const { first: firstMs, max } = typeof given === "number" ? { first: given } : given;
   const maxMs = max ?? Math.max(firstMs, DEFAULT_MAX_MS);

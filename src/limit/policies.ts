@@ -3,11 +3,7 @@ import { MisuseError } from "./misuse.ts";
 import { type Policy, parsePolicy } from "./policy.ts";
 import { withBoundedDelay } from "./waiting.ts";
 
-/**
- * Reads a list of policies with distinct names.
- *
- * @throws {MisuseError} naming the field, the rule and the value
- */
+/** @throws {MisuseError} naming the field, the rule and the value */
 export function parsePolicies(input: unknown, at: string): Policy[] {
   if (!Array.isArray(input) || input.length === 0) {
     throw new MisuseError(at, "must be a list of at least one policy", input);

@@ -5,11 +5,7 @@ export class DeadlineError extends Error {
   override readonly name = "DeadlineError";
 }
 
-/**
- * Waits for a call, but no longer than `ms`.
- *
- * @throws {DeadlineError} if it takes longer
- */
+/** Waits for a call up to `ms`. @throws {DeadlineError} if it takes longer */
 export async function withDeadline<Reply>(
   ms: number,
   call: Promise<Reply>,

@@ -53,11 +53,7 @@ const ringRecordSchema = v.object({
 
 export type RingRecord = v.InferOutput<typeof ringRecordSchema>;
 
-/**
- * Reads a ring.
- *
- * @throws {InvalidError} if it can't be one of this region
- */
+/** @throws {InvalidError} if it can't be one of this region */
 export function readRingRecord(region: string, value: unknown): RingRecord {
   const record = parse(ringRecordSchema, value, "ring", InvalidError);
   const { owners, previous, lost } = record;

@@ -102,11 +102,7 @@ export class RingView {
     return false;
   }
 
-  /**
-   * Adopts a ring, unless it says nothing new.
-   *
-   * @throws {Error} if it can't be a ring of this region
-   */
+  /** Adopts a ring that says something new. @throws {Error} if it can't be one of this region */
   async adopt(value: unknown): Promise<void> {
     const record = this.#read(value);
     if (!record) throw new Error("not a ring of this region");
