@@ -108,10 +108,15 @@ export class Holds {
       const { reason, resetMs } = verdicts[at] as Verdict;
       const amount = reason === "ok" ? policy.cost : 0;
       const place = this.#placeOf(policy, key);
-      place.holds.push({ id: reserve.id, endMs, amount, atMs: nowMs, resetMs });
-      // The live ones first, in the order in which they were made.
+      const hold = { id: reserve.id, endMs, amount, atMs: nowMs, resetMs };
+      // Its caller has taken it for lost, and has settled it before it came.
+      const isSettled = place.holds.some(({ id }) => id === reserve.id);
+      place.holds.push(hold);
+      if (isSettled) {
+        this.#return(place, hold, amount, nowMs);
+        hold.amount = SETTLED;
+      } else this.#count(endMs, 1);
       this.#write(place, nowMs);
-      this.#count(endMs, 1);
     }
   }
 

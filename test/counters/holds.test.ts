@@ -277,6 +277,15 @@ describe("a hold", () => {
     expect(left()).toEqual([6]);
   });
 
+  it("is given back at once, if it comes after it was settled", () => {
+    const { counters, reserve, settle, left } = clerk();
+    counters.settle({ key: KEY, policies: [policy] }, { id: 1, actual: 3, isMade: true }, START_MS);
+    reserve(1, 4);
+    expect(left()).toEqual([7]);
+    expect(settle(1, 3)).toBe("settled");
+    expect(left(START_MS + 60_000)).toEqual([7]);
+  });
+
   it("is forgotten by a reset", () => {
     const { reserve, settle, left, counters } = clerk();
     reserve(1, 4);

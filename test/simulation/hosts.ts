@@ -49,7 +49,8 @@ class WatchedOwner extends Owner {
   override refund(batch: readonly Refund[]) {
     for (const each of batch) {
       // An operator's refund is no request's own, and is entered where it is asked for.
-      if (each.spentAtMs !== undefined) this.#ledger.returned(each);
+      if (each.settle) this.#ledger.settled(each, each.settle.actual);
+      else if (each.spentAtMs !== undefined) this.#ledger.returned(each);
     }
     return super.refund(batch);
   }

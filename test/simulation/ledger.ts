@@ -120,6 +120,15 @@ export class Ledger {
     for (const { name, cost } of policies) this.account(key, name).countedExactly -= cost;
   }
 
+  /** An owner may charge that much for what a hold came to. */
+  settled({ key, policies }: Check, units: number): void {
+    for (const { name } of policies) {
+      const account = this.account(key, name);
+      account.counted += units;
+      account.asked += units;
+    }
+  }
+
   /** An owner has blocked a key. */
   blocked(machine: Machine, key: KeyHash): void {
     if (machine.isSole) this.tail(machine).blocked(hashText(key));

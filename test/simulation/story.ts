@@ -3,9 +3,10 @@
  * and, in most runs, failures of all kinds. Then calm, and each key asked until it is denied.
  */
 import type { Policy } from "../../src/limit/policy.ts";
-import { Extras, questionOf } from "./extras.ts";
+import { Extras, type ExtrasOptions, questionOf } from "./extras.ts";
 import { Failures, LONG_CUT_MS } from "./failures.ts";
 import { Machine } from "./machine.ts";
+import { Reservations } from "./reservations.ts";
 import { SUBJECTS, type Subject } from "./subjects.ts";
 import type { Isolate, World } from "./world.ts";
 
@@ -37,6 +38,7 @@ export class Story {
   readonly #isolates: Isolate[];
   readonly #failures: Failures;
   readonly #extras: Extras;
+  readonly #reservations: Reservations;
   #requestId = 0;
 
   constructor(world: World, seed: number) {
@@ -53,13 +55,15 @@ export class Story {
       (_, at) => SUBJECTS[(first + at) % SUBJECTS.length] as Subject,
     );
     for (const subject of this.subjects) world.ledger.open(subject);
-    this.#extras = new Extras({
+    const extras: ExtrasOptions = {
       world,
       isolates: this.#isolates,
       subjects: this.subjects,
       isFaulty: this.isFaulty,
       often: (least, most, act) => this.#often(least, most, act),
-    });
+    };
+    this.#extras = new Extras(extras);
+    this.#reservations = new Reservations(extras);
   }
 
   /** The parts of the story: what each begins, and how long it lasts. */
@@ -79,6 +83,7 @@ export class Story {
     this.#often(0, 1, () => this.#restartIsolate());
     if (schedule.odds(0.3)) this.#often(1, 3, () => this.#operate());
     this.#extras.stir();
+    this.#reservations.stir();
     if (!this.isFaulty) return;
     this.#failures.trouble();
     this.#often(1, 6, () => this.#failures.strike());
@@ -98,6 +103,7 @@ export class Story {
     const { schedule, ledger } = this.#world;
     this.#world.tell("probing");
     void this.#extras.audit();
+    void this.#reservations.audit();
     for (const subject of this.subjects) {
       const most = Math.max(
         ...subject.policies.map(({ name }) => {

@@ -45,6 +45,12 @@ export const PLANS = ["fixed-window", "sliding-log", "token-bucket", "leaky-buck
   (algorithm) => subject(`plan ${algorithm}`, policy(`plan-${algorithm}`, 4, algorithm)),
 );
 
+/** Those who reserve: what is stored of each is the units spent. */
+export const TOKENS = [
+  subject("tokens", policy("tokens", 200, "fixed-window")),
+  subject("kept tokens", policy("kept-tokens", 200, "fixed-window", true)),
+];
+
 export function planAt(policy: Policy, limit: number): Policy {
   return { ...policy, limit, capacity: limit };
 }

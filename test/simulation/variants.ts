@@ -48,23 +48,23 @@ export const VARIANTS: Record<string, Variant> = {
     }),
   },
 
-  "leaves answers behind in a ring change": {
-    peer: (peer) => {
-      const isKept = ({ table }: TableRows) => table !== ANSWERS;
-      return {
-        release: async (version, keys) => {
-          const released = await peer.release(version, keys);
-          if ("moved" in released) return released;
-          return { ...released, what: { rows: released.what.rows.filter(isKept) } };
-        },
-        releaseSome: async (version, to, from) => {
-          const released = await peer.releaseSome(version, to, from);
-          if ("moved" in released) return released;
-          const { rows, next } = released.what;
-          return { ...released, what: { rows: rows.filter(isKept), next } };
-        },
-      };
-    },
+  "leaves answers behind in a ring change": { peer: withoutTables((name) => name === ANSWERS) },
+
+  "leaves holds behind in a ring change": {
+    peer: withoutTables((name) => name.startsWith("holds")),
+  },
+
+  "never ends a hold": {
+    owner: (owner) => ({
+      ...owner,
+      check: ({ holds, ...batch }) => {
+        if (!holds) return owner.check(batch);
+        return owner.check({
+          ...batch,
+          holds: holds.map((each, at) => (at % 3 === 1 ? each * 1e6 : each)),
+        });
+      },
+    }),
   },
 
   "says that all is exact": {
@@ -129,3 +129,21 @@ export const VARIANTS: Record<string, Variant> = {
     }),
   },
 };
+
+/** Has owners release nothing from some tables. */
+function withoutTables(isLeft: (table: string) => boolean): NonNullable<Variant["peer"]> {
+  const isKept = ({ table }: TableRows) => !isLeft(table);
+  return (peer) => ({
+    release: async (version, keys) => {
+      const released = await peer.release(version, keys);
+      if ("moved" in released) return released;
+      return { ...released, what: { rows: released.what.rows.filter(isKept) } };
+    },
+    releaseSome: async (version, to, from) => {
+      const released = await peer.releaseSome(version, to, from);
+      if ("moved" in released) return released;
+      const { rows, next } = released.what;
+      return { ...released, what: { rows: rows.filter(isKept), next } };
+    },
+  });
+}
