@@ -137,6 +137,24 @@ describe("an owner in a ring", () => {
     expect(KEYS.filter((_, at) => verdicts[at])).toEqual(mine);
   });
 
+  it("takes over a key first, whenever the ring comes while a check waits", async () => {
+    await check("weur/0", 0, 4);
+    await check("weur/1", 0, 4);
+    region.ring = DURING;
+    for (const name of TWO) await region.of(name).adopt(DURING);
+    const mine = held(THREE, "weur/2");
+    for (let ticks = 0; ticks < 20; ticks++) {
+      region.storages.delete("weur/2");
+      region.ring = BEFORE;
+      await region.start("weur/2");
+      region.ring = DURING;
+      const checking = check("weur/2", 0, 3, mine);
+      for (let tick = 0; tick < ticks; tick++) await Promise.resolve();
+      await region.of("weur/2").adopt(DURING);
+      for (const each of (await checking).verdicts) expect(each?.[0]?.remaining ?? 3).toBe(3);
+    }
+  });
+
   it("takes over what a key has spent, once, before it counts the key", async () => {
     await check("weur/0", 0, 4);
     await check("weur/1", 0, 4);

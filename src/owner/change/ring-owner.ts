@@ -182,7 +182,8 @@ export class RingOwner implements OwnerRpc {
 
   async #serveInChange(change: Change, verb: Verb, { version, checks }: Batch): Promise<Answer> {
     const { view } = change;
-    await settleKeys(change, version, checks);
+    do await settleKeys(change, version, checks);
+    while (isMissing(change, checks));
     // No `await` from here on: whose a key is, and what is counted for it, must go together.
     const own = checks.filter(({ key }) => view.owns(key));
     const { verdicts, inexact, ended, was, ...answer } = this.#owner[verb](own);
@@ -202,7 +203,8 @@ export class RingOwner implements OwnerRpc {
   async #operate(version: number, key: KeyHash, act: () => void): Promise<OrMoved<void>> {
     const change = this.#change;
     if (change) {
-      await settleKeys(change, version, [{ key }]);
+      do await settleKeys(change, version, [{ key }]);
+      while (isMissing(change, [{ key }]));
       if (!change.view.owns(key)) return { moved: change.view.record as RingRecord };
     }
     act();
@@ -233,6 +235,11 @@ export class RingOwner implements OwnerRpc {
       .reportLoad(name, rate)
       .catch(() => {});
   }
+}
+
+/** Has another ring come since `settleKeys`, by which some of the keys are still elsewhere? */
+function isMissing({ view }: Change, checks: readonly Pick<Check, "key">[]): boolean {
+  return checks.some(({ key }) => view.owns(key) && view.previousHolderOf(key) !== undefined);
 }
 
 /** Waits until the owner knows that version, and has the counters of those keys that are its own. */
