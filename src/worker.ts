@@ -10,11 +10,11 @@ import { Fallback } from "./caller/fallback.ts";
 import { isolateCaller, isolateMembershipClient } from "./caller/isolate.ts";
 import { parseConfig } from "./config.ts";
 import { checkOnce } from "./counters/answers.ts";
+import { demoAnswer, demoPage } from "./dashboard/demo.ts";
 import { allowEveryPage } from "./http/answer/cors.ts";
 import { refusePath } from "./http/answer/refusal.ts";
 import { api, notFound } from "./http/api/api.ts";
 import { anyStatusToHead, internalError, newApp, passHead } from "./http/app.ts";
-import { demo } from "./http/gateway/demo.ts";
 import { gateway, routeTo, routeToService } from "./http/gateway/gateway.ts";
 import { headersBesideOrigin } from "./http/gateway/origin-limits.ts";
 import { isOrdinary, isReserved, readingsOf } from "./http/match/path.ts";
@@ -50,9 +50,11 @@ const gate = {
   isRaw: true,
   resolvesDots: true,
 };
+const hasOrigin = config.origin !== "" || service !== undefined;
+if (!hasOrigin) app.use(demoPage);
 app.use(enforce(rules, caller, config, gate));
 if (config.origin) app.all("*", gateway(routeTo(config.origin), config));
 else if (service) app.all("*", gateway(routeToService(service), config));
-else app.all("*", demo);
+else app.all("*", demoAnswer(caller, rules, config));
 
 export default { fetch: anyStatusToHead(app) };

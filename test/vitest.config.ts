@@ -12,7 +12,7 @@ const SERVERS = [
   "test/worker.test.ts",
   "test/caller/start.test.ts",
   "test/fuzz/readers.test.ts",
-  "test/http/{blocks,cors,demo,gate,gateway,in-flight,origins,log-lines,shared-quotas,streaming}.test.ts",
+  "test/http/{blocks,cors,gate,gateway,in-flight,origins,log-lines,shared-quotas,streaming}.test.ts",
   "test/http/keys.test.ts",
   "test/openapi/client.test.ts",
   "test/readme/calls.test.ts",
@@ -20,13 +20,14 @@ const SERVERS = [
   "test/http/{legacy,models,passthrough}.test.ts",
   "test/ring/{change,elastic,interrupted}.test.ts",
   "test/cli/{deploy,operate}.test.ts",
+  "test/dashboard/demo.test.ts",
   "test/{bench,binding,faults,peers,simulation}/**/*.test.ts",
 ];
 /** Code that imports nothing of Cloudflare's. One process for all of them: each takes little. */
 const PURE = [
   "test/{config,house,log}.test.ts",
   "test/http/json-values.test.ts",
-  "test/{cli,counters,events,limit,membership,protocol,ring,testing}/**/*.test.ts",
+  "test/{cli,counters,dashboard,events,limit,membership,protocol,ring,testing}/**/*.test.ts",
   "test/owner/{checkpoint,export,holds,inexact,owner,ring-owner}.test.ts",
   "test/caller/{all-or-none,batcher,caller,denial-cache,failure-report,fallback,giving-back,leases}.test.ts",
   "test/fuzz/{checkpoint,config,ring}.test.ts",

@@ -44,7 +44,7 @@ describe("the demo page", () => {
       await remaining.filter({ hasText: left }).waitFor();
     }
     await page.getByText("Send 20 at once").click();
-    await page.locator("#log li").nth(19).waitFor();
+    await page.locator("#log li").nth(19).waitFor({ state: "attached" });
     expect(await remaining.textContent()).toBe("0");
     expect(await page.locator("#verdict").textContent()).toMatch(/^Denied. Try again in \d+ s.$/);
     const lines = await page.locator("#log li").allTextContents();
@@ -52,12 +52,30 @@ describe("the demo page", () => {
     expect(errors).toEqual([]);
   });
 
-  it("is a plain page to a browser that is denied", async () => {
+  it("is the same page to a browser that is denied, with a countdown", async () => {
     const ip = "203.0.113.2";
     for (let n = 0; n < 10; n++) await fetch(server.url, { headers: { "CF-Connecting-IP": ip } });
-    const { page } = await open(ip);
-    expect(await page.locator("h1").textContent()).toBe("Too many requests");
-    expect(await page.locator("p").textContent()).toMatch(/^The quota is 10 per 1d. Try again in/);
+    const { page, errors } = await open(ip);
+    expect(await page.locator("#limit").textContent()).toBe("10 requests a day");
+    expect(await page.locator("#verdict").textContent()).toMatch(/^Denied. Try again in \d+ s.$/);
+    expect(errors).toEqual([]);
+  });
+
+  it("says which owner counted, and compares the algorithms", async () => {
+    const { page, errors } = await open("203.0.113.6");
+    expect(await page.locator("#owner").textContent()).toMatch(
+      /^Counted exactly, by the owner [a-z]+\/\d, which answered in \d+ ms\.$/,
+    );
+    await page.locator("#traffic").selectOption("edge");
+    await page.locator("#try-limit").fill("5");
+    expect(await page.locator(".row").allTextContents()).toEqual([
+      "fixed-window10 of 10 pass",
+      "sliding-window5 of 10 pass",
+      "sliding-log5 of 10 pass",
+      "token-bucket5 of 10 pass",
+      expect.stringMatching(/^leaky-bucket\d of 10 pass$/),
+    ]);
+    expect(errors).toEqual([]);
   });
 
   it("runs and loads nothing but its own, in nobody's frame", async () => {
@@ -83,6 +101,7 @@ describe("the demo page", () => {
     expect(html).not.toMatch(/\s(?:on\w+|style)=|javascript:/i);
     expect(html.match(/<(?:script|style)\b[^>]*>/g)).toEqual([
       `<style nonce="${nonce}">`,
+      `<script nonce="${nonce}">`,
       `<script nonce="${nonce}">`,
     ]);
     const again = await ask();
