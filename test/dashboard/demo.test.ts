@@ -6,21 +6,20 @@ import { type DevServer, startDev, stateFolder } from "../dev-server.ts";
 /** How long a busy machine's browser may take to say what it refused. */
 const WAIT = { timeout: 60_000 };
 
-const state = stateFolder();
+/** What to stop, even if only some of it started. */
+const started = new AsyncDisposableStack();
 let server: DevServer;
 let browser: Browser;
 
 beforeAll(async () => {
   const POLICIES = JSON.stringify([{ limit: 10, window: "1d" }]);
-  server = await startDev(state.path, { POLICIES });
+  server = await startDev(started.use(stateFolder()).path, { POLICIES });
+  started.defer(() => server.kill());
   browser = await startBrowser();
+  started.defer(() => browser.close());
 });
 
-afterAll(async () => {
-  await browser.close();
-  await server.kill();
-  state[Symbol.dispose]();
-});
+afterAll(() => started.disposeAsync());
 
 async function open(ip: string): Promise<{ page: Page; errors: string[] }> {
   const page = await browser.newPage({ extraHTTPHeaders: { "CF-Connecting-IP": ip } });
