@@ -135,11 +135,8 @@ export function limiter(options: LimiterOptions): Limiter {
   }
   const policy = parsePolicy({ scope: "global", ...options });
   if (policy.costPath) {
-    throw new MisuseError(
-      "cost",
-      "must be a number, since a limiter sees no request",
-      options.cost,
-    );
+    const rule = "must be a number, since a limiter sees no request";
+    throw new MisuseError("cost", rule, options.cost);
   }
   claimName(policy, { maker: "limiter", isNamed: options.name !== undefined });
   requireCaller();

@@ -53,11 +53,8 @@ export function readBlockFor(given: number | TableFields, at: string): BlockFor 
   const { first: firstMs, max } = typeof given === "number" ? { first: given } : given;
   const maxMs = max ?? Math.max(firstMs, DEFAULT_MAX_MS);
   if (maxMs >= firstMs) return { firstMs, maxMs };
-  throw new MisuseError(
-    fieldPath(at, "max"),
-    "must be at least as long as first",
-    formatDuration(maxMs),
-  );
+  const rule = "must be at least as long as first";
+  throw new MisuseError(fieldPath(at, "max"), rule, formatDuration(maxMs));
 }
 
 /** How long a block still lasts, in milliseconds; 0 without a block. */

@@ -73,40 +73,30 @@ export function parsePolicy(input: unknown, at = ""): Policy {
   const { window, cost, actual, start, maxWait, burst, blockFor, refusal, scope, mode, ...fields } =
     parse(policySchema, input, at);
   const { algorithm, charge, lease } = fields;
-  const forbid = (field: keyof PolicyInput, isForbidden: boolean, where: string) => {
+  const forbid = (field: keyof PolicyInput, isForbidden: unknown, where: string) => {
     if (!isForbidden) return;
     const rule = `must be left out ${where}`;
     throw new MisuseError(fieldPath(at, field), rule, (input as PolicyInput)[field]);
   };
   const isFixed = algorithm === "fixed-window";
   const isBucket = algorithm === "token-bucket" || algorithm === "leaky-bucket";
-  forbid(
-    "burst",
-    burst !== undefined && !isBucket,
-    'unless the algorithm is "token-bucket" or "leaky-bucket"',
-  );
-  forbid("start", start !== undefined && !isFixed, 'unless the algorithm is "fixed-window"');
+  forbid("burst", burst && !isBucket, 'unless the algorithm is "token-bucket" or "leaky-bucket"');
+  forbid("start", start && !isFixed, 'unless the algorithm is "fixed-window"');
   // With other algorithms a unit counts from when it is spent, and a lease spends it earlier.
+  const isLeasable = isFixed && charge === "always";
   forbid(
     "lease",
-    lease > 0 && (!isFixed || charge !== "always"),
+    lease && !isLeasable,
     'unless the algorithm is "fixed-window" and all is charged',
   );
-  forbid("lease", lease > 0 && actual !== undefined, 'beside "actual"');
-  forbid("actual", actual !== undefined && algorithm === "concurrency", "with this algorithm");
+  forbid("lease", lease && actual, 'beside "actual"');
+  forbid("actual", actual && algorithm === "concurrency", "with this algorithm");
   // A request would wait out its own block, or be denied for a slice that it did not ask for.
-  forbid(
-    "blockFor",
-    blockFor !== undefined && (maxWait > 0 || lease > 0),
-    'beside "maxWait" or "lease"',
-  );
+  forbid("blockFor", blockFor && (maxWait || lease), 'beside "maxWait" or "lease"');
   const names = fields.path.split("/").filter((segment) => segment.startsWith(":"));
   if (new Set(names).size < names.length) {
-    throw new MisuseError(
-      fieldPath(at, "path"),
-      "must give each segment another name",
-      fields.path,
-    );
+    const rule = "must give each segment another name";
+    throw new MisuseError(fieldPath(at, "path"), rule, fields.path);
   }
   for (const [index, part] of fields.key.entries()) {
     if (!part.startsWith("param:") || names.includes(part.slice("param".length))) continue;
@@ -174,9 +164,6 @@ export function withQuota(policy: Policy, limit: number, windowMs: number, at = 
  */
 export function requireFits(cost: number, { name, capacity, shadow }: Policy, at = "cost"): void {
   if (cost <= capacity || capacity === 0 || shadow) return;
-  throw new MisuseError(
-    at,
-    `must be at most ${capacity}, the most that "${name}" lets pass at once`,
-    cost,
-  );
+  const rule = `must be at most ${capacity}, the most that "${name}" lets pass at once`;
+  throw new MisuseError(at, rule, cost);
 }

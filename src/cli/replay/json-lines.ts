@@ -52,11 +52,8 @@ export function parseFieldNames(text: string): FieldNames {
     text.split(",").map((pair) => {
       const [field = "", name = ""] = pair.split(/=(.*)/s).map((part) => part.trim());
       if (!FIELDS.includes(field as Field) || !name) {
-        throw new MisuseError(
-          "--fields",
-          `must be pairs such as ip=client.addr, of ${FIELDS.join(", ")}`,
-          pair,
-        );
+        const rule = `must be pairs such as ip=client.addr, of ${FIELDS.join(", ")}`;
+        throw new MisuseError("--fields", rule, pair);
       }
       return [field as Field, [name]] as const;
     }),

@@ -95,17 +95,14 @@ class Suspects {
 export const requireAdmin = createMiddleware<AuthorizedEnv>(async (c, next) => {
   if (c.var.scope === "admin") return next();
   const detail = 'This call needs a token with the scope "admin".';
-  return problem(
-    { status: 403, title: "Not allowed", detail },
-    { "WWW-Authenticate": 'Bearer error="insufficient_scope", scope="admin"' },
-  );
+  const challenge = 'Bearer error="insufficient_scope", scope="admin"';
+  const headers = { "WWW-Authenticate": challenge };
+  return problem({ status: 403, title: "Not allowed", detail }, headers);
 });
 
 function unauthorized(detail = "The header Authorization must be Bearer and a token."): Response {
-  return problem(
-    { status: 401, title: "Not authorized", detail },
-    { "WWW-Authenticate": "Bearer" },
-  );
+  const headers = { "WWW-Authenticate": "Bearer" };
+  return problem({ status: 401, title: "Not authorized", detail }, headers);
 }
 
 /** Makes the function that finds a token's scope, in constant time. */

@@ -62,9 +62,8 @@ export function routeToService(service: Fetcher): Route {
 function zoneUrl(url: URL): URL {
   // At its own address, the Worker would fetch itself without end.
   if (/^localhost$|^127\.|^\[|\.workers\.dev$/.test(url.hostname)) {
-    throw new Error(
-      `ORIGIN is "zone", and ${url.hostname} is the Worker's own address, not a zone's`,
-    );
+    const { hostname } = url;
+    throw new Error(`ORIGIN is "zone", and ${hostname} is the Worker's own address, not a zone's`);
   }
   return url;
 }
