@@ -75,11 +75,7 @@ export async function settle(
 ): Promise<SettledDecision> {
   parse(actualSchema, actual, "actual");
   const [, region = "", id = "", uncounted] = NAME.exec(parse(holdSchema, hold, "hold")) ?? [];
-  const settlement = {
-    id: Number.parseInt(id, RADIX),
-    actual,
-    isMade: isMade || uncounted !== "",
-  };
+  const settlement = { id: Number.parseInt(id, RADIX), actual, isMade: isMade || uncounted !== "" };
   const settled = await caller.settle(
     questions.map((question) => ({
       question: { ...question, region: region as Region },

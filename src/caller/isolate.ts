@@ -30,12 +30,7 @@ let memberships: MembershipClient | undefined;
 const MAX_CLAIMS = 10_000;
 const claims = new Map<
   string,
-  {
-    policy: Policy;
-    description: string;
-    functions: readonly unknown[];
-    isOfStart: boolean;
-  }
+  { policy: Policy; description: string; functions: readonly unknown[]; isOfStart: boolean }
 >();
 let hasStarted = false;
 

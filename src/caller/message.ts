@@ -63,16 +63,7 @@ export function counterPolicy(policy: Policy): CounterPolicy {
   const known = counterPolicies.get(policy);
   if (known) return known;
   const { name, algorithm, limit, windowMs, capacity, cost, shadow, durable } = policy;
-  const made: CounterPolicy = {
-    name,
-    algorithm,
-    limit,
-    windowMs,
-    capacity,
-    cost,
-    shadow,
-    durable,
-  };
+  const made: CounterPolicy = { name, algorithm, limit, windowMs, capacity, cost, shadow, durable };
   // Rare fields are left out, so that other policies send nothing for them.
   if (policy.start !== "aligned") made.start = policy.start;
   if (policy.blockFor) made.blockFor = policy.blockFor;

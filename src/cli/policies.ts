@@ -71,11 +71,7 @@ async function configured(given: string | undefined, env?: string): Promise<Conf
   const file = configFile(given);
   const list = listIn(file);
   const vars = list ? { POLICIES: list } : await variablesIn(file, env);
-  return {
-    source: file,
-    policies: parsePoliciesVariable(vars),
-    config: parseLimiterConfig(vars),
-  };
+  return { source: file, policies: parsePoliciesVariable(vars), config: parseLimiterConfig(vars) };
 }
 
 /** @param given the file; else the one that wrangler finds. @throws {UserError} if there is none */

@@ -6,13 +6,7 @@
  */
 import * as v from "valibot";
 
-const UNIT_MS = {
-  ms: 1,
-  s: 1_000,
-  m: 60_000,
-  h: 3_600_000,
-  d: 86_400_000,
-} as const;
+const UNIT_MS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
 
 const WEEK_MS = 7 * UNIT_MS.d;
 

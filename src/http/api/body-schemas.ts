@@ -79,9 +79,7 @@ export const checkSchema = v.strictObject(
   objectRule,
 );
 
-export const manySchema = v.strictObject({
-  checks: listOf(checkSchema, MAX_CHECKS, checksRule),
-});
+export const manySchema = v.strictObject({ checks: listOf(checkSchema, MAX_CHECKS, checksRule) });
 
 export const blockBodySchema = v.strictObject({ ...whoFields, duration: blockSchema }, objectRule);
 export const unblockBodySchema = v.strictObject(whoFields, objectRule);
