@@ -11,9 +11,11 @@ import { isolateCaller, isolateMembershipClient } from "./caller/isolate.ts";
 import { parseConfig } from "./config.ts";
 import { checkOnce } from "./counters/answers.ts";
 import { demoAnswer, demoPage } from "./dashboard/demo.ts";
+import { events } from "./events.ts";
 import { allowEveryPage } from "./http/answer/cors.ts";
 import { refusePath } from "./http/answer/refusal.ts";
 import { api, notFound } from "./http/api/api.ts";
+import type { EventsOf } from "./http/api/events-api.ts";
 import { anyStatusToHead, internalError, newApp, passHead } from "./http/app.ts";
 import { gateway, routeTo, routeToService } from "./http/gateway/gateway.ts";
 import { headersBesideOrigin } from "./http/gateway/origin-limits.ts";
@@ -21,7 +23,8 @@ import { isOrdinary, isReserved, readingsOf } from "./http/match/path.ts";
 import { enforce } from "./http/rate-limit.ts";
 import { RateLimiter } from "./objects/rate-limiter.ts";
 
-export { Turnpike } from "./binding/turnpike.ts";
+export { TurnpikeWithEvents as Turnpike } from "./binding/turnpike-with-events.ts";
+export { Events } from "./objects/events.ts";
 export { OperatedMembership as Membership } from "./objects/operated-membership.ts";
 
 RateLimiter.checkOnce = checkOnce;
@@ -36,7 +39,9 @@ const { ORIGIN_SERVICE: service } = env as { ORIGIN_SERVICE?: Fetcher };
 
 const app = newApp();
 app.onError(internalError);
-app.route("/_turnpike/v1", api(caller, config, isolateMembershipClient()));
+const memberships = isolateMembershipClient();
+const eventsOf: EventsOf = (region) => events(env, region && { region });
+app.route("/_turnpike/v1", api(caller, config, memberships, eventsOf));
 app.use((c, next) => {
   if (isOrdinary(c.req.url)) return passHead(c, next);
   if (isReserved(c.req.url)) return Promise.resolve(notFound());

@@ -18,7 +18,7 @@ const MAY_IMPORT: Record<string, string[]> = {
   owner: ["protocol", "counters", "ring", "limit", "log.ts", "runtime.ts"],
   membership: ["protocol", "ring", "limit", "log.ts", "runtime.ts"],
   objects: [
-    ...["owner", "membership", "protocol", "ring", "limiter-config.ts", "runtime.ts"],
+    ...["events", "owner", "membership", "protocol", "ring", "limiter-config.ts", "runtime.ts"],
     "cloudflare:",
   ],
   caller: [
@@ -26,10 +26,19 @@ const MAY_IMPORT: Record<string, string[]> = {
     "valibot",
   ],
   http: [
-    ...["caller", "protocol", "ring", "limit"],
+    ...["events.ts", "events", "caller", "protocol", "ring", "limit"],
     ...["config.ts", "limiter-config.ts", "log.ts", "runtime.ts", "hono", "valibot"],
   ],
-  binding: ["caller", "ring", "limit", "limiter-config.ts", "cloudflare:", "valibot"],
+  binding: [
+    "events.ts",
+    "events",
+    "caller",
+    "ring",
+    "limit",
+    "limiter-config.ts",
+    "cloudflare:",
+    "valibot",
+  ],
   testing: ["caller", "owner", "protocol", "limit", "runtime.ts"],
   cli: [
     ...["http", "counters", "ring", "limit", "config.ts", "limiter-config.ts", "node:"],
@@ -38,9 +47,14 @@ const MAY_IMPORT: Record<string, string[]> = {
   ],
   dashboard: ["http", "caller", "limit", "limiter-config.ts", "runtime.ts", "hono"],
   "workers.ts": ["caller", "runtime.ts", "cloudflare:"],
+  "events.ts": [
+    ...["objects", "events", "caller", "protocol", "ring", "limit"],
+    ...["limiter-config.ts", "runtime.ts", "cloudflare:"],
+  ],
   "worker.ts": [
-    "workers.ts",
+    "events.ts",
     "dashboard",
+    "workers.ts",
     "http",
     "binding",
     "caller",
@@ -120,9 +134,13 @@ describe("the rooms of src", () => {
     expect(circleIn(between)).toEqual([]);
   });
 
-  it("know Durable Object classes only in worker.ts and index.ts", () => {
+  it("know Durable Object classes only in entry points", () => {
     const who = arrows().filter(({ to }) => to === "objects");
-    expect([...new Set(who.map(({ file }) => file))].sort()).toEqual(["index.ts", "worker.ts"]);
+    expect([...new Set(who.map(({ file }) => file))].sort()).toEqual([
+      "events.ts",
+      "index.ts",
+      "worker.ts",
+    ]);
   });
 
   it(`have no file over ${MAX_LINES} lines`, () => {

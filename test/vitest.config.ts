@@ -43,6 +43,10 @@ const fuzzRuns = Number(process.env.FUZZ_RUNS ?? 200);
 const apiProxy = process.env.API_PROXY ?? "";
 const provide = { fuzzRuns, apiProxy };
 
+function sourceOf(entry: string): string {
+  return new URL(`../src/${entry}.ts`, import.meta.url).pathname;
+}
+
 export default defineConfig({
   test: {
     // More than two cores: a file that waits leaves its core to another.
@@ -65,7 +69,7 @@ export default defineConfig({
           }),
         ],
         // As an app imports it; the package itself has what was built last.
-        resolve: { alias: { turnpike: new URL("../src/index.ts", import.meta.url).pathname } },
+        resolve: { alias: { "turnpike/events": sourceOf("events"), turnpike: sourceOf("index") } },
         test: {
           name: "workerd",
           include: ["test/**/*.test.ts"],

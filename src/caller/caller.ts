@@ -31,6 +31,8 @@ export interface CallerOptions {
   owners: CounterNamespace;
   /** Owners that each region begins with, at least 1. */
   ownersPerRegion: number;
+  /** The rings that are known already. Default those that regions begin with. */
+  router?: Router;
   /** The region of keys whose policies have the scope `global`. */
   homeRegion: Region;
   /** Keys the hash, so that no client can aim at one owner. Must be the same in all callers. */
@@ -62,7 +64,7 @@ export class Caller {
     this.#runtime = runtime;
     this.#homeRegion = options.homeRegion;
     this.#hash = keyHasher(options.hashSecret);
-    this.#router = new Router(options.ownersPerRegion);
+    this.#router = options.router ?? new Router(options.ownersPerRegion);
     this.#owners = new OwnerClient({ namespace, runtime, deadlineMs }, reportFailure);
     this.#operator = new Operator(this.#owners, this.#router);
     const route = (question: Question) => this.#route(question);

@@ -11,6 +11,7 @@ import { WORKERS } from "../runtime.ts";
 import { Caller } from "./caller.ts";
 import { reportFailure } from "./failure-report.ts";
 import { MembershipClient } from "./membership-client.ts";
+import { isolateRouter } from "./router.ts";
 
 /** What the Workers runtime gives to modules. */
 interface Surroundings {
@@ -152,6 +153,7 @@ function newCaller({ env }: Surroundings): Caller {
       const { TURNPIKE_MEMBERSHIP: membership } = isolateBindings();
       if (membership) reportFailure(membership, WORKERS, owner);
     },
+    router: isolateRouter(isolateConfig().ownersPerRegion),
     ...isolateConfig(),
   });
 }

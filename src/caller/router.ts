@@ -48,3 +48,11 @@ export class Router {
     return ring;
   }
 }
+
+let router: Router | undefined;
+
+/** Returns the rings that this isolate knows, which its caller and its events share. */
+export function isolateRouter(ownersPerRegion: number): Router {
+  router ??= new Router(ownersPerRegion);
+  return router;
+}

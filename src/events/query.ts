@@ -15,9 +15,12 @@ const NEVER_MS = 8.64e15;
 const timeRule = "must be a time such as 2026-11-01T00:00:00Z, or milliseconds since the epoch";
 const timeSchema = v.pipe(
   v.union([v.number(), v.string(), v.date()], timeRule),
-  v.transform((time) => new Date(time).getTime()),
+  v.transform((time) => new Date(isDigits(time) ? Number(time) : time).getTime()),
   v.custom<number>((ms) => Number.isFinite(ms), timeRule),
 );
+
+/** A number as text, such as in a query string. */
+const isDigits = (value: unknown) => typeof value === "string" && /^\d+$/.test(value);
 
 const rangeFields = {
   /** How far back from now: `"1s"` to `"400d"`. Default `"1h"`, unless `from` is given. */
@@ -32,12 +35,17 @@ const rangeFields = {
 
 const objectRule = "must be an object";
 
+const countSchema = v.pipe(
+  v.unknown(),
+  v.transform((value) => (isDigits(value) ? Number(value) : value)),
+  wholeNumber(1, MAX_TOP),
+);
 const byRule = `must be a list of 0 to ${MAX_DIMENSIONS} names of dimensions`;
 export const topSchema = v.strictObject(
   {
     name: nameSchema,
     by: v.optional(v.pipe(v.array(nameSchema, byRule), v.maxLength(MAX_DIMENSIONS, byRule)), []),
-    n: v.optional(wholeNumber(1, MAX_TOP), 10),
+    n: v.optional(countSchema, 10),
     ...rangeFields,
   },
   objectRule,

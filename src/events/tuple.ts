@@ -46,6 +46,17 @@ export const eventSchema = v.strictObject(
   "must be an object",
 );
 
+/** The most events of one call. */
+const MAX_EVENTS = 1_000;
+const eventsRule = `must be a list of 1 to ${MAX_EVENTS} events`;
+
+/** Events of one call. */
+export const eventsSchema = v.pipe(
+  v.array(eventSchema, eventsRule),
+  v.minLength(1, eventsRule),
+  v.maxLength(MAX_EVENTS, eventsRule),
+);
+
 /** Returns the dimensions as a text, the same for equal ones. */
 export function keyOf(dimensions: Dimensions): string {
   const pairs = Object.entries(dimensions);

@@ -98,7 +98,7 @@ function requireNamespace(name: BindingName, value: unknown, env: object): void 
  * A service binding has a method of every name; a namespace has only its own. Among a Worker's
  * exports it is a function.
  */
-function isNamespace(value: unknown): boolean {
+export function isNamespace(value: unknown): boolean {
   if ((typeof value !== "object" && typeof value !== "function") || value === null) return false;
   const methods = value as Record<string, unknown>;
   const has = (method: string) => typeof methods[method] === "function";

@@ -43,7 +43,9 @@ export interface WorkerdOptions {
   hasObjects: boolean;
   /** Binds the exported class `Membership` as `TURNPIKE_MEMBERSHIP`. */
   hasMembership?: boolean;
-  /** Whether the two are bound; if not, the Worker has what it exports. Default true. */
+  /** Binds the exported class `Events` as `TURNPIKE_EVENTS`. */
+  hasEvents?: boolean;
+  /** Whether these are bound; if not, the Worker has what it exports. Default true. */
   isBound?: boolean;
   /** Default the deployed Worker's. */
   compatibilityDate?: string;
@@ -105,7 +107,7 @@ export async function startWorkerd(options: WorkerdOptions): Promise<WorkerdServ
 }
 
 function capnpConfig(folder: string, options: WorkerdOptions): string {
-  const { vars, hasObjects, hasMembership, isBound = true, port = 0 } = options;
+  const { vars, hasObjects, hasMembership, hasEvents, isBound = true, port = 0 } = options;
   const { compatibility_date, compatibility_flags } = parseToml(
     readFileSync(join(import.meta.dirname, "../../wrangler.toml"), "utf8"),
   ) as { compatibility_date: string; compatibility_flags: string[] };
@@ -117,12 +119,14 @@ function capnpConfig(folder: string, options: WorkerdOptions): string {
     bindings.push('(name = "TURNPIKE_OWNERS", durableObjectNamespace = "RateLimiter")');
   if (hasMembership && isBound)
     bindings.push('(name = "TURNPIKE_MEMBERSHIP", durableObjectNamespace = "Membership")');
-  const membership = hasMembership
-    ? ', (className = "Membership", uniqueKey = "membership", enableSql = true)'
-    : "";
+  if (hasEvents && isBound)
+    bindings.push('(name = "TURNPIKE_EVENTS", durableObjectNamespace = "Events")');
+  const others = [...(hasMembership ? ["Membership"] : []), ...(hasEvents ? ["Events"] : [])].map(
+    (name) => `, (className = "${name}", uniqueKey = "${name.toLowerCase()}", enableSql = true)`,
+  );
   const objects = `
   durableObjectNamespaces = [
-    (className = "RateLimiter", uniqueKey = "bench", enableSql = true)${membership}
+    (className = "RateLimiter", uniqueKey = "bench", enableSql = true)${others.join("")}
   ],
   durableObjectStorage = (localDisk = "state"),`;
   return `using Workerd = import "/workerd/workerd.capnp";

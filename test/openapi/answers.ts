@@ -2,6 +2,7 @@
 import type { SettledDecision } from "../../src/caller/holds.ts";
 import type { ExplainedKey } from "../../src/caller/question.ts";
 import type { Explanation } from "../../src/counters/check.ts";
+import type { Distinct, Point, Top } from "../../src/events.ts";
 import type { Decision } from "../../src/limit/decision.ts";
 import type { RingStatus } from "../../src/protocol/rpc.ts";
 import type { components } from "./api.d.ts";
@@ -16,6 +17,9 @@ export type SameTypes = [
   Fits<Schemas["Settled"], SettledDecision>,
   Fits<ExplainedPolicy, Explanation & Pick<ExplainedKey, "owner" | "ringVersion">>,
   Fits<Schemas["Ring"], RingStatus>,
+  Fits<Schemas["Top"], Top>,
+  Fits<Schemas["Series"], { points: Point[] }>,
+  Fits<Schemas["Distinct"], Distinct>,
 ];
 
 const number = (description: string) => ({ type: "number", minimum: 0, description });
@@ -55,6 +59,11 @@ const WAS = {
   enum: ["live", "ended", "settled"],
   description:
     "What the hold was. Ended: all of the actual cost was charged. Settled: nothing has changed.",
+};
+
+const COUNT = {
+  count: whole("Units counted, at most."),
+  error: whole("The truth is from `count` less this to `count`."),
 };
 
 export const ANSWERS = {
@@ -121,6 +130,32 @@ export const ANSWERS = {
       }),
       "The owners in the ring.",
     ),
+  }),
+  Top: object({
+    total: whole("All units in the range, exact."),
+    other: whole("Units whose tuple nobody knows any more."),
+    entries: list(
+      object({
+        dimensions: {
+          type: "object",
+          additionalProperties: { type: "string" },
+          description: "The tuple, or what `by` names of it.",
+        },
+        ...COUNT,
+      }),
+      "The heaviest first.",
+    ),
+  }),
+  Series: object({
+    points: list(
+      object({ atMs: whole("When the bin begins, ms since the epoch."), ...COUNT }),
+      "One for each bin of the range.",
+    ),
+  }),
+  Distinct: object({
+    count: whole("How many distinct values, more or less."),
+    error: whole("The standard error of `count`."),
+    exact: flag("Whether the count has no error."),
   }),
   Problem: object(
     {

@@ -243,6 +243,74 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/events": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Count an event, or many */
+        post: operations["countEvents"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/events/top": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List what was counted most */
+        get: operations["topEvents"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/events/series": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Count by second, minute or hour */
+        get: operations["eventSeries"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/events/distinct": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Count the distinct values of a dimension */
+        get: operations["distinctEvents"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/openapi.json": {
         parameters: {
             query?: never;
@@ -466,6 +534,20 @@ export interface components {
             /** @description The owner's name, such as `weur/3`. Default: the region's lowest free number. */
             name?: string;
         };
+        Event: {
+            /** @description What happened: a letter, then letters, digits, `_`, `.` and `-`. */
+            name: string;
+            /** @description To whom and where: up to 8 dimensions, values of up to 256 characters. */
+            dimensions?: {
+                [key: string]: string;
+            };
+            /** @description How often. Default 1. */
+            amount?: number;
+        };
+        Events: {
+            /** @description Up to 1,000 events. */
+            events: components["schemas"]["Event"][];
+        };
         Decision: {
             /** @description May it pass? */
             allowed: boolean;
@@ -635,6 +717,42 @@ export interface components {
                 /** @description Since it joined. */
                 sinceMs: number;
             }[];
+        };
+        Top: {
+            /** @description All units in the range, exact. */
+            total: number;
+            /** @description Units whose tuple nobody knows any more. */
+            other: number;
+            /** @description The heaviest first. */
+            entries: {
+                /** @description The tuple, or what `by` names of it. */
+                dimensions: {
+                    [key: string]: string;
+                };
+                /** @description Units counted, at most. */
+                count: number;
+                /** @description The truth is from `count` less this to `count`. */
+                error: number;
+            }[];
+        };
+        Series: {
+            /** @description One for each bin of the range. */
+            points: {
+                /** @description When the bin begins, ms since the epoch. */
+                atMs: number;
+                /** @description Units counted, at most. */
+                count: number;
+                /** @description The truth is from `count` less this to `count`. */
+                error: number;
+            }[];
+        };
+        Distinct: {
+            /** @description How many distinct values, more or less. */
+            count: number;
+            /** @description The standard error of `count`. */
+            error: number;
+            /** @description Whether the count has no error. */
+            exact: boolean;
         };
         Problem: {
             /** @description A URI; absent if the status says it all. */
@@ -1104,6 +1222,148 @@ export interface operations {
             401: components["responses"]["Problem401"];
             403: components["responses"]["Problem403"];
             409: components["responses"]["Problem409"];
+            429: components["responses"]["Problem429"];
+            503: components["responses"]["Problem503"];
+        };
+    };
+    countEvents: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Event"] | components["schemas"]["Events"];
+            };
+        };
+        responses: {
+            /** @description They reach their owners in about a second. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            413: components["responses"]["Problem413"];
+            429: components["responses"]["Problem429"];
+        };
+    };
+    topEvents: {
+        parameters: {
+            query: {
+                /** @description What was counted. */
+                name: string;
+                /** @description Names of dimensions, with commas between. Default: whole tuples. */
+                by?: string;
+                /** @description The most entries, from 1 to 10,000. Default 10. */
+                n?: string;
+                /** @description How far back from now, as `15m`; at most `400d`. Default `1h`. */
+                last?: string;
+                /** @description In place of `last`: when the range begins, as `2026-11-01T00:00:00Z` or in ms. */
+                from?: string;
+                /** @description When it ends. Default now. */
+                to?: string;
+                /** @description Length of a bin. Default the finest that is kept for so long. */
+                step?: "second" | "minute" | "hour";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What all owners have, together. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Top"];
+                };
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            429: components["responses"]["Problem429"];
+            503: components["responses"]["Problem503"];
+        };
+    };
+    eventSeries: {
+        parameters: {
+            query: {
+                /** @description What was counted. */
+                name: string;
+                /** @description A dimension and its value, such as `customer:c-17`. Several may be given. */
+                filter?: string[];
+                /** @description How far back from now, as `15m`; at most `400d`. Default `1h`. */
+                last?: string;
+                /** @description In place of `last`: when the range begins, as `2026-11-01T00:00:00Z` or in ms. */
+                from?: string;
+                /** @description When it ends. Default now. */
+                to?: string;
+                /** @description Length of a bin. Default the finest that is kept for so long. */
+                step?: "second" | "minute" | "hour";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What all owners have, together. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Series"];
+                };
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            429: components["responses"]["Problem429"];
+            503: components["responses"]["Problem503"];
+        };
+    };
+    distinctEvents: {
+        parameters: {
+            query: {
+                /** @description What was counted. */
+                name: string;
+                /** @description Name of the dimension. */
+                dimension: string;
+                /** @description How far back from now, as `15m`; at most `400d`. Default `1h`. */
+                last?: string;
+                /** @description In place of `last`: when the range begins, as `2026-11-01T00:00:00Z` or in ms. */
+                from?: string;
+                /** @description When it ends. Default now. */
+                to?: string;
+                /** @description Length of a bin. Default the finest that is kept for so long. */
+                step?: "second" | "minute" | "hour";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What all owners have, together. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Distinct"];
+                };
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
             429: components["responses"]["Problem429"];
             503: components["responses"]["Problem503"];
         };

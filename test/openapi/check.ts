@@ -42,6 +42,7 @@ const worker = await startWorkerd({
   vars: VARS,
   hasObjects: true,
   hasMembership: true,
+  hasEvents: true,
 });
 const port = await freePort();
 const origin = `${worker.url}_turnpike/v1`;

@@ -20,6 +20,7 @@ beforeAll(async () => {
     vars: { TOKEN: "secret-1", POLICIES: JSON.stringify(POLICIES), DEADLINE: "10s" },
     hasObjects: true,
     hasMembership: true,
+    hasEvents: true,
   });
   baseUrl = PROXY || `${server.url}_turnpike/v1`;
   client = createClient<paths>({
@@ -78,6 +79,23 @@ describe("a client made from the document", () => {
     const path = { name: "weur/4" };
     const removed = await client.DELETE("/ring/owners/{name}", { params: { path } });
     expect([202, 409]).toContain(removed.response.status);
+  });
+
+  it("counts events and reads them", async () => {
+    const event = { name: "api", dimensions: { customer: "c-17" }, amount: 2 };
+    const counted = await client.POST("/events", { body: { events: [event, { name: "api" }] } });
+    expect(counted.response.status).toBe(202);
+    const query = { name: "api", by: "customer" };
+    const top = () => client.GET("/events/top", { params: { query } });
+    const total = async () => (await top()).data?.total;
+    await expect.poll(total, { timeout: 60_000 }).toBe(3);
+    expect((await top()).data?.entries).toMatchObject([{ count: 2, error: 0 }]);
+    const filter = { name: "api", filter: ["customer:c-17"], last: "5m" };
+    const series = await client.GET("/events/series", { params: { query: filter } });
+    expect(series.data?.points.reduce((sum, { count }) => sum + count, 0)).toBe(2);
+    const one = { name: "api", dimension: "customer" };
+    const distinct = await client.GET("/events/distinct", { params: { query: one } });
+    expect(distinct.data).toEqual({ count: 1, error: 0, exact: true });
   });
 
   it("gets the document without a token", async () => {

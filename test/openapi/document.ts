@@ -6,6 +6,7 @@
 import { type JsonSchema, toJsonSchema } from "@valibot/to-json-schema";
 import type { GenericSchema } from "valibot";
 import packageJson from "../../package.json" with { type: "json" };
+import { eventSchema } from "../../src/events/tuple.ts";
 import {
   blockBodySchema,
   checkSchema,
@@ -16,6 +17,7 @@ import {
   settleSchema,
   unblockBodySchema,
 } from "../../src/http/api/body-schemas.ts";
+import { manyEventsSchema } from "../../src/http/api/events-api.ts";
 import { addSchema } from "../../src/http/api/ring-api.ts";
 import { policySchema } from "../../src/limit/policy-schema.ts";
 import { ANSWERS } from "./answers.ts";
@@ -28,6 +30,7 @@ const either = (...names: string[]) => ({ oneOf: names.map(ref) });
 const NAMED = new Map<GenericSchema, string>([
   [checkSchema, "Check"],
   [policyBodySchema, "Policy"],
+  [eventSchema, "Event"],
 ]);
 const content = (schema: Schema, type = "application/json") => ({ [type]: { schema } });
 
@@ -67,6 +70,13 @@ const DESCRIPTIONS: Record<string, string> = {
 const NEW_OWNER_DESCRIPTIONS = {
   region: "Where the owner is added. May be left out beside `name`.",
   name: "The owner's name, such as `weur/3`. Default: the region's lowest free number.",
+};
+
+const EVENT_DESCRIPTIONS = {
+  name: "What happened: a letter, then letters, digits, `_`, `.` and `-`.",
+  dimensions: "To whom and where: up to 8 dimensions, values of up to 256 characters.",
+  amount: "How often. Default 1.",
+  events: "Up to 1,000 events.",
 };
 
 /** Turns a schema of requests into JSON Schema. */
@@ -208,6 +218,33 @@ const ownerName = {
 };
 const begun = { 202: { description: "The change has begun.", content: content(ref("Rings")) } };
 
+const query = (name: string, description: string) => ({
+  name,
+  in: "query",
+  description,
+  schema: { type: "string" },
+});
+const RANGE = [
+  query("last", "How far back from now, as `15m`; at most `400d`. Default `1h`."),
+  query("from", "In place of `last`: when the range begins, as `2026-11-01T00:00:00Z` or in ms."),
+  query("to", "When it ends. Default now."),
+  {
+    ...query("step", "Length of a bin. Default the finest that is kept for so long."),
+    schema: { enum: ["second", "minute", "hour"] },
+  },
+];
+
+function reading(id: string, summary: string, answer: string, ...fields: Schema[]) {
+  const name = { ...query("name", "What was counted."), required: true };
+  return operation(id, {
+    summary,
+    tag: "events",
+    parameters: [name, ...fields, ...RANGE],
+    answers: ok(ref(answer), "What all owners have, together."),
+    problems: [400, 401, 403, 429, 503],
+  });
+}
+
 export const document = {
   openapi: "3.1.0",
   info: {
@@ -224,6 +261,10 @@ export const document = {
     { name: "checks", description: "Any token." },
     { name: "keys", description: 'A token with the scope "admin".' },
     { name: "ring", description: 'Which owners count. A token with the scope "admin".' },
+    {
+      name: "events",
+      description: 'What happened to whom, how often. To read needs the scope "admin".',
+    },
     { name: "document", description: "No token." },
   ],
   paths: {
@@ -339,6 +380,39 @@ export const document = {
         problems: [400, 401, 403, 409, 429, 503],
       }),
     },
+    "/events": {
+      post: operation("countEvents", {
+        summary: "Count an event, or many",
+        tag: "events",
+        body: either("Event", "Events"),
+        answers: { 202: { description: "They reach their owners in about a second." } },
+        problems: OF_A_CHECK,
+      }),
+    },
+    "/events/top": {
+      get: reading(
+        "topEvents",
+        "List what was counted most",
+        "Top",
+        query("by", "Names of dimensions, with commas between. Default: whole tuples."),
+        query("n", "The most entries, from 1 to 10,000. Default 10."),
+      ),
+    },
+    "/events/series": {
+      get: reading("eventSeries", "Count by second, minute or hour", "Series", {
+        ...query(
+          "filter",
+          "A dimension and its value, such as `customer:c-17`. Several may be given.",
+        ),
+        schema: { type: "array", items: { type: "string" } },
+      }),
+    },
+    "/events/distinct": {
+      get: reading("distinctEvents", "Count the distinct values of a dimension", "Distinct", {
+        ...query("dimension", "Name of the dimension."),
+        required: true,
+      }),
+    },
     "/openapi.json": {
       get: {
         ...operation("document", {
@@ -370,6 +444,8 @@ export const document = {
       Block: requestOf(blockBodySchema),
       Unblock: requestOf(unblockBodySchema),
       NewOwner: requestOf(addSchema, NEW_OWNER_DESCRIPTIONS),
+      Event: requestOf(eventSchema, EVENT_DESCRIPTIONS),
+      Events: requestOf(manyEventsSchema, EVENT_DESCRIPTIONS),
       ...ANSWERS,
     },
   },

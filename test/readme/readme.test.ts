@@ -207,7 +207,9 @@ describe("the README", () => {
     expect(asked).toEqual(["HASH_SECRET"]);
     const known = [limiterSchema, gatewaySchema].flatMap(({ entries }) => Object.keys(entries));
     const described = Object.keys(manifest.cloudflare.bindings);
-    expect([...known, ...Object.keys(BINDINGS)]).toEqual(expect.arrayContaining(described));
+    expect([...known, ...Object.keys(BINDINGS), "TURNPIKE_EVENTS"]).toEqual(
+      expect.arrayContaining(described),
+    );
     expect(described).toEqual(expect.arrayContaining(asked));
   });
 

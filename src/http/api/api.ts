@@ -13,12 +13,14 @@ import { reserve, settle } from "../../caller/holds.ts";
 import type { MembershipClient } from "../../caller/membership-client.ts";
 import { decided, type ExplainedKey, type Question, type Reply } from "../../caller/question.ts";
 import type { Config } from "../../config.ts";
+import { EventsUnreachable } from "../../events/event-reader.ts";
 import { MisuseError } from "../../limit/misuse.ts";
 import { nearestRegion, type Region } from "../../ring/region.ts";
 import { problem, wrongMethod } from "../answer/problem.ts";
 import { internalError, newApp } from "../app.ts";
 import { type CheckingCall, readBlock, readChecks, readReset, readUnblock } from "./api-body.ts";
 import { authorize, requireAdmin, wrongTokensOf } from "./authorization.ts";
+import { countEvents, type EventsOf, readEvents } from "./events-api.ts";
 import { readRelease, readReserve, readSettle } from "./hold-body.ts";
 import { BodyTooLarge, jsonBody, MAX_BODY_BYTES } from "./json-body.ts";
 import openapi from "./openapi.json" with { type: "json" };
@@ -28,8 +30,14 @@ import { ringApi } from "./ring-api.ts";
  * Makes the API's app. Without a token in the configuration it has no calls.
  *
  * @param memberships absent if the rings never change
+ * @param eventsOf absent if no events are counted
  */
-export function api(caller: Caller, config: Config, memberships?: MembershipClient): HonoBase {
+export function api(
+  caller: Caller,
+  config: Config,
+  memberships?: MembershipClient,
+  eventsOf?: EventsOf,
+): HonoBase {
   const app = newApp();
   app.notFound(notFound);
   app.onError(answerError);
@@ -72,8 +80,10 @@ export function api(caller: Caller, config: Config, memberships?: MembershipClie
   for (const call of ["/check", "/peek", "/refund", "/reserve", "/settle", "/release"]) {
     app.all(call, () => wrongMethod("POST"));
   }
+  if (eventsOf) countEvents(app, eventsOf, region);
 
   app.use(requireAdmin);
+  if (eventsOf) readEvents(app, eventsOf);
   app.post("/reset", async (c) => {
     await caller.reset(readReset(await jsonBody(c), config, region(c)));
     return c.body(null, 204);
@@ -144,6 +154,10 @@ function answerError(error: Error): Response {
   if (error instanceof CallError) {
     const detail = "The owner of the key did not answer. Try again.";
     return problem({ status: 503, title: "Owner out of reach", detail }, { "Retry-After": "1" });
+  }
+  if (error instanceof EventsUnreachable) {
+    const detail = "An object that holds events did not answer. Try again.";
+    return problem({ status: 503, title: "Events out of reach", detail }, { "Retry-After": "1" });
   }
   if (error instanceof BodyTooLarge) {
     const detail = `The body must be at most ${MAX_BODY_BYTES} bytes.`;

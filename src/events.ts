@@ -1,0 +1,106 @@
+/**
+ * The entry point `turnpike/events`: counters of many dimensions, on the same ring.
+ *
+ * By itself, so that an app which only limits does not carry them.
+ */
+import { env as environment, exports, waitUntil } from "cloudflare:workers";
+import { isolateRouter } from "./caller/router.ts";
+import { EventReader } from "./events/event-reader.ts";
+import { EventSender } from "./events/event-sender.ts";
+import { directoryOf, eventsNamespace } from "./events/namespace.ts";
+import { type Dimensions, eventSchema, keyOf } from "./events/tuple.ts";
+import { parse } from "./limit/misuse.ts";
+import { parseLimiterConfig } from "./limiter-config.ts";
+import { stubOf } from "./protocol/rpc.ts";
+import { keyHasher } from "./ring/key-hash.ts";
+import type { Region } from "./ring/region.ts";
+import { runtimeWith } from "./runtime.ts";
+
+export type { Count, Distinct, Point, Top, TopEntry } from "./events/answers.ts";
+export type { Range } from "./events/query.ts";
+export type { Dimensions } from "./events/tuple.ts";
+export { Events } from "./objects/events.ts";
+
+/** Counts events and reads them. */
+export interface EventCounters extends Pick<EventReader, "top" | "series" | "distinct"> {
+  /**
+   * Counts an event: in this isolate at once, at its owner about a second later, without anyone
+   * waiting for it.
+   *
+   * @param name what happened: a letter, then letters, digits, `_`, `.` and `-`, 64 at most
+   * @param dimensions to whom and where: at most 8, values of at most 256 characters
+   * @param amount how often: a whole number from 1 to 1,000,000,000
+   * @throws {MisuseError} naming the field, the rule and the value
+   * @example events(env).count("api", { customer: "c-17", endpoint: "/search" })
+   */
+  count(name: string, dimensions?: Dimensions, amount?: number): void;
+}
+
+export interface EventOptions {
+  /** Whose owners count: those nearest to the client, say. Default the home region. */
+  region?: Region;
+}
+
+/** What an isolate has one of; made when something is first counted or read. */
+interface Isolate {
+  home: Region;
+  reader: EventReader;
+  senderOf: (region: Region) => EventSender;
+}
+
+const runtime = runtimeWith(waitUntil);
+let isolate: Isolate | undefined;
+
+/**
+ * Returns the counters of this Worker.
+ *
+ * @param env the Worker's environment, which has the binding `TURNPIKE_EVENTS` unless the Worker
+ *   exports the class `Events`
+ * @throws {MisuseError} where it counts or reads, if there is neither
+ */
+export function events(env: object = environment, { region }: EventOptions = {}): EventCounters {
+  const here = () => {
+    isolate ??= newIsolate(env);
+    return isolate;
+  };
+  return {
+    count: (name, dimensions = {}, amount = 1) => {
+      const event = parse(eventSchema, { name, dimensions, amount });
+      const { senderOf, home } = here();
+      senderOf(region ?? home).count(event.name, keyOf(event.dimensions), event.amount);
+    },
+    top: async (...query) => here().reader.top(...query),
+    series: async (...query) => here().reader.series(...query),
+    distinct: async (...query) => here().reader.distinct(...query),
+  };
+}
+
+function newIsolate(env: object): Isolate {
+  const { hashSecret, homeRegion: home, ownersPerRegion } = parseLimiterConfig(env);
+  const namespace = eventsNamespace(env, exports);
+  const router = isolateRouter(ownersPerRegion);
+  const hash = keyHasher(hashSecret);
+  const stub = (name: string) => stubOf(namespace, name);
+  const senders = new Map<Region, EventSender>();
+  const newSender = (region: Region) =>
+    new EventSender({
+      runtime,
+      ownerOf: (name, key) => router.ownerOf(hash([name, key]), region).owner,
+      record: (owner, batch) => stub(owner).record(batch),
+      newSender: () => crypto.randomUUID(),
+    });
+  return {
+    home,
+    senderOf: (region) => {
+      const sender = senders.get(region) ?? newSender(region);
+      senders.set(region, sender);
+      return sender;
+    },
+    reader: new EventReader({
+      runtime,
+      stubOf: stub,
+      directory: directoryOf(home),
+      hash: (value) => hash([value]),
+    }),
+  };
+}

@@ -1,0 +1,63 @@
+/**
+ * The calls that count events and read them. What is counted reaches its owner about a second after
+ * the answer, 202.
+ */
+import type { Context } from "hono";
+import type { HonoBase } from "hono/hono-base";
+import * as v from "valibot";
+import { eventSchema, eventsSchema } from "../../events/tuple.ts";
+import type { EventCounters, Range } from "../../events.ts";
+import { MisuseError, parse } from "../../limit/misuse.ts";
+import type { Region } from "../../ring/region.ts";
+import { wrongMethod } from "../answer/problem.ts";
+import { jsonBody } from "./json-body.ts";
+
+export const manyEventsSchema = v.strictObject({ events: eventsSchema });
+
+/** Returns the counters of a region's owners; any region's for reading. */
+export type EventsOf = (region?: Region) => EventCounters;
+
+/** Adds the call that counts, for any token. */
+export function countEvents(
+  app: HonoBase,
+  eventsOf: EventsOf,
+  regionOf: (c: Context) => Region,
+): void {
+  app.post("/events", async (c) => {
+    const body = await jsonBody(c);
+    const isMany = typeof body === "object" && body !== null && "events" in body;
+    const events = isMany ? parse(manyEventsSchema, body).events : [parse(eventSchema, body)];
+    const counters = eventsOf(regionOf(c));
+    for (const { name, dimensions, amount } of events) counters.count(name, dimensions, amount);
+    return c.body(null, 202);
+  });
+  app.all("/events", () => wrongMethod("POST"));
+}
+
+/** Adds the calls that read, for tokens that may. */
+export function readEvents(app: HonoBase, eventsOf: EventsOf): void {
+  app.get("/events/top", async (c) => {
+    const { name = "", by, n, ...range } = c.req.query();
+    const dimensions = by === undefined ? [] : by.split(",");
+    return c.json(await eventsOf().top(name, dimensions, n as number | undefined, range as Range));
+  });
+  app.get("/events/series", async (c) => {
+    const { name = "", filter: _, ...range } = c.req.query();
+    const filter = Object.fromEntries((c.req.queries("filter") ?? []).map(pairIn));
+    return c.json({ points: await eventsOf().series(name, filter, range as Range) });
+  });
+  app.get("/events/distinct", async (c) => {
+    const { name = "", dimension = "", ...range } = c.req.query();
+    return c.json(await eventsOf().distinct(name, dimension, range as Range));
+  });
+  for (const call of ["/events/top", "/events/series", "/events/distinct"]) {
+    app.all(call, () => wrongMethod("GET, HEAD"));
+  }
+}
+
+/** @throws {MisuseError} if it has no colon */
+function pairIn(text: string): [dimension: string, value: string] {
+  const colon = text.indexOf(":");
+  if (colon >= 0) return [text.slice(0, colon), text.slice(colon + 1)];
+  throw new MisuseError("filter", 'must be a dimension and a value, such as "customer:c-17"', text);
+}
