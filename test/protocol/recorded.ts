@@ -146,6 +146,51 @@ export const RECORDED: readonly Recorded[] = [
   },
 ];
 
+/** Checks that make a hold, settle their caller's own, and settle one that it was told of. */
+export const HELD: Batch = {
+  version: 3,
+  checks: [
+    { key: KEY, policies: [TEN_A_DAY], reserve: { id: 9_007_199_254_740_991, ttlMs: 60_000 } },
+    { key: OTHER, policies: [TEN_A_DAY] },
+    { key: KEY, policies: [TEN_A_DAY], settle: { id: 5, actual: 0, isMade: true } },
+    { key: OTHER, policies: [TEN_A_DAY], settle: { id: 6, actual: 1_500, isMade: false } },
+  ],
+};
+
+/** To the last two of them. */
+export const SETTLED: Answer = {
+  atMs: 1_700_000_000_123,
+  epoch: 4,
+  verdicts: [[verdict({ remaining: 9, resetMs: 5_000 })], [verdict({ resetMs: 5_000 })]],
+  was: ["live", "unknown"],
+};
+
+/** The same on the wire since holds cross it, in version 2. An owner before that read no `holds`. */
+export const RECORDED_HOLDS: { held: WireBatch; settled: WireAnswer } = {
+  held: {
+    wireVersion: 2,
+    version: 3,
+    policies: [TEN_A_DAY],
+    words: Uint32Array.of(
+      ...[3735928559, 7, 1, 0],
+      ...[1, 2, 1, 0],
+      ...[3735928559, 7, 1, 0],
+      ...[1, 2, 1, 0],
+    ),
+    spent: null,
+    holds: Float64Array.of(
+      ...[9007199254740991, 60000, 0],
+      ...[Number.NaN, 0, 0],
+      ...[5, 0, 1],
+      ...[6, 1500, 2],
+    ),
+  },
+  settled: {
+    numbers: Float64Array.of(2, 1700000000123, 4, 0, 9, 5000, 0, 0, 0, 0, 5000, 0, 0),
+    was: ["live", "unknown"],
+  },
+};
+
 /**
  * What an owner released of one key, under policies of 10 a day that are named `p`, and by an
  * operator's block: the rows of each table, as hexadecimal digits.

@@ -8,7 +8,16 @@ import {
   encodeAnswer,
   isOtherVersion,
 } from "../../src/protocol/wire-answer.ts";
-import { DECIDED, MOVED, PLAIN, RECORDED, SPENT } from "./recorded.ts";
+import {
+  DECIDED,
+  HELD,
+  MOVED,
+  PLAIN,
+  RECORDED,
+  RECORDED_HOLDS,
+  SETTLED,
+  SPENT,
+} from "./recorded.ts";
 
 const half = fc.integer({ min: 0, max: 0xffff_ffff });
 const policies = [1, 2, 3].map(
@@ -66,6 +75,14 @@ describe("the wire", () => {
         expect(decodeAnswer(structuredClone(encodeAnswer(answer)), batch)).toEqual(answer);
       }),
     );
+  });
+
+  it("carries holds as it was recorded", () => {
+    const { held, settled } = RECORDED_HOLDS;
+    expect(encodeBatch(HELD)).toEqual(held);
+    expect(decodeBatch(held)).toEqual(HELD);
+    expect(encodeAnswer(SETTLED)).toEqual(settled);
+    expect(decodeAnswer(settled, HELD.checks.slice(2))).toEqual(SETTLED);
   });
 
   it("carries any answer", () => {
