@@ -1,8 +1,8 @@
 /**
  * A call that looks local: keys and policies in, decisions out, wherever the counters live.
  *
- * The path of a check: key hash → ring → lease → denial cache → owner, or the fallback if the owner
- * does not answer. One instance serves an isolate. A failing owner is an error only where nothing
+ * A check's path: key hash → ring → lease → denial cache → owner, or the fallback. One instance serves
+ * an isolate. A failing owner is an error only where nothing
  * can stand in for it: reset, block, unblock and explain.
  */
 import type { Source } from "../limit/decision.ts";
@@ -19,6 +19,7 @@ import { Fallback } from "./fallback.ts";
 import { NO_LEASE } from "./leases.ts";
 import { LocalAnswers } from "./local-answers.ts";
 import { batchOf, checkOf, type Message } from "./message.ts";
+import { Background } from "./mode/background.ts";
 import { HeadStarts } from "./mode/head-starts.ts";
 import { Operator } from "./operator.ts";
 import { OwnerClient } from "./owner-client.ts";
@@ -57,6 +58,7 @@ export class Caller {
   readonly #allOrNone = new AllOrNone(this.#local.denials);
   readonly #fallback = new Fallback();
   readonly headStarts: HeadStarts;
+  readonly background: Background;
 
   constructor(options: CallerOptions) {
     const { owners: namespace, runtime, deadlineMs = DEFAULT_DEADLINE_MS } = options;
@@ -67,8 +69,11 @@ export class Caller {
     this.#router = options.router ?? new Router(options.ownersPerRegion);
     this.#owners = new OwnerClient({ namespace, runtime, deadlineMs }, reportFailure);
     this.#operator = new Operator(this.#owners, this.#router);
+    const local = this.#local;
     const route = (question: Question) => this.#route(question);
-    this.headStarts = new HeadStarts({ runtime, denials: this.#local.denials, route });
+    this.headStarts = new HeadStarts({ runtime, denials: local.denials, route });
+    const ask = this.#ask.bind(this);
+    this.background = new Background({ runtime, local, route, ask });
   }
 
   /** Spends each question's cost under all of its policies, or under none if one of them denies. */
@@ -83,9 +88,7 @@ export class Caller {
       else open.push(message);
     }
     if (open.length === 0) return replies;
-    const again = await this.#checkAtOwners(open, replies, true);
-    // Without a slice this time, so a check is sent at most twice.
-    if (again.length > 0) await this.#checkAtOwners(again, replies, false);
+    await this.#ask(open, replies);
     for (const message of open) replies[message.index] ??= this.#standIn("check", message);
     return replies;
   }
@@ -192,6 +195,12 @@ export class Caller {
     return replies;
   }
 
+  async #ask(messages: readonly Message[], replies: (Reply | undefined)[]): Promise<void> {
+    const again = await this.#checkAtOwners(messages, replies, true);
+    // Without a slice this time, so a check is sent at most twice.
+    if (again.length > 0) await this.#checkAtOwners(again, replies, false);
+  }
+
   /**
    * Asks the owners about checks, and puts their replies in place.
    *
@@ -200,7 +209,7 @@ export class Caller {
    */
   async #checkAtOwners(
     messages: readonly Message[],
-    replies: Reply[],
+    replies: (Reply | undefined)[],
     mayLease: boolean,
   ): Promise<Message[]> {
     const again: Message[] = [];

@@ -6,7 +6,7 @@ import type { Message } from "./message.ts";
 import type { Question, Reply, Returned } from "./question.ts";
 
 /**
- * Builds a reply from verdicts of an owner, a lease or the denial cache.
+ * Builds a reply from verdicts of an owner, a lease, the denial cache or this isolate.
  *
  * @param isInexact whether the owner may have lost some of the count
  */
@@ -30,7 +30,7 @@ export function replyOf(
       reason,
       source,
       // The units left of a lease are known; those that the owner has beyond it are not.
-      exact: source !== "lease" && !isInexact,
+      exact: source !== "lease" && source !== "local" && !isInexact,
     };
   });
   if (question.policies[0]?.atMost) return withTaken(question, decisions, verdicts, atMs);

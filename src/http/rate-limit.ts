@@ -2,7 +2,7 @@
  * The middleware: finds the policies that a request meets, checks them, and lets the request pass or
  * refuses it.
  *
- * It decides before the handler runs, or alongside it, as the policies' `mode` says. Policies on one
+ * It decides before the handler runs, alongside it or without asking, as the policies' `mode` says. Policies on one
  * key are checked in one call to its owner. Different keys are checked in parallel, and if one denies,
  * the cost is given back to the others.
  */
@@ -10,6 +10,7 @@
 import type { Context, MiddlewareHandler } from "hono";
 import type { Caller } from "../caller/caller.ts";
 import { claimName, isolateCaller, isolateConfig, requireCaller } from "../caller/isolate.ts";
+import { LaterChecks } from "../caller/mode/later-checks.ts";
 import type { Question } from "../caller/question.ts";
 import { isListed } from "../limit/address-list.ts";
 import { type Decision, decisive } from "../limit/decision.ts";
@@ -17,7 +18,7 @@ import { MisuseError } from "../limit/misuse.ts";
 import { requireOptions } from "../limit/policy.ts";
 import type { LimiterConfig } from "../limiter-config.ts";
 import { WORKERS } from "../runtime.ts";
-import { admit, isQueued } from "./admission.ts";
+import { admit, isQueued, nobodyAsked } from "./admission.ts";
 import { needsSettlement, settle } from "./after-response.ts";
 import { type Ahead, runAhead } from "./ahead.ts";
 import { exposeFields, isPreflight, preflightRules } from "./answer/cors.ts";
@@ -26,6 +27,7 @@ import { headersBesideInner, type QuotaHeaders } from "./answer/fields.ts";
 import { problem } from "./answer/problem.ts";
 import { refuse, refuseListed, refusePath, writeLegacyFields } from "./answer/refusal.ts";
 import { writeFields } from "./answer/response.ts";
+import { rulingsOf } from "./answer/ruling.ts";
 import { costInBody } from "./cost/estimate.ts";
 import { clientAddress } from "./key/identity.ts";
 import { headerNormalizer } from "./key/normalize-headers.ts";
@@ -156,19 +158,22 @@ export function enforce(
     const caller = typeof callers === "function" ? callers() : callers;
     const settles = needsSettlement(questions);
     const isKept = questions.length > 1 || settles || isQueued(questions);
-    const alongside =
-      hasModes && isAlongside(c, counting) ? caller.headStarts.begin(questions) : undefined;
-    const admission = admit(c, caller, questions, isKept);
+    const later = hasModes ? new LaterChecks(caller.background, questions) : undefined;
+    const asked = later?.asked ?? questions;
+    const headStart =
+      hasModes && isAlongside(c, asked) ? caller.headStarts.begin(asked) : undefined;
+    const admission = asked.length > 0 ? admit(c, caller, asked, isKept) : undefined;
     // A request ends where it waits if its client leaves. Then nothing would give the cost back.
-    if (isKept) WORKERS.keepAlive(admission.catch(() => {}));
+    if (admission && isKept) WORKERS.keepAlive(admission.catch(() => {}));
     let ahead: Ahead | undefined;
-    if (alongside?.mayStart) {
+    if (headStart?.mayStart) {
       const names = counting.map(({ policy }) => policy.name);
       underWay.set(c, [...(underWay.get(c) ?? []), ...names]);
       ahead = runAhead(c, next);
     }
-    const { replies, rulings, hasLeft } = await admission;
-    alongside?.end(replies);
+    const { replies, rulings, hasLeft } = admission ? await admission : nobodyAsked();
+    headStart?.end(replies);
+    if (later && !hasLeft) rulings.push(...rulingsOf(later.complete(replies)));
     const decisions = rulings.map((ruling) => ruling.decision);
     if (hasLeft || !decisive(decisions).allowed) {
       const answer = () => {
@@ -201,13 +206,16 @@ function uncounted(c: Context<RateLimitEnv>, rules: readonly Rule[]): readonly R
   return rules.filter(({ policy }) => !counted.includes(policy.name));
 }
 
-/** May the handlers run ahead of the verdict under these rules, by every reading of the method? */
-function isAlongside(c: Context, rules: readonly Rule[]): boolean {
+/** May the handlers run ahead of these answers, by every reading of the method? */
+function isAlongside(c: Context, asked: readonly Question[]): boolean {
+  if (asked.length === 0) return false;
   const methods = methodsOf(c.req);
-  return rules.every(
-    ({ policy: { mode, aheadMethods } }) =>
-      mode === "alongside" && methods.every((method) => aheadMethods.includes(method)),
-  );
+  return asked
+    .flatMap(({ policies }) => policies)
+    .every(
+      ({ mode, aheadMethods }) =>
+        mode === "alongside" && methods.every((method) => aheadMethods.includes(method)),
+    );
 }
 
 /** Tells the handlers, beside what other limiters decided. */

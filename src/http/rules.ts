@@ -175,7 +175,7 @@ export async function questionsOf(
       : keysOf(c, rule, client, options);
     for (const key of keys) {
       const known: Asking | undefined = questions.find(
-        (question) => question.policies[0]?.scope === policy.scope && isSame(question.key, key),
+        (question) => isAskedWith(policy, question.policies[0]) && isSame(question.key, key),
       );
       const question: Asking = known ?? { key, policies: [], region };
       if (!known) questions.push(question);
@@ -184,6 +184,11 @@ export async function questionsOf(
     }
   }
   return questions;
+}
+
+/** Have both policies one owner for a key, and is it asked about both at one time? */
+function isAskedWith({ scope, mode }: Policy, other: Policy | undefined): boolean {
+  return other?.scope === scope && (other.mode === "after") === (mode === "after");
 }
 
 /**

@@ -15,8 +15,8 @@
  */
 export type Reason = "ok" | "limited" | "blocked" | "listed" | "shadow" | "failed";
 
-/** Who decided. `list` is not given today. */
-export type Source = "owner" | "lease" | "denial-cache" | "fallback" | "list";
+/** Who decided. `local`: the isolate, under the mode `after`. `list` is not given today. */
+export type Source = "owner" | "lease" | "denial-cache" | "fallback" | "local" | "list";
 
 /** What one policy says to one check. */
 export interface Verdict {

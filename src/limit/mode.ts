@@ -1,12 +1,12 @@
 /**
- * When a request is decided: before its handler starts, or alongside it.
+ * When a request is decided: before its handler starts, alongside it, or after it.
  *
  * Reads the field, and refuses modes that another field of the policy rules out.
  */
 import * as v from "valibot";
 import { fieldPath, MisuseError } from "./misuse.ts";
 
-const MODES = ["before", "alongside"] as const;
+const MODES = ["before", "alongside", "after"] as const;
 
 export type Mode = (typeof MODES)[number];
 
@@ -14,7 +14,7 @@ export type Mode = (typeof MODES)[number];
 const SAFE_METHODS = ["GET"];
 
 const rule =
-  'must be "before" or "alongside", or a table of methods such as { alongside = ["GET", "POST"] }';
+  'must be "before", "alongside" or "after", or a table of methods such as { alongside = ["GET", "POST"] }';
 
 const wordSchema = v.picklist(MODES, rule);
 
@@ -29,6 +29,9 @@ export function modeSchema<const Methods extends v.GenericSchema<string[]>>(meth
 /** What the rest of a policy says that a mode depends on. */
 interface Others {
   algorithm: string;
+  charge: unknown;
+  actual?: unknown;
+  durable: boolean;
   method?: readonly string[] | undefined;
   maxWait: number;
 }
@@ -41,7 +44,7 @@ interface Others {
  */
 export function readMode(
   given: Mode | { alongside: string[] },
-  { algorithm, method, maxWait }: Others,
+  { algorithm, charge, actual, durable, method, maxWait }: Others,
   at: string,
 ): { mode: Mode; aheadMethods: readonly string[] } {
   const refuse = (rule: string) => {
@@ -58,6 +61,13 @@ export function readMode(
     refuse(
       `must be "before" with ${maxWait > 0 ? '"maxWait"' : '"leaky-bucket"'}, which holds requests`,
     );
+  }
+  if (mode === "after" && durable) {
+    refuse('must be "before" or "alongside" with "durable", which is on disk before the answer');
+  }
+  if (mode === "after" && (charge !== "always" || actual !== undefined)) {
+    const field = actual === undefined ? "charge" : "actual";
+    refuse(`must be "before" or "alongside" with "${field}", which the response tells`);
   }
   if (mode === "alongside" && method && !method.some((each) => aheadMethods.includes(each))) {
     const list = JSON.stringify(method);

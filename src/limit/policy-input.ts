@@ -76,9 +76,13 @@ export interface RequestFields {
    *   it denies, nothing of the answer is sent, and `c.req.raw.signal` is aborted; what the handler
    *   did by then stays done. For `GET` and `HEAD` alone; `{ alongside: ["GET", "POST"] }` names
    *   others.
+   * - `"after"`: answered from what this isolate knows, and counted within 50 ms, 100 checks in a
+   *   call. Not exact: once a limit is spent, each isolate lets pass what arrives there until it next
+   *   hears of the owner. Decisions have `source: "local"` and `exact: false`.
    *
-   * Only `"before"` with `concurrency`, `leaky-bucket` and `maxWait`. Of several policies, the
-   * strictest decides when the handler starts.
+   * Only `"before"` with `concurrency`, `leaky-bucket` and `maxWait`; not `"after"` with `durable`,
+   * `actual` or a `charge` that looks at the response. Of several policies, the strictest decides
+   * when the handler starts.
    */
   mode?: Mode | { alongside: string[] } | undefined;
   /** Addresses and networks that the policy does not count: `["192.0.2.0/24"]`. Default none. */

@@ -117,7 +117,7 @@ export function parsePolicy(input: unknown, at = ""): Policy {
       blockFor:
         blockFor === undefined ? undefined : readBlockFor(blockFor, fieldPath(at, "blockFor")),
       refusal: refusal && readRefusal(refusal, fieldPath(at, "refusal")),
-      ...readMode(mode, { ...fields, maxWait }, at),
+      ...readMode(mode, { ...fields, actual, maxWait }, at),
       scope: scope ?? (hasAddress(fields.key) ? "region" : "global"),
     },
     fields.limit,

@@ -310,6 +310,56 @@ describe("an attacker in one isolate", () => {
   });
 });
 
+describe("a request that is counted later", () => {
+  it("does not wait for its owner, and is told of its quota", async () => {
+    const { app, limiter, send } = alongsideApp({ limit: 5, mode: "after" });
+    app.use(limiter).all("*", (c) => c.json(c.var.decision));
+    for (const left of [4, 3]) {
+      const response = await send("/", { method: "POST" });
+      expect(await response.json()).toMatchObject({ source: "local", exact: false });
+      expect(response.headers.get("RateLimit")).toMatch(new RegExp(`^"default";r=${left};t=`));
+    }
+  });
+
+  it("waits, or runs alongside, as another of its policies says", async () => {
+    const { app, limiter, owners, send } = alongsideApp(
+      { limit: 5, mode: "after" },
+      { name: "strict", limit: 5 },
+    );
+    const handler = vi.fn((c: import("hono").Context) => c.json(c.var.decision));
+    app.use(limiter).all("*", handler);
+    for (const [method, started, ip] of [
+      ["POST", 0, "192.0.2.2"],
+      ["GET", 1, "192.0.2.3"],
+    ] as const) {
+      const { length } = handler.mock.calls;
+      const sent = send("/", { method, headers: { "CF-Connecting-IP": ip } });
+      await scheduler.wait(5);
+      expect(handler.mock.calls.length - length).toBe(started);
+      await owners.answer();
+      expect((await sent).headers.get("RateLimit")).toMatch(/^"strict";r=4;.*"default";r=4;/);
+    }
+  });
+
+  it("is refused without a call where a denial is known, and no other policy counts it", async () => {
+    const { app, limiter, owners, send } = alongsideApp(
+      { limit: 1, mode: "after" },
+      { name: "strict", limit: 5 },
+    );
+    const handler = vi.fn((c: import("hono").Context) => c.text(""));
+    app.use(limiter).all("*", handler);
+    owners.isNear = true;
+    expect((await send()).status).toBe(200);
+    expect((await send()).status).toBe(429);
+    const calls = owners.calls.length;
+    const refused = await send();
+    expect(refused.status).toBe(429);
+    expect(refused.headers.get("RateLimit")).toMatch(/"strict";r=4;.*"default";r=0;/);
+    expect(owners.calls).toHaveLength(calls);
+    expect(handler).toHaveBeenCalledOnce();
+  });
+});
+
 it("runs in an app of the type that Hono gives it", () => {
   expect(new Hono().use(alongsideApp().limiter)).toBeDefined();
 });

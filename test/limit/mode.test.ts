@@ -7,6 +7,7 @@ describe("mode", () => {
   it.each([
     ["before", "before", ["GET", "HEAD"]],
     ["alongside", "alongside", ["GET", "HEAD"]],
+    ["after", "after", ["GET", "HEAD"]],
     [{ alongside: ["POST"] }, "alongside", ["POST"]],
     [{ alongside: ["POST", "GET"] }, "alongside", ["POST", "GET", "HEAD"]],
   ])("is read from %j", (given, mode, aheadMethods) => {
@@ -14,7 +15,7 @@ describe("mode", () => {
   });
 
   const RULE =
-    'mode must be "before" or "alongside", or a table of methods such as { alongside = ["GET", "POST"] }';
+    'mode must be "before", "alongside" or "after", or a table of methods such as { alongside = ["GET", "POST"] }';
   const ALONGSIDE = { mode: "alongside" };
 
   it.each([
@@ -43,6 +44,18 @@ describe("mode", () => {
     [
       { ...ALONGSIDE, maxWait: "1s" },
       'mode must be "before" with "maxWait", which holds requests, got "alongside"',
+    ],
+    [
+      { mode: "after", durable: true },
+      'mode must be "before" or "alongside" with "durable", which is on disk before the answer, got "after"',
+    ],
+    [
+      { mode: "after", charge: "failure" },
+      'mode must be "before" or "alongside" with "charge", which the response tells, got "after"',
+    ],
+    [
+      { mode: "after", actual: "bytes" },
+      'mode must be "before" or "alongside" with "actual", which the response tells, got "after"',
     ],
     [
       { ...ALONGSIDE, method: ["POST"] },

@@ -49,7 +49,7 @@ const DECISION = {
     description: "Why it came out so.",
   },
   source: {
-    enum: ["owner", "lease", "denial-cache", "fallback", "list"],
+    enum: ["owner", "lease", "denial-cache", "fallback", "local", "list"],
     description: "Who decided.",
   },
   exact: flag("False if the answer may be off."),

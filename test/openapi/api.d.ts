@@ -572,7 +572,7 @@ export interface components {
              * @description Who decided.
              * @enum {unknown}
              */
-            source: "owner" | "lease" | "denial-cache" | "fallback" | "list";
+            source: "owner" | "lease" | "denial-cache" | "fallback" | "local" | "list";
             /** @description False if the answer may be off. */
             exact: boolean;
             /** @description Units taken of the cost, where the check has `atMost`. */
@@ -602,7 +602,7 @@ export interface components {
              * @description Who decided.
              * @enum {unknown}
              */
-            source: "owner" | "lease" | "denial-cache" | "fallback" | "list";
+            source: "owner" | "lease" | "denial-cache" | "fallback" | "local" | "list";
             /** @description False if the answer may be off. */
             exact: boolean;
             /** @description Units taken of the cost, where the check has `atMost`. */
@@ -634,7 +634,7 @@ export interface components {
              * @description Who decided.
              * @enum {unknown}
              */
-            source: "owner" | "lease" | "denial-cache" | "fallback" | "list";
+            source: "owner" | "lease" | "denial-cache" | "fallback" | "local" | "list";
             /** @description False if the answer may be off. */
             exact: boolean;
             /** @description Units taken of the cost, where the check has `atMost`. */

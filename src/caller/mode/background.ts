@@ -1,0 +1,172 @@
+/**
+ * Answers checks whose mode is `after` from what this isolate knows, and has their owners count them
+ * in the background.
+ *
+ * What it knows: denials, leases, and what keys had left by their owner's last word, less what is on
+ * its way there. Where that leaves no room, the owner is asked first. So nobody is denied without an
+ * owner's word. A batch is sent 50 ms after its first check, or with its 100th.
+ *
+ * The bound: once a limit is spent, an isolate lets pass at most what arrives there between two words
+ * of the owner, and never more than the last word had left.
+ */
+import { algorithmOf } from "../../limit/algorithms.ts";
+import type { Decision, Verdict } from "../../limit/decision.ts";
+import type { Policy } from "../../limit/policy.ts";
+import type { Runtime } from "../../runtime.ts";
+import type { LocalAnswers } from "../local-answers.ts";
+import type { Message } from "../message.ts";
+import type { Question, Reply } from "../question.ts";
+import { replyOf } from "../results.ts";
+import { hear, LastWords } from "./last-words.ts";
+
+/** How long checks are gathered for one call to their owner. */
+export const MAX_GATHER_MS = 50;
+/** The most checks in one call. */
+export const MAX_CHECKS = 100;
+/** After this, the request that began a batch is gone, and the next one sends it. */
+const OVERDUE_MS = 2 * MAX_GATHER_MS;
+
+export interface BackgroundOptions {
+  runtime: Runtime;
+  local: LocalAnswers;
+  route: (question: Question) => Message;
+  /** Asks the owners, and puts their replies in place: none where an owner does not answer. */
+  ask: (messages: readonly Message[], replies: (Reply | undefined)[]) => Promise<void>;
+}
+
+/** What is known about a check. Without a denial or a way to pass, its owner is to be asked. */
+export interface Look {
+  denial?: Reply;
+  /** Lets it pass, and counts it in the background. */
+  pass?: () => Reply;
+  /** To be called with the decisions of an owner that was asked. */
+  hear: (decisions: readonly Decision[]) => void;
+}
+
+interface Batch {
+  messages: Message[];
+  sinceMs: number;
+}
+
+export class Background {
+  readonly #options: BackgroundOptions;
+  readonly #words = new LastWords();
+  /** What is gathered for each owner. */
+  readonly #batches = new Map<string, Batch>();
+  /** When owners failed that have not been heard of since, ms since the epoch. */
+  readonly #failedMs = new Map<string, number>();
+
+  constructor(options: BackgroundOptions) {
+    this.#options = options;
+  }
+
+  look(question: Question): Look {
+    const { runtime, local, route } = this.#options;
+    const nowMs = runtime.now();
+    const message = route(question);
+    const look: Look = {
+      hear: (decisions) => this.#hear(message, decisions, 0),
+    };
+    const denial = local.denials.find(message, nowMs);
+    if (denial) look.denial = replyOf(question, denial, "denial-cache", nowMs);
+    else if (this.#leavesRoom(message, nowMs)) look.pass = () => this.#pass(message, nowMs);
+    else {
+      // The owner has to count what this isolate let pass before it is asked for more.
+      const batch = this.#batches.get(message.owner);
+      if (batch) this.#sendNow(message.owner, batch);
+    }
+    return look;
+  }
+
+  /** Is there room under all policies, as far as is known? A policy in shadow needs none. */
+  #leavesRoom({ key, policies, owner }: Message, nowMs: number): boolean {
+    if (this.#isSilent(owner)) return false;
+    return policies.every((policy) => {
+      const { remaining = policy.capacity, onTheWay } = this.#words.of(key, policy, nowMs);
+      return policy.shadow || remaining - onTheWay >= policy.cost;
+    });
+  }
+
+  #pass(message: Message, nowMs: number): Reply {
+    const { key, policies, question } = message;
+    const leased = this.#options.local.leases.spend(message, nowMs);
+    if (leased) return replyOf(question, [leased], "lease", nowMs);
+    const verdicts = policies.map((policy): Verdict => {
+      const word = this.#words.of(key, policy, nowMs);
+      const { remaining = policy.capacity, wholeAtMs, onTheWay } = word;
+      const left = remaining - onTheWay - policy.cost;
+      const resetMs =
+        word.remaining === undefined ? freshResetMs(policy, nowMs) : wholeAtMs - nowMs;
+      word.onTheWay += policy.cost;
+      const reason = left < 0 ? "shadow" : "ok";
+      const fixed = { allowed: true, retryAfterMs: 0, delayMs: 0 };
+      return { ...fixed, remaining: Math.max(0, left), resetMs, reason };
+    });
+    this.#gather(message, nowMs);
+    return replyOf(question, verdicts, "local", nowMs);
+  }
+
+  #gather(message: Message, nowMs: number): void {
+    const { runtime } = this.#options;
+    const { owner, version } = message;
+    let batch = this.#batches.get(owner);
+    // An owner reads one version of the ring for a whole batch.
+    if (batch && batch.messages[0]?.version !== version) {
+      this.#sendNow(owner, batch);
+      batch = undefined;
+    }
+    if (!batch) {
+      const begun: Batch = { messages: [], sinceMs: nowMs };
+      batch = begun;
+      this.#batches.set(owner, begun);
+      // The request that begins a batch stays alive until the owner has answered.
+      runtime.keepAlive(runtime.wait(MAX_GATHER_MS).then(() => this.#send(owner, begun)));
+    }
+    batch.messages.push(message);
+    const isDue = batch.messages.length >= MAX_CHECKS || nowMs - batch.sinceMs > OVERDUE_MS;
+    if (isDue) this.#sendNow(owner, batch);
+  }
+
+  #sendNow(owner: string, batch: Batch): void {
+    this.#options.runtime.keepAlive(this.#send(owner, batch));
+  }
+
+  async #send(owner: string, batch: Batch): Promise<void> {
+    if (this.#batches.get(owner) !== batch) return;
+    this.#batches.delete(owner);
+    const { messages } = batch;
+    for (const [index, message] of messages.entries()) message.index = index;
+    const replies = new Array<Reply | undefined>(messages.length);
+    await this.#options.ask(messages, replies);
+    for (const [index, message] of messages.entries()) {
+      const reply = replies[index];
+      // What an owner may have counted or not stays spent here.
+      if (reply) this.#hear(message, reply.decisions, 1);
+      else this.#failedMs.set(owner, this.#options.runtime.now());
+    }
+  }
+
+  /** @param times how often the check was on its way */
+  #hear({ key, policies }: Message, decisions: readonly Decision[], times: number): void {
+    const nowMs = this.#options.runtime.now();
+    for (const [at, policy] of policies.entries()) {
+      const word = this.#words.of(key, policy, nowMs);
+      hear(word, times * policy.cost, decisions[at], nowMs);
+    }
+  }
+
+  /** Has an owner failed, and was not heard of since? */
+  #isSilent(owner: string): boolean {
+    const failedMs = this.#failedMs.get(owner);
+    if (failedMs === undefined) return false;
+    const heardMs = this.#options.local.pulse.of(owner)?.sentMs ?? 0;
+    if (heardMs <= failedMs) return true;
+    this.#failedMs.delete(owner);
+    return false;
+  }
+}
+
+/** Milliseconds until the quota of a key without counts is whole again after a check. */
+function freshResetMs(policy: Policy, nowMs: number): number {
+  return algorithmOf(policy).decide(undefined, policy, nowMs, policy.cost).resetMs;
+}
