@@ -31,9 +31,6 @@ class CountingStorage extends SqliteStorage {
 
   count(): void {
     if (!this.isCounting) return;
-    // Buffers that the first one found to be garbage go in the second.
-    globalThis.gc?.();
-    globalThis.gc?.();
     this.peak = Math.max(this.peak, alive());
   }
   override async list<T>(options: DurableObjectListOptions): Promise<Map<string, T>> {
@@ -48,6 +45,9 @@ class CountingStorage extends SqliteStorage {
 }
 
 function alive(): number {
+  // Buffers that the first one found to be garbage go in the second.
+  globalThis.gc?.();
+  globalThis.gc?.();
   const { heapUsed, external } = process.memoryUsage();
   return heapUsed + external;
 }
@@ -74,7 +74,6 @@ async function count(path: string): Promise<void> {
     owner.check(Array.from({ length: CALL_CHECKS }, (_, at) => checkOf((n + at) % keys)));
     if (n % 2_000 === 0) await run();
   }
-  globalThis.gc?.();
   console.log(`${owner.keys} keys: ${mb(alive())} in steady state`);
   storage.isCounting = true;
   for (let n = 0; n < 10; n++) {
@@ -98,7 +97,6 @@ async function load(path: string, isCounting: boolean): Promise<void> {
   if (!isCounting) console.log(`first check after a restart: ${ms} ms, ${cpuMs} ms of CPU`);
 }
 
-globalThis.gc?.();
 const before = alive();
 const mb = (bytes: number) => `${((bytes - before) / 1e6).toFixed(0)} MB`;
 const { values } = parseArgs({

@@ -56,7 +56,7 @@ export async function readPages(
     const { sequence, sections } = decoded(key, value, read, pages);
     const page = newPage(key, sections[0]?.index ?? 0, sequence);
     pages.onDisk.add(page);
-    for (const section of sections) addSection(found, section, page, sequence);
+    for (const section of sections) addSection(found, section, page, sequence, pages);
   }
   for (const [name, { count, parts }] of found) {
     const all = Array.from({ length: count }, (_, index) => {
@@ -133,11 +133,17 @@ function addSection(
   { table: name, index, count, rows }: Section,
   page: Page,
   sequence: number,
+  { due }: Pages,
 ): void {
   let table = found.get(name);
   if (isShared(page)) {
-    // The table has left this page: it has pages of its own, or joined another later.
-    if (table && table.sequence > sequence) return;
+    // The table has left one: it has pages of its own, or joined another later. The page it left is
+    // written without it, or it would come back from there once it is dropped.
+    if (table && table.sequence > sequence) {
+      due.add(page);
+      return;
+    }
+    for (const { page: left } of table?.parts.values() ?? []) due.add(left);
     table = undefined;
   }
   table ??= { sequence: 0, count: 1, parts: new Map() };
