@@ -40,7 +40,8 @@ function readCommandLine() {
   }
 }
 
-async function meetAll(names: readonly string[], isQuick: boolean): Promise<Row[]> {
+/** Returns the rows, and what does not hold. A fault that throws is named and has no row. */
+async function meetAll(names: readonly string[], isQuick: boolean) {
   const bar = new SingleBar({
     stream: process.stderr,
     format: "{bar} {value}/{total} · {name}",
@@ -49,25 +50,31 @@ async function meetAll(names: readonly string[], isQuick: boolean): Promise<Row[
     notTTYSchedule: PROGRESS_MS,
   });
   const rows: Row[] = [];
+  const broken: string[] = [];
   bar.start(names.length, 0, { name: "" });
   try {
     for (const name of names) {
       bar.update({ name });
-      rows.push(await (FAULTS[name] as (typeof FAULTS)[string])(isQuick ? QUICK : WHOLE));
+      try {
+        const row = await (FAULTS[name] as (typeof FAULTS)[string])(isQuick ? QUICK : WHOLE);
+        rows.push(row);
+        broken.push(...row.broken.map((what) => `${row.fault}: ${what}`));
+      } catch (error) {
+        broken.push(`${name}: ${error instanceof Error ? error.stack : error}`);
+      }
       bar.increment();
     }
   } finally {
     bar.stop();
   }
-  return rows;
+  return { rows, broken };
 }
 
 for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => process.exit(1));
 const { names, quick, help } = readCommandLine();
 if (help) console.log(USAGE);
 else {
-  const rows = await meetAll(names, quick);
+  const { rows, broken } = await meetAll(names, quick);
   console.log(`${machine()}\n\n${table(rows)}`);
-  const broken = rows.flatMap(({ fault, broken }) => broken.map((what) => `${fault}: ${what}`));
   if (broken.length > 0) throw new Error(`it does not hold:\n${broken.join("\n")}`);
 }
