@@ -148,12 +148,12 @@ export function verdictsOf(list: List, at: number, nowMs: number): Verdict[] {
   const endAt = next(list, at);
   const verdicts: Verdict[] = [];
   for (let each = at + HEAD; each < endAt; each += EACH) {
-    const number = (offset: number) => list[each + offset] as number;
-    const resetMs = Math.max(0, number(RESET_MS) - ageMs);
-    const retryAfterMs = Math.max(0, number(RETRY_AFTER_MS) - ageMs);
-    verdicts.push(
-      verdictOf(number(REASON), number(REMAINING), resetMs, retryAfterMs, number(DELAY_MS)),
-    );
+    const reason = list[each + REASON] as number;
+    const remaining = list[each + REMAINING] as number;
+    const resetMs = Math.max(0, (list[each + RESET_MS] as number) - ageMs);
+    const retryAfterMs = Math.max(0, (list[each + RETRY_AFTER_MS] as number) - ageMs);
+    const delayMs = list[each + DELAY_MS] as number;
+    verdicts.push(verdictOf(reason, remaining, resetMs, retryAfterMs, delayMs));
   }
   return verdicts;
 }

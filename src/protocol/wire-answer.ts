@@ -169,6 +169,8 @@ function hasFlag(code = MOVED, flag: number): boolean {
 function verdictAt(numbers: Float64Array, at: number): Verdict {
   const code = numbers[at] ?? -1;
   const reason = code < MAX_CODE ? code % INEXACT : code;
-  const number = (offset: number) => numbers[at + offset] ?? -1;
-  return verdictOf(reason, number(1), number(2), number(3), number(4));
+  const remaining = numbers[at + 1] ?? -1;
+  const resetMs = numbers[at + 2] ?? -1;
+  const retryAfterMs = numbers[at + 3] ?? -1;
+  return verdictOf(reason, remaining, resetMs, retryAfterMs, numbers[at + 4] ?? -1);
 }
