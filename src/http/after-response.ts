@@ -57,7 +57,10 @@ export async function settle(
   const others = repliesOf(replies, ({ held }) => !held);
   const meter = meterFor(holds.flatMap(({ question }) => question.policies));
   const ended = Promise.withResolvers<unknown>();
-  const outcome: Outcome = { response: undefined, status: INTERNAL_ERROR, meter: undefined };
+  const outcome: Outcome = {
+    ...{ response: undefined, meter: undefined },
+    ...{ status: INTERNAL_ERROR, hasLeft: false },
+  };
   // A client that leaves ends its request, and all work that is not kept alive.
   if (holds.length > 0) {
     const settled = ended.promise.then(async () => {
@@ -85,6 +88,7 @@ export async function settle(
       ended.resolve(end);
     }
   } finally {
+    outcome.hasLeft = signal.aborted;
     ended.resolve(undefined);
     if (!signal.aborted) giveUncharged(c, caller, others, rules, status);
   }

@@ -152,6 +152,15 @@ describe("the actual cost", () => {
     expect(await app.spent()).toBeLessThan(1_000);
   });
 
+  it("is the estimate if the client leaves before there is a response, whatever is charged", async () => {
+    const leaving = new AbortController();
+    const app = appOf({ actual: "header:X-Cost", charge: "success" }, () => {
+      leaving.abort();
+      return Promise.reject(new Error("left"));
+    });
+    expect(await spentBy(app, { signal: leaving.signal })).toBe(1_000);
+  });
+
   it("comes from each policy's own place in one response", async () => {
     const names = [crypto.randomUUID(), crypto.randomUUID(), crypto.randomUUID()];
     const [tokens, bytes, requests] = names.map((name) => ({ name, limit: LIMIT, window: "1d" }));

@@ -207,6 +207,22 @@ describe("a stream", () => {
     for (let left = true; left; ) left = !(await pieces.next()).done;
     expect(await spentBy(name, "chat")).toBe(77);
   });
+
+  it("is charged if its client leaves, at the latest when more is sent", async () => {
+    const name = crypto.randomUUID();
+    const held = Promise.withResolvers<void>();
+    upstream.hold = held.promise;
+    const stream = await openai(name).chat.completions.create({
+      ...{ model: "m", max_tokens: ESTIMATE, stream: true },
+      messages: [{ role: "user", content: "77" }],
+    });
+    await stream[Symbol.asyncIterator]().next();
+    stream.controller.abort();
+    held.resolve();
+    upstream.hold = undefined;
+    // The gate may still have read the last event.
+    expect([ESTIMATE, 77]).toContain(await spentBy(name, "chat"));
+  });
 });
 
 describe("a request whose body tells its cost", () => {

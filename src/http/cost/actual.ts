@@ -19,6 +19,8 @@ export interface Outcome {
   status: number;
   /** Looked at the body; undefined if it could not be looked at. */
   meter: BodyMeter | undefined;
+  /** Did the client leave before the handler ended? Then it is charged, whatever the status. */
+  hasLeft: boolean;
 }
 
 /** Returns what looks at the body, if one of the policies needs that. */
@@ -64,12 +66,13 @@ async function actualOf(
   rule: Rule | undefined,
   outcome: Outcome,
 ): Promise<number> {
-  const { response, status } = outcome;
+  const { response, status, hasLeft } = outcome;
   const charged = rule?.charge && response ? readCharge(c, rule) : isCharged(policy, status);
-  if (!(await charged)) return 0;
+  if (!hasLeft && !(await charged)) return 0;
   const value = rule?.actual ? await run(c, policy, rule.actual, response) : told(policy, outcome);
   if (isUnits(value)) return value;
-  if (response) logSeldom("warn", "actual-missing", policy.name, { policy: policy.name });
+  if (response && !hasLeft)
+    logSeldom("warn", "actual-missing", policy.name, { policy: policy.name });
   return policy.cost;
 }
 
