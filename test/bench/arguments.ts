@@ -5,7 +5,7 @@ import type { WorkloadName } from "./workloads.ts";
 export const USAGE = `npm run bench -- [options]
 
   --quick        under a minute: fewer clients, one short round
-  --work LIST    workloads and figures, of a,b,c,d,latency,batches (all)
+  --work LIST    workloads and figures, of a,b,c,d,latency,far,batches (all)
   --rounds N     rounds, 1 to 100 (5)
   --seconds S    measured in each round, 0.1 to 60 (4)
   --json FILE    writes the figures
@@ -14,7 +14,7 @@ export const USAGE = `npm run bench -- [options]
 `;
 
 /** A workload, or what else can be measured through the network. */
-export type Work = WorkloadName | "latency" | "batches";
+export type Work = WorkloadName | "latency" | "far" | "batches";
 
 export interface Arguments {
   help: boolean;
@@ -30,7 +30,7 @@ export interface Arguments {
   svg: string | undefined;
 }
 
-const NAMES: readonly Work[] = ["a", "b", "c", "d", "latency", "batches"];
+const NAMES: readonly Work[] = ["a", "b", "c", "d", "latency", "far", "batches"];
 
 /** @throws {TypeError} naming the option, the rule and the value */
 export function readArguments(args: readonly string[]): Arguments {

@@ -6,7 +6,14 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { readArguments } from "./arguments.ts";
 import { batches } from "./batches.ts";
 import { chart } from "./chart.ts";
-import { CONTENDERS, type Contender, contendersOf, FLOOR, TURNPIKE } from "./contenders.ts";
+import {
+  CONTENDERS,
+  type Contender,
+  contendersOf,
+  FAR_CONTENDERS,
+  FLOOR,
+  TURNPIKE,
+} from "./contenders.ts";
 import { costElsewhere, costOf } from "./cost.ts";
 import { LATENCY_CONTENDERS, latencies } from "./latency.ts";
 import { askOnceEach } from "./load.ts";
@@ -39,7 +46,7 @@ describe("a round", () => {
 
   it("counts the calls to objects and what they carry", () => {
     for (const { contender, checksPerRpc } of rows) {
-      if (contender === FLOOR) expect(checksPerRpc).toBeNaN();
+      if (contender === FLOOR || contender === "fields-only") expect(checksPerRpc).toBeNaN();
       else if (/^(turnpike|shared)/.test(contender)) expect(checksPerRpc).toBeGreaterThanOrEqual(1);
       else expect(checksPerRpc).toBe(1);
     }
@@ -97,6 +104,17 @@ describe("attackers", () => {
 });
 
 describe("latency and batches", () => {
+  it("are measured with a far owner, too", async () => {
+    const [contenders, perSecond] = [FAR_CONTENDERS, 20];
+    const plan = { workload: known.a, load: LOAD, rounds: 1, contenders, perSecond };
+    const rows = await latencies({ ...plan, onStep: () => {} });
+    expect(rows.map(({ contender }) => contender)).toEqual(contenders.map(({ name }) => name));
+    for (const { errors, p50Ms } of rows) {
+      expect(errors).toBe(0);
+      expect(p50Ms).toBeGreaterThan(35);
+    }
+  });
+
   it("are measured without an error", async () => {
     const plan = { workload: known.a, load: LOAD, rounds: 1, onStep: () => {} };
     const rows = await latencies(plan);
@@ -123,7 +141,7 @@ describe("the parts by themselves", () => {
 describe("the command line", () => {
   it("has all workloads and five rounds unless told", () => {
     expect(readArguments([])).toMatchObject({ rounds: 5 });
-    expect(readArguments([]).work).toEqual(["a", "b", "c", "d", "latency", "batches"]);
+    expect(readArguments([]).work).toEqual(["a", "b", "c", "d", "latency", "far", "batches"]);
     expect(readArguments(["--work", "d,a", "--rounds", "2"])).toMatchObject({
       work: ["a", "d"],
       rounds: 2,
@@ -131,7 +149,7 @@ describe("the command line", () => {
   });
 
   it.each([
-    [["--work", "a,e"], '--work must be a list of a, b, c, d, latency, batches, not "a,e"'],
+    [["--work", "a,e"], '--work must be a list of a, b, c, d, latency, far, batches, not "a,e"'],
     [["--rounds", "0"], '--rounds must be a whole number from 1 to 100, not "0"'],
     [["--seconds", "x"], '--seconds must be a number from 0.1 to 60, not "x"'],
     [["--fast"], "Unknown option '--fast'"],

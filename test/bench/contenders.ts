@@ -36,16 +36,30 @@ export const CONTENDERS: readonly Contender[] = [
 
 /** What nobody can be faster than, as far as a limiter answers like Turnpike. */
 const SHARED_RPC = { name: "shared-rpc", file: "shared-rpc.ts", hasObjects: true, vars: {} };
+const FIELDS_ONLY = { name: "fields-only", file: "fields-only.ts", hasObjects: false, vars: {} };
+const AFTER = { name: "turnpike-after", ...turnpikeOf("4", { MODE: "after" }) };
 const FIXED_429 = { name: "fixed-429", file: "fixed-429.ts", hasObjects: false, vars: {} };
+
+/** Each has a handler of 40 ms, and all but the first objects that answer after 30 ms. */
+export const FAR_CONTENDERS: readonly Contender[] = [
+  ["none", "none"],
+  [BARE_RPC, "rpc"],
+  ["before", "before"],
+  ["alongside", "alongside"],
+  ["after", "after"],
+].map(([name = "", MODE = ""]) => ({
+  ...{ name, file: "far.ts", hasObjects: true, hasMembership: true },
+  vars: { HIGH_WATER: "0", MODE },
+}));
 
 export function contendersOf(work: WorkloadName): Contender[] {
   const isDenied = work === "c" || work === "d";
-  return [...CONTENDERS, isDenied ? FIXED_429 : SHARED_RPC];
+  return [...CONTENDERS, ...(isDenied ? [FIXED_429] : [SHARED_RPC, FIELDS_ONLY, AFTER])];
 }
 
 /** A ring that may change, and does not while it is measured. */
-function turnpikeOf(owners: string): Omit<Contender, "name"> {
-  const vars = { OWNERS: owners, HIGH_WATER: "0" };
+function turnpikeOf(owners: string, others: Record<string, string> = {}): Omit<Contender, "name"> {
+  const vars = { OWNERS: owners, HIGH_WATER: "0", ...others };
   return { file: "turnpike.ts", hasObjects: true, hasMembership: true, vars };
 }
 

@@ -7,7 +7,7 @@
  */
 import { Agent, get } from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
-import { BARE_RPC, CONTENDERS, TURNPIKE } from "./contenders.ts";
+import { BARE_RPC, CONTENDERS, type Contender, TURNPIKE } from "./contenders.ts";
 import { type Load, measure } from "./load.ts";
 import { start } from "./rounds.ts";
 import { median, percentile } from "./statistics.ts";
@@ -18,6 +18,9 @@ export interface LatencyPlan {
   workload: Workload;
   load: Load;
   rounds: number;
+  contenders?: readonly Contender[];
+  /** Requests a second. Default half of what one bare RPC each takes at most. */
+  perSecond?: number;
   /** Called as each step is done: one for each contender, one for each of its rounds. */
   onStep: (what: string) => void;
 }
@@ -43,12 +46,12 @@ export const LATENCY_CONTENDERS = CONTENDERS.filter(
 );
 
 export async function latencies(plan: LatencyPlan): Promise<LatencyRow[]> {
-  const { workload, load, rounds, onStep } = plan;
+  const { workload, load, rounds, onStep, contenders = LATENCY_CONTENDERS, perSecond } = plan;
   const servers = new Map<string, WorkerdServer>();
   const waits = new Map<string, Waits[]>();
-  const rates: number[] = [];
+  const rates: number[] = perSecond === undefined ? [] : [perSecond];
   try {
-    for (const contender of LATENCY_CONTENDERS) {
+    for (const contender of contenders) {
       onStep(`${contender.name} starts`);
       const server = await start(contender, workload);
       server.pause();
@@ -59,7 +62,7 @@ export async function latencies(plan: LatencyPlan): Promise<LatencyRow[]> {
       for (const [name, server] of servers) {
         onStep(`${name}, round ${round}`);
         server.resume();
-        if (name === BARE_RPC) {
+        if (name === BARE_RPC && perSecond === undefined) {
           rates.push((await measure(server, workload, load)).requestsPerSecond / 2);
         }
         const rate = rates.at(-1) as number;

@@ -38,9 +38,9 @@ export function table(title: string, rows: readonly Row[]): string {
   return titled(title, HEADINGS, lines);
 }
 
-export function latencyTable(rows: readonly LatencyRow[]): string {
+export function latencyTable(title: string, rows: readonly LatencyRow[]): string {
   return titled(
-    "Latency at half of what bare RPC takes at most, (a)",
+    title,
     ["contender", "requests/s", "p50 ms", "p99 ms", "p99 ÷ bare RPC", "errors"],
     rows.map((row) => [
       row.contender,

@@ -9,7 +9,7 @@ import { SingleBar } from "cli-progress";
 import { type Arguments, readArguments, USAGE } from "./arguments.ts";
 import { type BatchFigures, batches } from "./batches.ts";
 import { chart, type Results } from "./chart.ts";
-import { contendersOf } from "./contenders.ts";
+import { contendersOf, FAR_CONTENDERS } from "./contenders.ts";
 import { LATENCY_CONTENDERS, type LatencyRow, latencies } from "./latency.ts";
 import { batchTable, latencyTable, machine, table } from "./report.ts";
 import { run } from "./rounds.ts";
@@ -18,10 +18,13 @@ import { workloads } from "./workloads.ts";
 interface Figures {
   results: Results;
   latency: LatencyRow[];
+  far: LatencyRow[];
   batches: BatchFigures | undefined;
 }
 
 const CONNECTIONS = 64;
+/** Well below what 64 connections carry if each request takes 70 ms. */
+const FAR_PER_SECOND = 200;
 /** Between two lines of progress where nobody watches. */
 const PROGRESS_MS = 10_000;
 
@@ -36,13 +39,16 @@ async function measureAll(options: Arguments): Promise<Figures> {
     noTTYOutput: true,
     notTTYSchedule: PROGRESS_MS,
   });
-  const figures: Figures = { results: {}, latency: [], batches: undefined };
+  const figures: Figures = { results: {}, latency: [], far: [], batches: undefined };
   bar.start(stepsOf(options), 0, { what: "" });
   try {
     for (const name of work) {
       const onStep = (step: string) => bar.increment({ what: `${name}: ${step}` });
       if (name === "latency") {
         figures.latency = await latencies({ workload: known.a, load, rounds, onStep });
+      } else if (name === "far") {
+        const far = { contenders: FAR_CONTENDERS, perSecond: FAR_PER_SECOND };
+        figures.far = await latencies({ workload: known.a, load, rounds, onStep, ...far });
       } else if (name === "batches") {
         onStep("all rounds");
         figures.batches = await batches(rounds, options.batches);
@@ -62,6 +68,7 @@ async function measureAll(options: Arguments): Promise<Figures> {
 function stepsOf({ work, rounds }: Arguments): number {
   const contenders = work.map((name) => {
     if (name === "batches") return 0;
+    if (name === "far") return FAR_CONTENDERS.length;
     return name === "latency" ? LATENCY_CONTENDERS.length : contendersOf(name).length;
   });
   const servers = contenders.reduce((all, each) => all + each, 0);
@@ -70,15 +77,21 @@ function stepsOf({ work, rounds }: Arguments): number {
 
 /** @returns how many answers were wrong */
 function show(figures: Figures, { rounds, seconds, json, svg }: Arguments): number {
-  const { results, latency } = figures;
+  const { results, latency, far } = figures;
   const measuredWith = { machine: machine(), connections: CONNECTIONS, rounds, seconds };
   console.log(`${machine()}\n${CONNECTIONS} connections, rounds of ${seconds} s: ${rounds}\n`);
-  for (const [title, rows] of Object.entries(results)) console.log(table(title, rows));
-  if (latency.length > 0) console.log(latencyTable(latency));
+  for (const [work, rows] of Object.entries(results)) console.log(table(work, rows));
+  const title = "Latency at half of what bare RPC takes at most, (a)";
+  if (latency.length > 0) console.log(latencyTable(title, latency));
+  const farTitle = "Latency with a handler of 40 ms and an owner that answers after 30 ms";
+  if (far.length > 0) console.log(latencyTable(farTitle, far));
   if (figures.batches) console.log(batchTable(figures.batches));
   if (json) writeFileSync(json, `${JSON.stringify({ ...measuredWith, ...figures }, null, 2)}\n`);
   if (svg) writeFileSync(svg, `${chart(results)}\n`);
-  return [...Object.values(results).flat(), ...latency].reduce((all, row) => all + row.errors, 0);
+  return [...Object.values(results).flat(), ...latency, ...far].reduce(
+    (all, row) => all + row.errors,
+    0,
+  );
 }
 
 /** Reads the command line, or says what it takes and leaves. */

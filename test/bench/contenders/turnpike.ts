@@ -5,7 +5,7 @@ import {
   Membership as OperatedRingKeeper,
   rateLimit,
 } from "../../../src/index.ts";
-import { counts, limit, windowSeconds } from "./settings.ts";
+import { counts, limit, mode, windowSeconds } from "./settings.ts";
 
 /** Of a check under one policy: see `WireBatch`. */
 const CHECK_WORDS = 4;
@@ -51,7 +51,7 @@ function countRows(storage: DurableObjectStorage): void {
 
 const app = new Hono();
 app.get("/stats", (c) => c.json(counts));
-app.use(rateLimit({ limit, window: `${windowSeconds}s` }));
+app.use(rateLimit({ limit, window: `${windowSeconds}s`, mode }));
 app.get("/", (c) => c.text("Hello"));
 
 export default app;
