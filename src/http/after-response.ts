@@ -58,16 +58,14 @@ export async function settle(
   const meter = meterFor(holds.flatMap(({ question }) => question.policies));
   const ended = Promise.withResolvers<unknown>();
   const outcome: Outcome = {
-    ...{ response: undefined, meter: undefined },
-    ...{ status: INTERNAL_ERROR, hasLeft: false },
+    response: undefined,
+    status: INTERNAL_ERROR,
+    meter: undefined,
+    hasLeft: false,
   };
   // A client that leaves ends its request, and all work that is not kept alive.
   if (holds.length > 0) {
-    const settled = ended.promise.then(async () => {
-      await outcome.meter?.end();
-      return settleHolds(c, caller, holds, rules, outcome);
-    });
-    WORKERS.keepAlive(settled);
+    WORKERS.keepAlive(ended.promise.then(() => settleHolds(c, caller, holds, rules, outcome)));
   }
   if (slots.length > 0) {
     WORKERS.keepAlive(ended.promise.then(() => caller.undo(slots)));

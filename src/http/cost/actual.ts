@@ -45,6 +45,7 @@ export async function settleHolds(
   rules: readonly Rule[],
   outcome: Outcome,
 ): Promise<void> {
+  await outcome.meter?.end();
   const settlements = replies.flatMap(({ question }) =>
     question.policies.map(async (policy): Promise<Returned> => {
       const rule = rules.find((each) => each.policy.name === policy.name);

@@ -3,10 +3,10 @@
  *
  * An encoded body is decoded here to be read, and passes as it is.
  */
-import { type JsonValues, jsonValues } from "./json-values.ts";
+import { jsonValues } from "./json-values.ts";
 
-/** How encodings are called where they are decoded. Others are not read. */
-const DECODED: Record<string, string> = {
+/** Encodings, and what the runtime calls them. One that it does not decode is not read. */
+const FORMATS: Record<string, string> = {
   gzip: "gzip",
   "x-gzip": "gzip",
   deflate: "deflate",
@@ -37,9 +37,14 @@ export class BodyMeter {
       this.#values.set(this.#paths[index] as readonly string[], value);
     });
     if (!values) return;
-    const encoding = isEncoded ? (headers.get("Content-Encoding") ?? "") : "";
-    if (encoding === "" || encoding === "identity") this.#readPlain(values);
-    else this.#readEncoded(values, DECODED[encoding.toLowerCase()]);
+    const decoder = new TextDecoder();
+    const read = (chunk: Uint8Array) => values.push(decoder.decode(chunk, { stream: true }));
+    const encoding = (isEncoded && headers.get("Content-Encoding")?.toLowerCase()) || "identity";
+    const end = () => values.end();
+    if (encoding === "identity") {
+      this.#read = read;
+      this.#end = end;
+    } else this.#decode(encoding, read, end);
   }
 
   look(chunk: Uint8Array): void {
@@ -56,36 +61,24 @@ export class BodyMeter {
     return this.#values.get(path);
   }
 
-  #readPlain(values: JsonValues): void {
-    const decoder = new TextDecoder();
-    this.#read = (chunk) => values.push(decoder.decode(chunk, { stream: true }));
-    this.#end = () => {
-      values.push(decoder.decode());
-      values.end();
-    };
-  }
-
-  #readEncoded(values: JsonValues, encoding: string | undefined): void {
+  #decode(encoding: string, read: (chunk: Uint8Array) => void, end: () => void): void {
     let stream: DecompressionStream;
     try {
-      stream = new DecompressionStream(encoding as "gzip");
+      stream = new DecompressionStream(FORMATS[encoding] as "gzip");
     } catch {
       return;
     }
-    const writer = stream.writable.getWriter();
     const ignore = () => {};
-    const decoder = new TextDecoder();
-    const read = async () => {
-      for await (const chunk of stream.readable) {
-        values.push(decoder.decode(chunk, { stream: true }));
-      }
-      values.end();
+    const writer = stream.writable.getWriter();
+    const readAll = async () => {
+      for await (const chunk of stream.readable) read(chunk);
+      end();
     };
-    const done = read().catch(ignore);
+    const over = readAll().catch(ignore);
     this.#read = (chunk) => void writer.write(chunk).catch(ignore);
     this.#end = () => {
       writer.close().catch(ignore);
-      return done;
+      return over;
     };
   }
 }
