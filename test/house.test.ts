@@ -41,8 +41,8 @@ const MAY_IMPORT: Record<string, string[]> = {
   ],
   testing: ["caller", "owner", "protocol", "limit", "runtime.ts"],
   cli: [
-    ...["http", "counters", "ring", "limit", "config.ts", "limiter-config.ts", "node:"],
-    ...["commander", "cli-progress", "cli-table3", "hono", "jsonc-parser"],
+    ...["http", "testing", "counters", "ring", "limit", "config.ts", "limiter-config.ts"],
+    ...["node:", "valibot", "commander", "cli-progress", "cli-table3", "hono", "jsonc-parser"],
     ...["toml-eslint-parser", "wrangler"],
   ],
   dashboard: ["http", "caller", "limit", "limiter-config.ts", "runtime.ts", "hono"],

@@ -2,6 +2,7 @@
 /** `npx turnpike`: the command line. */
 import { Command, CommanderError } from "commander";
 import { InvalidError } from "../limit/misuse.ts";
+import { conformanceCommand } from "./conformance/command.ts";
 import { operateCommands } from "./operate/commands.ts";
 import { replayCommand } from "./replay/command.ts";
 import { suggestCommand } from "./suggest/command.ts";
@@ -25,6 +26,7 @@ const program = new Command("turnpike")
   .addCommand(replayCommand())
   .addCommand(suggestCommand())
   .addCommand(validateCommand())
+  .addCommand(conformanceCommand())
   .showHelpAfterError("Say turnpike --help, or turnpike COMMAND --help.");
 for (const command of operateCommands()) program.addCommand(command);
 throwInsteadOfExit(program);

@@ -1,9 +1,12 @@
 /** The commands that operate a running Worker, against one. */
+import { once } from "node:events";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { bundleFile } from "../bench/contenders.ts";
 import { startWorkerd, type WorkerdServer } from "../bench/workerd-server.ts";
-import { turnpike } from "./turnpike.ts";
+import { fileWith, removeFiles, turnpike } from "./turnpike.ts";
 
 let server: WorkerdServer;
 beforeAll(async () => {
@@ -14,7 +17,10 @@ beforeAll(async () => {
     hasMembership: true,
   });
 });
-afterAll(() => server.stop());
+afterAll(async () => {
+  await server.stop();
+  removeFiles();
+});
 
 const LIMIT = ["--limit", "2", "--window", "1h"];
 const at = (...args: string[]) => turnpike([...args, "--url", server.url]);
@@ -54,6 +60,45 @@ describe("turnpike", () => {
     await at("check", "carl", ...LIMIT);
     expect((await at("ring")).out).toMatch(/weur \s*│ 1 .*│ weur\/1/);
     expect((await at("ring", "add", "weur")).out).toContain("weur/4");
+  });
+});
+
+describe("turnpike conformance", () => {
+  it("finds no difference in Turnpike", async () => {
+    const { code, out, error } = await at("conformance");
+    expect([code, error]).toEqual([0, ""]);
+    expect(out).toMatch(/^\d+ steps run, 0 differ; \d+ left out/);
+  });
+
+  it("asks another limiter as a mapping says, and shows what differs", async () => {
+    const own = createServer((_, response) => {
+      response.writeHead(200, { "X-Left": "7" });
+      response.end('{"verdict":{"ok":true}}');
+    }).listen(0, "127.0.0.1");
+    await once(own, "listening");
+    const url = `http://127.0.0.1:${(own.address() as AddressInfo).port}`;
+    const mapping = {
+      path: "/limit?id={key}",
+      method: "GET",
+      allowed: "verdict.ok",
+      remaining: "header:X-Left",
+    };
+    const args = [
+      "--algorithm",
+      "fixed-window",
+      "--mapping",
+      fileWith("mapping.json", JSON.stringify(mapping)),
+    ];
+    const { code, out } = await turnpike(["conformance", "--url", url, ...args]);
+    expect(code).toBe(1);
+    expect(out).toMatch(/│ fixed-window │ .* │ allowed +│ false +│ true/);
+    expect(out).toMatch(/│ remaining +│ \d+ +│ 7/);
+    own.close();
+    const wrong = fileWith("wrong.json", '{"alowed":"ok"}');
+    expect(await turnpike(["conformance", "--url", url, "--mapping", wrong])).toMatchObject({
+      code: 2,
+      error: expect.stringContaining("mapping.alowed is not one of the fields method, path"),
+    });
   });
 });
 

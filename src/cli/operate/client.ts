@@ -25,8 +25,8 @@ export interface Call {
  * @throws {UserError} if the Worker refuses the call, or does not answer
  */
 export async function call(url: string, { method, path, body }: Call): Promise<unknown> {
-  const base = parsed(url);
-  const headers = { Authorization: `Bearer ${tokenFor(base)}`, "Content-Type": "application/json" };
+  const base = parsedUrl(url);
+  const headers = { ...bearer(base), "Content-Type": "application/json" };
   const response = await fetch(new URL(API + path, base), {
     method,
     headers,
@@ -47,10 +47,16 @@ export async function call(url: string, { method, path, body }: Call): Promise<u
   throw new UserError(whyRefused(response.status, answer, base));
 }
 
-function parsed(url: string): URL {
+/** @throws {UserError} if it is no address of a server */
+export function parsedUrl(url: string): URL {
   const base = URL.parse(url.includes("://") ? url : `https://${url}`);
   if (base && /^https?:$/.test(base.protocol)) return base;
   throw new UserError(`--url must be an address such as https://limits.example.com, got ${url}`);
+}
+
+/** Returns the header with the token of a Worker. */
+export function bearer(base: URL): { Authorization: string } {
+  return { Authorization: `Bearer ${tokenFor(base)}` };
 }
 
 /** From the environment, else from the file with the secrets of `wrangler dev`. */
@@ -71,7 +77,8 @@ function tokenInFile(): string | undefined {
   return (admin ?? tokens[0])?.replace(/^\w+:/, "");
 }
 
-function whyUnreached(error: unknown): string {
+/** Says why a call of `fetch` failed. */
+export function whyUnreached(error: unknown): string {
   const { name, message, cause } = error as Error;
   if (name === "TimeoutError") return `no answer in ${TIMEOUT_MS / 1_000} s`;
   const { code, message: reason } = (cause ?? {}) as NodeJS.ErrnoException;

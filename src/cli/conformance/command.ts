@@ -1,0 +1,110 @@
+/** `turnpike conformance`: puts the endpoint of any limiter through the vectors. */
+import { randomUUID } from "node:crypto";
+import Table from "cli-table3";
+import { Command, Option } from "commander";
+import { ALGORITHMS, type AlgorithmName } from "../../limit/algorithms.ts";
+import { parseJson } from "../../limit/json.ts";
+import {
+  runVectors,
+  type VectorCheck,
+  type VectorDecision,
+  type VectorReport,
+} from "../../testing/index.ts";
+import { bearer, parsedUrl, whyUnreached } from "../operate/client.ts";
+import { count } from "../replay/print.ts";
+import { UserError } from "../user-error.ts";
+import { decisionIn, type Mapping, readMapping, requestFor } from "./mapping.ts";
+
+const TIMEOUT_MS = 10_000;
+/** The exit code if something differs. */
+const DIFFERS = 1;
+const MAX_SHOWN = 20;
+
+/** The API of Turnpike itself. */
+const OWN: Omit<Mapping, "headers"> = {
+  method: "POST",
+  path: "/_turnpike/v1/check",
+  body: {
+    ...{ key: "{key}", limit: "{limit}", window: "{window}", algorithm: "{algorithm}" },
+    ...{ cost: "{cost}", burst: "{burst}", start: "{start}", blockFor: "{blockFor}" },
+  },
+  allowed: "allowed",
+  remaining: "remaining",
+  retryAfterMs: "retryAfterMs",
+};
+
+const HELP = `
+A mapping says how a check is sent and where the answer stands, for example:
+  { "path": "/limit", "body": { "id": "{key}", "max": "{limit}" },
+    "allowed": "success", "remaining": "header:X-RateLimit-Remaining" }
+The fields of a check are key, limit, window, algorithm, cost, burst, start and blockFor.
+Without "allowed", the statuses 429 and 503 are denials. Without --mapping, it asks Turnpike's API.
+
+A server's clock cannot be set, so only what a scenario asks at its first instant is run, and no
+time is compared. Exit code 1 if something differs.`;
+
+export function conformanceCommand(): Command {
+  return new Command("conformance")
+    .description("puts the endpoint of any limiter through the published vectors")
+    .option("--url <url>", "the endpoint, or the Worker", "http://127.0.0.1:8787")
+    .option("--mapping <file>", "how it is asked, in JSON (default: as Turnpike's API)")
+    .addOption(
+      new Option("--algorithm <names...>", "only these (default: all)").choices(
+        Object.keys(ALGORITHMS),
+      ),
+    )
+    .option("--json", "print the report as JSON")
+    .addHelpText("after", HELP)
+    .action(run);
+}
+
+interface Options {
+  url: string;
+  mapping?: string;
+  algorithm?: AlgorithmName[];
+  json?: true;
+}
+
+async function run({ url, mapping: file, algorithm, json }: Options): Promise<void> {
+  const base = parsedUrl(url);
+  const mapping = file === undefined ? { ...OWN, headers: bearer(base) } : readMapping(file);
+  // What an earlier run has spent must not count.
+  const prefix = randomUUID();
+  const check = (asked: VectorCheck) =>
+    ask(base.href, mapping, { ...asked, key: `${prefix} ${asked.key}` });
+  const report = await runVectors(check, algorithm ? { algorithms: algorithm } : {});
+  process.stdout.write(json ? `${JSON.stringify(report, null, 2)}\n` : printed(report));
+  if (report.differences.length > 0) process.exitCode = DIFFERS;
+}
+
+async function ask(url: string, mapping: Mapping, check: VectorCheck): Promise<VectorDecision> {
+  const request = requestFor(url, mapping, check);
+  const response = await fetch(request, { signal: AbortSignal.timeout(TIMEOUT_MS) }).catch(
+    (error: unknown) => {
+      throw new UserError(`${url} is not reachable (${whyUnreached(error)}): is --url right?`);
+    },
+  );
+  const text = await response.text();
+  if (response.status === 401 || response.status === 403 || response.status === 404) {
+    throw new UserError(`${request.url} answers ${response.status}: ${text.slice(0, 200)}`);
+  }
+  // The answer may be in headers and status alone.
+  return decisionIn(mapping, response, parseJson(text));
+}
+
+function printed({ run, left, differences }: VectorReport): string {
+  const summary = `${count(run, "step")} run, ${differences.length} differ; ${left} left out, which need a clock or another call`;
+  if (differences.length === 0) return `${summary}\n`;
+  const table = new Table({
+    head: ["algorithm", "scenario", "step", "field", "expected", "got"],
+    style: { head: [], border: [] },
+  });
+  for (const { algorithm, scenario, step, field, expected, got } of differences.slice(
+    0,
+    MAX_SHOWN,
+  )) {
+    table.push([algorithm, scenario, step, field, String(expected), String(got)]);
+  }
+  const more = differences.length - MAX_SHOWN;
+  return `${[summary, table.toString(), ...(more > 0 ? [`and ${more} more`] : [])].join("\n")}\n`;
+}
