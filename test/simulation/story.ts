@@ -5,6 +5,7 @@
 import type { Policy } from "../../src/limit/policy.ts";
 import { Extras, type ExtrasOptions, questionOf } from "./extras.ts";
 import { Failures, LONG_CUT_MS } from "./failures.ts";
+import { Later } from "./later.ts";
 import { Machine } from "./machine.ts";
 import { Reservations } from "./reservations.ts";
 import { SUBJECTS, type Subject } from "./subjects.ts";
@@ -38,6 +39,7 @@ export class Story {
   readonly #isolates: Isolate[];
   readonly #failures: Failures;
   readonly #extras: Extras;
+  readonly #later: Later;
   readonly #reservations: Reservations;
   #requestId = 0;
 
@@ -64,6 +66,7 @@ export class Story {
     };
     this.#extras = new Extras(extras);
     this.#reservations = new Reservations(extras);
+    this.#later = new Later(extras);
   }
 
   /** The parts of the story: what each begins, and how long it lasts. */
@@ -83,6 +86,7 @@ export class Story {
     this.#often(0, 1, () => this.#restartIsolate());
     if (schedule.odds(0.3)) this.#often(1, 3, () => this.#operate());
     this.#extras.stir();
+    this.#later.stir();
     this.#reservations.stir();
     if (!this.isFaulty) return;
     this.#failures.trouble();
@@ -103,6 +107,7 @@ export class Story {
     const { schedule, ledger } = this.#world;
     this.#world.tell("probing");
     void this.#extras.audit();
+    this.#later.audit();
     void this.#reservations.audit();
     for (const subject of this.subjects) {
       const most = Math.max(
