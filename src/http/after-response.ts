@@ -80,9 +80,10 @@ export async function settle(
     Object.assign(outcome, { response: c.res, status });
     if ((slots.length > 0 || meter) && !signal.aborted) {
       meter?.begin(c.res, isRaw);
-      const isEmpty = !c.res.body || c.req.method === "HEAD";
+      const { body, webSocket } = c.res;
+      const isEmpty = !body || c.req.method === "HEAD";
       const end = untilEnd(c, isRaw, meter && ((chunk) => meter.look(chunk)));
-      if (end || isEmpty) outcome.meter = meter;
+      if ((end || isEmpty) && !webSocket) outcome.meter = meter;
       ended.resolve(end);
     }
   } finally {

@@ -57,6 +57,12 @@ async function spentBy({ send, spent, explain }: App, init?: RequestInit): Promi
 describe("the actual cost", () => {
   it.each<[string, Partial<RateLimitOptions>, () => Response, number]>([
     ["a header", { actual: "header:X-Cost" }, () => json({}, { "X-Cost": "17" }), 17],
+    [
+      "a handler that runs alongside",
+      { actual: "header:X-Cost", mode: "alongside" },
+      () => json({}, { "X-Cost": "17" }),
+      17,
+    ],
     ["JSON", { actual: "json:usage.total_tokens" }, () => json(usage(42)), 42],
     ["JSON, nothing", { actual: "json:usage.total_tokens" }, () => json(usage(0)), 0],
     ["bytes", { actual: "bytes" }, () => new Response("ü".repeat(600)), 1_200],
@@ -159,6 +165,20 @@ describe("the actual cost", () => {
       return Promise.reject(new Error("left"));
     });
     expect(await spentBy(app, { signal: leaving.signal })).toBe(1_000);
+  });
+
+  it("is the estimate for a WebSocket, whose bytes are not counted", async () => {
+    vi.spyOn(console, "warn").mockImplementation(() => {});
+    const { 0: client, 1: server } = new WebSocketPair();
+    const app = appOf({ actual: "bytes" }, () => {
+      server.accept();
+      return new Response(null, { status: 101, webSocket: client });
+    });
+    const { webSocket } = await app.send({ headers: { Upgrade: "websocket" } });
+    webSocket?.accept();
+    webSocket?.close();
+    await vi.waitFor(async () => expect((await app.explain())?.holds).toBeUndefined(), 5_000);
+    expect(await app.spent()).toBe(1_000);
   });
 
   it("comes from each policy's own place in one response", async () => {
