@@ -41,7 +41,9 @@ const bindings = { DEADLINE: "10s" };
 const fuzzRuns = Number(process.env.FUZZ_RUNS ?? 200);
 /** A proxy in front of a running API: `npm run check:openapi` sets it. */
 const apiProxy = process.env.API_PROXY ?? "";
-const provide = { fuzzRuns, apiProxy };
+/** Races between handlers and verdicts. */
+const races = Number(process.env.RACES ?? 280);
+const provide = { fuzzRuns, races, apiProxy };
 
 function sourceOf(entry: string): string {
   return new URL(`../src/${entry}.ts`, import.meta.url).pathname;

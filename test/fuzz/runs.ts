@@ -5,6 +5,7 @@ import { inject, vi } from "vitest";
 declare module "vitest" {
   interface ProvidedContext {
     fuzzRuns: number;
+    races: number;
   }
 }
 

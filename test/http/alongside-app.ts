@@ -10,12 +10,14 @@ import { FakeOwners } from "../caller/fake-owners.ts";
 /** Owners that answer checks once `answer` is called, or at once while `isNear`. */
 export class FarOwners extends FakeOwners {
   isNear = false;
+  #isSpent = false;
   #asked = Promise.withResolvers<void>();
   #answers: (() => void)[] = [];
 
   override getByName(...args: Parameters<FakeOwners["getByName"]>) {
     const stub = super.getByName(...args);
     const check: typeof stub.check = async (batch) => {
+      if (this.#isSpent) await stub.check(batch);
       const answer = await stub.check(batch);
       if (this.isNear) return answer;
       await new Promise<void>((resolve) => {
@@ -25,6 +27,11 @@ export class FarOwners extends FakeOwners {
       return answer;
     };
     return { ...stub, check };
+  }
+
+  /** Has every key spend all it has before its first check is counted. */
+  spend(): void {
+    this.#isSpent = true;
   }
 
   /** Waits until a check is on its way, and answers it. */
