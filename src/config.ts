@@ -18,6 +18,8 @@ import {
 
 const FORWARDED_FORMS = ["x-forwarded", "forwarded", "both", "none", "keep"] as const;
 
+const WATCH_FORMS = ["prefix", "full", "hashed", "off"] as const;
+
 /** How the origin learns what the client asked for. */
 export type ForwardedForm = (typeof FORWARDED_FORMS)[number];
 
@@ -49,16 +51,22 @@ export const gatewaySchema = v.strictObject({
   POLICIES: policiesVariable(),
   /**
    * A secret: one token, or several separated by spaces. A token with `check:` in front may check,
-   * peek and refund. One with `admin:` or nothing in front may do everything. Default none: no API.
+   * peek and refund, and count events; one with `metrics:` may read the metrics. One with `admin:`
+   * or nothing in front may do everything. Default none: no API.
    */
   TOKEN: v.optional(v.unknown()),
+  /**
+   * How clients are called in what the limiter counts of itself: `"prefix"` (default), `"full"` or
+   * `"hashed"`. With `"off"`, and without a `TOKEN`, it counts nothing of itself.
+   */
+  WATCH: v.optional(oneOf(WATCH_FORMS), "prefix"),
 });
 
 /** A scope, and a token as RFC 6750, section 2.1, allows behind `Bearer`: it has no colon. */
-const TOKEN_PATTERN = /^(?:(check|admin):)?([A-Za-z0-9._~+/-]+=*)$/;
+const TOKEN_PATTERN = /^(?:(check|metrics|admin):)?([A-Za-z0-9._~+/-]+=*)$/;
 
-/** What a token may do: `check`, to check, peek and refund; `admin`, everything. */
-export type Scope = "check" | "admin";
+/** What a token may do: `check`, to check; `metrics`, to read the metrics; `admin`, everything. */
+export type Scope = "check" | "metrics" | "admin";
 
 export interface Token {
   scope: Scope;
@@ -69,6 +77,7 @@ export interface Config extends LimiterConfig {
   origin: string;
   forwarded: ForwardedForm;
   policies: Policy[];
+  watch: (typeof WATCH_FORMS)[number];
   /** Empty if there is no API. */
   tokens: Token[];
 }
@@ -81,6 +90,7 @@ export function parseConfig(env: object): Config {
     origin: config.ORIGIN,
     forwarded: config.FORWARDED,
     policies: parsePolicies(config.POLICIES, "POLICIES"),
+    watch: config.WATCH,
     tokens: readTokens(config.TOKEN),
   };
 }

@@ -75,6 +75,19 @@ export function events(env: object = environment, { region }: EventOptions = {})
   };
 }
 
+/** What the deployed Worker needs besides: to count what it decides, and to read sums. */
+export function ownEvents(env: object) {
+  const here = () => {
+    isolate ??= newIsolate(env);
+    return isolate;
+  };
+  return {
+    count: (region: Region, name: string, key: string, amount: number) =>
+      here().senderOf(region).count(name, key, amount),
+    sums: (name: string) => here().reader.sums(name),
+  };
+}
+
 function newIsolate(env: object): Isolate {
   const { hashSecret, homeRegion: home, ownersPerRegion } = parseLimiterConfig(env);
   const namespace = eventsNamespace(env, exports);

@@ -11,17 +11,21 @@ import { isolateCaller, isolateMembershipClient } from "./caller/isolate.ts";
 import { parseConfig } from "./config.ts";
 import { checkOnce } from "./counters/answers.ts";
 import { demoAnswer, demoPage } from "./dashboard/demo.ts";
-import { events } from "./events.ts";
+import { events, ownEvents } from "./events.ts";
 import { allowEveryPage } from "./http/answer/cors.ts";
 import { refusePath } from "./http/answer/refusal.ts";
 import { api, notFound } from "./http/api/api.ts";
 import type { EventsOf } from "./http/api/events-api.ts";
+import { metricsApi } from "./http/api/metrics-api.ts";
 import { anyStatusToHead, internalError, newApp, passHead } from "./http/app.ts";
 import { gateway, routeTo, routeToService } from "./http/gateway/gateway.ts";
 import { headersBesideOrigin } from "./http/gateway/origin-limits.ts";
 import { isOrdinary, isReserved, readingsOf } from "./http/match/path.ts";
 import { enforce } from "./http/rate-limit.ts";
 import { RateLimiter } from "./objects/rate-limiter.ts";
+import { keyHasher } from "./ring/key-hash.ts";
+import { metricsText, READ } from "./watch/metrics.ts";
+import { watch } from "./watch/watch.ts";
 
 export { TurnpikeWithEvents as Turnpike } from "./binding/turnpike-with-events.ts";
 export { Events } from "./objects/events.ts";
@@ -42,6 +46,16 @@ app.onError(internalError);
 const memberships = isolateMembershipClient();
 const eventsOf: EventsOf = (region) => events(env, region && { region });
 app.route("/_turnpike/v1", api(caller, config, memberships, eventsOf));
+if (config.watch !== "off" && config.tokens.length > 0 && "TURNPIKE_EVENTS" in env) {
+  const own = ownEvents(env);
+  watch(caller, config.watch, own.count, keyHasher(config.hashSecret));
+  const metrics = async () =>
+    metricsText(
+      await Promise.all(READ.map(own.sums)),
+      (await memberships?.status(config.homeRegion)) ?? [],
+    );
+  app.route("/_turnpike/metrics", metricsApi(caller, config, metrics));
+}
 app.use((c, next) => {
   if (isOrdinary(c.req.url)) return passHead(c, next);
   if (isReserved(c.req.url)) return Promise.resolve(notFound());

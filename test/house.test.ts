@@ -46,6 +46,7 @@ const MAY_IMPORT: Record<string, string[]> = {
     ...["toml-eslint-parser", "wrangler"],
   ],
   dashboard: ["http", "caller", "limit", "limiter-config.ts", "runtime.ts", "hono"],
+  watch: ["caller", "events", "protocol", "ring", "limit", "runtime.ts"],
   "workers.ts": ["caller", "runtime.ts", "cloudflare:"],
   "events.ts": [
     ...["objects", "events", "caller", "protocol", "ring", "limit"],
@@ -60,6 +61,8 @@ const MAY_IMPORT: Record<string, string[]> = {
     "caller",
     "objects",
     "counters",
+    "watch",
+    "ring",
     "config.ts",
   ],
   "index.ts": ["workers.ts", "http", "binding", "caller", "limit", "objects"],

@@ -21,12 +21,14 @@ const SERVERS = [
   "test/ring/{change,elastic,interrupted}.test.ts",
   "test/cli/{deploy,operate}.test.ts",
   "test/dashboard/demo.test.ts",
+  "test/watch/watch.test.ts",
   "test/{bench,binding,faults,peers,simulation}/**/*.test.ts",
 ];
 /** Code that imports nothing of Cloudflare's. One process for all of them: each takes little. */
 const PURE = [
   "test/{config,house,log}.test.ts",
   "test/http/json-values.test.ts",
+  "test/watch/metrics.test.ts",
   "test/{cli,counters,dashboard,events,limit,membership,protocol,ring,testing}/**/*.test.ts",
   "test/owner/{checkpoint,export,holds,inexact,owner,ring-owner}.test.ts",
   "test/caller/{all-or-none,background,batcher,caller,denial-cache,denials,failing-owner,failure-report,fallback,giving-back,leases}.test.ts",

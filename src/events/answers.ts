@@ -44,7 +44,7 @@ export interface Point extends Count {
  *
  * Events that lack one of these dimensions are in the total only.
  */
-export function topOf(tally: Tally, by: readonly string[], n: number): Top {
+export function topOf(tally: Tally, by: readonly string[], n = Number.POSITIVE_INFINITY): Top {
   const { total, other, unknown } = tally;
   const entries = groups(tally, by).sort((a, b) => b.count - a.count);
   const heaviest = entries.slice(0, n).map(({ dimensions, count, error }) => {

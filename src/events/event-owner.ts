@@ -11,7 +11,7 @@ import { addToSeries, type Point } from "./answers.ts";
 import { Bin } from "./bin.ts";
 import { EventRows, type EventStorage } from "./event-rows.ts";
 import { type Batch, EventStore } from "./event-store.ts";
-import { HOUR, LEVELS, type Level } from "./level.ts";
+import { EVER, HOUR, LEVELS, type Level } from "./level.ts";
 import type { Bins } from "./rpc.ts";
 import type { EncodedTally, ValueHash } from "./tally.ts";
 import type { Dimensions } from "./tuple.ts";
@@ -128,7 +128,7 @@ export class EventOwner {
 
 /** @throws {RangeError} for a level that this version does not know */
 function levelNamed(name: string): Level {
-  const level = LEVELS.find((each) => each.name === name);
+  const level = [...LEVELS, EVER].find((each) => each.name === name);
   if (!level) throw new RangeError(`no level ${name}`);
   return level;
 }

@@ -6,9 +6,16 @@
 import { withDeadline } from "../protocol/deadline.ts";
 import type { Stub } from "../protocol/rpc.ts";
 import type { Runtime } from "../runtime.ts";
-import { type Distinct, distinctOf, type Point, type Top, topOf } from "./answers.ts";
+import {
+  type Distinct,
+  distinctOf,
+  type Point,
+  type Top,
+  type TopEntry,
+  topOf,
+} from "./answers.ts";
 import { Bin } from "./bin.ts";
-import { startOf } from "./level.ts";
+import { EVER, startOf } from "./level.ts";
 import { distinctSchema, type Range, readQuery, seriesSchema, topSchema } from "./query.ts";
 import type { Bins, EventsRpc } from "./rpc.ts";
 import { Tally, type ValueHash } from "./tally.ts";
@@ -69,6 +76,20 @@ export class EventReader {
     return [...points.values()];
   }
 
+  /** Returns what each owner has counted since its beginning, under a name kept for ever. */
+  async sums(name: string): Promise<Map<string, TopEntry[]>> {
+    const { hash } = this.#options;
+    const bins: Bins = { level: EVER.name, fromMs: 0, toMs: EVER.ms };
+    const sums = new Map<string, TopEntry[]>();
+    const owners = await this.#owners();
+    const tallies = await this.#ask(owners, (stub) => stub.tally(name, bins));
+    for (const [at, tally] of tallies.entries()) {
+      const { entries } = topOf(tally ? Tally.decode(tally, hash) : new Tally(hash), []);
+      if (entries.length > 0) sums.set(owners[at] as string, entries);
+    }
+    return sums;
+  }
+
   #read<const Schema extends Parameters<typeof readQuery>[0]>(schema: Schema, query: unknown) {
     return readQuery(schema, query, this.#options.runtime.now());
   }
@@ -83,8 +104,17 @@ export class EventReader {
   }
 
   async #askAll<Reply>(ask: (stub: Stub<EventsRpc>) => Promise<Reply>): Promise<Reply[]> {
-    const { directory } = this.#options;
-    const owners = await this.#call(directory, (stub) => stub.owners());
+    return this.#ask(await this.#owners(), ask);
+  }
+
+  #owners(): Promise<string[]> {
+    return this.#call(this.#options.directory, (stub) => stub.owners());
+  }
+
+  #ask<Reply>(
+    owners: readonly string[],
+    ask: (stub: Stub<EventsRpc>) => Promise<Reply>,
+  ): Promise<Reply[]> {
     return Promise.all(owners.map((owner) => this.#call(owner, ask)));
   }
 

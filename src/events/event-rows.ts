@@ -5,7 +5,7 @@
  * the platform limits the length of one.
  */
 import type { EncodedBin } from "./bin.ts";
-import { LEVELS, type Level } from "./level.ts";
+import { EVER, LEVELS, type Level } from "./level.ts";
 
 /** The part of a Durable Object's storage that is used. */
 export interface EventStorage {
@@ -71,6 +71,8 @@ export class EventRows {
   }
 
   #writeOne(level: Level, line: Line): void {
+    // There is one sum since the beginning.
+    if (level === EVER) this.#run("DELETE FROM bins WHERE level = ?", level.ms);
     const text = `${JSON.stringify(line)}\n`;
     for (let at = 0; at < text.length; at += MAX_ROW_CHARS) {
       const part = text.slice(at, at + MAX_ROW_CHARS);

@@ -8,7 +8,7 @@
  */
 import { Bin } from "./bin.ts";
 import type { EventRows, Line } from "./event-rows.ts";
-import { HOUR, LEVELS, type Level, MINUTE, SECOND, startOf } from "./level.ts";
+import { EVER, EVER_PREFIX, HOUR, type Level, MINUTE, SECOND, startOf } from "./level.ts";
 import type { ValueHash } from "./tally.ts";
 
 /** What a sender tells an owner at a time. */
@@ -40,6 +40,8 @@ export class EventStore {
   #second: Bin;
   #minute: Bin;
   #hour: Bin;
+  /** Everything before the open hour. */
+  readonly #ever: Bin;
   #unwritten: Unwritten[] = [];
   /** The last batch of each sender, and when it came. */
   readonly #senders = new Map<string, { number: number; atMs: number }>();
@@ -53,6 +55,7 @@ export class EventStore {
     this.#second = this.#newBin(SECOND, 0);
     this.#minute = this.#newBin(MINUTE, 0);
     this.#hour = this.#newBin(HOUR, 0);
+    this.#ever = this.#newBin(EVER, 0);
     this.#load();
   }
 
@@ -99,9 +102,11 @@ export class EventStore {
   *bins(level: Level, fromMs: number, toMs: number, nowMs: number): Generator<Bin> {
     this.#advance(nowMs);
     const firstMs = startOf(level, fromMs);
-    for (const { bin } of this.#rows.read(level, firstMs, toMs)) yield this.#decode(bin);
-    const open = [this.#second, this.#minute, this.#hour].slice(0, LEVELS.indexOf(level) + 1);
-    const waiting = this.#unwritten.filter((each) => each.level === level);
+    const open = this.#open(level);
+    if (level !== EVER) {
+      for (const { bin } of this.#rows.read(level, firstMs, toMs)) yield this.#decode(bin);
+    }
+    const waiting = this.#unwritten.filter((each) => each.level === level && level !== EVER);
     for (const bin of [...waiting.map((each) => each.bin), ...open]) {
       const startMs = startOf(level, bin.startMs);
       if (startMs >= firstMs && startMs < toMs) yield bin;
@@ -119,6 +124,7 @@ export class EventStore {
     }
     if (startOf(HOUR, this.#nowMs) !== this.#hour.startMs) {
       this.#end(HOUR, this.#hour);
+      if (this.#addForEver(this.#hour)) this.#end(EVER, this.#ever);
       this.#hour = this.#newBin(HOUR, this.#nowMs);
     }
   }
@@ -128,6 +134,19 @@ export class EventStore {
     this.#minute.merge(this.#second);
     this.#end(SECOND, this.#second);
     this.#second = this.#newBin(SECOND, this.#nowMs);
+  }
+
+  /** The bins in memory that a level is made of. */
+  #open(level: Level): Bin[] {
+    const finer = [SECOND, MINUTE, HOUR, EVER].indexOf(level) + 1;
+    return [this.#second, this.#minute, this.#hour, this.#ever].slice(0, finer);
+  }
+
+  /** @returns whether there was anything to add */
+  #addForEver({ tallies }: Bin): boolean {
+    const kept = [...tallies].filter(([name]) => name.startsWith(EVER_PREFIX));
+    for (const [name, tally] of kept) this.#ever.mergeTally(name, tally);
+    return kept.length > 0;
   }
 
   #end(level: Level, bin: Bin): void {
@@ -142,6 +161,7 @@ export class EventStore {
   #load(): void {
     const hoursEndMs = this.#rows.lastStart(HOUR, -HOUR.ms) + HOUR.ms;
     const minutesEndMs = this.#rows.lastStart(MINUTE, -MINUTE.ms) + MINUTE.ms;
+    for (const { bin } of this.#rows.read(EVER, 0)) this.#ever.merge(this.#decode(bin));
     for (const { bin } of this.#rows.read(MINUTE, hoursEndMs)) {
       this.#advance(bin[0]);
       this.#hour.merge(this.#decode(bin));

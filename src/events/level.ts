@@ -6,7 +6,7 @@ const DAY_MS = 86_400_000;
 
 export interface Level {
   /** As a caller names it. */
-  name: "second" | "minute" | "hour";
+  name: "second" | "minute" | "hour" | "ever";
   /** Length of its bins. */
   ms: number;
   /** How long its bins are kept, at least. */
@@ -34,7 +34,19 @@ export const HOUR: Level = {
   maxBytes: 12_000_000,
 };
 
-/** From the finest to the coarsest. */
+/** Later than any time. */
+const FOREVER_MS = 1e15;
+
+/** One bin since the beginning, for names that begin with `EVER_PREFIX`. */
+export const EVER: Level = {
+  name: "ever",
+  ms: FOREVER_MS,
+  keptMs: FOREVER_MS,
+  maxBytes: 1_000_000,
+};
+export const EVER_PREFIX = "turnpike.";
+
+/** Those that a caller may name, from the finest to the coarsest. */
 export const LEVELS = [SECOND, MINUTE, HOUR] as const;
 
 /** Returns when the bin of a level begins that a time falls into. */

@@ -11,6 +11,8 @@ export interface Contender {
   hasObjects: boolean;
   /** And one of a class `Membership`? */
   hasMembership?: boolean;
+  /** And one of a class `Events`? */
+  hasEvents?: boolean;
   vars: Record<string, string>;
 }
 

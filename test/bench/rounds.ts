@@ -81,6 +81,7 @@ export async function start(contender: Contender, workload: Workload): Promise<W
     script: await bundle(contender),
     hasObjects: contender.hasObjects,
     hasMembership: contender.hasMembership ?? false,
+    hasEvents: contender.hasEvents ?? false,
     vars: { ...contender.vars, LIMIT: String(limit), WINDOW_SECONDS: String(windowSeconds) },
   });
 }

@@ -7,7 +7,7 @@ import { Bin } from "../../src/events/bin.ts";
 import { EventRows } from "../../src/events/event-rows.ts";
 import { EventStore } from "../../src/events/event-store.ts";
 import { DISTINCT_ERROR } from "../../src/events/hyper-log-log.ts";
-import { LEVELS, type Level, startOf } from "../../src/events/level.ts";
+import { EVER, LEVELS, type Level, startOf } from "../../src/events/level.ts";
 import { keyOf } from "../../src/events/tuple.ts";
 import { sqliteStorage, valueHash } from "./world.ts";
 
@@ -108,6 +108,24 @@ describe("an event store", () => {
       const found = series(store, level, START_MS - level.keptMs / 2, START_MS);
       expect([...found.values()].reduce((a, b) => a + b)).toBe(2);
     }
+  });
+
+  it("keeps the sum of the limiter's own names for ever, through writes and restarts", () => {
+    const storage = sqliteStorage();
+    let store = new EventStore(new EventRows(storage), valueHash);
+    let nowMs = START_MS;
+    for (let number = 1; number <= 900; number++) {
+      const counts = ["turnpike.decisions", keyOf({ policy: "a" }), 2, "api", "[]", 1];
+      store.record({ sender: "a", number, counts }, nowMs);
+      if (number % 3 === 0) store.write(nowMs);
+      if (number % 9 === 0) store = new EventStore(new EventRows(storage), valueHash);
+      nowMs += number % 7 === 0 ? 40 * 86_400_000 : 20_000;
+    }
+    let sum = 0;
+    for (const { tallies } of store.bins(EVER, 0, EVER.ms, nowMs)) {
+      sum += tallies.get("turnpike.decisions")?.total ?? 0;
+    }
+    expect(sum).toBe(1_800);
   });
 
   it("writes again what a disk refused, once", () => {

@@ -19,7 +19,7 @@ import { nearestRegion, type Region } from "../../ring/region.ts";
 import { problem, wrongMethod } from "../answer/problem.ts";
 import { internalError, newApp } from "../app.ts";
 import { type CheckingCall, readBlock, readChecks, readReset, readUnblock } from "./api-body.ts";
-import { authorize, requireAdmin, wrongTokensOf } from "./authorization.ts";
+import { authorize, requireScope, wrongTokensOf } from "./authorization.ts";
 import { countEvents, type EventsOf, readEvents } from "./events-api.ts";
 import { readRelease, readReserve, readSettle } from "./hold-body.ts";
 import { BodyTooLarge, jsonBody, MAX_BODY_BYTES } from "./json-body.ts";
@@ -45,7 +45,7 @@ export function api(
   app.all("/openapi.json", () => wrongMethod("GET, HEAD"));
   if (config.tokens.length === 0) return app;
 
-  app.use(authorize(caller, config));
+  app.use(authorize(caller, config), requireScope("check"));
   app.post("/check", async (c) => {
     const { groups, many } = await checksOf(c, "check");
     const { even, surplus } = evenOutAll(await caller.checkAllOrNone(groups));
@@ -82,7 +82,7 @@ export function api(
   }
   if (eventsOf) countEvents(app, eventsOf, region);
 
-  app.use(requireAdmin);
+  app.use(requireScope("admin"));
   if (eventsOf) readEvents(app, eventsOf);
   app.post("/reset", async (c) => {
     await caller.reset(readReset(await jsonBody(c), config, region(c)));
@@ -146,7 +146,7 @@ function mergeScopes(explained: readonly ExplainedKey[]) {
   };
 }
 
-function answerError(error: Error): Response {
+export function answerError(error: Error): Response {
   if (error instanceof MisuseError) {
     const { message: detail, field } = error;
     return problem({ status: 400, title: "Not a valid request", detail, field });

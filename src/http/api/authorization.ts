@@ -91,14 +91,16 @@ class Suspects {
   }
 }
 
-/** Requires a token with the scope `admin`. */
-export const requireAdmin = createMiddleware<AuthorizedEnv>(async (c, next) => {
-  if (c.var.scope === "admin") return next();
-  const detail = 'This call needs a token with the scope "admin".';
-  const challenge = 'Bearer error="insufficient_scope", scope="admin"';
-  const headers = { "WWW-Authenticate": challenge };
-  return problem({ status: 403, title: "Not allowed", detail }, headers);
-});
+/** Makes the middleware that requires a token with a scope. One with `admin` may do everything. */
+export function requireScope(scope: Scope) {
+  return createMiddleware<AuthorizedEnv>(async (c, next) => {
+    if (c.var.scope === scope || c.var.scope === "admin") return next();
+    const detail = `This call needs a token with the scope "${scope}".`;
+    const challenge = `Bearer error="insufficient_scope", scope="${scope}"`;
+    const headers = { "WWW-Authenticate": challenge };
+    return problem({ status: 403, title: "Not allowed", detail }, headers);
+  });
+}
 
 function unauthorized(detail = "The header Authorization must be Bearer and a token."): Response {
   const headers = { "WWW-Authenticate": "Bearer" };

@@ -1,0 +1,98 @@
+/**
+ * What the limiter counted of itself, as Prometheus reads it
+ * (https://prometheus.io/docs/instrumenting/exposition_formats/).
+ *
+ * A series belongs to an owner of events, never to an isolate. It only grows: an owner keeps its sum
+ * on disk for ever, and is read even after it has left the ring.
+ */
+import type { Dimensions } from "../events/tuple.ts";
+import type { RingStatus } from "../protocol/rpc.ts";
+import { DECISIONS, LATENCIES_MS, LATENCY, LATENCY_SUM } from "./watch.ts";
+
+/** Sums since the beginning, by owner, then by dimensions. */
+export type Sums = Map<string, { dimensions: Dimensions; count: number }[]>;
+
+/** What is read for the metrics, beside the rings. */
+export const READ = [DECISIONS, LATENCY, LATENCY_SUM];
+
+type Sample = [labels: Dimensions, value: number, suffix?: string];
+
+/** @param sums of the names in `READ`, in that order */
+export function metricsText(sums: readonly Sums[], rings: readonly RingStatus[]): string {
+  const [decisions, latency, latencySum] = sums;
+  const owners = rings.flatMap((ring) => ring.owners);
+  return [
+    family("turnpike_decisions_total", "counter", "Decisions of policies.", each(decisions)),
+    family(
+      "turnpike_check_duration_seconds",
+      "histogram",
+      "How long checks waited that an owner answered.",
+      histogram(latency, latencySum),
+    ),
+    family(
+      "turnpike_ring_version",
+      "gauge",
+      "Version of a region's ring.",
+      rings.map(({ region, version }) => [{ region }, version]),
+    ),
+    family(
+      "turnpike_ring_settling",
+      "gauge",
+      "Whether a change of the ring is under way.",
+      rings.map(({ region, settling }) => [{ region }, Number(settling)]),
+    ),
+    family(
+      "turnpike_owner_keys",
+      "gauge",
+      "Rows that an owner holds, expired ones included.",
+      owners.flatMap(({ name, keys }): Sample[] =>
+        keys === null ? [] : [[{ owner: name }, keys]],
+      ),
+    ),
+    family(
+      "turnpike_owner_up",
+      "gauge",
+      "Whether an owner in the ring answers.",
+      owners.map(({ name, keys }) => [{ owner: name }, Number(keys !== null)]),
+    ),
+  ].join("");
+}
+
+function each(sums: Sums = new Map()): Sample[] {
+  return Array.from(sums, ([owner, counts]) =>
+    counts.map(({ dimensions, count }): Sample => [{ owner, ...dimensions }, count]),
+  ).flat();
+}
+
+/** Adds up the buckets: each has what is below its bound. */
+function histogram(buckets: Sums = new Map(), sums: Sums = new Map()): Sample[] {
+  return Array.from(buckets, ([owner, counts]) => {
+    const countOf = (bound: string) =>
+      counts.find(({ dimensions }) => dimensions.le === bound)?.count ?? 0;
+    let below = 0;
+    const samples = LATENCIES_MS.map((ms): Sample => {
+      below += countOf(String(ms));
+      return [{ owner, le: String(ms / 1_000) }, below, "_bucket"];
+    });
+    const all = below + countOf("+Inf");
+    const ms = sums.get(owner)?.[0]?.count ?? 0;
+    return [
+      ...samples,
+      [{ owner, le: "+Inf" }, all, "_bucket"] as Sample,
+      [{ owner }, ms / 1_000, "_sum"] as Sample,
+      [{ owner }, all, "_count"] as Sample,
+    ];
+  }).flat();
+}
+
+function family(name: string, type: string, help: string, samples: readonly Sample[]): string {
+  const lines = samples.map(([labels, value, suffix = ""]) => {
+    const pairs = Object.entries(labels).map(([label, text]) => `${label}="${escaped(text)}"`);
+    return `${name}${suffix}{${pairs.join(",")}} ${value}\n`;
+  });
+  return `# HELP ${name} ${help}\n# TYPE ${name} ${type}\n${lines.join("")}`;
+}
+
+function escaped(text: string): string {
+  return text.replaceAll("\\", "\\\\").replaceAll('"', '\\"').replaceAll("\n", "\\n");
+}

@@ -1,0 +1,90 @@
+/**
+ * Counts what the limiter decides, as events: by policy, outcome, reason and source, and by client.
+ *
+ * Everything is counted in the isolate where it was decided, so denials from its cache and checks by
+ * the fallback are too. It reaches the owners of events within about a second. An isolate that does
+ * not watch runs no line of this.
+ */
+import type { Caller } from "../caller/caller.ts";
+import type { Question, Reply } from "../caller/question.ts";
+import { keyOf } from "../events/tuple.ts";
+import type { Decision } from "../limit/decision.ts";
+import type { KeyHash } from "../ring/key-hash.ts";
+import type { Region } from "../ring/region.ts";
+import { WORKERS } from "../runtime.ts";
+import { type LabelForm, labelOf } from "./label.ts";
+
+/** Decisions, by `policy`, `outcome`, `reason` and `source`. */
+export const DECISIONS = "turnpike.decisions";
+/** Decisions, by `client`, `policy` and `outcome`. */
+export const CLIENTS = "turnpike-clients";
+/** Checks that an owner answered, by `le`: the least of `LATENCIES_MS` that was enough. */
+export const LATENCY = "turnpike.latency";
+/** How long these took, ms. */
+export const LATENCY_SUM = "turnpike.latency_ms";
+
+/** Upper bounds of the histogram, ms; the last bucket has none. */
+export const LATENCIES_MS = [1, 2, 5, 10, 25, 50, 100, 250, 500, 1_000];
+const NO_BOUND = "+Inf";
+
+/** Counts an event at a region's owners. */
+export type CountAt = (region: Region, name: string, key: string, amount: number) => void;
+
+/** The most keys of decisions that are remembered; an API call may name any policy. */
+const MAX_KEYS = 1_000;
+
+/** Has a caller count what it decides. */
+export function watch(
+  caller: Pick<Caller, "check">,
+  label: LabelForm,
+  count: CountAt,
+  hash: (parts: readonly string[]) => KeyHash,
+): void {
+  const check = caller.check.bind(caller);
+  const keys = new Map<string, string>();
+
+  caller.check = async (questions) => {
+    const sentMs = WORKERS.now();
+    const replies = await check(questions);
+    const tookMs = WORKERS.now() - sentMs;
+    for (const reply of replies) note(reply, tookMs);
+    return replies;
+  };
+
+  function note({ question, decisions }: Reply, tookMs: number): void {
+    const { region } = question;
+    const client = label === "hashed" ? hexOf(hash(question.key)) : labelOf(question.key, label);
+    for (const decision of decisions) {
+      const outcome = outcomeOf(decision);
+      count(region, DECISIONS, keyOfDecision(decision, outcome), 1);
+      count(region, CLIENTS, keyOf({ client, outcome, policy: decision.policy }), 1);
+    }
+    if (decisions[0]?.source === "owner") noteLatency(question, tookMs);
+  }
+
+  function noteLatency({ region }: Question, tookMs: number): void {
+    const le = LATENCIES_MS.find((bound) => tookMs <= bound)?.toString() ?? NO_BOUND;
+    count(region, LATENCY, keyOf({ le }), 1);
+    if (tookMs > 0) count(region, LATENCY_SUM, keyOf({}), tookMs);
+  }
+
+  function keyOfDecision({ policy, reason, source }: Decision, outcome: string): string {
+    const id = `${outcome} ${reason} ${source} ${policy}`;
+    const known = keys.get(id);
+    if (known !== undefined) return known;
+    if (keys.size >= MAX_KEYS) keys.clear();
+    const key = keyOf({ outcome, policy, reason, source });
+    keys.set(id, key);
+    return key;
+  }
+}
+
+function hexOf({ hi, lo }: KeyHash): string {
+  return hi.toString(16).padStart(8, "0") + lo.toString(16).padStart(8, "0");
+}
+
+/** Under `shadow`, a request passes that the policy would have denied. */
+function outcomeOf({ allowed, reason }: Decision): "allowed" | "denied" | "shadow" {
+  if (reason === "shadow") return "shadow";
+  return allowed ? "allowed" : "denied";
+}

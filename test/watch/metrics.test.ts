@@ -1,0 +1,68 @@
+import parsePrometheus from "parse-prometheus-text-format";
+import { describe, expect, it } from "vitest";
+import grafana from "../../src/watch/grafana.json" with { type: "json" };
+import { labelOf } from "../../src/watch/label.ts";
+import { metricsText, type Sums } from "../../src/watch/metrics.ts";
+
+const odd = 'a "b" \\ c\nd';
+const decisions: Sums = new Map([
+  ["weur/0", [{ dimensions: { policy: odd, outcome: "denied" }, count: 7 }]],
+  ["weur/1", [{ dimensions: { policy: "site", outcome: "allowed" }, count: 5 }]],
+]);
+const latency: Sums = new Map([
+  ["weur/0", ["5", "1", "+Inf"].map((le, at) => ({ dimensions: { le }, count: at + 1 }))],
+]);
+const latencySum: Sums = new Map([["weur/0", [{ dimensions: {}, count: 3_500 }]]]);
+const owners = [{ name: "weur/0", keys: 3, checksPerSecond: 1, sinceMs: 0 }];
+const ring = { region: "weur" as const, version: 4, settling: true, waitingFor: [], down: [] };
+
+const text = metricsText([decisions, latency, latencySum], [{ ...ring, owners }]);
+const families = new Map(parsePrometheus(text).map((family) => [family.name, family]));
+
+describe("the metrics", () => {
+  it("are read by a parser of others, odd names too", () => {
+    expect(families.get("turnpike_decisions_total")).toMatchObject({
+      type: "COUNTER",
+      metrics: [
+        { labels: { owner: "weur/0", policy: odd, outcome: "denied" }, value: "7" },
+        { labels: { owner: "weur/1", policy: "site" }, value: "5" },
+      ],
+    });
+    expect(families.get("turnpike_ring_version")?.metrics).toMatchObject([{ value: "4" }]);
+    expect(families.get("turnpike_owner_keys")?.metrics).toMatchObject([{ value: "3" }]);
+  });
+
+  it("have a histogram whose buckets add up", () => {
+    const [metric] = families.get("turnpike_check_duration_seconds")?.metrics ?? [];
+    const { buckets } = metric ?? {};
+    expect(buckets).toMatchObject({
+      "0.001": "2",
+      "0.002": "2",
+      "0.005": "3",
+      "1": "3",
+      "+Inf": "6",
+    });
+    expect(text).toContain('turnpike_check_duration_seconds_count{owner="weur/0"} 6');
+    expect(text).toContain('turnpike_check_duration_seconds_sum{owner="weur/0"} 3.5');
+  });
+
+  it("are all that the dashboard shows", () => {
+    const shown = JSON.stringify(grafana).match(/turnpike_\w+/g) ?? [];
+    const names = shown.map((name) => name.replace(/_bucket$/, ""));
+    expect(names.filter((name) => !families.has(name))).toEqual([]);
+  });
+});
+
+describe("the label of a client", () => {
+  it.each([
+    [["192.0.2.77"], "192.0.2.*"],
+    [["2001:db8:aaaa:bb::/64"], "2001:db8:aaaa:*"],
+    [["user-1234567890"], "user-12…"],
+    [["ab"], "a…"],
+    [[""], "…"],
+    [["192.0.2.77", "/login"], "192.0.2.* /lo…"],
+  ])("is for %j the prefix %s", (key, label) => {
+    expect(labelOf(key, "prefix")).toBe(label);
+    expect(labelOf(key, "full")).toBe(key.join(" "));
+  });
+});
