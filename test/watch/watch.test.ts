@@ -1,18 +1,21 @@
 /** A Turnpike that watches itself, under a known load, through an owner's restart and a ring change. */
 import { spawnSync } from "node:child_process";
-import { mkdtempSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import parsePrometheus from "parse-prometheus-text-format";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { bundleFile } from "../bench/contenders.ts";
 import { startWorkerd, type WorkerdServer } from "../bench/workerd-server.ts";
+import { findPrometheus, Scraper } from "./prometheus.ts";
 
 const POLICIES = [
   { name: "site", limit: 10, window: "1d" },
   { name: "trial", path: "/trial", limit: 1, window: "1d", shadow: true },
 ];
+const NO_PROMETHEUS = "not run: there is no Prometheus, and apt-get could not fetch one";
 const folder = mkdtempSync(join(tmpdir(), "turnpike-watch-"));
+const programs = findPrometheus(folder);
 let server: WorkerdServer;
 
 async function start(): Promise<void> {
@@ -30,7 +33,10 @@ async function start(): Promise<void> {
   });
 }
 beforeAll(start);
-afterAll(() => server.stop());
+afterAll(async () => {
+  await server.stop();
+  rmSync(folder, { recursive: true, force: true });
+});
 
 function get(path: string, headers: Record<string, string> = {}): Promise<Response> {
   return fetch(new URL(path, server.url), { headers });
@@ -92,11 +98,35 @@ describe("a Turnpike that watches itself", () => {
     }
   });
 
-  it("satisfies promtool, where there is one", async () => {
-    const checked = spawnSync("promtool", ["check", "metrics"], { input: await scrape() });
-    if (checked.error)
-      console.warn("promtool is not installed: the metrics were not checked by it");
-    else expect(String(checked.stdout) + String(checked.stderr)).toBe("");
+  it("tells a real Prometheus what was sent, through a ring change", async () => {
+    if (!programs) return console.warn(NO_PROMETHEUS);
+    const scraper = await Scraper.start(programs, folder, new URL(server.url), "reads");
+    try {
+      const decided = () => scraper.query("sum(turnpike_decisions_total)");
+      const start = Object.values((await decisions()).sums).reduce((a, b) => a + b, 0);
+      await expect.poll(decided, { timeout: 60_000 }).toBe(start);
+      await load("192.0.2.3", 15);
+      const path = "/_turnpike/v1/ring/owners/weur%2F0";
+      await fetch(new URL(path, server.url), { method: "DELETE", headers: authorized("rules") });
+      await load("192.0.2.3", 15);
+      const grown =
+        "sum(max_over_time(turnpike_decisions_total[5m]) - min_over_time(turnpike_decisions_total[5m]))";
+      await expect.poll(() => scraper.query(grown), { timeout: 60_000 }).toBe(30);
+      const resets = "sum(resets(turnpike_decisions_total[5m]))";
+      expect(await scraper.query(resets)).toBe(0);
+      // Prometheus extends the increase to the ends of the range, by one scrape at most.
+      const increase = (await scraper.query("sum(increase(turnpike_decisions_total[5m]))")) ?? 0;
+      expect(increase).toBeGreaterThanOrEqual(30);
+      expect(increase).toBeLessThan(45);
+    } finally {
+      await scraper.stop();
+    }
+  });
+
+  it("satisfies promtool", async () => {
+    if (!programs) return console.warn(NO_PROMETHEUS);
+    const checked = spawnSync(programs.promtool, ["check", "metrics"], { input: await scrape() });
+    expect(String(checked.stdout) + String(checked.stderr)).toBe("");
   });
 
   it("shows its metrics to their own token and an admin's only", async () => {
