@@ -292,6 +292,7 @@ describe("a place of costs that is none", () => {
     [{ cost: "max_tokens" }, "cost must be a whole number from 1 on, or a path into JSON such as"],
     [{ cost: "json:$.a[0]" }, "cost must be a whole number from 1 on, or a path"],
     [{ cost: "header:X" }, "cost must be a whole number from 1 on, or a path"],
+    [{ actual: "bytes", mode: "after" }, 'mode must be "before" or "alongside" with "actual"'],
     [{ actual: "bytes", lease: 0.1 }, 'lease must be left out beside "actual"'],
     [{ actual: "bytes", algorithm: "concurrency", limit: 5 }, "actual must be left out with this"],
   ])("is refused where it is written: %j", (fields, message) => {

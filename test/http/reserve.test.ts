@@ -49,6 +49,28 @@ describe("the API's reservations", () => {
     expect(await settled.json()).toMatchObject({ was: "live", remaining: 9 });
   });
 
+  it("are counted at their owner before they are answered, in any mode", async () => {
+    const config = parseConfig({
+      TOKEN: "reads",
+      POLICIES: [{ name: "later", limit: 10, window: "1d", mode: "after" }],
+      DEADLINE: "10s",
+    });
+    const app = api(caller, config);
+    const key = fresh();
+    const reserving = Array.from({ length: 5 }, () =>
+      answer(
+        app.request("/reserve", {
+          method: "POST",
+          headers: { Authorization: "Bearer reads" },
+          body: JSON.stringify({ key, policy: "later", amount: 4 }),
+        }),
+      ),
+    );
+    const all = await Promise.all(reserving);
+    expect(all.map(({ source }) => source)).toEqual(Array(5).fill("owner"));
+    expect(all.filter(({ allowed }) => allowed)).toHaveLength(2);
+  });
+
   it("are for every token", async () => {
     const config = parseConfig({
       TOKEN: "check:reads",
