@@ -8,6 +8,7 @@
 import type { CounterPolicy } from "../counters/check.ts";
 import { MAX_WINDOW_MS } from "../limit/algorithm.ts";
 import type { Verdict } from "../limit/decision.ts";
+import { MAX_UNITS } from "../limit/policy-schema.ts";
 import { logSeldom } from "../log.ts";
 import { wrongClass } from "../protocol/bindings.ts";
 import { DeadlineError, withDeadline } from "../protocol/deadline.ts";
@@ -153,8 +154,9 @@ function isOtherRing(ring: unknown, version: number, owner: string): boolean {
 
 /** Could an owner that works correctly give this verdict under that policy? */
 export function isVerdict(verdict: Verdict, policy: CounterPolicy): boolean {
-  const { allowed, remaining, resetMs, retryAfterMs, delayMs, reason, taken = 0 } = verdict;
-  const { capacity, windowMs, cost } = policy;
+  const { allowed, remaining, resetMs, retryAfterMs, delayMs, reason, taken = 0, limit } = verdict;
+  const { windowMs, cost } = policy;
+  const capacity = limit === undefined ? policy.capacity : MAX_UNITS;
   // The longest waits are two windows (sliding window), a full bucket, and a block.
   const longestMs = Math.max(2 * windowMs, MAX_WINDOW_MS);
   return (
@@ -162,6 +164,7 @@ export function isVerdict(verdict: Verdict, policy: CounterPolicy): boolean {
     allowed === (retryAfterMs === 0) &&
     !(reason === "limited" && remaining >= cost) &&
     isWhole(remaining, capacity) &&
+    isWhole(limit ?? 0, MAX_UNITS) &&
     isWhole(taken, allowed ? cost : 0) &&
     isWhole(resetMs, longestMs) &&
     isWhole(retryAfterMs, longestMs) &&

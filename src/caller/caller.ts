@@ -3,9 +3,10 @@
  *
  * A check's path: key hash → ring → lease → denial cache → owner, or the fallback. One instance serves
  * an isolate. A failing owner is an error only where nothing
- * can stand in for it: reset, block, unblock and explain.
+ * can stand in for it: reset, block, unblock, override and explain.
  */
 import type { Source } from "../limit/decision.ts";
+import type { Policy } from "../limit/policy.ts";
 import type { CounterNamespace } from "../protocol/rpc.ts";
 import type { Answer } from "../protocol/wire-answer.ts";
 import { type KeyHash, keyHasher } from "../ring/key-hash.ts";
@@ -178,6 +179,17 @@ export class Caller {
   async unblock(key: readonly string[]): Promise<void> {
     const hash = this.#hash(key);
     await this.#operator.unblock(hash);
+    this.#local.forget(hash);
+  }
+
+  /**
+   * Gives a key another limit under these policies for `durationMs`, infinite or a whole number; with
+   * null, their own again. In all regions and on disk. Rejects as `block` does.
+   */
+  async override({ key, policies }: Question, limit: number | null, durationMs = 0): Promise<void> {
+    const hash = this.#hash(key);
+    const each = (policy: Policy) => this.#operator.override(hash, policy, limit, durationMs);
+    await Promise.all(policies.map(each));
     this.#local.forget(hash);
   }
 

@@ -51,7 +51,9 @@ const REMAINING = 3;
 const RESET_MS = 4;
 const RETRY_AFTER_MS = 5;
 const DELAY_MS = 6;
-const EACH = 7;
+/** NaN without an override. */
+const LIMIT = 7;
+const EACH = 8;
 
 export function append(list: number[], denial: Denial): void {
   const { key, owner, policies, costs, verdicts, sentMs, epoch, trustMs, receivedAtMs } = denial;
@@ -66,9 +68,10 @@ export function append(list: number[], denial: Denial): void {
     receivedAtMs,
   );
   list.push(sentMs + changesInMs(verdicts), 0);
-  for (const [at, { reason, remaining, resetMs, retryAfterMs, delayMs }] of verdicts.entries()) {
+  for (const [at, verdict] of verdicts.entries()) {
+    const { reason, remaining, resetMs, retryAfterMs, delayMs, limit = Number.NaN } = verdict;
     list.push(policies[at] as number, costs[at] as number, OWNER_REASONS.indexOf(reason));
-    list.push(remaining, resetMs, retryAfterMs, delayMs);
+    list.push(remaining, resetMs, retryAfterMs, delayMs, limit);
   }
 }
 
@@ -153,7 +156,9 @@ export function verdictsOf(list: List, at: number, nowMs: number): Verdict[] {
     const resetMs = Math.max(0, (list[each + RESET_MS] as number) - ageMs);
     const retryAfterMs = Math.max(0, (list[each + RETRY_AFTER_MS] as number) - ageMs);
     const delayMs = list[each + DELAY_MS] as number;
-    verdicts.push(verdictOf(reason, remaining, resetMs, retryAfterMs, delayMs));
+    const verdict = verdictOf(reason, remaining, resetMs, retryAfterMs, delayMs);
+    const limit = list[each + LIMIT] as number;
+    verdicts.push(Number.isNaN(limit) ? verdict : { ...verdict, limit });
   }
   return verdicts;
 }

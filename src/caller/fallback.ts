@@ -2,7 +2,7 @@
  * Decides when the owner does not answer: each policy's `onFailure`, in this isolate.
  *
  * Never exact. With `local`, each isolate counts by itself from nothing. So while an owner is gone,
- * ten isolates may let ten times the limit pass. Does not know which keys an operator has blocked.
+ * ten isolates may let ten times the limit pass. Knows no operator's blocks and overrides.
  */
 
 import type { checkOnce } from "../counters/answers.ts";

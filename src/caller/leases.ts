@@ -6,7 +6,7 @@
  * lost. A lease pays only while its owner was heard of in the last 5 s, in the epoch of its last
  * decision on the key. So a block or a reset made elsewhere ends the lease within 5 s.
  */
-import type { Verdict } from "../limit/decision.ts";
+import { type Verdict, verdictOf } from "../limit/decision.ts";
 import type { Policy } from "../limit/policy.ts";
 import { first53Bits, isSameKey, type KeyHash } from "../ring/key-hash.ts";
 import type { Asked } from "./denial-cache.ts";
@@ -50,6 +50,8 @@ interface Lease extends Memory {
   /** Checks of the key since it was first seen in this window. */
   checks: number;
   units: number;
+  /** As in the owner's verdict. */
+  limit: number | undefined;
   /** Units that the owner had left when it was last asked, without the lease. */
   ownersRemaining: number;
   /** When the owner last confirmed the units, by its clock. */
@@ -77,7 +79,8 @@ export class Leases {
     lease.units -= policy.cost;
     const remaining = lease.units + lease.ownersRemaining;
     const resetMs = lease.untilMs + MARGIN_MS - nowMs;
-    return { allowed: true, remaining, resetMs, retryAfterMs: 0, delayMs: 0, reason: "ok" };
+    const verdict = verdictOf(0, remaining, resetMs, 0, 0);
+    return lease.limit === undefined ? verdict : { ...verdict, limit: lease.limit };
   }
 
   /**
@@ -128,6 +131,7 @@ export class Leases {
       policy,
       checks: (before?.checks ?? 0) + 1,
       units: kept + (verdict.reason === "ok" ? slice : 0),
+      limit: verdict.limit,
       ownersRemaining: verdict.remaining,
       atMs: Math.min(memory.atMs, answer.atMs),
       untilMs: answer.sentMs + verdict.resetMs - MARGIN_MS,

@@ -4,6 +4,7 @@ import { MAX_WINDOW_MS } from "../limit/algorithm.ts";
 import type { Decision } from "../limit/decision.ts";
 import { durationSchema } from "../limit/duration.ts";
 import { fieldPath, MisuseError, parse } from "../limit/misuse.ts";
+import { readOverrideLimit } from "../limit/override.ts";
 import { type Policy, parsePolicy, requireFits, requireOptions } from "../limit/policy.ts";
 import type { CountingFields, PolicyInput, QuotaFields } from "../limit/policy-input.ts";
 import { unitsSchema } from "../limit/policy-schema.ts";
@@ -105,6 +106,13 @@ export interface Limiter {
   block(key: string, duration: string): Promise<void>;
   /** Ends all blocks of the key, in all regions. Rejects if an owner does not answer. */
   unblock(key: string): Promise<void>;
+  /**
+   * Gives the key another limit, `"unlimited"` too, for a duration such as `"30d"`. What is counted
+   * stays counted. In all regions; rejects if an owner does not answer.
+   */
+  override(key: string, limit: number | "unlimited", duration: string): Promise<void>;
+  /** Gives the key the policy's own limit again, in all regions. Rejects as `override` does. */
+  clearOverride(key: string): Promise<void>;
   /** Says what the key's owner has stored for it. Rejects if that owner does not answer. */
   explain(key: string, options?: CheckOptions): Promise<ExplainedKey>;
 }
@@ -168,6 +176,13 @@ export function limiter(options: LimiterOptions): Limiter {
     block: async (key, duration) =>
       isolateCaller().block(keyOf(key), parse(blockSchema, duration, "duration")),
     unblock: async (key) => isolateCaller().unblock(keyOf(key)),
+    override: async (key, limit, duration) =>
+      isolateCaller().override(
+        ask(key),
+        readOverrideLimit(policy, limit),
+        parse(blockSchema, duration, "duration"),
+      ),
+    clearOverride: async (key) => isolateCaller().override(ask(key), null),
     explain: async (key, options) => {
       const [explained] = await isolateCaller().explain([ask(key, options)]);
       return explained as ExplainedKey;

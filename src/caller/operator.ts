@@ -1,10 +1,11 @@
 /**
- * What must reach an owner: what operators do to keys (reset, block, unblock, explain), and holds to
- * be settled. The first three reach every region, since a client may enter anywhere.
+ * What must reach an owner: what operators do to keys (reset, block, unblock, override, explain), and holds to
+ * be settled. All but the last reach every region, since a client may enter anywhere.
  *
  * Nothing stands in for an owner here. If one does not answer, the call rejects, and other owners
  * may have done their part by then. Each call may be repeated.
  */
+import type { Policy } from "../limit/policy.ts";
 import { readRingRecord, regionOfOwner } from "../protocol/ring-record.ts";
 import type { CounterStub, OrMoved } from "../protocol/rpc.ts";
 import { encodeBatch } from "../protocol/wire.ts";
@@ -14,7 +15,7 @@ import { REGIONS } from "../ring/region.ts";
 import type { Runtime } from "../runtime.ts";
 import { CallError } from "./call.ts";
 import { type Dispatched, dispatch, type OwnerAnswer } from "./dispatch.ts";
-import { batchOf, type Message } from "./message.ts";
+import { batchOf, counterPolicy, type Message } from "./message.ts";
 import type { OwnerClient } from "./owner-client.ts";
 import type { ExplainedKey } from "./question.ts";
 import type { Routed, Router } from "./router.ts";
@@ -45,6 +46,14 @@ export class Operator {
 
   unblock(key: KeyHash): Promise<void> {
     return this.#operate(key, (stub, version) => stub.unblock(version, key));
+  }
+
+  /** @param limit as in `CounterRpc` */
+  override(key: KeyHash, policy: Policy, limit: number | null, durationMs: number): Promise<void> {
+    const counted = counterPolicy(policy);
+    return this.#operate(key, (stub, version) =>
+      stub.override(version, key, counted, limit, durationMs),
+    );
   }
 
   /**

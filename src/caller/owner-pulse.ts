@@ -3,8 +3,8 @@
  *
  * A memory (a denial or a lease) is trusted for `MAX_SILENCE_MS`. Each later answer of its owner,
  * about any key, extends the trust, as long as the owner's epoch stays the same. So one call renews
- * everything remembered of an owner. An owner begins an epoch with a block, an unblock, a reset, a
- * new ring, and a refund to a key that had nothing left.
+ * everything remembered of an owner. An owner begins an epoch with a block, an unblock, an
+ * override, a reset, a new ring, and a refund to a key that had nothing left.
  */
 
 /** How long a memory is trusted after its owner was last heard of. */

@@ -18,11 +18,12 @@ export function replyOf(
   isInexact = false,
 ): Reply {
   const decisions = question.policies.map(({ name, limit }, at): Decision => {
-    const { allowed, remaining, resetMs, retryAfterMs, delayMs, reason } = verdicts[at] as Verdict;
+    const verdict = verdicts[at] as Verdict;
+    const { allowed, remaining, resetMs, retryAfterMs, delayMs, reason } = verdict;
     return {
       allowed,
       policy: name,
-      limit,
+      limit: verdict.limit ?? limit,
       remaining,
       resetMs,
       retryAfterMs,

@@ -18,6 +18,8 @@ export interface CounterPolicy extends Quota {
   atMost?: true;
   /** In a check that reserves: its cost is held until it is settled. */
   held?: true;
+  /** Of a key that an override leaves unlimited; set by its owner. Limit and capacity are unused. */
+  isUnlimited?: true;
   /** How long a denied key stays blocked; absent if it does not. */
   blockFor?: BlockFor | undefined;
   /** Decided and counted, never enforced. */
@@ -89,4 +91,6 @@ export interface Explanation {
   nextUnitMs: number;
   /** How many holds are live, and how many of the spent units are theirs; absent without one. */
   holds?: { count: number; units: number };
+  /** The override that `limit` comes from; absent without one. */
+  override?: { limit: number | "unlimited"; leftMs: number };
 }

@@ -24,11 +24,18 @@ const MIN_FILL = 0.25;
 const FEW_ROWS_AGAIN = MAX_FEW_ROWS / 2;
 
 /**
- * What a table's rows are: what a policy counted for a key, until when a key is blocked, what a
- * key's checks were answered, what a key holds, that a key's counters were imported in a ring
- * change, or when a key's counts got lost.
+ * What a table's rows are: what a policy counted for a key, until when a key is blocked, which
+ * limit an operator gave it, what its checks were answered, what it holds, that its counters were
+ * imported in a ring change, or when its counts got lost.
  */
-export type TableKind = "counter" | "block" | "answer" | "hold" | "imported" | "inexact";
+export type TableKind =
+  | "counter"
+  | "block"
+  | "override"
+  | "answer"
+  | "hold"
+  | "imported"
+  | "inexact";
 
 export class CounterTable {
   readonly kind: TableKind;

@@ -11,6 +11,8 @@ import type { Verdict } from "../limit/decision.ts";
 import type { KeyHash } from "../ring/key-hash.ts";
 import type { Check, CounterPolicy, Explanation, Refund, Settlement } from "./check.ts";
 import { deniedFor, Holds } from "./holds.ts";
+import { EVERYTHING, enforced, nothing } from "./outcomes.ts";
+import { Overrides } from "./overrides.ts";
 import { BLOCKED, blocksName, holdsName, tableName } from "./table-name.ts";
 import { Tables, type TablesOptions } from "./tables.ts";
 
@@ -25,16 +27,19 @@ export interface CountersOptions extends TablesOptions {
 export class Counters {
   readonly tables: Tables;
   readonly holds: Holds;
+  readonly overrides: Overrides;
   readonly #onBlock: (policy: CounterPolicy, key: KeyHash) => void;
 
   constructor({ onBlock = () => {}, ...options }: CountersOptions = {}) {
     this.tables = new Tables(options);
+    this.overrides = new Overrides(this.tables);
     this.holds = new Holds(this.tables, (refund, nowMs) => this.#giveBack(refund, nowMs));
     this.#onBlock = onBlock;
   }
 
   /** Spends under all the policies, or, if one that is enforced denies, under none. */
-  check(check: Check, nowMs: number): Verdict[] {
+  check(asked: Check, nowMs: number): Verdict[] {
+    const check = this.overrides.apply(asked, nowMs);
     const { key, policies, reserve } = check;
     if (this.holds.hasAny) this.holds.end(check, nowMs);
     if (reserve) return this.#reserve(check, nowMs);
@@ -51,7 +56,8 @@ export class Counters {
   }
 
   /** Answers as `check` would, spending nothing: `remaining` is what is left now. */
-  peek(check: Check, nowMs: number): Verdict[] {
+  peek(asked: Check, nowMs: number): Verdict[] {
+    const check = this.overrides.apply(asked, nowMs);
     const { key, policies } = check;
     if (this.holds.hasAny) this.holds.end(check, nowMs);
     if (policies[0]?.atMost) return this.#atMost("peek", check, nowMs);
@@ -77,13 +83,15 @@ export class Counters {
    * @returns whether a denial that callers remember may end early, since nothing was left. A denial
    *   by `concurrency` does not count: callers never trust one.
    */
-  refund(refund: Refund, nowMs: number): boolean {
+  refund(asked: Refund, nowMs: number): boolean {
+    const refund = this.overrides.apply(asked, nowMs);
     if (this.holds.hasAny) this.holds.end(refund, nowMs);
     return this.#giveBack(refund, nowMs);
   }
 
   /** Replaces what a hold has spent by its actual cost; see {@link Holds.settle}. */
-  settle(check: Check, settlement: Settlement, nowMs: number) {
+  settle(asked: Check, settlement: Settlement, nowMs: number) {
+    const check = this.overrides.apply(asked, nowMs);
     if (this.holds.hasAny) this.holds.end(check, nowMs);
     return this.holds.settle(check, settlement, nowMs);
   }
@@ -94,6 +102,8 @@ export class Counters {
       const { name, algorithm, table } = this.tables.tableFor(policy);
       const before = table?.get(key);
       if (!before || policy.limit === 0) continue;
+      // Was not counted, unless it is a slot that was taken before.
+      if (policy.isUnlimited && policy.algorithm !== "concurrency") continue;
       endsDenial ||=
         policy.algorithm !== "concurrency" && this.#decide(key, policy, nowMs, 0).remaining === 0;
       const after = algorithm.refund(before, policy, nowMs, policy.cost, spentAtMs, resetMs);
@@ -115,14 +125,16 @@ export class Counters {
   /**
    * Denies the key everything until `untilMs`. An earlier block that ends later stays.
    *
+   * @returns the name of the table that has changed
    * @throws {Error} if there are as many blocks as an owner keeps, which are never evicted
    */
-  block(key: KeyHash, untilMs: number): void {
+  block(key: KeyHash, untilMs: number): string[] {
     const state = this.tables.get(BLOCKED, key);
     if (!state && (this.tables.blocks?.size ?? 0) >= MAX_BLOCKS) {
       throw new Error(`an owner keeps at most ${MAX_BLOCKS} blocks: unblock some keys first`);
     }
     this.tables.set(BLOCKED, key, [Math.max(untilMs, state?.[0] ?? 0)]);
+    return [BLOCKED];
   }
 
   /**
@@ -142,11 +154,17 @@ export class Counters {
     return Math.max(0, (this.tables.blocks?.get(key)?.[0] ?? 0) - nowMs);
   }
 
-  explain(check: Check, nowMs: number): Explanation[] {
+  explain(asked: Check, nowMs: number): Explanation[] {
+    const check = this.overrides.apply(asked, nowMs);
     const { key, policies } = check;
     if (this.holds.hasAny) this.holds.end(check, nowMs);
     return policies.map((policy) => {
-      const { name, algorithm, limit, windowMs, capacity } = policy;
+      const { name, algorithm, windowMs, capacity } = policy;
+      const {
+        limit = policy.limit,
+        words: unlike,
+        ...override
+      } = this.overrides.describe(policy, key, nowMs);
       const stored = this.tables.tableFor(policy).table?.get(key);
       const { remaining } = this.#decide(key, policy, nowMs, 0);
       const blockedMs = blockLeftMs(this.#blockOf(policy, key), nowMs);
@@ -158,11 +176,12 @@ export class Counters {
         limit,
         windowMs,
         remaining,
-        state: algorithmOf(policy).describe(stored, policy, nowMs) + words + block,
+        state: algorithmOf(policy).describe(stored, policy, nowMs) + words + block + unlike,
         stored: stored ?? null,
         nextUnitMs:
           remaining >= capacity ? 0 : this.#decide(key, policy, nowMs, remaining + 1).retryAfterMs,
         ...(holds && { holds }),
+        ...override,
       };
     });
   }
@@ -236,7 +255,8 @@ export class Counters {
   }
 
   #decide(key: KeyHash, policy: CounterPolicy, nowMs: number, cost: number): Outcome {
-    if (policy.limit === 0 || policy.blockFor || cost > policy.capacity)
+    const { limit, blockFor, capacity, isUnlimited } = policy;
+    if (limit === 0 || blockFor || cost > capacity || isUnlimited)
       return this.#decideSeldom(key, policy, nowMs, cost);
     const { algorithm, table } = this.tables.tableFor(policy);
     return algorithm.decide(table?.get(key), policy, nowMs, cost);
@@ -244,6 +264,7 @@ export class Counters {
 
   /** Decides under the rarer policies, apart from the fast path of all others. */
   #decideSeldom(key: KeyHash, policy: CounterPolicy, nowMs: number, cost: number): Outcome {
+    if (policy.isUnlimited) return EVERYTHING;
     const { algorithm, table } = this.tables.tableFor(policy);
     const { windowMs, capacity } = policy;
     // Only a policy in shadow is asked for more than could ever pass.
@@ -266,23 +287,4 @@ export class Counters {
       blocked: true,
     };
   }
-}
-
-/** The outcome under a limit of 0, which no algorithm knows: nothing ever passes. */
-function nothing({ windowMs }: CounterPolicy, nowMs: number): Outcome {
-  const retryAfterMs = windowMs - (nowMs % windowMs);
-  return { allowed: false, remaining: 0, resetMs: 0, retryAfterMs, delayMs: 0, state: undefined };
-}
-
-/** Returns the verdict to act on: a denial in shadow is reported, not enforced, and holds nothing. */
-function enforced({ shadow }: CounterPolicy, outcome: Omit<Outcome, "state">): Verdict {
-  const { allowed, remaining, resetMs, retryAfterMs } = outcome;
-  const delayMs = shadow ? 0 : outcome.delayMs;
-  // Field by field: to copy the other fields with `...` takes longer than the whole decision.
-  if (allowed) return { allowed, remaining, resetMs, retryAfterMs, delayMs, reason: "ok" };
-  if (shadow) {
-    return { allowed: true, remaining, resetMs, retryAfterMs: 0, delayMs, reason: "shadow" };
-  }
-  const reason = outcome.blocked ? "blocked" : "limited";
-  return { allowed, remaining, resetMs, retryAfterMs, delayMs, reason };
 }

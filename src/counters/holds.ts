@@ -106,7 +106,7 @@ export class Holds {
     for (const [at, policy] of policies.entries()) {
       if (!policy.held) continue;
       const { reason, resetMs } = verdicts[at] as Verdict;
-      const amount = reason === "ok" ? policy.cost : 0;
+      const amount = reason === "ok" && !policy.isUnlimited ? policy.cost : 0;
       const place = this.#placeOf(policy, key);
       const hold = { id: reserve.id, endMs, amount, atMs: nowMs, resetMs };
       // Its caller has taken it for lost, and has settled it before it came.
@@ -206,7 +206,7 @@ export class Holds {
   }
 
   #charge({ key, policy }: Place, cost: number, nowMs: number): void {
-    if (policy.limit === 0) return;
+    if (policy.limit === 0 || policy.isUnlimited) return;
     const { name, algorithm, table } = this.#tables.tableFor(policy);
     const state = algorithm.charge(table?.get(key), policy, nowMs, cost);
     this.#tables.setWithin(name, key, state, nowMs, table);

@@ -11,6 +11,8 @@ import { VariableRows } from "./variable-rows.ts";
 export const BLOCKED = "blocked";
 /** Tables of keys that policies have blocked; see `BlockState`. */
 const BLOCKED_BY = "blocked-by";
+/** Tables of limits that operators give single keys; see `overrides.ts`. */
+const OVERRIDES = "overrides";
 /** The table of what checks with a `requestId` were answered; see `answers.ts`. */
 export const ANSWERS = "answers";
 /** Tables of holds; see `holds.ts`. */
@@ -33,6 +35,8 @@ const KINDS: Record<AlgorithmName, Kind> & Partial<Record<string, Kind>> = {
   concurrency: ["counter", 0],
   [BLOCKED]: ["block", 1],
   [BLOCKED_BY]: ["block", 3],
+  // As the version before reads a table that it does not know.
+  [OVERRIDES]: ["override", 0],
   [ANSWERS]: ["answer", 0],
   [HOLDS]: ["hold", 0],
   [IMPORTED]: ["imported", 1],
@@ -55,6 +59,11 @@ export function tableName({ name, algorithm, windowMs }: CounterPolicy): string 
  */
 export function blocksName({ name }: Pick<CounterPolicy, "name">): string {
   return `${BLOCKED_BY}/${name}`;
+}
+
+/** Returns the name of the table of overrides of a policy, which outlast any change of its quota. */
+export function overridesName({ name }: Pick<CounterPolicy, "name">): string {
+  return `${OVERRIDES}/${name}`;
 }
 
 /** Returns the name of the table of holds that have spent in that table. */

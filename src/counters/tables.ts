@@ -24,16 +24,11 @@ export const TABLE_BYTES = 500;
  * from memory one by one; many in a row are there before they are needed.
  */
 const SWEEP_EVERY = 16;
-/**
- * Rows that each of these sweeps looks at: 8 for each new key, so that expired ones can't pile up.
- */
+/** Rows that each of these sweeps looks at: 8 for each new key, or expired ones could pile up. */
 const SWEEP_ROWS = 8 * SWEEP_EVERY;
 /** Looking at a table takes about as long as looking at this many of its rows. */
 const TABLE_STEPS = 2;
-/**
- * The most rows that each new one evicts: enough to make room for a table, and more than one, so
- * that an overfull owner shrinks.
- */
+/** The most rows that each new one evicts: enough for a table, and for an overfull owner to shrink. */
 const MAX_EVICTIONS = 64;
 /** Tables that each eviction looks at, besides the largest of those before. */
 const SAMPLE_TABLES = 16;
@@ -61,6 +56,8 @@ export class Tables {
   evicted = 0;
   /** The table of keys that operators have blocked, which every check looks at. */
   blocks: CounterTable | undefined;
+  /** The tables of overrides, by the names of their policies. */
+  readonly overrides = new Map<string, CounterTable>();
   readonly #byName = new Map<string, CounterTable>();
   readonly #maxBytes: number;
   readonly #onChange: (table: string, key: KeyHash) => void;
@@ -106,6 +103,7 @@ export class Tables {
     this.#size += table.size;
     this.#bytes += table.bytes + TABLE_BYTES;
     if (name === BLOCKED) this.blocks = table;
+    if (table.kind === "override") this.overrides.set(policyNameOf(name), table);
   }
 
   dropTable(name: string): void {
@@ -115,6 +113,7 @@ export class Tables {
     this.#size -= table.size;
     this.#bytes -= table.bytes + TABLE_BYTES;
     if (table === this.blocks) this.blocks = undefined;
+    if (table.kind === "override") this.overrides.delete(policyNameOf(name));
     if (table === this.#swept?.[1]) this.#swept = undefined;
     if (table === this.#largest?.[1]) this.#largest = undefined;
     if (table === this.#last?.table) this.#last = undefined;
@@ -212,8 +211,8 @@ export class Tables {
 
   /**
    * Evicts a row of the largest table. If every sampled key is denied and the new one is not,
-   * evicts the new one: to forget a denied key would let it pass. An operator's block is never
-   * evicted.
+   * evicts the new one: to forget a denied key would let it pass. An operator's block or
+   * override is never evicted.
    */
   #makeRoom(newest: Place, nowMs: number): void {
     const least = evictionCandidate(this.#largeTables(), newest, (table, state) =>
@@ -248,7 +247,9 @@ export class Tables {
     const tables = this.#largest ? [this.#largest] : [];
     for (let n = Math.min(SAMPLE_TABLES, this.#byName.size); n > 0; n--) {
       const named: NamedTable = this.#toEvict.next().value;
-      if (named[1] !== this.blocks && named[1] !== this.#largest?.[1]) tables.push(named);
+      const [, table] = named;
+      const isKept = table === this.blocks || table.kind === "override";
+      if (!isKept && table !== this.#largest?.[1]) tables.push(named);
     }
     tables.sort(([, one], [, other]) => other.bytes - one.bytes);
     this.#largest = tables[0];

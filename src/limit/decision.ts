@@ -33,6 +33,8 @@ export interface Verdict {
   reason: Reason;
   /** Units taken of the cost, 0 if it was denied. Only where the check asked for `atMost`. */
   taken?: number;
+  /** Units in a whole quota, where an override says so instead of the policy. */
+  limit?: number;
 }
 
 /** The reasons that an owner gives. As a number, a reason is its index here. */

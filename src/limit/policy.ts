@@ -6,13 +6,13 @@
  */
 import { type Actual, readActual, readPath } from "./actual.ts";
 import { MAX_WINDOW_MS, type Quota } from "./algorithm.ts";
-import type { Start } from "./algorithms.ts";
+import type { AlgorithmName, Start } from "./algorithms.ts";
 import { type BlockFor, readBlockFor } from "./block-for.ts";
 import { hasAddress } from "./key-part.ts";
 import { fieldPath, MisuseError, parse } from "./misuse.ts";
 import { type Mode, readMode } from "./mode.ts";
 import type { PolicyInput } from "./policy-input.ts";
-import { type PolicyFields, policySchema } from "./policy-schema.ts";
+import { MAX_UNITS, type PolicyFields, policySchema } from "./policy-schema.ts";
 import { type Refusal, readRefusal } from "./refusal.ts";
 import { MAX_LOG_LIMIT } from "./sliding-log.ts";
 
@@ -137,15 +137,13 @@ export function withQuota(policy: Policy, limit: number, windowMs: number, at = 
   // Nothing ever passes, so there is nothing to wait for.
   if (limit === 0) return { ...policy, limit, windowMs, capacity: 0, maxWaitMs: 0 };
   const { algorithm, burst } = policy;
-  const keepsEntries = algorithm === "sliding-log" || algorithm === "concurrency";
-  // All other sums are of units × ms, in doubles, and stay exact below 2^53.
-  const most = keepsEntries ? MAX_LOG_LIMIT : Math.floor(Number.MAX_SAFE_INTEGER / 4 / windowMs);
+  const most = mostUnits(algorithm, windowMs);
   const capacity = burst === undefined ? limit : algorithm === "leaky-bucket" ? burst + 1 : burst;
   for (const [field, units] of [
     ["limit", limit],
     ["burst", capacity],
   ] as const) {
-    if (algorithm === "fixed-window" || units <= most) continue;
+    if (units <= most) continue;
     const rule = `must be at most ${most} with this algorithm and window`;
     throw new MisuseError(fieldPath(at, field), rule, units);
   }
@@ -155,6 +153,14 @@ export function withQuota(policy: Policy, limit: number, windowMs: number, at = 
     throw new MisuseError(fieldPath(at, "burst"), rule, burst);
   }
   return { ...policy, limit, windowMs, capacity };
+}
+
+/** The highest limit, and the most that a bucket may hold, with an algorithm and a window. */
+export function mostUnits(algorithm: AlgorithmName, windowMs: number): number {
+  if (algorithm === "fixed-window") return MAX_UNITS;
+  if (algorithm === "sliding-log" || algorithm === "concurrency") return MAX_LOG_LIMIT;
+  // All other sums are of units × ms, in doubles, and stay exact below 2^53.
+  return Math.min(MAX_UNITS, Math.floor(Number.MAX_SAFE_INTEGER / 4 / windowMs));
 }
 
 /**

@@ -61,6 +61,10 @@ export class RateLimiter extends DurableObject implements OwnerRpc {
     return this.#owner.unblock(version, key);
   }
 
+  override(...of: Parameters<OwnerRpc["override"]>) {
+    return this.#owner.override(...of);
+  }
+
   explain(batch: WireBatch) {
     return this.#owner.explain(batch);
   }

@@ -6,10 +6,10 @@
  * the last checkpoint, except under policies that are `durable`.
  */
 import type { checkOnce } from "../counters/answers.ts";
-import type { Check, Explanation, Refund } from "../counters/check.ts";
+import type { Check, CounterPolicy, Explanation, Refund } from "../counters/check.ts";
 import type { CounterTable } from "../counters/counter-table.ts";
 import { Counters } from "../counters/counters.ts";
-import { BLOCKED, blocksName, INEXACT, tableName } from "../counters/table-name.ts";
+import { blocksName, INEXACT, tableName } from "../counters/table-name.ts";
 import type { State } from "../limit/algorithm.ts";
 import { InvalidError } from "../limit/misuse.ts";
 import { log } from "../log.ts";
@@ -32,7 +32,7 @@ export interface OwnerOptions {
   /** Its clock may run backwards: the owner's own never does. */
   runtime: Runtime;
   storage: OwnerStorage;
-  /** As in {@link TablesOptions}. */
+  /** See `TablesOptions`. */
   maxBytes?: number | undefined;
   /** Decides a check that has a `requestId`; absent where none has one. */
   checkOnce?: typeof checkOnce | undefined;
@@ -129,7 +129,7 @@ export class Owner {
       const once = check.requestId === undefined ? undefined : this.#options.checkOnce;
       const each = once?.(this.#counters, check, atMs) ?? this.#counters.check(check, atMs);
       if (each.every(({ allowed }) => allowed)) this.#durable.addCounted(check);
-      return each;
+      return this.#counters.overrides.noteLimits(check, each, atMs);
     });
     this.#durable.append();
     return answer;
@@ -139,7 +139,10 @@ export class Owner {
   peek(batch: readonly Check[]): Answer {
     const atMs = this.now();
     const answer = this.#newAnswer(batch, atMs);
-    answer.verdicts = batch.map((check) => this.#counters.peek(check, atMs));
+    answer.verdicts = batch.map((check) => {
+      const each = this.#counters.peek(check, atMs);
+      return this.#counters.overrides.noteLimits(check, each, atMs);
+    });
     return answer;
   }
 
@@ -178,18 +181,20 @@ export class Owner {
 
   /** Denies a key everything for `durationMs`. An earlier block that lasts longer stays. */
   block(key: KeyHash, durationMs: number): void {
-    const nowMs = this.now();
-    this.beginEpoch();
-    this.#counters.block(key, nowMs + durationMs);
-    this.#durable.add(BLOCKED, key);
-    this.#durable.append();
+    this.#operate(key, (nowMs) => this.#counters.block(key, nowMs + durationMs));
   }
 
   unblock(key: KeyHash): void {
-    this.now();
-    this.beginEpoch();
-    for (const table of this.#counters.unblock(key)) this.#durable.add(table, key);
-    this.#durable.append();
+    this.#operate(key, () => this.#counters.unblock(key));
+  }
+
+  /** Gives a key another limit for `durationMs`, or with null the policy's own; see `Overrides`. */
+  override(key: KeyHash, policy: CounterPolicy, limit: number | null, durationMs: number): void {
+    this.#operate(key, (nowMs) => {
+      // A lease has units of the limit before.
+      this.#resets.add(key, nowMs);
+      return this.#counters.overrides.set(key, policy, limit, nowMs + durationMs, nowMs);
+    });
   }
 
   /** Says why the owner decides on a key as it does. `blockedMs` is 0 unless the key is blocked. */
@@ -234,10 +239,7 @@ export class Owner {
     return lostMs + crashedMs > 0 ? { lostMs, crashedMs } : undefined;
   }
 
-  /**
-   * Notes what got lost on the disk of an owner whose keys are imported. Every key here may be
-   * among them.
-   */
+  /** Notes what got lost with an owner whose keys are imported: any key here may be among them. */
   addDiskLosses({ lostMs, crashedMs }: DiskLosses): void {
     const { head } = this.#checkpoint;
     head.lostMs = Math.max(head.lostMs, lostMs);
@@ -281,11 +283,18 @@ export class Owner {
     return this.#clock.now(leastMs);
   }
 
+  /** @param act returns the names of the tables in which the key's rows have changed */
+  #operate(key: KeyHash, act: (nowMs: number) => string[]): void {
+    const nowMs = this.now();
+    this.beginEpoch();
+    for (const table of act(nowMs)) this.#durable.add(table, key);
+    this.#durable.append();
+  }
+
   #newAnswer(batch: readonly Check[], atMs: number): Answer {
     if (this.#counters.holds.hasEnded(atMs)) this.beginEpoch();
     const answer: Answer = { atMs, epoch: this.#epoch, verdicts: [] };
     const inexact = this.#inexact.of(batch, atMs);
-    if (inexact) answer.inexact = inexact;
-    return answer;
+    return inexact ? { ...answer, inexact } : answer;
   }
 }

@@ -35,7 +35,7 @@
  * keeps its name and what its arguments mean, even where the code has a better word by now. Methods
  * and fields are only added.
  */
-import type { Explanation } from "../counters/check.ts";
+import type { CounterPolicy, Explanation } from "../counters/check.ts";
 import type { KeyHash } from "../ring/key-hash.ts";
 import type { Region } from "../ring/region.ts";
 import { type RingRecord, regionOfOwner } from "./ring-record.ts";
@@ -50,6 +50,14 @@ export interface CounterRpc {
   reset(batch: WireBatch): WireAnswer | Promise<WireAnswer>;
   block(version: number, key: KeyHash, durationMs: number): Promise<OrMoved<void>>;
   unblock(version: number, key: KeyHash): Promise<OrMoved<void>>;
+  /** @param limit infinite if the key is unlimited; null ends the override that it has */
+  override(
+    version: number,
+    key: KeyHash,
+    policy: CounterPolicy,
+    limit: number | null,
+    durationMs: number,
+  ): Promise<OrMoved<void>>;
   explain(batch: WireBatch): Promise<ExplainedBatch>;
 }
 

@@ -37,12 +37,15 @@ type Numbers = Float64Array<ArrayBuffer>;
 
 export type WireAnswer =
   | Numbers
-  | { numbers: Numbers; ring?: RingRecord; taken?: Taken; was?: Answer["was"] };
+  | { numbers: Numbers; ring?: RingRecord; taken?: Taken; was?: Answer["was"]; limits?: Limits };
 
 /**
  * Units taken, by the index of each check that took what was left. Most answers have no such check.
  */
 type Taken = (number | undefined)[];
+
+/** For each check with an override, the limits of its verdicts. Most answers have none. */
+type Limits = ((number | undefined)[] | undefined)[];
 
 /** In place of a reason: the key has moved. */
 const MOVED = -1;
@@ -69,6 +72,7 @@ export function encodeAnswer(answer: Answer, wireVersion = WIRE_VERSION): WireAn
   numbers[1] = atMs;
   numbers[2] = epoch;
   let taken: Taken | undefined;
+  let limits: Limits | undefined;
   let at = HEAD_NUMBERS;
   for (let index = 0; index < verdicts.length; index++) {
     const each = verdicts[index];
@@ -79,6 +83,10 @@ export function encodeAnswer(answer: Answer, wireVersion = WIRE_VERSION): WireAn
     if (each[0]?.taken !== undefined) {
       taken ??= [];
       taken[index] = each[0].taken;
+    }
+    if (each.some(({ limit }) => limit !== undefined)) {
+      limits ??= [];
+      limits[index] = each.map(({ limit }) => limit);
     }
     const flags = (inexact?.[index] ? INEXACT : 0) + (ended?.[index] ? ENDED : 0);
     for (const { reason, remaining, resetMs, retryAfterMs, delayMs } of each) {
@@ -93,8 +101,9 @@ export function encodeAnswer(answer: Answer, wireVersion = WIRE_VERSION): WireAn
   // A copy: a view would carry the whole buffer over the RPC.
   const written = wireVersion === 1 ? numbers.slice(1) : numbers;
   const { was } = answer;
-  if (!ring && !taken && !was) return written;
-  return { numbers: written, ...(ring && { ring }), ...(taken && { taken }), ...(was && { was }) };
+  if (!ring && !taken && !was && !limits) return written;
+  const rare = { ...(taken && { taken }), ...(was && { was }), ...(limits && { limits }) };
+  return { numbers: written, ...(ring && { ring }), ...rare };
 }
 
 /**
@@ -102,7 +111,7 @@ export function encodeAnswer(answer: Answer, wireVersion = WIRE_VERSION): WireAn
  * and does not read the ring.
  */
 export function decodeAnswer(wire: unknown, checks: readonly Refund[]): Answer | undefined {
-  const { numbers, ring, taken, was } = partsOf(wire);
+  const { numbers, ring, taken, was, limits } = partsOf(wire);
   const version = versionOf(numbers);
   if (!(numbers instanceof Float64Array) || version > WIRE_VERSION) return undefined;
   let at = version === 1 ? HEAD_NUMBERS - 1 : HEAD_NUMBERS;
@@ -124,6 +133,7 @@ export function decodeAnswer(wire: unknown, checks: readonly Refund[]): Answer |
     }
     const verdicts = policies.map((_, n) => verdictAt(numbers, at + n * VERDICT_NUMBERS));
     if (taken) setTaken(verdicts, taken, answer.verdicts.length);
+    if (limits) setLimits(verdicts, limits, answer.verdicts.length);
     answer.verdicts.push(verdicts);
     at += policies.length * VERDICT_NUMBERS;
   }
@@ -151,6 +161,7 @@ function partsOf(wire: unknown): {
   ring?: unknown;
   taken?: unknown;
   was?: unknown;
+  limits?: unknown;
 } {
   if (wire instanceof Float64Array) return { numbers: wire };
   return typeof wire === "object" && wire !== null ? wire : {};
@@ -160,6 +171,14 @@ function setTaken(verdicts: readonly Verdict[], taken: unknown, index: number): 
   const units: unknown = Array.isArray(taken) ? taken[index] : undefined;
   if (units === undefined) return;
   for (const verdict of verdicts) verdict.taken = typeof units === "number" ? units : Number.NaN;
+}
+
+function setLimits(verdicts: readonly Verdict[], limits: unknown, index: number): void {
+  const each: unknown = Array.isArray(limits) ? limits[index] : undefined;
+  for (const [at, verdict] of verdicts.entries()) {
+    const limit: unknown = Array.isArray(each) ? each[at] : undefined;
+    if (limit !== undefined) verdict.limit = typeof limit === "number" ? limit : Number.NaN;
+  }
 }
 
 function hasFlag(code = MOVED, flag: number): boolean {

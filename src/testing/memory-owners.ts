@@ -47,6 +47,7 @@ export class MemoryOwners implements CounterNamespace {
       block: (_, key, durationMs) =>
         answer("block", () => ({ reply: owner.block(key, durationMs) })),
       unblock: (_, key) => answer("unblock", () => ({ reply: owner.unblock(key) })),
+      override: (_, ...of) => answer("override", () => ({ reply: owner.override(...of) })),
       explain: (batch) =>
         answer("explain", () => ({
           explained: checksOf(batch).map((check) => ({ ringVersion: 1, ...owner.explain(check) })),

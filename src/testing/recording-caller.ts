@@ -6,7 +6,16 @@ import type { Policy } from "../limit/policy.ts";
 
 /** A call that the app made of a limiter. */
 export interface Call {
-  verb: "check" | "peek" | "refund" | "settle" | "reset" | "block" | "unblock" | "explain";
+  verb:
+    | "check"
+    | "peek"
+    | "refund"
+    | "settle"
+    | "reset"
+    | "block"
+    | "unblock"
+    | "override"
+    | "explain";
   /** The key's parts: an address, say, or what the policy's `key` names. */
   key: readonly string[];
   /** Names of the policies. A block has none: it is for all of them. */
@@ -97,6 +106,11 @@ export class RecordingCaller extends Caller {
   override async unblock(key: readonly string[]): Promise<void> {
     this.#record("unblock", { key, policies: [] });
     return this.#caller.unblock(key);
+  }
+
+  override async override(question: Question, limit: number | null, durationMs?: number) {
+    this.#record("override", question);
+    return this.#caller.override(question, limit, durationMs);
   }
 
   override async explain(questions: readonly Question[]): Promise<ExplainedKey[]> {

@@ -252,6 +252,29 @@ describe("a reset made elsewhere", () => {
   }, 180_000);
 });
 
+describe("an override made elsewhere", () => {
+  it("ends the leases of a higher limit and the denials of a lower one within 5 s", async () => {
+    const question = ask({ window: "1d" });
+    const [here, elsewhere] = [isolate(), isolate()];
+    for (let n = 0; n < 6; n++) await decide(here, question);
+    await elsewhere.override(question, 0, 86_400_000);
+    vi.advanceTimersByTime(5_000);
+    const denied = { allowed: false, reason: "limited", limit: 0 };
+    expect(await decide(here, question)).toMatchObject({ ...denied, source: "owner" });
+    expect(await decide(here, question)).toMatchObject({ ...denied, source: "denial-cache" });
+    await elsewhere.override(question, 200, 86_400_000);
+    vi.advanceTimersByTime(5_000);
+    for (let n = 0; n < 5; n++) await decide(here, question);
+    expect(await decide(here, question)).toMatchObject({ source: "lease", limit: 200 });
+    await elsewhere.override(question, Number.POSITIVE_INFINITY, 86_400_000);
+    vi.advanceTimersByTime(5_000);
+    expect(await drain([here, elsewhere], question)).toBe(400);
+    await elsewhere.override(question, null);
+    vi.advanceTimersByTime(5_000);
+    expect((await decide(here, question))?.limit).toBe(100);
+  });
+});
+
 describe("a check", () => {
   /** What an owner may say, and what none should: code of the reason, and four numbers. */
   const said = fc.tuple(

@@ -66,7 +66,7 @@ describe("limiter", () => {
     expect(await logins.peek("ada")).toMatchObject({ remaining: 5 });
   });
 
-  it("refunds, blocks, unblocks and explains", async () => {
+  it("refunds, blocks, unblocks, explains and overrides", async () => {
     const name = fresh();
     const calls = limiter({ name, limit: 5, window: "1d" });
     await calls.check("ada", { cost: 4 });
@@ -94,6 +94,13 @@ describe("limiter", () => {
     });
     await calls.unblock("ada");
     expect(await calls.check("ada")).toMatchObject({ allowed: true, remaining: 2 });
+    await calls.override("ada", 10, "1h");
+    expect(await calls.check("ada")).toMatchObject({ remaining: 6, limit: 10 });
+    await calls.override("ada", "unlimited", "1h");
+    expect(await calls.check("ada", { cost: 5 })).toMatchObject({ remaining: 1_000_000_000 });
+    await calls.clearOverride("ada");
+    expect(await calls.check("ada")).toMatchObject({ remaining: 0, limit: 5 });
+    await expect(calls.override("ada", -1, "1h")).rejects.toThrow("limit must be a whole number");
     await expect(calls.block("ada", "soon")).rejects.toThrow(
       "duration must be a duration from 1ms to",
     );

@@ -110,6 +110,7 @@ describe("owner", () => {
       ["block", (each) => each.block(KEY, 1)],
       ["reset", (each) => each.reset([check])],
       ["unblock", (each) => each.unblock(KEY)],
+      ["override", (each) => each.override(KEY, TEN_A_DAY, 20, 1_000)],
     ];
     const beginning = acts.flatMap(([name, act]) => {
       const { epoch } = owner.peek([]);
@@ -117,7 +118,7 @@ describe("owner", () => {
       return owner.peek([]).epoch === epoch ? [] : [name];
     });
     const refund = "refund to a key with nothing left";
-    expect(beginning).toEqual([refund, "block", "reset", "unblock"]);
+    expect(beginning).toEqual([refund, "block", "reset", "unblock", "override"]);
     await bench.wait(1_000);
     expect((await bench.start()).peek([]).epoch).toBeGreaterThan(owner.peek([]).epoch);
   });
@@ -166,6 +167,35 @@ describe("owner", () => {
       act();
       await expect(owner.written).rejects.toThrow("disk is full");
     }
+  });
+
+  it("has an override, and the end of one, on disk when it says so", async () => {
+    const bench = new Bench();
+    const owner = await bench.start();
+    const bucket = { ...TEN_A_DAY, name: "bucket", algorithm: "token-bucket" } as const;
+    owner.check([{ key: KEY, policies: [TEN_A_DAY, bucket] }]);
+    await bench.wait(5_000);
+    const lefts = async () => {
+      const [verdicts] = (await bench.copy().start()).peek([
+        { key: KEY, policies: [TEN_A_DAY, bucket] },
+      ]).verdicts;
+      return verdicts?.map(({ remaining, limit }) => [remaining, limit]);
+    };
+    for (const policy of [TEN_A_DAY, bucket]) owner.override(KEY, policy, 20, DAY_MS);
+    await owner.written;
+    expect(await lefts()).toEqual([
+      [19, 20],
+      [19, 20],
+    ]);
+    for (const policy of [TEN_A_DAY, bucket]) owner.override(KEY, policy, null, 0);
+    await owner.written;
+    expect(await lefts()).toEqual([
+      [9, undefined],
+      [9, undefined],
+    ]);
+    vi.spyOn(bench.storage, "put").mockRejectedValue(new Error("disk is full"));
+    owner.override(KEY, TEN_A_DAY, 20, DAY_MS);
+    await expect(owner.written).rejects.toThrow("disk is full");
   });
 
   it("has a reset of many keys on disk when it says so", async () => {

@@ -71,6 +71,7 @@ describe("the RateLimiter object", () => {
       "check",
       "constructor",
       "explain",
+      "override",
       "peek",
       "refund",
       "release",

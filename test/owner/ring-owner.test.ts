@@ -340,6 +340,24 @@ describe("an owner in a ring", () => {
     await region.of("weur/2").takeOver(2);
     expect(await left()).toMatchObject({ allowed: true, remaining: 9 });
   });
+
+  it("takes over an override, and ends it at its new owner only", async () => {
+    const [key] = held(THREE, "weur/2").filter((each) => new Ring(TWO).ownerOf(each) === "weur/0");
+    if (!key) throw new Error("no key moves");
+    await check("weur/0", 1, 4, [key]);
+    await region.of("weur/0").override(1, key, TEN_A_DAY, 20, 60_000);
+    await adopt(DURING);
+    const left = async () => (await check("weur/2", 2, 1, [key])).verdicts[0]?.[0];
+    expect(await left()).toMatchObject({ remaining: 15, limit: 20 });
+    expect(await region.of("weur/0").override(1, key, TEN_A_DAY, null, 0)).toEqual({
+      moved: DURING,
+    });
+    await region.of("weur/2").override(2, key, TEN_A_DAY, null, 0);
+    await region.of("weur/2").takeOver(2);
+    const after = await left();
+    expect(after).toMatchObject({ remaining: 4 });
+    expect(after).not.toHaveProperty("limit");
+  });
 });
 
 function bytesOf(digits: string): Uint8Array<ArrayBuffer> {

@@ -15,6 +15,7 @@ export function elsewhere(): CounterStub {
     refund: nobody,
     explain: nobody,
     block: async () => ({ reply: undefined }),
+    override: async () => ({ reply: undefined }),
     unblock: async () => ({ reply: undefined }),
     reset: async (wire) => {
       const { checks } = decodeBatch(wire);

@@ -54,7 +54,7 @@ export function rateLimitFields(rulings: readonly Ruling[]): Fields {
   for (const ruling of rulings) {
     const { policy, decision } = ruling;
     if (policy.shadow) continue;
-    policies += (policies && ", ") + policyItem(policy);
+    policies += (policies && ", ") + policyItem(ruling);
     if (decision.reason === "failed") continue;
     const most = isPacing ? maxUntilReset(rulings, ruling) : Number.POSITIVE_INFINITY;
     const item = `"${policy.name}";r=${Math.min(left(ruling), most)};t=${waitSeconds(decision)}`;
@@ -126,7 +126,7 @@ export function strictest(rulings: readonly Ruling[]): QuotaState | undefined {
 function stateOf(ruling: Ruling): QuotaState {
   const { policy, decision } = ruling;
   return {
-    quota: requests(policy, policy.limit),
+    quota: requests(policy, decision.limit),
     remaining: left(ruling),
     seconds: waitSeconds(decision),
   };
@@ -151,7 +151,8 @@ function maxUntilReset(rulings: readonly Ruling[], { policy, decision }: Ruling)
   let most = Number.POSITIVE_INFINITY;
   for (const other of rulings) {
     if (other.decision.reason === "failed" || !bounds(other.policy, policy)) continue;
-    const { limit, windowMs, algorithm } = other.policy;
+    const { windowMs, algorithm } = other.policy;
+    const { limit } = other.decision;
     const windows = (waitSeconds(decision) * 1_000) / windowMs;
     // A lower bound: a bucket refills evenly, a window at its end, a sliding window within two.
     const more = algorithm.endsWith("bucket")
@@ -177,10 +178,10 @@ function bounds(other: Policy, policy: Policy): boolean {
   );
 }
 
-function policyItem(policy: Policy): string {
-  const { name, algorithm, limit, windowMs, actual } = policy;
+function policyItem({ policy, decision }: Ruling): string {
+  const { name, algorithm, windowMs, actual } = policy;
   const unit = actual?.from === "bytes" ? ';qu="content-bytes"' : "";
-  const quota = `"${name}";q=${requests(policy, limit)}${unit}`;
+  const quota = `"${name}";q=${requests(policy, decision.limit)}${unit}`;
   // The draft has a unit for requests in flight, which have no window.
   if (algorithm === "concurrency") return `${quota};qu="concurrent-requests"`;
   return `${quota};w=${seconds(windowMs)}`;

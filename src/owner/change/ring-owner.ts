@@ -7,7 +7,7 @@
  * membership object the ring never changes.
  */
 
-import type { Check } from "../../counters/check.ts";
+import type { Check, CounterPolicy } from "../../counters/check.ts";
 import { isOwnerName, type RingRecord, regionOfOwner } from "../../protocol/ring-record.ts";
 import type {
   ExplainedBatch,
@@ -116,6 +116,16 @@ export class RingOwner implements OwnerRpc {
 
   unblock(version: number, key: KeyHash): Promise<OrMoved<void>> {
     return this.#operate(version, key, () => this.#owner.unblock(key));
+  }
+
+  override(
+    version: number,
+    key: KeyHash,
+    policy: CounterPolicy,
+    limit: number | null,
+    durationMs: number,
+  ): Promise<OrMoved<void>> {
+    return this.#operate(version, key, () => this.#owner.override(key, policy, limit, durationMs));
   }
 
   async explain(batch: WireBatch): Promise<ExplainedBatch> {
