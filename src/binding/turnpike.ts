@@ -22,6 +22,8 @@ import {
 import { decided, type ExplainedKey, type Question } from "../caller/question.ts";
 import type { Decision } from "../limit/decision.ts";
 import { fieldPath, parse } from "../limit/misuse.ts";
+import { readOverrideLimit } from "../limit/override.ts";
+import type { Policy } from "../limit/policy.ts";
 import { unitsSchema } from "../limit/policy-schema.ts";
 import { listOf, textSchema } from "../limit/schemas.ts";
 import { regionSchema } from "../ring/region.ts";
@@ -153,6 +155,23 @@ export class Turnpike extends WorkerEntrypoint<unknown, TurnpikeProps> {
   /** Ends all blocks of the key, in all regions. Rejects if an owner does not answer. */
   async unblock(key: string): Promise<void> {
     return isolateCaller().unblock([parse(textSchema, key, "key")]);
+  }
+
+  /** Gives the key another limit, `"unlimited"` too, in all regions, for a duration such as `"30d"`. */
+  async override(
+    key: string | KeyCheck,
+    limit: number | "unlimited",
+    duration: string,
+    options?: KeyOptions,
+  ): Promise<void> {
+    const asked = this.#ask(key, options);
+    const units = readOverrideLimit(asked.policies[0] as Policy, limit);
+    return isolateCaller().override(asked, units, parse(blockSchema, duration, "duration"));
+  }
+
+  /** Gives the key the policy's own limit again, in all regions. */
+  async clearOverride(key: string | KeyCheck, options?: KeyOptions): Promise<void> {
+    return isolateCaller().override(this.#ask(key, options), null);
   }
 
   #ask(check: unknown, options: KeyOptions = {}, at = ""): Question {

@@ -2,8 +2,7 @@
  * A call that looks local: keys and policies in, decisions out, wherever the counters live.
  *
  * A check's path: key hash → ring → lease → denial cache → owner, or the fallback. One instance serves
- * an isolate. A failing owner is an error only where nothing
- * can stand in for it: reset, block, unblock, override and explain.
+ * an isolate. A failing owner is an error where nothing stands in: reset, block, override, explain.
  */
 import type { Source } from "../limit/decision.ts";
 import type { Policy } from "../limit/policy.ts";
@@ -170,16 +169,12 @@ export class Caller {
    * @throws {CallError} if an owner does not answer; other owners may have blocked it by then
    */
   async block(key: readonly string[], durationMs: number): Promise<void> {
-    const hash = this.#hash(key);
-    await this.#operator.block(hash, durationMs);
-    this.#local.forget(hash);
+    await this.#operate(key, (hash) => this.#operator.block(hash, durationMs));
   }
 
   /** Ends all blocks of a key, in all regions and on disk. Rejects as `block` does. */
   async unblock(key: readonly string[]): Promise<void> {
-    const hash = this.#hash(key);
-    await this.#operator.unblock(hash);
-    this.#local.forget(hash);
+    await this.#operate(key, (hash) => this.#operator.unblock(hash));
   }
 
   /**
@@ -187,10 +182,10 @@ export class Caller {
    * null, their own again. In all regions and on disk. Rejects as `block` does.
    */
   async override({ key, policies }: Question, limit: number | null, durationMs = 0): Promise<void> {
-    const hash = this.#hash(key);
-    const each = (policy: Policy) => this.#operator.override(hash, policy, limit, durationMs);
-    await Promise.all(policies.map(each));
-    this.#local.forget(hash);
+    for (const policy of policies) {
+      const act = (hash: KeyHash) => this.#operator.override(hash, policy, limit, durationMs);
+      await this.#operate(key, act);
+    }
   }
 
   /** @throws {CallError} if an owner does not answer */
@@ -287,6 +282,12 @@ export class Caller {
     const generation = this.#local.denials.generationOf(key);
     const lease = NO_LEASE;
     return { question, index, key, policies, region, owner, version, generation, lease, returned };
+  }
+
+  async #operate(key: readonly string[], act: (hash: KeyHash) => Promise<void>): Promise<void> {
+    const hash = this.#hash(key);
+    await act(hash);
+    this.#local.forget(hash);
   }
 
   /** Releases a hold. If its owner does not answer, the hold ends by itself. */

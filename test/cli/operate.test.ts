@@ -45,6 +45,19 @@ describe("turnpike", () => {
     expect((await at("check", "ann", ...LIMIT)).code).toBe(0);
   });
 
+  it("gives a key another limit, shows it and clears it", async () => {
+    const override = (...args: string[]) => at("override", "dora", "--policy", "default", ...args);
+    expect((await override()).error).toContain("The policy's own limit holds");
+    expect((await override("--limit", "50000", "--for", "1h")).out).toBe(
+      'dora under "default": 50000 for 1h\n',
+    );
+    expect((await at("check", "dora", "--policy", "default")).out).toContain("49999 of 50000");
+    expect((await override("--limit", "unlimited")).code).toBe(0);
+    expect((await override()).out).toContain('dora under "default": unlimited for ');
+    expect((await override("--clear")).out).toBe('cleared the override of dora under "default"\n');
+    expect((await override("--limit", "many")).code).toBe(2);
+  });
+
   it("names a client by its address", async () => {
     expect((await at("check", "ip:192.0.2.7", "--policy", "default")).out).toContain(
       '9 of 10 left under "default"',

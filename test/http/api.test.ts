@@ -180,6 +180,52 @@ describe("the API", () => {
     });
   });
 
+  it("gives a key another limit, says which it has, and takes it back", async () => {
+    const key = [fresh(), "x"];
+    const query = `?key=${key[0]}&key=x&policy=day`;
+    const call = (method: string, body?: object) =>
+      api(caller, config).request(`/overrides${method === "PUT" ? "" : query}`, {
+        method,
+        headers: { Authorization: "Bearer secret-1" },
+        ...(body && { body: JSON.stringify(body) }),
+      });
+    expect((await call("GET")).status).toBe(404);
+    await post("/check", { key, policy: "day", cost: 10 });
+    const override = { key, policy: "day", limit: 50_000, duration: "30d" };
+    expect((await call("PUT", override)).status).toBe(204);
+    expect(await answer(call("GET"))).toEqual({
+      policy: "day",
+      limit: 50_000,
+      leftMs: expect.any(Number),
+    });
+    expect(await answer(post("/check", { key, policy: "day" }))).toMatchObject({
+      allowed: true,
+      limit: 50_000,
+      remaining: 49_989,
+    });
+    expect((await call("PUT", { ...override, limit: "unlimited" })).status).toBe(204);
+    expect(await answer(post("/explain", { key, policy: "day" }))).toMatchObject({
+      policies: [{ limit: 1_000_000_000, override: { limit: "unlimited" } }],
+    });
+    expect((await call("DELETE")).status).toBe(204);
+    expect(await answer(post("/check", { key, policy: "day" }))).toMatchObject({
+      allowed: false,
+      limit: 10,
+    });
+    for (const [change, field] of [
+      [{ limit: 1.5 }, "limit"],
+      [{ limit: "many" }, "limit"],
+      [{ duration: undefined }, "duration"],
+      [{ policy: undefined }, "policy"],
+      [{ policy: "magic" }, "policy"],
+      [{ key: undefined }, "key"],
+    ] as const) {
+      const refused = await call("PUT", { ...override, ...change });
+      expect(refused.status).toBe(400);
+      expect(await answer(refused)).toMatchObject({ field });
+    }
+  });
+
   it("explains who holds a key and what is stored", async () => {
     const key = fresh();
     await post("/check", { key, policy: "day", cost: 4 });

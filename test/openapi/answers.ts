@@ -66,6 +66,14 @@ const COUNT = {
   error: whole("The truth is from `count` less this to `count`."),
 };
 
+const OVERRIDE = {
+  limit: {
+    oneOf: [whole("Units in a window."), { const: "unlimited" }],
+    description: "The limit in place of the policy's.",
+  },
+  leftMs: whole("Until it ends."),
+};
+
 export const ANSWERS = {
   Decision: object(DECISION, "taken"),
   Reserved: object(
@@ -101,12 +109,18 @@ export const ANSWERS = {
             }),
             description: "What the key has reserved; absent if nothing.",
           },
+          override: {
+            ...object(OVERRIDE),
+            description: "The override that `limit` comes from; absent without one.",
+          },
         },
         "holds",
+        "override",
       ),
       "One for each policy.",
     ),
   }),
+  OverrideInForce: object({ policy: text("The policy's name."), ...OVERRIDE }),
   Explanations: object({ explanations: list(ref("Explanation"), "In the order of the checks.") }),
   Unreached: object({
     unreached: list({ type: "string" }, "Policies under which the address may still pass."),

@@ -192,6 +192,28 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/overrides": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Say which override a key has */
+        get: operations["getOverride"];
+        /**
+         * Give a key another limit under a policy
+         * @description What is counted stays counted. Under `unlimited` nothing is counted. Replaces the override that the key has.
+         */
+        put: operations["putOverride"];
+        post?: never;
+        /** Give a key the policy's own limit again */
+        delete: operations["deleteOverride"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/ring": {
         parameters: {
             query?: never;
@@ -525,6 +547,18 @@ export interface components {
             /** @description In place of `key`: the client with that address, by the keys that the policies give it. */
             ip?: string;
         };
+        Override: {
+            /** @description Whose counters: a text of 1 to 1,024 bytes, or a list of all parts that the policy's `key` names. Exactly one of `key` and `ip` is given. */
+            key?: string | string[];
+            /** @description In place of `key`: the client with that address, by the keys that the policies give it. */
+            ip?: string;
+            /** @description Name of a policy of the configuration. */
+            policy: string;
+            /** @description Units in a window in place of the policy's; `unlimited` counts nothing. */
+            limit: "unlimited" | number;
+            /** @description How long the override lasts, from `1ms` to `366d`. */
+            duration: string;
+        };
         NewOwner: {
             /**
              * @description Where the owner is added. May be left out beside `name`.
@@ -681,7 +715,22 @@ export interface components {
                     /** @description Units that they have of those that are spent. */
                     units: number;
                 };
+                /** @description The override that `limit` comes from; absent without one. */
+                override?: {
+                    /** @description The limit in place of the policy's. */
+                    limit: number | "unlimited";
+                    /** @description Until it ends. */
+                    leftMs: number;
+                };
             }[];
+        };
+        OverrideInForce: {
+            /** @description The policy's name. */
+            policy: string;
+            /** @description The limit in place of the policy's. */
+            limit: number | "unlimited";
+            /** @description Until it ends. */
+            leftMs: number;
         };
         Explanations: {
             /** @description In the order of the checks. */
@@ -789,6 +838,15 @@ export interface components {
         };
         /** @description The token has not the scope "admin". */
         Problem403: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description The key has no override under this policy. */
+        Problem404: {
             headers: {
                 [name: string]: unknown;
             };
@@ -1138,6 +1196,97 @@ export interface operations {
             401: components["responses"]["Problem401"];
             403: components["responses"]["Problem403"];
             413: components["responses"]["Problem413"];
+            429: components["responses"]["Problem429"];
+            503: components["responses"]["Problem503"];
+        };
+    };
+    getOverride: {
+        parameters: {
+            query: {
+                /** @description Whose counters: a text of 1 to 1,024 bytes, or a list of all parts that the policy's `key` names. Exactly one of `key` and `ip` is given. */
+                key?: string[];
+                /** @description In place of `key`: the client with that address, by the keys that the policies give it. */
+                ip?: string;
+                /** @description Name of a policy of the configuration, in place of an inline one. */
+                policy: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The override. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OverrideInForce"];
+                };
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404"];
+            429: components["responses"]["Problem429"];
+            503: components["responses"]["Problem503"];
+        };
+    };
+    putOverride: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Override"];
+            };
+        };
+        responses: {
+            /** @description Done, in all regions, and on disk. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            413: components["responses"]["Problem413"];
+            429: components["responses"]["Problem429"];
+            503: components["responses"]["Problem503"];
+        };
+    };
+    deleteOverride: {
+        parameters: {
+            query: {
+                /** @description Whose counters: a text of 1 to 1,024 bytes, or a list of all parts that the policy's `key` names. Exactly one of `key` and `ip` is given. */
+                key?: string[];
+                /** @description In place of `key`: the client with that address, by the keys that the policies give it. */
+                ip?: string;
+                /** @description Name of a policy of the configuration, in place of an inline one. */
+                policy: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done, in all regions, and on disk. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
             429: components["responses"]["Problem429"];
             503: components["responses"]["Problem503"];
         };

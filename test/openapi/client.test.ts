@@ -69,6 +69,16 @@ describe("a client made from the document", () => {
     expect(unblocked.response.status).toBe(204);
   });
 
+  it("gives a key another limit", async () => {
+    const override = { ...body, limit: "unlimited" as const, duration: "1d" };
+    expect((await client.PUT("/overrides", { body: override })).response.status).toBe(204);
+    const params = { query: { key: [key], policy: "day" } };
+    const { data } = await client.GET("/overrides", { params });
+    expect(data).toMatchObject({ policy: "day", limit: "unlimited" });
+    expect((await client.DELETE("/overrides", { params })).response.status).toBe(204);
+    expect((await client.GET("/overrides", { params })).response.status).toBe(404);
+  });
+
   it("shows the ring and changes it", async () => {
     const { data } = await client.GET("/ring");
     const home = data?.regions.find(({ region }) => region === "weur");
@@ -124,6 +134,7 @@ describe("another method than a call takes", () => {
     ["DELETE", "block", "POST"],
     ["PATCH", "unblock", "POST"],
     ["PUT", "ring", "GET, HEAD"],
+    ["POST", "overrides", "GET, HEAD, PUT, DELETE"],
     ["GET", "ring/owners", "POST"],
     ["GET", "ring/owners/weur%2F3", "DELETE"],
     ["POST", "openapi.json", "GET, HEAD"],

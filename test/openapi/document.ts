@@ -11,6 +11,7 @@ import {
   blockBodySchema,
   checkSchema,
   manySchema,
+  overrideSchema,
   policyBodySchema,
   releaseSchema,
   reserveSchema,
@@ -125,7 +126,7 @@ function override(schema: GenericSchema, converted: JsonSchema): JsonSchema | un
   if (type === "string" && DURATION.test(rule)) {
     return { type: "string", pattern: "^\\d{1,15}(ms|s|m|h|d|w)$" };
   }
-  if (entries && "limit" in entries) {
+  if (entries && "window" in entries) {
     const properties = (converted as { properties: Schema }).properties;
     for (const [field, read] of Object.entries(POLICY_FIELDS)) {
       properties[field] = requestOf(read as GenericSchema);
@@ -150,6 +151,7 @@ const PROBLEMS = {
   400: "A field breaks a rule; `field` and `detail` name both.",
   401: "No token, or one that is not valid.",
   403: 'The token has not the scope "admin".',
+  404: "The key has no override under this policy.",
   405: "Another method than this call takes.",
   409: "Another change is under way, or this one makes no sense.",
   413: "The body has more than 64 KB.",
@@ -216,6 +218,12 @@ const ownerName = {
   description: "The owner's name, its slash written as `%2F`.",
   schema: { type: "string", examples: ["weur/3"] },
 };
+/** Who has an override under which policy, in a query. */
+const OVERRIDDEN = [
+  { name: "key", schema: { type: "array", items: { type: "string" } }, required: false },
+  { name: "ip", schema: { type: "string" }, required: false },
+  { name: "policy", schema: { type: "string" }, required: true },
+].map((parameter) => ({ ...parameter, in: "query", description: DESCRIPTIONS[parameter.name] }));
 const begun = { 202: { description: "The change has begun.", content: content(ref("Rings")) } };
 
 const query = (name: string, description: string) => ({
@@ -354,6 +362,31 @@ export const document = {
         problems: [...OF_AN_ADMIN, 503],
       }),
     },
+    "/overrides": {
+      put: operation("putOverride", {
+        summary: "Give a key another limit under a policy",
+        description:
+          "What is counted stays counted. Under `unlimited` nothing is counted. Replaces the override that the key has.",
+        tag: "keys",
+        body: ref("Override"),
+        answers: DONE,
+        problems: [...OF_AN_ADMIN, 503],
+      }),
+      get: operation("getOverride", {
+        summary: "Say which override a key has",
+        tag: "keys",
+        parameters: OVERRIDDEN,
+        answers: ok(ref("OverrideInForce"), "The override."),
+        problems: [400, 401, 403, 404, 429, 503],
+      }),
+      delete: operation("deleteOverride", {
+        summary: "Give a key the policy's own limit again",
+        tag: "keys",
+        parameters: OVERRIDDEN,
+        answers: DONE,
+        problems: [400, 401, 403, 429, 503],
+      }),
+    },
     "/ring": {
       get: operation("ring", {
         summary: "Show the owners of each region",
@@ -443,6 +476,12 @@ export const document = {
       Release: requestOf(releaseSchema),
       Block: requestOf(blockBodySchema),
       Unblock: requestOf(unblockBodySchema),
+      Override: requestOf(overrideSchema, {
+        ...DESCRIPTIONS,
+        policy: "Name of a policy of the configuration.",
+        limit: "Units in a window in place of the policy's; `unlimited` counts nothing.",
+        duration: "How long the override lasts, from `1ms` to `366d`.",
+      }),
       NewOwner: requestOf(addSchema, NEW_OWNER_DESCRIPTIONS),
       Event: requestOf(eventSchema, EVENT_DESCRIPTIONS),
       Events: requestOf(manyEventsSchema, EVENT_DESCRIPTIONS),

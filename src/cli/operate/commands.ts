@@ -69,8 +69,43 @@ export function operateCommands(): Command[] {
         );
       },
     ),
+    overrideCommand(),
     ringCommand(),
   ];
+}
+
+interface OverrideOptions extends CommonOptions {
+  policy: string;
+  limit?: string;
+  for: string;
+  clear?: true;
+}
+
+function overrideCommand(): Command {
+  return verb("override", "gives a key another limit under a policy, or shows which it has")
+    .option("--policy <name>", "a policy of the Worker", "default")
+    .option("--limit <units>", 'the limit, or "unlimited"')
+    .option("--for <duration>", "how long", "30d")
+    .option("--clear", "gives it the policy's own limit again")
+    .action(async (key: string, options: OverrideOptions) => {
+      const { policy, limit, clear } = options;
+      const whose = `${key} under "${policy}"`;
+      const query = new URLSearchParams({ ...who(key), policy });
+      const path = `/overrides?${query}`;
+      if (clear) {
+        await changed(options, { method: "DELETE", path }, `cleared the override of ${whose}`);
+      } else if (limit === undefined) {
+        await answered(options, { method: "GET", path }, (answer) => {
+          const override = answer as { limit: number | string; leftMs: number };
+          return `${whose}: ${override.limit} for ${formatDuration(override.leftMs)} more`;
+        });
+      } else {
+        const units = limit === "unlimited" ? limit : unitsOf("limit", limit);
+        const body = { ...who(key), policy, limit: units, duration: options.for };
+        const said = `${whose}: ${limit} for ${options.for}`;
+        await changed(options, { method: "PUT", path: "/overrides", body }, said);
+      }
+    });
 }
 
 function verb(name: string, description: string): Command {

@@ -24,6 +24,7 @@ import { countEvents, type EventsOf, readEvents } from "./events-api.ts";
 import { readRelease, readReserve, readSettle } from "./hold-body.ts";
 import { BodyTooLarge, jsonBody, MAX_BODY_BYTES } from "./json-body.ts";
 import openapi from "./openapi.json" with { type: "json" };
+import { overridesApi } from "./overrides-api.ts";
 import { ringApi } from "./ring-api.ts";
 
 /**
@@ -110,6 +111,7 @@ export function api(
   for (const call of ["/reset", "/explain", "/block", "/unblock"]) {
     app.all(call, () => wrongMethod("POST"));
   }
+  app.route("/overrides", overridesApi(caller, config));
   if (memberships) app.route("/ring", ringApi(memberships, config.homeRegion));
   return app;
 

@@ -4,6 +4,7 @@ import { actualSchema, holdSchema, ttlSchema } from "../../caller/holds.ts";
 import { keySchema, keyTextSchema } from "../../caller/key.ts";
 import { atMostSchema, blockSchema } from "../../caller/limiter.ts";
 import { readAddress } from "../../limit/address-list.ts";
+import { overrideLimitSchema } from "../../limit/override.ts";
 import { unitsSchema } from "../../limit/policy-schema.ts";
 import { listOf } from "../../limit/schemas.ts";
 
@@ -83,6 +84,14 @@ export const manySchema = v.strictObject({ checks: listOf(checkSchema, MAX_CHECK
 
 export const blockBodySchema = v.strictObject({ ...whoFields, duration: blockSchema }, objectRule);
 export const unblockBodySchema = v.strictObject(whoFields, objectRule);
+
+const oneName = v.string("must be the name of a policy");
+/** Whose override under which policy. */
+export const overriddenSchema = v.strictObject({ ...whoFields, policy: oneName }, objectRule);
+export const overrideSchema = v.strictObject(
+  { ...overriddenSchema.entries, limit: overrideLimitSchema, duration: blockSchema },
+  objectRule,
+);
 
 const { cost: _, atMost: __, requestId: ___, ...asked } = checkSchema.entries;
 
