@@ -5,7 +5,6 @@
  * an isolate. A failing owner is an error where nothing stands in: reset, block, override, explain.
  */
 import type { Source } from "../limit/decision.ts";
-import type { Policy } from "../limit/policy.ts";
 import type { CounterNamespace } from "../protocol/rpc.ts";
 import type { Answer } from "../protocol/wire-answer.ts";
 import { type KeyHash, keyHasher } from "../ring/key-hash.ts";
@@ -177,14 +176,10 @@ export class Caller {
     await this.#operate(key, (hash) => this.#operator.unblock(hash));
   }
 
-  /**
-   * Gives a key another limit under these policies for `durationMs`, infinite or a whole number; with
-   * null, their own again. In all regions and on disk. Rejects as `block` does.
-   */
+  /** Gives a key another limit, infinite or whole; with null the policies' own. As `block` does. */
   async override({ key, policies }: Question, limit: number | null, durationMs = 0): Promise<void> {
     for (const policy of policies) {
-      const act = (hash: KeyHash) => this.#operator.override(hash, policy, limit, durationMs);
-      await this.#operate(key, act);
+      await this.#operate(key, (hash) => this.#operator.override(hash, policy, limit, durationMs));
     }
   }
 
