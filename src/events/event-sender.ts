@@ -8,6 +8,7 @@
 import { logSeldom } from "../log.ts";
 import { withDeadline } from "../protocol/deadline.ts";
 import type { Runtime } from "../runtime.ts";
+import { MAX_NAMES, OTHER_NAME } from "./bin.ts";
 import type { Batch } from "./event-store.ts";
 import { UNKNOWN } from "./tuple.ts";
 
@@ -28,7 +29,7 @@ const DEADLINE_MS = 5_000;
 const SHIFT_MS = 10_000;
 /** How long a batch is sent again and again. An owner remembers its number for longer. */
 const GIVE_UP_MS = 120_000;
-/** The most tuples that gather. What does not fit is counted without its tuple. */
+/** The most tuples that gather. */
 const MAX_GATHERED = 20_000;
 /** The most tuples of a batch. */
 const MAX_BATCH = 5_000;
@@ -61,19 +62,25 @@ export class EventSender {
   }
 
   count(name: string, key: string, amount: number): void {
-    const id = `${name} ${key}`;
-    const known = this.#gathered.get(id);
-    if (known) known.amount += amount;
-    else if (key !== UNKNOWN && this.#gathered.size >= MAX_GATHERED) {
-      this.count(name, UNKNOWN, amount);
-    } else {
-      this.#gathered.set(id, { owner: this.#options.ownerOf(name, key), name, key, amount });
-    }
+    this.#add(name, key, amount);
     const { runtime } = this.#options;
     const nowMs = runtime.now();
     if (nowMs - this.#shiftMs < SHIFT_MS) return;
     this.#shiftMs = nowMs;
     runtime.keepAlive(this.#work(++this.#shift));
+  }
+
+  /** Past the bound, an event is counted without its tuple, and at last without its name. */
+  #add(name: string, key: string, amount: number): void {
+    const id = `${name} ${key}`;
+    const { size } = this.#gathered;
+    const known = this.#gathered.get(id);
+    const hasRoom = size < MAX_GATHERED + MAX_NAMES || name === OTHER_NAME;
+    if (known) known.amount += amount;
+    else if (size < MAX_GATHERED || (key === UNKNOWN && hasRoom)) {
+      this.#gathered.set(id, { owner: this.#options.ownerOf(name, key), name, key, amount });
+    } else if (key !== UNKNOWN) this.#add(name, UNKNOWN, amount);
+    else this.#add(OTHER_NAME, UNKNOWN, amount);
   }
 
   /** Sends each second what has gathered, until nothing is left or another request does. */
