@@ -60,6 +60,21 @@ export const gatewaySchema = v.strictObject({
    * `"hashed"`. With `"off"`, and without a `TOKEN`, it counts nothing of itself.
    */
   WATCH: v.optional(oneOf(WATCH_FORMS), "prefix"),
+  /**
+   * Share of denials that are logged, 0 (default) to 1; in each isolate at most one line for each
+   * policy and second. Needs `WATCH`. A line never has a whole key.
+   */
+  LOG_DENIALS: v.optional(
+    v.pipe(
+      v.unknown(),
+      v.transform((value) => (typeof value === "string" && value ? Number(value) : value)),
+      v.custom<number>(
+        (share) => typeof share === "number" && share >= 0 && share <= 1,
+        "must be a number from 0 to 1",
+      ),
+    ),
+    0,
+  ),
 });
 
 /** A scope, and a token as RFC 6750, section 2.1, allows behind `Bearer`: it has no colon. */
@@ -78,6 +93,7 @@ export interface Config extends LimiterConfig {
   forwarded: ForwardedForm;
   policies: Policy[];
   watch: (typeof WATCH_FORMS)[number];
+  loggedDenials: number;
   /** Empty if there is no API. */
   tokens: Token[];
 }
@@ -91,6 +107,7 @@ export function parseConfig(env: object): Config {
     forwarded: config.FORWARDED,
     policies: parsePolicies(config.POLICIES, "POLICIES"),
     watch: config.WATCH,
+    loggedDenials: config.LOG_DENIALS,
     tokens: readTokens(config.TOKEN),
   };
 }

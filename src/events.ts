@@ -77,14 +77,13 @@ export function events(env: object = environment, { region }: EventOptions = {})
 
 /** What the deployed Worker needs besides: to count what it decides, and to read sums. */
 export function ownEvents(env: object) {
-  const here = () => {
-    isolate ??= newIsolate(env);
-    return isolate;
-  };
+  // At once, so that a wrong binding shows as the Worker starts.
+  isolate ??= newIsolate(env);
+  const { senderOf, reader } = isolate;
   return {
     count: (region: Region, name: string, key: string, amount: number) =>
-      here().senderOf(region).count(name, key, amount),
-    sums: (name: string) => here().reader.sums(name),
+      senderOf(region).count(name, key, amount),
+    sums: (name: string) => reader.sums(name),
   };
 }
 

@@ -39,6 +39,8 @@ export type LogEvent =
   | "deadline-too-short"
   /** A `charge` function threw or gave no boolean; the response was charged. */
   | "charge-function-failed"
+  /** A request was denied; `LOG_DENIALS` says what share of these is logged. */
+  | "denied"
   /** The object that lists the owners of events did not answer. They count, and try again. */
   | "event-directory-silent"
   /** An isolate gave up a batch of events that its owner never took; they are not counted. */

@@ -48,7 +48,8 @@ const eventsOf: EventsOf = (region) => events(env, region && { region });
 app.route("/_turnpike/v1", api(caller, config, memberships, eventsOf));
 if (config.watch !== "off" && config.tokens.length > 0 && "TURNPIKE_EVENTS" in env) {
   const own = ownEvents(env);
-  watch(caller, config.watch, own.count, keyHasher(config.hashSecret));
+  const { watch: label, loggedDenials } = config;
+  watch(caller, { label, loggedDenials }, own.count, keyHasher(config.hashSecret));
   const metrics = async () =>
     metricsText(
       await Promise.all(READ.map(own.sums)),

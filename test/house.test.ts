@@ -46,7 +46,7 @@ const MAY_IMPORT: Record<string, string[]> = {
     ...["toml-eslint-parser", "wrangler"],
   ],
   dashboard: ["http", "caller", "limit", "limiter-config.ts", "runtime.ts", "hono"],
-  watch: ["caller", "events", "protocol", "ring", "limit", "runtime.ts"],
+  watch: ["caller", "events", "protocol", "ring", "limit", "log.ts", "runtime.ts"],
   "workers.ts": ["caller", "runtime.ts", "cloudflare:"],
   "events.ts": [
     ...["objects", "events", "caller", "protocol", "ring", "limit"],

@@ -28,7 +28,7 @@ const SERVERS = [
 const PURE = [
   "test/{config,house,log}.test.ts",
   "test/http/json-values.test.ts",
-  "test/watch/metrics.test.ts",
+  "test/watch/{denial-log,metrics}.test.ts",
   "test/{cli,counters,dashboard,events,limit,membership,protocol,ring,testing}/**/*.test.ts",
   "test/owner/{checkpoint,export,holds,inexact,owner,ring-owner}.test.ts",
   "test/caller/{all-or-none,background,batcher,caller,denial-cache,denials,failing-owner,failure-report,fallback,giving-back,leases}.test.ts",

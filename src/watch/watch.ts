@@ -9,6 +9,7 @@ import type { Caller } from "../caller/caller.ts";
 import type { Question, Reply } from "../caller/question.ts";
 import { keyOf } from "../events/tuple.ts";
 import type { Decision } from "../limit/decision.ts";
+import { log } from "../log.ts";
 import type { KeyHash } from "../ring/key-hash.ts";
 import type { Region } from "../ring/region.ts";
 import { WORKERS } from "../runtime.ts";
@@ -30,18 +31,22 @@ const NO_BOUND = "+Inf";
 /** Counts an event at a region's owners. */
 export type CountAt = (region: Region, name: string, key: string, amount: number) => void;
 
+/** The least time between two lines about denials of a policy. */
+const LOG_INTERVAL_MS = 1_000;
 /** The most keys of decisions that are remembered; an API call may name any policy. */
 const MAX_KEYS = 1_000;
 
 /** Has a caller count what it decides. */
 export function watch(
   caller: Pick<Caller, "check">,
-  label: LabelForm,
+  { label, loggedDenials }: { label: LabelForm; loggedDenials: number },
   count: CountAt,
   hash: (parts: readonly string[]) => KeyHash,
 ): void {
   const check = caller.check.bind(caller);
   const keys = new Map<string, string>();
+  /** When a denial of each policy was last logged, ms since the epoch. */
+  const loggedMs = new Map<string, number>();
 
   caller.check = async (questions) => {
     const sentMs = WORKERS.now();
@@ -53,13 +58,28 @@ export function watch(
 
   function note({ question, decisions }: Reply, tookMs: number): void {
     const { region } = question;
-    const client = label === "hashed" ? hexOf(hash(question.key)) : labelOf(question.key, label);
+    const client = clientOf(question, label);
     for (const decision of decisions) {
       const outcome = outcomeOf(decision);
+      if (outcome === "denied") logDenial(question, decision);
       count(region, DECISIONS, keyOfDecision(decision, outcome), 1);
       count(region, CLIENTS, keyOf({ client, outcome, policy: decision.policy }), 1);
     }
     if (decisions[0]?.source === "owner") noteLatency(question, tookMs);
+  }
+
+  function clientOf({ key }: Question, form: LabelForm): string {
+    return form === "hashed" ? hexOf(hash(key)) : labelOf(key, form);
+  }
+
+  function logDenial(question: Question, { policy, reason, source }: Decision): void {
+    const nowMs = WORKERS.now();
+    const isRecent = nowMs - (loggedMs.get(policy) ?? 0) < LOG_INTERVAL_MS;
+    if (isRecent || Math.random() >= loggedDenials) return;
+    if (loggedMs.size >= MAX_KEYS) loggedMs.clear();
+    loggedMs.set(policy, nowMs);
+    const client = clientOf(question, label === "full" ? "prefix" : label);
+    log("log", "denied", { policy, client, reason, source });
   }
 
   function noteLatency({ region }: Question, tookMs: number): void {
