@@ -2,11 +2,12 @@
  * The whole thing as a user runs it: what survives a pause, a restart and a crash; a real site's
  * log.
  */
-import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, describe, expect, it } from "vitest";
 import { CHECKPOINT_INTERVAL_MS } from "../src/owner/checkpoint/schedule.ts";
+import { bundleFile } from "./bench/contenders.ts";
+import { start, worker } from "./binding/cluster.ts";
 import { type DevServer, startDev, stateFolder } from "./dev-server.ts";
 
 const TEN_A_DAY = JSON.stringify([{ limit: 10, window: "1d" }]);
@@ -95,46 +96,40 @@ describe("wrangler dev", () => {
       "POLICIES[0].limit must be a whole number from 0 to 1000000000, got -1",
     );
   });
+});
 
-  it.each([
+describe("a Worker", () => {
+  const owners = { TURNPIKE_OWNERS: "RateLimiter" };
+  it.each<[string, Parameters<typeof worker>[2], string]>([
     [
       "Cloudflare's own rate limiter",
-      '[[ratelimits]]\nname = "TURNPIKE_OWNERS"\nnamespace_id = "1"\nsimple = { limit = 9, period = 10 }\n',
+      { ratelimits: { TURNPIKE_OWNERS: { namespace_id: "1", simple: { limit: 9, period: 10 } } } },
       "TURNPIKE_OWNERS must be a Durable Object binding with the class_name RateLimiter, got ",
     ],
     [
       "a service",
-      '[[services]]\nbinding = "TURNPIKE_OWNERS"\nservice = "x"\n',
+      { serviceBindings: { TURNPIKE_OWNERS: "x" } },
       'TURNPIKE_OWNERS must be a Durable Object binding with the class_name RateLimiter, got "Fetcher"',
     ],
     [
       "one class for both bindings",
-      bindObject("TURNPIKE_OWNERS", "Membership") + bindObject("TURNPIKE_MEMBERSHIP", "Membership"),
+      { durableObjects: { TURNPIKE_OWNERS: "Membership", TURNPIKE_MEMBERSHIP: "Membership" } },
       "TURNPIKE_MEMBERSHIP must be a Durable Object binding with the class_name Membership, and",
     ],
     [
       "a binding with its former name",
-      bindObject("RATE_LIMITER", "RateLimiter"),
+      { durableObjects: { RATE_LIMITER: "RateLimiter" } },
       "class_name RateLimiter (rename RATE_LIMITER; what it counted stays), got nothing",
     ],
     [
       "a compatibility date before calls to objects",
-      bindObject("TURNPIKE_OWNERS", "RateLimiter"),
+      { durableObjects: owners, compatibilityDate: "2024-04-02" },
       'compatibility_date must be 2024-04-03 or later, or compatibility_flags must have "rpc"',
-      "2024-04-02",
     ],
-  ])("shows at once that it has %s", async (_, bindings, message, date = "2026-10-23") => {
-    using state = stateFolder();
-    const config = join(state.path, "wrangler.toml");
-    const main = JSON.stringify(join(import.meta.dirname, "../src/worker.ts"));
-    const start = `name = "x"\nmain = ${main}\ncompatibility_date = "${date}"\n`;
-    const classes =
-      '[[migrations]]\ntag = "v1"\nnew_sqlite_classes = ["RateLimiter", "Membership"]\n';
-    writeFileSync(config, start + bindings + classes);
-    await expect(startDev(state.path, {}, "--config", config)).rejects.toThrow(message);
+  ])("does not start with %s, and says so", async (_, options, message) => {
+    const script = await bundleFile(join(import.meta.dirname, "../src/worker.ts"));
+    await expect(start(worker("x", script, options))).rejects.toThrow(
+      message.replaceAll('"', '\\"'),
+    );
   });
 });
-
-function bindObject(name: string, className: string): string {
-  return `[[durable_objects.bindings]]\nname = "${name}"\nclass_name = "${className}"\n`;
-}

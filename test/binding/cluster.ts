@@ -84,12 +84,17 @@ export interface Cluster extends AsyncDisposable {
   stop(): Promise<void>;
 }
 
-/** Starts Workers. */
+/** @throws {Error} with what workerd wrote, if a Worker does not start */
 export async function start(...workers: V4WorkerOptions[]): Promise<Cluster> {
   const options = convertV4MiniflareOptions({ workers, host: "127.0.0.1", port: 0 });
   const miniflare = new Miniflare(options);
-  await miniflare.ready;
   const stop = () => miniflare.dispose();
+  try {
+    await miniflare.ready;
+  } catch (error) {
+    await stop();
+    throw error;
+  }
   const fetchFrom: Cluster["fetch"] = async (name, url, init) => {
     const { fetch } = await miniflare.getWorker(name);
     return (fetch as unknown as typeof globalThis.fetch)(url, init);

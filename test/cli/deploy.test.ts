@@ -2,6 +2,8 @@ import { execFile } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
+import { readUpload, variablesOf } from "../../src/cli/upload.ts";
+import { checkUpload } from "../../src/cli/upload-check.ts";
 import { stateFolder } from "../dev-server.ts";
 
 const WRANGLER = join(import.meta.dirname, "../../node_modules/wrangler/bin/wrangler.js");
@@ -21,19 +23,6 @@ function run(args: string[], path = process.env.PATH, more: Record<string, strin
   });
 }
 
-/** Tries to deploy a Worker with a configuration of its own. */
-async function deployConfig(toml: string, ...args: string[]) {
-  using folder = stateFolder();
-  const file = join(folder.path, "wrangler.toml");
-  const start = `name = "x"\nmain = ${JSON.stringify(WORKER)}\n`;
-  writeFileSync(file, `${start}compatibility_date = "2026-10-23"\n${toml}`);
-  return await deploy("--config", file, ...args);
-}
-
-function bindObject(name: string, className: string): string {
-  return `[[durable_objects.bindings]]\nname = "${name}"\nclass_name = "${className}"\n`;
-}
-
 describe.concurrent("npm run deploy", () => {
   it("hands a configuration without mistakes to wrangler", async () => {
     const { status, output } = await deploy();
@@ -50,43 +39,17 @@ describe.concurrent("npm run deploy", () => {
     expect(status).toBe(1);
   });
 
-  it.each([
-    [["--var", 'POLICIES:[{"limit":1.5,"window":"60s"}]'], "POLICIES[0].limit must be a whole"],
-    [["--var", "OWNERS:4", "ORIGIN:nonsense"], "ORIGIN must be a URL"],
-    [
-      ["src/worker.ts", "--var=X:1", "--var", "ORIGIN:", "POLICIES:oops", "--name", "x"],
-      "POLICIES must be a list",
-    ],
-    [["--compatibility-date", "2024-04-02"], "compatibility_date must be 2024-04-03 or later"],
-    [["--vars", "OWNERS:0"], "Unknown argument: vars"],
-    [["--outfile", "nowhere", "--no-dry-run", "--var", "OWNERS:0"], "OWNERS must be a whole"],
-  ])(
-    "refuses a mistake on the command line before anything is uploaded: %j",
-    async (args, message) => {
-      const { status, output } = await deploy(...args);
-      expect(output).toContain("Not deployed: ");
-      expect(output).toContain(message);
-      expect(output).not.toContain("exiting now");
-      expect(status).toBe(1);
-    },
-  );
-
-  it("refuses a mistake in the chosen environment of the chosen file", async () => {
-    const toml = `[vars]\nOWNERS = 4\n${bindObject("TURNPIKE_OWNERS", "RateLimiter")}[env.big.vars]\nOWNERS = 1000\n`;
-    const message = "Not deployed: OWNERS must be a whole number from 1 to 256, got 1000";
-    for (const args of [["--env", "big"], ["-e=big"]]) {
-      expect(await deployConfig(toml, ...args)).toMatchObject({
-        output: expect.stringContaining(message),
-        status: 1,
-      });
-    }
-    expect(await deployConfig(toml)).toMatchObject({ status: 0 });
+  it("refuses a mistake on the command line before anything is uploaded", async () => {
+    const { status, output } = await deploy("--var", 'POLICIES:[{"limit":1.5,"window":"60s"}]');
+    expect(output).toContain("Not deployed: POLICIES[0].limit must be a whole");
+    expect(output).not.toContain("exiting now");
+    expect(status).toBe(1);
   });
 
-  it("refuses Cloudflare's own rate limiter as a binding", async () => {
-    const toml = `[[ratelimits]]\nname = "TURNPIKE_OWNERS"\nnamespace_id = "1"\nsimple = { limit = 20, period = 60 }\n`;
-    const { status, output } = await deployConfig(toml);
-    expect(output).toContain('class_name RateLimiter, got "ratelimit"');
+  it("says what wrangler refuses", async () => {
+    const { status, output } = await deploy("--vars", "OWNERS:0");
+    expect(output).toContain("Not deployed: wrangler refuses it:");
+    expect(output).toContain("Unknown argument: vars");
     expect(status).toBe(1);
   });
 
@@ -120,5 +83,47 @@ describe.concurrent("npm run deploy", () => {
       "",
     ]);
     expect(status).toBe(0);
+  });
+});
+
+describe("an upload", () => {
+  it("is read from the command line in each of wrangler's spellings", async () => {
+    const before = ["--var", "OWNERS:5", "ORIGIN:nonsense", "--var=X:1", "--name", "mine"];
+    const after = ["--compatibility-date", "2024-04-02", "--outfile", "nowhere", "--no-dry-run"];
+    const args = ["src/worker.ts", ...before, "--var", "TOKEN:", "POLICIES:oops", ...after];
+    const { worker, bindings, ...upload } = await readUpload(args);
+    expect(upload).toMatchObject({ compatibilityDate: "2024-04-02" });
+    expect(worker).toBe("mine");
+    expect(variablesOf(bindings)).toMatchObject({
+      OWNERS: "5",
+      ORIGIN: "nonsense",
+      X: "1",
+      TOKEN: "",
+      POLICIES: "oops",
+    });
+  });
+
+  it("has what the chosen environment of the chosen file has", async () => {
+    using folder = stateFolder();
+    const file = join(folder.path, "wrangler.toml");
+    writeFileSync(
+      file,
+      `name = "x"
+      main = ${JSON.stringify(WORKER)}
+      compatibility_date = "2026-10-23"
+      vars = { OWNERS = 4 }
+      durable_objects.bindings = [{ name = "TURNPIKE_OWNERS", class_name = "RateLimiter" }]
+      [env.big]
+      vars = { OWNERS = 1000 }
+      ratelimits = [{ name = "TURNPIKE_OWNERS", namespace_id = "1", simple = { limit = 20, period = 60 } }]`,
+    );
+    const upload = await readUpload(["--config", file]);
+    expect(variablesOf(upload.bindings)).toEqual({ OWNERS: 4 });
+    expect(checkUpload(upload)).toEqual([expect.stringContaining("enable_request_signal")]);
+    const { bindings } = await readUpload(["--config", file, "-e=big"]);
+    expect(variablesOf(bindings)).toEqual({ OWNERS: 1000 });
+    expect(bindings).toContainEqual(
+      expect.objectContaining({ name: "TURNPIKE_OWNERS", type: "ratelimit" }),
+    );
   });
 });

@@ -54,6 +54,7 @@ describe("an upload", () => {
     [[], `${owners}nothing`],
     [[{ name: "TURNPIKE_OWNERS", type: "kv_namespace" }], `${owners}"kv_namespace"`],
     [[{ name: "TURNPIKE_OWNERS", type: "service" }], `${owners}"service"`],
+    [[{ name: "TURNPIKE_OWNERS", type: "ratelimit" }], `${owners}"ratelimit"`],
     [
       [...BOUND, { name: "TURNPIKE_OWNERS", type: "plain_text", text: "x" }],
       `${owners}"plain_text"`,
