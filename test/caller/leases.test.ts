@@ -257,9 +257,9 @@ describe("an override made elsewhere", () => {
     const question = ask({ window: "1d" });
     const [here, elsewhere] = [isolate(), isolate()];
     for (let n = 0; n < 6; n++) await decide(here, question);
-    await elsewhere.override(question, 0, 86_400_000);
+    await elsewhere.override(question, 5, 86_400_000);
     vi.advanceTimersByTime(5_000);
-    const denied = { allowed: false, reason: "limited", limit: 0 };
+    const denied = { allowed: false, reason: "limited", limit: 5 };
     expect(await decide(here, question)).toMatchObject({ ...denied, source: "owner" });
     expect(await decide(here, question)).toMatchObject({ ...denied, source: "denial-cache" });
     await elsewhere.override(question, 200, 86_400_000);

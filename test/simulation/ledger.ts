@@ -103,7 +103,7 @@ export class Ledger {
         if (!machine.isSole) account.lost += cost;
         else this.tail(machine).counted({ account, units: cost, atMs: machine.now() });
       }
-      const spent = limit - (verdicts[at]?.remaining ?? 0);
+      const spent = (verdicts[at]?.limit ?? limit) - (verdicts[at]?.remaining ?? 0);
       // By another limit, what is in a bucket weighs otherwise.
       const isScaled = account.resets > 0 && algorithm.endsWith("bucket");
       if (spent > account.counted && !isScaled) {

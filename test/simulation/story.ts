@@ -7,6 +7,7 @@ import { Extras, type ExtrasOptions, questionOf } from "./extras.ts";
 import { Failures, LONG_CUT_MS } from "./failures.ts";
 import { Later } from "./later.ts";
 import { Machine } from "./machine.ts";
+import { Override } from "./override.ts";
 import { Reservations } from "./reservations.ts";
 import { SUBJECTS, type Subject } from "./subjects.ts";
 import type { Isolate, World } from "./world.ts";
@@ -40,6 +41,7 @@ export class Story {
   readonly #failures: Failures;
   readonly #extras: Extras;
   readonly #later: Later;
+  readonly #override: Override;
   readonly #reservations: Reservations;
   #requestId = 0;
 
@@ -67,6 +69,7 @@ export class Story {
     this.#extras = new Extras(extras);
     this.#reservations = new Reservations(extras);
     this.#later = new Later(extras);
+    this.#override = new Override(extras);
   }
 
   /** The parts of the story: what each begins, and how long it lasts. */
@@ -87,6 +90,7 @@ export class Story {
     if (schedule.odds(0.3)) this.#often(1, 3, () => this.#operate());
     this.#extras.stir();
     this.#later.stir();
+    this.#override.stir();
     this.#reservations.stir();
     if (!this.isFaulty) return;
     this.#failures.trouble();
@@ -108,6 +112,7 @@ export class Story {
     this.#world.tell("probing");
     void this.#extras.audit();
     this.#later.audit();
+    this.#override.audit();
     void this.#reservations.audit();
     for (const subject of this.subjects) {
       const most = Math.max(

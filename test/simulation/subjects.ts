@@ -40,6 +40,9 @@ export const SITE = subject("site", { ...policy("site", 9, "fixed-window"), key:
 /** Asked about so often that isolates lease slices of it. */
 export const HOT = subject("hot", { ...policy("hot", 150, "fixed-window"), lease: 0.2 });
 
+/** A customer to whom an operator gives other limits. */
+export const OVERRIDDEN = subject("overridden", policy("overridden", 4, "fixed-window"));
+
 /** Answered by isolates, and counted later. */
 export const LATER = subject("later", { ...policy("later", 20, "fixed-window"), mode: "after" });
 

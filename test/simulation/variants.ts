@@ -54,6 +54,10 @@ export const VARIANTS: Record<string, Variant> = {
     peer: withoutTables((name) => name.startsWith("holds")),
   },
 
+  "leaves overrides behind in a ring change": {
+    peer: withoutTables((name) => name.startsWith("overrides")),
+  },
+
   "never ends a hold": {
     owner: (owner) => ({
       ...owner,

@@ -1,0 +1,83 @@
+/** A key that an operator gives another limit, in some runs: through ring changes and restarts. */
+import { MAX_SILENCE_MS } from "../../src/caller/owner-pulse.ts";
+import type { Policy } from "../../src/limit/policy.ts";
+import { type ExtrasOptions, questionOf } from "./extras.ts";
+import { OVERRIDDEN } from "./subjects.ts";
+
+const DURATION_MS = 86_400_000;
+const HIGHEST = 12;
+
+export class Override {
+  readonly #options: ExtrasOptions;
+  readonly #own: number;
+  /** The limit that a caller heard to be in force, and when; undefined while another is under way. */
+  #confirmed: { limit: number; atMs: number } | undefined;
+  /** Overrides begun, and those of them that have ended. */
+  #begun = 0;
+  #ended = 0;
+
+  constructor(options: ExtrasOptions) {
+    this.#options = options;
+    const { ledger, schedule } = options.world;
+    ledger.open(OVERRIDDEN);
+    const [policy] = OVERRIDDEN.policies as [Policy];
+    this.#own = policy.limit;
+    this.#confirmed = { limit: this.#own, atMs: schedule.nowMs };
+  }
+
+  stir(): void {
+    const { world, often } = this.#options;
+    if (!world.schedule.odds(0.4)) return;
+    often(20, 40, () => void this.#check());
+    often(1, 3, () => this.#override());
+  }
+
+  /** Asks once more, when all that was begun is over. */
+  audit(): void {
+    void this.#check();
+  }
+
+  #override(): void {
+    const { world, isolates } = this.#options;
+    const { schedule, ledger } = world;
+    const limit = schedule.odds(0.3) ? null : schedule.int(1, HIGHEST);
+    const account = ledger.account(OVERRIDDEN.hash, "overridden");
+    account.limit = Math.max(account.limit, limit ?? 0);
+    // Of two under way at one time, nobody knows which comes last.
+    const isAlone = this.#begun === this.#ended;
+    const act = ++this.#begun;
+    this.#confirmed = undefined;
+    const { caller } = schedule.pick(isolates);
+    const question = questionOf(OVERRIDDEN, OVERRIDDEN.policies);
+    caller.override(question, limit, DURATION_MS).then(
+      () => {
+        world.tell(`the limit is overridden: ${limit}`);
+        this.#ended++;
+        if (!isAlone || act !== this.#begun) return;
+        this.#confirmed = { limit: limit ?? this.#own, atMs: schedule.nowMs };
+      },
+      (error) => {
+        world.tell(`not overridden: ${error}`);
+        this.#ended++;
+      },
+    );
+  }
+
+  async #check(): Promise<void> {
+    const { world, isolates, isFaulty } = this.#options;
+    const { schedule, ledger } = world;
+    const { machine, caller } = schedule.pick(isolates);
+    ledger.asked(OVERRIDDEN, OVERRIDDEN.policies);
+    const before = this.#confirmed;
+    const askedMs = schedule.nowMs;
+    const [reply] = await caller.check([questionOf(OVERRIDDEN, OVERRIDDEN.policies)]);
+    if (!machine.isAlive || !reply) return;
+    ledger.decided(OVERRIDDEN, reply, false);
+    const { limit, source } = reply.decisions[0] ?? {};
+    // Failures leave some overrides half done.
+    if (isFaulty || !before || before !== this.#confirmed) return;
+    if (limit === before.limit) return;
+    if (source !== "owner" && askedMs - before.atMs <= MAX_SILENCE_MS) return;
+    ledger.violated(`counted by ${source} under ${limit}, where ${before.limit} is in force`);
+  }
+}
