@@ -7,6 +7,7 @@ import { fieldPath, MisuseError, parse } from "../limit/misuse.ts";
 import { readOverrideLimit } from "../limit/override.ts";
 import { type Policy, parsePolicy, requireFits, requireOptions } from "../limit/policy.ts";
 import type { CountingFields, PolicyInput, QuotaFields } from "../limit/policy-input.ts";
+import { policyFor, requireOverrides } from "../limit/policy-overrides.ts";
 import { unitsSchema } from "../limit/policy-schema.ts";
 import { booleanSchema } from "../limit/schemas.ts";
 import { type Region, regionSchema } from "../ring/region.ts";
@@ -146,6 +147,7 @@ export function limiter(options: LimiterOptions): Limiter {
     const rule = "must be a number, since a limiter sees no request";
     throw new MisuseError("cost", rule, options.cost);
   }
+  requireOverrides(policy, "");
   claimName(policy, { maker: "limiter", isNamed: options.name !== undefined });
   requireCaller();
   const ask = (key: string, options?: CheckOptions) => questionOf(policy, keyOf(key), options);
@@ -202,10 +204,11 @@ export function questionOf(
   { cost = policy.cost, atMost = false, region = isolateConfig().homeRegion }: CheckOptions = {},
   at = "",
 ): Question {
+  const inForce = policyFor(policy, key);
   parse(unitsSchema, cost, "cost");
-  if (!parse(atMostSchema, atMost, "atMost")) requireFits(cost, policy, fieldPath(at, "cost"));
+  if (!parse(atMostSchema, atMost, "atMost")) requireFits(cost, inForce, fieldPath(at, "cost"));
   parse(regionSchema, region, "region");
-  const asked = atMost ? upTo(policy, cost) : { ...policy, cost };
+  const asked = atMost ? upTo(inForce, cost) : { ...inForce, cost };
   return { key, policies: [asked], region };
 }
 

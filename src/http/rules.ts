@@ -10,7 +10,13 @@ import type { Question } from "../caller/question.ts";
 import { type Address, isListed } from "../limit/address-list.ts";
 import { MisuseError, parse } from "../limit/misuse.ts";
 import { type Policy, parsePolicy, requireFits } from "../limit/policy.ts";
-import type { CountingFields, PolicyInput, RequestFields } from "../limit/policy-input.ts";
+import type {
+  CountingFields,
+  PolicyInput,
+  QuotaFields,
+  RequestFields,
+} from "../limit/policy-input.ts";
+import { policyFor, requireOverrides } from "../limit/policy-overrides.ts";
 import { unitsSchema } from "../limit/policy-schema.ts";
 import { withBoundedDelay } from "../limit/waiting.ts";
 import { nearestRegion, type Region } from "../ring/region.ts";
@@ -25,7 +31,10 @@ import {
   readPolicy,
 } from "./rule-functions.ts";
 
-export interface RateLimitOptions extends CountingFields, RequestFields {
+export interface RateLimitOptions
+  extends CountingFields,
+    RequestFields,
+    Pick<QuotaFields, "overrides"> {
   /**
    * Who is limited: parts as in `limit/key-part.ts`, default `["ip"]`, or a function that returns one
    * text or a list of parts. If the function fails, the request counts under the key `unknown`,
@@ -100,6 +109,10 @@ export function parseRule({
     const rule = 'must be a number where "charge" looks at the response';
     throw new MisuseError("cost", rule, "a function");
   }
+  if (options.overrides && (given.limit || given.window)) {
+    const rule = 'must be left out where "limit" or "window" is a function';
+    throw new MisuseError("overrides", rule, options.overrides);
+  }
   const parsed = parsePolicy({
     ...(given.key && { scope: "global" }),
     ...options,
@@ -116,6 +129,7 @@ export function parseRule({
     cost: given.cost || (given.limit && typeof cost === "number") ? undefined : cost,
   });
   const fixed = given.limit && typeof cost === "number" ? withCost(parsed, cost) : parsed;
+  requireOverrides(fixed, "");
   return { policy: given.limit || given.window ? fixed : withBoundedDelay(fixed), ...given };
 }
 
@@ -168,12 +182,13 @@ export async function questionsOf(
   const questions: Asking[] = [];
   for (const rule of rules) {
     const isRead = rule.limit || rule.window || rule.cost;
-    const policy = isRead ? await readPolicy(c, rule) : rule.policy;
-    if (!policy) continue;
+    const general = isRead ? await readPolicy(c, rule) : rule.policy;
+    if (!general) continue;
     const keys = rule.key
       ? [await readKey(c, rule.key, rule.policy)]
       : keysOf(c, rule, client, options);
     for (const key of keys) {
+      const policy = policyFor(general, key);
       const known: Asking | undefined = questions.find(
         (question) => isAskedWith(policy, question.policies[0]) && isSame(question.key, key),
       );

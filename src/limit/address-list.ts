@@ -71,7 +71,7 @@ export function isListed(address: Address | undefined, list: AddressList): boole
   );
 }
 
-function readNetwork(text: string): AddressList[number] | undefined {
+export function readNetwork(text: string): AddressList[number] | undefined {
   const [host = "", bits, more] = text.split("/");
   const address = readAddress(host);
   if (!address || more !== undefined) return undefined;

@@ -1,6 +1,7 @@
 /** The policies of a configuration: a list with a distinct name for each. */
 import { MisuseError } from "./misuse.ts";
 import { type Policy, parsePolicy } from "./policy.ts";
+import { requireOverrides } from "./policy-overrides.ts";
 import { withBoundedDelay } from "./waiting.ts";
 
 /** @throws {MisuseError} naming the field, the rule and the value */
@@ -8,9 +9,11 @@ export function parsePolicies(input: unknown, at: string): Policy[] {
   if (!Array.isArray(input) || input.length === 0) {
     throw new MisuseError(at, "must be a list of at least one policy", input);
   }
-  const policies = input.map((policy, index) =>
-    withBoundedDelay(parsePolicy(policy, `${at}[${index}]`), `${at}[${index}]`),
-  );
+  const policies = input.map((given, index) => {
+    const policy = parsePolicy(given, `${at}[${index}]`);
+    requireOverrides(policy, `${at}[${index}]`);
+    return withBoundedDelay(policy, `${at}[${index}]`);
+  });
   const names = new Set<string>();
   for (const [index, { name }] of policies.entries()) {
     if (names.has(name)) {

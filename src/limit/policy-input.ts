@@ -110,6 +110,12 @@ export interface QuotaFields {
   window: string;
   /** Units that a request takes: from 1 to what passes at once. Default 1. */
   cost?: number | undefined;
+  /**
+   * Other limits for some keys, up to 1,000: an exact key of one part, or a network of addresses such
+   * as `"192.0.2.0/24"`. Default none. An exact key wins, then the smallest network. Refused where
+   * `limit` or `window` is a function.
+   */
+  overrides?: { key: string; limit: number }[] | undefined;
 }
 
 /** How a policy counts, whatever it limits. */

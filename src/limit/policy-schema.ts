@@ -9,7 +9,15 @@ import { durationSchema } from "./duration.ts";
 import { keyPartSchema } from "./key-part.ts";
 import { modeSchema } from "./mode.ts";
 import { refusalSchema } from "./refusal.ts";
-import { booleanSchema, either, oneOf, textLike, wholeNumber } from "./schemas.ts";
+import {
+  booleanSchema,
+  either,
+  listOf,
+  oneOf,
+  textLike,
+  textSchema,
+  wholeNumber,
+} from "./schemas.ts";
 
 /** Largest limit, and so the largest cost. */
 export const MAX_UNITS = 1_000_000_000;
@@ -82,6 +90,14 @@ const statusesSchema = v.pipe(v.array(wholeNumber(200, 999)), v.minLength(1, cha
 
 const chargeSchema = either(Array.isArray, statusesSchema, chargeWordSchema);
 
+const MAX_OVERRIDES = 1_000;
+
+const overridesSchema = listOf(
+  v.strictObject({ key: textSchema, limit: limitSchema }, "must have a key and a limit"),
+  MAX_OVERRIDES,
+  `must be a list of 1 to ${MAX_OVERRIDES} such as { key = "user-1", limit = 100 }`,
+);
+
 /** Reads the fields of {@link PolicyInput}, which says what each means. */
 export const policySchema = v.strictObject(
   {
@@ -113,6 +129,7 @@ export const policySchema = v.strictObject(
     refusal: v.optional(refusalSchema),
     allow: v.optional(addressListSchema, []),
     deny: v.optional(addressListSchema, []),
+    overrides: v.optional(overridesSchema),
     durable: v.optional(booleanSchema, false),
     lease: v.optional(leaseSchema, 0),
     onFailure: v.optional(oneOf(["local", "allow", "deny"]), "local"),

@@ -9,7 +9,7 @@ import { bundleFile, bundleText } from "./contenders.ts";
 /** What `import … from "turnpike"` adds to somebody's Worker. The aim is 45. */
 const MAX_LIBRARY_KIB = 59;
 /** The same in a Worker that others call by a service binding. */
-const MAX_CALLED_KIB = 60;
+const MAX_CALLED_KIB = 61;
 /** The deployed Worker has the gateway, events, metrics, the API with its document and the demo. */
 const MAX_GATEWAY_KIB = 97;
 

@@ -226,6 +226,20 @@ describe("the API", () => {
     }
   });
 
+  it("counts a key under the override that its policy has for it", async () => {
+    const policy = { name: "own", limit: 10, window: "1d", overrides: [{ key: "big", limit: 50 }] };
+    const own = api(caller, parseConfig({ TOKEN: "secret-1", POLICIES: [policy] }));
+    const call = (path: string, body: object) =>
+      own.request(path, {
+        method: path === "/overrides" ? "PUT" : "POST",
+        headers: { Authorization: "Bearer secret-1" },
+        body: JSON.stringify({ key: "big", policy: "own", ...body }),
+      });
+    expect(await answer(call("/check", { cost: 20 }))).toMatchObject({ limit: 50, remaining: 30 });
+    expect((await call("/overrides", { limit: 60, duration: "1h" })).status).toBe(204);
+    expect(await answer(call("/check", {}))).toMatchObject({ limit: 60, remaining: 39 });
+  });
+
   it("explains who holds a key and what is stored", async () => {
     const key = fresh();
     await post("/check", { key, policy: "day", cost: 4 });

@@ -35,6 +35,27 @@ function appWith(...policies: Partial<RateLimitOptions>[]) {
   return { send };
 }
 
+describe("overrides", () => {
+  it("give a client another limit, as its fields and decision say", async () => {
+    const { send } = appWith({ name: "all", overrides: [{ key: "192.0.2.0/24", limit: 5 }] });
+    const response = await send();
+    expect(response.headers.get("RateLimit-Policy")).toBe('"all";q=5;w=3600');
+    expect(await response.json()).toMatchObject({ decision: { limit: 5, remaining: 4 } });
+  });
+
+  it("stand beside no function, which may say the same", () => {
+    const overrides = [{ key: "user-1", limit: 5 }];
+    expect(() => appWith({ overrides, limit: () => 5 })).toThrow("overrides must be left out");
+  });
+
+  it("hold in a limiter, too", async () => {
+    const overrides = [{ key: "user-1", limit: 5 }];
+    const calls = limiter({ name: crypto.randomUUID(), limit: 2, window: "1h", overrides });
+    expect(await calls.check("user-1", { cost: 4 })).toMatchObject({ limit: 5, remaining: 1 });
+    expect(await calls.check("user-2")).toMatchObject({ limit: 2, remaining: 1 });
+  });
+});
+
 describe("a limit function that gives Infinity", () => {
   it("leaves the request uncounted, without a field and without a decision", async () => {
     const limits = { free: 1, staff: Number.POSITIVE_INFINITY };

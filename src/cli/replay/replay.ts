@@ -13,6 +13,7 @@ import { isCharged } from "../../limit/charge.ts";
 import type { Verdict } from "../../limit/decision.ts";
 import { MisuseError } from "../../limit/misuse.ts";
 import type { Policy } from "../../limit/policy.ts";
+import { policyFor } from "../../limit/policy-overrides.ts";
 import type { LimiterConfig } from "../../limiter-config.ts";
 import type { KeyHash } from "../../ring/key-hash.ts";
 import type { Clients } from "./clients.ts";
@@ -166,10 +167,11 @@ export class Replay {
     const asked: { number: number; key: KeyHash; policies: Policy[] }[] = [];
     for (const rule of rules) {
       for (const parts of keysOf(c, rule, address, this.#config)) {
+        const policy = policyFor(rule.policy, parts);
         const number = this.#numberOf(parts);
         const known = asked.find((each) => each.number === number);
-        if (!known) asked.push({ number, key: hashOf(number), policies: [rule.policy] });
-        else if (!known.policies.includes(rule.policy)) known.policies.push(rule.policy);
+        if (!known) asked.push({ number, key: hashOf(number), policies: [policy] });
+        else if (!known.policies.includes(policy)) known.policies.push(policy);
       }
     }
     return asked;
@@ -179,7 +181,9 @@ export class Replay {
   #policiesByAddress(rules: readonly Rule[]): readonly Policy[] | undefined {
     let policies = this.#byAddress.get(rules);
     if (!policies && !this.#byAddress.has(rules)) {
-      const isPlain = rules.every(({ policy: { key } }) => key.length === 1 && key[0] === "ip");
+      const isPlain = rules.every(
+        ({ policy: { key, overrides } }) => !overrides && key.length === 1 && key[0] === "ip",
+      );
       policies = isPlain ? rules.map(({ policy }) => policy) : undefined;
       this.#byAddress.set(rules, policies);
     }

@@ -10,6 +10,7 @@ import { formatDuration } from "../../limit/duration.ts";
 import { hasAddress } from "../../limit/key-part.ts";
 import { fieldPath, MisuseError, parse } from "../../limit/misuse.ts";
 import { type Policy, parsePolicy, requireFits } from "../../limit/policy.ts";
+import { policyFor } from "../../limit/policy-overrides.ts";
 import { first53Bits, PUBLIC_SIP_KEY, sipHash } from "../../ring/key-hash.ts";
 import type { Region } from "../../ring/region.ts";
 import { wrongTokensOf } from "./authorization.ts";
@@ -81,11 +82,12 @@ export function readChecks(
     if (atMost && cost === undefined) {
       throw new MisuseError(fieldPath(at, "cost"), 'is required where "atMost" is true', cost);
     }
-    const charged = asked.map((each) =>
-      atMost && cost ? upTo(each, cost) : { ...each, cost: cost ?? each.cost },
-    );
-    for (const each of charged) requireFits(each.cost, each, fieldPath(at, "cost"));
     const keyOf = (policy: Policy) => (ip ? clientKeyOf(policy, ip, at) : [key ?? []].flat());
+    const charged = asked.map((general) => {
+      const each = policyFor(general, keyOf(general));
+      return atMost && cost ? upTo(each, cost) : { ...each, cost: cost ?? each.cost };
+    });
+    for (const each of charged) requireFits(each.cost, each, fieldPath(at, "cost"));
     const alike = Map.groupBy(charged, (each) => JSON.stringify([each.scope, keyOf(each)]));
     if (requestId !== undefined && alike.size > 1) {
       // What one of them took would be given back each time that another one denies.

@@ -1,0 +1,68 @@
+/**
+ * Overrides of the configuration: keys and networks that have another limit under a policy.
+ *
+ * An exact key wins over a network, and a smaller network over a larger one. What an operator gives
+ * a key while the Worker runs (`counters/overrides.ts`) wins over both.
+ */
+import { isListed, readAddress, readNetwork } from "./address-list.ts";
+import { isAddressPart } from "./key-part.ts";
+import { fieldPath, MisuseError } from "./misuse.ts";
+import { type Policy, withQuota } from "./policy.ts";
+import { withShortQueue } from "./waiting.ts";
+
+/** The policies that overrides have made of a policy: the same object each time, by limit. */
+const made = new WeakMap<Policy, Map<number, Policy>>();
+
+/** @throws {MisuseError} if the policy cannot have one of the limits */
+export function requireOverrides(policy: Policy, at: string): void {
+  const { cost, shadow, windowMs } = policy;
+  for (const [index, { limit }] of (policy.overrides ?? []).entries()) {
+    const path = fieldPath(fieldPath(at, "overrides"), index);
+    const { capacity } = withQuota(policy, limit, windowMs, path);
+    if (cost <= capacity || limit === 0 || shadow) continue;
+    throw new MisuseError(fieldPath(path, "limit"), `must let the cost of ${cost} pass`, limit);
+  }
+}
+
+/**
+ * Returns the policy as it holds for a key.
+ *
+ * @param key its parts, in the order of the policy's `key`
+ */
+export function policyFor(policy: Policy, key: readonly string[]): Policy {
+  const { overrides } = policy;
+  if (!overrides) return policy;
+  const exact = key.length === 1 ? overrides.find((each) => each.key === key[0]) : undefined;
+  const limit = (exact ?? smallestNetwork(overrides, addressIn(policy, key)))?.limit;
+  if (limit === undefined || limit === policy.limit) return policy;
+  const known = made.get(policy) ?? new Map<number, Policy>();
+  made.set(policy, known);
+  const overridden = known.get(limit) ?? withLimit(policy, limit);
+  known.set(limit, overridden);
+  return overridden;
+}
+
+/** Returns the policy with another limit. The queue of a leaky bucket stays as short, in time. */
+function withLimit(policy: Policy, limit: number): Policy {
+  const { windowMs, capacity } = policy;
+  const isShort = capacity < withQuota(policy, policy.limit, windowMs).capacity;
+  const overridden = withQuota(policy, limit, windowMs);
+  return isShort ? withShortQueue(overridden) : overridden;
+}
+
+function smallestNetwork(overrides: NonNullable<Policy["overrides"]>, address?: string) {
+  let smallest: { limit: number; bits: number } | undefined;
+  for (const { key, limit } of address ? overrides : []) {
+    const network = readNetwork(key);
+    if (!network || !isListed(address, [network]) || network.bits <= (smallest?.bits ?? -1))
+      continue;
+    smallest = { limit, bits: network.bits };
+  }
+  return smallest;
+}
+
+/** Returns the address in a key, or the first one of its network. */
+function addressIn({ key: parts }: Policy, key: readonly string[]): string | undefined {
+  const part = key[parts.findIndex(isAddressPart)] ?? "";
+  return readAddress(part.split("/")[0] ?? "");
+}

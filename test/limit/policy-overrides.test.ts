@@ -1,0 +1,76 @@
+/** Other limits that the configuration gives some keys. */
+import { describe, expect, it } from "vitest";
+import { parsePolicies } from "../../src/limit/policies.ts";
+import { type Policy, parsePolicy } from "../../src/limit/policy.ts";
+import { policyFor } from "../../src/limit/policy-overrides.ts";
+
+const overrides = [
+  { key: "192.0.0.0/8", limit: 3 },
+  { key: "192.0.2.0/24", limit: 4 },
+  { key: "192.0.2.7", limit: 5 },
+  { key: "2001:db8::/32", limit: 6 },
+  { key: "user-1", limit: 0 },
+];
+
+function policy(change: object = {}): Policy {
+  return parsePolicy({ limit: 10, window: "1d", overrides, ...change });
+}
+
+describe("an override of the configuration", () => {
+  it.each([
+    ["192.0.2.7", 5],
+    ["192.0.2.8", 4],
+    ["192.0.3.1", 3],
+    ["198.51.100.1", 10],
+    ["2001:db8:1:2::/64", 6],
+    ["user-1", 0],
+    ["unknown", 10],
+  ])("is of an exact key, else of the smallest network: %s", (key, limit) => {
+    expect(policyFor(policy(), [key])).toMatchObject({ limit, capacity: limit });
+  });
+
+  it("looks for an address where the policy has one, and nowhere else", () => {
+    const made = policy({ key: ["header:x-a", "ip"] });
+    expect(policyFor(made, ["192.0.2.7", "198.51.100.1"]).limit).toBe(10);
+    expect(policyFor(made, ["a", "192.0.2.7"]).limit).toBe(5);
+    expect(policyFor(policy({ key: ["header:x-a"] }), ["192.0.2.8"]).limit).toBe(10);
+  });
+
+  it("makes the same policy each time, so that a batch has it once", () => {
+    const own = policy();
+    expect(policyFor(own, ["192.0.2.7"])).toBe(policyFor(own, ["192.0.2.7"]));
+    expect(policyFor(own, ["elsewhere"])).toBe(own);
+  });
+
+  it("keeps the queue of a leaky bucket as short", () => {
+    const [leaky] = parsePolicies(
+      [
+        {
+          limit: 60,
+          window: "1h",
+          algorithm: "leaky-bucket",
+          overrides: [{ key: "a", limit: 600 }],
+        },
+      ],
+      "POLICIES",
+    ) as [Policy];
+    expect([leaky.capacity, policyFor(leaky, ["a"]).capacity]).toEqual([2, 11]);
+  });
+
+  it.each([
+    [{ overrides: [] }, "overrides must be a list of 1 to 1000 such as"],
+    [{ overrides: [{ key: "a", limit: -1 }] }, "overrides[0].limit must be a whole number"],
+    [{ overrides: [{ key: "a" }] }, "overrides[0].limit is required"],
+    [
+      { overrides: [{ key: "a", limit: 1 }], cost: 2 },
+      "overrides[0].limit must let the cost of 2 pass, got 1",
+    ],
+    [
+      { overrides: [{ key: "a", limit: 10_001 }], algorithm: "sliding-log" },
+      "overrides[0].limit must be at most 10000",
+    ],
+  ])("is refused where it is written: %j", (change, sentence) => {
+    const given = [{ limit: 10, window: "1d", ...change }];
+    expect(() => parsePolicies(given, "POLICIES")).toThrow(`POLICIES[0].${sentence}`);
+  });
+});
