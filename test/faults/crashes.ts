@@ -71,7 +71,7 @@ export async function abort(scale: Scale): Promise<Row> {
 }
 
 /** An owner evicted for want of requests, while others have some: it must know all of its keys. */
-export async function evict({ connections }: Scale): Promise<Row> {
+export async function evict({ connections, atMostPerSecond = 500 }: Scale): Promise<Row> {
   const site = await Site.open();
   const ledger = new Ledger(LIMIT);
   const idle = OWNERS[0];
@@ -81,7 +81,7 @@ export async function evict({ connections }: Scale): Promise<Row> {
   const send = async (keys: readonly number[], ms: number) => {
     const pick = () => keys[Math.floor(Math.random() * keys.length)] as number;
     const url = () => site.url;
-    const traffic = new Traffic({ ledger, connections, url, pick, perSecond: 500 });
+    const traffic = new Traffic({ ledger, connections, url, pick, perSecond: atMostPerSecond });
     await sleep(ms);
     await traffic.stop();
   };

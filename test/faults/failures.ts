@@ -50,7 +50,12 @@ export async function fail(name: string, scale: Scale): Promise<Row> {
 }
 
 /** One owner of four takes calls and never answers: all the rest must go on as if it did. */
-export async function freeze({ seconds, connections, isTimed }: Scale): Promise<Row> {
+export async function freeze({
+  seconds,
+  connections,
+  isTimed,
+  atMostPerSecond,
+}: Scale): Promise<Row> {
   // Each allowed, so that every request asks an owner.
   const limit = 1_000_000_000;
   const site = await Site.open({ POLICIES: JSON.stringify([{ limit, window: "1d" }]) });
@@ -65,7 +70,13 @@ export async function freeze({ seconds, connections, isTimed }: Scale): Promise<
     await sleep(seconds * 1_000);
     return ((ledger.requests - before) * 1_000) / (performance.now() - startMs);
   };
-  const traffic = new Traffic({ ledger, connections, url: () => site.url, pick });
+  const traffic = new Traffic({
+    ledger,
+    connections,
+    url: () => site.url,
+    pick,
+    atMostPerSecond,
+  });
   try {
     await sleep(1_000);
     for (let round = 0; round < (isTimed ? 5 : 1); round++) {

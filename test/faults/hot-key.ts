@@ -11,9 +11,10 @@ import { type Row, rowOf, type Scale } from "./row.ts";
 import { OWNERS, Site } from "./site.ts";
 import { Traffic } from "./traffic.ts";
 
-/** An owner here takes one call at a time, each that long: 100 a second. */
+/** An owner here takes one call at a time, each that long: 100 a second, or fewer. */
 const CALL_MS = 10;
-const HOT_PER_SECOND = 1_000;
+/** Of what an owner takes. */
+const HEAT = 10;
 const OTHERS_PER_SECOND = 30;
 /** Enough that the hot key's clients never wait for one another. */
 const HOT_CONNECTIONS = 1_000;
@@ -24,7 +25,8 @@ const KEYS = 900;
 
 /** @param limit of every key: far below what the hot one asks for, or far above */
 export async function hotKey(fault: string, limit: number, scale: Scale): Promise<Row> {
-  const { seconds, connections, isTimed, deadline } = scale;
+  const { seconds, connections, isTimed, deadline, atMostPerSecond = 1_000 } = scale;
+  const callMs = Math.max(CALL_MS, (HEAT * 1_000) / atMostPerSecond);
   const policies = JSON.stringify([{ limit, window: "366d" }]);
   const site = await Site.open({ POLICIES: policies, OWNERS: "2", DEADLINE: deadline });
   const others = new Ledger(limit);
@@ -43,7 +45,7 @@ export async function hotKey(fault: string, limit: number, scale: Scale): Promis
       connections: HOT_CONNECTIONS,
       url,
       pick: () => hotKey,
-      perSecond: HOT_PER_SECOND,
+      perSecond: (HEAT * 1_000) / callMs,
     });
     await sleep(500);
     const before = others.latenciesMs.length;
@@ -56,7 +58,7 @@ export async function hotKey(fault: string, limit: number, scale: Scale): Promis
     return percentile(others.latenciesMs.slice(before), 0.99);
   };
   try {
-    for (const owner of OWNERS.slice(0, 2)) await site.fail(owner, { kind: "slow", ms: CALL_MS });
+    for (const owner of OWNERS.slice(0, 2)) await site.fail(owner, { kind: "slow", ms: callMs });
     await beside(far[0] as number);
     for (let round = 0; round < (isTimed ? ROUNDS : 1); round++) {
       quietMs.push(await beside(far[0] as number));

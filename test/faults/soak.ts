@@ -17,7 +17,7 @@ const PARTS = 10;
 
 export async function soak({ deadline, ...scale }: Scale): Promise<Row> {
   const policies = JSON.stringify([{ limit: 10, window: "60s" }]);
-  const { soakSeconds, seconds, connections, isTimed } = scale;
+  const { soakSeconds, seconds, connections, isTimed, atMostPerSecond } = scale;
   const site = await Site.open({ POLICIES: policies, DEADLINE: deadline }, true);
   // How much each may in each minute is for other tests to say.
   const ledger = new Ledger(Number.POSITIVE_INFINITY);
@@ -28,7 +28,8 @@ export async function soak({ deadline, ...scale }: Scale): Promise<Row> {
   let perSecond = 0;
   try {
     const disconnects = DISCONNECTS;
-    const full = new Traffic({ ledger, connections, url, pick, disconnects });
+    const whole = { ledger, connections, url, pick, disconnects, atMostPerSecond };
+    const full = new Traffic(whole);
     await sleep(seconds * 1_000);
     const before = ledger.requests;
     const startMs = performance.now();

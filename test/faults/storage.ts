@@ -14,12 +14,18 @@ const MARGIN_MS = 500;
  * was counted meanwhile must be known to the next. The second time it is killed while it fails:
  * what was on disk before must be known.
  */
-export async function fill({ seconds, connections }: Scale): Promise<Row> {
+export async function fill({ seconds, connections, atMostPerSecond }: Scale): Promise<Row> {
   const site = await Site.open();
   const ledger = new Ledger(LIMIT);
   const pick = comingKeys(20);
   const sendFor = async (ms: number) => {
-    const traffic = new Traffic({ ledger, connections, url: () => site.url, pick });
+    const traffic = new Traffic({
+      ledger,
+      connections,
+      url: () => site.url,
+      pick,
+      atMostPerSecond,
+    });
     await sleep(ms);
     await traffic.stop();
   };
