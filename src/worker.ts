@@ -11,6 +11,7 @@ import { isolateCaller, isolateMembershipClient } from "./caller/isolate.ts";
 import { parseConfig } from "./config.ts";
 import { checkOnce } from "./counters/answers.ts";
 import { demoAnswer, demoPage } from "./dashboard/demo.ts";
+import { livePage } from "./dashboard/live.ts";
 import { events, ownEvents } from "./events.ts";
 import { allowEveryPage } from "./http/answer/cors.ts";
 import { refusePath } from "./http/answer/refusal.ts";
@@ -46,16 +47,16 @@ app.onError(internalError);
 const memberships = isolateMembershipClient();
 const eventsOf: EventsOf = (region) => events(env, region && { region });
 app.route("/_turnpike/v1", api(caller, config, memberships, eventsOf));
-if (config.watch !== "off" && config.tokens.length > 0 && "TURNPIKE_EVENTS" in env) {
+const { watch: label, loggedDenials } = config;
+const watches = config.tokens.length > 0 && "TURNPIKE_EVENTS" in env;
+const hasLive = watches && label !== "off";
+if (watches && label !== "off") {
   const own = ownEvents(env);
-  const { watch: label, loggedDenials } = config;
   watch(caller, { label, loggedDenials }, own.count, keyHasher(config.hashSecret));
-  const metrics = async () =>
-    metricsText(
-      await Promise.all(READ.map(own.sums)),
-      (await memberships?.status(config.homeRegion)) ?? [],
-    );
+  const ringsOf = async () => (await memberships?.status(config.homeRegion)) ?? [];
+  const metrics = async () => metricsText(await Promise.all(READ.map(own.sums)), await ringsOf());
   app.route("/_turnpike/metrics", metricsApi(caller, config, metrics));
+  app.route("/_turnpike", livePage(caller, config, eventsOf(), ringsOf));
 }
 app.use((c, next) => {
   if (isOrdinary(c.req.url)) return passHead(c, next);
@@ -71,7 +72,7 @@ const gate = {
   resolvesDots: true,
 };
 const hasOrigin = config.origin !== "" || service !== undefined;
-if (!hasOrigin) app.use(demoPage);
+if (!hasOrigin) app.use(demoPage(hasLive));
 app.use(enforce(rules, caller, config, gate));
 if (config.origin) app.all("*", gateway(routeTo(config.origin), config));
 else if (service) app.all("*", gateway(routeToService(service), config));

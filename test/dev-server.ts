@@ -39,7 +39,8 @@ export async function startDev(
   const tempFolder = join(persistTo, "temp");
   mkdirSync(tempFolder, { recursive: true });
   const env = { ...process.env, CI: "true", TMPDIR: tempFolder };
-  const where = ["--ip", "127.0.0.1", "--port", "0", "--inspector-port", "0"];
+  const port = more.includes("--port") ? [] : ["--port", "0"];
+  const where = ["--ip", "127.0.0.1", ...port, "--inspector-port", "0"];
   const child = spawn(
     process.execPath,
     [WRANGLER, "dev", ...where, "--persist-to", persistTo, ...given, ...more],

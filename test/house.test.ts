@@ -45,7 +45,10 @@ const MAY_IMPORT: Record<string, string[]> = {
     ...["node:", "valibot", "commander", "cli-progress", "cli-table3", "hono", "jsonc-parser"],
     ...["toml-eslint-parser", "wrangler"],
   ],
-  dashboard: ["http", "caller", "limit", "limiter-config.ts", "runtime.ts", "hono"],
+  dashboard: [
+    ...["http", "watch", "events", "caller", "protocol", "limit"],
+    ...["config.ts", "limiter-config.ts", "runtime.ts", "hono"],
+  ],
   watch: ["caller", "events", "protocol", "ring", "limit", "log.ts", "runtime.ts"],
   "workers.ts": ["caller", "runtime.ts", "cloudflare:"],
   "events.ts": [

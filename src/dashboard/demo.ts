@@ -2,7 +2,7 @@
  * Answers where no origin is set: a page that shows how requests are counted, and the same as JSON
  * for a script. It answers every path and method, allowed or denied.
  */
-import type { Context, MiddlewareHandler } from "hono";
+import type { MiddlewareHandler } from "hono";
 import type { Caller } from "../caller/caller.ts";
 import { prefersHtml } from "../http/answer/page.ts";
 import { clientAddress } from "../http/key/identity.ts";
@@ -13,36 +13,38 @@ import { questionsOf } from "../http/rules.ts";
 import type { LimiterConfig } from "../limiter-config.ts";
 import { WORKERS } from "../runtime.ts";
 import page from "./demo.html";
+import { pageResponse } from "./page-response.ts";
 import whatIf from "./what-if.txt";
 
 interface DemoEnv extends RateLimitEnv {
   Variables: RateLimitEnv["Variables"] & { startMs: number };
 }
 
-/** Stands before the limiter: turns its answer, and a refusal too, into the page. */
-export async function demoPage(c: Context<DemoEnv>, next: () => Promise<void>): Promise<void> {
-  c.set("startMs", WORKERS.now());
-  await next();
-  const { status, headers } = c.res;
-  if (!(status === 200 || status === 429) || !prefersHtml(c)) return;
-  const nonce = crypto.randomUUID();
-  const values: Record<string, string> = {
-    nonce,
-    status: String(status),
-    policy: escaped(headers.get("RateLimit-Policy")),
-    quota: escaped(headers.get("RateLimit")),
-    timing: escaped(headers.get("Server-Timing")),
-    url: escaped(new URL(c.req.url).origin),
-    // Its place is a comment, so that the page is readable as it stands.
-    whatIf: `\n${whatIf}`,
+/**
+ * Stands before the limiter: turns its answer, and a refusal too, into the page.
+ *
+ * @param hasLive whether there is a live page to point to
+ */
+export function demoPage(hasLive: boolean): MiddlewareHandler<DemoEnv> {
+  return async (c, next) => {
+    c.set("startMs", WORKERS.now());
+    await next();
+    const { status, headers } = c.res;
+    if (!(status === 200 || status === 429) || !prefersHtml(c)) return;
+    const values = {
+      status: String(status),
+      policy: escaped(headers.get("RateLimit-Policy")),
+      quota: escaped(headers.get("RateLimit")),
+      timing: escaped(headers.get("Server-Timing")),
+      url: escaped(new URL(c.req.url).origin),
+      live: String(hasLive),
+      // Its place is a comment, so that the page is readable as it stands.
+      whatIf: `\n${whatIf}`,
+    };
+    // Else Hono would merge the headers of the answer before.
+    c.res = undefined;
+    c.res = pageResponse(page, values, { status, headers });
   };
-  const kept = new Headers(headers);
-  kept.delete("Content-Length");
-  for (const [name, value] of Object.entries(protection(nonce))) kept.set(name, value);
-  const text = page.replace(/\{\{(\w+)\}\}/g, (_, name: string) => values[name] ?? "");
-  // Else Hono would merge the headers of the answer before.
-  c.res = undefined;
-  c.res = new Response(text, { status, headers: kept });
 }
 
 /** Stands behind the limiter: answers a request that passed, and says which owner counted it. */
@@ -71,26 +73,4 @@ export function demoAnswer(
 
 function escaped(text: string | null): string {
   return (text ?? "").replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`);
-}
-
-/** Returns headers that allow only the page's own script and style, no frames, and no referrer. */
-function protection(nonce: string): Record<string, string> {
-  const own = `'nonce-${nonce}'`;
-  return {
-    "Content-Type": "text/html; charset=UTF-8",
-    "Cache-Control": "no-store",
-    Vary: "Accept",
-    "X-Content-Type-Options": "nosniff",
-    "Content-Security-Policy": [
-      "default-src 'none'",
-      `script-src ${own}`,
-      `style-src ${own}`,
-      "img-src data:",
-      "connect-src 'self'",
-      "base-uri 'none'",
-      "form-action 'none'",
-      "frame-ancestors 'none'",
-    ].join("; "),
-    "Referrer-Policy": "no-referrer",
-  };
 }

@@ -1,4 +1,6 @@
-/** `npm run page` bundles what the demo page runs. */
+/** `npm run page` writes what the pages run. */
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
 import { build } from "esbuild";
 import { expect, it } from "vitest";
 import { COMPARED, whatIf } from "../../src/dashboard/what-if.ts";
@@ -14,6 +16,14 @@ it("is in the repository as the algorithms are", async () => {
     target: "es2022",
   });
   await expect(outputFiles[0]?.text).toMatchFileSnapshot("../../src/dashboard/what-if.txt");
+});
+
+it.each([
+  ["uPlot.iife.min.js", "uplot.txt"],
+  ["uPlot.min.css", "uplot.css.txt"],
+])("has %s as the package has it", async (name, copy) => {
+  const text = readFileSync(createRequire(import.meta.url).resolve(`uplot/dist/${name}`), "utf8");
+  await expect(text).toMatchFileSnapshot(`../../src/dashboard/${copy}`);
 });
 
 it("decides as each algorithm says", () => {

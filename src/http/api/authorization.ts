@@ -18,6 +18,7 @@ import { problem } from "../answer/problem.ts";
 import { refuse } from "../answer/refusal.ts";
 import { rulingsOf } from "../answer/ruling.ts";
 import { clientAddress, clientKey, warnNoAddress } from "../key/identity.ts";
+import { sessionsOf } from "./session.ts";
 
 /** RFC 6750, section 2.1. */
 const BEARER = /^Bearer +([\w.~+/-]+=*)$/i;
@@ -35,13 +36,18 @@ interface AuthorizedEnv {
   Variables: { scope: Scope };
 }
 
-/** Makes the middleware that requires a token, and sets the token's `scope`. */
+/** Makes the middleware that requires a token, or a session of the live page, and sets the token's `scope`. */
 export function authorize(caller: Caller, config: Config) {
   const scopeOf = tokenReader(config.tokens);
+  const sessions = sessionsOf(config);
   const suspects = new Suspects();
 
   return createMiddleware<AuthorizedEnv>(async function authorize(c, next) {
     const [, given] = BEARER.exec(c.req.header("Authorization") ?? "") ?? [];
+    if (given === undefined && (await sessions.holds(c))) {
+      c.set("scope", "admin");
+      return next();
+    }
     // Not a guess: a page can make its visitors' browsers send such requests.
     if (given === undefined) return unauthorized();
     const scope = await scopeOf(given);

@@ -1,0 +1,42 @@
+/** A page with its own style and script, which loads nothing else. */
+
+/**
+ * Fills in a page's places, such as `{{nonce}}`, and answers with it.
+ *
+ * @param values texts that are safe where they stand
+ */
+export function pageResponse(
+  page: string,
+  values: Record<string, string>,
+  { status = 200, headers: before = {} }: { status?: number; headers?: HeadersInit } = {},
+): Response {
+  const nonce = crypto.randomUUID();
+  const all: Record<string, string> = { ...values, nonce };
+  const text = page.replace(/\{\{(\w+)\}\}/g, (_, name: string) => all[name] ?? "");
+  const headers = new Headers(before);
+  headers.delete("Content-Length");
+  for (const [name, value] of Object.entries(protection(nonce))) headers.set(name, value);
+  return new Response(text, { status, headers });
+}
+
+/** Returns headers that allow only the page's own script and style, no frames, and no referrer. */
+function protection(nonce: string): Record<string, string> {
+  const own = `'nonce-${nonce}'`;
+  return {
+    "Content-Type": "text/html; charset=UTF-8",
+    "Cache-Control": "no-store",
+    Vary: "Accept",
+    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": [
+      "default-src 'none'",
+      `script-src ${own}`,
+      `style-src ${own}`,
+      "img-src data:",
+      "connect-src 'self'",
+      "base-uri 'none'",
+      "form-action 'none'",
+      "frame-ancestors 'none'",
+    ].join("; "),
+    "Referrer-Policy": "no-referrer",
+  };
+}

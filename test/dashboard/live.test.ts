@@ -1,0 +1,180 @@
+/** The live page, in a real browser: who may see it, what it shows of a load, and what it does. */
+import axe from "axe-core";
+import type { Browser, Page } from "playwright-core";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { startBrowser } from "../browser.ts";
+import { type DevServer, startDev, stateFolder } from "../dev-server.ts";
+
+const WAIT = { timeout: 60_000 };
+const ATTACKER = "203.0.113.66";
+
+const state = stateFolder();
+let server: DevServer;
+let browser: Browser;
+
+beforeAll(async () => {
+  const POLICIES = JSON.stringify([{ limit: 30, window: "1d" }]);
+  server = await startDev(state.path, { POLICIES, TOKEN: "check:narrow dev", WATCH: "full" });
+  browser = await startBrowser();
+});
+
+afterAll(async () => {
+  await browser?.close();
+  await server?.kill();
+  state[Symbol.dispose]();
+});
+
+async function open(): Promise<{ page: Page; errors: string[] }> {
+  const page = await browser.newPage({ locale: "en-US" });
+  const errors: string[] = [];
+  page.on("pageerror", (error) => errors.push(String(error)));
+  await page.goto(`${server.url}/_turnpike/`);
+  return { page, errors };
+}
+
+/** Contexts of this browser share their cookies, so a page may have a session already. */
+async function logIn(page: Page, token = "dev"): Promise<void> {
+  await page.locator("#token:visible, #board:visible").first().waitFor();
+  if (await page.locator("#board").isVisible()) return;
+  await page.locator("#token").fill(token);
+  await page.getByRole("button", { name: "Log in" }).click();
+}
+
+async function request(ip: string, count: number): Promise<number[]> {
+  const statuses = [];
+  for (let n = 0; n < count; n++) {
+    const response = await fetch(server.url, { headers: { "CF-Connecting-IP": ip } });
+    statuses.push(response.status);
+    await response.body?.cancel();
+  }
+  return statuses;
+}
+
+/** The cells of a row that begins with this text. */
+async function row(page: Page, table: string, first: string): Promise<string[]> {
+  const rows = await page.locator(`#${table} tbody tr`).all();
+  for (const each of rows) {
+    const cells = await each.locator("td").allTextContents();
+    if (cells[0] === first) return cells;
+  }
+  return [];
+}
+
+async function sessionOf(token: string): Promise<string> {
+  const headers = { Authorization: `Bearer ${token}` };
+  const response = await fetch(`${server.url}/_turnpike/session`, { method: "POST", headers });
+  return response.headers.get("Set-Cookie") ?? "";
+}
+
+describe("the live page", () => {
+  it("lets an admin in, and nobody else", async () => {
+    const { page, errors } = await open();
+    await logIn(page, "wrong");
+    await page.getByText("This token is not valid.").waitFor();
+    await logIn(page, "narrow");
+    await page.getByText('needs a token with the scope "admin"').waitFor();
+    await logIn(page);
+    await page.locator("#board").waitFor();
+    expect(errors).toEqual([]);
+    await page.getByRole("button", { name: "Log out" }).click();
+    await page.getByText("Logged out.").waitFor();
+    await page.reload();
+    await page.locator("#token").waitFor();
+  });
+
+  it("shows a load, and blocks the attacker at its top", async () => {
+    const { page, errors } = await open();
+    await logIn(page);
+    await page.locator("#board").waitFor();
+    const statuses = await request(ATTACKER, 60);
+    for (let n = 0; n < 10; n++) await request(`203.0.113.${n}`, 3);
+    const denied = statuses.filter((status) => status === 429).length;
+    expect(denied).toBe(30);
+    const decided = () => row(page, "policies", "default");
+    await expect.poll(decided, WAIT).toEqual(["default", "30 per 1d", "60", "30", "0"]);
+    expect(await page.locator("#clients tbody td").first().textContent()).toBe(ATTACKER);
+    expect(await row(page, "clients", ATTACKER)).toEqual([
+      ...[ATTACKER, "30", "30", "default", "Block Unblock Reset "],
+    ]);
+
+    const other = "203.0.113.1";
+    expect(await request(other, 1)).toEqual([200]);
+    const line = page.locator("#clients tr", {
+      has: page.getByRole("cell", { name: other, exact: true }),
+    });
+    await line.getByRole("button", { name: "Block", exact: true }).click();
+    await page.getByText(`Block ${other} for 10 minutes?`).waitFor();
+    await page.locator("#ask-yes").click();
+    await page.getByText(`${other}: block done`).waitFor();
+    await expect.poll(() => request(other, 1), WAIT).toEqual([429]);
+
+    await page.locator("#why-ip").fill(other);
+    await page.getByRole("button", { name: "Explain" }).click();
+    await page
+      .getByText(/default: \d+ of 30 left at .*; blocked by an operator for \d+ s more/)
+      .waitFor();
+    expect(errors).toEqual([]);
+  });
+
+  it("is read by screen readers, in both colour schemes", async () => {
+    const { page } = await open();
+    await logIn(page);
+    await page.locator("#board").waitFor();
+    for (const colorScheme of ["light", "dark"] as const) {
+      await page.emulateMedia({ colorScheme });
+      await page.evaluate(axe.source);
+      const { violations } = await page.evaluate(() => Reflect.get(globalThis, "axe").run());
+      const grave = violations.filter(({ impact }: { impact: string }) =>
+        /serious|critical/.test(impact),
+      );
+      expect(grave.map(({ id }: { id: string }) => id)).toEqual([]);
+    }
+  });
+
+  it("takes a session only from its own page, as long as it lasts", async () => {
+    const cookie = await sessionOf("dev");
+    expect(cookie).toMatch(
+      /^turnpike=\d+\.[\da-f]{64}; Path=\/_turnpike; Max-Age=43200; HttpOnly; SameSite=Strict$/,
+    );
+    const [pair = ""] = cookie.split(";");
+    const statusOf = async (session: string, site: string) => {
+      const headers = { Cookie: session, "Sec-Fetch-Site": site };
+      return (await fetch(`${server.url}/_turnpike/v1/ring`, { headers })).status;
+    };
+    expect(await statusOf(pair, "same-origin")).toBe(200);
+    expect(await statusOf(pair, "cross-site")).toBe(401);
+    expect(await statusOf(pair, "same-site")).toBe(401);
+    const [, until = ""] = /=(\d+)/.exec(pair) ?? [];
+    const longer = pair.replace(until, String(Number(until) + 1));
+    const expired = pair.replace(until, "1700000000");
+    for (const forged of [longer, expired, "turnpike=1.2", `${pair}0`]) {
+      expect(await statusOf(forged, "same-origin")).toBe(401);
+    }
+    expect(await sessionOf("narrow")).toBe("");
+  });
+
+  it("names a range that there is not", async () => {
+    const headers = { Authorization: "Bearer dev" };
+    const response = await fetch(`${server.url}/_turnpike/live?range=1y`, { headers });
+    expect([response.status, await response.json()]).toMatchObject([
+      400,
+      { detail: "range must be one of 10m, 1h, 24h, got 1y", field: "range" },
+    ]);
+  });
+
+  it("goes on after the server was restarted", async () => {
+    const { page } = await open();
+    await logIn(page);
+    await page.locator("#board").waitFor();
+    const { port } = new URL(server.url);
+    await server.stop();
+    await page.getByText("connection lost, trying again").waitFor(WAIT);
+    const POLICIES = JSON.stringify([{ limit: 30, window: "1d" }]);
+    const variables = { POLICIES, TOKEN: "check:narrow dev", WATCH: "full" };
+    server = await startDev(state.path, variables, "--port", port);
+    await page.getByText(/^live, /).waitFor(WAIT);
+    await expect
+      .poll(() => row(page, "policies", "default"), WAIT)
+      .toEqual(["default", "30 per 1d", "61", "31", "0"]);
+  });
+});
