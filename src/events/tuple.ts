@@ -36,10 +36,19 @@ export const dimensionsSchema = v.pipe(
   ),
 );
 
+/** Names that the limiter keeps for what it counts of itself. */
+const RESERVED = /^turnpike[.-]/;
+
 /** One event: what happened, to what, and how often. */
 export const eventSchema = v.strictObject(
   {
-    name: nameSchema,
+    name: v.pipe(
+      nameSchema,
+      v.check(
+        (name) => !RESERVED.test(name),
+        'must not begin with "turnpike." or "turnpike-", which the limiter counts itself',
+      ),
+    ),
     dimensions: v.optional(dimensionsSchema, {}),
     amount: v.optional(wholeNumber(1, MAX_AMOUNT), 1),
   },

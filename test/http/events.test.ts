@@ -84,6 +84,7 @@ describe("events in a Worker", () => {
 
   it.each([
     ["events", { name: "" }, "name must be a letter"],
+    ["events", { name: "turnpike.decisions" }, 'name must not begin with "turnpike."'],
     ["events", { name: "a", dimensions: { "a b": "1" } }, "dimensions.a b must be a letter"],
     ["events", { name: "a", dimensions: { a: "x".repeat(257) } }, "dimensions.a must be text of"],
     ["events", { name: "a", amount: 0 }, "amount must be a whole number from 1"],
