@@ -8,18 +8,18 @@ import { DefaultReporter, type TestModule, type TestSpecification } from "vitest
 const END_MS = 30_000;
 
 export class RunEnd extends DefaultReporter {
-  #filesLeft = 0;
+  readonly #filesLeft = new Set<string>();
   #timer: NodeJS.Timeout | undefined;
 
   override onTestRunStart(files: readonly TestSpecification[]): void {
-    this.#filesLeft = files.length;
+    for (const { taskId } of files) this.#filesLeft.add(taskId);
     super.onTestRunStart(files);
   }
 
   override onTestModuleEnd(file: TestModule): void {
     super.onTestModuleEnd(file);
-    this.#filesLeft--;
-    if (this.#filesLeft === 0) this.#timer = setTimeout(() => this.#end(), END_MS);
+    this.#filesLeft.delete(file.id);
+    if (this.#filesLeft.size === 0) this.#timer = setTimeout(() => this.#end(), END_MS);
   }
 
   override onTestRunEnd(...run: Parameters<DefaultReporter["onTestRunEnd"]>): void {
@@ -30,8 +30,14 @@ export class RunEnd extends DefaultReporter {
   #end(): void {
     const files = this.ctx.state.getTestModules();
     const errors = this.ctx.state.getUnhandledErrors() as Parameters<this["onTestRunEnd"]>[1];
-    const hasFailed = errors.length > 0 || files.some((file) => !file.ok());
+    const hasFailed = errors.length > 0 || files.some(hasNotPassed);
     this.onTestRunEnd(files, errors, hasFailed ? "failed" : "passed");
-    process.exit(hasFailed ? 1 : 0);
+    process.exit(hasFailed ? 1 : process.exitCode);
   }
+}
+
+/** Vitest calls a file `ok` that has not ended. */
+function hasNotPassed(file: TestModule): boolean {
+  const state = file.state();
+  return state !== "passed" && state !== "skipped";
 }
