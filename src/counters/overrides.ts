@@ -90,7 +90,7 @@ export class Overrides {
     if (!found) return { words: "" };
     const leftMs = found[0] - nowMs;
     const limit = found[1] === UNLIMITED ? ("unlimited" as const) : found[1];
-    const words = `; ${limit === "unlimited" ? limit : `limit ${limit}`} by an override for ${leftMs} ms more`;
+    const words = `; limit ${limit} by an override for ${leftMs} ms more`;
     return { limit: Math.min(found[1], MAX_UNITS), override: { limit, leftMs }, words };
   }
 
@@ -109,7 +109,7 @@ export class Overrides {
     let size = 0;
     for (const table of this.#tables.overrides.values()) size += table.size;
     if (size < MAX_OVERRIDES) return;
-    throw new Error(`an owner keeps at most ${MAX_OVERRIDES} overrides: clear some first`);
+    throw new Error(`an owner keeps at most ${MAX_OVERRIDES} overrides`);
   }
 
   /**

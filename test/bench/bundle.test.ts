@@ -7,7 +7,7 @@ import { describe, expect, it } from "vitest";
 import { bundleFile, bundleText } from "./contenders.ts";
 
 /** What `import … from "turnpike"` adds to somebody's Worker. The aim is 45. */
-const MAX_LIBRARY_KIB = 59;
+const MAX_LIBRARY_KIB = 60;
 /** The same in a Worker that others call by a service binding. */
 const MAX_CALLED_KIB = 61;
 /** The deployed Worker has the gateway, events, the API with its document and both pages besides; the chart takes 22. */

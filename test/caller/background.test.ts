@@ -85,6 +85,14 @@ describe("a check that is counted later", () => {
     expect((await decisionOf(here))?.remaining).toBe(3);
   });
 
+  it("tells the limit that its owner last said, where an operator has overridden it", async () => {
+    const caller = isolate();
+    await time.until(caller.override(ask(), 50, 3_600_000));
+    await decisionOf(caller);
+    await time.pass(MAX_GATHER_MS);
+    expect(await decisionOf(caller)).toMatchObject({ limit: 50, remaining: 48, source: "local" });
+  });
+
   it("is asked about first where nothing is left, and never denied without a word", async () => {
     const caller = isolate();
     for (let n = 0; n < 10; n++) await decisionOf(caller);

@@ -100,7 +100,7 @@ export class Background {
       word.onTheWay += policy.cost;
       const reason = left < 0 ? "shadow" : "ok";
       const fixed = { allowed: true, retryAfterMs: 0, delayMs: 0 };
-      return { ...fixed, remaining: Math.max(0, left), resetMs, reason };
+      return { ...fixed, remaining: Math.max(0, left), resetMs, reason, limit: word.limit };
     });
     this.#gather(message, nowMs);
     return replyOf(question, verdicts, "local", nowMs);

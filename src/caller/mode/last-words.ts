@@ -16,6 +16,8 @@ export interface Word {
   readonly policy: number;
   /** Units left by the owner's last word; undefined before it, and once the quota is whole again. */
   remaining: number | undefined;
+  /** Units in a whole quota, by the same word. */
+  limit: number;
   /** When the quota is whole again, ms since the epoch. */
   wholeAtMs: number;
   /** Units of checks that the owner has not answered yet. */
@@ -39,7 +41,13 @@ export class LastWords {
     }
     let word = words.find((each) => each.policy === number);
     if (!word) {
-      word = { policy: number, remaining: undefined, wholeAtMs: 0, onTheWay: 0 };
+      word = {
+        policy: number,
+        remaining: undefined,
+        limit: policy.limit,
+        wholeAtMs: 0,
+        onTheWay: 0,
+      };
       words.push(word);
     } else if (nowMs >= word.wholeAtMs) word.remaining = undefined;
     return word;
@@ -61,5 +69,6 @@ export function hear(word: Word, cost: number, decision: Decision | undefined, n
   word.onTheWay = Math.max(0, word.onTheWay - cost);
   if (!decision || decision.source === "fallback") return;
   word.remaining = decision.remaining;
+  word.limit = decision.limit;
   word.wholeAtMs = nowMs + decision.resetMs;
 }
