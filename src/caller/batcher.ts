@@ -13,11 +13,15 @@ import type { Runtime } from "../runtime.ts";
 /** How long a call gathers checks before it is sent. */
 const GATHER_MS = 1;
 export const MAX_BATCH = 256;
+/** With this many calls under way to one owner, the next one waits `TURN_MS` for one to end. */
+const MANY_CALLS = 2;
+/** Short for an owner that is far away. An owner nearby has answered within it. */
+const TURN_MS = 5;
 /**
  * The most calls under way to one owner while more checks gather. A slow owner then gets larger
  * calls rather than more calls, which its other keys would wait behind.
  */
-export const MAX_CALLS = 2;
+export const MAX_CALLS = 8;
 /**
  * How long a check waits for another request's call, in call deadlines: one for its turn, one for
  * the call, one to spare. If the wait runs out, the runtime has ended the other request.
@@ -117,7 +121,8 @@ export class Batcher {
     const { checks, waiters } = gathering;
     queue.gathering = gathering;
     await this.#runtime.wait(GATHER_MS);
-    if (queue.callsInFlight >= MAX_CALLS) await this.#turn(queue);
+    if (queue.callsInFlight >= MANY_CALLS) await this.#turn(queue, TURN_MS);
+    if (queue.callsInFlight >= MAX_CALLS) await this.#turn(queue, this.#callMs);
     if (queue.gathering === gathering) queue.gathering = undefined;
     try {
       const answer = await this.#call(queue, { version, checks });
@@ -139,11 +144,11 @@ export class Batcher {
     }
   }
 
-  /** Waits until a call has ended, but no longer than any call takes. */
-  async #turn({ waiting }: OwnerQueue): Promise<void> {
+  /** Waits until a call has ended, but no longer than `ms`. */
+  async #turn({ waiting }: OwnerQueue, ms: number): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>();
     waiting.push(resolve);
-    await Promise.race([promise, this.#runtime.wait(this.#callMs)]);
+    await Promise.race([promise, this.#runtime.wait(ms)]);
     const place = waiting.indexOf(resolve);
     if (place >= 0) waiting.splice(place, 1);
   }

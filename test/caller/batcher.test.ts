@@ -115,6 +115,17 @@ describe("coalescing", () => {
     expect(batches.length).toBeLessThan(20);
   });
 
+  it("asks an owner that is far away again before it has answered, within a bound", async () => {
+    const { batches, send } = slowOwner(1_000);
+    const batcher = new Batcher(send, time.runtime, CALL_MS);
+    for (let n = 0; n < 40; n++) {
+      void batcher.ask("a", VERSION, check(n));
+      await time.pass(2);
+      if (n === 10) expect(batches.length).toBeGreaterThan(3);
+    }
+    expect(batches.length).toBe(MAX_CALLS);
+  });
+
   it("goes on while all calls under way hang", async () => {
     const { send } = slowOwner(0);
     let calls = 0;
@@ -126,7 +137,7 @@ describe("coalescing", () => {
     );
     for (let n = 0; n < MAX_CALLS; n++) {
       void batcher.ask("a", VERSION, check(n));
-      await time.pass(5);
+      await time.pass(10);
     }
     expect(numberOf(await time.until(batcher.ask("a", VERSION, check(9))))).toBe(9);
   });
