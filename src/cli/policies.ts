@@ -1,5 +1,6 @@
 /** The policies that a command is to try: those of a configuration, of a file, or of options. */
 import { existsSync, readFileSync } from "node:fs";
+import { InvalidError } from "../limit/misuse.ts";
 import { parsePolicies } from "../limit/policies.ts";
 import type { Policy } from "../limit/policy.ts";
 import {
@@ -46,7 +47,12 @@ export async function policiesOf(
   const source = Object.entries(given)
     .filter(([, value]) => value !== undefined)
     .map((pair) => pair.join("="));
-  return { source: source.join(","), ...onePolicy(given) };
+  try {
+    return { source: source.join(","), ...onePolicy(given) };
+  } catch (error) {
+    if (!(error instanceof InvalidError)) throw error;
+    throw new UserError(error.message.replace(/^policies\[0\]\./, "--"));
+  }
 }
 
 /** Reads a configuration's file, a list of policies in JSON, or `limit=10,window=60s`. */

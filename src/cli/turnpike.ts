@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 /** `npx turnpike`: the command line. */
+import { createRequire } from "node:module";
 import { Command, CommanderError } from "commander";
 import { InvalidError } from "../limit/misuse.ts";
 import { conformanceCommand } from "./conformance/command.ts";
@@ -23,6 +24,7 @@ process.on("SIGINT", () => {
 
 const program = new Command("turnpike")
   .description("Tries rate limits on your logs, and operates a running Turnpike.")
+  .version(createRequire(import.meta.url)("../../package.json").version)
   .addCommand(replayCommand())
   .addCommand(suggestCommand())
   .addCommand(validateCommand())

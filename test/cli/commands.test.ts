@@ -157,8 +157,9 @@ describe("a mistake", () => {
     [["replay", fileWith("a.log", "hello\n"), ...LIMIT], "no line is in a known format"],
     [["replay", fileWith("empty.log", ""), ...LIMIT], "no line in it"],
     [["replay", log, "--config", "missing.toml"], "missing.toml: no such file"],
-    [["replay", log, "--limit", "-1"], "policies[0].limit must be"],
-    [["replay", log, "--limit", "5", "--algorithm", "magic"], "policies[0].algorithm must be"],
+    [["replay", log, "--limit", "-1"], "--limit must be"],
+    [["replay", log, "--window", "1m"], "--limit is required"],
+    [["replay", log, "--limit", "5", "--algorithm", "magic"], "--algorithm must be"],
     [
       ["replay", log, ...LIMIT, "--against", "limit=5,windwo=1m"],
       "policies[0].windwo is not one of",
@@ -201,6 +202,7 @@ window = "60s"
 name = "login"
 limit = 1
 window = "60 s"
+cost = "max_tokens"
 `;
   const jsonc = `{
   "name": "w", "compatibility_date": "2026-01-01",
@@ -210,14 +212,15 @@ window = "60 s"
     "POLICIES": [
       { "limit": -1, "window": "60s" },
       { "name": "login", "limit": 1,
-        "window": "60 s" },
+        "window": "60 s",
+        "cost": "max_tokens" },
     ],
   },
 }
 `;
   it.each([
-    ["wrangler.toml", toml, [4, 7, 13]],
-    ["wrangler.jsonc", jsonc, [5, 7, 9]],
+    ["wrangler.toml", toml, [4, 7, 13, 14]],
+    ["wrangler.jsonc", jsonc, [5, 7, 9, 10]],
   ])("names each mistake of %s with its line", async (name, text, lines) => {
     const file = fileWith(name, text);
     const { code, out, error } = await turnpike(["validate", file]);
@@ -229,13 +232,17 @@ window = "60 s"
   it("looks into an environment, and at a whole list in one line", async () => {
     const file = fileWith("wrangler.toml", `${toml}[env.staging.vars]\nPOLICIES = "[{}]"\n`);
     const { error } = await turnpike(["validate", file, "--env", "staging"]);
-    expect(error).toMatch(/wrangler\.toml:15: POLICIES\[0\]\.limit is required/);
+    expect(error).toMatch(/wrangler\.toml:16: POLICIES\[0\]\.limit is required/);
   });
 
   it("says that there is no mistake", async () => {
     const file = fileWith(
       "wrangler.toml",
-      toml.replace("-1", "1").replace("60 s", "60s").replace("= 0", "= 1"),
+      toml
+        .replace("-1", "1")
+        .replace("60 s", "60s")
+        .replace("= 0", "= 1")
+        .replace(/cost.*/, ""),
     );
     const { code, out } = await turnpike(["validate", file]);
     expect([code, out]).toEqual([0, `${file}: 2 policies, no mistake\n`]);

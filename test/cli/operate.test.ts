@@ -120,9 +120,12 @@ describe("a mistake", () => {
     const wrong = [
       [["check", "ann", "--policy", "magic"], "policy must be"],
       [["check", "ann", "--limit", "-1"], "limit"],
-      [["check", "ann", "--cost", "x"], "--cost must be a whole number, got x"],
+      [
+        ["check", "ann", "--policy", "default", "--cost", "x"],
+        "--cost must be a whole number, got x",
+      ],
       [["check", "ip:nobody", "--policy", "default"], "ip must be one address"],
-      [["check", "ann"], 'policy must name a policy, or "limit" and "window" must be given'],
+      [["check", "ann"], "write --policy with a name, or --limit and --window"],
       [["block", "ann", "--for", "soon"], "duration must be"],
       [["ring", "remove", "weur/99"], "weur/99"],
     ] as const;
@@ -145,13 +148,14 @@ describe("a mistake", () => {
 
   it("is a Worker that is not there, or another site", async () => {
     const call = (url: string) =>
-      turnpike(["check", "ann", "--url", url], "", { TURNPIKE_TOKEN: "t" });
+      turnpike(["check", "ann", "--policy", "default", "--url", url], "", { TURNPIKE_TOKEN: "t" });
     expect((await call("http://127.0.0.1:1023")).error).toContain(
       "is not reachable (ECONNREFUSED)",
     );
     expect((await call("ftp://example")).error).toContain("--url must be an address such as");
-    expect((await turnpike(["check", "ann", "--url", "https://limits.invalid"])).error).toContain(
-      "no token: set TURNPIKE_TOKEN",
-    );
+    expect(
+      (await turnpike(["check", "ann", "--policy", "default", "--url", "https://limits.invalid"]))
+        .error,
+    ).toContain("no token: set TURNPIKE_TOKEN");
   });
 });

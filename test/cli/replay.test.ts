@@ -89,6 +89,12 @@ describe("a replay", () => {
     ]);
   });
 
+  it("needs no more than what is charged, and room for one request more", () => {
+    const { take, report } = start([{ limit: 9, window: "1h", charge: "failure" }]);
+    for (const status of [200, 200, 401, 200, 401, 200]) take("192.0.2.1", 0, { status });
+    expect(report().policies[0]?.limits["1%"]).toBe(3);
+  });
+
   it("follows address lists", () => {
     const { take, report } = start([{ limit: 1, window: "1h" }], {
       ALLOW: ["192.0.2.1"],

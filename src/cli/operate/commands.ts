@@ -8,6 +8,8 @@ import { UserError } from "../user-error.ts";
 import { type Call, call } from "./client.ts";
 
 const LOCAL_URL = "http://127.0.0.1:8787";
+/** In front of a client's address. */
+const ADDRESS = "ip:";
 /** The exit code of a check that is denied. */
 const DENIED = 1;
 
@@ -45,7 +47,7 @@ export function operateCommands(): Command[] {
       async (key: string, options: PolicyOptions) => {
         await changed(
           options,
-          { method: "POST", path: "/reset", body: bodyOf(key, options) },
+          { method: "POST", path: "/reset", body: bodyOf(key, options, !key.startsWith(ADDRESS)) },
           `reset ${key}`,
         );
       },
@@ -97,7 +99,7 @@ function overrideCommand(): Command {
       } else if (limit === undefined) {
         await answered(options, { method: "GET", path }, (answer) => {
           const override = answer as { limit: number | string; leftMs: number };
-          return `${whose}: ${override.limit} for ${formatDuration(override.leftMs)} more`;
+          return `${whose}: ${override.limit} for ${inSeconds(override.leftMs)} more`;
         });
       } else {
         const units = limit === "unlimited" ? limit : unitsOf("limit", limit);
@@ -132,11 +134,15 @@ function withPolicy(command: Command): Command {
 }
 
 function who(key: string): object {
-  return key.startsWith("ip:") ? { ip: key.slice("ip:".length) } : { key };
+  return key.startsWith(ADDRESS) ? { ip: key.slice(ADDRESS.length) } : { key };
 }
 
-function bodyOf(key: string, options: PolicyOptions): object {
-  const { policy, window, algorithm } = options;
+/** @param needsPolicy whether the call cannot mean all policies */
+function bodyOf(key: string, options: PolicyOptions, needsPolicy = true): object {
+  const { policy, window, algorithm, limit } = options;
+  if (needsPolicy && policy === undefined && limit === undefined) {
+    throw new UserError("write --policy with a name, or --limit and --window");
+  }
   const numbers = { limit: options.limit, burst: options.burst, cost: options.cost };
   const units = Object.entries(numbers).map(([name, text]) => [name, unitsOf(name, text)]);
   // JSON leaves out what is undefined.
@@ -162,8 +168,8 @@ function decisionText(answer: unknown): string {
     answer as Decision;
   const verdict = allowed ? styleText("green", "allowed") : styleText("red", "denied");
   const next = allowed
-    ? `whole again in ${formatDuration(Math.ceil(resetMs))}`
-    : `may pass in ${formatDuration(Math.ceil(retryAfterMs))}`;
+    ? `whole again in ${inSeconds(resetMs)}`
+    : `may pass in ${inSeconds(retryAfterMs)}`;
   const certainty = exact ? "exact" : "may be off";
   return `${verdict}: ${remaining} of ${limit} left under "${policy}", ${next} (${reason}, by the ${source}, ${certainty})`;
 }
@@ -181,10 +187,7 @@ async function explain(key: string, options: PolicyOptions): Promise<void> {
     for (const { policy, remaining, limit, owner, state } of policies) {
       table.push([policy, `${remaining} of ${limit}`, owner, state]);
     }
-    const block =
-      blockedMs > 0
-        ? `\nBlocked by an operator for ${formatDuration(Math.ceil(blockedMs))} more.`
-        : "";
+    const block = blockedMs > 0 ? `\nBlocked by an operator for ${inSeconds(blockedMs)} more.` : "";
     return table.toString() + block;
   });
 }
@@ -256,6 +259,11 @@ async function changed({ url, json }: CommonOptions, what: Call, said: string): 
   const note =
     unreached.length > 0 ? `; not under ${unreached.join(", ")}, whose keys have other parts` : "";
   process.stdout.write(json ? `${JSON.stringify(answer ?? {}, null, 2)}\n` : `${said}${note}\n`);
+}
+
+/** Writes a duration in whole seconds, rounded up: `inSeconds(13_196) // "14s"`. */
+function inSeconds(ms: number): string {
+  return formatDuration(Math.ceil(ms / 1_000) * 1_000);
 }
 
 function tableOf(head: string[]) {

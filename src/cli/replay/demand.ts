@@ -24,23 +24,24 @@ export class Demand {
     this.#policy = policy;
   }
 
-  add(key: number, client: number, atMs: number): void {
+  /** @param isCharged whether the request keeps its cost; it needs room for it in any case */
+  add(key: number, client: number, atMs: number, isCharged = true): void {
     const { windowMs, cost, algorithm } = this.#policy;
     const rows = key < FIRST_KEY ? this.#ofClients : this.#ofKeys;
     const row = (key < FIRST_KEY ? key : key - FIRST_KEY) * ROW;
     // The numbers of short windows exceed 32 bits. Only differences matter.
     const window = Math.floor(atMs / windowMs) | 0;
     const ahead = (window - rows.of(row)) | 0;
-    const current = (ahead === 0 ? rows.of(row + 1) : 0) + cost;
+    const spent = ahead === 0 ? rows.of(row + 1) : 0;
     let previous = rows.of(row + 2);
     if (ahead !== 0) {
       previous = ahead === 1 ? rows.of(row + 1) : 0;
       rows.set(row + 2, previous);
       rows.set(row, window);
     }
-    rows.set(row + 1, current);
+    rows.set(row + 1, isCharged ? spent + cost : spent);
     const overlap = algorithm === "fixed-window" ? 0 : 1 - (atMs % windowMs) / windowMs;
-    const needed = Math.ceil(current + previous * overlap);
+    const needed = Math.ceil(spent + cost + previous * overlap);
     if (needed > this.#peaks.of(client)) this.#peaks.set(client, needed);
   }
 

@@ -121,7 +121,8 @@ export class Replay {
       const { number, policies } = asked[at] as Asked;
       for (let each = 0; each < policies.length; each++) {
         const verdict = (verdicts[at] as Verdict[])[each] as Verdict;
-        tally.decided(client, atMs, policies[each] as Policy, number, verdict);
+        const policy = policies[each] as Policy;
+        tally.decided(client, atMs, policy, number, verdict, isCharged(policy, record.status));
         isAllowed &&= verdict.allowed;
       }
     }

@@ -89,10 +89,17 @@ export class Tally {
     this.#timeline.add(atMs);
   }
 
-  decided(client: number, atMs: number, policy: Policy, key: number, verdict: Verdict): void {
+  decided(
+    client: number,
+    atMs: number,
+    policy: Policy,
+    key: number,
+    verdict: Verdict,
+    isCharged: boolean,
+  ): void {
     const tally = this.#byPolicy.get(policy) as PolicyTally;
     tally.requests++;
-    tally.demand.add(key, client, atMs);
+    tally.demand.add(key, client, atMs, isCharged);
     if (verdict.delayMs > 0) tally.delayed++;
     if (verdict.allowed && verdict.reason !== "shadow") return;
     tally.denied++;

@@ -9,7 +9,7 @@ import { count } from "../replay/print.ts";
 import { UserError } from "../user-error.ts";
 import { type FieldPath, lineOf } from "./positions.ts";
 
-/** A mistake hides those behind it, so each is taken out and the rest is read again. */
+/** A mistake hides those behind it, so each is taken out, and the rest is read again. */
 const MAX_MISTAKES = 50;
 
 interface Mistake {
@@ -65,14 +65,23 @@ function mistakesIn(variables: object): InvalidError[] {
     } catch (error) {
       if (!(error instanceof InvalidError)) throw error;
       mistakes.push(error);
-      const [name, at] = pathOf(error.field);
-      const list = left[name as string];
-      if (!Array.isArray(list) || typeof at !== "number") delete left[name as string];
-      // A good policy in its place, so that those behind it keep their indices.
-      else left[name as string] = list.with(at, { name: `mistake-${at}`, limit: 1, window: "1m" });
+      const [name, ...place] = pathOf(error.field);
+      left[name as string] = mended(left[name as string], place, mistakes.length);
     }
   }
   return mistakes;
+}
+
+/** Takes a mistake out of a variable, so that those behind it show. */
+function mended(value: unknown, [at, field]: FieldPath, attempt: number): unknown {
+  if (!Array.isArray(value) || typeof at !== "number") return undefined;
+  const policy: unknown = value[at];
+  const isField = typeof policy === "object" && policy !== null && typeof field === "string";
+  const { [String(field)]: _, ...others } = isField ? (policy as Record<string, unknown>) : {};
+  // What every policy needs, and a name that no other has.
+  const needed = { limit: 1, window: "1m", name: `mistake-${attempt}` };
+  const missing = Object.entries(needed).filter(([name]) => name === field || !isField);
+  return value.with(at, { ...others, ...Object.fromEntries(missing) });
 }
 
 /** `POLICIES[1].limit` as a path: `["POLICIES", 1, "limit"]`. */

@@ -72,8 +72,10 @@ async function actualOf(
   if (!hasLeft && !(await charged)) return 0;
   const value = rule?.actual ? await run(c, policy, rule.actual, response) : told(policy, outcome);
   if (isUnits(value)) return value;
-  if (response && !hasLeft)
-    logSeldom("warn", "actual-missing", policy.name, { policy: policy.name });
+  if (response && !hasLeft) {
+    const detail = "the response names no cost, so the estimate stands";
+    logSeldom("warn", "actual-missing", policy.name, { policy: policy.name, detail });
+  }
   return policy.cost;
 }
 

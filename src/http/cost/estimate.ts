@@ -27,7 +27,8 @@ export function costInBody({ name }: Policy, path: readonly string[]) {
     bodies.set(raw, body);
     const value = valueAt(await body, path);
     if (isUnits(value) && value >= LEAST) return value;
-    logSeldom("warn", "estimate-missing", name, { policy: name, path: path.join(".") });
+    const detail = "the request names no cost, so 1 is reserved";
+    logSeldom("warn", "estimate-missing", name, { policy: name, path: path.join("."), detail });
     return LEAST;
   };
 }
