@@ -80,8 +80,10 @@ export class Importer {
       }
     }
     if (silent.length > 0) isDone = false;
+    isDone &&= view.ring.version === version;
+    // An owner that has left the ring meanwhile has nothing to keep.
     if (isDone) await owner.flush();
-    return { isDone: isDone && view.ring.version === version, silent };
+    return { isDone, silent };
   }
 
   /** Imports these keys. Asks for each once, however many checks wait for it. */
