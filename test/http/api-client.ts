@@ -24,18 +24,28 @@ export const app = api(caller, config);
 export const fresh = () => crypto.randomUUID();
 
 export function post(path: string, body: unknown, headers: Record<string, string> = {}) {
+  return send("POST", path, body, headers);
+}
+
+export function send(
+  method: string,
+  path: string,
+  body?: unknown,
+  headers: Record<string, string> = {},
+) {
   const isText = typeof body === "string";
   const init = {
-    method: "POST",
+    method,
     headers: {
       Authorization: "Bearer secret-1",
       "Content-Type": "application/json",
       ...headers,
     },
-    body: isText ? body : JSON.stringify(body),
+    ...(body !== undefined && { body: isText ? body : JSON.stringify(body) }),
   };
   // The proxy reads JSON itself, leaves null out, and knows only the paths of the document.
-  const isProxied = PROXY && !isText && body !== null && path in openapi.paths;
+  const isProxied =
+    PROXY && !isText && body !== null && (path.split("?")[0] as string) in openapi.paths;
   return isProxied ? fetch(PROXY + path, init).then(requireDocumented) : app.request(path, init);
 }
 

@@ -4,7 +4,7 @@ import { parseConfig } from "../../src/config.ts";
 import { api } from "../../src/http/api/api.ts";
 import { WORKERS } from "../../src/runtime.ts";
 import { FakeOwners } from "../caller/fake-owners.ts";
-import { answer, caller, config, fresh, post } from "./api-client.ts";
+import { answer, caller, config, fresh, post, send } from "./api-client.ts";
 
 afterEach(() => vi.restoreAllMocks());
 
@@ -184,11 +184,7 @@ describe("the API", () => {
     const key = [fresh(), "x"];
     const query = `?key=${key[0]}&key=x&policy=day`;
     const call = (method: string, body?: object) =>
-      api(caller, config).request(`/overrides${method === "PUT" ? "" : query}`, {
-        method,
-        headers: { Authorization: "Bearer secret-1" },
-        ...(body && { body: JSON.stringify(body) }),
-      });
+      send(method, `/overrides${method === "PUT" ? "" : query}`, body);
     expect((await call("GET")).status).toBe(404);
     await post("/check", { key, policy: "day", cost: 10 });
     const override = { key, policy: "day", limit: 50_000, duration: "30d" };
