@@ -35,8 +35,18 @@ const VARS = {
 /** The first time, npm loads the proxy. */
 const START_MS = 240_000;
 
-await run("npx", "--yes", ...REDOCLY, "lint", DOCUMENT);
-await run("npx", "--yes", ...GENERATOR, "openapi-typescript", DOCUMENT, "-o", CLIENT, "--check");
+await run("npx", "--yes", "--prefer-offline", ...REDOCLY, "lint", DOCUMENT);
+await run(
+  "npx",
+  "--yes",
+  "--prefer-offline",
+  ...GENERATOR,
+  "openapi-typescript",
+  DOCUMENT,
+  "-o",
+  CLIENT,
+  "--check",
+);
 
 const worker = await startWorkerd({
   script: await bundleFile("src/worker.ts"),
@@ -48,10 +58,14 @@ const worker = await startWorkerd({
 const port = await freePort();
 const origin = `${worker.url}_turnpike/v1`;
 const where = ["--host", "127.0.0.1", "--port", String(port)];
-const prism = spawn("npx", ["--yes", ...PRISM, "proxy", DOCUMENT, origin, ...where], {
-  detached: true,
-  stdio: ["ignore", "pipe", "inherit"],
-});
+const prism = spawn(
+  "npx",
+  ["--yes", "--prefer-offline", ...PRISM, "proxy", DOCUMENT, origin, ...where],
+  {
+    detached: true,
+    stdio: ["ignore", "pipe", "inherit"],
+  },
+);
 try {
   await listening(prism);
   process.env.API_PROXY = `http://127.0.0.1:${port}`;
