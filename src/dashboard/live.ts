@@ -15,7 +15,7 @@ import { newApp } from "../http/app.ts";
 import type { RingStatus } from "../protocol/rpc.ts";
 import { CLIENTS, DECISIONS } from "../watch/watch.ts";
 import page from "./live.html";
-import { pageResponse } from "./page-response.ts";
+import { inComment, pageResponse } from "./page-response.ts";
 import uplotStyle from "./uplot.css.txt";
 import uplot from "./uplot.txt";
 
@@ -61,11 +61,13 @@ export function livePage(
 ): HonoBase {
   const app = newApp();
   const sessions = sessionsOf(config);
+  // One for both paths: it remembers which addresses sent wrong tokens.
+  const authorized = authorize(caller, config);
   app.get("/", () =>
-    pageResponse(page, { uplot: `\n${uplot}`, uplotStyle: `*/\n${uplotStyle}/*` }),
+    pageResponse(page, { uplot: `\n${uplot}`, uplotStyle: inComment(uplotStyle) }),
   );
   app.all("/", () => wrongMethod("GET, HEAD"));
-  app.use("/session", authorize(caller, config), requireScope("admin"));
+  app.use("/session", authorized, requireScope("admin"));
   app.post("/session", async (c) => {
     c.header("Set-Cookie", await sessions.begin(c.req.url));
     return c.body(null, 204);
@@ -75,7 +77,7 @@ export function livePage(
     return c.body(null, 204);
   });
   app.all("/session", () => wrongMethod("POST, DELETE"));
-  app.use("/live", authorize(caller, config), requireScope("admin"));
+  app.use("/live", authorized, requireScope("admin"));
   app.get("/live", (c) => {
     const range = c.req.query("range") ?? "10m";
     if (!isRange(range)) {

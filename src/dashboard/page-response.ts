@@ -1,4 +1,5 @@
 /** A page with its own style and script, which loads nothing else. */
+import style from "./style.css.txt";
 
 /**
  * Fills in a page's places, such as `{{nonce}}`, and answers with it.
@@ -11,12 +12,17 @@ export function pageResponse(
   { status = 200, headers: before = {} }: { status?: number; headers?: HeadersInit } = {},
 ): Response {
   const nonce = crypto.randomUUID();
-  const all: Record<string, string> = { ...values, nonce };
+  const all: Record<string, string> = { ...values, nonce, style: inComment(style) };
   const text = page.replace(/\{\{(\w+)\}\}/g, (_, name: string) => all[name] ?? "");
   const headers = new Headers(before);
   headers.delete("Content-Length");
   for (const [name, value] of Object.entries(protection(nonce))) headers.set(name, value);
   return new Response(text, { status, headers });
+}
+
+/** Makes CSS fill a place that is a comment, so that a page is readable as it stands. */
+export function inComment(css: string): string {
+  return `*/\n${css}/*`;
 }
 
 /** Returns headers that allow only the page's own script and style, no frames, and no referrer. */
