@@ -165,7 +165,7 @@ export class Holds {
     if (live.length === 0) return { words: "" };
     const units = live.reduce((sum, { amount }) => sum + amount, 0);
     const endsInMs = nextEndMs(this.#row(policy, key)) - nowMs;
-    const words = `; ${units} of that held by ${live.length}, of which one ends in ${endsInMs} ms`;
+    const words = `; ${units} of that held by ${live.length} holds, the next ends in ${endsInMs} ms`;
     return { holds: { count: live.length, units }, words };
   }
 

@@ -22,7 +22,7 @@ export interface TopEntry extends Count {
 export interface Top {
   /** All units in the range, exact. */
   total: number;
-  /** Units whose tuple nobody knows any more. */
+  /** Units whose tuples are no longer known. */
   other: number;
   /** The heaviest first. What is not here has at most as much as the last. */
   entries: TopEntry[];
@@ -104,7 +104,7 @@ function matching(tally: Tally, filter: Dimensions): Count {
   return { count: certain + tally.other, error: tally.other };
 }
 
-/** Returns all known values of the dimensions `by`, or all tuples if there are none. */
+/** Returns the counts by the dimensions in `by`. Without dimensions, returns each tuple. */
 function groups(tally: Tally, by: readonly string[]): TopEntry[] {
   const [first, ...others] = by;
   if (first === undefined) {

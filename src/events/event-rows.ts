@@ -53,7 +53,7 @@ export class EventRows {
     }
   }
 
-  /** Returns when the last bin of a level begins; `otherwise` if there is none. */
+  /** Returns when the last bin of a level begins, or `otherwise` if the level has no bins. */
   lastStart(level: Level, otherwise: number): number {
     const query = "SELECT max(start) AS found FROM bins WHERE level = ?";
     return this.#number(query, otherwise, level.ms);

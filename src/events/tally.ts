@@ -35,7 +35,7 @@ const FIRST_LETTER = 48;
 export class Tally {
   /** Units counted, exact. */
   total = 0;
-  /** Units that a sender could not keep by tuple: any tuple may have had them. */
+  /** Units that a full sender counted without their tuples. Each tuple's error includes them. */
   unknown = 0;
   readonly tuples = new SpaceSaving();
   readonly #hash: ValueHash;
@@ -50,7 +50,7 @@ export class Tally {
     return this.#dimensions !== undefined;
   }
 
-  /** Units of which nobody knows the tuple any more. */
+  /** Units whose tuples are no longer known. */
   get other(): number {
     return this.isSplit ? this.total - sumOf(this.tuples.entries()) : this.unknown;
   }

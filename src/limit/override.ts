@@ -22,7 +22,7 @@ export const overrideLimitSchema = either(
 /**
  * Reads the limit of an override under a policy.
  *
- * @throws {MisuseError} if it is none, or the policy's algorithm cannot count that high
+ * @throws {MisuseError} if it is no limit, or more than the policy's algorithm can count
  */
 export function readOverrideLimit(policy: Policy, input: unknown): number {
   const limit = parse(overrideLimitSchema, input, "limit");

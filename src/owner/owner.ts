@@ -239,7 +239,7 @@ export class Owner {
     return lostMs + crashedMs > 0 ? { lostMs, crashedMs } : undefined;
   }
 
-  /** Notes what got lost with an owner whose keys are imported: any key here may be among them. */
+  /** Takes over the losses of an owner whose keys were imported. They make every key here inexact. */
   addDiskLosses({ lostMs, crashedMs }: DiskLosses): void {
     const { head } = this.#checkpoint;
     head.lostMs = Math.max(head.lostMs, lostMs);

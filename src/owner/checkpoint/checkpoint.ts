@@ -24,7 +24,10 @@ import { isVersion4, readVersion4, removeVersion4, replaceVersion4 } from "./ver
 
 /** Each checkpoint rewrites pages of this size in all, about. */
 const PAGE_BYTES = 20_000;
-/** Or of so many times what changed: the log takes at most the tables' size divided by that. */
+/**
+ * It writes at least this many times the bytes that changed, so the log takes at most the size of the
+ * tables divided by this.
+ */
 const PAGE_SHARE = 1.5;
 /** The most keys that one `put` or `delete` takes. */
 const MAX_KEYS_A_CALL = 128;
