@@ -91,7 +91,9 @@ export interface Token {
 export interface Config extends LimiterConfig {
   origin: string;
   forwarded: ForwardedForm;
-  policies: Policy[];
+  policies: readonly Policy[];
+  /** The same as they are written. */
+  writtenPolicies: unknown;
   watch: (typeof WATCH_FORMS)[number];
   loggedDenials: number;
   /** Empty if there is no API. */
@@ -106,6 +108,7 @@ export function parseConfig(env: object): Config {
     origin: config.ORIGIN,
     forwarded: config.FORWARDED,
     policies: parsePolicies(config.POLICIES, "POLICIES"),
+    writtenPolicies: config.POLICIES,
     watch: config.WATCH,
     loggedDenials: config.LOG_DENIALS,
     tokens: readTokens(config.TOKEN),

@@ -67,6 +67,12 @@ export type LogEvent =
   | "owner-silent"
   /** An owner that was down answers again and rejoins the ring. */
   | "owner-up"
+  /** An operator has changed the policies; `by` is who that is, as the call says. */
+  | "policies-changed"
+  /** A region could not be told of the live policies; its object is told again. */
+  | "policies-not-sent"
+  /** Live policies could not be read, or make no sense to this version; those before stay in force. */
+  | "policies-refused"
   /** A `refusal` function threw or gave no response; the client got the standard refusal. */
   | "refusal-function-failed"
   /** An owner could not fetch a key's count from the owner before it. */

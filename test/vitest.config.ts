@@ -12,7 +12,7 @@ const SERVERS = [
   "test/worker.test.ts",
   "test/caller/start.test.ts",
   "test/fuzz/readers.test.ts",
-  "test/http/{blocks,cors,gate,gateway,in-flight,origins,log-lines,shared-quotas,streaming}.test.ts",
+  "test/http/{blocks,cors,gate,gateway,in-flight,origins,log-lines,shared-quotas,streaming,live-policies}.test.ts",
   "test/http/keys.test.ts",
   "test/openapi/client.test.ts",
   "test/readme/calls.test.ts",

@@ -2,6 +2,7 @@
 
 import { wrongClass } from "../protocol/bindings.ts";
 import { withDeadline } from "../protocol/deadline.ts";
+import type { PoliciesChange, PoliciesDocument } from "../protocol/policies-document.ts";
 import { regionOfOwner } from "../protocol/ring-record.ts";
 import {
   type MembershipRpc,
@@ -56,6 +57,20 @@ export class MembershipClient {
   /** Begins to remove an owner; see {@link add}. */
   remove(name: string): Promise<Refusal | undefined> {
     return this.#operate(regionOfOwner(name) as Region, (stub) => stub.remove(name));
+  }
+
+  /** Returns the policies in force if their version is later; see {@link status} for errors. */
+  policies(region: Region, known: number): Promise<PoliciesDocument | null> {
+    return this.#operate(region, (stub) => stub.policies(known));
+  }
+
+  /** @returns the new document, or the version in force if the change is refused */
+  changePolicies(home: Region, change: PoliciesChange): Promise<PoliciesDocument | number> {
+    return this.#operate(home, (stub) => stub.changePolicies(change));
+  }
+
+  policiesHistory(home: Region): Promise<PoliciesDocument[]> {
+    return this.#operate(home, (stub) => stub.policiesHistory());
   }
 
   async #operate<Reply>(

@@ -1,9 +1,71 @@
-/** Keeps a region's ring, and changes it when an operator says so. The deployed Worker's only. */
-import { MAX_OWNERS } from "../protocol/ring-record.ts";
+/**
+ * Keeps a region's ring and the live policies, and changes both when an operator says so. The
+ * deployed Worker's only.
+ */
+import { MAX_OWNERS, type RingRecord } from "../protocol/ring-record.ts";
 import type { Refusal, RingStatus } from "../protocol/rpc.ts";
-import { RingKeeper } from "./ring-keeper.ts";
+import { LivePolicies, type LivePoliciesOptions } from "./live-policies.ts";
+import { RingKeeper, type RingKeeperOptions } from "./ring-keeper.ts";
+
+export interface OperatedRingKeeperOptions
+  extends RingKeeperOptions,
+    Pick<LivePoliciesOptions, "homeRegion" | "membershipStub"> {
+  storage: RingKeeperOptions["storage"] & LivePoliciesOptions["storage"];
+}
 
 export class OperatedRingKeeper extends RingKeeper {
+  readonly policies: LivePolicies;
+
+  constructor(options: OperatedRingKeeperOptions) {
+    const { storage, ownerStub, runtime } = options;
+    // An object has one alarm: it is set for what is due first, of the ring and of the policies.
+    const retryAtMs = () => runtime.now() + (policies.retryMs ?? Number.POSITIVE_INFINITY);
+    super({
+      ...options,
+      storage: {
+        get: storage.get.bind(storage),
+        put: storage.put.bind(storage),
+        setAlarm: (atMs) => storage.setAlarm(Math.min(Number(atMs), retryAtMs())),
+        deleteAlarm: () =>
+          policies.retryMs === undefined ? storage.deleteAlarm() : storage.setAlarm(retryAtMs()),
+      },
+      ownerStub: (owner) => {
+        const stub = ownerStub(owner);
+        return {
+          adopt: (record) => stub.adopt(policies.withVersion(record)),
+          takeOver: (version) => stub.takeOver(version),
+          status: () => stub.status(),
+        };
+      },
+    });
+    const policies = new LivePolicies({
+      ...options,
+      owners: () => (this.isUsed ? this.state.current.record.owners : []),
+      tellOwners: async (owners) =>
+        owners.length > 0 ? this.change.tell(owners, this.state.current.record) : [],
+      setAlarm: async () => {
+        if (this.isUsed) await this.state.setAlarm();
+        else if (policies.retryMs !== undefined) await storage.setAlarm(retryAtMs());
+      },
+    });
+    this.policies = policies;
+  }
+
+  override async load(): Promise<void> {
+    await Promise.all([super.load(), this.policies.load()]);
+  }
+
+  override async ring(): Promise<RingRecord> {
+    const record = await super.ring();
+    // An owner does not wait for another region.
+    this.options.runtime.keepAlive(this.policies.ensureAsked().catch(() => {}));
+    return this.policies.withVersion(record);
+  }
+
+  override async wake(): Promise<void> {
+    await Promise.all([super.wake(), this.policies.wake()]);
+  }
+
   async status(): Promise<RingStatus> {
     const { record, pending, down } = await this.state.begin();
     const owners = record.owners.map(async (name) => {

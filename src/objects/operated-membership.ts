@@ -1,6 +1,13 @@
-/** The Durable Object of a region's ring that an operator may change, as the deployed Worker has it. */
+/**
+ * The Durable Object of a region's ring and of the live policies, which an operator may change. The
+ * deployed Worker has it.
+ */
+import { exports } from "cloudflare:workers";
+import { parseLimiterConfig } from "../limiter-config.ts";
 import { OperatedRingKeeper } from "../membership/operated-ring-keeper.ts";
-import type { MembershipRpc } from "../protocol/rpc.ts";
+import { bindingsOf } from "../protocol/bindings.ts";
+import type { PoliciesChange, PoliciesDocument } from "../protocol/policies-document.ts";
+import { type MembershipRpc, type ObjectNamespace, stubOf } from "../protocol/rpc.ts";
 import { Membership } from "./membership.ts";
 
 export class OperatedMembership extends Membership implements MembershipRpc {
@@ -8,8 +15,15 @@ export class OperatedMembership extends Membership implements MembershipRpc {
 
   constructor(ctx: DurableObjectState, env: Cloudflare.Env) {
     let made!: OperatedRingKeeper;
+    const namespace = bindingsOf(env, exports)
+      .TURNPIKE_MEMBERSHIP as ObjectNamespace<MembershipRpc>;
     super(ctx, env, (options) => {
-      made = new OperatedRingKeeper(options);
+      made = new OperatedRingKeeper({
+        ...options,
+        storage: ctx.storage,
+        homeRegion: parseLimiterConfig(env).homeRegion,
+        membershipStub: (region) => stubOf(namespace, region),
+      });
       return made;
     });
     this.#keeper = made;
@@ -26,5 +40,21 @@ export class OperatedMembership extends Membership implements MembershipRpc {
 
   remove(name: string) {
     return this.#keeper.remove(name);
+  }
+
+  policies(known: number) {
+    return this.#keeper.policies.later(known);
+  }
+
+  changePolicies(change: PoliciesChange) {
+    return this.#keeper.policies.change(change);
+  }
+
+  policiesHistory() {
+    return this.#keeper.policies.history();
+  }
+
+  adoptPolicies(document: PoliciesDocument) {
+    return this.#keeper.policies.adopt(document);
   }
 }

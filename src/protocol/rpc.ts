@@ -38,6 +38,7 @@
 import type { CounterPolicy, Explanation } from "../counters/check.ts";
 import type { KeyHash } from "../ring/key-hash.ts";
 import type { Region } from "../ring/region.ts";
+import type { PoliciesChange, PoliciesDocument } from "./policies-document.ts";
 import { type RingRecord, regionOfOwner } from "./ring-record.ts";
 import type { WireBatch } from "./wire.ts";
 import type { WireAnswer } from "./wire-answer.ts";
@@ -93,6 +94,19 @@ export interface MembershipRpc extends RingRpc {
   /** Begins to add an owner: the one named, or one with the lowest free number. */
   add(name?: string): Promise<Refusal | undefined>;
   remove(name: string): Promise<Refusal | undefined>;
+
+  /** Returns the policies in force if their version is later than that; else null. */
+  policies(known: number): Promise<PoliciesDocument | null>;
+  /**
+   * Replaces the policies; to be asked of the home region's object.
+   *
+   * @returns the new document, or the version in force if it is not the one to be replaced
+   */
+  changePolicies(change: PoliciesChange): Promise<PoliciesDocument | number>;
+  /** Returns the latest documents, the one in force first. */
+  policiesHistory(): Promise<PoliciesDocument[]>;
+  /** Tells another region's object of the policies. Rejects if it can't be a document. */
+  adoptPolicies(document: PoliciesDocument): Promise<void>;
 }
 
 /** What an owner answers an operator, or the ring in which another owner is to be asked. */

@@ -23,7 +23,7 @@ class Region {
   stepsLeft = Number.POSITIVE_INFINITY;
   lines: { event: string; owner?: string }[] = [];
   members!: OperatedRingKeeper;
-  #disk: unknown;
+  readonly #disk = new Map<string, unknown>();
   #tasks: Promise<unknown>[] = [];
 
   async start(owners = 2): Promise<OperatedRingKeeper> {
@@ -43,11 +43,13 @@ class Region {
         wait: () => NEVER,
       },
       storage: {
-        get: async () => structuredClone(this.#disk) as never,
-        put: async (_: unknown, value: unknown) => {
+        get: async (key: unknown) => structuredClone(this.#disk.get(key as string)) as never,
+        put: async (key: unknown, value: unknown) => {
           await this.#step();
-          this.#disk = structuredClone(value);
+          this.#disk.set(key as string, structuredClone(value));
         },
+        list: async () => new Map(),
+        delete: async () => 0 as never,
         // Reaches the disk with what is put in the same turn, or not at all.
         setAlarm: async (ms) => {
           if (this.stepsLeft >= 0) this.alarmMs = Number(ms);
@@ -55,6 +57,10 @@ class Region {
         deleteAlarm: async () => {
           if (this.stepsLeft >= 0) this.alarmMs = undefined;
         },
+      },
+      homeRegion: "weur",
+      membershipStub: () => {
+        throw new Error("nobody changes the policies");
       },
       ownerStub: (owner) => ({
         adopt: async (record) => {

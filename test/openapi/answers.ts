@@ -3,6 +3,7 @@ import type { SettledDecision } from "../../src/caller/holds.ts";
 import type { ExplainedKey } from "../../src/caller/question.ts";
 import type { Explanation } from "../../src/counters/check.ts";
 import type { Distinct, Point, Top } from "../../src/events.ts";
+import type { PoliciesInForce } from "../../src/http/api/policies-api.ts";
 import type { Decision } from "../../src/limit/decision.ts";
 import type { RingStatus } from "../../src/protocol/rpc.ts";
 import type { components } from "./api.d.ts";
@@ -17,6 +18,7 @@ export type SameTypes = [
   Fits<Schemas["Settled"], SettledDecision>,
   Fits<ExplainedPolicy, Explanation & Pick<ExplainedKey, "owner" | "ringVersion">>,
   Fits<Schemas["Ring"], RingStatus>,
+  Fits<Omit<Schemas["Policies"], "policies">, Omit<PoliciesInForce, "policies">>,
   Fits<Schemas["Top"], Top>,
   Fits<Schemas["Series"], { points: Point[] }>,
   Fits<Schemas["Distinct"], Distinct>,
@@ -72,6 +74,20 @@ const OVERRIDE = {
     description: "The limit in place of the policy's.",
   },
   leftMs: whole("Until it ends."),
+};
+
+const POLICIES = {
+  policies: list(
+    { type: "object", additionalProperties: true },
+    "All policies, as they are written.",
+  ),
+  source: {
+    enum: ["deployment", "live"],
+    description: "Whether the deployment's are in force, or live ones.",
+  },
+  version: whole("Counts the changes; 0 if there was none."),
+  by: { type: ["string", "null"], description: "Who made the change, as the call said." },
+  at: { type: ["string", "null"], format: "date-time", description: "When." },
 };
 
 export const ANSWERS = {
@@ -144,6 +160,10 @@ export const ANSWERS = {
       }),
       "The owners in the ring.",
     ),
+  }),
+  Policies: object(POLICIES),
+  PoliciesHistory: object({
+    versions: list(ref("Policies"), "Up to 50 changes, the latest first."),
   }),
   Top: object({
     total: whole("All units in the range, exact."),

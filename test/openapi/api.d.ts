@@ -265,6 +265,48 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/policies": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Show the policies in force
+         * @description `ETag` is their version.
+         */
+        get: operations["policies"];
+        /**
+         * Replace all policies
+         * @description They are checked as a deployment's are; a mistake changes nothing. What is counted goes on where name, algorithm and window stay. All isolates follow within 5 s of traffic.
+         */
+        put: operations["putPolicies"];
+        post?: never;
+        /** Go back to the policies of the deployment */
+        delete: operations["deletePolicies"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/policies/history": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List the latest changes of the policies */
+        get: operations["policiesHistory"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/events": {
         parameters: {
             query?: never;
@@ -559,6 +601,14 @@ export interface components {
             /** @description How long the override lasts, from `1ms` to `366d`. */
             duration: string;
         };
+        NewPolicies: {
+            /** @description All policies, as `POLICIES` has them. */
+            policies: {
+                [key: string]: unknown;
+            }[];
+            /** @description Who makes the change, for the history and the log: up to 64 characters. */
+            by?: string;
+        };
         NewOwner: {
             /**
              * @description Where the owner is added. May be left out beside `name`.
@@ -767,6 +817,30 @@ export interface components {
                 sinceMs: number;
             }[];
         };
+        Policies: {
+            /** @description All policies, as they are written. */
+            policies: {
+                [key: string]: unknown;
+            }[];
+            /**
+             * @description Whether the deployment's are in force, or live ones.
+             * @enum {unknown}
+             */
+            source: "deployment" | "live";
+            /** @description Counts the changes; 0 if there was none. */
+            version: number;
+            /** @description Who made the change, as the call said. */
+            by: string | null;
+            /**
+             * Format: date-time
+             * @description When.
+             */
+            at: string | null;
+        };
+        PoliciesHistory: {
+            /** @description Up to 50 changes, the latest first. */
+            versions: components["schemas"]["Policies"][];
+        };
         Top: {
             /** @description All units in the range, exact. */
             total: number;
@@ -872,8 +946,26 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description The body has more than 64 KB. */
+        /** @description Another version is in force; `detail` names it. */
+        Problem412: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description The body has more than 64 KB, or 512 KB of policies. */
         Problem413: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description `If-Match` is missing; `detail` names the version in force. */
+        Problem428: {
             headers: {
                 [name: string]: unknown;
             };
@@ -1371,6 +1463,122 @@ export interface operations {
             401: components["responses"]["Problem401"];
             403: components["responses"]["Problem403"];
             409: components["responses"]["Problem409"];
+            429: components["responses"]["Problem429"];
+            503: components["responses"]["Problem503"];
+        };
+    };
+    policies: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The policies, and where they come from. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Policies"];
+                };
+            };
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            429: components["responses"]["Problem429"];
+            503: components["responses"]["Problem503"];
+        };
+    };
+    putPolicies: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The version to be replaced, as its `ETag`; `*` for whichever is in force. */
+                "If-Match"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewPolicies"];
+            };
+        };
+        responses: {
+            /** @description The policies, which are in force now. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Policies"];
+                };
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            412: components["responses"]["Problem412"];
+            413: components["responses"]["Problem413"];
+            428: components["responses"]["Problem428"];
+            429: components["responses"]["Problem429"];
+            503: components["responses"]["Problem503"];
+        };
+    };
+    deletePolicies: {
+        parameters: {
+            query?: {
+                /** @description Who makes the change, for the history and the log: up to 64 characters. */
+                by?: string;
+            };
+            header?: {
+                /** @description The version to be replaced, as its `ETag`; `*` for whichever is in force. */
+                "If-Match"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The policies of the deployment, which are in force now. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Policies"];
+                };
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            412: components["responses"]["Problem412"];
+            428: components["responses"]["Problem428"];
+            429: components["responses"]["Problem429"];
+            503: components["responses"]["Problem503"];
+        };
+    };
+    policiesHistory: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Up to 50, the latest first. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PoliciesHistory"];
+                };
+            };
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
             429: components["responses"]["Problem429"];
             503: components["responses"]["Problem503"];
         };

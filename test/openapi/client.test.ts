@@ -91,6 +91,23 @@ describe("a client made from the document", () => {
     expect([202, 409]).toContain(removed.response.status);
   });
 
+  it("changes the policies, and goes back to those of the deployment", async () => {
+    const before = await client.GET("/policies");
+    expect(before.data).toMatchObject({ source: "deployment", version: 0 });
+    const put = await client.PUT("/policies", {
+      params: { header: { "If-Match": before.response.headers.get("ETag") ?? "" } },
+      body: { policies: [{ name: "day", limit: 20, window: "1d" }], by: "kim" },
+    });
+    expect(put.data).toMatchObject({ source: "live", version: 1, by: "kim" });
+    const params = { header: { "If-Match": '"1"' } };
+    const gone = await client.DELETE("/policies", { params });
+    expect(gone.data).toMatchObject({ source: "deployment", version: 2 });
+    expect(gone.data?.policies).toEqual(before.data?.policies);
+    expect((await client.DELETE("/policies", { params })).response.status).toBe(412);
+    const { data } = await client.GET("/policies/history");
+    expect(data?.versions.map(({ version }) => version)).toEqual([2, 1]);
+  });
+
   it("counts events and reads them", async () => {
     const event = { name: "api", dimensions: { customer: "c-17" }, amount: 2 };
     const counted = await client.POST("/events", { body: { events: [event, { name: "api" }] } });
@@ -135,6 +152,8 @@ describe("another method than a call takes", () => {
     ["PATCH", "unblock", "POST"],
     ["PUT", "ring", "GET, HEAD"],
     ["POST", "overrides", "GET, HEAD, PUT, DELETE"],
+    ["POST", "policies", "GET, HEAD, PUT, DELETE"],
+    ["PUT", "policies/history", "GET, HEAD"],
     ["GET", "ring/owners", "POST"],
     ["GET", "ring/owners/weur%2F3", "DELETE"],
     ["POST", "openapi.json", "GET, HEAD"],

@@ -19,6 +19,7 @@ import {
   unblockBodySchema,
 } from "../../src/http/api/body-schemas.ts";
 import { manyEventsSchema } from "../../src/http/api/events-api.ts";
+import { policiesSchema } from "../../src/http/api/policies-api.ts";
 import { addSchema } from "../../src/http/api/ring-api.ts";
 import { policySchema } from "../../src/limit/policy-schema.ts";
 import { ANSWERS } from "./answers.ts";
@@ -154,7 +155,9 @@ const PROBLEMS = {
   404: "The key has no override under this policy.",
   405: "Another method than this call takes.",
   409: "Another change is under way, or this one makes no sense.",
-  413: "The body has more than 64 KB.",
+  412: "Another version is in force; `detail` names it.",
+  413: "The body has more than 64 KB, or 512 KB of policies.",
+  428: "`If-Match` is missing; `detail` names the version in force.",
   429: "Too many wrong tokens from this address.",
   503: "An owner did not answer. `Retry-After` says when to try again.",
 } as const;
@@ -224,6 +227,16 @@ const OVERRIDDEN = [
   { name: "ip", schema: { type: "string" }, required: false },
   { name: "policy", schema: { type: "string" }, required: true },
 ].map((parameter) => ({ ...parameter, in: "query", description: DESCRIPTIONS[parameter.name] }));
+const ifMatch = {
+  name: "If-Match",
+  in: "header",
+  description: "The version to be replaced, as its `ETag`; `*` for whichever is in force.",
+  schema: { type: "string", examples: ['"7"'] },
+};
+const POLICIES_DESCRIPTIONS = {
+  policies: "All policies, as `POLICIES` has them.",
+  by: "Who makes the change, for the history and the log: up to 64 characters.",
+};
 const begun = { 202: { description: "The change has begun.", content: content(ref("Rings")) } };
 
 const query = (name: string, description: string) => ({
@@ -241,6 +254,17 @@ const RANGE = [
     schema: { enum: ["second", "minute", "hour"] },
   },
 ];
+
+const ANY_OBJECT = { type: "object", additionalProperties: true };
+
+/** A policy's fields are not listed: `parsePolicies` reads them, and names what is wrong. */
+function newPolicies(): Schema {
+  const { properties, ...rest } = requestOf(policiesSchema, POLICIES_DESCRIPTIONS) as {
+    properties: Record<string, Schema>;
+  };
+  const policies = { ...properties.policies, type: "array", items: ANY_OBJECT };
+  return { ...rest, properties: { ...properties, policies } };
+}
 
 function reading(id: string, summary: string, answer: string, ...fields: Schema[]) {
   const name = { ...query("name", "What was counted."), required: true };
@@ -269,6 +293,10 @@ export const document = {
     { name: "checks", description: "Any token." },
     { name: "keys", description: 'A token with the scope "admin".' },
     { name: "ring", description: 'Which owners count. A token with the scope "admin".' },
+    {
+      name: "policies",
+      description: 'Which policies are in force. A token with the scope "admin".',
+    },
     {
       name: "events",
       description: 'What happened to whom, how often. To read needs the scope "admin".',
@@ -413,6 +441,40 @@ export const document = {
         problems: [400, 401, 403, 409, 429, 503],
       }),
     },
+    "/policies": {
+      get: operation("policies", {
+        summary: "Show the policies in force",
+        description: "`ETag` is their version.",
+        tag: "policies",
+        answers: ok(ref("Policies"), "The policies, and where they come from."),
+        problems: [401, 403, 429, 503],
+      }),
+      put: operation("putPolicies", {
+        summary: "Replace all policies",
+        description:
+          "They are checked as a deployment's are; a mistake changes nothing. What is counted goes on where name, algorithm and window stay. All isolates follow within 5 s of traffic.",
+        tag: "policies",
+        parameters: [ifMatch],
+        body: ref("NewPolicies"),
+        answers: ok(ref("Policies"), "The policies, which are in force now."),
+        problems: [...OF_AN_ADMIN, 412, 428, 503],
+      }),
+      delete: operation("deletePolicies", {
+        summary: "Go back to the policies of the deployment",
+        tag: "policies",
+        parameters: [ifMatch, query("by", POLICIES_DESCRIPTIONS.by)],
+        answers: ok(ref("Policies"), "The policies of the deployment, which are in force now."),
+        problems: [400, 401, 403, 412, 428, 429, 503],
+      }),
+    },
+    "/policies/history": {
+      get: operation("policiesHistory", {
+        summary: "List the latest changes of the policies",
+        tag: "policies",
+        answers: ok(ref("PoliciesHistory"), "Up to 50, the latest first."),
+        problems: [401, 403, 429, 503],
+      }),
+    },
     "/events": {
       post: operation("countEvents", {
         summary: "Count an event, or many",
@@ -482,6 +544,7 @@ export const document = {
         limit: "Units in a window in place of the policy's; `unlimited` counts nothing.",
         duration: "How long the override lasts, from `1ms` to `366d`.",
       }),
+      NewPolicies: newPolicies(),
       NewOwner: requestOf(addSchema, NEW_OWNER_DESCRIPTIONS),
       Event: requestOf(eventSchema, EVENT_DESCRIPTIONS),
       Events: requestOf(manyEventsSchema, EVENT_DESCRIPTIONS),

@@ -108,6 +108,10 @@ export function startMembership(world: World, machine: Machine): Host<OperatedRi
     runtime: machine,
     storage: machine.storage,
     ownerStub: (to) => world.ownerStub(machine, to),
+    homeRegion: REGION,
+    membershipStub: () => {
+      throw new Error("nobody is in another region");
+    },
   });
   return { machine, ready: members.load(), methods: members };
 }

@@ -22,9 +22,10 @@ import { type CheckingCall, readBlock, readChecks, readReset, readUnblock } from
 import { authorize, requireScope, wrongTokensOf } from "./authorization.ts";
 import { countEvents, type EventsOf, readEvents } from "./events-api.ts";
 import { readRelease, readReserve, readSettle } from "./hold-body.ts";
-import { BodyTooLarge, jsonBody, MAX_BODY_BYTES } from "./json-body.ts";
+import { BodyTooLarge, jsonBody } from "./json-body.ts";
 import openapi from "./openapi.json" with { type: "json" };
 import { overridesApi } from "./overrides-api.ts";
+import { policiesApi } from "./policies-api.ts";
 import { ringApi } from "./ring-api.ts";
 
 /**
@@ -112,7 +113,10 @@ export function api(
     app.all(call, () => wrongMethod("POST"));
   }
   app.route("/overrides", overridesApi(caller, config));
-  if (memberships) app.route("/ring", ringApi(memberships, config.homeRegion));
+  if (memberships) {
+    app.route("/ring", ringApi(memberships, config.homeRegion));
+    app.route("/policies", policiesApi(memberships, config));
+  }
   return app;
 
   async function checksOf(c: Context, call: CheckingCall) {
@@ -162,7 +166,7 @@ export function answerError(error: Error): Response {
     return problem({ status: 503, title: "Events out of reach", detail }, { "Retry-After": "1" });
   }
   if (error instanceof BodyTooLarge) {
-    const detail = `The body must be at most ${MAX_BODY_BYTES} bytes.`;
+    const detail = `The body must be at most ${error.maxBytes} bytes.`;
     return problem({ status: 413, title: "Body too large", detail });
   }
   return internalError(error);

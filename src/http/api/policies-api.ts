@@ -1,0 +1,113 @@
+/**
+ * The calls that show the policies in force and change them. A change names the version that it
+ * replaces, so that of two operators the second learns of the first.
+ */
+import type { Context } from "hono";
+import type { HonoBase } from "hono/hono-base";
+import * as v from "valibot";
+import type { MembershipClient } from "../../caller/membership-client.ts";
+import type { Config } from "../../config.ts";
+import { parse } from "../../limit/misuse.ts";
+import { parsePolicies } from "../../limit/policies.ts";
+import {
+  DEPLOYED_VERSION,
+  MAX_DOCUMENT_BYTES,
+  type PoliciesChange,
+  type PoliciesDocument,
+} from "../../protocol/policies-document.ts";
+import { problem, wrongMethod } from "../answer/problem.ts";
+import { newApp } from "../app.ts";
+import { jsonBody } from "./json-body.ts";
+
+const MAX_BY_CHARS = 64;
+const byRule = `must be text of at most ${MAX_BY_CHARS} characters`;
+const bySchema = v.optional(v.pipe(v.string(byRule), v.maxLength(MAX_BY_CHARS, byRule)));
+
+export const policiesSchema = v.strictObject(
+  { policies: v.unknown(), by: bySchema },
+  "must be an object",
+);
+
+/** RFC 9110, section 8.8.3: a strong tag, as `GET` gives it. */
+const ETAG = /^"(\d{1,10})"$/;
+
+/** What `GET policies` answers. */
+export interface PoliciesInForce {
+  /** As they are written. */
+  policies: unknown;
+  source: PoliciesDocument["source"];
+  /** Counts the changes; 0 if there was none. */
+  version: number;
+  by: string | null;
+  /** When they were changed, in ISO 8601. */
+  at: string | null;
+}
+
+/** Makes the app of the calls below `/policies`. */
+export function policiesApi(
+  memberships: MembershipClient,
+  { homeRegion, writtenPolicies }: Pick<Config, "homeRegion" | "writtenPolicies">,
+): HonoBase {
+  const app = newApp();
+  const inForce = () => memberships.policies(homeRegion, DEPLOYED_VERSION);
+
+  app.get("/", async () => answer(await inForce()));
+  app.put("/", async (c) => {
+    const { policies, by = null } = parse(policiesSchema, await jsonBody(c, MAX_DOCUMENT_BYTES));
+    parsePolicies(policies, "policies");
+    return change(c, { source: "live", policies: JSON.stringify(policies), by });
+  });
+  app.delete("/", async (c) => {
+    const by = parse(bySchema, c.req.query("by"), "by") ?? null;
+    const policies = JSON.stringify(writtenPolicies);
+    return change(c, { source: "deployment", policies, by });
+  });
+  app.get("/history", async (c) => {
+    const documents = await memberships.policiesHistory(homeRegion);
+    return c.json({ versions: documents.map(asWritten) });
+  });
+  app.all("/", () => wrongMethod("GET, HEAD, PUT, DELETE"));
+  app.all("/history", () => wrongMethod("GET, HEAD"));
+  return app;
+
+  async function change(c: Context, changed: Omit<PoliciesChange, "ifVersion">): Promise<Response> {
+    const given = c.req.header("If-Match");
+    if (given === undefined) {
+      const { version = DEPLOYED_VERSION } = (await inForce()) ?? {};
+      const detail = `The header If-Match must name the version to be replaced; "${version}" is in force.`;
+      return problem({ status: 428, title: "Precondition required", detail });
+    }
+    // "*" stands for whichever is in force. Any other text names no version.
+    const named = ETAG.exec(given)?.[1] ?? -1;
+    const ifVersion = given === "*" ? undefined : Number(named);
+    const made = await memberships.changePolicies(homeRegion, { ...changed, ifVersion });
+    if (typeof made !== "number") return answer(made);
+    const detail = `If-Match must be "${made}", the version in force, got ${given.slice(0, 20)}.`;
+    return problem({ status: 412, title: "Policies have changed", detail }, { ETag: `"${made}"` });
+  }
+
+  function answer(document: PoliciesDocument | null): Response {
+    const version = document?.version ?? DEPLOYED_VERSION;
+    const { source, by, at, policies }: PoliciesInForce = document
+      ? asWritten(document)
+      : { ...NEVER_CHANGED, policies: writtenPolicies };
+    // What the deployment has now, and not what it had when it came back into force.
+    const inForce = source === "deployment" ? writtenPolicies : policies;
+    return Response.json(
+      { policies: inForce, source, version, by, at },
+      { headers: { ETag: `"${version}"`, "Cache-Control": "no-store" } },
+    );
+  }
+}
+
+const NEVER_CHANGED = {
+  source: "deployment",
+  version: DEPLOYED_VERSION,
+  by: null,
+  at: null,
+} as const;
+
+function asWritten({ version, source, by, atMs, policies }: PoliciesDocument): PoliciesInForce {
+  const at = new Date(atMs).toISOString();
+  return { version, source, by, at, policies: JSON.parse(policies) };
+}

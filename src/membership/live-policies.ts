@@ -1,0 +1,222 @@
+/**
+ * The policies that operators change while the Worker runs. The deployed Worker's only.
+ *
+ * The membership object of the home region decides on them and keeps their history. It sends each
+ * document to the membership objects of the other regions that are in use, and its version to its
+ * owners. They do the same for their owners. Whom a document has yet to reach is on disk, and an
+ * alarm tries again. An owner that joins the ring gets the version together with the ring.
+ */
+import { log, logSeldom } from "../log.ts";
+import { withDeadline } from "../protocol/deadline.ts";
+import {
+  DEPLOYED_VERSION,
+  MAX_DOCUMENTS,
+  type PoliciesChange,
+  type PoliciesDocument,
+  readDocument,
+} from "../protocol/policies-document.ts";
+import type { RingRecord } from "../protocol/ring-record.ts";
+import type { MembershipRpc, Stub } from "../protocol/rpc.ts";
+import { REGIONS, type Region } from "../ring/region.ts";
+import type { Runtime } from "../runtime.ts";
+
+export interface LivePoliciesOptions {
+  region: Region;
+  homeRegion: Region;
+  runtime: Runtime;
+  storage: Pick<DurableObjectStorage, "get" | "put" | "delete" | "list">;
+  /** Returns a new stub for another region's membership object. */
+  membershipStub: (region: Region) => Pick<Stub<MembershipRpc>, "policies" | "adoptPolicies">;
+  /** The owners of this region; empty if it is not in use. */
+  owners: () => readonly string[];
+  /** Sends owners the ring, and with it the version. @returns those that do not answer */
+  tellOwners: (owners: readonly string[]) => Promise<string[]>;
+  /** Sets the object's alarm for what is due next. */
+  setAlarm: () => Promise<void>;
+}
+
+interface Stored {
+  /** Absent as long as nobody has changed the policies. */
+  document?: PoliciesDocument | undefined;
+  /** Owners and regions that the document has yet to reach. */
+  unsent: string[];
+}
+
+const STORAGE_KEY = "policies";
+const HISTORY = "policies/";
+/** So that keys are in order. */
+const VERSION_DIGITS = 10;
+/** Pauses between tries to send a document: the first, and the longest. */
+const RETRY_MS = 1_000;
+const MAX_RETRY_MS = 60_000;
+const REGION_DEADLINE_MS = 5_000;
+
+export class LivePolicies {
+  readonly #options: LivePoliciesOptions;
+  #stored: Stored | undefined;
+  #retryMs = RETRY_MS;
+  #sending: Promise<void> | undefined;
+  #asking: Promise<void> | undefined;
+
+  constructor(options: LivePoliciesOptions) {
+    this.#options = options;
+  }
+
+  async load(): Promise<void> {
+    this.#stored = await this.#options.storage.get<Stored>(STORAGE_KEY);
+  }
+
+  get version(): number {
+    return this.#stored?.document?.version ?? DEPLOYED_VERSION;
+  }
+
+  /** How long until the next try to send the document, or to ask for it; undefined if all is done. */
+  get retryMs(): number | undefined {
+    return this.#isUnasked || this.#stored?.unsent.length ? this.#retryMs : undefined;
+  }
+
+  /** Adds the version to a ring on its way to an owner. */
+  withVersion(record: RingRecord): RingRecord & { live?: number } {
+    return this.version === DEPLOYED_VERSION ? record : { ...record, live: this.version };
+  }
+
+  /** Returns the document if it is later than the known version. */
+  async later(known: number): Promise<PoliciesDocument | null> {
+    await this.ensureAsked();
+    return this.version > known ? (this.#stored?.document ?? null) : null;
+  }
+
+  /**
+   * Replaces the document, if its version is the one that the change expects. Of two changes that
+   * expect one version, the second is refused.
+   *
+   * @returns the new document, or the version in force if the change is refused
+   */
+  async change({ ifVersion, ...changed }: PoliciesChange): Promise<PoliciesDocument | number> {
+    const { runtime, storage, owners, region } = this.#options;
+    if (ifVersion !== undefined && ifVersion !== this.version) return this.version;
+    const document = { ...changed, version: this.version + 1, atMs: runtime.now() };
+    // No `await` since the version was read.
+    this.#stored = {
+      document,
+      unsent: [...owners(), ...REGIONS.filter((other) => other !== region)],
+    };
+    const { version, source, by } = document;
+    const outdated = historyKey(version - MAX_DOCUMENTS);
+    await Promise.all([
+      storage.put({ [STORAGE_KEY]: this.#stored, [historyKey(version)]: document }),
+      storage.delete(outdated),
+      this.#options.setAlarm(),
+    ]);
+    log("log", "policies-changed", { version, source, by });
+    this.#retryMs = RETRY_MS;
+    runtime.keepAlive(this.#send());
+    return document;
+  }
+
+  /** Returns the documents that are kept, the latest first. */
+  async history(): Promise<PoliciesDocument[]> {
+    const { storage } = this.#options;
+    const documents = await storage.list<PoliciesDocument>({ prefix: HISTORY });
+    return [...documents.values()].reverse();
+  }
+
+  /** Takes over a document that the home region has sent. A region that is not in use asks later. */
+  async adopt(value: unknown): Promise<void> {
+    const document = readDocument(value);
+    const { owners, runtime } = this.#options;
+    if (document.version <= this.version || owners().length === 0) return;
+    await this.#store({ document, unsent: [...owners()] });
+    this.#retryMs = RETRY_MS;
+    runtime.keepAlive(this.#send());
+  }
+
+  /** Asks the home region for the document, unless this region has done so. */
+  async ensureAsked(): Promise<void> {
+    const { region, homeRegion } = this.#options;
+    if (this.#stored || region === homeRegion) return;
+    this.#asking ??= this.#ask().finally(() => {
+      this.#asking = undefined;
+    });
+    await this.#asking;
+  }
+
+  /** To be called when the alarm goes off. */
+  async wake(): Promise<void> {
+    if (this.#isUnasked) await this.ensureAsked().catch(() => this.#options.setAlarm());
+    await this.#send();
+  }
+
+  /** Is this region in use, and has not heard from the home region yet? */
+  get #isUnasked(): boolean {
+    const { region, homeRegion, owners } = this.#options;
+    return !this.#stored && region !== homeRegion && owners().length > 0;
+  }
+
+  async #ask(): Promise<void> {
+    const { membershipStub, homeRegion, runtime, owners } = this.#options;
+    const asked = membershipStub(homeRegion).policies(DEPLOYED_VERSION);
+    const found = await withDeadline(REGION_DEADLINE_MS, asked, runtime);
+    if (this.#stored) return;
+    const stored = { document: found ? readDocument(found) : undefined, unsent: [] };
+    // Nothing is written for a region in which nothing counts.
+    if (owners().length === 0) return;
+    await this.#store({ ...stored, unsent: found ? [...owners()] : [] });
+    runtime.keepAlive(this.#send());
+  }
+
+  /** Sends the document to whom it has yet to reach, once. */
+  #send(): Promise<void> {
+    this.#sending ??= this.#sendAll().finally(() => {
+      this.#sending = undefined;
+    });
+    return this.#sending;
+  }
+
+  async #sendAll(): Promise<void> {
+    for (;;) {
+      const { document, unsent = [] } = this.#stored ?? {};
+      if (!document || unsent.length === 0) return;
+      const inRing = this.#options.owners();
+      const regions = unsent.filter(isRegion);
+      const told = await Promise.all([
+        this.#options.tellOwners(unsent.filter((name) => inRing.includes(name))),
+        ...regions.map((region) => this.#sendTo(region, document)),
+      ]);
+      // A later document goes to all of them.
+      if (this.#stored?.document !== document) continue;
+      const silent = told.flat();
+      this.#retryMs = silent.length < unsent.length ? RETRY_MS : this.#retryMs * 2;
+      this.#retryMs = Math.min(this.#retryMs, MAX_RETRY_MS);
+      if (silent.length === unsent.length) return this.#options.setAlarm();
+      return this.#store({ document, unsent: silent });
+    }
+  }
+
+  /** @returns the region, if its membership object does not answer */
+  async #sendTo(region: Region, document: PoliciesDocument): Promise<string[]> {
+    const { membershipStub, runtime } = this.#options;
+    try {
+      const adopted = membershipStub(region).adoptPolicies(document);
+      await withDeadline(REGION_DEADLINE_MS, adopted, runtime);
+      return [];
+    } catch (error) {
+      logSeldom("warn", "policies-not-sent", region, { region, detail: String(error) });
+      return [region];
+    }
+  }
+
+  async #store(stored: Stored): Promise<void> {
+    this.#stored = stored;
+    const { storage, setAlarm } = this.#options;
+    await Promise.all([storage.put({ [STORAGE_KEY]: stored }), setAlarm()]);
+  }
+}
+
+function isRegion(name: string): name is Region {
+  return REGIONS.some((region) => region === name);
+}
+
+function historyKey(version: number): string {
+  return HISTORY + String(version).padStart(VERSION_DIGITS, "0");
+}

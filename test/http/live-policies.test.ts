@@ -1,0 +1,194 @@
+/** Policies that are changed while the deployed Worker runs, in a workerd with nothing in front. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { bundleFile } from "../bench/contenders.ts";
+import { startWorkerd, type WorkerdServer } from "../bench/workerd-server.ts";
+
+const DEPLOYED = [{ name: "site", limit: 5, window: "1d" }];
+const TOKEN = "check:counts admin:rules";
+
+let folder: string;
+let server: WorkerdServer;
+let output = "";
+
+const start = async () => {
+  server = await startWorkerd({
+    script: await bundleFile("src/worker.ts"),
+    vars: { TOKEN, POLICIES: JSON.stringify(DEPLOYED), DEADLINE: "10s" },
+    hasObjects: true,
+    hasMembership: true,
+    folder,
+    onOutput: (text) => {
+      output += text;
+    },
+  });
+};
+
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), "turnpike-policies-"));
+  await start();
+});
+
+afterAll(async () => {
+  await server.stop();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+async function call(
+  method: string,
+  { path = "", body, ifMatch, token = "rules" }: Partial<Record<string, unknown>> = {},
+) {
+  const isText = typeof body === "string";
+  const response = await fetch(`${server.url}_turnpike/v1/policies${path}`, {
+    method,
+    headers: {
+      Authorization: `Bearer ${token}`,
+      ...(ifMatch !== undefined && { "If-Match": String(ifMatch) }),
+    },
+    ...(body !== undefined && { body: isText ? body : JSON.stringify(body) }),
+  });
+  const json = (await response.json()) as Record<string, unknown>;
+  return { status: response.status, etag: response.headers.get("ETag"), json };
+}
+
+async function put(policies: unknown, by?: string) {
+  const { etag } = await call("GET");
+  return call("PUT", { body: { policies, by }, ifMatch: etag });
+}
+
+beforeEach(async () => {
+  const { etag, json } = await call("GET");
+  if (json.source === "live") await call("DELETE", { ifMatch: etag });
+});
+
+describe("the policies in force", () => {
+  it("are those of the deployment, version 0, until somebody changes them", async () => {
+    expect(await call("GET")).toEqual({
+      status: 200,
+      etag: '"0"',
+      json: { policies: DEPLOYED, source: "deployment", version: 0, by: null, at: null },
+    });
+    expect(await call("GET", { path: "/history" })).toMatchObject({ json: { versions: [] } });
+  });
+
+  it("are replaced whole, with who and when, and go back to the deployment's", async () => {
+    const policies = [
+      { name: "site", limit: 7, window: "1d" },
+      { name: "b", limit: 1, window: "1s" },
+    ];
+    const { etag } = await call("GET");
+    const changed = await call("PUT", { body: { policies, by: "kim" }, ifMatch: etag });
+    const version = Number(etag?.slice(1, -1)) + 1;
+    const live = { policies, source: "live", version, by: "kim", at: expect.stringMatching(/Z$/) };
+    expect(changed).toEqual({ status: 200, etag: `"${version}"`, json: live });
+    expect((await call("GET")).json).toEqual(live);
+    const gone = await call("DELETE", { path: "?by=lee", ifMatch: changed.etag });
+    expect(gone).toMatchObject({
+      etag: `"${version + 1}"`,
+      json: { policies: DEPLOYED, source: "deployment", by: "lee" },
+    });
+    const { versions } = (await call("GET", { path: "/history" })).json as { versions: object[] };
+    expect(versions.slice(0, 2)).toMatchObject([{ source: "deployment", by: "lee" }, live]);
+    expect(output).toContain(`{"event":"policies-changed","version":${version}`);
+  });
+
+  it("can be any version of the history again", async () => {
+    await put([{ name: "once", limit: 3, window: "1m", refusal: { status: 420 } }]);
+    await put([{ name: "twice", limit: 4, window: "1m" }]);
+    const { versions } = (await call("GET", { path: "/history" })).json as {
+      versions: { policies: unknown }[];
+    };
+    const again = await put(versions[1]?.policies);
+    expect(again.json.policies).toEqual(versions[1]?.policies);
+  });
+
+  it("may be 1,000", async () => {
+    const policies = Array.from({ length: 1_000 }, (_, at) => ({
+      name: `policy-${at}`,
+      limit: at + 1,
+      window: "1h",
+      path: `/some/longer/path/of/a/site/${at}/*`,
+      key: ["ip", "header:X-Api-Key"],
+      algorithm: "sliding-window",
+    }));
+    expect((await put(policies)).status).toBe(200);
+    expect((await call("GET")).json.policies).toEqual(policies);
+  });
+
+  it("stay when the process is killed right after the answer", async () => {
+    const { json } = await put([{ name: "kept", limit: 9, window: "1h" }]);
+    await server.kill();
+    await start();
+    expect((await call("GET")).json).toEqual(json);
+  });
+});
+
+describe("a change", () => {
+  it("is refused without If-Match, and told which version is in force", async () => {
+    const { etag } = await call("GET");
+    for (const method of ["PUT", "DELETE"]) {
+      const { status, json } = await call(method, { body: { policies: DEPLOYED } });
+      expect([status, json.detail]).toEqual([428, expect.stringContaining(`${etag} is in force`)]);
+    }
+    expect((await call("GET")).etag).toBe(etag);
+  });
+
+  it("is lost by the second of two at one time", async () => {
+    const { etag } = await call("GET");
+    const both = await Promise.all(
+      [8, 9].map((limit) =>
+        call("PUT", { body: { policies: [{ limit, window: "1h" }] }, ifMatch: etag }),
+      ),
+    );
+    const [won, lost] = both.toSorted((a, b) => a.status - b.status);
+    expect([won?.status, lost?.status]).toEqual([200, 412]);
+    expect(lost?.json.detail).toContain(`must be ${won?.etag}`);
+    expect(lost?.etag).toBe(won?.etag);
+    expect((await call("GET")).json).toEqual(won?.json);
+  });
+
+  it.each(['W/"1"', "1", '"abc"', '"1", "2"', '"99999999999999999999"'])(
+    "is refused where If-Match names no version: %s",
+    async (ifMatch) => {
+      expect((await call("PUT", { body: { policies: DEPLOYED }, ifMatch })).status).toBe(412);
+    },
+  );
+
+  it("is made of whichever version where If-Match is *", async () => {
+    const body = { policies: [{ limit: 2, window: "1h" }] };
+    expect((await call("PUT", { body, ifMatch: "*" })).status).toBe(200);
+  });
+
+  it.each([
+    [{ policies: [{ name: "a", limit: -1, window: "1h" }] }, "policies[0].limit"],
+    [{ policies: [{ name: "a", limit: 1, window: "soon" }] }, "policies[0].window"],
+    [{ policies: [{ name: "a", limit: 1, window: "1h", typo: 1 }] }, "policies[0].typo"],
+    [{ policies: [DEPLOYED[0], { name: "site", limit: 1, window: "1h" }] }, "policies[1].name"],
+    [{ policies: [] }, "policies"],
+    [{ policies: {} }, "policies"],
+    [{ policy: [] }, "policy"],
+    [{ policies: DEPLOYED, by: "x".repeat(65) }, "by"],
+    [{ policies: DEPLOYED, by: 7 }, "by"],
+    [[], ""],
+    [null, ""],
+    ["not JSON", ""],
+  ])("with a mistake names it and changes nothing: %j", async (body, field) => {
+    const { etag } = await call("GET");
+    const { status, json } = await call("PUT", { body, ifMatch: etag });
+    expect([status, json.field]).toEqual([400, field]);
+    expect((await call("GET")).etag).toBe(etag);
+  });
+
+  it("is refused where the body is too large", async () => {
+    const body = JSON.stringify({ policies: DEPLOYED, by: "x".repeat(600_000) });
+    expect((await call("PUT", { body, ifMatch: "*" })).status).toBe(413);
+  });
+
+  it("is refused for a token that may only check", async () => {
+    for (const method of ["GET", "PUT", "DELETE"]) {
+      expect((await call(method, { token: "counts" })).status).toBe(403);
+    }
+  });
+});

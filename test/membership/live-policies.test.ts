@@ -1,0 +1,234 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { OperatedRingKeeper } from "../../src/membership/operated-ring-keeper.ts";
+import { MAX_DOCUMENTS, type PoliciesDocument } from "../../src/protocol/policies-document.ts";
+import type { RingRecord } from "../../src/protocol/ring-record.ts";
+import type { Region } from "../../src/ring/region.ts";
+import { STILL } from "../fake-runtime.ts";
+import { listed } from "../owner/listed.ts";
+
+const NEVER = new Promise<never>(() => {});
+const HOME = "weur";
+
+/** Membership objects of some regions on their disks, with owners that hear of versions. */
+class Regions {
+  nowMs = 1_700_000_000_000;
+  readonly members = new Map<string, OperatedRingKeeper>();
+  readonly disks = new Map<string, Map<string, unknown>>();
+  readonly alarmsMs = new Map<string, number>();
+  /** The version that each owner heard last. */
+  readonly heard = new Map<string, number>();
+  /** Owners and regions that do not answer. */
+  readonly silent = new Set<string>();
+  #tasks: Promise<unknown>[] = [];
+
+  /** Starts a region's object from its disk, at first or again. */
+  async start(region: Region): Promise<OperatedRingKeeper> {
+    const entries = this.disks.get(region) ?? new Map<string, unknown>();
+    this.disks.set(region, entries);
+    const storage = {
+      get: async (key: string) => structuredClone(entries.get(key)),
+      list: async (options: object) => new Map(listed(entries, options)),
+      put: async (key: string | object, value: unknown) => {
+        const given = typeof key === "string" ? [[key, value] as const] : Object.entries(key);
+        for (const [name, each] of given) entries.set(name, structuredClone(each));
+      },
+      delete: async (key: string) => entries.delete(key),
+      setAlarm: async (atMs: number | Date) => void this.alarmsMs.set(region, Number(atMs)),
+      deleteAlarm: async () => void this.alarmsMs.delete(region),
+    };
+    const members = new OperatedRingKeeper({
+      region,
+      homeRegion: HOME,
+      startingOwners: 2,
+      minOwners: 2,
+      maxOwners: 8,
+      highWater: 0,
+      runtime: {
+        ...STILL,
+        now: () => this.nowMs,
+        keepAlive: (task) => void this.#tasks.push(task),
+        wait: () => NEVER,
+      },
+      storage: storage as never,
+      membershipStub: (other) => {
+        const reach = async () => {
+          this.#requireThere(other);
+          return this.members.get(other) ?? (await this.start(other));
+        };
+        return {
+          policies: async (known) => (await reach()).policies.later(known),
+          adoptPolicies: async (document) => (await reach()).policies.adopt(document),
+        };
+      },
+      ownerStub: (owner) => ({
+        adopt: async (record: RingRecord & { live?: number }) => {
+          this.#requireThere(owner);
+          this.heard.set(owner, record.live ?? 0);
+        },
+        takeOver: async () => ({ isDone: true, silent: [] }),
+        status: async () => ({ keys: 0, checksPerSecond: 0 }),
+      }),
+    });
+    await members.load();
+    this.members.set(region, members);
+    return members;
+  }
+
+  async rest(): Promise<void> {
+    for (let task = this.#tasks.shift(); task; task = this.#tasks.shift()) await task;
+  }
+
+  /** Has the alarms of all regions go off that are due by then. */
+  async wait(ms: number): Promise<void> {
+    this.nowMs += ms;
+    for (const [region, atMs] of this.alarmsMs) {
+      if (atMs > this.nowMs) continue;
+      this.alarmsMs.delete(region);
+      await this.members.get(region)?.wake();
+      await this.rest();
+    }
+  }
+
+  #requireThere(name: string): void {
+    if (this.silent.has(name)) throw new Error(`${name} does not answer`);
+  }
+}
+
+let regions: Regions;
+let home: OperatedRingKeeper;
+
+const changeTo = (policies: string, ifVersion?: number) =>
+  home.policies.change({ source: "live", policies, by: "kim", ifVersion });
+
+beforeEach(async () => {
+  vi.spyOn(console, "log").mockImplementation(() => {});
+  vi.spyOn(console, "warn").mockImplementation(() => {});
+  regions = new Regions();
+  home = await regions.start(HOME);
+});
+
+afterEach(() => vi.restoreAllMocks());
+
+describe("live policies", () => {
+  it("are none, and cost nothing on disk, until somebody changes them", async () => {
+    await home.ring();
+    expect(await home.policies.later(0)).toBeNull();
+    expect(await home.policies.history()).toEqual([]);
+    expect([...(regions.disks.get(HOME)?.keys() ?? [])]).toEqual(["members"]);
+    expect(await home.ring()).not.toHaveProperty("live");
+  });
+
+  it("have one version more with each change, also after a restart", async () => {
+    expect(await changeTo("[1]", 0)).toMatchObject({ version: 1, by: "kim", policies: "[1]" });
+    expect(await changeTo("[2]", 1)).toMatchObject({ version: 2 });
+    home = await regions.start(HOME);
+    expect(await home.policies.later(1)).toMatchObject({ version: 2, policies: "[2]" });
+    expect(await home.policies.later(2)).toBeNull();
+    expect(await changeTo("[3]", 2)).toMatchObject({ version: 3 });
+  });
+
+  it("let the first of two changes at one time win, and tell the second what is in force", async () => {
+    const both = await Promise.all([changeTo("[1]", 0), changeTo("[2]", 0)]);
+    expect(both).toEqual([expect.objectContaining({ policies: "[1]" }), 1]);
+    expect(await home.policies.history()).toHaveLength(1);
+  });
+
+  it(`keep the latest ${MAX_DOCUMENTS} documents, and no more bytes than these have`, async () => {
+    const text = JSON.stringify("x".repeat(10_000));
+    for (let n = 0; n < 2 * MAX_DOCUMENTS; n++) await changeTo(text);
+    await regions.rest();
+    const versions = (await home.policies.history()).map(({ version }) => version);
+    expect(versions).toEqual(Array.from({ length: MAX_DOCUMENTS }, (_, at) => 100 - at));
+    const bytes = JSON.stringify([...(regions.disks.get(HOME) as Map<string, unknown>)]).length;
+    expect(bytes).toBeLessThan((MAX_DOCUMENTS + 2) * text.length * 1.1);
+  });
+});
+
+describe("a new version", () => {
+  it("reaches the owners of each region that is in use, and leaves no other one anything", async () => {
+    await home.ring();
+    const oceania = await regions.start("oc");
+    await oceania.ring();
+    await regions.rest();
+    await changeTo("[1]");
+    await regions.rest();
+    expect(Object.fromEntries(regions.heard)).toEqual({
+      "weur/0": 1,
+      "weur/1": 1,
+      "oc/0": 1,
+      "oc/1": 1,
+    });
+    expect(await oceania.policies.later(0)).toMatchObject({ policies: "[1]" });
+    expect(regions.disks.get("me")?.size).toBe(0);
+    expect(regions.alarmsMs.size).toBe(0);
+  });
+
+  it("is sent again to owners and regions that did not answer, after a restart too", async () => {
+    await home.ring();
+    await (await regions.start("oc")).ring();
+    await regions.rest();
+    regions.silent.add("weur/1").add("oc");
+    await changeTo("[1]");
+    await regions.rest();
+    expect(regions.heard).toEqual(new Map([["weur/0", 1]]));
+    home = await regions.start(HOME);
+    await regions.wait(2_000);
+    expect(regions.heard).toEqual(new Map([["weur/0", 1]]));
+    regions.silent.clear();
+    await regions.wait(5_000);
+    expect(Object.fromEntries(regions.heard)).toEqual({
+      "weur/0": 1,
+      "weur/1": 1,
+      "oc/0": 1,
+      "oc/1": 1,
+    });
+    expect(regions.alarmsMs.size).toBe(0);
+  });
+
+  it("goes to an owner with the ring, when it starts and when it joins", async () => {
+    await changeTo("[1]");
+    await regions.rest();
+    expect(await home.ring()).toMatchObject({ version: 1, live: 1 });
+    await home.add();
+    await regions.rest();
+    expect(regions.heard.get("weur/2")).toBe(1);
+  });
+
+  it("is asked for by a region that comes into use, again and again if home is silent", async () => {
+    await changeTo("[1]");
+    await regions.rest();
+    const oceania = await regions.start("oc");
+    regions.silent.add(HOME);
+    expect(await oceania.ring()).not.toHaveProperty("live");
+    await regions.rest();
+    await regions.wait(2_000);
+    expect(regions.heard.size).toBe(0);
+    regions.silent.clear();
+    await regions.wait(2_000);
+    expect(regions.heard).toEqual(
+      new Map([
+        ["oc/0", 1],
+        ["oc/1", 1],
+      ]),
+    );
+  });
+
+  it("is not undone by one that was under way", async () => {
+    const oceania = await regions.start("oc");
+    await oceania.ring();
+    await changeTo("[1]");
+    const first = (await home.policies.later(0)) as PoliciesDocument;
+    await changeTo("[2]");
+    await regions.rest();
+    await oceania.policies.adopt(first);
+    expect(await oceania.policies.later(0)).toMatchObject({ version: 2 });
+  });
+
+  it("is refused if it makes no sense", async () => {
+    const oceania = await regions.start("oc");
+    await oceania.ring();
+    for (const garbage of [undefined, 7, {}, { version: -1 }, { version: 1, policies: 3 }]) {
+      await expect(oceania.policies.adopt(garbage)).rejects.toThrow(/policies/);
+    }
+  });
+});
