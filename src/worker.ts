@@ -38,7 +38,15 @@ Fallback.checkOnce = checkOnce;
 export { RateLimiter };
 
 const config = parseConfig(env);
-const caller = isolateCaller();
+const { watch: label, loggedDenials } = config;
+const watched =
+  config.tokens.length > 0 && label !== "off" && "TURNPIKE_EVENTS" in env
+    ? { label, own: ownEvents(env) }
+    : undefined;
+const hash = keyHasher(config.hashSecret);
+const caller = isolateCaller(
+  watched && watch({ ...watched, loggedDenials }, watched.own.count, hash),
+);
 const rules = config.policies.map((policy) => ({ policy }));
 const { ORIGIN_SERVICE: service } = env as { ORIGIN_SERVICE?: Fetcher };
 
@@ -47,12 +55,8 @@ app.onError(internalError);
 const memberships = isolateMembershipClient();
 const eventsOf: EventsOf = (region) => events(env, region && { region });
 app.route("/_turnpike/v1", api(caller, config, memberships, eventsOf));
-const { watch: label, loggedDenials } = config;
-const watches = config.tokens.length > 0 && "TURNPIKE_EVENTS" in env;
-const hasLive = watches && label !== "off";
-if (watches && label !== "off") {
-  const own = ownEvents(env);
-  watch(caller, { label, loggedDenials }, own.count, keyHasher(config.hashSecret));
+if (watched) {
+  const { own } = watched;
   const ringsOf = async () => (await memberships?.status(config.homeRegion)) ?? [];
   const metrics = async () => metricsText(await Promise.all(READ.map(own.sums)), await ringsOf());
   app.route("/_turnpike/metrics", metricsApi(caller, config, metrics));
@@ -72,7 +76,7 @@ const gate = {
   resolvesDots: true,
 };
 const hasOrigin = config.origin !== "" || service !== undefined;
-if (!hasOrigin) app.use(demoPage(hasLive));
+if (!hasOrigin) app.use(demoPage(watched !== undefined));
 app.use(enforce(rules, caller, config, gate));
 if (config.origin) app.all("*", gateway(routeTo(config.origin), config));
 else if (service) app.all("*", gateway(routeToService(service), config));

@@ -22,7 +22,7 @@ import { Background } from "./mode/background.ts";
 import { HeadStarts } from "./mode/head-starts.ts";
 import { Operator } from "./operator.ts";
 import { OwnerClient } from "./owner-client.ts";
-import type { ExplainedKey, Question, Reply, Returned, Settled } from "./question.ts";
+import type { ExplainedKey, Observe, Question, Reply, Returned, Settled } from "./question.ts";
 import { isAnswered, ownerReply, spentIn } from "./results.ts";
 import { Router } from "./router.ts";
 
@@ -42,6 +42,8 @@ export interface CallerOptions {
   runtime: Runtime;
   /** Tells the membership object that an owner is out of reach. */
   reportFailure?: ((owner: string) => void) | undefined;
+  /** Is told what checks came to. */
+  observe?: Observe | undefined;
 }
 
 const DEFAULT_DEADLINE_MS = 250;
@@ -56,23 +58,24 @@ export class Caller {
   readonly #local = new LocalAnswers();
   readonly #allOrNone = new AllOrNone(this.#local.denials);
   readonly #fallback = new Fallback();
+  readonly #observe: Observe | undefined;
   readonly headStarts: HeadStarts;
   readonly background: Background;
 
   constructor(options: CallerOptions) {
     const { owners: namespace, runtime, deadlineMs = DEFAULT_DEADLINE_MS } = options;
-    const { reportFailure = () => {} } = options;
+    const { reportFailure = () => {}, observe } = options;
+    this.#observe = observe;
     this.#runtime = runtime;
     this.#homeRegion = options.homeRegion;
     this.#hash = keyHasher(options.hashSecret);
     this.#router = options.router ?? new Router(options.ownersPerRegion);
     this.#owners = new OwnerClient({ namespace, runtime, deadlineMs }, reportFailure);
     this.#operator = new Operator(this.#owners, this.#router);
-    const local = this.#local;
     const route = (question: Question) => this.#route(question);
-    this.headStarts = new HeadStarts({ runtime, denials: local.denials, route });
+    this.headStarts = new HeadStarts({ runtime, denials: this.#local.denials, route });
     const ask = this.#ask.bind(this);
-    this.background = new Background({ runtime, local, route, ask });
+    this.background = new Background({ runtime, local: this.#local, route, ask, observe });
   }
 
   /** Spends each question's cost under all of its policies, or under none if one of them denies. */
@@ -86,9 +89,11 @@ export class Caller {
       if (known) replies[index] = known;
       else open.push(message);
     }
-    if (open.length === 0) return replies;
-    await this.#ask(open, replies);
-    for (const message of open) replies[message.index] ??= this.#standIn("check", message);
+    if (open.length > 0) {
+      await this.#ask(open, replies);
+      for (const message of open) replies[message.index] ??= this.#standIn("check", message);
+    }
+    this.#observe?.(replies, nowMs);
     return replies;
   }
 
@@ -120,8 +125,11 @@ export class Caller {
     for (const { returned, source } of spentIn(replies)) {
       const { policies, reserve } = returned.question;
       if (source !== "owner") this.#undoHere(returned, source);
-      else if (reserve && policies[0]?.held) holds.push(this.#release(returned, reserve.id));
-      else toOwners.push(returned);
+      else if (reserve && policies[0]?.held) {
+        const settle = { id: reserve.id, actual: 0, isMade: true };
+        // If its owner does not answer, the hold ends by itself.
+        holds.push(this.settle([{ ...returned, settle }]).catch(() => {}));
+      } else toOwners.push(returned);
     }
     await Promise.all([...holds, this.refund(toOwners)]);
   }
@@ -155,10 +163,8 @@ export class Caller {
   async reset(questions: readonly Question[]): Promise<void> {
     const messages = this.#routeAll(questions);
     await this.#operator.reset(messages);
-    for (const message of messages) {
-      this.#fallback.reset(checkOf(message));
-      this.#local.forget(message.key);
-    }
+    for (const message of messages) this.#fallback.reset(checkOf(message));
+    for (const { key } of messages) this.#local.forget(key);
   }
 
   /**
@@ -283,12 +289,6 @@ export class Caller {
     const hash = this.#hash(key);
     await act(hash);
     this.#local.forget(hash);
-  }
-
-  /** Releases a hold. If its owner does not answer, the hold ends by itself. */
-  #release(returned: Returned, id: number): Promise<unknown> {
-    const settle = { id, actual: 0, isMade: true };
-    return this.settle([{ ...returned, settle }]).catch(() => {});
   }
 
   #undoHere(returned: Returned, source: Source): void {

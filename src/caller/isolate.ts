@@ -11,6 +11,7 @@ import { WORKERS } from "../runtime.ts";
 import { Caller } from "./caller.ts";
 import { reportFailure } from "./failure-report.ts";
 import { MembershipClient } from "./membership-client.ts";
+import type { Observe } from "./question.ts";
 import { isolateRouter } from "./router.ts";
 
 /** What the Workers runtime gives to modules. */
@@ -57,10 +58,11 @@ export function isolateConfig(): LimiterConfig {
 /**
  * Returns the isolate's caller. One that is kept may be outdated: a test kit replaces it.
  *
+ * @param observe is told what checks come to, if this is the first call
  * @throws {MisuseError} if a binding is missing or of another kind, or objects can't be called
  */
-export function isolateCaller(): Caller {
-  caller ??= newCaller(requireWorker());
+export function isolateCaller(observe?: Observe): Caller {
+  caller ??= newCaller(requireWorker(), observe);
   return caller;
 }
 
@@ -140,7 +142,7 @@ function requireWorker(): Surroundings {
   );
 }
 
-function newCaller({ env }: Surroundings): Caller {
+function newCaller({ env }: Surroundings, observe?: Observe): Caller {
   const { rpc, enable_ctx_exports } = Cloudflare.compatibilityFlags;
   requireRpc(rpc !== false);
   // What the Worker exports can be reached only after its start.
@@ -154,6 +156,7 @@ function newCaller({ env }: Surroundings): Caller {
       if (membership) reportFailure(membership, WORKERS, owner);
     },
     router: isolateRouter(isolateConfig().ownersPerRegion),
+    observe,
     ...isolateConfig(),
   });
 }

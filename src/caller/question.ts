@@ -31,6 +31,9 @@ export interface Reply {
   atMs: number;
 }
 
+/** Is told the replies to checks, whoever gave them, and when these were asked. */
+export type Observe = (replies: readonly Reply[], askedMs: number) => void;
+
 /** What was spent on a question, to be given back, or a hold to be settled. */
 export interface Returned {
   question: Question;

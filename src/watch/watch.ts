@@ -5,8 +5,7 @@
  * the fallback are too. It reaches the owners of events within about a second. An isolate that does
  * not watch runs no line of this.
  */
-import type { Caller } from "../caller/caller.ts";
-import type { Question, Reply } from "../caller/question.ts";
+import type { Observe, Question, Reply } from "../caller/question.ts";
 import { keyOf } from "../events/tuple.ts";
 import type { Decision } from "../limit/decision.ts";
 import { log } from "../log.ts";
@@ -36,24 +35,19 @@ const LOG_INTERVAL_MS = 1_000;
 /** The most keys of decisions that are remembered; an API call may name any policy. */
 const MAX_KEYS = 1_000;
 
-/** Has a caller count what it decides. */
+/** Makes what a caller tells its decisions. */
 export function watch(
-  caller: Pick<Caller, "check">,
   { label, loggedDenials }: { label: LabelForm; loggedDenials: number },
   count: CountAt,
   hash: (parts: readonly string[]) => KeyHash,
-): void {
-  const check = caller.check.bind(caller);
+): Observe {
   const keys = new Map<string, string>();
   /** When a denial of each policy was last logged, ms since the epoch. */
   const loggedMs = new Map<string, number>();
 
-  caller.check = async (questions) => {
-    const sentMs = WORKERS.now();
-    const replies = await check(questions);
+  return function observe(replies, sentMs) {
     const tookMs = WORKERS.now() - sentMs;
     for (const reply of replies) note(reply, tookMs);
-    return replies;
   };
 
   function note({ question, decisions }: Reply, tookMs: number): void {

@@ -2,7 +2,7 @@ import { beforeEach, describe, expect, it } from "vitest";
 import { Caller } from "../../src/caller/caller.ts";
 import { MAX_CHECKS, MAX_GATHER_MS } from "../../src/caller/mode/background.ts";
 import { LaterChecks } from "../../src/caller/mode/later-checks.ts";
-import type { Question, Reply } from "../../src/caller/question.ts";
+import type { Observe, Question, Reply } from "../../src/caller/question.ts";
 import { parsePolicy } from "../../src/limit/policy.ts";
 import type { PolicyInput } from "../../src/limit/policy-input.ts";
 import { FakeTime, turn } from "../fake-runtime.ts";
@@ -17,13 +17,14 @@ beforeEach(() => {
   time.nowMs = Date.now();
 });
 
-function isolate(ownersPerRegion = 1): Caller {
+function isolate(ownersPerRegion = 1, observe?: Observe): Caller {
   return new Caller({
     owners,
     ownersPerRegion,
     homeRegion: "sam",
     hashSecret: "secret",
     runtime: time.runtime,
+    observe,
   });
 }
 
@@ -51,6 +52,19 @@ describe("a check that is counted later", () => {
     expect(await decisionOf(caller)).toMatchObject({ ...expected, remaining: 9 });
     expect(await decisionOf(caller)).toMatchObject({ ...expected, remaining: 8 });
     expect(owners.calls).toEqual([]);
+  });
+
+  it("is told to whoever observes, once, whoever decided", async () => {
+    const told: string[] = [];
+    const caller = isolate(1, (replies) => {
+      told.push(...replies.flatMap(({ decisions }) => decisions.map(({ source }) => source)));
+    });
+    const question = ask({ limit: 2 });
+    for (let n = 0; n < 4; n++) {
+      await decisionOf(caller, question);
+      await time.pass(MAX_GATHER_MS);
+    }
+    expect(told).toEqual(["local", "local", "owner", "denial-cache"]);
   });
 
   it("is counted with others in one call to each owner, 50 ms after the first", async () => {

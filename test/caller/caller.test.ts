@@ -1,8 +1,8 @@
 import { describe, expect, it, vi } from "vitest";
 import { MAX_DENIAL_MS } from "../../src/caller/denial-cache.ts";
-import type { Question } from "../../src/caller/question.ts";
+import type { Question, Reply } from "../../src/caller/question.ts";
 import { parsePolicy } from "../../src/limit/policy.ts";
-import { ask, caller, check, owners, useFreshIsolate } from "./fake-isolate.ts";
+import { ask, caller, check, isolate, owners, useFreshIsolate } from "./fake-isolate.ts";
 
 useFreshIsolate();
 
@@ -43,6 +43,15 @@ describe("the call that looks local", () => {
       "weur/2",
       "weur/3",
     ]);
+  });
+
+  it("tells whoever observes what checks came to, and nothing of other calls", async () => {
+    const told: Reply[] = [];
+    const observed = isolate(4, 30, (replies) => void told.push(...replies));
+    const replies = await observed.check([ask({ cost: 10 }), ask({}, { key: ["other"] })]);
+    await observed.peek([ask()]);
+    replies.push(...(await observed.check([ask()])));
+    expect(told).toEqual(replies);
   });
 
   it("peeks without spending, past the denial cache", async () => {

@@ -14,14 +14,13 @@ const policies = [parsePolicy({ name: "site", limit: 1, window: "1m" })];
 const question: Question = { key: ["192.0.2.77"], policies, region: "weur" };
 
 /** Denies as many requests, 100 ms apart. @returns the lines that were logged */
-async function deny(requests: number, label: LabelForm, loggedDenials: number): Promise<string[]> {
+function deny(requests: number, label: LabelForm, loggedDenials: number): string[] {
   const logged = vi.spyOn(console, "log").mockImplementation(() => {});
   vi.useFakeTimers({ toFake: ["Date"], now: 1_700_000_000_000 });
   const reply: Reply = { question, decisions: [DENIED], atMs: 0 };
-  const caller = { check: async () => [reply] };
-  watch(caller, { label, loggedDenials }, () => {}, keyHasher("a secret"));
+  const observe = watch({ label, loggedDenials }, () => {}, keyHasher("a secret"));
   for (let n = 0; n < requests; n++) {
-    await caller.check();
+    observe([reply], Date.now());
     vi.setSystemTime(Date.now() + 100);
   }
   return logged.mock.calls.map(([line]) => String(line));
@@ -33,8 +32,8 @@ afterEach(() => {
 });
 
 describe("denials in the log", () => {
-  it("are one line a policy and second at most", async () => {
-    const lines = await deny(50, "prefix", 1);
+  it("are one line a policy and second at most", () => {
+    const lines = deny(50, "prefix", 1);
     expect(lines.length).toBe(5);
     expect(JSON.parse(lines[0] ?? "")).toEqual({
       ...{ event: "denied", policy: "site", client: "192.0.2.*" },
@@ -42,11 +41,11 @@ describe("denials in the log", () => {
     });
   });
 
-  it("are not there unless a share is set", async () => {
-    expect(await deny(50, "prefix", 0)).toEqual([]);
+  it("are not there unless a share is set", () => {
+    expect(deny(50, "prefix", 0)).toEqual([]);
   });
 
-  it.each(["full", "hashed"] as const)("never have the key, with the label %s", async (label) => {
-    expect((await deny(1, label, 1)).join()).not.toContain("192.0.2.77");
+  it.each(["full", "hashed"] as const)("never have the key, with the label %s", (label) => {
+    expect(deny(1, label, 1).join()).not.toContain("192.0.2.77");
   });
 });

@@ -15,7 +15,7 @@ import type { Policy } from "../../limit/policy.ts";
 import type { Runtime } from "../../runtime.ts";
 import type { LocalAnswers } from "../local-answers.ts";
 import type { Message } from "../message.ts";
-import type { Question, Reply } from "../question.ts";
+import type { Observe, Question, Reply } from "../question.ts";
 import { replyOf } from "../results.ts";
 import { hear, LastWords } from "./last-words.ts";
 
@@ -32,6 +32,7 @@ export interface BackgroundOptions {
   route: (question: Question) => Message;
   /** Asks the owners, and puts their replies in place: none where an owner does not answer. */
   ask: (messages: readonly Message[], replies: (Reply | undefined)[]) => Promise<void>;
+  observe?: Observe | undefined;
 }
 
 /** What is known about a check. Without a denial or a way to pass, its owner is to be asked. */
@@ -68,7 +69,7 @@ export class Background {
       hear: (decisions) => this.#hear(message, decisions, 0),
     };
     const denial = local.denials.find(message, nowMs);
-    if (denial) look.denial = replyOf(question, denial, "denial-cache", nowMs);
+    if (denial) look.denial = this.#told(replyOf(question, denial, "denial-cache", nowMs));
     else if (this.#leavesRoom(message, nowMs)) look.pass = () => this.#pass(message, nowMs);
     else {
       // The owner has to count what this isolate let pass before it is asked for more.
@@ -90,7 +91,7 @@ export class Background {
   #pass(message: Message, nowMs: number): Reply {
     const { key, policies, question } = message;
     const leased = this.#options.local.leases.spend(message, nowMs);
-    if (leased) return replyOf(question, [leased], "lease", nowMs);
+    if (leased) return this.#told(replyOf(question, [leased], "lease", nowMs));
     const verdicts = policies.map((policy): Verdict => {
       const word = this.#words.of(key, policy, nowMs);
       const { remaining = policy.capacity, wholeAtMs, onTheWay } = word;
@@ -103,7 +104,12 @@ export class Background {
       return { ...fixed, remaining: Math.max(0, left), resetMs, reason, limit: word.limit };
     });
     this.#gather(message, nowMs);
-    return replyOf(question, verdicts, "local", nowMs);
+    return this.#told(replyOf(question, verdicts, "local", nowMs));
+  }
+
+  #told(reply: Reply): Reply {
+    this.#options.observe?.([reply], reply.atMs);
+    return reply;
   }
 
   #gather(message: Message, nowMs: number): void {
