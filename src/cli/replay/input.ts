@@ -1,11 +1,13 @@
 /** Reads the files of a log, packed or not, and standard input, line by line. */
-import { createReadStream, type ReadStream, statSync } from "node:fs";
-import type { Readable } from "node:stream";
+import { createReadStream, statSync } from "node:fs";
+import { open } from "node:fs/promises";
+import type { Transform } from "node:stream";
 import * as zlib from "node:zlib";
 import { UserError } from "../user-error.ts";
 
-const CHUNK_BYTES = 64 * 1024;
-/** A line beyond this is dropped, and counts as unreadable. */
+/** In chunks of an eighth, as Node reads them by default, it takes three times as long. */
+const CHUNK_BYTES = 512 * 1024;
+/** Of a longer line, the middle is dropped. */
 const MAX_LINE_BYTES = 1024 * 1024;
 const NEWLINE = 0x0a;
 const RETURN = 0x0d;
@@ -28,10 +30,8 @@ export async function readLines(
   onRead: (bytes: number) => void,
 ): Promise<void> {
   for (const file of files) {
-    const source = file === STDIN ? process.stdin : opened(file);
-    source.on("data", (chunk: Buffer | string) => onRead(chunk.length));
     try {
-      await splitLines(unpacked(file, source), file, onLine);
+      await splitLines(chunksOf(file, onRead), file, onLine);
     } catch (error) {
       if (!isSystemError(error)) throw error;
       throw new UserError(`${file}: ${whyUnread(error)}`);
@@ -42,11 +42,10 @@ export async function readLines(
 /** Returns the first line of a file that is not blank; undefined for standard input. */
 export async function firstLine(file: string): Promise<Buffer | undefined> {
   if (file === STDIN) return undefined;
-  const source = opened(file);
   let first: Buffer | undefined;
   const found = new Error();
   try {
-    await splitLines(unpacked(file, source), file, (bytes, from, to) => {
+    await splitLines(chunksOf(file, () => {}), file, (bytes, from, to) => {
       if (from === to) return;
       first = Buffer.from(bytes.subarray(from, to));
       throw found;
@@ -55,7 +54,6 @@ export async function firstLine(file: string): Promise<Buffer | undefined> {
     // What is wrong with the file, `readLines` will say.
     if (error !== found && !(error instanceof UserError) && !isSystemError(error)) throw error;
   }
-  source.destroy();
   return first;
 }
 
@@ -77,50 +75,81 @@ export function totalBytes(files: readonly string[]): number | undefined {
   return total;
 }
 
-function opened(file: string): ReadStream {
-  return createReadStream(file, { highWaterMark: CHUNK_BYTES });
+/** Returns what a file has, unpacked, in chunks that stand until the next is asked for. */
+function chunksOf(file: string, onRead: (bytes: number) => void): AsyncIterable<Buffer> {
+  const unpack = unpacker(file);
+  if (!unpack && file !== STDIN) return plainChunks(file, onRead);
+  const source =
+    file === STDIN ? process.stdin : createReadStream(file, { highWaterMark: CHUNK_BYTES });
+  source.on("data", (chunk: Buffer | string) => onRead(chunk.length));
+  if (!unpack) return source;
+  source.on("error", (error: Error) => unpack.destroy(error));
+  unpack.on("close", () => source.destroy());
+  return source.pipe(unpack);
 }
 
-function unpacked(file: string, source: Readable): Readable {
-  const unpack = file.endsWith(".gz")
-    ? zlib.createGunzip()
-    : /\.zstd?$/.test(file)
-      ? zstd(file)
-      : undefined;
-  if (!unpack) return source;
-  source.on("error", (error) => unpack.destroy(error));
-  return source.pipe(unpack);
+/** A stream would make a new buffer for each chunk, and they pile up faster than they are let go. */
+async function* plainChunks(file: string, onRead: (bytes: number) => void) {
+  const handle = await open(file);
+  let [now, next] = [Buffer.allocUnsafe(CHUNK_BYTES), Buffer.allocUnsafe(CHUNK_BYTES)];
+  let reading = handle.read(now);
+  try {
+    for (;;) {
+      const { bytesRead } = await reading;
+      if (bytesRead === 0) return;
+      onRead(bytesRead);
+      reading = handle.read(next);
+      yield now.subarray(0, bytesRead);
+      [now, next] = [next, now];
+    }
+  } finally {
+    await reading.catch(() => {});
+    await handle.close();
+  }
+}
+
+function unpacker(file: string): Transform | undefined {
+  if (file.endsWith(".gz")) return zlib.createGunzip({ chunkSize: CHUNK_BYTES });
+  return /\.zstd?$/.test(file) ? zstd(file) : undefined;
 }
 
 function zstd(file: string) {
   // Since Node 22.15.
-  if ("createZstdDecompress" in zlib) return zlib.createZstdDecompress();
+  if ("createZstdDecompress" in zlib) return zlib.createZstdDecompress({ chunkSize: CHUNK_BYTES });
   throw new UserError(
     `${file}: this Node cannot read Zstandard: write zstd -dc ${file} | turnpike …`,
   );
 }
 
-async function splitLines(source: Readable, file: string, onLine: OnLine): Promise<void> {
-  let rest = Buffer.alloc(0);
+async function splitLines(
+  chunks: AsyncIterable<Buffer>,
+  file: string,
+  onLine: OnLine,
+): Promise<void> {
+  /** The line that the chunks before have begun. */
+  let begun = Buffer.alloc(0);
   let isFirst = true;
-  for await (const chunk of source) {
-    const read = chunk as Buffer;
-    if (isFirst && read.subarray(0, 8_192).includes(0)) {
+  for await (const bytes of chunks) {
+    if (isFirst && bytes.subarray(0, 8_192).includes(0)) {
       throw new UserError(`${file} is no text: packed logs must end in .gz or .zst`);
     }
     isFirst = false;
-    const bytes = rest.length > 0 ? Buffer.concat([rest, read]) : read;
     let from = 0;
     for (;;) {
       const end = bytes.indexOf(NEWLINE, from);
       if (end < 0) break;
-      pass(bytes, from, end);
+      if (begun.length > 0) {
+        begun = Buffer.concat([begun, bytes.subarray(from, end)]);
+        pass(begun, 0, begun.length);
+        begun = Buffer.alloc(0);
+      } else pass(bytes, from, end);
       from = end + 1;
     }
-    rest = bytes.subarray(from);
-    if (rest.length > MAX_LINE_BYTES) rest = rest.subarray(0, MAX_LINE_BYTES);
+    // Copied, so that the chunk can go.
+    begun = Buffer.concat([begun, bytes.subarray(from)]);
+    if (begun.length > MAX_LINE_BYTES) begun = begun.subarray(0, MAX_LINE_BYTES);
   }
-  if (rest.length > 0) pass(rest, 0, rest.length);
+  if (begun.length > 0) pass(begun, 0, begun.length);
 
   function pass(bytes: Buffer, from: number, end: number): void {
     onLine(bytes, from, end > from && bytes[end - 1] === RETURN ? end - 1 : end);
