@@ -3,7 +3,7 @@
  * its network, and a mapped IPv4 address is that address. A client has the number of its own name.
  *
  * A `Map` of 500,000 addresses takes 100 MB and half of the time that a replay has. This table
- * looks an address up by its bytes, so that only new clients cost a text.
+ * looks an address up by its bytes, so that only new clients cost a text, and of IPv4 none.
  */
 import { clientKey } from "../../http/key/identity.ts";
 import { readAddress } from "../../limit/address-list.ts";
@@ -13,11 +13,17 @@ const NO_HEADERS = new Headers();
 const MAX_BYTES = 255;
 /** Numbers in a slot. */
 const SLOT = 2;
+const NO_IPV4 = -1;
+const DOT = 0x2e;
+const DIGIT_0 = 0x30;
 
 export class Clients {
   #size = 0;
   readonly #ipv6Prefix: number;
-  /** Each slot has an address's hash and its number + 1; 0 is a free slot. Half are free. */
+  /**
+   * Each slot has an address's hash and its number + 1, which is negative for IPv4; 0 is a free
+   * slot. Half are free.
+   */
   #slots = new Int32Array(SLOT * 1_024);
   /** Where the bytes of each address begin; one more marks the end of the last. */
   #starts = new Int32Array(513);
@@ -38,15 +44,18 @@ export class Clients {
   /** Returns the number of the address that stands in these bytes. */
   ofBytes(bytes: Buffer, from: number, end: number): number {
     const to = Math.min(end, from + MAX_BYTES);
-    let hash = 0x811c9dc5;
-    for (let at = from; at < to; at++) hash = Math.imul(hash ^ (bytes[at] as number), 0x01000193);
-    hash ^= hash >>> 15;
+    const ipv4 = ipv4In(bytes, from, to);
+    const isIpv4 = ipv4 !== NO_IPV4;
+    const hash = isIpv4 ? hashOfIpv4(ipv4) : hashOfText(bytes, from, to);
     const mask = this.#slots.length - 1;
     let slot = (hash * SLOT) & mask;
     for (;;) {
-      const found = (this.#slots[slot + 1] as number) - 1;
-      if (found < 0) return this.#add(bytes, from, to, hash, slot);
-      if (this.#slots[slot] === hash && this.#isSame(found, bytes, from, to)) return found;
+      const mark = this.#slots[slot + 1] as number;
+      if (mark === 0) return this.#add(bytes, from, to, hash, slot, isIpv4);
+      if (this.#slots[slot] === hash) {
+        if (isIpv4 && mark < 0) return -mark - 1;
+        if (!isIpv4 && mark > 0 && this.#isSame(mark - 1, bytes, from, to)) return mark - 1;
+      }
       slot = (slot + SLOT) & mask;
     }
   }
@@ -70,25 +79,36 @@ export class Clients {
     return true;
   }
 
-  #add(bytes: Buffer, from: number, to: number, hash: number, slot: number): number {
+  #add(
+    bytes: Buffer,
+    from: number,
+    to: number,
+    hash: number,
+    slot: number,
+    isIpv4: boolean,
+  ): number {
     const added = this.#size++;
     const start = this.#starts[added] as number;
     const end = start + to - from;
     if (end > this.#bytes.length) this.#bytes = Buffer.concat([this.#bytes, this.#bytes]);
-    bytes.copy(this.#bytes, start, from, to);
+    for (let at = from; at < to; at++) this.#bytes[start + at - from] = bytes[at] as number;
     this.#starts[added + 1] = end;
     this.#slots[slot] = hash;
-    this.#slots[slot + 1] = added + 1;
+    this.#slots[slot + 1] = isIpv4 ? -added - 1 : added + 1;
     if (this.#size * 2 * SLOT === this.#slots.length) this.#grow();
-    const text = bytes.toString("utf8", from, to);
+    const text = isIpv4 ? undefined : bytes.toString("utf8", from, to);
+    this.#clientOf[added] = text === undefined ? added : this.#clientOfText(text, added);
+    return added;
+  }
+
+  /** @param number of the address itself */
+  #clientOfText(text: string, number: number): number {
     const address = readAddress(text);
     // A log may have host names in place of addresses.
     const [name = text] = address
       ? clientKey(address, NO_HEADERS, { ipv6Prefix: this.#ipv6Prefix })
       : [];
-    const client = name === text ? added : this.ofText(name);
-    this.#clientOf[added] = client;
-    return added;
+    return name === text ? number : this.ofText(name);
   }
 
   #grow(): void {
@@ -105,6 +125,47 @@ export class Clients {
       this.#slots.set(before.subarray(from, from + SLOT), slot);
     }
   }
+}
+
+/** Reads an IPv4 address in canonical text as a whole number; `NO_IPV4` for anything else. */
+function ipv4In(bytes: Buffer, from: number, to: number): number {
+  let address = 0;
+  let octet = 0;
+  let digits = 0;
+  let dots = 0;
+  for (let at = from; at < to; at++) {
+    const byte = bytes[at] as number;
+    if (byte === DOT) {
+      if (digits === 0) return NO_IPV4;
+      address = address * 256 + octet;
+      octet = 0;
+      digits = 0;
+      dots++;
+      continue;
+    }
+    const digit = byte - DIGIT_0;
+    const isLeadingZero = digits > 0 && octet === 0;
+    if (digit < 0 || digit > 9 || isLeadingZero) return NO_IPV4;
+    octet = octet * 10 + digit;
+    digits++;
+    if (octet > 255) return NO_IPV4;
+  }
+  return dots === 3 && digits > 0 ? address * 256 + octet : NO_IPV4;
+}
+
+/** No two IPv4 addresses have the same hash. The steps are those of MurmurHash3's end. */
+function hashOfIpv4(address: number): number {
+  let hash = address | 0;
+  hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
+  hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);
+  return hash ^ (hash >>> 16);
+}
+
+/** FNV-1a. */
+function hashOfText(bytes: Buffer, from: number, to: number): number {
+  let hash = 0x811c9dc5;
+  for (let at = from; at < to; at++) hash = Math.imul(hash ^ (bytes[at] as number), 0x01000193);
+  return hash ^ (hash >>> 15);
 }
 
 function widened(array: Int32Array, length: number): Int32Array<ArrayBuffer> {

@@ -37,14 +37,18 @@ export class NumberedCounts {
       .sort();
   }
 
-  /** The numbers with the largest counts above 0, the largest first. */
+  /** The numbers with the largest counts above 0, the largest first; of equals, the lowest number. */
   largest(most: number): { number: number; count: number }[] {
-    const counts = this.sorted();
-    const least = counts[Math.max(0, counts.length - most)] ?? 1;
     const found: { number: number; count: number }[] = [];
+    let least = 0;
     for (let number = 0; number < this.#end; number++) {
-      if (this.of(number) >= least) found.push({ number, count: this.of(number) });
+      const count = this.of(number);
+      if (count <= least) continue;
+      found.push({ number, count });
+      found.sort((one, other) => other.count - one.count);
+      if (found.length > most) found.pop();
+      if (found.length === most) least = (found.at(-1) as { count: number }).count;
     }
-    return found.sort((one, other) => other.count - one.count).slice(0, most);
+    return found;
   }
 }

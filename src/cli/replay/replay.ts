@@ -4,6 +4,7 @@
  */
 import type { CounterPolicy } from "../../counters/check.ts";
 import { Counters } from "../../counters/counters.ts";
+import { stateNumbersOf, tableName } from "../../counters/table-name.ts";
 import { RuleMatcher } from "../../http/match/rule-matcher.ts";
 import type { RequestContext } from "../../http/request-context.ts";
 import type { Rule } from "../../http/rule-functions.ts";
@@ -18,6 +19,7 @@ import type { LimiterConfig } from "../../limiter-config.ts";
 import type { KeyHash } from "../../ring/key-hash.ts";
 import type { Clients } from "./clients.ts";
 import { FIRST_KEY } from "./demand.ts";
+import { keyOfNumber, NumberedTable } from "./numbered-table.ts";
 import type { LogRecord } from "./record.ts";
 import { Tally } from "./tally.ts";
 
@@ -98,6 +100,11 @@ export class Replay {
       config.allow.length + config.deny.length > 0 ||
       replayed.some(({ allow, deny }) => allow.length + deny.length > 0);
     this.tally = new Tally(replayed, clients);
+    for (const policy of replayed) {
+      const name = tableName(policy);
+      const stateNumbers = stateNumbersOf(name);
+      if (stateNumbers > 0) this.#counters.tables.addTable(name, new NumberedTable(stateNumbers));
+    }
   }
 
   /** @returns whether the request passes */
@@ -160,7 +167,7 @@ export class Replay {
 
   #askedFor(record: LogRecord, client: number, rules: readonly Rule[]): readonly Asked[] {
     const policies = this.#policiesByAddress(rules);
-    if (policies) return [{ key: hashOf(client), number: client, policies }];
+    if (policies) return [{ key: keyOfNumber(client), number: client, policies }];
     const c = new LoggedRequest(record);
     const name = this.#clients.nameOf(record.address);
     // A log may have host names in place of addresses.
@@ -169,9 +176,9 @@ export class Replay {
     for (const rule of rules) {
       for (const parts of keysOf(c, rule, address, this.#config)) {
         const policy = policyFor(rule.policy, parts);
-        const number = this.#numberOf(parts);
+        const number = isByAddress(rule.policy) ? client : this.#numberOf(parts);
         const known = asked.find((each) => each.number === number);
-        if (!known) asked.push({ number, key: hashOf(number), policies: [policy] });
+        if (!known) asked.push({ number, key: keyOfNumber(number), policies: [policy] });
         else if (!known.policies.includes(policy)) known.policies.push(policy);
       }
     }
@@ -182,9 +189,7 @@ export class Replay {
   #policiesByAddress(rules: readonly Rule[]): readonly Policy[] | undefined {
     let policies = this.#byAddress.get(rules);
     if (!policies && !this.#byAddress.has(rules)) {
-      const isPlain = rules.every(
-        ({ policy: { key, overrides } }) => !overrides && key.length === 1 && key[0] === "ip",
-      );
+      const isPlain = rules.every(({ policy }) => !policy.overrides && isByAddress(policy));
       policies = isPlain ? rules.map(({ policy }) => policy) : undefined;
       this.#byAddress.set(rules, policies);
     }
@@ -226,9 +231,8 @@ export class Replay {
   }
 }
 
-/** Spreads numbers over all hashes; no two numbers have the same. */
-function hashOf(number: number): KeyHash {
-  return { hi: Math.imul(number, 0x9e3779b1) >>> 0, lo: Math.imul(number, 0x85ebca6b) >>> 0 };
+function isByAddress({ key }: Policy): boolean {
+  return key.length === 1 && key[0] === "ip";
 }
 
 /** Returns why a log cannot replay a policy; undefined if it can. */
