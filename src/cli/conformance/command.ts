@@ -4,12 +4,7 @@ import Table from "cli-table3";
 import { Command, Option } from "commander";
 import { ALGORITHMS, type AlgorithmName } from "../../limit/algorithms.ts";
 import { parseJson } from "../../limit/json.ts";
-import {
-  runVectors,
-  type VectorCheck,
-  type VectorDecision,
-  type VectorReport,
-} from "../../testing/index.ts";
+import type { VectorCheck, VectorDecision, VectorReport } from "../../testing/index.ts";
 import { bearer, parsedUrl, whyUnreached } from "../operate/client.ts";
 import { count } from "../replay/print.ts";
 import { UserError } from "../user-error.ts";
@@ -72,6 +67,8 @@ async function run({ url, mapping: file, algorithm, json }: Options): Promise<vo
   const prefix = randomUUID();
   const check = (asked: VectorCheck) =>
     ask(base.href, mapping, { ...asked, key: `${prefix} ${asked.key}` });
+  // Loaded here, since the vectors would hold up every other command.
+  const { runVectors } = await import("../../testing/index.ts");
   const report = await runVectors(check, algorithm ? { algorithms: algorithm } : {});
   process.stdout.write(json ? `${JSON.stringify(report, null, 2)}\n` : printed(report));
   if (report.differences.length > 0) process.exitCode = DIFFERS;

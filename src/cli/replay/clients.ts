@@ -8,7 +8,6 @@
 import { clientKey } from "../../http/key/identity.ts";
 import { readAddress } from "../../limit/address-list.ts";
 
-const NO_HEADERS = new Headers();
 /** Longer text is no address. */
 const MAX_BYTES = 255;
 /** Numbers in a slot. */
@@ -106,7 +105,7 @@ export class Clients {
     const address = readAddress(text);
     // A log may have host names in place of addresses.
     const [name = text] = address
-      ? clientKey(address, NO_HEADERS, { ipv6Prefix: this.#ipv6Prefix })
+      ? clientKey(address, new Headers(), { ipv6Prefix: this.#ipv6Prefix })
       : [];
     return name === text ? number : this.ofText(name);
   }

@@ -17,8 +17,8 @@ const BACKSLASH = 0x5c;
 const DIGIT_0 = 0x30;
 /** Characters of a time such as `17/May/2015:10:05:03 +0000`. */
 const TIME_CHARS = 26;
-/** Where the seconds stand in it, and what is behind them. */
-const SECONDS = 18;
+/** Where the time of day begins in it, and what is behind that. */
+const CLOCK = 12;
 const ZONE = 20;
 
 /** Referer and user agent, behind the status and the bytes. */
@@ -34,22 +34,23 @@ export function combinedReader(
   hasHost: boolean,
   wantsHeaders: boolean,
 ): LineReader {
-  const minute = Buffer.alloc(TIME_CHARS);
-  let minuteMs: number | undefined;
+  const day = Buffer.alloc(TIME_CHARS);
+  let dayMs: number | undefined;
 
-  /** Reads a time. Most lines have the minute of the line before. */
+  /** Reads a time. Most lines have the day of the line before. */
   function timeAt(bytes: Buffer, from: number): number | undefined {
     let at = 0;
-    while (at < TIME_CHARS && bytes[from + at] === minute[at])
-      at = at === SECONDS - 1 ? ZONE : at + 1;
+    while (at < TIME_CHARS && bytes[from + at] === day[at]) at = at === CLOCK - 1 ? ZONE : at + 1;
     if (at < TIME_CHARS) {
-      bytes.copy(minute, 0, from, from + TIME_CHARS);
-      minute.write("00", SECONDS);
-      minuteMs = readCommonTime(minute.toString("latin1"));
+      bytes.copy(day, 0, from, from + TIME_CHARS);
+      day.write("00:00:00", CLOCK);
+      dayMs = readCommonTime(day.toString("latin1"));
     }
-    const tens = (bytes[from + SECONDS] as number) - DIGIT_0;
-    const seconds = tens * 10 + (bytes[from + SECONDS + 1] as number) - DIGIT_0;
-    return minuteMs === undefined ? undefined : minuteMs + seconds * 1_000;
+    const hours = twoDigits(bytes, from + CLOCK);
+    const minutes = twoDigits(bytes, from + CLOCK + 3);
+    const seconds = twoDigits(bytes, from + CLOCK + 6);
+    if (dayMs === undefined || hours < 0 || minutes < 0 || seconds < 0) return undefined;
+    return dayMs + ((hours * 60 + minutes) * 60 + seconds) * 1_000;
   }
 
   return (bytes, from, to) => {
@@ -90,6 +91,13 @@ export function combinedReader(
 }
 
 const NO_VALUES: LoggedValues = {};
+
+/** Returns a negative number if there are no two digits. */
+function twoDigits(bytes: Buffer, at: number): number {
+  const tens = (bytes[at] as number) - DIGIT_0;
+  const ones = (bytes[at + 1] as number) - DIGIT_0;
+  return tens >= 0 && tens <= 9 && ones >= 0 && ones <= 9 ? tens * 10 + ones : -1;
+}
 
 function find(bytes: Buffer, byte: number, from: number, to: number): number {
   let at = from;

@@ -4,7 +4,6 @@ import { SingleBar } from "cli-progress";
 import { Command, Option } from "commander";
 import { type Configured, type PolicyOptions, policiesIn, policiesOf } from "../policies.ts";
 import { UserError } from "../user-error.ts";
-import { htmlOf } from "./html.ts";
 import { STDIN, totalBytes } from "./input.ts";
 import { type FieldNames, parseFieldNames } from "./json-lines.ts";
 import { FORMATS, type FormatName } from "./log-format.ts";
@@ -77,7 +76,10 @@ async function run(files: string[], options: Options): Promise<void> {
   const result = await withProgress(files, (onRead) =>
     replay(files, lists, { decisions, format, fields, onRead }),
   );
-  if (options.html !== undefined) writePage(options.html, htmlOf(result));
+  if (options.html !== undefined) {
+    const { htmlOf } = await import("./html.ts");
+    writePage(options.html, htmlOf(result));
+  }
   process.stdout.write(options.json ? `${JSON.stringify(result, null, 2)}\n` : printed(result));
 }
 

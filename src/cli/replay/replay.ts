@@ -78,6 +78,7 @@ export class Replay {
   readonly #clients: Clients;
   readonly #matcher: RuleMatcher;
   readonly #hasLists: boolean;
+  readonly #chargesAll: boolean;
   /** By method and target: the rules that a request meets; undefined for a path that is refused. */
   readonly #met = new Map<string, readonly Rule[] | undefined>();
   /** By rules that all count by address: their policies. */
@@ -100,6 +101,7 @@ export class Replay {
       config.allow.length + config.deny.length > 0 ||
       replayed.some(({ allow, deny }) => allow.length + deny.length > 0);
     this.tally = new Tally(replayed, clients);
+    this.#chargesAll = replayed.every(({ charge }) => charge === "always");
     for (const policy of replayed) {
       const name = tableName(policy);
       const stateNumbers = stateNumbersOf(name);
@@ -133,7 +135,7 @@ export class Replay {
         isAllowed &&= verdict.allowed;
       }
     }
-    if (isAllowed) this.#giveUncharged(asked, verdicts, record);
+    if (isAllowed && !this.#chargesAll) this.#giveUncharged(asked, verdicts, record);
     return isAllowed || tally.refused(client, target);
   }
 

@@ -144,7 +144,7 @@ export class Tally {
 
 function reportOf({ policy, deniedByClient, demand, ...counts }: PolicyTally): PolicyReport {
   const { name, limit, windowMs, algorithm, shadow } = policy;
-  const peaks = demand.peaks();
+  const peaks = demand.peaks().sorted();
   const limits = SHARES.map((share) => [`${share * 100}%`, limitFor(peaks, share)]);
   return {
     name,

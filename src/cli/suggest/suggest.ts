@@ -146,24 +146,25 @@ export class Survey {
     demand: Demand,
     about: Omit<Suggestion, "limit" | "typical" | "refused" | "neediest">,
   ): Suggestion {
-    const peaks = demand.peaks();
+    const needed = demand.peaks();
+    const peaks = needed.sorted();
     const typical = {
       p50: limitFor(peaks, 0.5),
       p99: limitFor(peaks, 0.01),
       p999: limitFor(peaks, 0.001),
     };
-    const needed = roundUp(Math.max(LEAST_LIMIT, typical.p99 * HEADROOM));
+    const roomy = roundUp(Math.max(LEAST_LIMIT, typical.p99 * HEADROOM));
     // The clients that fail most are those that guess.
-    const limit = about.isLogin ? Math.min(needed, MAX_LOGIN_LIMIT) : needed;
+    const limit = about.isLogin ? Math.min(roomy, MAX_LOGIN_LIMIT) : roomy;
     return {
       ...about,
       limit,
       typical,
       refused: peaks.filter((peak) => peak > limit).length,
-      neediest: demand
-        .neediest(MAX_NAMED)
-        .filter(({ peak }) => peak > limit)
-        .map(({ client, peak }) => ({ client: this.#clients.nameOf(client), peak })),
+      neediest: needed
+        .largest(MAX_NAMED)
+        .filter(({ count }) => count > limit)
+        .map(({ number, count: peak }) => ({ client: this.#clients.nameOf(number), peak })),
     };
   }
 }

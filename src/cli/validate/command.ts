@@ -7,7 +7,7 @@ import { InvalidError } from "../../limit/misuse.ts";
 import { configFile, variablesIn } from "../policies.ts";
 import { count } from "../replay/print.ts";
 import { UserError } from "../user-error.ts";
-import { type FieldPath, lineOf } from "./positions.ts";
+import type { FieldPath } from "./positions.ts";
 
 /** A mistake hides those behind it, so each is taken out, and the rest is read again. */
 const MAX_MISTAKES = 50;
@@ -30,6 +30,8 @@ export function validateCommand(): Command {
 async function run(given: string | undefined, { env, json }: { env?: string; json?: true }) {
   const file = configFile(given);
   const variables = await variablesIn(file, env);
+  // Loaded here, since the parsers would hold up every other command.
+  const { lineOf } = await import("./positions.ts");
   const text = readFileSync(file, "utf8");
   const scope = env === undefined ? ["vars"] : ["env", env, "vars"];
   const mistakes = mistakesIn(variables).map(
