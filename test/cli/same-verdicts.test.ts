@@ -50,7 +50,7 @@ it.each(Object.entries(LISTS))("under %s", async (title, policies) => {
   const requests: { request: Request; atMs: number; status: number; replayed: boolean }[] = [];
   await readRecords([log], clients, { wantsHeaders: false, onRead: () => {} }, (record) => {
     const { atMs, address, method, target } = record;
-    const headers = { "CF-Connecting-IP": clients.nameOf(address) };
+    const headers = { "CF-Connecting-IP": clients.textOf(address) };
     const request = new Request(`https://log.invalid${target}`, { method, headers });
     requests.push({ request, atMs, status: record.status, replayed: replay.take(record) });
   });

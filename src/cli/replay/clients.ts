@@ -19,15 +19,12 @@ const DIGIT_0 = 0x30;
 export class Clients {
   #size = 0;
   readonly #ipv6Prefix: number;
-  /**
-   * Each slot has an address's hash and its number + 1, which is negative for IPv4; 0 is a free
-   * slot. Half are free.
-   */
+  /** Each slot has an address's hash, and the address as `ofBytes` returns it; 0 if it is free. */
   #slots = new Int32Array(SLOT * 1_024);
   /** Where the bytes of each address begin; one more marks the end of the last. */
   #starts = new Int32Array(513);
   #bytes = Buffer.alloc(8_192);
-  /** By address: the client that it belongs to. */
+  /** By number of an address: the client that it belongs to. */
   #clientOf = new Int32Array(512);
 
   /** @param ipv6Prefix bits of an IPv6 address that tell clients apart */
@@ -40,7 +37,10 @@ export class Clients {
     return this.ofBytes(bytes, 0, bytes.length);
   }
 
-  /** Returns the number of the address that stands in these bytes. */
+  /**
+   * Returns the address that stands in these bytes: its number + 1, negative for IPv4. So an IPv4
+   * address tells its client without a look into memory.
+   */
   ofBytes(bytes: Buffer, from: number, end: number): number {
     const to = Math.min(end, from + MAX_BYTES);
     const ipv4 = ipv4In(bytes, from, to);
@@ -49,11 +49,11 @@ export class Clients {
     const mask = this.#slots.length - 1;
     let slot = (hash * SLOT) & mask;
     for (;;) {
-      const mark = this.#slots[slot + 1] as number;
-      if (mark === 0) return this.#add(bytes, from, to, hash, slot, isIpv4);
+      const found = this.#slots[slot + 1] as number;
+      if (found === 0) return this.#add(bytes, from, to, hash, slot, isIpv4);
       if (this.#slots[slot] === hash) {
-        if (isIpv4 && mark < 0) return -mark - 1;
-        if (!isIpv4 && mark > 0 && this.#isSame(mark - 1, bytes, from, to)) return mark - 1;
+        if (isIpv4 && found < 0) return found;
+        if (!isIpv4 && found > 0 && this.#isSame(found - 1, bytes, from, to)) return found;
       }
       slot = (slot + SLOT) & mask;
     }
@@ -61,12 +61,17 @@ export class Clients {
 
   /** Returns the number of the client that an address belongs to. */
   clientOf(address: number): number {
-    return this.#clientOf[address] as number;
+    return address < 0 ? -address - 1 : (this.#clientOf[address - 1] as number);
   }
 
-  /** An address as the log spells it; of a client, its address or for IPv6 its network. */
-  nameOf(number: number): string {
-    return this.#bytes.toString("utf8", this.#starts[number], this.#starts[number + 1]);
+  /** A client's address, or for IPv6 its network. */
+  nameOf(client: number): string {
+    return this.#bytes.toString("utf8", this.#starts[client], this.#starts[client + 1]);
+  }
+
+  /** An address as the log spells it. */
+  textOf(address: number): string {
+    return this.nameOf(Math.abs(address) - 1);
   }
 
   #isSame(found: number, bytes: Buffer, from: number, to: number): boolean {
@@ -92,12 +97,12 @@ export class Clients {
     if (end > this.#bytes.length) this.#bytes = Buffer.concat([this.#bytes, this.#bytes]);
     for (let at = from; at < to; at++) this.#bytes[start + at - from] = bytes[at] as number;
     this.#starts[added + 1] = end;
+    const address = isIpv4 ? -added - 1 : added + 1;
     this.#slots[slot] = hash;
-    this.#slots[slot + 1] = isIpv4 ? -added - 1 : added + 1;
+    this.#slots[slot + 1] = address;
     if (this.#size * 2 * SLOT === this.#slots.length) this.#grow();
-    const text = isIpv4 ? undefined : bytes.toString("utf8", from, to);
-    this.#clientOf[added] = text === undefined ? added : this.#clientOfText(text, added);
-    return added;
+    if (!isIpv4) this.#clientOf[added] = this.#clientOfText(bytes.toString("utf8", from, to), added);
+    return address;
   }
 
   /** @param number of the address itself */
@@ -107,7 +112,7 @@ export class Clients {
     const [name = text] = address
       ? clientKey(address, new Headers(), { ipv6Prefix: this.#ipv6Prefix })
       : [];
-    return name === text ? number : this.ofText(name);
+    return name === text ? number : this.clientOf(this.ofText(name));
   }
 
   #grow(): void {
@@ -121,7 +126,8 @@ export class Clients {
       if (before[from + 1] === 0) continue;
       let slot = ((before[from] as number) * SLOT) & mask;
       while (this.#slots[slot + 1] !== 0) slot = (slot + SLOT) & mask;
-      this.#slots.set(before.subarray(from, from + SLOT), slot);
+      this.#slots[slot] = before[from] as number;
+      this.#slots[slot + 1] = before[from + 1] as number;
     }
   }
 }

@@ -12,7 +12,7 @@ export interface LoggedValues {
 export interface LogRecord {
   /** Milliseconds since the epoch. */
   atMs: number;
-  /** The address's number in `Clients`. */
+  /** The address, as `Clients` has it. */
   address: number;
   method: string;
   /** Path and query. */

@@ -154,10 +154,10 @@ export class Replay {
 
   /** Returns the rules that count the request; or whether lists alone let it pass. */
   #withoutListed(
-    { address: number }: LogRecord,
+    { address: logged }: LogRecord,
     rules: readonly Rule[],
   ): readonly Rule[] | boolean {
-    const address = readAddress(this.#clients.nameOf(number));
+    const address = readAddress(this.#clients.textOf(logged));
     if (isListed(address, this.#config.allow)) return true;
     if (isListed(address, this.#config.deny)) return false;
     const counting = rules.filter(({ policy }) => !isListed(address, policy.allow));
@@ -171,7 +171,7 @@ export class Replay {
     const policies = this.#policiesByAddress(rules);
     if (policies) return [{ key: keyOfNumber(client), number: client, policies }];
     const c = new LoggedRequest(record);
-    const name = this.#clients.nameOf(record.address);
+    const name = this.#clients.textOf(record.address);
     // A log may have host names in place of addresses.
     const address = readAddress(name) ?? name;
     const asked: { number: number; key: KeyHash; policies: Policy[] }[] = [];
