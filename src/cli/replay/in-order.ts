@@ -35,10 +35,14 @@ export class InOrder {
       return;
     }
     const held = this.#held;
-    let at = held.length;
-    while (at > this.#first && (held[at - 1] as LogRecord).atMs > record.atMs) at--;
-    if (at === held.length) held.push(record);
-    else held.splice(at, 0, record);
+    let at = held.push(record) - 1;
+    // By hand, since most late lines move a few places, and `splice` makes an array each time.
+    for (; at > this.#first; at--) {
+      const before = held[at - 1] as LogRecord;
+      if (before.atMs <= record.atMs) break;
+      held[at] = before;
+    }
+    held[at] = record;
     const dueMs = (held[held.length - 1] as LogRecord).atMs - HELD_MS;
     while (this.#heldCount > MAX_HELD || (this.#held[this.#first] as LogRecord).atMs < dueMs) {
       this.#takeFirst();
