@@ -35,6 +35,10 @@ const LISTS: Record<string, RateLimitOptions[]> = {
     { name: "page", key: ["ip/48", "path"], limit: 8, window: "2m", algorithm: "sliding-window" },
     { name: "all", key: ["method"], path: "/search", limit: 40, window: "5m" },
   ],
+  "by address on all paths, and otherwise on some": [
+    { name: "site", limit: 12, window: "60s" },
+    { name: "search", key: ["ip", "path"], path: "/search", limit: 100, window: "60s" },
+  ],
 };
 
 it.each(Object.entries(LISTS))("under %s", async (title, policies) => {

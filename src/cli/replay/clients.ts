@@ -101,7 +101,8 @@ export class Clients {
     this.#slots[slot] = hash;
     this.#slots[slot + 1] = address;
     if (this.#size * 2 * SLOT === this.#slots.length) this.#grow();
-    if (!isIpv4) this.#clientOf[added] = this.#clientOfText(bytes.toString("utf8", from, to), added);
+    if (!isIpv4)
+      this.#clientOf[added] = this.#clientOfText(bytes.toString("utf8", from, to), added);
     return address;
   }
 

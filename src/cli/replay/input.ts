@@ -45,11 +45,15 @@ export async function firstLine(file: string): Promise<Buffer | undefined> {
   let first: Buffer | undefined;
   const found = new Error();
   try {
-    await splitLines(chunksOf(file, () => {}), file, (bytes, from, to) => {
-      if (from === to) return;
-      first = Buffer.from(bytes.subarray(from, to));
-      throw found;
-    });
+    await splitLines(
+      chunksOf(file, () => {}),
+      file,
+      (bytes, from, to) => {
+        if (from === to) return;
+        first = Buffer.from(bytes.subarray(from, to));
+        throw found;
+      },
+    );
   } catch (error) {
     // What is wrong with the file, `readLines` will say.
     if (error !== found && !(error instanceof UserError) && !isSystemError(error)) throw error;

@@ -3,8 +3,8 @@ import type { Verdict } from "../../limit/decision.ts";
 import { formatDuration } from "../../limit/duration.ts";
 import type { Policy } from "../../limit/policy.ts";
 import type { Clients } from "./clients.ts";
-import { Demand } from "./demand.ts";
-import { NumberedCounts } from "./numbered-counts.ts";
+import { DEMAND_NUMBERS, Demand } from "./demand.ts";
+import { NumberedRows } from "./numbered-rows.ts";
 import { pathOf } from "./record.ts";
 import { type Interval, Timeline } from "./timeline.ts";
 
@@ -52,40 +52,42 @@ interface PolicyTally {
   requests: number;
   denied: number;
   delayed: number;
-  deniedByClient: NumberedCounts;
   demand: Demand;
+  /** Where its denials of a client stand in the client's row. */
+  deniedAt: number;
 }
+
+/** What stands in a client's row: its requests, its denials, and numbers of each policy. */
+const REQUESTS = 0;
+const DENIED = 1;
+const FIRST_OF_POLICIES = 2;
+const POLICY_NUMBERS = DEMAND_NUMBERS + 1;
 
 export class Tally {
   requests = 0;
   denied = 0;
   readonly #clients: Clients;
   readonly #byPolicy: Map<Policy, PolicyTally>;
-  readonly #requestsByClient = new NumberedCounts();
-  readonly #deniedByClient = new NumberedCounts();
+  readonly #rows: NumberedRows;
   readonly #deniedByPath = new Map<string, number>();
   readonly #timeline = new Timeline();
 
   constructor(policies: readonly Policy[], clients: Clients) {
     this.#clients = clients;
+    this.#rows = new NumberedRows(FIRST_OF_POLICIES + policies.length * POLICY_NUMBERS);
     this.#byPolicy = new Map(
-      policies.map((policy) => [
-        policy,
-        {
-          policy,
-          requests: 0,
-          denied: 0,
-          delayed: 0,
-          deniedByClient: new NumberedCounts(),
-          demand: new Demand(policy),
-        },
-      ]),
+      policies.map((policy, at) => {
+        const first = FIRST_OF_POLICIES + at * POLICY_NUMBERS;
+        const demand = new Demand(policy, this.#rows, first);
+        const deniedAt = first + DEMAND_NUMBERS;
+        return [policy, { policy, requests: 0, denied: 0, delayed: 0, demand, deniedAt }];
+      }),
     );
   }
 
   seen(client: number, atMs: number): void {
     this.requests++;
-    this.#requestsByClient.add(client, 1);
+    this.#count(client, REQUESTS);
     this.#timeline.add(atMs);
   }
 
@@ -103,13 +105,13 @@ export class Tally {
     if (verdict.delayMs > 0) tally.delayed++;
     if (verdict.allowed && verdict.reason !== "shadow") return;
     tally.denied++;
-    tally.deniedByClient.add(client, 1);
+    this.#count(client, tally.deniedAt);
   }
 
   /** @returns false, as the request does not pass */
   refused(client: number, target: string): false {
     this.denied++;
-    this.#deniedByClient.add(client, 1);
+    this.#count(client, DENIED);
     this.#timeline.deny();
     const path = pathOf(target);
     const name =
@@ -118,20 +120,27 @@ export class Tally {
     return false;
   }
 
+  #count(client: number, at: number): void {
+    const row = this.#rows.rowOf(client);
+    (this.#rows.numbers[row + at] as number)++;
+  }
+
   report(): Omit<Report, "omitted"> {
+    const requests = this.#rows.column(REQUESTS);
+    const denied = this.#rows.column(DENIED);
     return {
       requests: this.requests,
-      clients: this.#requestsByClient.positive(),
+      clients: requests.positive(),
       denied: this.denied,
-      deniedClients: this.#deniedByClient.positive(),
-      policies: [...this.#byPolicy.values()].map(reportOf),
-      busiestClients: this.#requestsByClient
+      deniedClients: denied.positive(),
+      policies: [...this.#byPolicy.values()].map((tally) => reportOf(tally, this.#rows)),
+      busiestClients: requests
         .largest(MAX_LISTED)
-        .map(({ number, count: requests }) => ({ client: this.#clients.nameOf(number), requests })),
-      worstClients: this.#deniedByClient.largest(MAX_LISTED).map(({ number, count: denied }) => ({
+        .map(({ number, count }) => ({ client: this.#clients.nameOf(number), requests: count })),
+      worstClients: denied.largest(MAX_LISTED).map(({ number, count }) => ({
         client: this.#clients.nameOf(number),
-        requests: this.#requestsByClient.of(number),
-        denied,
+        requests: requests.of(number),
+        denied: count,
       })),
       deniedPaths: [...this.#deniedByPath]
         .map(([path, denied]) => ({ path, denied }))
@@ -142,7 +151,10 @@ export class Tally {
   }
 }
 
-function reportOf({ policy, deniedByClient, demand, ...counts }: PolicyTally): PolicyReport {
+function reportOf(
+  { policy, demand, deniedAt, ...counts }: PolicyTally,
+  rows: NumberedRows,
+): PolicyReport {
   const { name, limit, windowMs, algorithm, shadow } = policy;
   const peaks = demand.peaks().sorted();
   const limits = SHARES.map((share) => [`${share * 100}%`, limitFor(peaks, share)]);
@@ -153,7 +165,7 @@ function reportOf({ policy, deniedByClient, demand, ...counts }: PolicyTally): P
     algorithm,
     shadow,
     ...counts,
-    deniedClients: deniedByClient.positive(),
+    deniedClients: rows.column(deniedAt).positive(),
     limits: Object.fromEntries(limits),
   };
 }
