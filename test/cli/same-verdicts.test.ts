@@ -36,8 +36,8 @@ const LISTS: Record<string, RateLimitOptions[]> = {
     { name: "all", key: ["method"], path: "/search", limit: 40, window: "5m" },
   ],
   "by address on all paths, and otherwise on some": [
-    { name: "site", limit: 12, window: "60s" },
-    { name: "search", key: ["ip", "path"], path: "/search", limit: 100, window: "60s" },
+    { name: "each", limit: 12, window: "60s" },
+    { name: "find", key: ["ip", "path"], path: "/search", limit: 100, window: "60s" },
   ],
 };
 
