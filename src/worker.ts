@@ -16,6 +16,7 @@ import { events, ownEvents } from "./events.ts";
 import { allowEveryPage } from "./http/answer/cors.ts";
 import { refusePath } from "./http/answer/refusal.ts";
 import { api, notFound } from "./http/api/api.ts";
+import { authorize } from "./http/api/authorization.ts";
 import type { EventsOf } from "./http/api/events-api.ts";
 import { metricsApi } from "./http/api/metrics-api.ts";
 import { anyStatusToHead, internalError, newApp, passHead } from "./http/app.ts";
@@ -54,13 +55,14 @@ const app = newApp();
 app.onError(internalError);
 const memberships = isolateMembershipClient();
 const eventsOf: EventsOf = (region) => events(env, region && { region });
-app.route("/_turnpike/v1", api(caller, config, memberships, eventsOf));
+const authorized = authorize(caller, config);
+app.route("/_turnpike/v1", api(caller, config, memberships, eventsOf, authorized));
 if (watched) {
   const { own } = watched;
   const ringsOf = async () => (await memberships?.status(config.homeRegion)) ?? [];
   const metrics = async () => metricsText(await Promise.all(READ.map(own.sums)), await ringsOf());
-  app.route("/_turnpike/metrics", metricsApi(caller, config, metrics));
-  app.route("/_turnpike", livePage(caller, config, eventsOf(), ringsOf));
+  app.route("/_turnpike/metrics", metricsApi(authorized, metrics));
+  app.route("/_turnpike", livePage(authorized, config, eventsOf(), ringsOf));
 }
 app.use((c, next) => {
   if (isOrdinary(c.req.url)) return passHead(c, next);

@@ -5,11 +5,10 @@
  */
 import type { HonoBase } from "hono/hono-base";
 import { streamSSE } from "hono/streaming";
-import type { Caller } from "../caller/caller.ts";
 import type { Config } from "../config.ts";
 import type { EventReader } from "../events/event-reader.ts";
 import { problem, wrongMethod } from "../http/answer/problem.ts";
-import { authorize, requireScope } from "../http/api/authorization.ts";
+import { type Authorize, requireScope } from "../http/api/authorization.ts";
 import { sessionsOf } from "../http/api/session.ts";
 import { newApp } from "../http/app.ts";
 import type { RingStatus } from "../protocol/rpc.ts";
@@ -54,15 +53,13 @@ interface Snapshot {
  * @param ringsOf returns the state of all rings
  */
 export function livePage(
-  caller: Caller,
+  authorized: Authorize,
   config: Config,
   reader: Pick<EventReader, "series" | "top">,
   ringsOf: () => Promise<RingStatus[]>,
 ): HonoBase {
   const app = newApp();
   const sessions = sessionsOf(config);
-  // One for both paths: it remembers which addresses sent wrong tokens.
-  const authorized = authorize(caller, config);
   app.get("/", () =>
     pageResponse(page, { uplot: `\n${uplot}`, uplotStyle: inComment(uplotStyle) }),
   );

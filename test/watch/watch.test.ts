@@ -129,6 +129,16 @@ describe("a Turnpike that watches itself", () => {
     expect(String(checked.stdout) + String(checked.stderr)).toBe("");
   });
 
+  it("refuses an address that guessed at one door at all others", async () => {
+    const from = { "CF-Connecting-IP": "198.51.100.9" };
+    const statusOf = async (path: string, token: string) =>
+      (await get(path, { ...from, ...authorized(token) })).status;
+    for (let n = 0; n < 10; n++)
+      expect(await statusOf("/_turnpike/metrics", `guess${n}`)).toBe(401);
+    expect(await statusOf("/_turnpike/v1/ring", "rules")).toBe(429);
+    expect(await statusOf("/_turnpike/live", "rules")).toBe(429);
+  });
+
   it("shows its metrics to their own token and an admin's only", async () => {
     const statusOf = async (token: string, path = "/_turnpike/metrics") =>
       (await get(path, authorized(token))).status;

@@ -36,6 +36,9 @@ interface AuthorizedEnv {
   Variables: { scope: Scope };
 }
 
+/** The middleware that requires a token. An isolate has one: it knows who sent wrong tokens. */
+export type Authorize = ReturnType<typeof authorize>;
+
 /** Makes the middleware that requires a token, or a session of the live page, and sets the token's `scope`. */
 export function authorize(caller: Caller, config: Config) {
   const scopeOf = tokenReader(config.tokens);
