@@ -12,7 +12,7 @@ import type { Segment } from "./segment.ts";
 
 /**
  * Bytes that a segment's rows take on average; the largest have twice that. On disk, a segment is a
- * page, and a checkpoint writes two or so: larger ones would hold up the checks.
+ * part of a log entry, and a checkpoint writes two or so: larger ones would hold up the checks.
  */
 const SEGMENT_BYTES = 20_480;
 /**
@@ -40,29 +40,18 @@ export type TableKind =
 export class CounterTable {
   readonly kind: TableKind;
   readonly #newSegment: (rows: number) => Segment;
-  readonly #segments: Segment[];
+  readonly #segments: Segment[] = [];
+  readonly #copiedAt: number[] = [];
   #size = 0;
   #bytes = 0;
   #lastExpiryMs = 0;
   #hand = 0;
 
-  /**
-   * @param newSegment makes an empty segment, with room for some rows
-   * @param segments those of a table that was made alike, in their order; at least one
-   */
-  constructor(
-    kind: TableKind,
-    newSegment: (rows: number) => Segment,
-    segments: Segment[] = [newSegment(0)],
-  ) {
+  /** @param newSegment makes an empty segment, with room for some rows */
+  constructor(kind: TableKind, newSegment: (rows: number) => Segment) {
     this.kind = kind;
     this.#newSegment = newSegment;
-    this.#segments = segments;
-    for (const { size, bytes, lastExpiryMs } of this.#segments) {
-      this.#size += size;
-      this.#bytes += bytes;
-      this.#lastExpiryMs = Math.max(this.#lastExpiryMs, lastExpiryMs);
-    }
+    this.#add(newSegment(0), 0);
   }
 
   /** Rows, expired ones included. */
@@ -75,9 +64,16 @@ export class CounterTable {
     return this.#bytes;
   }
 
-  /** A segment that was split or joined is a new object; one that grew is mostly the same. */
   get segments(): readonly Segment[] {
     return this.#segments;
+  }
+
+  /**
+   * For each segment, which log entry on disk has all rows of it, by that entry's sequence, or a
+   * lower number; 0 if none has.
+   */
+  get copiedAt(): number[] {
+    return this.#copiedAt;
   }
 
   /** No counter expires later than this; ms since the epoch, 0 if there never was one. */
@@ -135,6 +131,23 @@ export class CounterTable {
     return left;
   }
 
+  /**
+   * Puts a segment in place of one that was read from disk before.
+   *
+   * @param count how many segments the table had when it was written
+   * @param copiedAt see `copiedAt`
+   */
+  place(segment: Segment, index: number, count: number, copiedAt: number): void {
+    while (this.#segments.length < count) this.#split();
+    while (this.#segments.length > count) this.#joinLast();
+    const before = this.#segments[index] as Segment;
+    this.#segments[index] = segment;
+    this.#copiedAt[index] = copiedAt;
+    this.#size += segment.size - before.size;
+    this.#bytes += segment.bytes - before.bytes;
+    this.#lastExpiryMs = Math.max(this.#lastExpiryMs, segment.lastExpiryMs);
+  }
+
   /** Calls `each` with rows around a key's place, until it returns true. */
   visit(near: KeyHash, each: (key: KeyHash, state: State) => unknown): void {
     this.#segmentOf(near).visit(each, near);
@@ -168,16 +181,27 @@ export class CounterTable {
     const at = indexOf(count, count);
     const whole = this.#segments[at] as Segment;
     this.#segments[at] = this.#newSegment(whole.size / 2);
-    this.#segments.push(this.#newSegment(whole.size / 2));
+    this.#add(this.#newSegment(whole.size / 2), this.#copiedAt[at] as number);
     this.#move(whole);
+  }
+
+  #add(segment: Segment, copiedAt: number): void {
+    this.#segments.push(segment);
+    this.#copiedAt.push(copiedAt);
   }
 
   /** Puts the last segment's rows back where they came from, if the table is mostly empty. */
   #join(): void {
     const count = this.#segments.length - 1;
-    if (count === 0 || this.#bytes > count * SEGMENT_BYTES * MIN_FILL) return;
+    if (count > 0 && this.#bytes <= count * SEGMENT_BYTES * MIN_FILL) this.#joinLast();
+  }
+
+  #joinLast(): void {
+    const count = this.#segments.length - 1;
     const at = indexOf(count, count);
     const last = this.#segments.pop() as Segment;
+    const copiedAt = this.#copiedAt.pop() as number;
+    this.#copiedAt[at] = Math.min(this.#copiedAt[at] as number, copiedAt);
     const other = this.#segments[at] as Segment;
     this.#segments[at] = this.#newSegment(other.size + last.size);
     this.#move(other);

@@ -81,14 +81,15 @@ export function policyNameOf(tableName: string): string {
   return tableName.slice(tableName.lastIndexOf("/") + 1);
 }
 
-/**
- * Makes the table of that name.
- *
- * @param segments those of a table like it, in their order
- */
-export function newTable(name: string, segments?: Segment[]): CounterTable {
+/** Makes the table of that name. */
+export function newTable(name: string): CounterTable {
   const [kind, stateNumbers] = kindOf(name);
-  return new CounterTable(kind, newSegments(stateNumbers), segments);
+  return new CounterTable(kind, newSegments(stateNumbers));
+}
+
+/** Is it a table of what operators have set, so that none of it may be evicted? */
+export function isOperators(tableName: string): boolean {
+  return tableName === BLOCKED || kindOf(tableName)[0] === "override";
 }
 
 /** Makes a segment of the table of that name, with room for some rows. */

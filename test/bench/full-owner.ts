@@ -22,7 +22,7 @@ import { SqliteStorage } from "./sqlite-storage.ts";
 /** The most keys of a fixed window that an owner keeps. */
 const MOST_KEYS = "1666600";
 const CALL_CHECKS = 100;
-/** After the first round, keys change whose page is on disk. */
+/** After the first round, keys change that are on disk. */
 const ROUNDS = 1.3;
 
 class CountingStorage extends SqliteStorage {

@@ -29,14 +29,13 @@ function lowWordAt(product: number): number {
 }
 
 function copyOf(name: string, table: CounterTable): CounterTable {
-  return newTable(
-    name,
-    table.segments.map((segment) => {
-      const copy = newSegment(name, segment.size);
-      copy.addRows(segment.toRows());
-      return copy;
-    }),
-  );
+  const copy = newTable(name);
+  for (const [index, each] of table.segments.entries()) {
+    const segment = newSegment(name, each.size);
+    segment.addRows(each.toRows());
+    copy.place(segment, index, table.segments.length, 0);
+  }
+  return copy;
 }
 
 function keysUpTo(count: number): KeyHash[] {

@@ -11,7 +11,7 @@ const KINDS: Partial<CounterPolicy>[] = [
   { name: "log", algorithm: "sliding-log" },
   { name: "durable", durable: true },
 ];
-/** Tables of many sizes: of one row, of a shared page, of many pages. */
+/** Tables of many sizes: of one row, of one segment, of many. */
 const POLICIES = KINDS.flatMap((kind) =>
   [0, 1, 2].map(
     (nth): CounterPolicy => ({

@@ -2,6 +2,7 @@ import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from "c
 import { env } from "cloudflare:workers";
 import { describe, expect, it } from "vitest";
 import type { Check } from "../../src/counters/check.ts";
+import { logKey } from "../../src/owner/checkpoint/format.ts";
 import { askObject } from "./ask-object.ts";
 import { TEN_A_DAY } from "./ten-a-day.ts";
 
@@ -53,7 +54,7 @@ describe("the RateLimiter object", () => {
     await askObject(owner, "check", [check()]);
     await scheduler.wait(700);
     const stored = () => runInDurableObject(owner, (_, { storage }) => storage.list());
-    expect([...(await stored()).keys()]).toEqual(["head", "open", "page/~0"]);
+    expect([...(await stored()).keys()]).toEqual(["head", logKey(1), "open"]);
     await askObject(owner, "reset", [check()]);
     expect(await runDurableObjectAlarm(owner)).toBe(true);
     expect((await stored()).size).toBe(0);

@@ -4,6 +4,7 @@
  */
 import { expect, it, vi } from "vitest";
 import type { CounterPolicy } from "../../src/counters/check.ts";
+import { PAGE } from "../../src/owner/checkpoint/format.ts";
 import { PUBLIC_SIP_KEY, sipHash } from "../../src/ring/key-hash.ts";
 import version4 from "./checkpoint-4.json";
 import version5 from "./checkpoint-5.json";
@@ -68,6 +69,22 @@ it.each([
   const keys = [...bench.storage.entries.keys()];
   const old = keys.filter((key) => key.startsWith("checkpoint") || key.startsWith("journal"));
   expect(old).toEqual([]);
+});
+
+it("an owner lets go of the pages of an earlier release once its log has all of them", async () => {
+  const bench = await unpacked(version5);
+  const pages = () => [...bench.storage.entries.keys()].filter((key) => key.startsWith(PAGE));
+  expect(pages().length).toBeGreaterThan(5);
+  for (let round = 0; pages().length > 0; round++) {
+    expect(round).toBeLessThan(50);
+    const owner = await bench.start();
+    const key = sipHash(PUBLIC_SIP_KEY, "late");
+    owner.check([{ key, policies: [FIXED] }]);
+    const rows = owner.keys;
+    await owner.save();
+    expect((await bench.copy().start()).keys).toBe(rows);
+  }
+  expect((await bench.start()).keys).toBe(5_000 + 39 + 3 * 40 + 3 + 1);
 });
 
 it("an owner that is killed while it replaces what version 4 wrote has all of it", async () => {

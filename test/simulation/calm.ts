@@ -8,8 +8,8 @@ import {
   decodeHead,
   decodeSections,
   HEAD,
+  LOG,
   NEW_HEAD,
-  PAGE,
 } from "../../src/owner/checkpoint/format.ts";
 import type { RingRecord } from "../../src/protocol/ring-record.ts";
 import { Ring } from "../../src/ring/ring.ts";
@@ -41,8 +41,8 @@ export async function checkCalm(world: World, story: Story): Promise<void> {
 export function checkEmpty({ ledger, objects }: World): void {
   for (const [name, { entries }] of objects.disks) {
     const keys = [...entries.keys()].filter((key) => key !== "ring" && key !== "members");
-    const pages = keys.filter((key) => key.startsWith(PAGE));
-    const sections = pages.flatMap((key) => decodeSections(entries.get(key))?.sections ?? []);
+    const log = keys.filter((key) => key.startsWith(LOG));
+    const sections = log.flatMap((key) => decodeSections(entries.get(key))?.sections ?? []);
     // That a count is inexact is known for as long as it can matter under any policy.
     if (keys.length === 0 || sections.some(({ table }) => table === INEXACT)) continue;
     const { lostMs, crashedMs } = decodeHead(entries.get(HEAD)) ?? NEW_HEAD;

@@ -10,8 +10,6 @@ import { DROPPED, type Section } from "./format.ts";
 const ROW_HEAD_BYTES = 8;
 /** The state of a key in a set of keys. */
 const PRESENT = [1] as const;
-/** A log entry gets no more sections once it has that much: a value on disk may have 2 MB. */
-const ENTRY_BYTES = 500_000;
 /** Rows in a section: of one size, and of any. Of the latter, each may take 80 KB. */
 const SECTION_ROWS = [4_096, 16] as const;
 
@@ -56,17 +54,15 @@ export class Changes {
     }
   }
 
-  /** Returns what log entries hold of them: a row as it is now, or that it is gone. */
-  entries(tables: Tables): Section[][] {
-    const entries: Section[][] = [];
-    let left = 0;
-    const add = (table: string, index: number, rows: Section["rows"]) => {
-      if (left <= 0) entries.push([]);
-      if (left <= 0) left = ENTRY_BYTES;
-      entries.at(-1)?.push({ table, index, count: 0, rows });
-      left -= table.length + rows.length;
-    };
-    for (const table of this.dropped) add(table, DROPPED, new Uint8Array());
+  /**
+   * Returns what log entries hold of them: a row as it is now, or that it is gone.
+   *
+   * @param count see `Section`
+   */
+  sections(tables: Tables, count: 0 | 1): Section[] {
+    const sections = [...this.dropped].map(
+      (table): Section => ({ table, index: DROPPED, count, rows: new Uint8Array() }),
+    );
     for (const [name, keys] of this.keys) {
       const table = tables.get(name);
       const rows: Row[] = [];
@@ -76,9 +72,10 @@ export class Changes {
       const numbers = stateNumbersOf(name);
       const step = SECTION_ROWS[numbers ? 0 : 1];
       for (let from = 0; from < rows.length; from += step) {
-        add(name, 0, packRows(numbers, rows.slice(from, from + step)));
+        const some = packRows(numbers, rows.slice(from, from + step));
+        sections.push({ table: name, index: 0, count, rows: some });
       }
     }
-    return entries;
+    return sections;
   }
 }

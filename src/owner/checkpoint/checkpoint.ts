@@ -1,14 +1,16 @@
 /**
- * What an owner has on disk: pages, a log, and a head.
+ * What an owner has on disk: a log, and a head that says where it begins.
  *
- * Each checkpoint rewrites the pages that are dirty for longest, appends the changed rows to the log
- * unless the pages have them all, and deletes the log entries that no page needs. So its cost
- * follows the traffic, not the size of the tables. It is written in one turn, which reaches the disk
- * whole or not at all. Rows that must be on disk before an answer leaves are appended to the same
- * log at once.
+ * Each checkpoint appends one entry: the rows that changed, and copies of the segments whose copies
+ * are oldest, so that the oldest entries can go. So its cost follows the traffic, not the size of
+ * the tables. It is written in one turn, which reaches the disk whole or not at all. Rows that must
+ * be on disk before an answer leaves are appended at once.
  */
+import type { CounterTable } from "../../counters/counter-table.ts";
+import { isOperators } from "../../counters/table-name.ts";
 import type { KeyHash } from "../../ring/key-hash.ts";
 import { Changes, type Tables } from "./changes.ts";
+import { Copies } from "./copies.ts";
 import {
   CRASH_MARK,
   decodeHead,
@@ -17,18 +19,25 @@ import {
   HEAD,
   logKey,
   NEW_HEAD,
+  PAGE,
+  type Section,
 } from "./format.ts";
-import { type Page, Pages, sectionsOf } from "./pages.ts";
-import { type ReadStorage, readPages, type Target } from "./reader.ts";
+import { type ReadStorage, readLog, type Written } from "./reader.ts";
 import { isVersion4, readVersion4, removeVersion4, replaceVersion4 } from "./version-4.ts";
 
-/** Each checkpoint rewrites pages of this size in all, about. */
-const PAGE_BYTES = 20_000;
+/** Nothing is copied while the log takes less: most owners are small, and write few bytes so. */
+const SMALL_LOG_BYTES = 64_000;
+/** A log entry counts as that much at least, so that a small log has few. */
+const LEAST_ENTRY_BYTES = 2_000;
+/** Else each checkpoint copies segments of this size in all, about. */
+const COPY_BYTES = 20_000;
 /**
- * It writes at least this many times the bytes that changed, so the log takes at most the size of the
- * tables divided by this.
+ * It copies at least this many times the bytes that changed, so the log takes at most the size of the
+ * tables once, and that divided by this once more.
  */
-const PAGE_SHARE = 1.5;
+const COPY_SHARE = 1.5;
+/** A log entry gets no more sections once it has that much: a value on disk may have 2 MB. */
+const ENTRY_BYTES = 500_000;
 /** The most keys that one `put` or `delete` takes. */
 const MAX_KEYS_A_CALL = 128;
 /** An answer need not wait for the disk: a crash may lose one interval anyway. */
@@ -52,8 +61,9 @@ export interface Found {
 /** A checkpoint on its way to the disk. */
 interface Plan {
   changes: Changes;
-  pages: readonly Page[];
-  logs: readonly number[];
+  /** Of its first log entry, and of the oldest that was needed before. */
+  first: number;
+  oldest: number;
 }
 
 export class Checkpoint {
@@ -62,13 +72,13 @@ export class Checkpoint {
   /** The head as the next checkpoint writes it. */
   head = { ...NEW_HEAD };
   readonly #storage: CheckpointStorage;
-  #pages = new Pages();
-  /** Sequences of the log entries that pages on disk need. */
-  #logs: number[] = [];
+  #copies = new Copies();
+  /** What is needed of the log, by its storage key: pages of an earlier release, too. */
+  #written = new Map<string, Written>();
+  /** Storage keys that nothing needs once the next checkpoint is on disk. */
+  #obsolete = new Set<string>();
   /** Since the last checkpoint. */
   #changes = new Changes();
-  /** Storage keys of log entries that were appended since: the next checkpoint has their rows. */
-  #appended: string[] = [];
   #plan: Plan | undefined;
 
   constructor(storage: CheckpointStorage) {
@@ -76,7 +86,7 @@ export class Checkpoint {
   }
 
   get isEmpty(): boolean {
-    return this.#pages.onDisk.size === 0 && this.#logs.length === 0 && this.head.sequence === 0;
+    return this.head.sequence === 0;
   }
 
   /** What changed since the last checkpoint will take in the log, bytes. */
@@ -98,7 +108,6 @@ export class Checkpoint {
   drop(table: string): void {
     this.hasAll = false;
     this.#changes.drop(table);
-    this.#pages.drop(table, this.head.sequence + 1);
   }
 
   /**
@@ -106,27 +115,29 @@ export class Checkpoint {
    *
    * @throws {InvalidError} if it is of a version that can't be read
    */
-  async read(tables: Target["tables"]): Promise<Found> {
+  async read(tables: Map<string, CounterTable>): Promise<Found> {
     const storage = this.#storage;
-    const target = { tables, pages: this.#pages };
     const isCrash = (await storage.get(CRASH_MARK)) !== undefined;
     if (await isVersion4(storage)) {
       const { clockMs, number } = await readVersion4(storage, tables);
-      this.head = { ...NEW_HEAD, clockMs, sequence: number };
-      await replaceVersion4(storage, target, this.head);
-      return { isDamaged: false, isCrash };
+      await replaceVersion4(storage, tables, { ...NEW_HEAD, clockMs, sequence: number });
+      tables.clear();
     }
     await removeVersion4(storage);
     const value = await storage.get(HEAD);
-    const head = decodeHead(value);
-    const { pages, logs, oldestLog, sequence } = head ?? NEW_HEAD;
-    const read = await readPages(storage, target, oldestLog);
-    this.#logs = read.logs;
-    this.head = { ...(head ?? NEW_HEAD), sequence: Math.max(sequence, read.sequence) };
-    // Without a head there are only log entries that were appended before the first checkpoint.
-    const isHeadLost = !head && (value !== undefined || read.pages > 0);
-    const isLess = read.pages < pages || read.logs.filter((log) => log <= sequence).length < logs;
-    return { isDamaged: isHeadLost || isLess || read.isDamaged, isCrash };
+    const found = decodeHead(value);
+    const head = found ?? { ...NEW_HEAD };
+    const read = await readLog(storage, tables, head.oldestLog);
+    const isHeadLost = !found && (value !== undefined || read.hasHead);
+    // The others were appended since.
+    const counted = [...read.written.values()].filter((each) => each.sequence <= head.sequence);
+    const isDamaged = read.isDamaged || isHeadLost || counted.length < head.pages + head.logs;
+    this.#written = read.written;
+    this.#obsolete = read.obsolete;
+    // Pages may be older than any log entry.
+    this.#copies.oldest = head.pages > 0 ? 0 : head.oldestLog;
+    this.head = { ...head, sequence: Math.max(head.sequence, read.sequence) };
+    return { isDamaged, isCrash };
   }
 
   /**
@@ -136,36 +147,27 @@ export class Checkpoint {
    */
   async write(clockMs: number, tables: Tables): Promise<void> {
     // Whether the one before reaches the disk is not known: this one has all of it.
-    this.#takeBack();
+    this.#takeBack(tables);
     const { head } = this;
     const changes = this.#changes;
     this.#changes = new Changes();
-    const first = head.sequence + 1;
-    this.#pages.change(changes, tables, first);
-    const bytes = changes.isEmpty ? 0 : Math.max(PAGE_BYTES, PAGE_SHARE * changes.bytes);
-    const pages = this.#pages.choose(bytes, tables, first);
-    const { dirtySince, obsolete } = this.#pages;
-    // If this is cut off before pages are deleted, the log still tells that their table was dropped.
-    const isLogged = dirtySince <= first || (changes.dropped.size > 0 && obsolete.size > 0);
+    const plan = { changes, first: head.sequence + 1, oldest: this.#copies.oldest };
     const entries: Entries = {};
-    const logs = isLogged ? this.#addLog(entries, changes, tables) : [];
-    const all = [...this.#logs, ...logs];
-    this.#logs = all.filter((log) => log >= dirtySince);
-    for (const log of all) if (log < dirtySince) obsolete.add(logKey(log));
-    for (const key of this.#appended) obsolete.add(key);
-    this.#appended = [];
-    head.clockMs = clockMs;
-    head.sequence = Math.max(first, head.sequence);
-    head.pages = this.#pages.onDisk.size;
-    head.oldestLog = Math.min(dirtySince, first);
-    head.logs = this.#logs.length;
-    for (const page of pages) {
-      const sections = sectionsOf(page, tables);
-      entries[page.key] = encodeSections({ sequence: head.sequence, sections });
+    if (!changes.isEmpty) {
+      const copies = this.#copies.take(this.#copyBytes(changes, tables), tables, plan.first);
+      const areAll = this.#copies.oldest === plan.first;
+      this.#addLog(entries, areAll ? copies : [...changes.sections(tables, 1), ...copies]);
     }
+    const { oldest } = this.#copies;
+    const freed: string[] = [];
+    Object.assign(head, { clockMs, oldestLog: oldest, pages: 0, logs: 0 });
+    for (const [key, { sequence }] of this.#written) {
+      if (sequence < oldest) freed.push(key);
+      else if (key.startsWith(PAGE)) head.pages++;
+      else head.logs++;
+    }
+    const unneeded = [...this.#obsolete, ...freed];
     entries[HEAD] = encodeHead(head);
-    const unneeded = [...obsolete];
-    const plan: Plan = { changes, pages, logs };
     this.#plan = plan;
     try {
       // No `await` between these calls: writes of one turn reach the disk together or not at all.
@@ -175,14 +177,15 @@ export class Checkpoint {
         ),
       );
     } catch (error) {
-      if (this.#plan === plan) this.#takeBack();
+      if (this.#plan === plan) this.#takeBack(tables);
       throw error;
     }
     if (this.#plan !== plan) return;
     this.#plan = undefined;
     this.hasAll = this.#changes.isEmpty;
+    for (const key of freed) this.#forget(key);
     await Promise.all(chunks(unneeded).map((keys) => this.#storage.delete(keys, UNCONFIRMED)));
-    for (const key of unneeded) obsolete.delete(key);
+    for (const key of unneeded) this.#obsolete.delete(key);
   }
 
   /**
@@ -192,9 +195,9 @@ export class Checkpoint {
    */
   async append(changes: Changes, tables: Tables): Promise<void> {
     const entries: Entries = {};
-    this.#addLog(entries, changes, tables);
-    // Kept in the list if it fails: it may have been written.
-    this.#appended.push(...Object.keys(entries));
+    this.#addLog(entries, changes.sections(tables, 0));
+    // The next checkpoint has these rows, too.
+    for (const key of Object.keys(entries)) this.#forget(key);
     await this.#storage.put(entries);
   }
 
@@ -212,32 +215,57 @@ export class Checkpoint {
   async clear(): Promise<void> {
     const { lostMs, crashedMs } = this.head;
     this.head = { ...NEW_HEAD, lostMs, crashedMs };
-    this.#pages = new Pages();
-    this.#plan = undefined;
-    this.#logs = [];
-    this.#appended = [];
+    this.#copies = new Copies();
+    this.#written.clear();
+    this.#obsolete.clear();
     this.#changes = new Changes();
+    this.#plan = undefined;
     await this.#storage.deleteAll();
   }
 
-  /** Adds log entries of these changes, and returns their sequences. */
-  #addLog(entries: Entries, changes: Changes, tables: Tables): number[] {
-    return changes.entries(tables).map((sections) => {
-      const sequence = ++this.head.sequence;
-      entries[logKey(sequence)] = encodeSections({ sequence, sections });
-      return sequence;
-    });
+  #copyBytes({ bytes }: Changes, { size }: Tables): number {
+    let logBytes = 0;
+    for (const each of this.#written.values()) {
+      logBytes += Math.max(LEAST_ENTRY_BYTES, each.bytes);
+    }
+    const isSmall = logBytes < SMALL_LOG_BYTES && this.head.pages === 0;
+    return isSmall && size > 0 ? 0 : Math.max(COPY_BYTES, COPY_SHARE * bytes);
+  }
+
+  /**
+   * Adds log entries. What operators set is in entries of its own: none of it gets lost with a
+   * damaged count.
+   */
+  #addLog(entries: Entries, sections: Section[]): void {
+    for (const part of [true, false]) {
+      const some = sections.filter(({ table }) => isOperators(table) === part);
+      while (some.length > 0) {
+        let end = 0;
+        for (let bytes = 0; end < some.length && bytes < ENTRY_BYTES; end++) {
+          bytes += some[end]?.rows.length ?? 0;
+        }
+        const sequence = ++this.head.sequence;
+        const value = encodeSections({ sequence, sections: some.splice(0, end) });
+        entries[logKey(sequence)] = value;
+        this.#written.set(logKey(sequence), { sequence, bytes: value.length });
+      }
+    }
+  }
+
+  /** Has a value deleted that may be on disk, once the next checkpoint is. */
+  #forget(key: string): void {
+    this.#written.delete(key);
+    this.#obsolete.add(key);
   }
 
   /** Has the next checkpoint write what the one before it has not, for all that is known. */
-  #takeBack(): void {
+  #takeBack(tables: Tables): void {
     if (!this.#plan) return;
-    const { changes, pages, logs } = this.#plan;
+    const { changes, first, oldest } = this.#plan;
     this.#plan = undefined;
     this.#changes.addEarlier(changes);
-    for (const page of pages) this.#pages.due.add(page);
-    for (const log of logs) this.#pages.obsolete.add(logKey(log));
-    this.#logs = this.#logs.filter((log) => !logs.includes(log));
+    this.#copies.takeBack(tables, first, oldest);
+    for (const [key, { sequence }] of this.#written) if (sequence >= first) this.#forget(key);
   }
 }
 

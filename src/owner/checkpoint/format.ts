@@ -1,9 +1,9 @@
 /**
- * The bytes of what is on disk, version 5: the head, pages, and log entries.
+ * The bytes of what is on disk, version 5: the head and log entries.
  *
  * Each value begins with its checksum, the version, and the sequence number it was written at.
- * Pages and log entries hold sections, each with rows of one table. A damaged value reads as
- * undefined, so it costs only itself.
+ * Log entries hold sections, each with rows of one table. A damaged value reads as undefined, so it
+ * costs only itself.
  */
 import { InvalidError } from "../../limit/misuse.ts";
 
@@ -12,14 +12,17 @@ export const VERSION = 5;
 export const HEAD = "head";
 /** Storage key that is there while changes may be in memory alone: it tells a crash. */
 export const CRASH_MARK = "open";
-/** Prefix of the storage keys of pages. */
+/**
+ * Prefix of the storage keys of pages: segments of tables, each written in place of the one before.
+ * They are only read: earlier releases wrote them beside the log, in the form of its entries.
+ */
 export const PAGE = "page/";
-/** Prefix of the storage keys of pages that small tables share. Sorts after all other pages. */
-export const SHARED_PAGE = `${PAGE}~`;
 /** Prefix of the storage keys of log entries. */
 export const LOG = "log/";
 /** In place of an index: the table was dropped before the rows of this log entry. */
 export const DROPPED = 1;
+/** Added to an index: these are all rows of that segment. Else they are rows that changed. */
+export const COPIED = 2;
 
 /** Checksum and version as words, then the sequence. */
 const FRAME_BYTES = 16;
@@ -34,14 +37,17 @@ const FNV_PRIME = 0x01000193;
 /** Rows of one table, as `packRows` writes them. */
 export interface Section {
   table: string;
-  /** In a page: which of the table's segments it is. In a log entry: 0 or `DROPPED`. */
+  /** `DROPPED`, 0 for rows that changed, or `COPIED` and which of the table's segments it is. */
   index: number;
-  /** In a page: how many segments the table had. In a log entry: 0. */
+  /**
+   * Of a copied segment: how many the table had. Of others: 1 if a head was written with them, so
+   * that a head that is missing is noticed, else 0.
+   */
   count: number;
   rows: Uint8Array<ArrayBuffer>;
 }
 
-/** A page or a log entry. */
+/** A log entry. */
 export interface Value {
   sequence: number;
   sections: Section[];
@@ -53,7 +59,7 @@ export const NEW_HEAD = {
   clockMs: 0,
   /** Of the last checkpoint. */
   sequence: 0,
-  /** How many pages are on disk. */
+  /** How many pages of an earlier release are on disk. */
   pages: 0,
   /** The oldest log entry that is needed, and how many there are from there on. */
   oldestLog: 0,
@@ -65,10 +71,6 @@ export const NEW_HEAD = {
 };
 
 export type Head = typeof NEW_HEAD;
-
-export function pageKey(table: string, index: number): string {
-  return `${PAGE}${table}/${index}`;
-}
 
 /** Log entries are listed in the order of their sequence. */
 export function logKey(sequence: number): string {
@@ -118,7 +120,7 @@ export function encodeSections({ sequence, sections }: Value): Uint8Array<ArrayB
   return framed(sequence, bytes);
 }
 
-/** Returns a page or a log entry; undefined if it is damaged or of another version. */
+/** Returns undefined if it is damaged or of another version. */
 export function decodeSections(value: unknown): Value | undefined {
   const frame = unframed(value);
   if (frame?.version !== VERSION) return undefined;

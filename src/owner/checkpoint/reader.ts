@@ -1,101 +1,65 @@
 /**
- * Reads what is on disk, a few values at a time, so that no more than those and the tables are in
- * memory. A damaged value is skipped, and costs only what it held.
+ * Reads the log into tables, a few values at a time, so that no more than those and the tables are
+ * in memory. A damaged value is skipped, and costs only what it held.
  */
-import type { CounterTable } from "../../counters/counter-table.ts";
-import { type Segment, unpackRows } from "../../counters/segment.ts";
+import { type CounterTable, segmentOf } from "../../counters/counter-table.ts";
+import { unpackRows } from "../../counters/segment.ts";
 import { newSegment, newTable, stateNumbersOf } from "../../counters/table-name.ts";
-import { DROPPED, decodeSections, LOG, PAGE, pageKey, type Section, type Value } from "./format.ts";
-import { isShared, newPage, type Page, type Pages } from "./pages.ts";
+import { COPIED, DROPPED, decodeSections, LOG, PAGE, type Section, type Value } from "./format.ts";
 
 export type ReadStorage = Pick<DurableObjectStorage, "get" | "list">;
 
 /** Values that are in memory at once, besides the tables. */
 const BATCH_VALUES = 64;
 
-/** Where it is read into. */
-export interface Target {
-  tables: Map<string, CounterTable>;
-  /** Gets the storage keys of what is damaged or no longer needed, too. */
-  pages: Pages;
+/** A value on disk. */
+export interface Written {
+  sequence: number;
+  bytes: number;
 }
 
 export interface Read {
-  /** Sequences of the log entries that are needed, the oldest first. */
-  logs: number[];
+  /** What is needed, by its storage key. */
+  written: Map<string, Written>;
+  /** Storage keys of what is damaged or no longer needed. */
+  obsolete: Set<string>;
   /** The highest sequence seen. */
   sequence: number;
-  /** How many pages there were, damaged ones included. */
-  pages: number;
-  /** Whether anything is damaged, or a page is missing. */
   isDamaged: boolean;
-}
-
-/** A table as its pages are found. */
-interface FoundTable {
-  /** When the page was written that was written last, and how many segments there were then. */
-  sequence: number;
-  count: number;
-  parts: Map<number, { segment: Segment; page: Page }>;
+  /** Whether anything was written together with a head. */
+  hasHead: boolean;
 }
 
 /**
  * Reads pages and log into empty tables.
  *
- * @param oldestLog the sequence of the first log entry that is needed
+ * @param oldest the sequence of the first log entry that is needed
  */
-export async function readPages(
+export async function readLog(
   storage: ReadStorage,
-  { tables, pages }: Target,
-  oldestLog: number,
+  tables: Map<string, CounterTable>,
+  oldest: number,
 ): Promise<Read> {
-  const read: Read = { logs: [], sequence: 0, pages: 0, isDamaged: false };
-  const found = new Map<string, FoundTable>();
-  for await (const [key, value] of scan(storage, PAGE)) {
-    read.pages++;
-    const { sequence, sections } = decoded(key, value, read, pages);
-    const page = newPage(key, sections[0]?.index ?? 0, sequence);
-    pages.onDisk.add(page);
-    for (const section of sections) addSection(found, section, page, sequence, pages);
-  }
-  for (const [name, { count, parts }] of found) {
-    const all = Array.from({ length: count }, (_, index) => {
-      const part = parts.get(index);
-      if (!part) read.isDamaged = true;
-      return part ?? { segment: newSegment(name, 0), page: newPage(pageKey(name, index), index) };
-    });
-    const segments = all.map(({ segment }) => segment);
-    tables.set(name, newTable(name, segments));
-    pages.add(name, { segments: [...segments], pages: all.map(({ page }) => page) });
-  }
-  // A crash came before they were deleted.
-  for (const page of pages.onDisk) if (page.tables.size === 0) pages.remove(page);
-  const withoutPages = new Map<string, number>();
-  for await (const [key, value] of scan(storage, LOG)) {
-    const { sequence, sections } = decoded(key, value, read, pages);
-    // What it had is in pages that were written later.
-    if (sequence < oldestLog) pages.obsolete.add(key);
-    if (pages.obsolete.has(key)) continue;
-    read.logs.push(sequence);
-    for (const { table: name, index, rows } of sections) {
-      if (index === DROPPED) {
-        if (pages.isReadSince(name, sequence)) continue;
-        tables.delete(name);
-        pages.drop(name, sequence);
-        continue;
-      }
-      const table = tables.get(name) ?? newTable(name);
-      if (!tables.has(name)) withoutPages.set(name, sequence);
-      tables.set(name, table);
-      unpackRows(stateNumbersOf(name), rows, (hash, state) => {
-        if (!pages.lacks(name, hash, sequence)) return;
-        if (state) table.set(hash, state);
-        else table.delete(hash);
-      });
+  const read: Read = {
+    written: new Map(),
+    obsolete: new Set(),
+    sequence: 0,
+    isDamaged: false,
+    hasHead: false,
+  };
+  const pages: { sequence: number; place: () => void }[] = [];
+  for await (const { sequence, sections } of values(storage, PAGE, read, 0)) {
+    for (const { table, index, count, rows } of sections) {
+      const segment = segmentFrom(table, rows);
+      const place = () => named(tables, table).place(segment, index, count, sequence);
+      pages.push({ sequence, place });
     }
   }
-  for (const [name, sequence] of withoutPages) {
-    pages.reconcile(name, tables.get(name), sequence);
+  // They come in the order of their keys, and count in the order in which they were written.
+  pages.sort((one, other) => one.sequence - other.sequence);
+  for (const { place } of pages) place();
+  for await (const { sequence, sections } of values(storage, LOG, read, oldest)) {
+    for (const section of sections) readSection(section, tables, sequence);
   }
   return read;
 }
@@ -115,44 +79,60 @@ export async function* scan(
   }
 }
 
-/** Decodes a page or log entry; one that is damaged has no sections. */
-function decoded(key: string, value: unknown, read: Read, { obsolete }: Pages): Value {
-  const found = decodeSections(value);
-  if (!found) {
-    read.isDamaged = true;
-    obsolete.add(key);
+/** Goes through the values under a prefix that are whole and needed, and notes all others. */
+async function* values(
+  storage: ReadStorage,
+  prefix: string,
+  read: Read,
+  oldest: number,
+): AsyncGenerator<Value> {
+  for await (const [key, value] of scan(storage, prefix)) {
+    const found = decodeSections(value);
+    if (!found) read.isDamaged = true;
+    // The next log entry must not take the key of a damaged one, since that is deleted.
+    const sequence = found?.sequence ?? (Number(key.split(LOG)[1]) || 0);
+    read.sequence = Math.max(read.sequence, sequence);
+    if (!found || sequence < oldest) {
+      read.obsolete.add(key);
+      continue;
+    }
+    read.written.set(key, { sequence, bytes: (value as Uint8Array).length });
+    read.hasHead ||= found.sections.some(({ count }) => count > 0);
+    yield found;
   }
-  // The next log entry must not take the key of a damaged one, since that is deleted.
-  const sequence = found?.sequence ?? (Number(key.split(LOG)[1]) || 0);
-  read.sequence = Math.max(read.sequence, sequence);
-  return found ?? { sequence, sections: [] };
 }
 
-function addSection(
-  found: Map<string, FoundTable>,
+function readSection(
   { table: name, index, count, rows }: Section,
-  page: Page,
+  tables: Map<string, CounterTable>,
   sequence: number,
-  { due }: Pages,
 ): void {
-  let table = found.get(name);
-  if (isShared(page)) {
-    // The table has left one: it has pages of its own, or joined another later. The page it left is
-    // written without it, or it would come back from there once it is dropped.
-    if (table && table.sequence > sequence) {
-      due.add(page);
-      return;
-    }
-    for (const { page: left } of table?.parts.values() ?? []) due.add(left);
-    table = undefined;
+  const table = named(tables, name);
+  const { copiedAt } = table;
+  if (index === DROPPED) {
+    if (copiedAt.every((copied) => copied < sequence)) tables.delete(name);
+  } else if (index >= COPIED) {
+    table.place(segmentFrom(name, rows), index - COPIED, count, sequence);
+  } else {
+    unpackRows(stateNumbersOf(name), rows, (key, state) => {
+      // A page may have a later state.
+      if ((copiedAt[segmentOf(key, copiedAt.length)] as number) >= sequence) return;
+      if (state) table.set(key, state);
+      else table.delete(key);
+    });
   }
-  table ??= { sequence: 0, count: 1, parts: new Map() };
-  found.set(name, table);
+}
+
+function named(tables: Map<string, CounterTable>, name: string): CounterTable {
+  const table = tables.get(name) ?? newTable(name);
+  tables.set(name, table);
+  return table;
+}
+
+function segmentFrom(table: string, rows: Uint8Array<ArrayBuffer>) {
   // Of states of any length, it needs no room.
-  const rowBytes = (1 + stateNumbersOf(name)) * Float64Array.BYTES_PER_ELEMENT;
-  const segment = newSegment(name, rows.length / rowBytes);
+  const rowBytes = (1 + stateNumbersOf(table)) * Float64Array.BYTES_PER_ELEMENT;
+  const segment = newSegment(table, rows.length / rowBytes);
   segment.addRows(rows);
-  table.parts.set(index, { segment, page });
-  // Whenever the count changes, a page is written.
-  if (sequence > table.sequence) Object.assign(table, { sequence, count });
+  return segment;
 }

@@ -1,7 +1,7 @@
 /**
  * Reads what version 4 left on disk: segments with free slots, in pieces; changed rows since; single
- * rows in a journal; and a manifest that says which of all that counts. It is replaced as
- * it is read, a few pages at a time. A later version than 5 may delete this file.
+ * rows in a journal; and a manifest that says which of all that counts. It is replaced
+ * once it is read. A later version than 5 may delete this file.
  */
 import { type CounterTable, segmentOf } from "../../counters/counter-table.ts";
 import { decodeRows } from "../../counters/segment.ts";
@@ -9,16 +9,25 @@ import { newTable, stateNumbersOf } from "../../counters/table-name.ts";
 import type { State } from "../../limit/algorithm.ts";
 import { InvalidError } from "../../limit/misuse.ts";
 import type { KeyHash } from "../../ring/key-hash.ts";
-import { checksum, encodeHead, encodeSections, HEAD, type Head, LOG, PAGE } from "./format.ts";
-import { sectionsOf } from "./pages.ts";
-import { type ReadStorage, scan, type Target } from "./reader.ts";
+import { Copies } from "./copies.ts";
+import {
+  checksum,
+  encodeHead,
+  encodeSections,
+  HEAD,
+  type Head,
+  LOG,
+  logKey,
+  PAGE,
+} from "./format.ts";
+import { type ReadStorage, scan } from "./reader.ts";
 
 const VERSION = 4;
 const MANIFEST = "checkpoint";
 const JOURNAL = "journal/";
 const PIECE_BYTES = 64_000;
-/** Pages that are in memory at once. */
-const BATCH_PAGES = 64;
+/** A log entry gets no more than that, about. */
+const ENTRY_BYTES = 500_000;
 /** Numbers in the manifest for each part: the checkpoint that wrote it, its length and its sum. */
 const PART_NUMBERS = 3;
 
@@ -76,27 +85,28 @@ export async function readVersion4(
 }
 
 /**
- * Replaces what version 4 wrote by pages and a head, a few pages at a time. What version 4 wrote
+ * Replaces what version 4 wrote by log entries and a head, one at a time. What version 4 wrote
  * counts until the head is there.
  */
 export async function replaceVersion4(
   storage: WriteStorage,
-  { tables, pages }: Target,
+  tables: ReadonlyMap<string, CounterTable>,
   head: Head,
 ): Promise<void> {
   // Left by an earlier version 5, before version 4 was put back.
   await removeAll(storage, [PAGE, LOG]);
-  for (const [name, table] of tables) pages.reconcile(name, table, head.sequence);
-  const chosen = pages.choose(Number.POSITIVE_INFINITY, tables, head.sequence);
-  for (let from = 0; from < chosen.length; from += BATCH_PAGES) {
-    const entries: Record<string, Uint8Array> = {};
-    for (const page of chosen.slice(from, from + BATCH_PAGES)) {
-      const sections = sectionsOf(page, tables);
-      entries[page.key] = encodeSections({ sequence: head.sequence, sections });
-    }
-    await storage.put(entries);
+  const copies = new Copies();
+  const oldestLog = head.sequence + 1;
+  let sequence = head.sequence;
+  for (;;) {
+    const sections = copies.take(ENTRY_BYTES, tables, oldestLog);
+    if (sections.length === 0) break;
+    sequence++;
+    await storage.put({ [logKey(sequence)]: encodeSections({ sequence, sections }) });
   }
-  await storage.put({ [HEAD]: encodeHead({ ...head, pages: chosen.length }) });
+  await storage.put({
+    [HEAD]: encodeHead({ ...head, sequence, oldestLog, logs: sequence - head.sequence }),
+  });
   // Without the manifest, the rest is no checkpoint.
   await storage.delete([MANIFEST]);
   await removeVersion4(storage);
