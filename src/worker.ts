@@ -8,7 +8,7 @@ import "./workers.ts";
 import { env } from "cloudflare:workers";
 import { Fallback } from "./caller/fallback.ts";
 import { isolateCaller, isolateMembershipClient } from "./caller/isolate.ts";
-import { parseConfig } from "./config.ts";
+import { type Config, parseConfig } from "./config.ts";
 import { checkOnce } from "./counters/answers.ts";
 import { demoAnswer, demoPage } from "./dashboard/demo.ts";
 import { livePage } from "./dashboard/live.ts";
@@ -39,15 +39,9 @@ Fallback.checkOnce = checkOnce;
 export { RateLimiter };
 
 const config = parseConfig(env);
-const { watch: label, loggedDenials } = config;
-const watched =
-  config.tokens.length > 0 && label !== "off" && "TURNPIKE_EVENTS" in env
-    ? { label, own: ownEvents(env) }
-    : undefined;
-const hash = keyHasher(config.hashSecret);
-const caller = isolateCaller(
-  watched && watch({ ...watched, loggedDenials }, watched.own.count, hash),
-);
+const watching = watchItself(config);
+const caller = isolateCaller(watching);
+RateLimiter.onEvicted = watching?.evicted;
 const rules = config.policies.map((policy) => ({ policy }));
 const { ORIGIN_SERVICE: service } = env as { ORIGIN_SERVICE?: Fetcher };
 
@@ -57,10 +51,10 @@ const memberships = isolateMembershipClient();
 const eventsOf: EventsOf = (region) => events(env, region && { region });
 const authorized = authorize(caller, config);
 app.route("/_turnpike/v1", api(caller, config, memberships, eventsOf, authorized));
-if (watched) {
-  const { own } = watched;
+if (watching) {
+  const { sums } = ownEvents(env);
   const ringsOf = async () => (await memberships?.status(config.homeRegion)) ?? [];
-  const metrics = async () => metricsText(await Promise.all(READ.map(own.sums)), await ringsOf());
+  const metrics = async () => metricsText(await Promise.all(READ.map(sums)), await ringsOf());
   app.route("/_turnpike/metrics", metricsApi(authorized, metrics));
   app.route("/_turnpike", livePage(authorized, config, eventsOf(), ringsOf));
 }
@@ -78,10 +72,15 @@ const gate = {
   resolvesDots: true,
 };
 const hasOrigin = config.origin !== "" || service !== undefined;
-if (!hasOrigin) app.use(demoPage(watched !== undefined));
+if (!hasOrigin) app.use(demoPage(watching !== undefined));
 app.use(enforce(rules, caller, config, gate));
 if (config.origin) app.all("*", gateway(routeTo(config.origin), config));
 else if (service) app.all("*", gateway(routeToService(service), config));
 else app.all("*", demoAnswer(caller, rules, config));
 
 export default { fetch: anyStatusToHead(app) };
+
+function watchItself({ tokens, watch: label, loggedDenials, hashSecret }: Config) {
+  if (tokens.length === 0 || label === "off" || !("TURNPIKE_EVENTS" in env)) return undefined;
+  return watch({ label, loggedDenials }, ownEvents(env).count, keyHasher(hashSecret));
+}

@@ -22,7 +22,7 @@ import { Background } from "./mode/background.ts";
 import { HeadStarts } from "./mode/head-starts.ts";
 import { Operator } from "./operator.ts";
 import { OwnerClient } from "./owner-client.ts";
-import type { ExplainedKey, Observe, Question, Reply, Returned, Settled } from "./question.ts";
+import type { ExplainedKey, Observer, Question, Reply, Returned, Settled } from "./question.ts";
 import { isAnswered, ownerReply, spentIn } from "./results.ts";
 import { Router } from "./router.ts";
 
@@ -43,7 +43,7 @@ export interface CallerOptions {
   /** Tells the membership object that an owner is out of reach. */
   reportFailure?: ((owner: string) => void) | undefined;
   /** Is told what checks came to. */
-  observe?: Observe | undefined;
+  observe?: Observer["decided"] | undefined;
 }
 
 const DEFAULT_DEADLINE_MS = 250;
@@ -58,7 +58,7 @@ export class Caller {
   readonly #local = new LocalAnswers();
   readonly #allOrNone = new AllOrNone(this.#local.denials);
   readonly #fallback = new Fallback();
-  readonly #observe: Observe | undefined;
+  readonly #observe: Observer["decided"] | undefined;
   readonly headStarts: HeadStarts;
   readonly background: Background;
 

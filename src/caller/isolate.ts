@@ -11,7 +11,7 @@ import { WORKERS } from "../runtime.ts";
 import { Caller } from "./caller.ts";
 import { reportFailure } from "./failure-report.ts";
 import { MembershipClient } from "./membership-client.ts";
-import type { Observe } from "./question.ts";
+import type { Observer } from "./question.ts";
 import { isolateRouter } from "./router.ts";
 
 /** What the Workers runtime gives to modules. */
@@ -58,11 +58,11 @@ export function isolateConfig(): LimiterConfig {
 /**
  * Returns the isolate's caller. One that is kept may be outdated: a test kit replaces it.
  *
- * @param observe is told what checks come to, if this is the first call
+ * @param observer is told what the caller does, if this is the first call
  * @throws {MisuseError} if a binding is missing or of another kind, or objects can't be called
  */
-export function isolateCaller(observe?: Observe): Caller {
-  caller ??= newCaller(requireWorker(), observe);
+export function isolateCaller(observer?: Observer): Caller {
+  caller ??= newCaller(requireWorker(), observer);
   return caller;
 }
 
@@ -142,21 +142,27 @@ function requireWorker(): Surroundings {
   );
 }
 
-function newCaller({ env }: Surroundings, observe?: Observe): Caller {
+function newCaller({ env }: Surroundings, observer?: Observer): Caller {
   const { rpc, enable_ctx_exports } = Cloudflare.compatibilityFlags;
   requireRpc(rpc !== false);
   // What the Worker exports can be reached only after its start.
   const mayExport = enable_ctx_exports && !("TURNPIKE_OWNERS" in env) && isStarting();
   if (!mayExport) isolateBindings();
   return new Caller({
-    owners: { getByName: (...given) => isolateBindings().TURNPIKE_OWNERS.getByName(...given) },
+    owners: {
+      // Each call takes a stub of its own.
+      getByName(owner, options) {
+        observer?.called(owner);
+        return isolateBindings().TURNPIKE_OWNERS.getByName(owner, options);
+      },
+    },
     runtime: WORKERS,
     reportFailure: (owner) => {
       const { TURNPIKE_MEMBERSHIP: membership } = isolateBindings();
       if (membership) reportFailure(membership, WORKERS, owner);
     },
     router: isolateRouter(isolateConfig().ownersPerRegion),
-    observe,
+    observe: observer?.decided,
     ...isolateConfig(),
   });
 }

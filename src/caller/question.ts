@@ -31,8 +31,13 @@ export interface Reply {
   atMs: number;
 }
 
-/** Is told the replies to checks, whoever gave them, and when these were asked. */
-export type Observe = (replies: readonly Reply[], askedMs: number) => void;
+/** Is told what an isolate's caller does. */
+export interface Observer {
+  /** Replies to checks, whoever gave them, and when these were asked. */
+  decided: (replies: readonly Reply[], askedMs: number) => void;
+  /** A call to an owner. */
+  called: (owner: string) => void;
+}
 
 /** What was spent on a question, to be given back, or a hold to be settled. */
 export interface Returned {

@@ -18,14 +18,17 @@ import { runtimeWith } from "../runtime.ts";
 export class RateLimiter extends DurableObject implements OwnerRpc {
   /** Set in the deployed Worker, whose callers alone send a `requestId`. */
   static checkOnce: RingOwnerOptions["checkOnce"];
+  /** Set where the limiter watches itself: is told how many counters an owner evicted. */
+  static onEvicted: ((owner: string, count: number) => void) | undefined;
   readonly #owner: RingOwner;
 
   constructor(ctx: DurableObjectState, env: Cloudflare.Env) {
     super(ctx, env);
     const { TURNPIKE_OWNERS: owners, TURNPIKE_MEMBERSHIP: membership } = bindingsOf(env, exports);
     const { deadlineMs, highWater } = parseLimiterConfig(env);
+    const name = ctx.id.name ?? "";
     this.#owner = new RingOwner({
-      name: ctx.id.name ?? "",
+      name,
       runtime: runtimeWith((task) => ctx.waitUntil(task)),
       storage: ctx.storage,
       ownerStub: (other) => stubOf(owners, other),
@@ -33,6 +36,7 @@ export class RateLimiter extends DurableObject implements OwnerRpc {
       deadlineMs,
       highWater,
       checkOnce: RateLimiter.checkOnce,
+      onEvicted: (count) => RateLimiter.onEvicted?.(name, count),
     });
     ctx.blockConcurrencyWhile(() => this.#owner.load());
   }

@@ -19,7 +19,7 @@ import type { Answer } from "../protocol/wire-answer.ts";
 import type { KeyHash } from "../ring/key-hash.ts";
 import type { Runtime } from "../runtime.ts";
 import { Checkpoint, type CheckpointStorage, type Found } from "./checkpoint/checkpoint.ts";
-import { type AlarmStorage, Schedule } from "./checkpoint/schedule.ts";
+import { type AlarmStorage, Schedule, type ScheduleOptions } from "./checkpoint/schedule.ts";
 import { Clock } from "./clock.ts";
 import { DurableRows } from "./durable-rows.ts";
 import { InexactCounts, type Loss } from "./inexact.ts";
@@ -28,7 +28,7 @@ import { RecentResets } from "./recent-resets.ts";
 /** The part of a Durable Object's storage that an owner needs. */
 export type OwnerStorage = CheckpointStorage & AlarmStorage;
 
-export interface OwnerOptions {
+export interface OwnerOptions extends Pick<ScheduleOptions, "onEvicted"> {
   /** Its clock may run backwards: the owner's own never does. */
   runtime: Runtime;
   storage: OwnerStorage;
@@ -52,7 +52,7 @@ export class Owner {
   #epoch = 0;
 
   constructor(options: OwnerOptions) {
-    const { runtime, storage, maxBytes, onCleared = () => {} } = options;
+    const { runtime, storage, maxBytes, onCleared = () => {}, onEvicted } = options;
     this.#options = options;
     this.#clock = new Clock(runtime);
     const counters = new Counters({
@@ -68,7 +68,7 @@ export class Owner {
     this.#counters = counters;
     this.#checkpoint = checkpoint;
     const hold = (writing: Promise<unknown>) => this.#durable.holdFor(writing);
-    const all = { counters, checkpoint, storage, runtime, now, onCleared, hold };
+    const all = { counters, checkpoint, storage, runtime, now, onCleared, hold, onEvicted };
     const schedule = new Schedule(all);
     this.#schedule = schedule;
     this.#durable = new DurableRows({ counters, checkpoint, schedule });

@@ -7,19 +7,27 @@
  */
 import type { Dimensions } from "../events/tuple.ts";
 import type { RingStatus } from "../protocol/rpc.ts";
-import { DECISIONS, LATENCIES_MS, LATENCY, LATENCY_SUM } from "./watch.ts";
+import {
+  CALLS,
+  DECISIONS,
+  EVICTED,
+  FALLBACK_SECONDS,
+  LATENCIES_MS,
+  LATENCY,
+  LATENCY_SUM,
+} from "./watch.ts";
 
 /** Sums since the beginning, by owner, then by dimensions. */
 export type Sums = Map<string, { dimensions: Dimensions; count: number }[]>;
 
 /** What is read for the metrics, beside the rings. */
-export const READ = [DECISIONS, LATENCY, LATENCY_SUM];
+export const READ = [DECISIONS, LATENCY, LATENCY_SUM, CALLS, EVICTED, FALLBACK_SECONDS];
 
 type Sample = [labels: Dimensions, value: number, suffix?: string];
 
 /** @param sums of the names in `READ`, in that order */
 export function metricsText(sums: readonly Sums[], rings: readonly RingStatus[]): string {
-  const [decisions, latency, latencySum] = sums;
+  const [decisions, latency, latencySum, calls, evicted, fallbackSeconds] = sums;
   const owners = rings.flatMap((ring) => ring.owners);
   return [
     family("turnpike_decisions_total", "counter", "Decisions of policies.", each(decisions)),
@@ -28,6 +36,19 @@ export function metricsText(sums: readonly Sums[], rings: readonly RingStatus[])
       "histogram",
       "How long checks waited that an owner answered.",
       histogram(latency, latencySum),
+    ),
+    family("turnpike_owner_calls_total", "counter", "Calls to owners of counters.", each(calls)),
+    family(
+      "turnpike_fallback_seconds_total",
+      "counter",
+      "Seconds in which an isolate stood in for owners, added up over isolates.",
+      each(fallbackSeconds),
+    ),
+    family(
+      "turnpike_evicted_keys_total",
+      "counter",
+      "Rows that full owners evicted before they expired.",
+      each(evicted),
     ),
     family(
       "turnpike_ring_version",

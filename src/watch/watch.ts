@@ -3,12 +3,13 @@
  *
  * Everything is counted in the isolate where it was decided, so denials from its cache and checks by
  * the fallback are too. It reaches the owners of events within about a second. An isolate that does
- * not watch runs no line of this.
+ * not watch runs no line of this. Only what an owner evicts is counted where the owner is.
  */
-import type { Observe, Question, Reply } from "../caller/question.ts";
+import type { Observer, Question, Reply } from "../caller/question.ts";
 import { keyOf } from "../events/tuple.ts";
 import type { Decision } from "../limit/decision.ts";
 import { log } from "../log.ts";
+import { regionOfOwner } from "../protocol/ring-record.ts";
 import type { KeyHash } from "../ring/key-hash.ts";
 import type { Region } from "../ring/region.ts";
 import { WORKERS } from "../runtime.ts";
@@ -23,6 +24,13 @@ export const LATENCY = "turnpike.latency";
 /** How long these took, ms. */
 export const LATENCY_SUM = "turnpike.latency_ms";
 
+/** Calls to owners, by the owner that they went `to`. */
+export const CALLS = "turnpike.calls";
+/** Rows that owners evicted before they expired, `by` owner. */
+export const EVICTED = "turnpike.evicted";
+/** Seconds in which an isolate stood in for owners. */
+export const FALLBACK_SECONDS = "turnpike.fallback_seconds";
+
 /** Upper bounds of the histogram, ms; the last bucket has none. */
 export const LATENCIES_MS = [1, 2, 5, 10, 25, 50, 100, 250, 500, 1_000];
 const NO_BOUND = "+Inf";
@@ -35,22 +43,38 @@ const LOG_INTERVAL_MS = 1_000;
 /** The most keys of decisions that are remembered; an API call may name any policy. */
 const MAX_KEYS = 1_000;
 
-/** Makes what a caller tells its decisions. */
+/** What a caller and the owners of an isolate tell. */
+export interface Watch extends Observer {
+  evicted(owner: string, count: number): void;
+}
+
+/** Makes what counts all that it is told. */
 export function watch(
   { label, loggedDenials }: { label: LabelForm; loggedDenials: number },
   count: CountAt,
   hash: (parts: readonly string[]) => KeyHash,
-): Observe {
+): Watch {
   const keys = new Map<string, string>();
   /** When a denial of each policy was last logged, ms since the epoch. */
   const loggedMs = new Map<string, number>();
 
-  return function observe(replies, sentMs) {
-    const tookMs = WORKERS.now() - sentMs;
-    for (const reply of replies) note(reply, tookMs);
+  /** The second in which this isolate last stood in for an owner. */
+  let fallbackSecond = 0;
+
+  return {
+    decided(replies, askedMs) {
+      const nowMs = WORKERS.now();
+      for (const reply of replies) note(reply, nowMs, nowMs - askedMs);
+    },
+    called: (owner) => countOf(owner, CALLS, "to", 1),
+    evicted: (owner, rows) => countOf(owner, EVICTED, "by", rows),
   };
 
-  function note({ question, decisions }: Reply, tookMs: number): void {
+  function countOf(owner: string, name: string, dimension: string, amount: number): void {
+    count(regionOfOwner(owner) as Region, name, keyOf({ [dimension]: owner }), amount);
+  }
+
+  function note({ question, decisions }: Reply, nowMs: number, tookMs: number): void {
     const { region } = question;
     const client = clientOf(question, label);
     for (const decision of decisions) {
@@ -59,7 +83,15 @@ export function watch(
       count(region, DECISIONS, keyOfDecision(decision, outcome), 1);
       count(region, CLIENTS, keyOf({ client, outcome, policy: decision.policy }), 1);
     }
-    if (decisions[0]?.source === "owner") noteLatency(question, tookMs);
+    const source = decisions[0]?.source;
+    if (source === "owner") noteLatency(question, tookMs);
+    if (source === "fallback") noteFallback(region, Math.floor(nowMs / 1_000));
+  }
+
+  function noteFallback(region: Region, second: number): void {
+    if (second === fallbackSecond) return;
+    fallbackSecond = second;
+    count(region, FALLBACK_SECONDS, keyOf({}), 1);
   }
 
   function clientOf({ key }: Question, form: LabelForm): string {

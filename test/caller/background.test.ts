@@ -2,7 +2,7 @@ import { beforeEach, describe, expect, it } from "vitest";
 import { Caller } from "../../src/caller/caller.ts";
 import { MAX_CHECKS, MAX_GATHER_MS } from "../../src/caller/mode/background.ts";
 import { LaterChecks } from "../../src/caller/mode/later-checks.ts";
-import type { Observe, Question, Reply } from "../../src/caller/question.ts";
+import type { Observer, Question, Reply } from "../../src/caller/question.ts";
 import { parsePolicy } from "../../src/limit/policy.ts";
 import type { PolicyInput } from "../../src/limit/policy-input.ts";
 import { FakeTime, turn } from "../fake-runtime.ts";
@@ -17,7 +17,7 @@ beforeEach(() => {
   time.nowMs = Date.now();
 });
 
-function isolate(ownersPerRegion = 1, observe?: Observe): Caller {
+function isolate(ownersPerRegion = 1, observe?: Observer["decided"]): Caller {
   return new Caller({
     owners,
     ownersPerRegion,

@@ -1,7 +1,7 @@
 /** An isolate's caller with fake owners, for the tests of one call. The clock moves by hand. */
 import { afterEach, beforeEach, vi } from "vitest";
 import { Caller } from "../../src/caller/caller.ts";
-import type { Observe, Question } from "../../src/caller/question.ts";
+import type { Observer, Question } from "../../src/caller/question.ts";
 import { parsePolicy } from "../../src/limit/policy.ts";
 import type { PolicyInput } from "../../src/limit/policy-input.ts";
 import { STILL } from "../fake-runtime.ts";
@@ -27,7 +27,11 @@ export async function check(question = ask(), asking = caller) {
   return reply?.decisions[0];
 }
 
-export function isolate(ownersPerRegion = 4, deadlineMs = DEADLINE_MS, observe?: Observe): Caller {
+export function isolate(
+  ownersPerRegion = 4,
+  deadlineMs = DEADLINE_MS,
+  observe?: Observer["decided"],
+): Caller {
   return new Caller({
     owners,
     ownersPerRegion,

@@ -18,9 +18,9 @@ function deny(requests: number, label: LabelForm, loggedDenials: number): string
   const logged = vi.spyOn(console, "log").mockImplementation(() => {});
   vi.useFakeTimers({ toFake: ["Date"], now: 1_700_000_000_000 });
   const reply: Reply = { question, decisions: [DENIED], atMs: 0 };
-  const observe = watch({ label, loggedDenials }, () => {}, keyHasher("a secret"));
+  const { decided } = watch({ label, loggedDenials }, () => {}, keyHasher("a secret"));
   for (let n = 0; n < requests; n++) {
-    observe([reply], Date.now());
+    decided([reply], Date.now());
     vi.setSystemTime(Date.now() + 100);
   }
   return logged.mock.calls.map(([line]) => String(line));

@@ -16,7 +16,13 @@ const latencySum: Sums = new Map([["weur/0", [{ dimensions: {}, count: 3_500 }]]
 const owners = [{ name: "weur/0", keys: 3, checksPerSecond: 1, sinceMs: 0 }];
 const ring = { region: "weur" as const, version: 4, settling: true, waitingFor: [], down: [] };
 
-const text = metricsText([decisions, latency, latencySum], [{ ...ring, owners }]);
+const calls: Sums = new Map([["weur/1", [{ dimensions: { to: "weur/0" }, count: 8 }]]]);
+const evicted: Sums = new Map([["weur/1", [{ dimensions: { by: "weur/0" }, count: 2 }]]]);
+const seconds: Sums = new Map([["weur/1", [{ dimensions: {}, count: 6 }]]]);
+const text = metricsText(
+  [decisions, latency, latencySum, calls, evicted, seconds],
+  [{ ...ring, owners }],
+);
 const families = new Map(parsePrometheus(text).map((family) => [family.name, family]));
 
 describe("the metrics", () => {
@@ -30,6 +36,19 @@ describe("the metrics", () => {
     });
     expect(families.get("turnpike_ring_version")?.metrics).toMatchObject([{ value: "4" }]);
     expect(families.get("turnpike_owner_keys")?.metrics).toMatchObject([{ value: "3" }]);
+  });
+
+  it("have calls, evictions and seconds of the fallback", () => {
+    const [owner, [called, by]] = ["weur/1", [{ to: "weur/0" }, { by: "weur/0" }]];
+    expect(families.get("turnpike_owner_calls_total")?.metrics).toEqual([
+      { labels: { owner, ...called }, value: "8" },
+    ]);
+    expect(families.get("turnpike_evicted_keys_total")?.metrics).toEqual([
+      { labels: { owner, ...by }, value: "2" },
+    ]);
+    expect(families.get("turnpike_fallback_seconds_total")?.metrics).toEqual([
+      { labels: { owner }, value: "6" },
+    ]);
   });
 
   it("have a histogram whose buckets add up", () => {

@@ -73,6 +73,10 @@ describe("a Turnpike that watches itself", () => {
     await expect.poll(sums, { timeout: 60_000 }).toEqual(first);
     const before = await decisions();
 
+    const text = await scrape();
+    expect(text).toMatch(/^turnpike_owner_calls_total\{owner="weur\/\d",to="weur\/\d"\} \d+$/m);
+    expect(text).toContain("# TYPE turnpike_evicted_keys_total counter");
+
     const top = "/_turnpike/v1/events/top?name=turnpike-clients&by=client,outcome&n=1";
     expect(await (await get(top, authorized("rules"))).json()).toMatchObject({
       entries: [{ dimensions: { client: "192.0.2.*", outcome: "allowed" }, count: 14 }],

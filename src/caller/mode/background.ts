@@ -15,7 +15,7 @@ import type { Policy } from "../../limit/policy.ts";
 import type { Runtime } from "../../runtime.ts";
 import type { LocalAnswers } from "../local-answers.ts";
 import type { Message } from "../message.ts";
-import type { Observe, Question, Reply } from "../question.ts";
+import type { Observer, Question, Reply } from "../question.ts";
 import { replyOf } from "../results.ts";
 import { hear, LastWords } from "./last-words.ts";
 
@@ -32,7 +32,7 @@ export interface BackgroundOptions {
   route: (question: Question) => Message;
   /** Asks the owners, and puts their replies in place: none where an owner does not answer. */
   ask: (messages: readonly Message[], replies: (Reply | undefined)[]) => Promise<void>;
-  observe?: Observe | undefined;
+  observe?: Observer["decided"] | undefined;
 }
 
 /** What is known about a check. Without a denial or a way to pass, its owner is to be asked. */

@@ -46,6 +46,7 @@ export interface RingOwnerOptions {
   highWater: number;
   /** As in {@link OwnerOptions}. */
   checkOnce?: OwnerOptions["checkOnce"];
+  onEvicted?: OwnerOptions["onEvicted"];
   /** Makes the owner; the simulation makes one that it watches. */
   newOwner?: (options: OwnerOptions) => Owner;
 }
@@ -72,11 +73,11 @@ export class RingOwner implements OwnerRpc {
 
   constructor(options: RingOwnerOptions) {
     const { name, runtime, storage, ownerStub, membershipStub, deadlineMs } = options;
-    const { newOwner = (each) => new Owner(each), checkOnce } = options;
+    const { newOwner = (each) => new Owner(each), checkOnce, onEvicted } = options;
     this.#options = options;
     // The ring stays on disk, so that the object knows it when the next key comes.
     const onCleared = () => this.#change?.view.rewriteRecord();
-    const owner = newOwner({ runtime, storage, onCleared, checkOnce });
+    const owner = newOwner({ runtime, storage, onCleared, checkOnce, onEvicted });
     this.#owner = owner;
     if (!membershipStub || !isOwnerName(name)) return;
     const exporter = new Exporter(owner);

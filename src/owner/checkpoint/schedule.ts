@@ -5,7 +5,7 @@ import { logSeldom } from "../../log.ts";
 import { MAX_LOSS_AGE_MS } from "../../protocol/ring-record.ts";
 import type { KeyHash } from "../../ring/key-hash.ts";
 import type { Runtime } from "../../runtime.ts";
-import { DropWarning } from "../drop-warning.ts";
+import { DropWarning, type OnEvicted } from "../drop-warning.ts";
 import type { Checkpoint, Found } from "./checkpoint.ts";
 
 /** Time from the first change after a pause to the checkpoint that has it. */
@@ -33,6 +33,8 @@ export interface ScheduleOptions {
   onCleared: () => void;
   /** Called with what answers must wait for. */
   hold: (writing: Promise<unknown>) => void;
+  /** Told at most once a minute. */
+  onEvicted?: OnEvicted | undefined;
 }
 
 export class Schedule {
@@ -40,7 +42,7 @@ export class Schedule {
   hasImports = false;
   readonly #options: ScheduleOptions;
   readonly #checkpoint: Checkpoint;
-  readonly #dropWarning = new DropWarning();
+  readonly #dropWarning: DropWarning;
   /** Whether the disk says that changes may be in memory alone. */
   #isMarked = false;
   /** Whether evictions are yet to be logged. */
@@ -54,6 +56,7 @@ export class Schedule {
   constructor(options: ScheduleOptions) {
     this.#options = options;
     this.#checkpoint = options.checkpoint;
+    this.#dropWarning = new DropWarning(options.onEvicted);
   }
 
   /** To be awaited with what reading the checkpoint found, before anything else is called. */
