@@ -69,9 +69,11 @@ export type LogEvent =
   | "owner-up"
   /** An operator has changed the policies; `by` is who that is, as the call says. */
   | "policies-changed"
+  /** An isolate could not fetch live policies; those before stay in force until it can. */
+  | "policies-not-fetched"
   /** A region could not be told of the live policies; its object is told again. */
   | "policies-not-sent"
-  /** Live policies could not be read, or make no sense to this version; those before stay in force. */
+  /** Live policies make no sense to this version of the code; those before stay in force. */
   | "policies-refused"
   /** A `refusal` function threw or gave no response; the client got the standard refusal. */
   | "refusal-function-failed"

@@ -6,8 +6,11 @@
  */
 import "./workers.ts";
 import { env } from "cloudflare:workers";
+import { listPolicies } from "./binding/policies.ts";
+import { TurnpikeWithEvents } from "./binding/turnpike-with-events.ts";
 import { Fallback } from "./caller/fallback.ts";
 import { isolateCaller, isolateMembershipClient } from "./caller/isolate.ts";
+import { PoliciesFollower } from "./caller/policies-follower.ts";
 import { type Config, parseConfig } from "./config.ts";
 import { checkOnce } from "./counters/answers.ts";
 import { demoAnswer, demoPage } from "./dashboard/demo.ts";
@@ -24,33 +27,57 @@ import { gateway, routeTo, routeToService } from "./http/gateway/gateway.ts";
 import { headersBesideOrigin } from "./http/gateway/origin-limits.ts";
 import { isOrdinary, isReserved, readingsOf } from "./http/match/path.ts";
 import { enforce } from "./http/rate-limit.ts";
+import { RulesInForce } from "./http/rules-in-force.ts";
 import { RateLimiter } from "./objects/rate-limiter.ts";
 import { keyHasher } from "./ring/key-hash.ts";
+import { nearestRegion } from "./ring/region.ts";
+import { WORKERS } from "./runtime.ts";
 import { metricsText, READ } from "./watch/metrics.ts";
 import { watch } from "./watch/watch.ts";
 
-export { TurnpikeWithEvents as Turnpike } from "./binding/turnpike-with-events.ts";
 export { Events } from "./objects/events.ts";
 export { OperatedMembership as Membership } from "./objects/operated-membership.ts";
+export { OperatedRateLimiter as RateLimiter } from "./objects/operated-rate-limiter.ts";
 
 RateLimiter.checkOnce = checkOnce;
 Fallback.checkOnce = checkOnce;
 
-export { RateLimiter };
+export { TurnpikeWithEvents as Turnpike };
 
-const config = parseConfig(env);
+const deployed = parseConfig(env);
+const follower = new PoliciesFollower({
+  deployed: deployed.policies,
+  ask: async (region, known) => memberships?.policies(region, known) ?? null,
+  runtime: WORKERS,
+  ...deployed,
+});
+const config: Config = {
+  ...deployed,
+  get policies() {
+    return follower.policies;
+  },
+};
 const watching = watchItself(config);
-const caller = isolateCaller(watching);
+const caller = isolateCaller(watching, (owners) => follower.through(owners));
+const memberships = isolateMembershipClient();
 RateLimiter.onEvicted = watching?.evicted;
-const rules = config.policies.map((policy) => ({ policy }));
+listPolicies(() => follower.policies);
+TurnpikeWithEvents.begin = () => follower.begin(config.homeRegion);
 const { ORIGIN_SERVICE: service } = env as { ORIGIN_SERVICE?: Fetcher };
 
 const app = newApp();
 app.onError(internalError);
-const memberships = isolateMembershipClient();
+app.use((c, next) => {
+  const { cf } = c.req.raw;
+  const begun = follower.begin(nearestRegion(cf as IncomingRequestCfProperties, config.homeRegion));
+  return begun ? begun.then(next) : next();
+});
 const eventsOf: EventsOf = (region) => events(env, region && { region });
 const authorized = authorize(caller, config);
-app.route("/_turnpike/v1", api(caller, config, memberships, eventsOf, authorized));
+app.route(
+  "/_turnpike/v1",
+  api(caller, config, memberships, eventsOf, authorized, (document) => follower.follow(document)),
+);
 if (watching) {
   const { sums } = ownEvents(env);
   const ringsOf = async () => (await memberships?.status(config.homeRegion)) ?? [];
@@ -73,10 +100,15 @@ const gate = {
 };
 const hasOrigin = config.origin !== "" || service !== undefined;
 if (!hasOrigin) app.use(demoPage(watching !== undefined));
-app.use(enforce(rules, caller, config, gate));
+const inForce = new RulesInForce(config, (rules) => enforce(rules, caller, config, gate));
+app.use(inForce.limit);
 if (config.origin) app.all("*", gateway(routeTo(config.origin), config));
 else if (service) app.all("*", gateway(routeToService(service), config));
-else app.all("*", demoAnswer(caller, rules, config));
+else
+  app.all(
+    "*",
+    demoAnswer(caller, () => inForce.rules, config),
+  );
 
 export default { fetch: anyStatusToHead(app) };
 

@@ -67,6 +67,7 @@ const MAY_IMPORT: Record<string, string[]> = {
     "watch",
     "ring",
     "config.ts",
+    "runtime.ts",
   ],
   "index.ts": ["workers.ts", "http", "binding", "caller", "limit", "objects"],
   "outside.ts": ["http", "caller", "limit"],

@@ -7,7 +7,12 @@ import { MisuseError } from "../limit/misuse.ts";
 import type { Policy } from "../limit/policy.ts";
 import { parsePoliciesVariable } from "../limiter-config.ts";
 
-let listed: Policy[] | undefined;
+let listed: (() => readonly Policy[]) | undefined;
+
+/** Has bindings name these policies in place of the variable's: the deployed Worker's change. */
+export function listPolicies(policies: () => readonly Policy[]): void {
+  listed = policies;
+}
 
 /**
  * Returns the policy with a name.
@@ -28,6 +33,9 @@ export function policyNamed(name: unknown, env: object, at: string): Policy {
 function known(env: object): Policy[] {
   const claimed = claimedPolicies();
   if (claimed.length > 0 && Reflect.get(env, "POLICIES") === undefined) return claimed;
-  listed ??= parsePoliciesVariable(env);
-  return [...claimed, ...listed];
+  if (!listed) {
+    const parsed = parsePoliciesVariable(env);
+    listed = () => parsed;
+  }
+  return [...claimed, ...listed()];
 }

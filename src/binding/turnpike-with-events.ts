@@ -26,6 +26,9 @@ export interface EventToCount {
 
 /** All methods reject with a `MisuseError` that names the field, the rule and the value. */
 export class TurnpikeWithEvents extends Turnpike {
+  /** Returns what a call waits for before it is decided; undefined if nothing. */
+  static begin: () => Promise<void> | undefined = () => undefined;
+
   async count(name: string, dimensions?: Dimensions, amount?: number): Promise<void> {
     this.#events.count(name, dimensions, amount);
   }
@@ -52,4 +55,17 @@ export class TurnpikeWithEvents extends Turnpike {
   get #events() {
     return events(this.env as object);
   }
+}
+
+for (const name of Object.getOwnPropertyNames(Turnpike.prototype)) {
+  const method: unknown = Reflect.get(Turnpike.prototype, name);
+  if (name === "constructor" || typeof method !== "function") continue;
+  Reflect.set(
+    TurnpikeWithEvents.prototype,
+    name,
+    async function begun(this: TurnpikeWithEvents, ...given: unknown[]) {
+      await TurnpikeWithEvents.begin();
+      return Reflect.apply(method, this, given);
+    },
+  );
 }

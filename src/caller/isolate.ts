@@ -7,6 +7,7 @@ import { MisuseError } from "../limit/misuse.ts";
 import type { Policy } from "../limit/policy.ts";
 import { type LimiterConfig, parseLimiterConfig } from "../limiter-config.ts";
 import { type Bindings, requireBindings, requireRpc } from "../protocol/bindings.ts";
+import type { CounterNamespace } from "../protocol/rpc.ts";
 import { WORKERS } from "../runtime.ts";
 import { Caller } from "./caller.ts";
 import { reportFailure } from "./failure-report.ts";
@@ -21,6 +22,8 @@ interface Surroundings {
   /** What the Worker exports. */
   exports: object;
 }
+
+type Through = (owners: CounterNamespace) => CounterNamespace;
 
 /** Undefined outside a Worker. */
 let worker: Surroundings | undefined;
@@ -59,10 +62,11 @@ export function isolateConfig(): LimiterConfig {
  * Returns the isolate's caller. One that is kept may be outdated: a test kit replaces it.
  *
  * @param observer is told what the caller does, if this is the first call
+ * @param through stands between that caller and its owners
  * @throws {MisuseError} if a binding is missing or of another kind, or objects can't be called
  */
-export function isolateCaller(observer?: Observer): Caller {
-  caller ??= newCaller(requireWorker(), observer);
+export function isolateCaller(observer?: Observer, through?: Through): Caller {
+  caller ??= newCaller(requireWorker(), observer, through);
   return caller;
 }
 
@@ -142,20 +146,21 @@ function requireWorker(): Surroundings {
   );
 }
 
-function newCaller({ env }: Surroundings, observer?: Observer): Caller {
+function newCaller({ env }: Surroundings, observer?: Observer, through?: Through): Caller {
   const { rpc, enable_ctx_exports } = Cloudflare.compatibilityFlags;
   requireRpc(rpc !== false);
   // What the Worker exports can be reached only after its start.
   const mayExport = enable_ctx_exports && !("TURNPIKE_OWNERS" in env) && isStarting();
   if (!mayExport) isolateBindings();
-  return new Caller({
-    owners: {
-      // Each call takes a stub of its own.
-      getByName(owner, options) {
-        observer?.called(owner);
-        return isolateBindings().TURNPIKE_OWNERS.getByName(owner, options);
-      },
+  const owners: CounterNamespace = {
+    // Each call takes a stub of its own.
+    getByName(owner, options) {
+      observer?.called(owner);
+      return isolateBindings().TURNPIKE_OWNERS.getByName(owner, options);
     },
+  };
+  return new Caller({
+    owners: through?.(owners) ?? owners,
     runtime: WORKERS,
     reportFailure: (owner) => {
       const { TURNPIKE_MEMBERSHIP: membership } = isolateBindings();

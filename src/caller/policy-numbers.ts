@@ -23,8 +23,9 @@ export class PolicyNumbers {
     const known = this.#byPolicy.get(policy);
     if (known !== undefined) return known;
     const { name, algorithm, windowMs, limit, capacity, blockFor, atMost = false } = policy;
+    const { start, shadow } = policy;
     const block = blockFor ? `${blockFor.firstMs}-${blockFor.maxMs}` : "";
-    const text = `${algorithm}/${windowMs}/${limit}/${capacity}/${block}/${atMost}/${name}`;
+    const text = `${algorithm}/${windowMs}/${limit}/${capacity}/${block}/${atMost}/${start}/${shadow}/${name}`;
     const number = this.#byText.get(text) ?? this.#next++;
     this.#byText.set(text, number);
     this.#byPolicy.set(policy, number);

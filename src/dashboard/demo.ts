@@ -47,14 +47,18 @@ export function demoPage(hasLive: boolean): MiddlewareHandler<DemoEnv> {
   };
 }
 
-/** Stands behind the limiter: answers a request that passed, and says which owner counted it. */
+/**
+ * Stands behind the limiter: answers a request that passed, and says which owner counted it.
+ *
+ * @param rules returns those in force
+ */
 export function demoAnswer(
   caller: Caller,
-  rules: readonly Rule[],
+  rules: () => readonly Rule[],
   config: LimiterConfig,
 ): MiddlewareHandler<DemoEnv> {
-  const matcher = new RuleMatcher(rules);
   return async (c) => {
+    const matcher = new RuleMatcher(rules());
     const { decision, startMs } = c.var;
     const tookMs = WORKERS.now() - startMs;
     const address = clientAddress(c.req.raw.headers, config);

@@ -22,12 +22,17 @@ export class RateLimiter extends DurableObject implements OwnerRpc {
   static onEvicted: ((owner: string, count: number) => void) | undefined;
   readonly #owner: RingOwner;
 
-  constructor(ctx: DurableObjectState, env: Cloudflare.Env) {
+  /** @param own makes the owner */
+  constructor(
+    ctx: DurableObjectState,
+    env: Cloudflare.Env,
+    own = (options: RingOwnerOptions) => new RingOwner(options),
+  ) {
     super(ctx, env);
     const { TURNPIKE_OWNERS: owners, TURNPIKE_MEMBERSHIP: membership } = bindingsOf(env, exports);
     const { deadlineMs, highWater } = parseLimiterConfig(env);
     const name = ctx.id.name ?? "";
-    this.#owner = new RingOwner({
+    this.#owner = own({
       name,
       runtime: runtimeWith((task) => ctx.waitUntil(task)),
       storage: ctx.storage,

@@ -37,7 +37,15 @@ type Numbers = Float64Array<ArrayBuffer>;
 
 export type WireAnswer =
   | Numbers
-  | { numbers: Numbers; ring?: RingRecord; taken?: Taken; was?: Answer["was"]; limits?: Limits };
+  | {
+      numbers: Numbers;
+      ring?: RingRecord;
+      taken?: Taken;
+      was?: Answer["was"];
+      limits?: Limits;
+      /** The version of the live policies, if the batch named an earlier one, or none. */
+      live?: number;
+    };
 
 /**
  * Units taken, by the index of each check that took what was left. Most answers have no such check.

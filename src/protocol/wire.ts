@@ -40,6 +40,8 @@ export interface WireBatch {
   requestIds?: Float64Array<ArrayBuffer>;
   /** The holds that checks make or settle, as `encodeHolds` writes them; absent if none does. */
   holds?: Float64Array<ArrayBuffer>;
+  /** The version of the live policies that the caller has; absent if it has the deployment's. */
+  live?: number;
 }
 
 /** Words before the indices of a check's policies. */

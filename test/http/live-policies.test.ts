@@ -192,3 +192,88 @@ describe("a change", () => {
     }
   });
 });
+
+describe("requests", () => {
+  const visit = async (client: string) => {
+    const response = await fetch(server.url, { headers: { "CF-Connecting-IP": client } });
+    await response.arrayBuffer();
+    const policy = response.headers.get("RateLimit-Policy") ?? "";
+    const limits = [...policy.matchAll(/;q=(\d+)/g)].map(([, limit]) => Number(limit));
+    const left = Number(/r=(\d+)/.exec(response.headers.get("RateLimit") ?? "")?.[1]);
+    return { status: response.status, limits, left };
+  };
+
+  it("are decided under a new version, and what was counted goes on", async () => {
+    const client = "192.0.2.1";
+    for (const left of [4, 3, 2]) {
+      expect(await visit(client)).toEqual({ status: 200, limits: [5], left });
+    }
+    await put([{ name: "site", limit: 9, window: "1d" }]);
+    const limits = async () => (await visit(client)).limits;
+    await expect.poll(limits, { interval: 20, timeout: 60_000 }).toEqual([9]);
+    const { left } = await visit(client);
+    expect(left).toBeLessThan(9 - 3);
+  });
+
+  it("are decided under it from the first one of a new isolate on", async () => {
+    await put([{ name: "site", limit: 77, window: "1d" }]);
+    await server.stop();
+    await start();
+    expect(await visit("192.0.2.2")).toMatchObject({ limits: [77], left: 76 });
+  });
+
+  it("are not denied by what was denied under the version before", async () => {
+    const client = "192.0.2.3";
+    await put([{ name: "site", limit: 1, window: "1d" }]);
+    const status = async () => (await visit(client)).status;
+    await expect.poll(status, { interval: 20, timeout: 60_000 }).toBe(429);
+    await put([{ name: "site", limit: 1, window: "1d", shadow: true }]);
+    await expect.poll(status, { interval: 20, timeout: 60_000 }).toBe(200);
+  });
+
+  it("never see a mixture, a wrong version, an error or a lost count in ten changes", async () => {
+    const client = "192.0.2.4";
+    // The version is in both limits.
+    const limitsOf = (n: number) => [1_000_000 + n, 2_000_000 + n];
+    const policiesOf = (n: number) => {
+      const [limit, other] = limitsOf(n);
+      return [
+        { name: "busy", limit, window: "1d" },
+        { name: "other", limit: other, window: "1d", key: ["host"] },
+      ];
+    };
+    let begun = 0;
+    await put(policiesOf(0));
+    await expect.poll(async () => (await visit(client)).limits).toEqual(limitsOf(0));
+    const { left: before } = await visit(client);
+    let passed = 0;
+    let isOver = false;
+    const wrong: unknown[] = [];
+    const seen = new Set<number>();
+    const load = Array.from({ length: 8 }, async () => {
+      let latest = 0;
+      while (!isOver) {
+        const { status, limits } = await visit(client);
+        const n = (limits[0] as number) - 1_000_000;
+        seen.add(n);
+        passed++;
+        // One after the other, so none goes back to an earlier version.
+        const isKnown = n >= latest && n <= begun;
+        if (status !== 200 || limits[1] !== 2_000_000 + n || !isKnown)
+          wrong.push({ status, limits });
+        latest = n;
+      }
+    });
+    for (let n = 1; n <= 10; n++) {
+      begun = n;
+      expect((await put(policiesOf(n))).status).toBe(200);
+      await expect.poll(() => seen.has(n), { interval: 5, timeout: 60_000 }).toBe(true);
+    }
+    isOver = true;
+    await Promise.all(load);
+    expect(wrong).toEqual([]);
+    const { limits, left } = await visit(client);
+    expect(limits).toEqual(limitsOf(10));
+    expect(before - left).toBe(passed + 1 - 10);
+  });
+});

@@ -62,10 +62,12 @@ describe("the RateLimiter object", () => {
   });
 
   it("offers its verbs over RPC and nothing else", async () => {
-    const names = await runInDurableObject(freshOwner(), (object) =>
-      Object.getOwnPropertyNames(Object.getPrototypeOf(object)),
-    );
-    expect(names.sort()).toEqual([
+    const names = await runInDurableObject(freshOwner(), (object) => {
+      // The deployed Worker's class, and the library's that it extends.
+      const own = Object.getPrototypeOf(object);
+      return [own, Object.getPrototypeOf(own)].flatMap(Object.getOwnPropertyNames);
+    });
+    expect([...new Set(names)].sort()).toEqual([
       "adopt",
       "alarm",
       "block",

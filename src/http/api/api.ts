@@ -15,6 +15,7 @@ import { decided, type ExplainedKey, type Question, type Reply } from "../../cal
 import type { Config } from "../../config.ts";
 import { EventsUnreachable } from "../../events/event-reader.ts";
 import { MisuseError } from "../../limit/misuse.ts";
+import type { PoliciesDocument } from "../../protocol/policies-document.ts";
 import { nearestRegion, type Region } from "../../ring/region.ts";
 import { problem, wrongMethod } from "../answer/problem.ts";
 import { internalError, newApp } from "../app.ts";
@@ -34,6 +35,7 @@ import { ringApi } from "./ring-api.ts";
  * @param memberships absent if the rings never change
  * @param eventsOf absent if no events are counted
  * @param authorized the isolate's, if other doors have it too
+ * @param follow is told of policies that a call here changes
  */
 export function api(
   caller: Caller,
@@ -41,6 +43,7 @@ export function api(
   memberships?: MembershipClient,
   eventsOf?: EventsOf,
   authorized = authorize(caller, config),
+  follow: (document: PoliciesDocument) => void = () => {},
 ): HonoBase {
   const app = newApp();
   app.notFound(notFound);
@@ -117,7 +120,7 @@ export function api(
   app.route("/overrides", overridesApi(caller, config));
   if (memberships) {
     app.route("/ring", ringApi(memberships, config.homeRegion));
-    app.route("/policies", policiesApi(memberships, config));
+    app.route("/policies", policiesApi(memberships, config, follow));
   }
   return app;
 

@@ -43,10 +43,15 @@ export interface PoliciesInForce {
   at: string | null;
 }
 
-/** Makes the app of the calls below `/policies`. */
+/**
+ * Makes the app of the calls below `/policies`.
+ *
+ * @param follow is told of each change made here, so that this isolate need not hear of it
+ */
 export function policiesApi(
   memberships: MembershipClient,
   { homeRegion, writtenPolicies }: Pick<Config, "homeRegion" | "writtenPolicies">,
+  follow: (document: PoliciesDocument) => void,
 ): HonoBase {
   const app = newApp();
   const inForce = () => memberships.policies(homeRegion, DEPLOYED_VERSION);
@@ -81,7 +86,10 @@ export function policiesApi(
     const named = ETAG.exec(given)?.[1] ?? -1;
     const ifVersion = given === "*" ? undefined : Number(named);
     const made = await memberships.changePolicies(homeRegion, { ...changed, ifVersion });
-    if (typeof made !== "number") return answer(made);
+    if (typeof made !== "number") {
+      follow(made);
+      return answer(made);
+    }
     const detail = `If-Match must be "${made}", the version in force, got ${given.slice(0, 20)}.`;
     return problem({ status: 412, title: "Policies have changed", detail }, { ETag: `"${made}"` });
   }

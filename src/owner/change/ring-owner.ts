@@ -75,8 +75,7 @@ export class RingOwner implements OwnerRpc {
     const { name, runtime, storage, ownerStub, membershipStub, deadlineMs } = options;
     const { newOwner = (each) => new Owner(each), checkOnce, onEvicted } = options;
     this.#options = options;
-    // The ring stays on disk, so that the object knows it when the next key comes.
-    const onCleared = () => this.#change?.view.rewriteRecord();
+    const onCleared = () => this.onCleared();
     const owner = newOwner({ runtime, storage, onCleared, checkOnce, onEvicted });
     this.#owner = owner;
     if (!membershipStub || !isOwnerName(name)) return;
@@ -166,6 +165,15 @@ export class RingOwner implements OwnerRpc {
 
   wake(): Promise<void> {
     return this.#owner.wake();
+  }
+
+  protected get ring(): RingRecord | undefined {
+    return this.#change?.view.record;
+  }
+
+  /** The ring stays on disk, so that the object knows it when the next key comes. */
+  protected onCleared(): void {
+    this.#change?.view.rewriteRecord();
   }
 
   /**

@@ -1,0 +1,203 @@
+/**
+ * Follows the live policies for one isolate of the deployed Worker. Nobody polls.
+ *
+ * Each batch names the version that this isolate has, if there is one. An owner that knows a later
+ * one says so with its answer. The isolate then fetches the document once, in the background, and
+ * new requests are decided under it; those under way end under the policies they began with.
+ *
+ * A new isolate asks before its first decision. Its weakness: if no membership object answers within
+ * the deadline, that decision is made under the deployment's policies.
+ */
+import { parseJson } from "../limit/json.ts";
+import { InvalidError } from "../limit/misuse.ts";
+import { parsePolicies } from "../limit/policies.ts";
+import type { Policy } from "../limit/policy.ts";
+import { logSeldom } from "../log.ts";
+import { withDeadline } from "../protocol/deadline.ts";
+import {
+  DEPLOYED_VERSION,
+  liveVersionIn,
+  type PoliciesDocument,
+  readDocument,
+} from "../protocol/policies-document.ts";
+import { regionOfOwner } from "../protocol/ring-record.ts";
+import type { CounterNamespace, CounterStub } from "../protocol/rpc.ts";
+import type { WireBatch } from "../protocol/wire.ts";
+import type { WireAnswer } from "../protocol/wire-answer.ts";
+import type { Region } from "../ring/region.ts";
+import type { Runtime } from "../runtime.ts";
+
+export interface PoliciesFollowerOptions {
+  /** The policies of the deployment. */
+  deployed: readonly Policy[];
+  homeRegion: Region;
+  /** Asks a region's membership object for a later document. */
+  ask: (region: Region, known: number) => Promise<PoliciesDocument | null>;
+  runtime: Runtime;
+  /** How long the first decision waits, ms. */
+  deadlineMs: number;
+}
+
+/** The least time between two questions if nobody answers. */
+const ASK_INTERVAL_MS = 1_000;
+
+export class PoliciesFollower {
+  readonly #options: PoliciesFollowerOptions;
+  #policies: readonly Policy[];
+  #version = DEPLOYED_VERSION;
+  #hasBegun = false;
+  #beginning: Promise<void> | undefined;
+  #isAsking = false;
+  #failedMs = 0;
+
+  constructor(options: PoliciesFollowerOptions) {
+    this.#options = options;
+    this.#policies = options.deployed;
+  }
+
+  /** The policies in force: the same list until others are. */
+  get policies(): readonly Policy[] {
+    return this.#policies;
+  }
+
+  /** The version that batches name; see `WireBatch`. */
+  get version(): number {
+    return this.#version;
+  }
+
+  /**
+   * To be awaited before a decision; undefined once this isolate knows which policies are live.
+   * Never rejects.
+   *
+   * @param region whose membership object is asked: the one where the request entered
+   */
+  begin(region: Region): Promise<void> | undefined {
+    if (this.#hasBegun) return undefined;
+    const { runtime, deadlineMs } = this.#options;
+    if (!this.#beginning) {
+      this.#beginning = this.#fetch(region, DEPLOYED_VERSION);
+      runtime.keepAlive(this.#beginning);
+    }
+    // Each request has a timer of its own: the one that asks may end before the others.
+    return withDeadline(deadlineMs, this.#beginning, runtime)
+      .catch(() => {})
+      .then(() => {
+        this.#hasBegun = true;
+      });
+  }
+
+  /** Returns the owners, with the version named to them and heard from them. */
+  through(owners: CounterNamespace): CounterNamespace {
+    return {
+      getByName: (name, options) =>
+        new FollowingStub(this, owners.getByName(name, options), regionOfOwner(name) as Region),
+    };
+  }
+
+  /** Notes that an owner of a region knows this version. */
+  hear(version: number, region: Region): void {
+    const { runtime } = this.#options;
+    const nowMs = runtime.now();
+    if (version <= this.#version || this.#isAsking) return;
+    if (nowMs - this.#failedMs < ASK_INTERVAL_MS) return;
+    runtime.keepAlive(this.#fetch(region, version));
+  }
+
+  /** Has later policies be in force for new requests. */
+  follow({ version, source, policies: text }: PoliciesDocument): void {
+    if (version <= this.#version) return;
+    this.#version = version;
+    const { deployed } = this.#options;
+    try {
+      this.#policies =
+        source === "deployment" ? deployed : this.#kept(parsePolicies(parseJson(text), "policies"));
+    } catch (error) {
+      // Written by a later version of the code, which knows more fields.
+      if (!(error instanceof InvalidError)) throw error;
+      logSeldom("error", "policies-refused", "", { version, detail: error.message });
+    }
+  }
+
+  /** Fetches the document of that version or a later one, from the region if it has it. */
+  async #fetch(region: Region, version: number): Promise<void> {
+    const { ask, homeRegion, runtime } = this.#options;
+    this.#isAsking = true;
+    try {
+      for (const asked of new Set([region, homeRegion])) {
+        const found = await ask(asked, this.#version);
+        if (found) this.follow(readDocument(found));
+        if (this.#version >= version) return;
+      }
+      // The home region knows of no such version, so there is none to wait for.
+      this.#version = version;
+    } catch (error) {
+      this.#failedMs = runtime.now();
+      logSeldom("warn", "policies-not-fetched", region, { region, detail: String(error) });
+    } finally {
+      this.#isAsking = false;
+    }
+  }
+
+  /** Returns the policies, those that are as before as the same objects: much is remembered by them. */
+  #kept(policies: readonly Policy[]): Policy[] {
+    const before = new Map(this.#policies.map((policy) => [JSON.stringify(policy), policy]));
+    return policies.map((policy) => before.get(JSON.stringify(policy)) ?? policy);
+  }
+}
+
+class FollowingStub implements CounterStub {
+  readonly #follower: PoliciesFollower;
+  readonly #stub: CounterStub;
+  readonly #region: Region;
+
+  constructor(follower: PoliciesFollower, stub: CounterStub, region: Region) {
+    this.#follower = follower;
+    this.#stub = stub;
+    this.#region = region;
+  }
+
+  check(batch: WireBatch) {
+    return this.#hear(this.#stub.check(this.#named(batch)));
+  }
+
+  peek(batch: WireBatch) {
+    return this.#hear(this.#stub.peek(this.#named(batch)));
+  }
+
+  refund(batch: WireBatch) {
+    return this.#hear(this.#stub.refund(this.#named(batch)));
+  }
+
+  reset(batch: WireBatch) {
+    return this.#stub.reset(batch);
+  }
+
+  explain(batch: WireBatch) {
+    return this.#stub.explain(batch);
+  }
+
+  block(...of: Parameters<CounterStub["block"]>) {
+    return this.#stub.block(...of);
+  }
+
+  unblock(...of: Parameters<CounterStub["unblock"]>) {
+    return this.#stub.unblock(...of);
+  }
+
+  override(...of: Parameters<CounterStub["override"]>) {
+    return this.#stub.override(...of);
+  }
+
+  #named(batch: WireBatch): WireBatch {
+    const { version } = this.#follower;
+    return version === DEPLOYED_VERSION ? batch : { ...batch, live: version };
+  }
+
+  async #hear(answered: Promise<WireAnswer>): Promise<WireAnswer> {
+    const answer = await answered;
+    if (!(answer instanceof Float64Array)) {
+      this.#follower.hear(liveVersionIn(answer ?? {}), this.#region);
+    }
+    return answer;
+  }
+}

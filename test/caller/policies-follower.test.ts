@@ -1,0 +1,186 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { PoliciesFollower } from "../../src/caller/policies-follower.ts";
+import { parsePolicies } from "../../src/limit/policies.ts";
+import type { PoliciesDocument } from "../../src/protocol/policies-document.ts";
+import type { CounterNamespace, CounterStub } from "../../src/protocol/rpc.ts";
+import type { WireBatch } from "../../src/protocol/wire.ts";
+import type { WireAnswer } from "../../src/protocol/wire-answer.ts";
+import { STILL } from "../fake-runtime.ts";
+
+const LISTS = [
+  [{ name: "a", limit: 1, window: "1h" }],
+  [
+    { name: "a", limit: 1, window: "1h" },
+    { name: "b", limit: 2, window: "1h" },
+  ],
+];
+const DEPLOYED = parsePolicies(LISTS[0], "POLICIES");
+const BATCH = { version: 0, policies: [], words: new Uint32Array(), spent: null } as WireBatch;
+const NUMBERS = new Float64Array([2, 0, 0]);
+
+let nowMs: number;
+let asked: [region: string, known: number][];
+let tasks: Promise<unknown>[];
+/** What each region's membership object answers. */
+let answers: Record<string, PoliciesDocument | null | Error>;
+/** What the owner answers, and what it was sent. */
+let answer: WireAnswer;
+let sent: WireBatch[];
+let follower: PoliciesFollower;
+let owner: CounterStub;
+
+function documentOf(version: number, list: unknown = LISTS[1]): PoliciesDocument {
+  const policies = JSON.stringify(list);
+  return { version, source: "live", policies, by: null, atMs: 0 };
+}
+
+beforeEach(() => {
+  vi.spyOn(console, "warn").mockImplementation(() => {});
+  vi.spyOn(console, "error").mockImplementation(() => {});
+  nowMs = 1_700_000_000_000;
+  [asked, tasks, answers, sent] = [[], [], {}, []];
+  answer = NUMBERS;
+  follower = new PoliciesFollower({
+    deployed: DEPLOYED,
+    homeRegion: "weur",
+    deadlineMs: 250,
+    ask: async (region, known) => {
+      asked.push([region, known]);
+      const found = answers[region];
+      if (found instanceof Error) throw found;
+      return found ?? null;
+    },
+    runtime: { ...STILL, now: () => nowMs, keepAlive: (task) => void tasks.push(task) },
+  });
+  const stub = {
+    check: async (batch: WireBatch) => {
+      sent.push(batch);
+      return answer;
+    },
+  };
+  const owners = { getByName: () => stub } as unknown as CounterNamespace;
+  owner = follower.through(owners).getByName("oc/3", {} as never);
+});
+
+afterEach(() => vi.restoreAllMocks());
+
+const check = async () => {
+  await owner.check(BATCH);
+  await Promise.all(tasks);
+};
+
+describe("an isolate", () => {
+  it("asks nobody and sends nothing more while nobody has changed the policies", async () => {
+    for (let n = 0; n < 3; n++) await check();
+    expect(asked).toEqual([]);
+    expect(sent).toEqual([BATCH, BATCH, BATCH]);
+    expect(sent[0]).toBe(BATCH);
+    expect(follower.policies).toBe(DEPLOYED);
+  });
+
+  it("fetches a later version once, and names it from then on", async () => {
+    answer = { numbers: NUMBERS, live: 3 };
+    answers = { oc: documentOf(3) };
+    await check();
+    expect(asked).toEqual([["oc", 0]]);
+    expect(follower.policies.map(({ name }) => name)).toEqual(["a", "b"]);
+    await check();
+    await check();
+    expect(asked).toHaveLength(1);
+    expect(sent.map(({ live }) => live)).toEqual([undefined, 3, 3]);
+  });
+
+  it("keeps the same object for a policy that did not change", async () => {
+    follower.follow(documentOf(1));
+    expect(follower.policies[0]).toBe(DEPLOYED[0]);
+    const [, b] = follower.policies;
+    follower.follow(documentOf(2, [{ name: "a", limit: 9, window: "1h" }, LISTS[1]?.[1]]));
+    expect(follower.policies[0]).not.toBe(DEPLOYED[0]);
+    expect(follower.policies[1]).toBe(b);
+  });
+
+  it("goes back to the deployment's policies, and never to an earlier version", () => {
+    follower.follow(documentOf(2));
+    follower.follow({ ...documentOf(3), source: "deployment" });
+    expect(follower.policies).toBe(DEPLOYED);
+    follower.follow(documentOf(2));
+    expect(follower.policies).toBe(DEPLOYED);
+  });
+
+  it("asks the home region where the nearest one has not heard yet", async () => {
+    answer = { numbers: NUMBERS, live: 2 };
+    answers = { oc: documentOf(1, LISTS[0]), weur: documentOf(2) };
+    await check();
+    expect(asked).toEqual([
+      ["oc", 0],
+      ["weur", 1],
+    ]);
+    expect(follower.policies).toHaveLength(2);
+  });
+
+  it("asks again a second later where nobody answers", async () => {
+    answer = { numbers: NUMBERS, live: 2 };
+    answers = { oc: new Error("out of reach") };
+    await check();
+    await check();
+    expect(asked).toHaveLength(1);
+    nowMs += 1_000;
+    answers = { oc: documentOf(2) };
+    await check();
+    expect(follower.policies).toHaveLength(2);
+  });
+
+  it("does not ask without end for a version that the home region does not know", async () => {
+    answer = { numbers: NUMBERS, live: 9 };
+    await check();
+    await check();
+    expect(asked).toEqual([
+      ["oc", 0],
+      ["weur", 0],
+    ]);
+    expect(follower.policies).toBe(DEPLOYED);
+  });
+
+  it.each([
+    [{ ...documentOf(1), policies: "not JSON" }],
+    [documentOf(1, [{ name: "a", limit: 1, window: "1h", ofLater: true }])],
+    [documentOf(1, [])],
+    [{ version: "1" } as unknown as PoliciesDocument],
+  ])("keeps its policies where a document makes no sense: %j", async (document) => {
+    answer = { numbers: NUMBERS, live: 1 };
+    answers = { oc: document };
+    await check();
+    expect(follower.policies).toBe(DEPLOYED);
+    answers = { oc: documentOf(2) };
+    answer = { numbers: NUMBERS, live: 2 };
+    nowMs += 1_000;
+    await check();
+    expect(follower.policies).toHaveLength(2);
+  });
+
+  it.each([-1, 1.5, Number.NaN, "7", 2 ** 40, {}, null])(
+    "takes no garbage for a version: %j",
+    async (live) => {
+      answer = { numbers: NUMBERS, live } as WireAnswer;
+      await check();
+      expect(asked).toEqual([]);
+    },
+  );
+});
+
+describe("a new isolate", () => {
+  it("waits for one answer before its first decisions, and then never again", async () => {
+    answers = { sam: documentOf(4) };
+    await Promise.all([follower.begin("sam"), follower.begin("sam")]);
+    expect(follower.policies).toHaveLength(2);
+    expect(follower.begin("sam")).toBeUndefined();
+    expect(asked).toEqual([["sam", 0]]);
+  });
+
+  it("begins with the deployment's policies where nobody answers", async () => {
+    answers = { sam: new Error("out of reach") };
+    await follower.begin("sam");
+    expect(follower.policies).toBe(DEPLOYED);
+    expect(follower.begin("sam")).toBeUndefined();
+  });
+});
