@@ -13,22 +13,28 @@ const LOOKS_A_ROUND = 16;
 export class Copies {
   /** The sequence of the oldest log entry that is needed. */
   oldest = 0;
+  /** Bytes that are yet to be copied. Below 0, since segments are copied whole. */
+  #left = 0;
   /** Those to copy next, by table and index. */
   #next: (readonly [table: string, index: number])[] = [];
 
   /**
    * Returns copies of the segments that come next, and raises `oldest`.
    *
-   * @param bytes how much to copy, about
+   * @param bytes how much to copy, on average
    * @param sequence of the log entry that they will be in
    */
   take(bytes: number, tables: Tables, sequence: number): Section[] {
     const sections: Section[] = [];
-    for (let left = bytes; left > 0; ) {
+    this.#left += bytes;
+    while (this.#left > 0) {
       if (this.#next.length === 0) this.#look(tables, sequence);
       const next = this.#next.pop();
-      // All are copied.
-      if (!next) break;
+      if (!next) {
+        // All are copied.
+        this.#left = 0;
+        break;
+      }
       const [name, index] = next;
       const { segments = [], copiedAt = [] } = tables.get(name) ?? {};
       const segment = segments[index];
@@ -36,7 +42,7 @@ export class Copies {
       copiedAt[index] = sequence;
       const rows = segment.toRows();
       sections.push({ table: name, index: COPIED + index, count: segments.length, rows });
-      left -= rows.length + HEAD_BYTES;
+      this.#left -= rows.length + HEAD_BYTES;
     }
     return sections;
   }

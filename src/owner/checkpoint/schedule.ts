@@ -13,7 +13,7 @@ export const CHECKPOINT_DELAY_MS = 500;
 /** The least time between two checkpoints, unless much changes: a crash can lose that much. */
 export const CHECKPOINT_INTERVAL_MS = 2_000;
 /** With this many bytes of changes a checkpoint is due at once: more would hold up the checks. */
-const MAX_CHANGED_BYTES = 32_000;
+const MAX_CHANGED_BYTES = 16_000;
 /** Rows that a checkpoint looks at for expired ones. No checks may come to do that. */
 const SWEEP_ROWS = 1_024;
 const NEVER_MS = Number.POSITIVE_INFINITY;
