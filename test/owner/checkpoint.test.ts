@@ -2,7 +2,10 @@ import fc from "fast-check";
 import { describe, expect, it, vi } from "vitest";
 import type { CounterPolicy } from "../../src/counters/check.ts";
 import { CRASH_MARK, HEAD } from "../../src/owner/checkpoint/format.ts";
-import { CHECKPOINT_INTERVAL_MS } from "../../src/owner/checkpoint/schedule.ts";
+import {
+  CHECKPOINT_DELAY_MS,
+  CHECKPOINT_INTERVAL_MS,
+} from "../../src/owner/checkpoint/schedule.ts";
 import type { Owner } from "../../src/owner/owner.ts";
 import { type KeyHash, PUBLIC_SIP_KEY, sipHash } from "../../src/ring/key-hash.ts";
 import { Bench } from "./memory-storage.ts";
@@ -242,6 +245,40 @@ describe("checkpoint", () => {
     await bench.wait(10_000);
     expect(entries.has(CRASH_MARK)).toBe(false);
     expect(spent(await bench.start(), keys)).toEqual(keys.map(() => 2));
+  });
+
+  it("keeps the mark of a crash until the runtime confirms one that may still fail", async () => {
+    const { bench, owner, keys } = await written(10);
+    const { entries } = bench.storage;
+    spend(owner, keys);
+    const { promise, reject } = Promise.withResolvers<void>();
+    const sync = vi.spyOn(bench.storage, "sync").mockReturnValueOnce(promise);
+    const waiting = bench.wait(10_000);
+    await vi.waitFor(() => expect(sync).toHaveBeenCalledOnce());
+    expect(entries.has(CRASH_MARK)).toBe(true);
+    reject(new Error("disk is full"));
+    await waiting;
+    expect(entries.has(CRASH_MARK)).toBe(true);
+    spend(owner, keys);
+    await bench.wait(10_000);
+    expect(entries.has(CRASH_MARK)).toBe(false);
+  });
+
+  it("keeps the mark of a crash for what is counted while one is confirmed", async () => {
+    const { bench, owner, keys } = await written(10);
+    const { entries } = bench.storage;
+    spend(owner, keys);
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const sync = vi.spyOn(bench.storage, "sync").mockReturnValueOnce(promise);
+    const waiting = bench.wait(CHECKPOINT_DELAY_MS + CHECKPOINT_INTERVAL_MS);
+    await vi.waitFor(() => expect(sync).toHaveBeenCalledOnce());
+    spend(owner, keys);
+    resolve();
+    await waiting;
+    expect(entries.has(CRASH_MARK)).toBe(true);
+    await bench.wait(10_000);
+    expect(entries.has(CRASH_MARK)).toBe(false);
+    expect(spent(await bench.start(), keys)).toEqual(keys.map(() => 3));
   });
 
   it("keeps a new table that the log alone has, over two restarts", async () => {

@@ -169,11 +169,14 @@ export class Schedule {
     this.#options.hold(marking);
   }
 
-  /** Takes the mark away: nothing changed since the last checkpoint. */
-  #unmark(): Promise<void> {
+  /** Takes the mark away, unless anything changes before the last checkpoint is on disk. */
+  async #unmark(): Promise<void> {
     this.#dueMs = NEVER_MS;
+    // A checkpoint counts as written before the runtime has confirmed it, and may fail until then.
+    await this.#options.storage.sync();
+    if (!this.#checkpoint.hasAll) return;
     this.#isMarked = false;
-    return this.#checkpoint.unmark();
+    await this.#checkpoint.unmark();
   }
 
   /** When the last counter expires; without counters, when the last mark of a ring change does. */
