@@ -10,7 +10,7 @@ import { bundleFile } from "./bench/contenders.ts";
 import { start, worker } from "./binding/cluster.ts";
 import { type DevServer, startDev, stateFolder } from "./dev-server.ts";
 
-const TEN_A_DAY = JSON.stringify([{ limit: 10, window: "1d" }]);
+const POLICIES = JSON.stringify([{ limit: 10, window: "1d" }]);
 /** Visits of each client in a small site's log: few come often, most come once. */
 const VISITS = [31, 17, 12, 11, 10, 10, 9, 5, 4, 3, 3, 2, 2, 2, ...Array<number>(40).fill(1)];
 
@@ -34,14 +34,14 @@ async function spendTen(ip: string): Promise<void> {
 describe("wrangler dev", () => {
   it("still denies after 15 s without traffic, and after a restart", async () => {
     using state = stateFolder();
-    server = await startDev(state.path, { POLICIES: TEN_A_DAY });
+    server = await startDev(state.path, { POLICIES });
     await spendTen("203.0.113.1");
     await sleep(15_000);
     expect(await send("203.0.113.1")).toBe(429);
     await spendTen("203.0.113.2");
     await sleep(3_000);
     await server.stop();
-    server = await startDev(state.path, { POLICIES: TEN_A_DAY });
+    server = await startDev(state.path, { POLICIES });
     expect(await send("203.0.113.1")).toBe(429);
     expect(await send("203.0.113.2")).toBe(429);
     expect(await send("203.0.113.3")).toBe(200);
@@ -79,7 +79,7 @@ describe("wrangler dev", () => {
 
   it("lets exactly Σ min(10, visits) of a log's requests pass", async () => {
     using state = stateFolder();
-    server = await startDev(state.path, { POLICIES: TEN_A_DAY });
+    server = await startDev(state.path, { POLICIES });
     const log = VISITS.flatMap((visits, client) => Array<string>(visits).fill(`192.0.2.${client}`));
     const shuffled = log.map((ip, n) => ({ ip, at: (n * 7919) % log.length }));
     shuffled.sort((a, b) => a.at - b.at);

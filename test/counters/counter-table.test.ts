@@ -3,7 +3,8 @@ import { describe, expect, it } from "vitest";
 import type { CounterTable } from "../../src/counters/counter-table.ts";
 import type { FixedRows } from "../../src/counters/fixed-rows.ts";
 import { newSegment, newTable } from "../../src/counters/table-name.ts";
-import { type KeyHash, PUBLIC_SIP_KEY, sipHash } from "../../src/ring/key-hash.ts";
+import type { KeyHash } from "../../src/ring/key-hash.ts";
+import { keysUpTo } from "./keys-up-to.ts";
 
 /** Few keys in few slots, and some that go to the last slots, so that runs, holes and wrap-arounds are frequent. */
 const LAST_SLOTS = [0, 1, 2, 3, 4].map((n) => lowWordAt(0xffff_ffff - n));
@@ -36,10 +37,6 @@ function copyOf(name: string, table: CounterTable): CounterTable {
     copy.place(segment, index, table.segments.length, 0);
   }
   return copy;
-}
-
-function keysUpTo(count: number): KeyHash[] {
-  return Array.from({ length: count }, (_, n) => sipHash(PUBLIC_SIP_KEY, `${n}`));
 }
 
 const hashText = ({ hi, lo }: KeyHash) => `${hi}:${lo}`;

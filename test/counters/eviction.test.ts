@@ -3,8 +3,9 @@ import type { CounterPolicy } from "../../src/counters/check.ts";
 import { Counters } from "../../src/counters/counters.ts";
 import { TABLE_BYTES } from "../../src/counters/tables.ts";
 import { type KeyHash, PUBLIC_SIP_KEY, sipHash } from "../../src/ring/key-hash.ts";
-import { Bench } from "../owner/memory-storage.ts";
+import { OwnerRig } from "../owner/owner-rig.ts";
 import { DAY_MS, TEN_A_DAY } from "../owner/ten-a-day.ts";
+import { keysUpTo } from "./keys-up-to.ts";
 
 const NOW_MS = 1_700_000_000_000;
 const ROW_BYTES = 24;
@@ -12,10 +13,6 @@ const POLICY: CounterPolicy = { ...TEN_A_DAY, algorithm: "token-bucket" };
 
 function keyOf(name: string): KeyHash {
   return sipHash(PUBLIC_SIP_KEY, name);
-}
-
-function keysUpTo(count: number, name = ""): KeyHash[] {
-  return Array.from({ length: count }, (_, n) => keyOf(`${name}${n}`));
 }
 
 function spend(counters: Counters, key: KeyHash, cost: number, policy = POLICY) {
@@ -93,13 +90,13 @@ describe("full counters", () => {
 describe("a full owner", () => {
   it("has warned of all that was dropped before it may be evicted", async () => {
     const warn = vi.spyOn(console, "warn").mockImplementation(() => {});
-    const bench = new Bench();
-    const owner = await bench.start(TABLE_BYTES + 20 * ROW_BYTES);
+    const rig = new OwnerRig();
+    const owner = await rig.start(TABLE_BYTES + 20 * ROW_BYTES);
     for (const key of keysUpTo(100)) {
       owner.check([{ key, policies: [POLICY] }]);
-      await bench.wait(100);
+      await rig.wait(100);
     }
-    await bench.wait(9_000);
+    await rig.wait(9_000);
     const told = warn.mock.calls.map(([text]) => JSON.parse(text) as { dropped: number });
     expect(told).toHaveLength(2);
     expect(told.reduce((all, { dropped }) => all + dropped, 0)).toBe(80);
@@ -107,11 +104,11 @@ describe("a full owner", () => {
 
   it("warns that counters were dropped, at most once a minute while it goes on", async () => {
     const warn = vi.spyOn(console, "warn").mockImplementation(() => {});
-    const bench = new Bench();
-    const owner = await bench.start(TABLE_BYTES + 20 * ROW_BYTES);
+    const rig = new OwnerRig();
+    const owner = await rig.start(TABLE_BYTES + 20 * ROW_BYTES);
     for (const key of keysUpTo(100)) {
       owner.check([{ key, policies: [POLICY] }]);
-      await bench.wait(1_000);
+      await rig.wait(1_000);
     }
     expect(warn).toHaveBeenCalledTimes(2);
     expect(JSON.parse(warn.mock.calls[0]?.[0])).toEqual({

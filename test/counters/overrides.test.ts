@@ -14,7 +14,7 @@ const HOUR_MS = 3_600_000;
 const NAMES = Object.keys(ALGORITHMS) as AlgorithmName[];
 
 /** Counters whose clock stands still until it is moved on. */
-class Bench {
+class CountersRig {
   readonly counters = new Counters();
   readonly policy: CounterPolicy;
   atMs = START_MS;
@@ -41,55 +41,55 @@ class Bench {
 
 describe.each(NAMES)("an override under %s", (algorithm) => {
   it("raises a limit, and keeps what is counted", () => {
-    const bench = new Bench({ algorithm });
-    for (let n = 0; n < 10; n++) bench.spend();
-    expect(bench.spend()).toMatchObject({ allowed: false });
-    bench.override(15);
-    expect(bench.left).toBe(5);
-    expect(bench.spend(5)).toMatchObject({ allowed: true, remaining: 0, limit: 15 });
-    expect(bench.spend()).toMatchObject({ allowed: false, reason: "limited", limit: 15 });
-    expect(bench.spend(10, OTHER)).not.toHaveProperty("limit");
-    bench.override(null);
-    expect(bench.spend()).toMatchObject({ allowed: false });
-    expect(bench.left).toBe(0);
+    const rig = new CountersRig({ algorithm });
+    for (let n = 0; n < 10; n++) rig.spend();
+    expect(rig.spend()).toMatchObject({ allowed: false });
+    rig.override(15);
+    expect(rig.left).toBe(5);
+    expect(rig.spend(5)).toMatchObject({ allowed: true, remaining: 0, limit: 15 });
+    expect(rig.spend()).toMatchObject({ allowed: false, reason: "limited", limit: 15 });
+    expect(rig.spend(10, OTHER)).not.toHaveProperty("limit");
+    rig.override(null);
+    expect(rig.spend()).toMatchObject({ allowed: false });
+    expect(rig.left).toBe(0);
   });
 
   it("lowers a limit, to 0 too, and denies until it ends at most", () => {
-    const bench = new Bench({ algorithm });
-    bench.spend(4);
-    bench.override(5, 1_000);
-    expect(bench.left).toBe(1);
-    expect(bench.spend(6)).toMatchObject({ allowed: false });
-    expect(bench.spend()).toMatchObject({ allowed: true });
-    expect(bench.spend()).toMatchObject({ allowed: false, retryAfterMs: 1_000, limit: 5 });
-    bench.override(0, 1_000);
-    expect(bench.spend()).toMatchObject({ allowed: false, retryAfterMs: 1_000, limit: 0 });
-    bench.atMs += 1_000;
+    const rig = new CountersRig({ algorithm });
+    rig.spend(4);
+    rig.override(5, 1_000);
+    expect(rig.left).toBe(1);
+    expect(rig.spend(6)).toMatchObject({ allowed: false });
+    expect(rig.spend()).toMatchObject({ allowed: true });
+    expect(rig.spend()).toMatchObject({ allowed: false, retryAfterMs: 1_000, limit: 5 });
+    rig.override(0, 1_000);
+    expect(rig.spend()).toMatchObject({ allowed: false, retryAfterMs: 1_000, limit: 0 });
+    rig.atMs += 1_000;
     // A bucket stays as full, in proportion.
     const isBucket = algorithm.endsWith("bucket");
-    expect(bench.spend()).toMatchObject({ allowed: !isBucket });
+    expect(rig.spend()).toMatchObject({ allowed: !isBucket });
   });
 
   it("leaves a key unlimited, and counts nothing of it", () => {
-    const bench = new Bench({ algorithm });
-    bench.spend(4);
-    bench.override(UNLIMITED);
+    const rig = new CountersRig({ algorithm });
+    rig.spend(4);
+    rig.override(UNLIMITED);
     for (let n = 0; n < 30; n++) {
-      expect(bench.spend(10)).toMatchObject({ allowed: true, limit: 1_000_000_000 });
+      expect(rig.spend(10)).toMatchObject({ allowed: true, limit: 1_000_000_000 });
     }
     if (algorithm !== "concurrency") {
-      bench.counters.refund({ key: KEY, policies: [bench.policy] }, bench.atMs);
+      rig.counters.refund({ key: KEY, policies: [rig.policy] }, rig.atMs);
     }
-    bench.override(null);
-    expect(bench.left).toBe(6);
+    rig.override(null);
+    expect(rig.left).toBe(6);
   });
 
   it("gives a key of a policy that lets nothing pass a quota", () => {
-    const bench = new Bench({ algorithm, limit: 0 });
-    bench.override(2);
-    expect(bench.spend()).toMatchObject({ allowed: true, remaining: 1 });
-    bench.override(null);
-    expect(bench.spend()).toMatchObject({ allowed: false, remaining: 0 });
+    const rig = new CountersRig({ algorithm, limit: 0 });
+    rig.override(2);
+    expect(rig.spend()).toMatchObject({ allowed: true, remaining: 1 });
+    rig.override(null);
+    expect(rig.spend()).toMatchObject({ allowed: false, remaining: 0 });
   });
 });
 
@@ -104,11 +104,11 @@ describe("an override", () => {
         limits,
         steps,
         (algorithm, own, limit, each) => {
-          const overridden = new Bench({ algorithm, limit: own, window: "1m" });
-          const plain = new Bench({ algorithm, limit, window: "1m" });
+          const overridden = new CountersRig({ algorithm, limit: own, window: "1m" });
+          const plain = new CountersRig({ algorithm, limit, window: "1m" });
           overridden.override(limit, HOUR_MS);
           for (const [afterMs, cost] of each) {
-            for (const bench of [overridden, plain]) bench.atMs += afterMs;
+            for (const rig of [overridden, plain]) rig.atMs += afterMs;
             if (overridden.atMs > START_MS + HOUR_MS) return;
             const expected = plain.spend(cost);
             expect(overridden.spend(cost)?.allowed).toBe(expected?.allowed);
@@ -120,58 +120,57 @@ describe("an override", () => {
   });
 
   it("holds a bucket's burst in proportion", () => {
-    const bench = new Bench({ algorithm: "token-bucket", burst: 30 });
-    bench.override(20);
-    expect(bench.left).toBe(60);
+    const rig = new CountersRig({ algorithm: "token-bucket", burst: 30 });
+    rig.override(20);
+    expect(rig.left).toBe(60);
   });
 
   it("ends the policy's own block if it is higher, and no operator's", () => {
-    const bench = new Bench({ blockFor: "1h" });
-    bench.spend(10);
-    expect(bench.spend()).toMatchObject({ reason: "blocked" });
-    bench.override(10);
-    expect(bench.spend()).toMatchObject({ reason: "blocked" });
-    bench.override(20);
-    expect(bench.spend()).toMatchObject({ allowed: true, remaining: 9 });
-    bench.counters.block(KEY, bench.atMs + 1_000);
-    bench.override(UNLIMITED);
-    expect(bench.spend()).toMatchObject({ allowed: false, reason: "blocked" });
+    const rig = new CountersRig({ blockFor: "1h" });
+    rig.spend(10);
+    expect(rig.spend()).toMatchObject({ reason: "blocked" });
+    rig.override(10);
+    expect(rig.spend()).toMatchObject({ reason: "blocked" });
+    rig.override(20);
+    expect(rig.spend()).toMatchObject({ allowed: true, remaining: 9 });
+    rig.counters.block(KEY, rig.atMs + 1_000);
+    rig.override(UNLIMITED);
+    expect(rig.spend()).toMatchObject({ allowed: false, reason: "blocked" });
   });
 
   it("holds nothing of an unlimited key, whatever its reservations come to", () => {
-    const bench = new Bench();
-    bench.spend(4);
-    bench.override(UNLIMITED);
-    const policies = [{ ...bench.policy, cost: 5, held: true as const }];
+    const rig = new CountersRig();
+    rig.spend(4);
+    rig.override(UNLIMITED);
+    const policies = [{ ...rig.policy, cost: 5, held: true as const }];
     for (const [id, actual] of [
       [1, 0],
       [2, 9],
     ] as const) {
-      bench.counters.check({ key: KEY, policies, reserve: { id, ttlMs: 1_000 } }, bench.atMs);
-      bench.counters.settle({ key: KEY, policies }, { id, actual, isMade: true }, bench.atMs);
+      rig.counters.check({ key: KEY, policies, reserve: { id, ttlMs: 1_000 } }, rig.atMs);
+      rig.counters.settle({ key: KEY, policies }, { id, actual, isMade: true }, rig.atMs);
     }
-    bench.override(null);
-    expect(bench.left).toBe(6);
+    rig.override(null);
+    expect(rig.left).toBe(6);
   });
 
   it("says in an explanation what it is, and for how long", () => {
-    const bench = new Bench();
-    const explained = () =>
-      bench.counters.explain({ key: KEY, policies: [bench.policy] }, bench.atMs)[0];
+    const rig = new CountersRig();
+    const explained = () => rig.counters.explain({ key: KEY, policies: [rig.policy] }, rig.atMs)[0];
     expect(explained()).not.toHaveProperty("override");
-    bench.override(50);
+    rig.override(50);
     expect(explained()).toMatchObject({
       limit: 50,
       remaining: 50,
       state: expect.stringMatching(/; limit 50 by an override for 3600000 ms more$/),
       override: { limit: 50, leftMs: HOUR_MS },
     });
-    bench.override(UNLIMITED);
+    rig.override(UNLIMITED);
     expect(explained()).toMatchObject({
       limit: 1_000_000_000,
       override: { limit: "unlimited", leftMs: HOUR_MS },
     });
-    bench.atMs += HOUR_MS;
+    rig.atMs += HOUR_MS;
     expect(explained()).toMatchObject({ limit: 10, remaining: 10 });
   });
 

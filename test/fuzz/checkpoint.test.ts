@@ -5,7 +5,7 @@ import { BLOCKED } from "../../src/counters/table-name.ts";
 import { CRASH_MARK, decodeSections, LOG, type Value } from "../../src/owner/checkpoint/format.ts";
 import { CHECKPOINT_INTERVAL_MS } from "../../src/owner/checkpoint/schedule.ts";
 import type { Owner } from "../../src/owner/owner.ts";
-import { Bench } from "../owner/memory-storage.ts";
+import { OwnerRig } from "../owner/owner-rig.ts";
 import { DAY_MS, TEN_A_DAY } from "../owner/ten-a-day.ts";
 
 const POLICIES = [
@@ -21,8 +21,8 @@ let errors: string[];
 
 /** An owner's storage with all it ever holds: log entries, appended rows, the head. */
 async function checkpointed(): Promise<Map<string, unknown>> {
-  const bench = new Bench();
-  const owner = await bench.start();
+  const rig = new OwnerRig();
+  const owner = await rig.start();
   const spend = (from: number, to: number, policies = POLICIES) =>
     owner.check(
       Array.from({ length: to - from }, (_, at) => ({
@@ -32,17 +32,17 @@ async function checkpointed(): Promise<Map<string, unknown>> {
     );
   owner.block(BLOCKED_KEY, DAY_MS);
   spend(0, KEYS);
-  await bench.wait(CHECKPOINT_INTERVAL_MS);
+  await rig.wait(CHECKPOINT_INTERVAL_MS);
   spend(5, 9);
-  await bench.wait(CHECKPOINT_INTERVAL_MS);
+  await rig.wait(CHECKPOINT_INTERVAL_MS);
   spend(0, 2, POLICIES.slice(2));
-  return bench.storage.entries;
+  return rig.storage.entries;
 }
 
-async function startedOn(entries: Map<string, unknown>): Promise<{ owner: Owner; bench: Bench }> {
-  const bench = new Bench();
-  for (const [key, value] of structuredClone(entries)) bench.storage.entries.set(key, value);
-  return { owner: await bench.start(), bench };
+async function startedOn(entries: Map<string, unknown>): Promise<{ owner: Owner; rig: OwnerRig }> {
+  const rig = new OwnerRig();
+  for (const [key, value] of structuredClone(entries)) rig.storage.entries.set(key, value);
+  return { owner: await rig.start(), rig };
 }
 
 /** The same with one bit turned somewhere within. */
@@ -104,7 +104,7 @@ describe("what an owner has on disk", () => {
           else if (key === keys.at(-1)) return;
           else entries.delete(key);
 
-          const { owner, bench } = await startedOn(entries);
+          const { owner, rig } = await startedOn(entries);
           const { left, exact } = found(owner);
           expect(exact).toBe(false);
           expect(errors.at(-1)).toContain('"event":"checkpoint-damaged"');
@@ -121,8 +121,8 @@ describe("what an owner has on disk", () => {
             }
           }
           // It stays known after another restart, when the damage itself is gone.
-          await bench.wait(CHECKPOINT_INTERVAL_MS);
-          const again = await bench.start();
+          await rig.wait(CHECKPOINT_INTERVAL_MS);
+          const again = await rig.start();
           expect(found(again)).toEqual({ left, exact: false });
           expect(errors).toEqual([]);
         },

@@ -13,7 +13,7 @@ import { Exporter } from "../../src/owner/change/export.ts";
 import { WORKERS } from "../../src/runtime.ts";
 import { FakeOwners } from "../caller/fake-owners.ts";
 import { askObject } from "../owner/ask-object.ts";
-import { Bench } from "../owner/memory-storage.ts";
+import { OwnerRig } from "../owner/owner-rig.ts";
 import { putRows } from "../owner/put-rows.ts";
 import { answer, fresh, post } from "./api-client.ts";
 
@@ -258,10 +258,10 @@ describe("an owner", () => {
   });
 
   it("hands blocks over with their keys in a ring change", async () => {
-    const before = await new Bench().start();
+    const before = await new OwnerRig().start();
     before.check(asked());
     before.check(asked());
-    const after = await new Bench().start();
+    const after = await new OwnerRig().start();
     putRows(after, new Exporter(before).exportKeys([KEY]));
     expect(after.peek(asked({ window: "2m" })).verdicts).toMatchObject([
       [{ reason: "blocked", remaining: 0 }],

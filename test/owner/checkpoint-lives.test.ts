@@ -5,7 +5,7 @@ import type { CounterPolicy } from "../../src/counters/check.ts";
 import { CHECKPOINT_INTERVAL_MS } from "../../src/owner/checkpoint/schedule.ts";
 import type { Owner } from "../../src/owner/owner.ts";
 import { PUBLIC_SIP_KEY, sipHash } from "../../src/ring/key-hash.ts";
-import { Bench } from "./memory-storage.ts";
+import { OwnerRig } from "./owner-rig.ts";
 
 const LIMIT = 1_000;
 const POLICIES = ["a", "b", "c", "d"].flatMap((name): CounterPolicy[] => {
@@ -39,10 +39,10 @@ function rowsOf(owner: Owner): string[] {
 it("has all rows after each of many lives, in which tables come and go", async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(life, { minLength: 4, maxLength: 8 }), async (lives) => {
-      const bench = new Bench();
+      const rig = new OwnerRig();
       let written: string[] = [];
       for (const steps of lives) {
-        const owner = await bench.start();
+        const owner = await rig.start();
         expect(rowsOf(owner)).toEqual(written);
         for (const { verb, policy, from, count } of steps) {
           const keys = KEYS.slice(from, from + count);
@@ -50,7 +50,7 @@ it("has all rows after each of many lives, in which tables come and go", async (
           if (verb === "spend") owner.check(checks);
           if (verb === "reset") owner.reset(checks);
           if (verb === "drop") owner.dropTable([...owner.tables.keys()][from % 3] ?? "");
-          await bench.wait(verb === "wait" ? CHECKPOINT_INTERVAL_MS : 1);
+          await rig.wait(verb === "wait" ? CHECKPOINT_INTERVAL_MS : 1);
         }
         await owner.save();
         written = rowsOf(owner);

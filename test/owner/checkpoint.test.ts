@@ -7,26 +7,14 @@ import {
   CHECKPOINT_INTERVAL_MS,
 } from "../../src/owner/checkpoint/schedule.ts";
 import type { Owner } from "../../src/owner/owner.ts";
-import { type KeyHash, PUBLIC_SIP_KEY, sipHash } from "../../src/ring/key-hash.ts";
-import { Bench } from "./memory-storage.ts";
+import type { KeyHash } from "../../src/ring/key-hash.ts";
+import { keysUpTo } from "../counters/keys-up-to.ts";
+import { OwnerRig } from "./owner-rig.ts";
+import { TEN_A_DAY } from "./ten-a-day.ts";
 
-const DAY_MS = 86_400_000;
 const LIMIT = 1_000;
-const POLICY: CounterPolicy = {
-  name: "default",
-  algorithm: "fixed-window",
-  limit: LIMIT,
-  windowMs: DAY_MS,
-  capacity: LIMIT,
-  cost: 1,
-  shadow: false,
-  durable: false,
-};
+const POLICY: CounterPolicy = { ...TEN_A_DAY, limit: LIMIT, capacity: LIMIT };
 const LOG_POLICY: CounterPolicy = { ...POLICY, name: "log", algorithm: "sliding-log" };
-
-function keysUpTo(count: number): KeyHash[] {
-  return Array.from({ length: count }, (_, n) => sipHash(PUBLIC_SIP_KEY, `${n}`));
-}
 
 function spend(owner: Owner, keys: readonly KeyHash[], cost = 1, policy = POLICY): void {
   owner.check(keys.map((key) => ({ key, policies: [{ ...policy, cost }] })));
@@ -39,18 +27,18 @@ function spent(owner: Owner, keys: readonly KeyHash[], policy = POLICY): number[
 
 /** An owner that has counted one for each of so many keys, all of it on disk. */
 async function written(count: number) {
-  const bench = new Bench();
-  const owner = await bench.start();
+  const rig = new OwnerRig();
+  const owner = await rig.start();
   const keys = keysUpTo(count);
   spend(owner, keys);
-  await bench.wait(10_000);
-  return { bench, owner, keys };
+  await rig.wait(10_000);
+  return { rig, owner, keys };
 }
 
 describe("checkpoint", () => {
   it("writes a small part of a large table when few of its keys changed", async () => {
-    const { bench, owner, keys } = await written(100_000);
-    const { entries } = bench.storage;
+    const { rig, owner, keys } = await written(100_000);
+    const { entries } = rig.storage;
     const sizes = [...entries.values()].map((value) =>
       value instanceof Uint8Array ? value.length : 0,
     );
@@ -58,40 +46,40 @@ describe("checkpoint", () => {
     expect(whole).toBeGreaterThan(100_000 * 24);
     expect(Math.max(...sizes)).toBeLessThan(1_000_000);
 
-    bench.storage.bytes = 0;
-    await bench.wait(10_000);
-    expect(bench.storage.bytes).toBe(0);
+    rig.storage.bytes = 0;
+    await rig.wait(10_000);
+    expect(rig.storage.bytes).toBe(0);
 
     spend(owner, keys.slice(0, 1));
-    await bench.wait(10_000);
-    expect(bench.storage.bytes).toBeLessThan(1_000_000);
+    await rig.wait(10_000);
+    expect(rig.storage.bytes).toBeLessThan(1_000_000);
 
-    bench.storage.bytes = 0;
+    rig.storage.bytes = 0;
     const some = keys.filter((_, n) => n % 50 === 0);
     spend(owner, some, 5);
-    await bench.wait(10_000);
-    expect(bench.storage.bytes).toBeLessThan(whole / 3);
-    const again = await bench.start();
+    await rig.wait(10_000);
+    expect(rig.storage.bytes).toBeLessThan(whole / 3);
+    const again = await rig.start();
     expect(spent(again, keys.slice(0, 3))).toEqual([7, 1, 1]);
     expect(new Set(spent(again, some.slice(1)))).toEqual(new Set([6]));
   }, 60_000);
 
   it("holds no more than twice what the tables take, however long keys change", async () => {
-    const { bench, owner, keys } = await written(60_000);
+    const { rig, owner, keys } = await written(60_000);
     for (let round = 0; round < 60; round++) {
       spend(
         owner,
         keys.filter((_, n) => n % 30 === round % 3),
       );
-      await bench.wait(CHECKPOINT_INTERVAL_MS);
+      await rig.wait(CHECKPOINT_INTERVAL_MS);
     }
-    const bytes = [...bench.storage.entries.values()].reduce<number>(
+    const bytes = [...rig.storage.entries.values()].reduce<number>(
       (total, value) => total + (value instanceof Uint8Array ? value.length : 0),
       0,
     );
     expect(bytes).toBeLessThan(2 * 60_000 * 40);
-    await bench.wait(CHECKPOINT_INTERVAL_MS);
-    expect(spent(await bench.start(), keys)).toEqual(keys.map((_, n) => (n % 30 < 3 ? 21 : 1)));
+    await rig.wait(CHECKPOINT_INTERVAL_MS);
+    expect(spent(await rig.start(), keys)).toEqual(keys.map((_, n) => (n % 30 < 3 ? 21 : 1)));
   }, 60_000);
 
   it("has each count as of the last interval or later after a crash at any moment", async () => {
@@ -107,10 +95,10 @@ describe("checkpoint", () => {
         fc.constantFrom(POLICY, LOG_POLICY),
         fc.array(step, { maxLength: 25 }),
         async (policy, steps) => {
-          const bench = new Bench();
-          let owner = await bench.start();
+          const rig = new OwnerRig();
+          let owner = await rig.start();
           spend(owner, keys, 1, policy);
-          await bench.wait(CHECKPOINT_INTERVAL_MS);
+          await rig.wait(CHECKPOINT_INTERVAL_MS);
           const counts = new Array<number>(40).fill(1);
           /** For each group, the counts that it had in the last interval. */
           let recent = counts.map((count) => [{ atMs: 0, count }]);
@@ -122,7 +110,7 @@ describe("checkpoint", () => {
               owner.reset(groupOf(from).map((key) => ({ key, policies: [policy] })));
               counts[from] = 0;
             } else if (verb === "crash") {
-              owner = await bench.start();
+              owner = await rig.start();
               for (let group = 0; group < 40; group++) {
                 const found = new Set(spent(owner, groupOf(group), policy));
                 expect(found.size).toBe(1);
@@ -131,12 +119,12 @@ describe("checkpoint", () => {
                 expect(possible).toContain(count);
                 counts[group] = count as number;
               }
-              recent = counts.map((count) => [{ atMs: bench.nowMs, count }]);
+              recent = counts.map((count) => [{ atMs: rig.nowMs, count }]);
             }
-            const now = { atMs: bench.nowMs, count: counts[from] as number };
+            const now = { atMs: rig.nowMs, count: counts[from] as number };
             if (verb !== "wait") recent[from]?.push(now);
-            await bench.wait(verb === "wait" ? waitMs : 0);
-            const safeMs = bench.nowMs - CHECKPOINT_INTERVAL_MS;
+            await rig.wait(verb === "wait" ? waitMs : 0);
+            const safeMs = rig.nowMs - CHECKPOINT_INTERVAL_MS;
             recent = recent.map((each) => {
               const lastSafe = each.findLastIndex(({ atMs }) => atMs < safeMs);
               return each.slice(Math.max(0, lastSafe));
@@ -149,18 +137,18 @@ describe("checkpoint", () => {
   }, 180_000);
 
   it("reads back as of one moment after any of its turns, with all durable counts", async () => {
-    const { bench, owner, keys } = await written(30_000);
+    const { rig, owner, keys } = await written(30_000);
     const some = keys.slice(0, 1_500);
     const [rare] = keysUpTo(30_001).slice(-1) as [KeyHash];
     const durable = { ...POLICY, name: "durable", durable: true };
-    const disks: { disk: Bench; durable: number }[] = [];
+    const disks: { disk: OwnerRig; durable: number }[] = [];
     let durableSpent = 0;
     let isCounting = false;
     for (const name of ["put", "delete"] as const) {
-      const write = bench.storage[name].bind(bench.storage);
-      vi.spyOn(bench.storage, name).mockImplementation(async (entries: string | object) => {
+      const write = rig.storage[name].bind(rig.storage);
+      vi.spyOn(rig.storage, name).mockImplementation(async (entries: string | object) => {
         const writing = write(entries as string & string[]);
-        disks.push({ disk: bench.copy(), durable: durableSpent });
+        disks.push({ disk: rig.copy(), durable: durableSpent });
         // Counted between two turns of a checkpoint.
         if (isCounting) {
           isCounting = false;
@@ -174,7 +162,7 @@ describe("checkpoint", () => {
     for (let round = 0; round < 12; round++) {
       spend(owner, some);
       isCounting = true;
-      await bench.wait(CHECKPOINT_INTERVAL_MS);
+      await rig.wait(CHECKPOINT_INTERVAL_MS);
     }
     expect(disks.length).toBeGreaterThan(12 * 3);
     let least = 1;
@@ -190,126 +178,126 @@ describe("checkpoint", () => {
   }, 60_000);
 
   it("does not grow if more is counted between its turns than they write", async () => {
-    const bench = new Bench();
-    const owner = await bench.start();
+    const rig = new OwnerRig();
+    const owner = await rig.start();
     const keys = keysUpTo(60_000);
     spend(owner, keys.slice(0, 10_000));
-    await bench.wait(10_000);
-    const put = bench.storage.put.bind(bench.storage);
+    await rig.wait(10_000);
+    const put = rig.storage.put.bind(rig.storage);
     let counted = 10_000;
     let heads = 0;
-    vi.spyOn(bench.storage, "put").mockImplementation(async (entries) => {
+    vi.spyOn(rig.storage, "put").mockImplementation(async (entries) => {
       if (HEAD in (entries as object)) heads++;
       spend(owner, keys.slice(counted, counted + 1_000));
       counted += 1_000;
       return put(entries);
     });
     spend(owner, keys.slice(0, 2_048));
-    while (counted < keys.length) await bench.wait(1);
+    while (counted < keys.length) await rig.wait(1);
     // As many changes as are written at once, and as many again meanwhile.
     expect(50_000 / heads).toBeLessThan(3 * 2_048);
   }, 60_000);
 
   it("is tried again if one of its turns fails, with what was counted meanwhile", async () => {
     vi.spyOn(console, "error").mockImplementation(() => {});
-    const { bench, owner, keys } = await written(30_000);
+    const { rig, owner, keys } = await written(30_000);
     for (let turn = 0; turn < 3; turn++) {
-      const put = bench.storage.put.bind(bench.storage);
+      const put = rig.storage.put.bind(rig.storage);
       let puts = 0;
-      const spy = vi.spyOn(bench.storage, "put").mockImplementation(async (entries) => {
+      const spy = vi.spyOn(rig.storage, "put").mockImplementation(async (entries) => {
         spend(owner, keys.slice(0, 10));
         if (puts++ < turn) return put(entries);
         throw new Error("disk is full");
       });
       spend(owner, keys.slice(0, 1_500));
-      while (puts <= turn) await bench.wait(1);
+      while (puts <= turn) await rig.wait(1);
       spy.mockRestore();
-      await bench.wait(10_000);
-      expect(spent(await bench.copy().start(), keys)).toEqual(spent(owner, keys));
+      await rig.wait(10_000);
+      expect(spent(await rig.copy().start(), keys)).toEqual(spent(owner, keys));
     }
   }, 60_000);
 
   it("keeps the mark of a crash while one hangs that fails later", async () => {
     vi.spyOn(console, "error").mockImplementation(() => {});
-    const { bench, owner, keys } = await written(10);
-    const { entries } = bench.storage;
+    const { rig, owner, keys } = await written(10);
+    const { entries } = rig.storage;
     spend(owner, keys);
     const { promise, reject } = Promise.withResolvers<void>();
-    vi.spyOn(bench.storage, "put").mockReturnValueOnce(promise);
+    vi.spyOn(rig.storage, "put").mockReturnValueOnce(promise);
     const saving = owner.save();
-    await bench.wait(CHECKPOINT_INTERVAL_MS);
+    await rig.wait(CHECKPOINT_INTERVAL_MS);
     expect(entries.has(CRASH_MARK)).toBe(true);
     reject(new Error("disk is full"));
     await expect(saving).rejects.toThrow("disk is full");
     expect(entries.has(CRASH_MARK)).toBe(true);
-    await bench.wait(10_000);
+    await rig.wait(10_000);
     expect(entries.has(CRASH_MARK)).toBe(false);
-    expect(spent(await bench.start(), keys)).toEqual(keys.map(() => 2));
+    expect(spent(await rig.start(), keys)).toEqual(keys.map(() => 2));
   });
 
   it("keeps the mark of a crash until the runtime confirms one that may still fail", async () => {
-    const { bench, owner, keys } = await written(10);
-    const { entries } = bench.storage;
+    const { rig, owner, keys } = await written(10);
+    const { entries } = rig.storage;
     spend(owner, keys);
     const { promise, reject } = Promise.withResolvers<void>();
-    const sync = vi.spyOn(bench.storage, "sync").mockReturnValueOnce(promise);
-    const waiting = bench.wait(10_000);
+    const sync = vi.spyOn(rig.storage, "sync").mockReturnValueOnce(promise);
+    const waiting = rig.wait(10_000);
     await vi.waitFor(() => expect(sync).toHaveBeenCalledOnce());
     expect(entries.has(CRASH_MARK)).toBe(true);
     reject(new Error("disk is full"));
     await waiting;
     expect(entries.has(CRASH_MARK)).toBe(true);
     spend(owner, keys);
-    await bench.wait(10_000);
+    await rig.wait(10_000);
     expect(entries.has(CRASH_MARK)).toBe(false);
   });
 
   it("keeps the mark of a crash for what is counted while one is confirmed", async () => {
-    const { bench, owner, keys } = await written(10);
-    const { entries } = bench.storage;
+    const { rig, owner, keys } = await written(10);
+    const { entries } = rig.storage;
     spend(owner, keys);
     const { promise, resolve } = Promise.withResolvers<void>();
-    const sync = vi.spyOn(bench.storage, "sync").mockReturnValueOnce(promise);
-    const waiting = bench.wait(CHECKPOINT_DELAY_MS + CHECKPOINT_INTERVAL_MS);
+    const sync = vi.spyOn(rig.storage, "sync").mockReturnValueOnce(promise);
+    const waiting = rig.wait(CHECKPOINT_DELAY_MS + CHECKPOINT_INTERVAL_MS);
     await vi.waitFor(() => expect(sync).toHaveBeenCalledOnce());
     spend(owner, keys);
     resolve();
     await waiting;
     expect(entries.has(CRASH_MARK)).toBe(true);
-    await bench.wait(10_000);
+    await rig.wait(10_000);
     expect(entries.has(CRASH_MARK)).toBe(false);
-    expect(spent(await bench.start(), keys)).toEqual(keys.map(() => 3));
+    expect(spent(await rig.start(), keys)).toEqual(keys.map(() => 3));
   });
 
   it("keeps a new table that the log alone has, over two restarts", async () => {
-    const { bench, owner, keys } = await written(30_000);
+    const { rig, owner, keys } = await written(30_000);
     const some = keys.filter((_, n) => n % 20 === 0);
     const [rare] = keys as [KeyHash];
     const late = { ...POLICY, name: "late" };
     spend(owner, some);
-    await bench.wait(CHECKPOINT_INTERVAL_MS);
+    await rig.wait(CHECKPOINT_INTERVAL_MS);
     spend(owner, [rare], 1, late);
-    await bench.wait(CHECKPOINT_INTERVAL_MS);
+    await rig.wait(CHECKPOINT_INTERVAL_MS);
     spend(owner, some);
-    await bench.wait(CHECKPOINT_INTERVAL_MS);
-    const again = await bench.start();
+    await rig.wait(CHECKPOINT_INTERVAL_MS);
+    const again = await rig.start();
     for (let round = 0; round < 40; round++) {
       spend(again, some);
-      await bench.wait(CHECKPOINT_INTERVAL_MS);
-      expect(spent(await bench.copy().start(), [rare], late)).toEqual([1]);
+      await rig.wait(CHECKPOINT_INTERVAL_MS);
+      expect(spent(await rig.copy().start(), [rare], late)).toEqual([1]);
     }
   });
 
   it("reads a million keys back", async () => {
-    const bench = new Bench();
-    const owner = await bench.start();
+    const rig = new OwnerRig();
+    const owner = await rig.start();
     const keys = keysUpTo(1_000_000);
     for (let at = 0; at < keys.length; at += 10_000) {
       spend(owner, keys.slice(at, at + 10_000), 3);
-      await bench.wait(1);
+      await rig.wait(1);
     }
-    await bench.wait(CHECKPOINT_INTERVAL_MS);
-    const again = await bench.start();
+    await rig.wait(CHECKPOINT_INTERVAL_MS);
+    const again = await rig.start();
     for (let at = 0; at < keys.length; at += 10_000) {
       const some = keys.slice(at, at + 10_000);
       expect(spent(again, some).every((count) => count === 3)).toBe(true);

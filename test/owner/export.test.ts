@@ -4,7 +4,7 @@ import { ALGORITHMS, type AlgorithmName } from "../../src/limit/algorithms.ts";
 import type { Verdict } from "../../src/limit/decision.ts";
 import { Exporter } from "../../src/owner/change/export.ts";
 import { RELEASED } from "../protocol/recorded.ts";
-import { Bench } from "./memory-storage.ts";
+import { OwnerRig } from "./owner-rig.ts";
 import { putRows } from "./put-rows.ts";
 import { TEN_A_DAY } from "./ten-a-day.ts";
 
@@ -15,9 +15,9 @@ const KEYS = 40_000;
 test("exports all that is counted of a key, in however many chunks", async () => {
   const policies = [TEN_A_DAY, FIVE_A_DAY];
   const checks = Array.from({ length: KEYS }, (_, lo) => ({ key: { hi: 7, lo }, policies }));
-  const before = await new Bench().start();
+  const before = await new OwnerRig().start();
   before.check(checks);
-  const after = await new Bench().start();
+  const after = await new OwnerRig().start();
   const exporter = new Exporter(before);
   let chunks = 0;
   for (let cursor: number | null = 0; cursor !== null; chunks++) {
@@ -32,7 +32,7 @@ test("exports all that is counted of a key, in however many chunks", async () =>
 }, 60_000);
 
 test("exports rows as the version before reads them", async () => {
-  const owner = await new Bench().start();
+  const owner = await new OwnerRig().start();
   const algorithms = Object.keys(ALGORITHMS) as AlgorithmName[];
   const policies = algorithms.map((algorithm) => ({
     ...TEN_A_DAY,

@@ -5,16 +5,13 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { CounterPolicy } from "../../src/counters/check.ts";
 import { CHECKPOINT_INTERVAL_MS } from "../../src/owner/checkpoint/schedule.ts";
 import type { Owner } from "../../src/owner/owner.ts";
-import { type KeyHash, PUBLIC_SIP_KEY, sipHash } from "../../src/ring/key-hash.ts";
+import type { KeyHash } from "../../src/ring/key-hash.ts";
+import { keysUpTo } from "../counters/keys-up-to.ts";
 import { askObject } from "./ask-object.ts";
-import { Bench } from "./memory-storage.ts";
+import { OwnerRig } from "./owner-rig.ts";
 import { TEN_A_DAY } from "./ten-a-day.ts";
 
 const POLICY: CounterPolicy = { ...TEN_A_DAY, algorithm: "fixed-window" };
-
-function keysUpTo(count: number, name = ""): KeyHash[] {
-  return Array.from({ length: count }, (_, n) => sipHash(PUBLIC_SIP_KEY, `${name}${n}`));
-}
 
 function spend(owner: Owner, keys: readonly KeyHash[], policy = POLICY): void {
   owner.check(keys.map((key) => ({ key, policies: [policy] })));
@@ -73,37 +70,37 @@ it("the RateLimiter object acknowledges no block, unblock or reset that it can't
 
 describe("an owner whose storage fails to write", () => {
   it("keeps what was on disk before", async () => {
-    const bench = new Bench();
-    const owner = await bench.start();
+    const rig = new OwnerRig();
+    const owner = await rig.start();
     const early = keysUpTo(20_000, "early");
     spend(owner, early);
-    await bench.wait(10_000);
+    await rig.wait(10_000);
     for (let round = 0; round < 20; round++) {
       spend(owner, keysUpTo(1_000, `${round}`));
-      await bench.wait(CHECKPOINT_INTERVAL_MS);
+      await rig.wait(CHECKPOINT_INTERVAL_MS);
       // The last few of what the other rounds wrote are no longer needed, if this one succeeds.
-      const full = vi.spyOn(bench.storage, "put").mockRejectedValue(new Error("disk is full"));
+      const full = vi.spyOn(rig.storage, "put").mockRejectedValue(new Error("disk is full"));
       spend(owner, keysUpTo(1_000, `${round}`).reverse());
-      await bench.wait(CHECKPOINT_INTERVAL_MS);
-      expect(known(await bench.copy().start(), early)).toBe(early.length);
+      await rig.wait(CHECKPOINT_INTERVAL_MS);
+      expect(known(await rig.copy().start(), early)).toBe(early.length);
       full.mockRestore();
     }
   }, 60_000);
 
   it("has everything on disk an interval after it can write again", async () => {
-    const bench = new Bench();
-    const owner = await bench.start();
+    const rig = new OwnerRig();
+    const owner = await rig.start();
     const early = keysUpTo(20_000, "early");
     const late = keysUpTo(1_000, "late");
     spend(owner, early);
-    await bench.wait(10_000);
-    const full = vi.spyOn(bench.storage, "put").mockRejectedValue(new Error("disk is full"));
+    await rig.wait(10_000);
+    const full = vi.spyOn(rig.storage, "put").mockRejectedValue(new Error("disk is full"));
     spend(owner, late);
-    await bench.wait(10_000);
+    await rig.wait(10_000);
     full.mockRestore();
-    await bench.wait(10_000);
+    await rig.wait(10_000);
 
-    const next = await bench.start();
+    const next = await rig.start();
     expect(known(next, early)).toBe(early.length);
     expect(known(next, late)).toBe(late.length);
   }, 60_000);

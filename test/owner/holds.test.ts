@@ -4,7 +4,7 @@ import { decodeRows } from "../../src/counters/segment.ts";
 import { Exporter } from "../../src/owner/change/export.ts";
 import { CHECKPOINT_INTERVAL_MS } from "../../src/owner/checkpoint/schedule.ts";
 import type { Owner } from "../../src/owner/owner.ts";
-import { Bench } from "./memory-storage.ts";
+import { OwnerRig } from "./owner-rig.ts";
 import { TEN_A_DAY } from "./ten-a-day.ts";
 
 const KEY = { hi: 1, lo: 2 };
@@ -30,49 +30,49 @@ function clerkOf(owner: Owner, durable = false) {
 
 describe("a hold", () => {
   it("is on disk as counts are, and ends there as well", async () => {
-    const bench = new Bench();
-    const before = clerkOf(await bench.start());
+    const rig = new OwnerRig();
+    const before = clerkOf(await rig.start());
     before.reserve(1, 4);
     before.reserve(2, 4);
-    await bench.wait(CHECKPOINT_INTERVAL_MS);
-    const after = clerkOf(await bench.start());
+    await rig.wait(CHECKPOINT_INTERVAL_MS);
+    const after = clerkOf(await rig.start());
     expect(after.left()).toBe(2);
     expect(after.settle(1, 1)).toBe("live");
     expect(after.left()).toBe(5);
-    await bench.wait(TTL_MS);
-    expect(clerkOf(await bench.start()).left()).toBe(9);
+    await rig.wait(TTL_MS);
+    expect(clerkOf(await rig.start()).left()).toBe(9);
   });
 
   it("of a durable policy survives any crash, settled or not", async () => {
-    const bench = new Bench();
-    const first = await bench.start();
+    const rig = new OwnerRig();
+    const first = await rig.start();
     clerkOf(first, true).reserve(1, 4);
     clerkOf(first, true).reserve(2, 4);
     await first.written;
-    const second = await bench.start();
+    const second = await rig.start();
     expect(clerkOf(second, true).settle(1, 1)).toBe("live");
     await second.written;
-    const third = clerkOf(await bench.start(), true);
+    const third = clerkOf(await rig.start(), true);
     expect(third.settle(1, 1)).toBe("settled");
     expect(third.left()).toBe(5);
   });
 
   it("of a durable policy ends once, although a crash comes after its end", async () => {
-    const bench = new Bench();
-    const first = await bench.start();
+    const rig = new OwnerRig();
+    const first = await rig.start();
     clerkOf(first, true).reserve(1, 4);
     await first.written;
-    await bench.wait(TTL_MS);
-    const second = await bench.start();
+    await rig.wait(TTL_MS);
+    const second = await rig.start();
     expect(clerkOf(second, true).reserve(2, 3)).toBe(true);
     await second.written;
-    expect(clerkOf(await bench.start(), true).left()).toBe(7);
+    expect(clerkOf(await rig.start(), true).left()).toBe(7);
   });
 
   it("that a crash has lost is charged, if its caller made it", async () => {
-    const bench = new Bench();
-    clerkOf(await bench.start()).reserve(1, 4);
-    const after = clerkOf(await bench.start());
+    const rig = new OwnerRig();
+    clerkOf(await rig.start()).reserve(1, 4);
+    const after = clerkOf(await rig.start());
     expect(after.left()).toBe(10);
     expect(after.settle(1, 3)).toBe("unknown");
     expect(after.settle(1, 3, true)).toBe("ended");
@@ -80,12 +80,12 @@ describe("a hold", () => {
   });
 
   it("moves with its key, and is settled or ends where that is", async () => {
-    const bench = new Bench();
-    const old = await bench.start();
+    const rig = new OwnerRig();
+    const old = await rig.start();
     clerkOf(old).reserve(1, 4);
     clerkOf(old).reserve(2, 4);
     clerkOf(old).settle(2, 2);
-    const next = await new Bench().start();
+    const next = await new OwnerRig().start();
     for (const { table, bytes } of new Exporter(old).exportKeys([KEY])) {
       decodeRows(bytes, (key, state) => state && next.putRow(table, key, state));
     }
@@ -97,20 +97,20 @@ describe("a hold", () => {
   });
 
   it("begins an epoch when it ends, so that no denial is remembered longer than it holds", async () => {
-    const bench = new Bench();
-    const owner = await bench.start();
+    const rig = new OwnerRig();
+    const owner = await rig.start();
     const clerk = clerkOf(owner);
     clerk.reserve(1, 10);
     clerk.reserve(2, 1);
     const { epoch } = clerk.look();
-    await bench.wait(TTL_MS - 1_000);
+    await rig.wait(TTL_MS - 1_000);
     expect(clerk.look()).toEqual({ epoch, left: 0 });
-    await bench.wait(2_000);
+    await rig.wait(2_000);
     expect(clerk.look()).toEqual({ epoch: epoch + 1, left: 10 });
   });
 
   it("that is settled for less ends denials at once", async () => {
-    const clerk = clerkOf(await new Bench().start());
+    const clerk = clerkOf(await new OwnerRig().start());
     clerk.reserve(1, 10);
     const { epoch } = clerk.look();
     clerk.settle(1, 4);

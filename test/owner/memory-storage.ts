@@ -1,12 +1,5 @@
-/**
- * Storage and time for an owner outside a Durable Object: what was written, and a clock that is
- * set.
- */
-
-import { checkOnce } from "../../src/counters/answers.ts";
+/** An owner's storage in memory. */
 import type { OwnerStorage } from "../../src/owner/owner.ts";
-import { Owner } from "../../src/owner/owner.ts";
-import { STILL } from "../fake-runtime.ts";
 import { listed } from "./listed.ts";
 
 export class MemoryStorage implements OwnerStorage {
@@ -43,52 +36,5 @@ export class MemoryStorage implements OwnerStorage {
   }
   async setAlarm(time: number | Date): Promise<void> {
     this.alarmMs = Number(time);
-  }
-}
-
-/** A machine for one owner: it can be let run, crashed, and started again on the same storage. */
-export class Bench {
-  nowMs = 1_700_000_000_000;
-  readonly storage = new MemoryStorage();
-  #timers: { atMs: number; task: () => Promise<void> }[] = [];
-
-  /** @param maxBytes as in `OwnerOptions` */
-  async start(maxBytes?: number): Promise<Owner> {
-    this.#timers = [];
-    const owner = new Owner({
-      runtime: {
-        ...STILL,
-        now: () => this.nowMs,
-        after: (ms, task) => void this.#timers.push({ atMs: this.nowMs + ms, task }),
-      },
-      storage: this.storage,
-      maxBytes,
-      checkOnce,
-    });
-    await owner.load();
-    return owner;
-  }
-
-  /** Another machine with what is on the disk of this one. */
-  copy(): Bench {
-    const bench = new Bench();
-    bench.nowMs = this.nowMs;
-    for (const [key, value] of this.storage.entries) bench.storage.entries.set(key, value);
-    return bench;
-  }
-
-  /** Moves the clock, running what falls due on the way. */
-  async wait(ms: number): Promise<void> {
-    const endMs = this.nowMs + ms;
-    for (;;) {
-      const [next] = this.#timers
-        .filter(({ atMs }) => atMs <= endMs)
-        .sort((a, b) => a.atMs - b.atMs);
-      if (!next) break;
-      this.#timers = this.#timers.filter((timer) => timer !== next);
-      this.nowMs = Math.max(this.nowMs, next.atMs);
-      await next.task();
-    }
-    this.nowMs = endMs;
   }
 }

@@ -3,7 +3,7 @@ import { afterEach, beforeEach, expect, it, vi } from "vitest";
 import type { CounterPolicy } from "../../src/counters/check.ts";
 import { HEAD } from "../../src/owner/checkpoint/format.ts";
 import type { Owner } from "../../src/owner/owner.ts";
-import { Bench } from "./memory-storage.ts";
+import { OwnerRig } from "./owner-rig.ts";
 import { TEN_A_DAY } from "./ten-a-day.ts";
 
 const KINDS: Partial<CounterPolicy>[] = [
@@ -56,9 +56,9 @@ afterEach(() => vi.restoreAllMocks());
 it("an owner has, after any history, what was last written and all that it acknowledged", async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(step, { maxLength: 30 }), async (steps) => {
-      const bench = new Bench();
-      const { storage } = bench;
-      let owner = await bench.start();
+      const rig = new OwnerRig();
+      const { storage } = rig;
+      let owner = await rig.start();
       /** What must be on disk, and how the disk was before its last deletion. */
       let disk: Rows = new Map();
       let undeleted: Map<string, unknown> | undefined;
@@ -83,7 +83,7 @@ it("an owner has, after any history, what was last written and all that it ackno
         for (const [row, state] of rows) if (isOf(row)) disk.set(row, state);
       };
       for (const each of steps) {
-        bench.nowMs += 1;
+        rig.nowMs += 1;
         if ("spend" in each || "reset" in each) {
           const at = "spend" in each ? each.spend : each.reset;
           const asked = POLICIES[at] as CounterPolicy;
@@ -111,7 +111,7 @@ it("an owner has, after any history, what was last written and all that it ackno
           const saving = owner.save().catch(() => {});
           if (!isFull) {
             // Counted while a checkpoint is on its way.
-            const key = { hi: 1, lo: bench.nowMs % 3 };
+            const key = { hi: 1, lo: rig.nowMs % 3 };
             owner.check([{ key, policies: [DURABLE] }]);
             await acknowledge((row) => row.endsWith(`/${DURABLE.name} ${key.hi} ${key.lo}`));
           }
@@ -120,7 +120,7 @@ it("an owner has, after any history, what was last written and all that it ackno
         } else {
           if (each.crash && undeleted) storage.entries = new Map(undeleted);
           undeleted = undefined;
-          owner = await bench.start();
+          owner = await rig.start();
           expect(rowsOf(owner)).toEqual(disk);
           const durable = { ...TEN_A_DAY, durable: true };
           const { inexact } = owner.peek([{ key: { hi: 1, lo: 1 }, policies: [durable] }]);

@@ -8,7 +8,7 @@ import { PAGE } from "../../src/owner/checkpoint/format.ts";
 import { PUBLIC_SIP_KEY, sipHash } from "../../src/ring/key-hash.ts";
 import version4 from "./checkpoint-4.json";
 import version5 from "./checkpoint-5.json";
-import { Bench } from "./memory-storage.ts";
+import { OwnerRig } from "./owner-rig.ts";
 import { TEN_A_DAY } from "./ten-a-day.ts";
 
 const FIXED = named("fixed");
@@ -21,21 +21,21 @@ function named(name: string, algorithm = TEN_A_DAY.algorithm): CounterPolicy {
   return { ...TEN_A_DAY, name, algorithm };
 }
 
-async function unpacked({ gzip }: { gzip: string }): Promise<Bench> {
+async function unpacked({ gzip }: { gzip: string }): Promise<OwnerRig> {
   const bytes = Uint8Array.from(atob(gzip), (each) => each.charCodeAt(0));
   const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
   const { nowMs, entries } = (await new Response(stream).json()) as {
     nowMs: number;
     entries: [key: string, value: unknown][];
   };
-  const bench = new Bench();
-  bench.nowMs = nowMs;
+  const rig = new OwnerRig();
+  rig.nowMs = nowMs;
   for (const [key, value] of entries) {
     const isBytes = typeof value === "string";
     const each = isBytes ? Uint8Array.from(atob(value), (char) => char.charCodeAt(0)) : value;
-    bench.storage.entries.set(key, each);
+    rig.storage.entries.set(key, each);
   }
-  return bench;
+  return rig;
 }
 
 it.each([
@@ -44,9 +44,9 @@ it.each([
   { version: 5, recorded: version5, isCrash: true },
 ])("an owner goes on from what version $version wrote, and writes the same", async (each) => {
   const { recorded, isCrash } = each;
-  const bench = await unpacked(recorded);
+  const rig = await unpacked(recorded);
   for (let start = 0; start < 3; start++) {
-    const owner = await bench.start();
+    const owner = await rig.start();
     const ask = (n: number, policy: CounterPolicy) => {
       const key = sipHash(PUBLIC_SIP_KEY, `${n}`);
       const { verdicts, inexact } = owner.peek([{ key, policies: [policy] }]);
@@ -66,44 +66,44 @@ it.each([
     expect(owner.tables.get("taken/7")?.size).toBe(1);
     if (start > 0) await owner.save();
   }
-  const keys = [...bench.storage.entries.keys()];
+  const keys = [...rig.storage.entries.keys()];
   const old = keys.filter((key) => key.startsWith("checkpoint") || key.startsWith("journal"));
   expect(old).toEqual([]);
 });
 
 it("an owner lets go of the pages of an earlier release once its log has all of them", async () => {
-  const bench = await unpacked(version5);
-  const pages = () => [...bench.storage.entries.keys()].filter((key) => key.startsWith(PAGE));
+  const rig = await unpacked(version5);
+  const pages = () => [...rig.storage.entries.keys()].filter((key) => key.startsWith(PAGE));
   expect(pages().length).toBeGreaterThan(5);
   for (let round = 0; pages().length > 0; round++) {
     expect(round).toBeLessThan(50);
-    const owner = await bench.start();
+    const owner = await rig.start();
     const key = sipHash(PUBLIC_SIP_KEY, "late");
     owner.check([{ key, policies: [FIXED] }]);
     const rows = owner.keys;
     await owner.save();
-    expect((await bench.copy().start()).keys).toBe(rows);
+    expect((await rig.copy().start()).keys).toBe(rows);
   }
-  expect((await bench.start()).keys).toBe(5_000 + 39 + 3 * 40 + 3 + 1);
+  expect((await rig.start()).keys).toBe(5_000 + 39 + 3 * 40 + 3 + 1);
 });
 
 it("an owner that is killed while it replaces what version 4 wrote has all of it", async () => {
   for (let calls = 0; ; calls++) {
-    const bench = await unpacked(version4);
+    const rig = await unpacked(version4);
     let left = calls;
     for (const name of ["put", "delete"] as const) {
-      const write = bench.storage[name].bind(bench.storage);
-      vi.spyOn(bench.storage, name).mockImplementation(async (each: string | object) => {
+      const write = rig.storage[name].bind(rig.storage);
+      vi.spyOn(rig.storage, name).mockImplementation(async (each: string | object) => {
         if (left-- <= 0) throw new Error("killed");
         return write(each as string & string[]) as never;
       });
     }
-    const isDone = await bench.start().then(
+    const isDone = await rig.start().then(
       () => true,
       () => false,
     );
     vi.restoreAllMocks();
-    const owner = await bench.start();
+    const owner = await rig.start();
     expect(owner.keys).toBe(5_000 + 39 + 3 * 40 + 3);
     if (isDone) return;
   }

@@ -7,7 +7,7 @@ import type { Verdict } from "../../src/limit/decision.ts";
 import type { Batch, WireBatch } from "../../src/protocol/wire.ts";
 import type { Answer, WireAnswer } from "../../src/protocol/wire-answer.ts";
 
-export const TEN_A_DAY: CounterPolicy = {
+export const WINDOW: CounterPolicy = {
   name: "ten-a-day",
   algorithm: "fixed-window",
   limit: 10,
@@ -36,8 +36,8 @@ const OTHER = { hi: 1, lo: 2 };
 export const PLAIN: Batch = {
   version: 3,
   checks: [
-    { key: KEY, policies: [TEN_A_DAY] },
-    { key: OTHER, policies: [BUCKET, TEN_A_DAY] },
+    { key: KEY, policies: [WINDOW] },
+    { key: OTHER, policies: [BUCKET, WINDOW] },
   ],
 };
 
@@ -45,8 +45,8 @@ export const PLAIN: Batch = {
 export const SPENT: Batch = {
   version: 0,
   checks: [
-    { key: KEY, policies: [TEN_A_DAY], spentAtMs: 1_700_000_000_000, resetMs: 5_000 },
-    { key: OTHER, policies: [TEN_A_DAY] },
+    { key: KEY, policies: [WINDOW], spentAtMs: 1_700_000_000_000, resetMs: 5_000 },
+    { key: OTHER, policies: [WINDOW] },
   ],
 };
 
@@ -94,13 +94,13 @@ export const RECORDED: readonly Recorded[] = [
     wireVersion: 1,
     plain: {
       version: 3,
-      policies: [TEN_A_DAY, BUCKET],
+      policies: [WINDOW, BUCKET],
       words: Uint32Array.of(3735928559, 7, 1, 0, 1, 2, 2, 1, 0),
       spent: null,
     },
     spent: {
       version: 0,
-      policies: [TEN_A_DAY],
+      policies: [WINDOW],
       words: Uint32Array.of(3735928559, 7, 1, 0, 1, 2, 1, 0),
       spent: Float64Array.of(1700000000000, 5000, Number.NaN, Number.NaN),
     },
@@ -121,14 +121,14 @@ export const RECORDED: readonly Recorded[] = [
     plain: {
       wireVersion: 2,
       version: 3,
-      policies: [TEN_A_DAY, BUCKET],
+      policies: [WINDOW, BUCKET],
       words: Uint32Array.of(3735928559, 7, 1, 0, 1, 2, 2, 1, 0),
       spent: null,
     },
     spent: {
       wireVersion: 2,
       version: 0,
-      policies: [TEN_A_DAY],
+      policies: [WINDOW],
       words: Uint32Array.of(3735928559, 7, 1, 0, 1, 2, 1, 0),
       spent: Float64Array.of(1700000000000, 5000, Number.NaN, Number.NaN),
     },
@@ -150,10 +150,10 @@ export const RECORDED: readonly Recorded[] = [
 export const HELD: Batch = {
   version: 3,
   checks: [
-    { key: KEY, policies: [TEN_A_DAY], reserve: { id: 9_007_199_254_740_991, ttlMs: 60_000 } },
-    { key: OTHER, policies: [TEN_A_DAY] },
-    { key: KEY, policies: [TEN_A_DAY], settle: { id: 5, actual: 0, isMade: true } },
-    { key: OTHER, policies: [TEN_A_DAY], settle: { id: 6, actual: 1_500, isMade: false } },
+    { key: KEY, policies: [WINDOW], reserve: { id: 9_007_199_254_740_991, ttlMs: 60_000 } },
+    { key: OTHER, policies: [WINDOW] },
+    { key: KEY, policies: [WINDOW], settle: { id: 5, actual: 0, isMade: true } },
+    { key: OTHER, policies: [WINDOW], settle: { id: 6, actual: 1_500, isMade: false } },
   ],
 };
 
@@ -170,7 +170,7 @@ export const RECORDED_HOLDS: { held: WireBatch; settled: WireAnswer } = {
   held: {
     wireVersion: 2,
     version: 3,
-    policies: [TEN_A_DAY],
+    policies: [WINDOW],
     words: Uint32Array.of(
       ...[3735928559, 7, 1, 0],
       ...[1, 2, 1, 0],
