@@ -19,7 +19,9 @@ export const DEADLINE_MS = 250;
 
 export type OwnerMethods = Stub<OwnerRpc> & { wake(): Promise<void> };
 
-const METHODS = Object.getOwnPropertyNames(RingOwner.prototype) as (keyof OwnerMethods)[];
+const METHODS = Object.entries(Object.getOwnPropertyDescriptors(RingOwner.prototype)).flatMap(
+  ([name, { value }]) => (typeof value === "function" ? [name as keyof OwnerMethods] : []),
+);
 
 /** An owner whose counting is entered in a ledger, batch by batch, in the turn in which it counts. */
 class WatchedOwner extends Owner {
