@@ -8,6 +8,7 @@ import type { Policy } from "./limit/policy.ts";
 import { oneOf, textSchema } from "./limit/schemas.ts";
 import { parseUrl } from "./limit/url.ts";
 import {
+  fromJson,
   hidden,
   type LimiterConfig,
   parseLimiterConfig,
@@ -75,6 +76,25 @@ export const gatewaySchema = v.strictObject({
     ),
     0,
   ),
+  /**
+   * Origins, such as `"https://app.example.com"`, whose pages may ask `GET /_turnpike/v1/quota` what
+   * their visitor has left; the Worker's own may, too. Default none: there is no such call.
+   */
+  QUOTA_ORIGINS: v.optional(
+    fromJson(
+      v.array(
+        v.pipe(
+          textSchema,
+          v.check(
+            (text) => /^https?:/.test(text) && parseUrl(text)?.origin === text,
+            'must be an origin such as "https://app.example.com"',
+          ),
+        ),
+        "must be a list of origins",
+      ),
+    ),
+    [],
+  ),
 });
 
 /** A scope, and a token as RFC 6750, section 2.1, allows behind `Bearer`: it has no colon. */
@@ -96,6 +116,8 @@ export interface Config extends LimiterConfig {
   writtenPolicies: unknown;
   watch: (typeof WATCH_FORMS)[number];
   loggedDenials: number;
+  /** Empty if browsers can't ask for their quota. */
+  quotaOrigins: string[];
   /** Empty if there is no API. */
   tokens: Token[];
 }
@@ -111,6 +133,7 @@ export function parseConfig(env: object): Config {
     writtenPolicies: config.POLICIES,
     watch: config.WATCH,
     loggedDenials: config.LOG_DENIALS,
+    quotaOrigins: config.QUOTA_ORIGINS,
     tokens: readTokens(config.TOKEN),
   };
 }

@@ -154,7 +154,7 @@ function numberVariable(least: number, most: number) {
 }
 
 /** Reads a list. A variable on the command line is always text, so a list may be JSON, too. */
-function fromJson<const Schema extends v.GenericSchema>(schema: Schema) {
+export function fromJson<const Schema extends v.GenericSchema>(schema: Schema) {
   return v.pipe(
     v.unknown(),
     v.check((value) => valueIn(value) !== undefined, "must be a list, or a list as JSON text"),

@@ -22,6 +22,7 @@ import { api, notFound } from "./http/api/api.ts";
 import { authorize } from "./http/api/authorization.ts";
 import type { EventsOf } from "./http/api/events-api.ts";
 import { metricsApi } from "./http/api/metrics-api.ts";
+import { quotaApi } from "./http/api/quota-api.ts";
 import { anyStatusToHead, internalError, newApp, passHead } from "./http/app.ts";
 import { gateway, routeTo, routeToService } from "./http/gateway/gateway.ts";
 import { headersBesideOrigin } from "./http/gateway/origin-limits.ts";
@@ -74,6 +75,12 @@ app.use((c, next) => {
 });
 const eventsOf: EventsOf = (region) => events(env, region && { region });
 const authorized = authorize(caller, config);
+if (config.quotaOrigins.length > 0) {
+  app.route(
+    "/_turnpike/v1/quota",
+    quotaApi(caller, config, () => inForce.rules),
+  );
+}
 app.route(
   "/_turnpike/v1",
   api(caller, config, memberships, eventsOf, authorized, (document) => follower.follow(document)),

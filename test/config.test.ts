@@ -45,6 +45,14 @@ describe("config", () => {
       { ORIGIN: "https://u:p@x.y/?q=1" },
       'ORIGIN must be a URL such as "https://example.com" or "https://example.com/path", "zone", or "", got "https://u:p@x.y/?q=1"',
     ],
+    [
+      { QUOTA_ORIGINS: ["https://a.example/"] },
+      'QUOTA_ORIGINS[0] must be an origin such as "https://app.example.com", got "https://a.example/"',
+    ],
+    [
+      { QUOTA_ORIGINS: ["*"] },
+      'QUOTA_ORIGINS[0] must be an origin such as "https://app.example.com", got "*"',
+    ],
     [{ OWNERS_MIN: 5 }, "OWNERS_MIN must be at most OWNERS, 4, got 5"],
     [{ OWNERS: 9, OWNERS_MAX: 8 }, "OWNERS_MAX must be at least OWNERS, 9, got 8"],
     [{ HIGH_WATER: -1 }, "HIGH_WATER must be a whole number from 0 to 1000000, got -1"],

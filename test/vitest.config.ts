@@ -12,7 +12,7 @@ const SERVERS = [
   "test/worker.test.ts",
   "test/caller/start.test.ts",
   "test/fuzz/readers.test.ts",
-  "test/http/{blocks,cors,gate,gateway,in-flight,origins,log-lines,shared-quotas,streaming,live-policies}.test.ts",
+  "test/http/{blocks,cors,gate,gateway,in-flight,origins,log-lines,quota,shared-quotas,streaming,live-policies}.test.ts",
   "test/http/keys.test.ts",
   "test/openapi/client.test.ts",
   "test/readme/calls.test.ts",
@@ -28,7 +28,7 @@ const SERVERS = [
 const PURE = [
   "test/{config,house,log}.test.ts",
   "test/http/json-values.test.ts",
-  "test/watch/{denial-log,metrics}.test.ts",
+  "test/watch/{counts,denial-log,metrics}.test.ts",
   "test/{cli,counters,dashboard,events,limit,membership,protocol,ring,testing}/**/*.test.ts",
   "test/owner/{checkpoint,checkpoint-lives,export,holds,inexact,operated-ring-owner,owner,ring-owner}.test.ts",
   "test/caller/{all-or-none,background,batcher,caller,denial-cache,denials,failing-owner,failure-report,fallback,giving-back,leases,policies-follower}.test.ts",

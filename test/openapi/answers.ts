@@ -4,6 +4,7 @@ import type { ExplainedKey } from "../../src/caller/question.ts";
 import type { Explanation } from "../../src/counters/check.ts";
 import type { Distinct, Point, Top } from "../../src/events.ts";
 import type { PoliciesInForce } from "../../src/http/api/policies-api.ts";
+import type { Quota } from "../../src/http/api/quota-api.ts";
 import type { Decision } from "../../src/limit/decision.ts";
 import type { RingStatus } from "../../src/protocol/rpc.ts";
 import type { components } from "./api.d.ts";
@@ -22,6 +23,7 @@ export type SameTypes = [
   Fits<Schemas["Top"], Top>,
   Fits<Schemas["Series"], { points: Point[] }>,
   Fits<Schemas["Distinct"], Distinct>,
+  Fits<Schemas["Quotas"], { quotas: Quota[] }>,
 ];
 
 const number = (description: string) => ({ type: "number", minimum: 0, description });
@@ -190,6 +192,19 @@ export const ANSWERS = {
     count: whole("How many distinct values, more or less."),
     error: whole("The standard error of `count`."),
     exact: flag("Whether the count has no error."),
+  }),
+  Quotas: object({
+    quotas: list(
+      object({
+        policy: text("The policy's name."),
+        limit: whole("Units in a whole quota."),
+        windowMs: whole("Length of a window."),
+        remaining: number("Units that could be spent right now."),
+        resetMs: number("Until the quota is whole again."),
+        exact: flag("False if the answer may be off."),
+      }),
+      "One for each policy.",
+    ),
   }),
   Problem: object(
     {

@@ -375,6 +375,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/quota": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Tell the client that asks what it has left
+         * @description For browsers, where `QUOTA_ORIGINS` is set. Whose quota it is, the request says as any other does; it spends nothing. A client may ask 120 times a minute.
+         */
+        get: operations["quota"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/openapi.json": {
         parameters: {
             query?: never;
@@ -877,6 +897,23 @@ export interface components {
             /** @description Whether the count has no error. */
             exact: boolean;
         };
+        Quotas: {
+            /** @description One for each policy. */
+            quotas: {
+                /** @description The policy's name. */
+                policy: string;
+                /** @description Units in a whole quota. */
+                limit: number;
+                /** @description Length of a window. */
+                windowMs: number;
+                /** @description Units that could be spent right now. */
+                remaining: number;
+                /** @description Until the quota is whole again. */
+                resetMs: number;
+                /** @description False if the answer may be off. */
+                exact: boolean;
+            }[];
+        };
         Problem: {
             /** @description A URI; absent if the status says it all. */
             type?: string;
@@ -910,7 +947,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description The token has not the scope "admin". */
+        /** @description The token has not the scope "admin", or a page's origin may not read this. */
         Problem403: {
             headers: {
                 [name: string]: unknown;
@@ -919,7 +956,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description The key has no override under this policy. */
+        /** @description The key has no override under this policy, or the call is not set up. */
         Problem404: {
             headers: {
                 [name: string]: unknown;
@@ -973,7 +1010,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description Too many wrong tokens from this address. */
+        /** @description Too many wrong tokens from this address, or too many reads of its quota. */
         Problem429: {
             headers: {
                 [name: string]: unknown;
@@ -1723,6 +1760,38 @@ export interface operations {
             403: components["responses"]["Problem403"];
             429: components["responses"]["Problem429"];
             503: components["responses"]["Problem503"];
+        };
+    };
+    quota: {
+        parameters: {
+            query?: {
+                /** @description Path of the request that is asked about, with its query. Default `/`. */
+                path?: string;
+                /** @description Its method. Default `GET`. */
+                method?: string;
+                /** @description Only this policy. Default all that such a request meets. */
+                policy?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description One for each policy that is in force and not in shadow. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Quotas"];
+                };
+            };
+            400: components["responses"]["Problem400"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404"];
+            405: components["responses"]["Problem405"];
+            429: components["responses"]["Problem429"];
         };
     };
     document: {

@@ -27,6 +27,7 @@ const TESTS = [
 const VARS = {
   TOKEN: "secret-1",
   DEADLINE: "10s",
+  QUOTA_ORIGINS: '["https://app.example.com"]',
   POLICIES: JSON.stringify([
     { name: "day", limit: 10, window: "1d" },
     { name: "hour", limit: 5, window: "1h" },

@@ -17,7 +17,10 @@ const called = new Set<string>();
 beforeAll(async () => {
   server = await startWorkerd({
     script: await bundleFile("src/worker.ts"),
-    vars: { TOKEN: "secret-1", POLICIES: JSON.stringify(POLICIES), DEADLINE: "10s" },
+    vars: {
+      ...{ TOKEN: "secret-1", POLICIES: JSON.stringify(POLICIES), DEADLINE: "10s" },
+      QUOTA_ORIGINS: '["https://app.example.com"]',
+    },
     hasObjects: true,
     hasMembership: true,
     hasEvents: true,
@@ -123,6 +126,13 @@ describe("a client made from the document", () => {
     const one = { name: "api", dimension: "customer" };
     const distinct = await client.GET("/events/distinct", { params: { query: one } });
     expect(distinct.data).toEqual({ count: 1, error: 0, exact: true });
+  });
+
+  it("tells a browser what it has left", async () => {
+    const open = createClient<paths>({ baseUrl });
+    const { data } = await open.GET("/quota", { params: { query: { policy: "day" } } });
+    expect(data?.quotas).toMatchObject([{ policy: "day", windowMs: 86_400_000, exact: true }]);
+    await client.GET("/quota");
   });
 
   it("gets the document without a token", async () => {

@@ -151,14 +151,14 @@ function described(schema: Schema, descriptions: Record<string, string>): Schema
 const PROBLEMS = {
   400: "A field breaks a rule; `field` and `detail` name both.",
   401: "No token, or one that is not valid.",
-  403: 'The token has not the scope "admin".',
-  404: "The key has no override under this policy.",
+  403: 'The token has not the scope "admin", or a page\'s origin may not read this.',
+  404: "The key has no override under this policy, or the call is not set up.",
   405: "Another method than this call takes.",
   409: "Another change is under way, or this one makes no sense.",
   412: "Another version is in force; `detail` names it.",
   413: "The body has more than 64 KB, or 512 KB of policies.",
   428: "`If-Match` is missing; `detail` names the version in force.",
-  429: "Too many wrong tokens from this address.",
+  429: "Too many wrong tokens from this address, or too many reads of its quota.",
   503: "An owner did not answer. `Retry-After` says when to try again.",
 } as const;
 
@@ -301,6 +301,7 @@ export const document = {
       name: "events",
       description: 'What happened to whom, how often. To read needs the scope "admin".',
     },
+    { name: "quota", description: "No token, and only a client's own." },
     { name: "document", description: "No token." },
   ],
   paths: {
@@ -507,6 +508,24 @@ export const document = {
         ...query("dimension", "Name of the dimension."),
         required: true,
       }),
+    },
+    "/quota": {
+      get: {
+        ...operation("quota", {
+          summary: "Tell the client that asks what it has left",
+          description:
+            "For browsers, where `QUOTA_ORIGINS` is set. Whose quota it is, the request says as any other does; it spends nothing. A client may ask 120 times a minute.",
+          tag: "quota",
+          parameters: [
+            query("path", "Path of the request that is asked about, with its query. Default `/`."),
+            query("method", "Its method. Default `GET`."),
+            query("policy", "Only this policy. Default all that such a request meets."),
+          ],
+          answers: ok(ref("Quotas"), "One for each policy that is in force and not in shadow."),
+          problems: [400, 403, 404, 405, 429],
+        }),
+        security: [],
+      },
     },
     "/openapi.json": {
       get: {
