@@ -1,0 +1,227 @@
+/**
+ * One request's way to the handler and back: at most once, whoever of the store and the client asks
+ * for its answer first.
+ *
+ * A handler is asked without the client's conditions, so that it makes a whole response. Where a
+ * stored one is to be confirmed, it gets the conditions for that, and may answer 304.
+ */
+import { WORKERS } from "../../runtime.ts";
+import { Body } from "./body.ts";
+import { unconditional, updated } from "./conditional.ts";
+import { type Defaults, type Life, type Reason, storable } from "./storable.ts";
+import { type Computed, MAX_VALUE_BYTES } from "./store.ts";
+import { encode, type Stored, type StoredResponse } from "./stored.ts";
+import { isUsableOnError } from "./usable.ts";
+import { newNames } from "./vary.ts";
+
+/** A response from the store, at its age. */
+export interface Aged {
+  response: StoredResponse;
+  residentMs: number;
+}
+
+/** What became of the request. */
+export type Answer =
+  /** A response that may be stored, whole or still on its way. */
+  | { kind: "storable"; status: number; headers: Headers; body: Body | null; entry: Entry }
+  /** One that may not: it passes as the handler made it. */
+  | { kind: "passing"; response: Response; reason: Reason }
+  /** The stored response, confirmed by a 304, or in place of an error. */
+  | { kind: "known"; aged: Aged; forwardStatus: number; entry: Entry };
+
+/** Undefined if there is nothing to store after all. */
+type Entry = Promise<StoredResponse | undefined>;
+
+export interface ExchangeOptions {
+  /** Runs the handler with these headers. `hasFailed` if it threw. */
+  run(headers: Headers): Promise<{ response: Response; hasFailed: boolean }>;
+  /** The client's headers. */
+  request: Headers;
+  /** Fields that each request gets from the middlewares in front: not the handler's. */
+  prepared: Headers;
+  defaults: Defaults;
+  tagsOf(): string[];
+}
+
+/** The head and the keys of a response take some of the value's bytes. */
+const MAX_BODY_BYTES = MAX_VALUE_BYTES - 16_384;
+/** For how long a stale response is kept that the handler may confirm. */
+const CONFIRMABLE_MS = 3_600_000;
+const MAX_KEPT_MS = 7 * 86_400_000;
+/** How long the names of fields are kept that choose a response: they seldom change. */
+const CHOICE_MS = 86_400_000;
+/** How long requests for a response that could not be stored do not wait for one another. */
+const PASSING_MS = 10_000;
+/** What the next response to the same request will probably have in common with this one. */
+const LASTING: readonly Reason[] = [
+  ...(["no-store", "private", "set-cookie", "vary", "no-freshness"] as const),
+  ...(["encoding", "stream", "too-large"] as const),
+];
+
+export class Exchange {
+  readonly #options: ExchangeOptions;
+  readonly #answered = Promise.withResolvers<Answer>();
+  #isAsked = false;
+
+  constructor(options: ExchangeOptions) {
+    this.#options = options;
+    // Whoever waits for the answer learns of an error; perhaps nobody does.
+    this.#answered.promise.catch(() => {});
+  }
+
+  get isAsked(): boolean {
+    return this.#isAsked;
+  }
+
+  /** Resolves when the handler has answered, if it is asked at all. Rejects if it cannot be asked. */
+  get answered(): Promise<Answer> {
+    return this.#answered.promise;
+  }
+
+  /** @param known what is to be confirmed, or to be served if the handler fails */
+  ask(known?: Aged): Promise<Answer> {
+    if (!this.#isAsked) {
+      this.#isAsked = true;
+      this.#ask(known).then(this.#answered.resolve, this.#answered.reject);
+    }
+    return this.answered;
+  }
+
+  /**
+   * Returns what the store keeps of the answer; undefined for nothing.
+   *
+   * @param names fields whose values the key has already
+   */
+  async computed(names: readonly string[], known?: Aged): Promise<Computed | undefined> {
+    const answer = await this.ask(known).catch(() => undefined);
+    if (!answer) return undefined;
+    if (answer.kind === "passing") {
+      return LASTING.includes(answer.reason) ? marker(PASSING_MS, { kind: "passing" }) : undefined;
+    }
+    const response = await answer.entry;
+    if (!response) return marker(PASSING_MS, { kind: "passing" });
+    const vary = new Headers(response.headers).get("Vary");
+    const choosing = newNames(vary, names);
+    if (choosing.length > 0) {
+      return marker(CHOICE_MS, { kind: "choice", id: crypto.randomUUID(), names: choosing });
+    }
+    const value = encode(response);
+    if (value.length > MAX_VALUE_BYTES) return undefined;
+    return { value, ttlMs: keptMs(response), staleForMs: 0, tags: this.#options.tagsOf() };
+  }
+
+  async #ask(known?: Aged): Promise<Answer> {
+    const { run, request, defaults } = this.#options;
+    const askedMs = WORKERS.now();
+    const sent = unconditional(request, known && new Headers(known.response.headers));
+    const { response, hasFailed } = await run(sent);
+    const times = { askedMs, receivedMs: WORKERS.now() };
+    const { status, headers, body } = response;
+    if (known && status === 304) return this.#confirmed(known, headers, times);
+    if (
+      known &&
+      (hasFailed || status >= 500) &&
+      isUsableOnError(known.response.life, known.residentMs)
+    ) {
+      await body?.cancel();
+      const entry = Promise.resolve(aged(known));
+      return { kind: "known", aged: known, forwardStatus: status, entry };
+    }
+    const life = hasFailed ? "error" : storable(request, status, headers, times, defaults);
+    if (typeof life === "string") return { kind: "passing", response, reason: life };
+    if (Number(headers.get("Content-Length")) > MAX_BODY_BYTES) {
+      return { kind: "passing", response, reason: "too-large" };
+    }
+    const reading = body && new Body(body, MAX_BODY_BYTES);
+    const isCoded = /gzip/i.test(headers.get("Content-Encoding") ?? "");
+    const stored = this.#fields(headers, life.omitted, times.receivedMs);
+    if (isCoded) decoded(stored);
+    const entry = (reading?.whole ?? Promise.resolve(new Uint8Array())).then((whole) => {
+      // A handler that codes the body itself says so to the runtime, but not to us.
+      if (!whole || (isCoded && isGzip(whole))) return undefined;
+      return newResponse(life, status, stored, whole);
+    });
+    return { kind: "storable", status, headers, body: reading, entry };
+  }
+
+  #confirmed(
+    { response }: Aged,
+    notModified: Headers,
+    times: { askedMs: number; receivedMs: number },
+  ): Answer {
+    const { request, defaults } = this.#options;
+    const headers = updated(new Headers(response.headers), notModified);
+    const life = storable(request, response.status, headers, times, defaults);
+    const omitted = typeof life === "string" ? new Set<string>() : life.omitted;
+    const fields = this.#fields(headers, omitted, times.receivedMs);
+    const told = newResponse(
+      typeof life === "string" ? response.life : life,
+      response.status,
+      fields,
+      response.body,
+    );
+    const entry = Promise.resolve(typeof life === "string" ? undefined : told);
+    return { kind: "known", aged: { response: told, residentMs: 0 }, forwardStatus: 304, entry };
+  }
+
+  /** Returns the fields to store: those of the handler alone, with the date that all caches need. */
+  #fields(headers: Headers, omitted: ReadonlySet<string>, receivedMs: number): Headers {
+    const fields = new Headers(headers);
+    for (const name of omitted) fields.delete(name);
+    for (const [name, value] of this.#options.prepared) {
+      if (fields.get(name) === value) fields.delete(name);
+    }
+    if (!fields.has("Date")) fields.set("Date", new Date(receivedMs).toUTCString());
+    return fields;
+  }
+}
+
+function newResponse(
+  life: Life,
+  status: number,
+  headers: Headers,
+  body: Uint8Array,
+): StoredResponse {
+  const { initialAgeMs, lifetimeMs, staleMs, staleOnErrorMs, isValidatedAlways, isNeverStale } =
+    life;
+  return {
+    kind: "response",
+    life: { initialAgeMs, lifetimeMs, staleMs, staleOnErrorMs, isValidatedAlways, isNeverStale },
+    status,
+    headers: [...headers],
+    body,
+  };
+}
+
+/** Returns the same response as one to store anew. */
+function aged({ response, residentMs }: Aged): StoredResponse {
+  const { life } = response;
+  return { ...response, life: { ...life, initialAgeMs: life.initialAgeMs + residentMs } };
+}
+
+/** Returns how long a response can be of use. */
+function keptMs({ life, headers }: StoredResponse): number {
+  const freshMs = life.lifetimeMs - life.initialAgeMs;
+  const isConfirmable = headers.some(([name]) => name === "etag" || name === "last-modified");
+  const laterMs = Math.max(life.staleMs, life.staleOnErrorMs);
+  const keptMs = Math.max(
+    freshMs + laterMs,
+    isConfirmable ? Math.max(0, freshMs) + CONFIRMABLE_MS : 0,
+  );
+  return Math.min(keptMs, MAX_KEPT_MS);
+}
+
+function marker(ttlMs: number, stored: Stored): Computed {
+  return { value: encode(stored), ttlMs, staleForMs: 0, tags: [] };
+}
+
+/** The runtime has decoded the body. The origin's tag meant other bytes. */
+function decoded(headers: Headers): void {
+  headers.delete("Content-Encoding");
+  const tag = headers.get("ETag");
+  if (tag?.startsWith('"')) headers.set("ETag", `W/${tag}`);
+}
+
+function isGzip([first, second]: Uint8Array): boolean {
+  return first === 0x1f && second === 0x8b;
+}

@@ -1,0 +1,58 @@
+/** Runs the handlers that stand behind the cache: in their request, or later in one of their own. */
+import { type Context, Hono, type Next } from "hono";
+
+interface Handled {
+  response: Response;
+  hasFailed: boolean;
+}
+
+/** Runs the handlers for the client's request, with other headers. */
+export async function runHandlers(c: Context, next: Next, headers: Headers): Promise<Handled> {
+  const { raw } = c.req;
+  c.req.raw = new Request(raw, { headers });
+  try {
+    await next();
+  } finally {
+    c.req.raw = raw;
+  }
+  return { response: c.res, hasFailed: c.error !== undefined };
+}
+
+/**
+ * Runs the handlers once more, while their request is answered from the store.
+ *
+ * They get a context of their own, in an app of their own: what they do to it would otherwise show in
+ * the answer. They see the variables that the middlewares in front have set.
+ */
+export function laterHandlers(c: Context): (headers: Headers) => Promise<Handled> {
+  // Newer versions of Hono have a function for it, which the oldest that may be used has not.
+  const routes = c.req.matchedRoutes.slice(c.req.routeIndex + 1);
+  const { url, cf } = c.req.raw as Request<unknown, CfProperties>;
+  const variables = Object.entries(c.var);
+  const { env } = c;
+  const executionCtx = executionOf(c);
+  return async (headers) => {
+    const app = new Hono();
+    let hasFailed = false;
+    app.onError((error) => {
+      hasFailed = true;
+      return new Response(error.message, { status: 500 });
+    });
+    app.use((inner, next) => {
+      for (const [name, value] of variables) inner.set(name as never, value as never);
+      return next();
+    });
+    for (const { path, handler } of routes) app.all(path, handler);
+    const request = new Request(url, { headers, ...(cf && { cf }) });
+    return { response: await app.fetch(request, env, executionCtx), hasFailed };
+  };
+}
+
+/** There is none where a test calls the app. */
+function executionOf(c: Context) {
+  try {
+    return c.executionCtx;
+  } catch {
+    return undefined;
+  }
+}

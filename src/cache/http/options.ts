@@ -1,0 +1,71 @@
+/** The options of `cached()`. */
+import type { Context } from "hono";
+import * as v from "valibot";
+import { durationSchema } from "../../limit/duration.ts";
+import { parse } from "../../limit/misuse.ts";
+
+export interface CachedOptions {
+  /**
+   * How long a response is fresh that does not say so itself, by `Cache-Control` or `Expires`: a
+   * duration from `"0s"` to `"7d"`. Default `"0s"`: it is not stored. It only applies to statuses that
+   * may be cached without being told, such as 200, 301 and 404.
+   */
+  ttl?: string;
+  /**
+   * How long a response may be served once it is stale, while another is fetched or the handler fails:
+   * a duration from `"0s"` to `"7d"`, default `"0s"`. `stale-while-revalidate` and `stale-if-error` of a
+   * response go before it; `must-revalidate`, `proxy-revalidate`, `no-cache` and `s-maxage` forbid it.
+   */
+  staleFor?: string;
+  /** Names under which responses can be purged together; a function sees the response in `c.res`. */
+  tags?: readonly string[] | ((c: Context) => readonly string[]);
+  /**
+   * What responses are stored under; default the URL with its query. Requests with one key get one
+   * another's responses, so it has to name all that a response depends on and `Vary` does not tell.
+   */
+  key?: (c: Context) => string;
+  /**
+   * Whether a client may ask for a newer response than one that is fresh, by `Cache-Control: no-cache`,
+   * `max-age` or `min-fresh`. Default false: a client that may can have the handler run each time.
+   */
+  clientMayRefresh?: boolean;
+}
+
+export interface CacheOptions {
+  ttlMs: number;
+  staleForMs: number;
+  tags: (c: Context) => string[];
+  key: ((c: Context) => string) | undefined;
+  clientMayRefresh: boolean;
+}
+
+const MAX_MS = 7 * 86_400_000;
+
+const aFunction = v.custom<(c: Context) => never>(
+  (input) => typeof input === "function",
+  "must be a function",
+);
+const schema = v.strictObject({
+  ttl: v.optional(durationSchema(0, MAX_MS), "0s"),
+  staleFor: v.optional(durationSchema(0, MAX_MS), "0s"),
+  tags: v.optional(
+    v.union([v.array(v.string()), aFunction], "must be a list of names or a function"),
+    [],
+  ),
+  key: v.optional(aFunction),
+  clientMayRefresh: v.optional(v.boolean("must be true or false"), false),
+});
+
+/** @throws {MisuseError} naming the field, the rule and the value */
+export function parseOptions(options: CachedOptions): CacheOptions {
+  const { ttl, staleFor, tags, key, clientMayRefresh } = parse(schema, options);
+  const tagsOf =
+    typeof tags === "function" ? (tags as (c: Context) => readonly string[]) : () => tags;
+  return {
+    ttlMs: ttl,
+    staleForMs: staleFor,
+    tags: (c) => [...tagsOf(c)],
+    key,
+    clientMayRefresh,
+  };
+}

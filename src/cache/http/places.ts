@@ -1,0 +1,70 @@
+/**
+ * Where a response is in the store: under its URL, or by way of the fields that choose one.
+ *
+ * `find` only looks. `lookUp` asks the handler where there is nothing, one request for all who wait.
+ */
+import type { Aged, Exchange } from "./exchange.ts";
+import type { CacheStore, Found } from "./store.ts";
+import { decode, type Passing, type StoredResponse } from "./stored.ts";
+import { chosenKey } from "./vary.ts";
+
+/** A key, and the request's fields whose values it has. */
+export interface Place {
+  key: string;
+  names: readonly string[];
+}
+
+/** What is at a place. */
+export interface Entry {
+  place: Place;
+  found: Found;
+  stored: StoredResponse | Passing;
+}
+
+/** How often responses of one URL may name further fields in `Vary`. */
+const MAX_CHOICES = 4;
+
+/** Returns the response of an entry, if it has one, at its age. */
+export function agedOf({ stored, found }: Entry): Aged | undefined {
+  return stored.kind === "response" ? { response: stored, residentMs: found.ageMs } : undefined;
+}
+
+export function find(
+  store: CacheStore,
+  start: Place,
+  request: Headers,
+): Promise<Entry | undefined> {
+  return walk(start, request, ({ key }) => store.find(key));
+}
+
+/** @param known what is at the first place already, and is to be replaced by something newer */
+export function lookUp(
+  store: CacheStore,
+  start: Place,
+  request: Headers,
+  exchange: Exchange,
+  known?: Entry,
+): Promise<Entry | undefined> {
+  const aged = known && agedOf(known);
+  return walk(start, request, ({ key, names }) => {
+    const newerThan = key === start.key ? known?.found.version : undefined;
+    return store.lookUp(key, () => exchange.computed(names, aged), newerThan);
+  });
+}
+
+async function walk(
+  start: Place,
+  request: Headers,
+  at: (place: Place) => Promise<Found | undefined>,
+): Promise<Entry | undefined> {
+  let place = start;
+  for (let choices = 0; choices <= MAX_CHOICES; choices++) {
+    const found = await at(place);
+    if (!found) return undefined;
+    const stored = decode(found.value);
+    if (stored.kind !== "choice") return { place, found, stored };
+    const key = chosenKey(place.key, stored.id, stored.names, request);
+    place = { key, names: [...place.names, ...stored.names] };
+  }
+  return undefined;
+}

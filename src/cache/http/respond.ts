@@ -1,0 +1,116 @@
+/** Answers a client: with a stored response, with the handler's, or with neither. */
+import type { Context } from "hono";
+import { WORKERS } from "../../runtime.ts";
+import type { Body } from "./body.ts";
+import { type CacheStatus, cacheStatus } from "./cache-status.ts";
+import { isNotModified } from "./conditional.ts";
+import type { Aged } from "./exchange.ts";
+
+/** Statuses of responses without a body (Fetch standard, "null body status"). */
+const BODILESS = [204, 205, 304];
+const NOT_IN_304 = ["content-type", "content-length", "content-encoding", "content-range"];
+/** A response that takes longer to make is sent as it comes. */
+const STREAMED_AFTER_MS = 50;
+
+/** Answers with what is stored. */
+export function sendStored(
+  c: Context,
+  request: Headers,
+  prepared: Headers,
+  { response, residentMs }: Aged,
+  status: CacheStatus,
+): void {
+  const headers = new Headers(prepared);
+  for (const [name, value] of response.headers) {
+    const before = name === "vary" ? headers.get(name) : null;
+    if (name === "set-cookie") headers.append(name, value);
+    else headers.set(name, before ? `${before}, ${value}` : value);
+  }
+  const ageMs = response.life.initialAgeMs + residentMs;
+  headers.set("Age", String(Math.floor(ageMs / 1_000)));
+  send(c, request, response.status, headers, response.body, status);
+}
+
+/**
+ * Answers with what the handler has just made, and the store may be reading still.
+ *
+ * @param body null if there is none
+ */
+export async function sendOwn(
+  c: Context,
+  request: Headers,
+  { status, headers, body }: { status: number; headers: Headers; body: Body | null },
+  told: CacheStatus,
+): Promise<void> {
+  const timer = new AbortController();
+  const slow = WORKERS.wait(STREAMED_AFTER_MS, timer.signal).catch(() => {});
+  const whole = body && (await Promise.race([body.whole, slow]));
+  timer.abort();
+  const content = whole ?? body?.stream() ?? null;
+  // What is too large, or takes its time, may not be stored in the end.
+  const { stored, ...others } = told;
+  send(c, request, status, new Headers(headers), content, whole || !body ? told : others);
+}
+
+/** Answers with what the handler made and the store may not keep. */
+export function sendPassing(c: Context, request: Headers, told: CacheStatus): void {
+  const { status, headers, body } = c.res;
+  // The handler has not seen the client's conditions.
+  const hasValidator = headers.has("ETag") || headers.has("Last-Modified");
+  if (hasValidator && isNotModified(request, status, headers, WORKERS.now())) {
+    if (body) WORKERS.keepAlive(body.cancel());
+    replace(c, notModified(headers));
+  }
+  tell(c, told);
+}
+
+/** Says what was done with a response that passes as the handler made it. */
+export function tell(c: Context, status: CacheStatus): void {
+  const field = cacheStatus(c.res.headers.get("Cache-Status"), status);
+  try {
+    c.res.headers.set("Cache-Status", field);
+  } catch {
+    // The headers of a response from `fetch` are immutable.
+    const { res } = c;
+    const isValid = res.body === null || !BODILESS.includes(res.status);
+    if (res.webSocket || res.status < 200 || res.status > 599 || !isValid) return;
+    replace(c, new Response(res.body, res));
+    c.res.headers.set("Cache-Status", field);
+  }
+}
+
+function send(
+  c: Context,
+  request: Headers,
+  status: number,
+  headers: Headers,
+  body: Uint8Array | ReadableStream | null,
+  told: CacheStatus,
+): void {
+  headers.set("Cache-Status", cacheStatus(headers.get("Cache-Status"), told));
+  if (isNotModified(request, status, headers, WORKERS.now())) {
+    if (body instanceof ReadableStream) WORKERS.keepAlive(body.cancel());
+    replace(c, notModified(headers));
+    return;
+  }
+  const isBodiless = BODILESS.includes(status);
+  // With a coding the runtime tells the length: it codes the body.
+  if (body instanceof Uint8Array && !isBodiless && !headers.has("Content-Encoding")) {
+    headers.set("Content-Length", String(body.length));
+  }
+  const isCoded = body instanceof Uint8Array && body[0] === 0x1f && body[1] === 0x8b;
+  const encodeBody = isCoded && headers.has("Content-Encoding") ? "manual" : "automatic";
+  replace(c, new Response(isBodiless ? null : body, { status, headers, encodeBody }));
+}
+
+function notModified(given: Headers): Response {
+  const headers = new Headers(given);
+  for (const name of NOT_IN_304) headers.delete(name);
+  return new Response(null, { status: 304, headers });
+}
+
+/** Replaces the response. Hono would merge its headers with those that are there. */
+function replace(c: Context, response: Response): void {
+  (c as { res: Response | undefined }).res = undefined;
+  c.res = response;
+}

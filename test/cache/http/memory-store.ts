@@ -1,0 +1,43 @@
+/** A store within the test: one computation a key, and nothing else of the real one. */
+import type { CacheStore, Computed, Found } from "../../../src/cache/http/store.ts";
+
+interface Kept extends Omit<Computed, "staleForMs"> {
+  version: number;
+  storedMs: number;
+}
+
+export class MemoryStore implements CacheStore {
+  readonly kept = new Map<string, Kept>();
+  readonly #computing = new Map<string, Promise<Found | undefined>>();
+  #version = 0;
+
+  async find(key: string): Promise<Found | undefined> {
+    const kept = this.kept.get(key);
+    if (!kept || Date.now() - kept.storedMs >= kept.ttlMs) return undefined;
+    return { ...kept, ageMs: Date.now() - kept.storedMs, source: "owner" };
+  }
+
+  async lookUp(
+    key: string,
+    compute: () => Promise<Computed | undefined>,
+    newerThan = 0,
+  ): Promise<Found | undefined> {
+    const found = await this.find(key);
+    if (found && found.version > newerThan) return found;
+    const computing = this.#computing.get(key) ?? this.#compute(key, compute);
+    this.#computing.set(key, computing);
+    return computing;
+  }
+
+  async purge(key: string): Promise<void> {
+    this.kept.delete(key);
+  }
+
+  async #compute(key: string, compute: () => Promise<Computed | undefined>) {
+    const computed = await compute().finally(() => this.#computing.delete(key));
+    if (!computed) return undefined;
+    this.kept.set(key, { ...computed, version: ++this.#version, storedMs: Date.now() });
+    const found = await this.find(key);
+    return found && { ...found, source: "computed" as const };
+  }
+}
