@@ -31,6 +31,12 @@ export const MAX_DENIAL_BYTES = 24_000_000;
 /** A list and its entry in the map, without its numbers. */
 const LIST_BYTES = 100;
 const NUMBER_BYTES = 8;
+/**
+ * The least time between two looks for denials that are over, and what a look leaves of a full
+ * cache. A look walks over the gaps of all that was removed before, so it should be worth it.
+ */
+const SWEEP_MS = 1_000;
+const SWEPT_PART = 0.95;
 /** The most denials of one key, under different policies. The oldest goes first. */
 const MAX_OF_KEY = 64;
 /**
@@ -58,6 +64,7 @@ export class DenialCache {
   readonly #generations = new Uint32Array(GENERATIONS);
   readonly #maxBytes: number;
   #bytes = 0;
+  #sweptMs = 0;
 
   /** @param pulse when this isolate last heard of each owner */
   constructor(pulse = new OwnerPulse(), maxBytes = MAX_DENIAL_BYTES) {
@@ -213,15 +220,19 @@ export class DenialCache {
     this.#bytes -= bytesOf(list);
   }
 
-  /** Removes the oldest lists as long as they are over or exceed the bound. */
+  /** Removes the oldest lists as long as they are over or exceed the bound, many at a time. */
   #makeRoom(nowMs: number): void {
     if (this.#policies.isFull) {
       this.#policies.clear();
       this.#denials.clear();
       this.#bytes = 0;
     }
+    const isFull = this.#bytes > this.#maxBytes;
+    if (!isFull && nowMs - this.#sweptMs < SWEEP_MS) return;
+    this.#sweptMs = nowMs;
+    const mostBytes = isFull ? this.#maxBytes * SWEPT_PART : this.#maxBytes;
     for (const [oldest, list] of this.#denials) {
-      if (this.#bytes <= this.#maxBytes && !denial.isOver(list, nowMs)) break;
+      if (this.#bytes <= mostBytes && !denial.isOver(list, nowMs)) break;
       this.#drop(oldest, list);
     }
   }

@@ -11,6 +11,7 @@ import type { Policy } from "../limit/policy.ts";
 import { first53Bits, isSameKey, type KeyHash } from "../ring/key-hash.ts";
 import type { Asked } from "./denial-cache.ts";
 import { isDue, type Memory, trustedUntilMs } from "./owner-pulse.ts";
+import { RecentMap } from "./recent-map.ts";
 
 /** From this many checks in one isolate and window on, a key counts as hot. */
 const HOT_CHECKS = 3;
@@ -61,8 +62,8 @@ interface Lease extends Memory {
 }
 
 export class Leases {
-  /** The keys seen, by `first53Bits`, the oldest first. Each has the policy it was last asked under. */
-  readonly #leases = new Map<number, Lease>();
+  /** The keys seen, by `first53Bits`. Each has the policy it was last asked under. */
+  readonly #leases = new RecentMap<number, Lease>(MAX_KEYS);
 
   /**
    * Spends from the key's lease. Returns undefined if the lease lacks the units, is no longer
@@ -119,7 +120,6 @@ export class Leases {
     const isConfirmed =
       kept === 0 || (leasedAtMs !== undefined && before !== undefined && leasedAtMs <= before.atMs);
     const memory = isConfirmed || !before ? answer : before;
-    this.#leases.delete(id);
     this.#leases.set(id, {
       sentMs: memory.sentMs,
       epoch: memory.epoch,
@@ -136,10 +136,6 @@ export class Leases {
       atMs: Math.min(memory.atMs, answer.atMs),
       untilMs: answer.sentMs + verdict.resetMs - MARGIN_MS,
     });
-    if (this.#leases.size > MAX_KEYS) {
-      const [oldest] = this.#leases.keys();
-      if (oldest !== undefined) this.#leases.delete(oldest);
-    }
   }
 
   /** Puts units back that the key's lease has paid. */

@@ -19,7 +19,8 @@ import type {
 import { policyFor, requireOverrides } from "../limit/policy-overrides.ts";
 import { unitsSchema } from "../limit/policy-schema.ts";
 import { withBoundedDelay } from "../limit/waiting.ts";
-import { nearestRegion, type Region } from "../ring/region.ts";
+import type { Region } from "../ring/region.ts";
+import { regionOf } from "./key/client-region.ts";
 import { type IdentityOptions, keyOf } from "./key/identity.ts";
 import { readingsOf } from "./match/path.ts";
 import type { RequestContext } from "./request-context.ts";
@@ -178,7 +179,7 @@ export async function questionsOf(
   client: Address | undefined,
   options: IdentityOptions & { homeRegion: Region },
 ): Promise<Question[]> {
-  const region = nearestRegion(c.req.raw.cf as IncomingRequestCfProperties, options.homeRegion);
+  const region = regionOf(c.req.raw, client, options.homeRegion);
   const questions: Asking[] = [];
   for (const rule of rules) {
     const isRead = rule.limit || rule.window || rule.cost;

@@ -162,4 +162,19 @@ describe("an owner out of reach", () => {
     await app.request("/");
     expect(owners.calls.map(({ owner }) => owner.split("/")[0])).toEqual(["oc", "sam"]);
   });
+
+  it("reads a client's region once, since its address tells its place", async () => {
+    const owners = new FakeOwners();
+    const app = appOver(broken, {}, owners);
+    let reads = 0;
+    for (const _ of [1, 2]) {
+      const request = new Request("https://site.example/", {
+        headers: { "CF-Connecting-IP": "198.51.100.77" },
+      });
+      Object.defineProperty(request, "cf", { get: () => ({ continent: "AF", read: ++reads }) });
+      await app.request(request);
+    }
+    expect(owners.calls.map(({ owner }) => owner.split("/")[0])).toEqual(["afr", "afr"]);
+    expect(reads).toBe(1);
+  });
 });

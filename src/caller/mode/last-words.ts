@@ -1,12 +1,14 @@
 /**
  * What keys had left when their owners last told, and what of it is on its way to them.
  *
- * An estimate: other isolates spend meanwhile. Bounded, the oldest key goes first.
+ * An estimate: other isolates spend meanwhile. Bounded, the key that was asked about longest ago
+ * goes first.
  */
 import type { Decision } from "../../limit/decision.ts";
 import type { Policy } from "../../limit/policy.ts";
 import { first53Bits, type KeyHash } from "../../ring/key-hash.ts";
 import { PolicyNumbers } from "../policy-numbers.ts";
+import { RecentMap } from "../recent-map.ts";
 
 /** The most keys remembered: 7 MB of the isolate's 128, at about 140 bytes each. */
 const MAX_KEYS = 50_000;
@@ -25,8 +27,8 @@ export interface Word {
 }
 
 export class LastWords {
-  /** The words on each key, one for each policy, by `first53Bits`. The oldest key comes first. */
-  readonly #words = new Map<number, Word[]>();
+  /** The words on each key, one for each policy, by `first53Bits`. */
+  readonly #words = new RecentMap<number, Word[]>(MAX_KEYS);
   readonly #policies = new PolicyNumbers();
 
   /** Returns the word on a key under a policy. It is updated in place. */
@@ -35,9 +37,9 @@ export class LastWords {
     const number = this.#policies.of(policy);
     let words = this.#words.get(id);
     if (!words) {
+      if (this.#policies.isFull) this.#forgetAll();
       words = [];
       this.#words.set(id, words);
-      this.#makeRoom();
     }
     let word = words.find((each) => each.policy === number);
     if (!word) {
@@ -53,14 +55,9 @@ export class LastWords {
     return word;
   }
 
-  #makeRoom(): void {
-    if (this.#policies.isFull) {
-      this.#policies.clear();
-      this.#words.clear();
-    } else if (this.#words.size > MAX_KEYS) {
-      const [oldest] = this.#words.keys();
-      this.#words.delete(oldest as number);
-    }
+  #forgetAll(): void {
+    this.#policies.clear();
+    this.#words.clear();
   }
 }
 

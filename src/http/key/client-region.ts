@@ -1,0 +1,24 @@
+/** The region of a client, which is read once for each address: the runtime parses `cf` to read it. */
+import { RecentMap } from "../../caller/recent-map.ts";
+import type { Address } from "../../limit/address-list.ts";
+import { nearestRegion, type Region } from "../../ring/region.ts";
+
+/** The most clients remembered: 5 MB of the isolate's 128, at about 100 bytes each. */
+const MAX_CLIENTS = 50_000;
+
+const regions = new RecentMap<Address, Region>(MAX_CLIENTS);
+
+/**
+ * Returns the region nearest to a request. Cloudflare knows a client's place by its address, so the
+ * requests of one address are in one region.
+ *
+ * @param client as `clientAddress` gives it
+ * @param home the region if the place is unknown
+ */
+export function regionOf(request: Request, client: Address | undefined, home: Region): Region {
+  const known = client && regions.get(client);
+  if (known) return known;
+  const region = nearestRegion(request.cf as IncomingRequestCfProperties, home);
+  if (client) regions.set(client, region);
+  return region;
+}
