@@ -27,6 +27,7 @@ const KEY_PREFIX = "http-1";
 /** Makes the middleware upon a store. */
 export function cachedIn(store: () => CacheStore, options: CachedOptions = {}): MiddlewareHandler {
   const parsed = parseOptions(options);
+  const refreshing = new Set<string>();
   return async function cached(c, next) {
     const { method } = c.req;
     const { headers } = c.req.raw;
@@ -41,7 +42,7 @@ export function cachedIn(store: () => CacheStore, options: CachedOptions = {}): 
       await next();
       return tell(c, { forward: "bypass" });
     }
-    await new Visit(c, next, store(), parsed).serve();
+    await new Visit(c, next, store(), parsed, refreshing).serve();
   };
 }
 
@@ -51,17 +52,26 @@ class Visit {
   readonly #next: () => Promise<void>;
   readonly #store: CacheStore;
   readonly #options: CacheOptions;
+  /** Keys for which this isolate has another response made. */
+  readonly #refreshing: Set<string>;
   /** As the client sent them: while the handler runs, the context has others. */
   readonly #request: Headers;
   readonly #asked: Directives;
   readonly #prepared: Headers;
   readonly #exchange: Exchange;
 
-  constructor(c: Context, next: () => Promise<void>, store: CacheStore, options: CacheOptions) {
+  constructor(
+    c: Context,
+    next: () => Promise<void>,
+    store: CacheStore,
+    options: CacheOptions,
+    refreshing: Set<string>,
+  ) {
     this.#c = c;
     this.#next = next;
     this.#store = store;
     this.#options = options;
+    this.#refreshing = refreshing;
     this.#request = c.req.raw.headers;
     this.#asked = directivesOf(this.#request);
     // A copy: to read `c.res` would make the handler's answer another.
@@ -169,6 +179,9 @@ class Visit {
 
   /** Has the handler make another response, while this one is served. */
   #refreshLater(entry: Entry): void {
+    const { key } = entry.place;
+    if (this.#refreshing.has(key)) return;
+    this.#refreshing.add(key);
     const exchange = new Exchange({
       run: laterHandlers(this.#c),
       request: this.#request,
@@ -177,7 +190,12 @@ class Visit {
       tagsOf: () => this.#options.tags(this.#c),
     });
     const refreshing = lookUp(this.#store, entry.place, this.#request, exchange, entry);
-    WORKERS.keepAlive(refreshing.catch(() => {}));
+    WORKERS.keepAlive(
+      refreshing.then(
+        () => this.#refreshing.delete(key),
+        () => this.#refreshing.delete(key),
+      ),
+    );
   }
 }
 

@@ -271,6 +271,21 @@ describe("a stale response", () => {
     expect(site.handled.length).toBe(3);
   });
 
+  it("is made anew once, however many requests it serves meanwhile", async () => {
+    const site = new CachedApp({ ttl: "10s", staleFor: "5s" });
+    await site.send();
+    pass(12_000);
+    site.answer = async (c) => {
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      return c.text("new");
+    };
+    const stale = await Promise.all(Array.from({ length: 20 }, () => site.send()));
+    expect(stale.map((each) => statusOf(each).hit)).toEqual(stale.map(() => true));
+    await new Promise((resolve) => setTimeout(resolve, 40));
+    expect(await (await site.send()).text()).toBe("new");
+    expect(site.handled.length).toBe(2);
+  });
+
   it("lets later handlers see what the middlewares in front have set", async () => {
     const { Hono } = await import("hono");
     const site = new CachedApp({ ttl: "10s", staleFor: "5s" });
