@@ -4,14 +4,14 @@
  *
  * The fallback in the caller's isolate counts with the same class.
  */
-import type { Outcome, State } from "../limit/algorithm.ts";
 import { algorithmOf } from "../limit/algorithms.ts";
-import { type BlockFor, blockLeftMs, nextBlock } from "../limit/block-for.ts";
+import { blockLeftMs } from "../limit/block-for.ts";
 import type { Verdict } from "../limit/decision.ts";
 import type { KeyHash } from "../ring/key-hash.ts";
 import type { Check, CounterPolicy, Explanation, Refund, Settlement } from "./check.ts";
+import { Decisions } from "./decisions.ts";
 import { deniedFor, Holds } from "./holds.ts";
-import { EVERYTHING, enforced, nothing } from "./outcomes.ts";
+import { enforced } from "./outcomes.ts";
 import { Overrides } from "./overrides.ts";
 import { BLOCKED, blocksName, holdsName, tableName } from "./table-name.ts";
 import { Tables, type TablesOptions } from "./tables.ts";
@@ -28,13 +28,13 @@ export class Counters {
   readonly tables: Tables;
   readonly holds: Holds;
   readonly overrides: Overrides;
-  readonly #onBlock: (policy: CounterPolicy, key: KeyHash) => void;
+  readonly #decisions: Decisions;
 
   constructor({ onBlock = () => {}, ...options }: CountersOptions = {}) {
     this.tables = new Tables(options);
+    this.#decisions = new Decisions(this.tables, onBlock);
     this.overrides = new Overrides(this.tables);
     this.holds = new Holds(this.tables, (refund, nowMs) => this.#giveBack(refund, nowMs));
-    this.#onBlock = onBlock;
   }
 
   /** Spends under all the policies, or, if one that is enforced denies, under none. */
@@ -48,13 +48,14 @@ export class Counters {
     if (policies[0]?.atMost) return this.#atMost("check", check, nowMs);
     if (this.blockedMs(key, nowMs) > 0) return this.peek(check, nowMs);
     // Most checks name one policy, which need not be asked beforehand whether it passes.
-    if (policies.length === 1) return [this.#spend(key, policies[0] as CounterPolicy, nowMs)];
-    const passes = policies.every((policy) => this.#passes(key, policy, nowMs));
+    if (policies.length === 1)
+      return [this.#decisions.spend(key, policies[0] as CounterPolicy, nowMs)];
+    const passes = policies.every((policy) => this.#decisions.passes(key, policy, nowMs));
     if (!passes) {
-      this.#blockDenied(check, nowMs);
+      this.#decisions.blockDenied(check, nowMs);
       return this.peek(check, nowMs);
     }
-    return policies.map((policy) => this.#spend(key, policy, nowMs));
+    return policies.map((policy) => this.#decisions.spend(key, policy, nowMs));
   }
 
   /** Answers as `check` would, spending nothing: `remaining` is what is left now. */
@@ -65,8 +66,8 @@ export class Counters {
     if (policies[0]?.atMost) return this.#atMost("peek", check, nowMs);
     const blockedMs = this.blockedMs(key, nowMs);
     return policies.map((policy) => {
-      const decided = this.#decide(key, policy, nowMs, policy.cost);
-      const { remaining, resetMs } = this.#decide(key, policy, nowMs, 0);
+      const decided = this.#decisions.decide(key, policy, nowMs, policy.cost);
+      const { remaining, resetMs } = this.#decisions.decide(key, policy, nowMs, 0);
       if (blockedMs === 0) return enforced(policy, { ...decided, remaining, resetMs });
       return {
         allowed: false,
@@ -107,7 +108,8 @@ export class Counters {
       // Was not counted, unless it is a slot that was taken before.
       if (policy.isUnlimited && policy.algorithm !== "concurrency") continue;
       endsDenial ||=
-        policy.algorithm !== "concurrency" && this.#decide(key, policy, nowMs, 0).remaining === 0;
+        policy.algorithm !== "concurrency" &&
+        this.#decisions.decide(key, policy, nowMs, 0).remaining === 0;
       const after = algorithm.refund(before, policy, nowMs, policy.cost, spentAtMs, resetMs);
       if (after) this.tables.set(name, key, after, table);
       else this.tables.delete(name, key);
@@ -168,8 +170,8 @@ export class Counters {
         ...override
       } = this.overrides.describe(policy, key, nowMs);
       const stored = this.tables.tableFor(policy).table?.get(key);
-      const { remaining } = this.#decide(key, policy, nowMs, 0);
-      const blockedMs = blockLeftMs(this.#blockOf(policy, key), nowMs);
+      const { remaining } = this.#decisions.decide(key, policy, nowMs, 0);
+      const blockedMs = blockLeftMs(this.#decisions.blockOf(policy, key), nowMs);
       const block = policy.blockFor && blockedMs > 0 ? `; blocked for ${blockedMs} ms more` : "";
       const { holds, words } = this.holds.describe(policy, key, nowMs);
       return {
@@ -181,7 +183,9 @@ export class Counters {
         state: algorithmOf(policy).describe(stored, policy, nowMs) + words + block + unlike,
         stored: stored ?? null,
         nextUnitMs:
-          remaining >= capacity ? 0 : this.#decide(key, policy, nowMs, remaining + 1).retryAfterMs,
+          remaining >= capacity
+            ? 0
+            : this.#decisions.decide(key, policy, nowMs, remaining + 1).retryAfterMs,
         ...(holds && { holds }),
         ...override,
       };
@@ -204,89 +208,14 @@ export class Counters {
   #atMost(verb: "check" | "peek", { key, policies }: Check, nowMs: number): Verdict[] {
     const left = policies.map((policy) => {
       const { shadow, cost } = policy;
-      return shadow ? cost : Math.min(cost, this.#decide(key, policy, nowMs, 0).remaining);
+      return shadow
+        ? cost
+        : Math.min(cost, this.#decisions.decide(key, policy, nowMs, 0).remaining);
     });
     const cost = Math.max(1, Math.min(...left));
     const asked = policies.map(({ atMost: _, ...policy }) => ({ ...policy, cost }));
     const verdicts = this[verb]({ key, policies: asked }, nowMs);
     const taken = verdicts.every(({ allowed }) => allowed) ? cost : 0;
     return verdicts.map((verdict) => ({ ...verdict, taken }));
-  }
-
-  #passes(key: KeyHash, policy: CounterPolicy, nowMs: number): boolean {
-    return policy.shadow || this.#decide(key, policy, nowMs, policy.cost).allowed;
-  }
-
-  #spend(key: KeyHash, policy: CounterPolicy, nowMs: number): Verdict {
-    let outcome = this.#decide(key, policy, nowMs, policy.cost);
-    if (outcome.allowed && outcome.state) {
-      const { name, table } = this.tables.tableFor(policy);
-      this.tables.setWithin(name, key, outcome.state, nowMs, table);
-    }
-    if (!outcome.allowed && policy.blockFor && !outcome.blocked) {
-      this.#block(key, policy, nowMs, outcome.retryAfterMs);
-      outcome = this.#decide(key, policy, nowMs, policy.cost);
-    }
-    return enforced(policy, outcome);
-  }
-
-  /** Makes the policies that deny block the key, unless an enforced one blocks it already. */
-  #blockDenied({ key, policies }: Check, nowMs: number): void {
-    const denying = policies.flatMap((policy) => {
-      if (!policy.blockFor) return [];
-      const outcome = this.#decide(key, policy, nowMs, policy.cost);
-      return outcome.allowed ? [] : { policy, outcome };
-    });
-    if (denying.some(({ policy, outcome }) => outcome.blocked && !policy.shadow)) return;
-    for (const { policy, outcome } of denying) {
-      if (!outcome.blocked) this.#block(key, policy, nowMs, outcome.retryAfterMs);
-    }
-  }
-
-  #block(key: KeyHash, policy: CounterPolicy, nowMs: number, retryAfterMs: number): void {
-    const before = this.#blockOf(policy, key);
-    // A slot is most likely free long before its window ends.
-    const waitMs = policy.algorithm === "concurrency" ? 0 : retryAfterMs;
-    const block = nextBlock(before, policy.blockFor as BlockFor, nowMs, waitMs);
-    this.tables.setWithin(blocksName(policy), key, block, nowMs);
-    this.#onBlock(policy, key);
-  }
-
-  #blockOf(policy: CounterPolicy, key: KeyHash): State | undefined {
-    return this.tables.get(blocksName(policy), key);
-  }
-
-  #decide(key: KeyHash, policy: CounterPolicy, nowMs: number, cost: number): Outcome {
-    const { limit, blockFor, capacity, isUnlimited } = policy;
-    if (limit === 0 || blockFor || cost > capacity || isUnlimited)
-      return this.#decideSeldom(key, policy, nowMs, cost);
-    const { algorithm, table } = this.tables.tableFor(policy);
-    return algorithm.decide(table?.get(key), policy, nowMs, cost);
-  }
-
-  /** Decides under the rarer policies, apart from the fast path of all others. */
-  #decideSeldom(key: KeyHash, policy: CounterPolicy, nowMs: number, cost: number): Outcome {
-    if (policy.isUnlimited) return EVERYTHING;
-    const { algorithm, table } = this.tables.tableFor(policy);
-    const { windowMs, capacity } = policy;
-    // Only a policy in shadow is asked for more than could ever pass.
-    const isTooMuch = cost > capacity;
-    const decided =
-      policy.limit === 0
-        ? nothing(policy, nowMs)
-        : algorithm.decide(table?.get(key), policy, nowMs, isTooMuch ? 0 : cost);
-    const outcome =
-      isTooMuch && capacity > 0 ? { ...decided, allowed: false, retryAfterMs: windowMs } : decided;
-    const leftMs = policy.blockFor ? blockLeftMs(this.#blockOf(policy, key), nowMs) : 0;
-    if (leftMs === 0) return outcome;
-    return {
-      allowed: false,
-      remaining: 0,
-      resetMs: Math.max(outcome.resetMs, leftMs),
-      retryAfterMs: Math.max(outcome.retryAfterMs, leftMs),
-      delayMs: 0,
-      state: undefined,
-      blocked: true,
-    };
   }
 }

@@ -2,15 +2,13 @@
  * The tables of an owner: made when first needed, removed when all their rows have expired, and
  * kept within bounds, however many there are.
  */
-import type { Algorithm, State } from "../limit/algorithm.ts";
-import { algorithmOf } from "../limit/algorithms.ts";
-import { blockLeftMs } from "../limit/block-for.ts";
+import type { State } from "../limit/algorithm.ts";
 import type { KeyHash } from "../ring/key-hash.ts";
 import type { CounterPolicy } from "./check.ts";
 import type { CounterTable } from "./counter-table.ts";
 import { evictionCandidate, type NamedTable, type Place } from "./eviction.ts";
-import { nextEndMs } from "./hold-rows.ts";
-import { BLOCKED, newTable, policyNameOf, tableName } from "./table-name.ts";
+import { type PolicyTable, PolicyTables } from "./policy-tables.ts";
+import { BLOCKED, newTable, policyNameOf } from "./table-name.ts";
 
 /**
  * The most bytes that an owner's tables take: 1.6 M keys of a fixed window under one policy, or
@@ -42,15 +40,6 @@ export interface TablesOptions {
   onDrop?: (table: string) => void;
 }
 
-/** A policy as last asked for, and where it is counted. */
-export interface PolicyTable {
-  policy: CounterPolicy;
-  algorithm: Algorithm;
-  name: string;
-  /** Absent until something is counted. */
-  table: CounterTable | undefined;
-}
-
 export class Tables {
   /** Rows that were evicted before they expired. */
   evicted = 0;
@@ -59,16 +48,13 @@ export class Tables {
   /** The tables of overrides, by the names of their policies. */
   readonly overrides = new Map<string, CounterTable>();
   readonly #byName = new Map<string, CounterTable>();
+  readonly #policies = new PolicyTables(this.#byName);
   readonly #maxBytes: number;
   readonly #onChange: (table: string, key: KeyHash) => void;
   readonly #onDrop: (table: string) => void;
   /** Rows of all tables, and bytes of all tables and rows. */
   #size = 0;
   #bytes = 0;
-  /** The policies that have tables, by their names. */
-  readonly #policies = new Map<string, PolicyTable>();
-  /** The policy asked for last: most of a batch asks for it again. */
-  #last: PolicyTable | undefined;
   /** The table that sweeps have reached, and those that come after it. */
   #swept: NamedTable | undefined;
   readonly #toSweep = endless(this.#byName);
@@ -116,30 +102,13 @@ export class Tables {
     if (table.kind === "override") this.overrides.delete(policyNameOf(name));
     if (table === this.#swept?.[1]) this.#swept = undefined;
     if (table === this.#largest?.[1]) this.#largest = undefined;
-    if (table === this.#last?.table) this.#last = undefined;
-    const policyName = policyNameOf(name);
-    if (table === this.#policies.get(policyName)?.table) this.#policies.delete(policyName);
+    this.#policies.dropTable(name, table);
     this.#onDrop(name);
   }
 
-  /**
-   * Returns where a policy is counted. Remembered, since to make a table's name costs as much as a
-   * check.
-   */
+  /** See {@link PolicyTables.tableFor}. */
   tableFor(policy: CounterPolicy): PolicyTable {
-    if (this.#last?.policy === policy) return this.#last;
-    let found = this.#policies.get(policy.name);
-    if (!found || !isCountedAlike(found.policy, policy)) {
-      const name = tableName(policy);
-      const table = this.#byName.get(name);
-      found = { policy, algorithm: algorithmOf(policy), name, table };
-      // Not remembered: it may have a table by the next time.
-      if (!table) return found;
-      this.#policies.set(policy.name, found);
-    }
-    found.policy = policy;
-    this.#last = found;
-    return found;
+    return this.#policies.tableFor(policy);
   }
 
   get(name: string, key: KeyHash): State | undefined {
@@ -216,13 +185,16 @@ export class Tables {
    */
   #makeRoom(newest: Place, nowMs: number): void {
     const least = evictionCandidate(this.#largeTables(), newest, (table, state) =>
-      this.#denies(table, state, nowMs),
+      this.#policies.denies(table, state, nowMs),
     );
     const table = this.#byName.get(newest.table);
     const state = table?.get(newest.key);
     const isNewLess =
       !least ||
-      (least.denied && table && state && !this.#denies([newest.table, table], state, nowMs));
+      (least.denied &&
+        table &&
+        state &&
+        !this.#policies.denies([newest.table, table], state, nowMs));
     this.#evict(isNewLess ? newest : least, isNewLess || least.expiresAtMs > nowMs);
   }
 
@@ -256,20 +228,6 @@ export class Tables {
     return tables;
   }
 
-  /**
-   * Would the policy of that table deny a key in this state one unit now? Yes, if the policy is
-   * unknown.
-   */
-  #denies([name, table]: NamedTable, state: State, nowMs: number): boolean {
-    if (table.kind === "answer") return false;
-    if (table.kind === "hold") return nextEndMs(state) > nowMs;
-    if (table.kind === "block") return blockLeftMs(state, nowMs) > 0;
-    const found = this.#policies.get(policyNameOf(name));
-    if (found?.table !== table) return true;
-    const { policy, algorithm } = found;
-    return policy.limit === 0 || !algorithm.decide(state, policy, nowMs, 1).allowed;
-  }
-
   #named(name: string): CounterTable {
     const table = this.#byName.get(name);
     if (table) return table;
@@ -287,13 +245,4 @@ export class Tables {
 /** Goes round the entries of a map again and again. To be asked only while there are any. */
 function* endless<Key, Value>(map: ReadonlyMap<Key, Value>): Generator<[Key, Value], never> {
   for (;;) yield* map;
-}
-
-/** Are both counted in one table, and in the same way? */
-function isCountedAlike(one: CounterPolicy, other: CounterPolicy): boolean {
-  return (
-    one.algorithm === other.algorithm &&
-    one.windowMs === other.windowMs &&
-    one.start === other.start
-  );
 }

@@ -1,5 +1,6 @@
 /** Owners in memory, in place of Durable Objects: the same core, with nothing on disk. */
-import { Owner, type OwnerStorage } from "../owner/owner.ts";
+import { Owner } from "../owner/owner.ts";
+import type { OwnerStorage } from "../owner/stored-counters.ts";
 import type { CounterNamespace, CounterStub, ObjectOptions } from "../protocol/rpc.ts";
 import { decodeBatch, type WireBatch } from "../protocol/wire.ts";
 import { encodeAnswer } from "../protocol/wire-answer.ts";

@@ -2,7 +2,7 @@
 import { DatabaseSync } from "node:sqlite";
 import { deserialize, serialize } from "node:v8";
 import { HEAD } from "../../src/owner/checkpoint/format.ts";
-import type { OwnerStorage } from "../../src/owner/owner.ts";
+import type { OwnerStorage } from "../../src/owner/stored-counters.ts";
 
 export class SqliteStorage implements OwnerStorage {
   bytes = 0;

@@ -1,5 +1,5 @@
 /** An owner's storage in memory. */
-import type { OwnerStorage } from "../../src/owner/owner.ts";
+import type { OwnerStorage } from "../../src/owner/stored-counters.ts";
 import { listed } from "./listed.ts";
 
 export class MemoryStorage implements OwnerStorage {

@@ -6,7 +6,7 @@
  */
 
 import type { RingStorage } from "../../src/membership/ring-state.ts";
-import type { OwnerStorage } from "../../src/owner/owner.ts";
+import type { OwnerStorage } from "../../src/owner/stored-counters.ts";
 import { listed } from "../owner/listed.ts";
 import type { Schedule } from "./schedule.ts";
 

@@ -26,7 +26,8 @@ import { type Answer, encodeAnswer, type WireAnswer } from "../../protocol/wire-
 import type { KeyHash } from "../../ring/key-hash.ts";
 import type { Runtime } from "../../runtime.ts";
 import { isBusy, LoadMeter } from "../load-meter.ts";
-import { Owner, type OwnerOptions, type OwnerStorage } from "../owner.ts";
+import { Owner, type OwnerOptions } from "../owner.ts";
+import type { OwnerStorage } from "../stored-counters.ts";
 import { Exporter } from "./export.ts";
 import { Importer, type Peer } from "./import.ts";
 import { RingView } from "./ring-view.ts";
