@@ -10,7 +10,7 @@ import { COPIED, DROPPED, decodeSections, LOG, PAGE, type Section, type Value } 
 export type ReadStorage = Pick<DurableObjectStorage, "get" | "list">;
 
 /** Values that are in memory at once, besides the tables. */
-const BATCH_VALUES = 64;
+const BATCH_VALUES = 16;
 
 /** A value on disk. */
 export interface Written {
