@@ -53,7 +53,8 @@ export function updated(stored: Headers, notModified: Headers): Headers {
   // Without a date of its own, a 304 was made when it came.
   headers.delete("Date");
   for (const [name, value] of notModified) {
-    if (!BODY_FIELDS.includes(name)) headers.set(name, value);
+    if (name === "set-cookie") headers.append(name, value);
+    else if (!BODY_FIELDS.includes(name)) headers.set(name, value);
   }
   return headers;
 }

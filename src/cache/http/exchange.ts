@@ -23,11 +23,18 @@ export interface Aged {
 /** What became of the request. */
 export type Answer =
   /** A response that may be stored, whole or still on its way. */
-  | { kind: "storable"; status: number; headers: Headers; body: Body | null; entry: Entry }
+  | {
+      kind: "storable";
+      status: number;
+      headers: Headers;
+      body: Body | null;
+      entry: Entry;
+      tags: string[];
+    }
   /** One that may not: it passes as the handler made it. */
   | { kind: "passing"; response: Response; reason: Reason }
   /** The stored response, confirmed by a 304, or in place of an error. */
-  | { kind: "known"; aged: Aged; forwardStatus: number; entry: Entry };
+  | { kind: "known"; aged: Aged; forwardStatus: number; entry: Entry; tags: string[] };
 
 /** Undefined if there is nothing to store after all. */
 type Entry = Promise<StoredResponse | undefined>;
@@ -40,7 +47,7 @@ export interface ExchangeOptions {
   /** Fields that each request gets from the middlewares in front: not the handler's. */
   prepared: Headers;
   defaults: Defaults;
-  tagsOf(): string[];
+  tagsOf(response: Response): readonly string[];
 }
 
 /** The head and the keys of a response take some of the value's bytes. */
@@ -107,7 +114,7 @@ export class Exchange {
     }
     const value = encode(response);
     if (value.length > MAX_VALUE_BYTES) return undefined;
-    return { value, ttlMs: keptMs(response), staleForMs: 0, tags: this.#options.tagsOf() };
+    return { value, ttlMs: keptMs(response), staleForMs: 0, tags: answer.tags };
   }
 
   async #ask(known?: Aged): Promise<Answer> {
@@ -125,7 +132,13 @@ export class Exchange {
     ) {
       await body?.cancel();
       const entry = Promise.resolve(aged(known));
-      return { kind: "known", aged: known, forwardStatus: status, entry };
+      return {
+        kind: "known",
+        aged: known,
+        forwardStatus: status,
+        entry,
+        tags: this.#tags(known.response.status, known.response.headers),
+      };
     }
     const life = hasFailed ? "error" : storable(request, status, headers, times, defaults);
     if (typeof life === "string") return { kind: "passing", response, reason: life };
@@ -141,7 +154,8 @@ export class Exchange {
       if (!whole || (isCoded && isGzip(whole))) return undefined;
       return newResponse(life, status, stored, whole);
     });
-    return { kind: "storable", status, headers, body: reading, entry };
+    const tags = this.#tags(status, stored);
+    return { kind: "storable", status, headers, body: reading, entry, tags };
   }
 
   #confirmed(
@@ -161,7 +175,18 @@ export class Exchange {
       response.body,
     );
     const entry = Promise.resolve(typeof life === "string" ? undefined : told);
-    return { kind: "known", aged: { response: told, residentMs: 0 }, forwardStatus: 304, entry };
+    const fresh = { response: told, residentMs: 0 };
+    return {
+      kind: "known",
+      aged: fresh,
+      forwardStatus: 304,
+      entry,
+      tags: this.#tags(told.status, fields),
+    };
+  }
+
+  #tags(status: number, headers: HeadersInit): string[] {
+    return [...this.#options.tagsOf(new Response(null, { status, headers }))];
   }
 
   /** Returns the fields to store: those of the handler alone, with the date that all caches need. */

@@ -6,10 +6,19 @@ interface Handled {
   hasFailed: boolean;
 }
 
-/** Runs the handlers for the client's request, with other headers. */
-export async function runHandlers(c: Context, next: Next, headers: Headers): Promise<Handled> {
+/**
+ * Runs the handlers for the client's request, with other headers.
+ *
+ * @param signal in place of the client's: others may wait for the answer when this client leaves
+ */
+export async function runHandlers(
+  c: Context,
+  next: Next,
+  headers: Headers,
+  signal: AbortSignal,
+): Promise<Handled> {
   const { raw } = c.req;
-  c.req.raw = new Request(raw, { headers });
+  c.req.raw = new Request(raw, { headers, signal });
   try {
     await next();
   } finally {

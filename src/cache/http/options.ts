@@ -17,8 +17,11 @@ export interface CachedOptions {
    * response go before it; `must-revalidate`, `proxy-revalidate`, `no-cache` and `s-maxage` forbid it.
    */
   staleFor?: string;
-  /** Names under which responses can be purged together; a function sees the response in `c.res`. */
-  tags?: readonly string[] | ((c: Context) => readonly string[]);
+  /**
+   * Names under which responses can be purged together. A function may go by the status and the
+   * headers of the response; it has no body.
+   */
+  tags?: readonly string[] | ((c: Context, response: Response) => readonly string[]);
   /**
    * What responses are stored under; default the URL with its query. Requests with one key get one
    * another's responses, so it has to name all that a response depends on and `Vary` does not tell.
@@ -34,7 +37,7 @@ export interface CachedOptions {
 export interface CacheOptions {
   ttlMs: number;
   staleForMs: number;
-  tags: (c: Context) => string[];
+  tags: (c: Context, response: Response) => readonly string[];
   key: ((c: Context) => string) | undefined;
   clientMayRefresh: boolean;
 }
@@ -59,12 +62,11 @@ const schema = v.strictObject({
 /** @throws {MisuseError} naming the field, the rule and the value */
 export function parseOptions(options: CachedOptions): CacheOptions {
   const { ttl, staleFor, tags, key, clientMayRefresh } = parse(schema, options);
-  const tagsOf =
-    typeof tags === "function" ? (tags as (c: Context) => readonly string[]) : () => tags;
+  const tagsOf = typeof tags === "function" ? (tags as CacheOptions["tags"]) : () => tags;
   return {
     ttlMs: ttl,
     staleForMs: staleFor,
-    tags: (c) => [...tagsOf(c)],
+    tags: tagsOf,
     key,
     clientMayRefresh,
   };

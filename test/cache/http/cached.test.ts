@@ -176,6 +176,31 @@ describe("requests at the same time", () => {
     );
   });
 
+  it("share it though the client leaves whose request runs the handler", async () => {
+    const site = new CachedApp({ ttl: "5s" });
+    const client = new AbortController();
+    site.answer = async (c) => {
+      const { signal } = c.req.raw;
+      client.abort();
+      return slowly(() => (signal.aborted ? c.text("gone", 500) : c.text("shared")));
+    };
+    const first = new Request("https://site.example/", { signal: client.signal });
+    const [, second] = await Promise.all([site.app.fetch(first), site.send()]);
+    expect(await second.text()).toBe("shared");
+    expect(site.handled.length).toBe(1);
+  });
+
+  it("reach the handler where the store fails", async () => {
+    const site = new CachedApp({ ttl: "5s" });
+    const fail = async () => {
+      throw new Error("unreachable");
+    };
+    Object.assign(site.store, { find: fail, lookUp: fail, purge: fail });
+    for (const method of ["GET", "HEAD", "POST"]) {
+      expect((await site.send({}, "/", method)).status).toBe(200);
+    }
+  });
+
   it("never share what is meant for one of them", async () => {
     const site = new CachedApp({ ttl: "5s" });
     site.answer = (c) => {
@@ -572,9 +597,12 @@ describe("options", () => {
     const listed = new CachedApp({ ttl: "1m", tags: ["search"] });
     await listed.send();
     expect([...listed.store.kept.values()].map(({ tags }) => tags)).toEqual([["search"]]);
-    const named = new CachedApp({ ttl: "1m", tags: (c) => [c.res.headers.get("X-Tag") ?? ""] });
+    const named = new CachedApp({
+      ttl: "1m",
+      tags: (c, { headers }) => [`${c.req.path} ${headers.get("X-Tag")}`],
+    });
     named.says({ "X-Tag": "n-1" });
     await named.send();
-    expect([...named.store.kept.values()].map(({ tags }) => tags)).toEqual([["n-1"]]);
+    expect([...named.store.kept.values()].map(({ tags }) => tags)).toEqual([["/ n-1"]]);
   });
 });
