@@ -19,7 +19,7 @@ const SERVERS = [
   "test/http/{bodies,leaving,sockets,waiting}.test.ts",
   "test/http/{legacy,models,passthrough}.test.ts",
   "test/ring/{change,elastic,interrupted}.test.ts",
-  "test/cli/{deploy,operate}.test.ts",
+  "test/cli/{deploy,operate,policies}.test.ts",
   "test/dashboard/{demo,live}.test.ts",
   "test/watch/watch.test.ts",
   "test/{bench,binding,faults,peers,simulation}/**/*.test.ts",

@@ -1,16 +1,14 @@
 /** `turnpike conformance`: puts the endpoint of any limiter through the vectors. */
 import { randomUUID } from "node:crypto";
-import Table from "cli-table3";
 import { Command, Option } from "commander";
 import { ALGORITHMS, type AlgorithmName } from "../../limit/algorithms.ts";
 import { parseJson } from "../../limit/json.ts";
 import type { VectorCheck, VectorDecision, VectorReport } from "../../testing/index.ts";
-import { bearer, parsedUrl, whyUnreached } from "../operate/client.ts";
-import { count } from "../replay/print.ts";
+import { bearer, fetched, parsedUrl } from "../operate/client.ts";
+import { count, tableOf } from "../text.ts";
 import { UserError } from "../user-error.ts";
 import { decisionIn, type Mapping, readMapping, requestFor } from "./mapping.ts";
 
-const TIMEOUT_MS = 10_000;
 /** The exit code if something differs. */
 const DIFFERS = 1;
 const MAX_SHOWN = 20;
@@ -76,12 +74,7 @@ async function run({ url, mapping: file, algorithm, json }: Options): Promise<vo
 
 async function ask(url: string, mapping: Mapping, check: VectorCheck): Promise<VectorDecision> {
   const request = requestFor(url, mapping, check);
-  const response = await fetch(request, { signal: AbortSignal.timeout(TIMEOUT_MS) }).catch(
-    (error: unknown) => {
-      throw new UserError(`${url} is not reachable (${whyUnreached(error)}): is --url right?`);
-    },
-  );
-  const text = await response.text();
+  const { text, ...response } = await fetched(request);
   if (response.status === 401 || response.status === 403 || response.status === 404) {
     throw new UserError(`${request.url} answers ${response.status}: ${text.slice(0, 200)}`);
   }
@@ -92,16 +85,12 @@ async function ask(url: string, mapping: Mapping, check: VectorCheck): Promise<V
 function printed({ run, left, differences }: VectorReport): string {
   const summary = `${count(run, "step")} run, ${differences.length} differ; ${left} left out, which need a clock or another call`;
   if (differences.length === 0) return `${summary}\n`;
-  const table = new Table({
-    head: ["algorithm", "scenario", "step", "field", "expected", "got"],
-    style: { head: [], border: [] },
-  });
-  for (const { algorithm, scenario, step, field, expected, got } of differences.slice(
-    0,
-    MAX_SHOWN,
-  )) {
-    table.push([algorithm, scenario, step, field, String(expected), String(got)]);
-  }
+  const head = ["algorithm", "scenario", "step", "field", "expected", "got"];
+  const rows = differences
+    .slice(0, MAX_SHOWN)
+    .map(({ algorithm, scenario, step, field, expected, got }) => [
+      ...[algorithm, scenario, step, field, expected, got].map(String),
+    ]);
   const more = differences.length - MAX_SHOWN;
-  return `${[summary, table.toString(), ...(more > 0 ? [`and ${more} more`] : [])].join("\n")}\n`;
+  return `${[summary, tableOf(head, rows), ...(more > 0 ? [`and ${more} more`] : [])].join("\n")}\n`;
 }

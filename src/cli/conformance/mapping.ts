@@ -65,7 +65,7 @@ export function requestFor(url: string, mapping: Mapping, check: VectorCheck): R
 /** Reads what a limiter answered. */
 export function decisionIn(
   { allowed, remaining, retryAfterMs }: Mapping,
-  { status, headers }: Response,
+  { status, headers }: Pick<Response, "status" | "headers">,
   json: unknown,
 ): VectorDecision {
   const at = (place: string | undefined) => {

@@ -16,40 +16,79 @@ export interface Call {
   method: "GET" | "POST" | "PUT" | "DELETE";
   path: string;
   body?: object;
+  /** Of the policies that a change replaces. */
+  ifVersion?: number;
+}
+
+/** An answer that refuses a call. */
+export class RefusedError extends UserError {
+  readonly status: number;
+
+  constructor(status: number, message: string) {
+    super(message);
+    this.status = status;
+  }
 }
 
 /**
  * Returns the answer's JSON; undefined for an answer without a body.
  *
  * @param url of the Worker, such as `https://limits.example.com`
- * @throws {UserError} if the Worker refuses the call, or does not answer
+ * @throws {RefusedError} if the Worker refuses the call
+ * @throws {UserError} if the Worker does not answer, or something else does
  */
-export async function call(url: string, { method, path, body }: Call): Promise<unknown> {
+export async function call(url: string, { method, path, body, ifVersion }: Call): Promise<unknown> {
   const base = parsedUrl(url);
-  const headers = { ...bearer(base), "Content-Type": "application/json" };
-  const response = await fetch(new URL(API + path, base), {
+  if (!/^\/(?:_turnpike(?:\/.*)?)?$/.test(base.pathname) || base.search) {
+    throw new UserError(`--url must have no path, got ${url}: ${base.origin}`);
+  }
+  const headers = {
+    ...bearer(base),
+    "Content-Type": "application/json",
+    ...(ifVersion !== undefined && { "If-Match": `"${ifVersion}"` }),
+  };
+  const { status, location, text } = await fetched(new URL(API + path, base), {
     method,
     headers,
     body: body === undefined ? null : JSON.stringify(body),
-    redirect: "error",
-    signal: AbortSignal.timeout(TIMEOUT_MS),
-  }).catch((error: unknown) => {
-    throw new UserError(
-      `${base.origin} is not reachable (${whyUnreached(error)}): is --url right?`,
-    );
+    // Followed, the token would go to another place.
+    redirect: "manual",
   });
-  const text = await response.text();
-  const answer = parseJson(text);
-  if (response.ok) {
-    if (text === "" || answer !== undefined) return answer;
-    throw new UserError(`${base.origin} answers no JSON: is it a Turnpike?`);
+  if (location !== null) {
+    const place = URL.parse(location, base)?.origin ?? location;
+    throw new UserError(`${base.origin} sends us on to ${place}: write --url ${place}?`);
   }
-  throw new UserError(whyRefused(response.status, answer, base));
+  const answer = parseJson(text);
+  if (status >= 300) throw new RefusedError(status, whyRefused(status, answer, base, path));
+  if (text === "" || answer !== undefined) return answer;
+  throw new UserError(`${base.origin} answers no JSON: is it a Turnpike?`);
+}
+
+/**
+ * Fetches an answer whole.
+ *
+ * @throws {UserError} if there is none, or it breaks off
+ */
+export async function fetched(url: URL | Request, init: RequestInit = {}) {
+  try {
+    const response = await fetch(url, { ...init, signal: AbortSignal.timeout(TIMEOUT_MS) });
+    const { status, headers } = response;
+    const isRedirect = status >= 300 && status < 400;
+    const location = isRedirect ? headers.get("Location") : null;
+    return { status, headers, location, text: await response.text() };
+  } catch (error) {
+    const { origin } = new URL(url instanceof Request ? url.url : url);
+    throw new UserError(`${origin} is not reachable (${whyUnreached(error)}): is --url right?`);
+  }
 }
 
 /** @throws {UserError} if it is no address of a server */
 export function parsedUrl(url: string): URL {
-  const base = URL.parse(url.includes("://") ? url : `https://${url}`);
+  const scheme = /^(?:localhost|127\.|\[::1\])/.test(url) ? "http" : "https";
+  const base = URL.parse(url.includes("://") ? url : `${scheme}://${url}`);
+  if (base?.username || base?.password) {
+    throw new UserError("--url must have no user and no password in it");
+  }
   if (base && /^https?:$/.test(base.protocol)) return base;
   throw new UserError(`--url must be an address such as https://limits.example.com, got ${url}`);
 }
@@ -62,31 +101,42 @@ export function bearer(base: URL): { Authorization: string } {
 /** From the environment, else from the file with the secrets of `wrangler dev`. */
 function tokenFor(base: URL): string {
   const isLocal = LOCAL.test(base.hostname);
-  const token = process.env.TURNPIKE_TOKEN ?? tokenInFile() ?? (isLocal ? LOCAL_TOKEN : undefined);
+  // An empty variable is none.
+  const token = process.env.TURNPIKE_TOKEN || tokenInFile() || (isLocal ? LOCAL_TOKEN : undefined);
   if (!token) {
     throw new UserError(`no token: set TURNPIKE_TOKEN, or write TOKEN=… into ${SECRETS_FILE}`);
   }
-  return token;
+  if (/^[\x21-\x7e]+$/.test(token)) return token;
+  throw new UserError("the token has a space, or a letter that no header may have");
 }
 
-/** `TOKEN` may have several, each with its scope in front. The last has the widest scope as a rule. */
+/** `TOKEN` may have several, each with its scope in front: one that may do everything is preferred. */
 function tokenInFile(): string | undefined {
   if (!existsSync(SECRETS_FILE)) return undefined;
-  const tokens = parseEnv(readFileSync(SECRETS_FILE, "utf8")).TOKEN?.match(/\S+/g) ?? [];
+  let text: string;
+  try {
+    text = readFileSync(SECRETS_FILE, "utf8");
+  } catch (error) {
+    throw new UserError(`${SECRETS_FILE}: ${(error as Error).message}`);
+  }
+  const tokens = parseEnv(text).TOKEN?.match(/\S+/g) ?? [];
   const admin = tokens.find((token) => !token.includes(":") || token.startsWith("admin:"));
   return (admin ?? tokens[0])?.replace(/^\w+:/, "");
 }
 
-/** Says why a call of `fetch` failed. */
-export function whyUnreached(error: unknown): string {
+function whyUnreached(error: unknown): string {
   const { name, message, cause } = error as Error;
   if (name === "TimeoutError") return `no answer in ${TIMEOUT_MS / 1_000} s`;
   const { code, message: reason } = (cause ?? {}) as NodeJS.ErrnoException;
   return code ?? reason ?? message;
 }
 
-function whyRefused(status: number, answer: unknown, { origin }: URL): string {
+function whyRefused(status: number, answer: unknown, { origin }: URL, path: string): string {
   if (status === 401) return `${origin} does not know this token: is TURNPIKE_TOKEN right?`;
-  const { detail, title } = (answer ?? {}) as { detail?: string; title?: string };
-  return detail ?? `${origin} answers ${status}${title ? `, ${title}` : ""}: is it a Turnpike?`;
+  const { detail, title } = (answer ?? {}) as { detail?: unknown; title?: unknown };
+  if (status === 404 && !detail) {
+    return `${origin} does not know ${API}${path}: is it a Turnpike, and as new as this one?`;
+  }
+  if (typeof detail === "string") return detail;
+  return `${origin} answers ${status}${typeof title === "string" ? `, ${title}` : ""}: is it a Turnpike?`;
 }

@@ -1,6 +1,6 @@
 /** Prints what a replay found. */
 import { styleText } from "node:util";
-import Table from "cli-table3";
+import { count, tableOf } from "../text.ts";
 import type { Result } from "./run.ts";
 import type { Report } from "./tally.ts";
 import type { Interval } from "./timeline.ts";
@@ -62,12 +62,6 @@ function policyTable({ policies }: Report): string {
   return tableOf([...head, ...shares.map((share) => `limit for ${share}`)], rows);
 }
 
-function tableOf(head: string[], rows: (string | number)[][]): string {
-  const table = new Table({ head, style: { head: [], border: [] } });
-  table.push(...rows);
-  return table.toString();
-}
-
 /** Two lines of bars: requests and, of them, denials. */
 function chart(timeline: readonly Interval[]): string[] {
   const [first] = timeline;
@@ -98,9 +92,4 @@ function lengthOf(seconds: number): string {
 function amount(part: number, whole: number): string {
   const share = whole === 0 ? 0 : (part / whole) * 100;
   return `${part} (${share.toFixed(share > 0 && share < 1 ? 2 : 1)} %) of ${whole}`;
-}
-
-/** Writes a number with its noun: "1 line", "2 lines". */
-export function count(number: number, noun: string, plural = `${noun}s`): string {
-  return `${number} ${number === 1 ? noun : plural}`;
 }

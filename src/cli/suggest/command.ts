@@ -4,8 +4,9 @@ import { formatDuration } from "../../limit/duration.ts";
 import { parseLimiterConfig } from "../../limiter-config.ts";
 import { Clients } from "../replay/clients.ts";
 import { type LogOptions, withLogOptions, withProgress } from "../replay/command.ts";
-import { count, noteOn } from "../replay/print.ts";
+import { noteOn } from "../replay/print.ts";
 import { type Lines, readRecords } from "../replay/records.ts";
+import { count } from "../text.ts";
 import { type Suggestion, Survey } from "./suggest.ts";
 
 export function suggestCommand(): Command {

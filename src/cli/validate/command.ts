@@ -5,7 +5,7 @@ import { parseConfig } from "../../config.ts";
 import { unboundedPolicies } from "../../limit/made-up-keys.ts";
 import { InvalidError } from "../../limit/misuse.ts";
 import { configFile, variablesIn } from "../policies.ts";
-import { count } from "../replay/print.ts";
+import { count } from "../text.ts";
 import { UserError } from "../user-error.ts";
 import type { FieldPath } from "./positions.ts";
 

@@ -1,27 +1,18 @@
-/** The commands that ask a running Worker, or change what it counts. */
+/** The commands that ask a running Worker about one key, or change what it counts of it. */
 import { styleText } from "node:util";
-import Table from "cli-table3";
 import { Command } from "commander";
 import type { Decision } from "../../limit/decision.ts";
-import { formatDuration } from "../../limit/duration.ts";
+import { inSeconds, tableOf } from "../text.ts";
 import { UserError } from "../user-error.ts";
-import { type Call, call } from "./client.ts";
+import type { Call } from "./client.ts";
+import { answered, changed, type WorkerOptions, withWorker } from "./worker-command.ts";
 
-const LOCAL_URL = "http://127.0.0.1:8787";
 /** In front of a client's address. */
 const ADDRESS = "ip:";
 /** The exit code of a check that is denied. */
 const DENIED = 1;
 
-const TOKEN_HELP = `
-The token comes from TURNPIKE_TOKEN, else from TOKEN in .dev.vars; a Worker of npm start has "dev".`;
-
-interface CommonOptions {
-  url: string;
-  json?: true;
-}
-
-interface PolicyOptions extends CommonOptions {
+interface PolicyOptions extends WorkerOptions {
   policy?: string;
   limit?: string;
   window?: string;
@@ -30,7 +21,7 @@ interface PolicyOptions extends CommonOptions {
   cost?: string;
 }
 
-export function operateCommands(): Command[] {
+export function keyCommands(): Command[] {
   return [
     withPolicy(
       verb("check", "spends a cost of a key, and says whether it may pass (exit code 1 if not)"),
@@ -54,7 +45,7 @@ export function operateCommands(): Command[] {
     ),
     verb("block", "denies a key everything for a while")
       .option("--for <duration>", "how long", "10m")
-      .action(async (key: string, options: CommonOptions & { for: string }) => {
+      .action(async (key: string, options: WorkerOptions & { for: string }) => {
         const body = { ...who(key), duration: options.for };
         await changed(
           options,
@@ -63,7 +54,7 @@ export function operateCommands(): Command[] {
         );
       }),
     verb("unblock", "ends all blocks of a key").action(
-      async (key: string, options: CommonOptions) => {
+      async (key: string, options: WorkerOptions) => {
         await changed(
           options,
           { method: "POST", path: "/unblock", body: who(key) },
@@ -72,11 +63,10 @@ export function operateCommands(): Command[] {
       },
     ),
     overrideCommand(),
-    ringCommand(),
   ];
 }
 
-interface OverrideOptions extends CommonOptions {
+interface OverrideOptions extends WorkerOptions {
   policy: string;
   limit?: string;
   for: string;
@@ -97,10 +87,9 @@ function overrideCommand(): Command {
       if (clear) {
         await changed(options, { method: "DELETE", path }, `cleared the override of ${whose}`);
       } else if (limit === undefined) {
-        await answered(options, { method: "GET", path }, (answer) => {
-          const override = answer as { limit: number | string; leftMs: number };
-          return `${whose}: ${override.limit} for ${inSeconds(override.leftMs)} more`;
-        });
+        const text = ({ limit, leftMs }: { limit: number | string; leftMs: number }) =>
+          `${whose}: ${limit} for ${inSeconds(leftMs)} more`;
+        await answered(options, { method: "GET", path }, text);
       } else {
         const units = limit === "unlimited" ? limit : unitsOf("limit", limit);
         const body = { ...who(key), policy, limit: units, duration: options.for };
@@ -111,17 +100,10 @@ function overrideCommand(): Command {
 }
 
 function verb(name: string, description: string): Command {
-  return common(new Command(name).description(description)).argument(
+  return withWorker(new Command(name).description(description)).argument(
     "<key>",
     "the key; with ip: in front a client's address, such as ip:192.0.2.7",
   );
-}
-
-function common(command: Command): Command {
-  return command
-    .option("--url <url>", "the Worker", LOCAL_URL)
-    .option("--json", "print the answer as JSON")
-    .addHelpText("after", TOKEN_HELP);
 }
 
 function withPolicy(command: Command): Command {
@@ -158,14 +140,14 @@ function unitsOf(name: string, text: string | undefined): number | undefined {
 function decide(path: string) {
   return async (key: string, options: PolicyOptions) => {
     const call: Call = { method: "POST", path, body: bodyOf(key, options) };
-    const decision = (await answered(options, call, decisionText)) as Decision;
-    if (!decision.allowed) process.exitCode = DENIED;
+    const { allowed } = await answered(options, call, decisionText);
+    if (!allowed) process.exitCode = DENIED;
   };
 }
 
-function decisionText(answer: unknown): string {
+function decisionText(decision: Decision): string {
   const { allowed, policy, limit, remaining, resetMs, retryAfterMs, reason, source, exact } =
-    answer as Decision;
+    decision;
   const verdict = allowed ? styleText("green", "allowed") : styleText("red", "denied");
   const next = allowed
     ? `whole again in ${inSeconds(resetMs)}`
@@ -181,91 +163,11 @@ interface Explained {
 
 async function explain(key: string, options: PolicyOptions): Promise<void> {
   const call: Call = { method: "POST", path: "/explain", body: bodyOf(key, options) };
-  await answered(options, call, (answer) => {
-    const { blockedMs, policies } = answer as Explained;
-    const table = tableOf(["policy", "left", "owner", "what is stored"]);
-    for (const { policy, remaining, limit, owner, state } of policies) {
-      table.push([policy, `${remaining} of ${limit}`, owner, state]);
-    }
+  await answered(options, call, ({ blockedMs, policies }: Explained) => {
+    const rows = policies.map(({ policy, remaining, limit, owner, state }) => [
+      ...[policy, `${remaining} of ${limit}`, owner, state],
+    ]);
     const block = blockedMs > 0 ? `\nBlocked by an operator for ${inSeconds(blockedMs)} more.` : "";
-    return table.toString() + block;
+    return tableOf(["policy", "left", "owner", "what is stored"], rows) + block;
   });
-}
-
-interface Ring {
-  regions: ({
-    region: string;
-    version: number;
-    settling: boolean;
-    owners: { name: string; keys: number | null; checksPerSecond: number | null }[];
-  } | null)[];
-}
-
-function ringCommand(): Command {
-  const ring = common(new Command("ring").description("shows which owners each region has")).action(
-    async (options: CommonOptions) => {
-      await answered(options, { method: "GET", path: "/ring" }, ringText);
-    },
-  );
-  ring.addCommand(
-    new Command("add")
-      .description("adds an owner to a region")
-      .argument("<region>", "such as weur")
-      .action(async (region: string, _, command: Command) => {
-        const options: CommonOptions = command.optsWithGlobals();
-        const call: Call = { method: "POST", path: "/ring/owners", body: { region } };
-        await answered(options, call, ringText);
-      }),
-  );
-  ring.addCommand(
-    new Command("remove")
-      .description("removes an owner once what it counts has moved")
-      .argument("<owner>", "such as weur/3")
-      .action(async (owner: string, _, command: Command) => {
-        const options: CommonOptions = command.optsWithGlobals();
-        const path = `/ring/owners/${encodeURIComponent(owner)}`;
-        await answered(options, { method: "DELETE", path }, ringText);
-      }),
-  );
-  return ring;
-}
-
-function ringText(answer: unknown): string {
-  const table = tableOf(["region", "ring version", "owner", "keys", "checks/s"]);
-  for (const region of (answer as Ring).regions) {
-    const version = region && `${region.version}${region.settling ? ", settling" : ""}`;
-    for (const { name, keys, checksPerSecond } of region?.owners ?? []) {
-      table.push([region?.region, version, name, keys ?? "?", checksPerSecond ?? "?"]);
-    }
-  }
-  return table.toString();
-}
-
-/** Makes a call and prints its answer, or in JSON the answer as it came. */
-async function answered(
-  { url, json }: CommonOptions,
-  what: Call,
-  text: (answer: unknown) => string,
-): Promise<unknown> {
-  const answer = await call(url, what);
-  process.stdout.write(`${json ? JSON.stringify(answer, null, 2) : text(answer)}\n`);
-  return answer;
-}
-
-/** Makes a call that changes something, and says so. */
-async function changed({ url, json }: CommonOptions, what: Call, said: string): Promise<void> {
-  const answer = await call(url, what);
-  const { unreached = [] } = (answer ?? {}) as { unreached?: string[] };
-  const note =
-    unreached.length > 0 ? `; not under ${unreached.join(", ")}, whose keys have other parts` : "";
-  process.stdout.write(json ? `${JSON.stringify(answer ?? {}, null, 2)}\n` : `${said}${note}\n`);
-}
-
-/** Writes a duration in whole seconds, rounded up: `inSeconds(13_196) // "14s"`. */
-function inSeconds(ms: number): string {
-  return formatDuration(Math.ceil(ms / 1_000) * 1_000);
-}
-
-function tableOf(head: string[]) {
-  return new Table({ head, style: { head: [], border: [] } });
 }

@@ -1,0 +1,113 @@
+/** `turnpike top`: the keys with the most decisions, by what the limiter counts of itself. */
+import { setTimeout as wait } from "node:timers/promises";
+import { Command, Option } from "commander";
+import { parseDuration } from "../../limit/duration.ts";
+import { tableOf } from "../text.ts";
+import { UserError } from "../user-error.ts";
+import { call } from "./client.ts";
+import { print, type WorkerOptions, withWorker } from "./worker-command.ts";
+
+const COLUMNS = ["requests", "denied"] as const;
+/** Tuples that are asked for: a key has one for each policy and outcome. */
+const MAX_ENTRIES = 1_000;
+const LEAST_PAUSE_MS = 1_000;
+/** Clears a terminal, and begins at its top. */
+const CLEAR = "\u001b[2J\u001b[H";
+
+interface TopOptions extends WorkerOptions {
+  by: (typeof COLUMNS)[number];
+  last: string;
+  number: string;
+  every?: string;
+}
+
+/** What one key did under one policy. */
+interface Row {
+  key: string;
+  policy: string;
+  requests: number;
+  denied: number;
+  /** Would have been denied. */
+  shadow: number;
+}
+
+interface Top {
+  total: number;
+  entries: { dimensions: { client: string; outcome: string; policy: string }; count: number }[];
+}
+
+export function topCommand(): Command {
+  return withWorker(new Command("top").description("shows the keys with the most requests"))
+    .addOption(
+      new Option("--by <column>", "what they are sorted by").choices(COLUMNS).default(COLUMNS[0]),
+    )
+    .option("--last <duration>", "how far back", "5m")
+    .option("--number <rows>", "how many", "20")
+    .option("--every <duration>", "asks again and again, such as every 2s, until Ctrl-C")
+    .addHelpText(
+      "after",
+      "\nKeys are called as WATCH in wrangler.toml says: by prefix, in full, or by a hash.",
+    )
+    .action(run);
+}
+
+async function run({ every, ...options }: TopOptions): Promise<void> {
+  const pauseMs = every === undefined ? undefined : pauseOf(every);
+  if (!/^[1-9]\d*$/.test(options.number)) {
+    throw new UserError(`--number must be a whole number from 1 on, got ${options.number}`);
+  }
+  // This is how one ends it.
+  if (pauseMs !== undefined) process.prependOnceListener("SIGINT", () => process.exit(0));
+  for (;;) {
+    const rows = await rowsOf(options);
+    const clear = pauseMs !== undefined && !options.json && process.stdout.isTTY ? CLEAR : "";
+    if (pauseMs !== undefined && options.json) {
+      // A line for each answer, so that a program can read them one by one.
+      process.stdout.write(`${JSON.stringify(rows)}\n`);
+    } else print(options, rows, clear + textOf(rows, options));
+    if (pauseMs === undefined) return;
+    await wait(pauseMs);
+  }
+}
+
+function pauseOf(every: string): number {
+  const ms = parseDuration(every);
+  if (ms !== undefined && ms >= LEAST_PAUSE_MS) return ms;
+  throw new UserError(`--every must be a duration of at least 1s, such as "2s", got ${every}`);
+}
+
+async function rowsOf({ url, by, last, number }: TopOptions): Promise<Row[]> {
+  const query = new URLSearchParams({
+    name: "turnpike-clients",
+    by: "client,outcome,policy",
+    n: String(MAX_ENTRIES),
+    last,
+  });
+  const { entries } = (await call(url, { method: "GET", path: `/events/top?${query}` })) as Top;
+  const rows = new Map<string, Row>();
+  for (const { dimensions, count } of entries) {
+    const { client: key, policy, outcome } = dimensions;
+    const id = JSON.stringify([key, policy]);
+    const row = rows.get(id) ?? { key, policy, requests: 0, denied: 0, shadow: 0 };
+    rows.set(id, row);
+    row.requests += count;
+    if (outcome === "denied") row.denied += count;
+    if (outcome === "shadow") row.shadow += count;
+  }
+  return [...rows.values()].sort((a, b) => b[by] - a[by]).slice(0, Number(number));
+}
+
+function textOf(rows: readonly Row[], { last }: TopOptions): string {
+  if (rows.length === 0) return `no request in the last ${last}, or WATCH is off`;
+  const head = ["key", "policy", "requests", "denied", "would be denied"];
+  return tableOf(
+    head,
+    rows.map(({ key, policy, requests, denied, shadow }) => [
+      key,
+      policy,
+      requests,
+      denied,
+      shadow,
+    ]),
+  );
+}

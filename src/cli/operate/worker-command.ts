@@ -1,0 +1,45 @@
+/** What all commands against a running Worker share: their options, and how they print an answer. */
+import type { Command } from "commander";
+import { type Call, call } from "./client.ts";
+
+const LOCAL_URL = "http://127.0.0.1:8787";
+
+const TOKEN_HELP = `
+The token comes from TURNPIKE_TOKEN, else from TOKEN in .dev.vars; a Worker of npm start has "dev".`;
+
+export interface WorkerOptions {
+  url: string;
+  json?: true;
+}
+
+export function withWorker(command: Command): Command {
+  return command
+    .option("--url <url>", "the Worker", LOCAL_URL)
+    .option("--json", "print the answer as JSON")
+    .addHelpText("after", TOKEN_HELP);
+}
+
+/** Prints an answer as text, or as JSON. */
+export function print({ json }: Pick<WorkerOptions, "json">, answer: unknown, text: string): void {
+  process.stdout.write(`${json ? JSON.stringify(answer, null, 2) : text}\n`);
+}
+
+/** Makes a call and prints its answer, or in JSON the answer as it came. */
+export async function answered<Answer>(
+  options: WorkerOptions,
+  what: Call,
+  text: (answer: Answer) => string,
+): Promise<Answer> {
+  const answer = (await call(options.url, what)) as Answer;
+  print(options, answer, text(answer));
+  return answer;
+}
+
+/** Makes a call that changes something, and says so. */
+export async function changed(options: WorkerOptions, what: Call, said: string): Promise<void> {
+  const answer = await call(options.url, what);
+  const { unreached = [] } = (answer ?? {}) as { unreached?: string[] };
+  const note =
+    unreached.length > 0 ? `; not under ${unreached.join(", ")}, whose keys have other parts` : "";
+  print(options, answer ?? {}, said + note);
+}

@@ -1,0 +1,110 @@
+/** Policies as they are written in a file, and how they differ from others. */
+import { readFileSync } from "node:fs";
+import { parseConfig } from "../../config.ts";
+import { parseJson } from "../../limit/json.ts";
+import { parsePolicies } from "../../limit/policies.ts";
+import { configFile, variablesIn } from "../policies.ts";
+
+/** A policy as it is written. */
+export type Written = Record<string, unknown>;
+
+/** The name of a policy that has none. */
+const DEFAULT_NAME = "default";
+
+/**
+ * Reads a configuration of wrangler, or a file with nothing but policies: a list in JSON, or an
+ * object that has them under `policies`, as the API answers; in TOML, tables `[[policies]]`.
+ *
+ * @param given the file; default the configuration that wrangler finds
+ * @throws {UserError} if it cannot be read
+ * @throws {MisuseError} naming the field, the rule and the value
+ */
+export async function readPolicies(
+  given: string | undefined,
+  env: string | undefined,
+): Promise<{ file: string; policies: Written[] }> {
+  const file = configFile(given);
+  const alone = await policiesAlone(file);
+  if (alone === undefined) {
+    const { writtenPolicies } = parseConfig(await variablesIn(file, env));
+    return { file, policies: writtenPolicies as Written[] };
+  }
+  parsePolicies(alone, "policies");
+  return { file, policies: alone as Written[] };
+}
+
+async function policiesAlone(file: string): Promise<unknown> {
+  const content = file.endsWith(".toml")
+    ? await tomlIn(file)
+    : parseJson(readFileSync(file, "utf8").replace(/^\ufeff/, ""));
+  if (Array.isArray(content)) return content;
+  const { policies, POLICIES = policies } = Object(content) as Record<string, unknown>;
+  return POLICIES;
+}
+
+async function tomlIn(file: string): Promise<unknown> {
+  const { getStaticTOMLValue, parseTOML } = await import("toml-eslint-parser");
+  try {
+    return getStaticTOMLValue(parseTOML(readFileSync(file, "utf8")));
+  } catch {
+    // What is wrong with it, wrangler will say.
+    return undefined;
+  }
+}
+
+/**
+ * Says in lines what changes from one list to another: `+ login: limit 5, window 10m`. None if both
+ * are the same.
+ */
+export function differences(from: readonly Written[], to: readonly Written[]): string[] {
+  const before = byName(from);
+  const after = byName(to);
+  const lines: string[] = [];
+  for (const [name, policy] of before) {
+    const other = after.get(name);
+    if (!other) lines.push(`- ${name}: ${fieldsOf(policy).join(", ")}`);
+    else lines.push(...changedFields(policy, other).map((change) => `~ ${name}: ${change}`));
+  }
+  for (const [name, policy] of after) {
+    if (!before.has(name)) lines.push(`+ ${name}: ${fieldsOf(policy).join(", ")}`);
+  }
+  const common = [...before.keys()].filter((name) => after.has(name));
+  const order = [...after.keys()].filter((name) => before.has(name));
+  if (common.join() !== order.join()) lines.push(`~ order: ${[...after.keys()].join(", ")}`);
+  return lines;
+}
+
+/** Writes the fields of a policy but for its name: `["limit 5", "window 10m"]`. */
+export function fieldsOf({ name: _, ...fields }: Written): string[] {
+  return Object.entries(fields).map(([field, value]) => `${field} ${shown(value)}`);
+}
+
+export function nameOf({ name = DEFAULT_NAME }: Written): string {
+  return String(name);
+}
+
+function byName(policies: readonly Written[]): Map<string, Written> {
+  return new Map(policies.map((policy) => [nameOf(policy), policy]));
+}
+
+function changedFields(from: Written, to: Written): string[] {
+  const fields = new Set([...Object.keys(from), ...Object.keys(to)]);
+  fields.delete("name");
+  return [...fields]
+    .filter((field) => shown(from[field]) !== shown(to[field]))
+    .map((field) => `${field} ${shown(from[field])} → ${shown(to[field])}`);
+}
+
+function shown(value: unknown): string {
+  if (value === undefined) return "none";
+  return typeof value === "string" ? value : sortedJson(value);
+}
+
+/** The same text for the same value, whatever the order of its fields. */
+function sortedJson(value: unknown): string {
+  return JSON.stringify(value, (_, each: unknown) =>
+    typeof each === "object" && each !== null && !Array.isArray(each)
+      ? Object.fromEntries(Object.entries(each).sort(([one], [other]) => (one < other ? -1 : 1)))
+      : each,
+  );
+}
