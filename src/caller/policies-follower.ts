@@ -38,8 +38,11 @@ export interface PoliciesFollowerOptions {
   deadlineMs: number;
 }
 
-/** The least time between two questions if nobody answers. */
-const ASK_INTERVAL_MS = 1_000;
+/** How long until the next question if one fails: at first, and at most. */
+const FAILED_MS = 1_000;
+const MAX_FAILED_MS = 15_000;
+/** The same if nobody hears what became of it. */
+const LOST_MS = 6_000;
 
 export class PoliciesFollower {
   readonly #options: PoliciesFollowerOptions;
@@ -47,8 +50,9 @@ export class PoliciesFollower {
   #version = DEPLOYED_VERSION;
   #hasBegun = false;
   #beginning: Promise<void> | undefined;
-  #isAsking = false;
-  #failedMs = 0;
+  /** Until when nobody else asks. A time, since the runtime may end the request that asks. */
+  #askingUntilMs = 0;
+  #failedMs = FAILED_MS;
 
   constructor(options: PoliciesFollowerOptions) {
     this.#options = options;
@@ -97,9 +101,7 @@ export class PoliciesFollower {
   /** Notes that an owner of a region knows this version. */
   hear(version: number, region: Region): void {
     const { runtime } = this.#options;
-    const nowMs = runtime.now();
-    if (version <= this.#version || this.#isAsking) return;
-    if (nowMs - this.#failedMs < ASK_INTERVAL_MS) return;
+    if (version <= this.#version || runtime.now() < this.#askingUntilMs) return;
     runtime.keepAlive(this.#fetch(region, version));
   }
 
@@ -121,20 +123,22 @@ export class PoliciesFollower {
   /** Fetches the document of that version or a later one, from the region if it has it. */
   async #fetch(region: Region, version: number): Promise<void> {
     const { ask, homeRegion, runtime } = this.#options;
-    this.#isAsking = true;
+    this.#askingUntilMs = runtime.now() + LOST_MS;
     try {
       for (const asked of new Set([region, homeRegion])) {
         const found = await ask(asked, this.#version);
         if (found) this.follow(readDocument(found));
-        if (this.#version >= version) return;
+        if (this.#version < version) continue;
+        this.#askingUntilMs = 0;
+        this.#failedMs = FAILED_MS;
+        return;
       }
-      // The home region knows of no such version, so there is none to wait for.
-      this.#version = version;
+      // An object that another one has replaced may still answer, and knows no later version.
+      throw new Error(`nobody knows the version ${version}`);
     } catch (error) {
-      this.#failedMs = runtime.now();
+      this.#askingUntilMs = runtime.now() + this.#failedMs;
+      this.#failedMs = Math.min(2 * this.#failedMs, MAX_FAILED_MS);
       logSeldom("warn", "policies-not-fetched", region, { region, detail: String(error) });
-    } finally {
-      this.#isAsking = false;
     }
   }
 

@@ -48,7 +48,7 @@ const HISTORY = "policies/";
 const VERSION_DIGITS = 10;
 /** Pauses between tries to send a document: the first, and the longest. */
 const RETRY_MS = 1_000;
-const MAX_RETRY_MS = 60_000;
+const MAX_RETRY_MS = 15_000;
 const REGION_DEADLINE_MS = 5_000;
 
 export class LivePolicies {

@@ -22,7 +22,7 @@ let nowMs: number;
 let asked: [region: string, known: number][];
 let tasks: Promise<unknown>[];
 /** What each region's membership object answers. */
-let answers: Record<string, PoliciesDocument | null | Error>;
+let answers: Record<string, PoliciesDocument | null | Error | "never">;
 /** What the owner answers, and what it was sent. */
 let answer: WireAnswer;
 let sent: WireBatch[];
@@ -48,6 +48,7 @@ beforeEach(() => {
       asked.push([region, known]);
       const found = answers[region];
       if (found instanceof Error) throw found;
+      if (found === "never") return new Promise(() => {});
       return found ?? null;
     },
     runtime: { ...STILL, now: () => nowMs, keepAlive: (task) => void tasks.push(task) },
@@ -130,15 +131,32 @@ describe("an isolate", () => {
     expect(follower.policies).toHaveLength(2);
   });
 
-  it("does not ask without end for a version that the home region does not know", async () => {
+  it("asks again where nobody hears what became of the question", async () => {
+    answer = { numbers: NUMBERS, live: 2 };
+    answers = { oc: "never" };
+    await owner.check(BATCH);
+    await owner.check(BATCH);
+    expect(asked).toHaveLength(1);
+    nowMs += 6_000;
+    tasks = [];
+    answers = { oc: documentOf(2) };
+    await check();
+    expect(follower.policies).toHaveLength(2);
+  });
+
+  it("asks ever more seldom for a version that nobody knows", async () => {
     answer = { numbers: NUMBERS, live: 9 };
-    await check();
-    await check();
-    expect(asked).toEqual([
-      ["oc", 0],
-      ["weur", 0],
-    ]);
+    for (let second = 0; second < 120; second++) {
+      await check();
+      nowMs += 1_000;
+    }
+    // The region and the home region: at first after 1, 2, 4 and 8 s.
+    expect(asked.length).toBeLessThan(2 * 13);
     expect(follower.policies).toBe(DEPLOYED);
+    answers = { weur: documentOf(9) };
+    nowMs += 15_000;
+    await check();
+    expect(follower.policies).toHaveLength(2);
   });
 
   it.each([

@@ -120,5 +120,7 @@ describe("an owner", () => {
     await owner.adopt({ version: 2, owners: ["weur/1"], lost: [], live: 3 });
     await owner.adopt(ringWith(4));
     expect([...storage.entries.keys()]).toEqual([]);
+    await owner.adopt({ ...ringWith(4), version: 3 });
+    expect(storage.entries.get("live")).toBe(4);
   });
 });

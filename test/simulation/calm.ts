@@ -19,6 +19,9 @@ import { REGION } from "./hosts.ts";
 import type { Story } from "./story.ts";
 import type { World } from "./world.ts";
 
+/** What stays on disk though nothing is counted: rings, and live policies. */
+const KEPT = /^(?:ring|members|live|policies(?:\/\d+)?)$/;
+
 export async function checkCalm(world: World, story: Story): Promise<void> {
   const { ledger, objects, members } = world;
   if (!members) return ledger.violated("nobody has asked for the ring");
@@ -40,7 +43,7 @@ export async function checkCalm(world: World, story: Story): Promise<void> {
 /** What must be so when all that was counted has expired: no owner has anything of it on disk. */
 export function checkEmpty({ ledger, objects }: World): void {
   for (const [name, { entries }] of objects.disks) {
-    const keys = [...entries.keys()].filter((key) => key !== "ring" && key !== "members");
+    const keys = [...entries.keys()].filter((key) => !KEPT.test(key));
     const log = keys.filter((key) => key.startsWith(LOG));
     const sections = log.flatMap((key) => decodeSections(entries.get(key))?.sections ?? []);
     // That a count is inexact is known for as long as it can matter under any policy.

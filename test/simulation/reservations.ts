@@ -92,7 +92,10 @@ export class Reservations {
     }
   }
 
-  async #settle(book: Book, { machine, caller }: Isolate): Promise<void> {
+  async #settle(
+    book: Book,
+    { machine, caller }: Pick<Isolate, "machine" | "caller">,
+  ): Promise<void> {
     const { world, isFaulty } = this.#options;
     const { schedule, ledger } = world;
     const actual = schedule.int(0, 2 * MOST_UNITS);

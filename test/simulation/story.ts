@@ -6,6 +6,7 @@ import type { Policy } from "../../src/limit/policy.ts";
 import { Extras, type ExtrasOptions, questionOf } from "./extras.ts";
 import { Failures, LONG_CUT_MS } from "./failures.ts";
 import { Later } from "./later.ts";
+import { Live } from "./live.ts";
 import { Machine } from "./machine.ts";
 import { Override } from "./override.ts";
 import { Reservations } from "./reservations.ts";
@@ -41,6 +42,7 @@ export class Story {
   readonly #failures: Failures;
   readonly #extras: Extras;
   readonly #later: Later;
+  readonly #live: Live;
   readonly #override: Override;
   readonly #reservations: Reservations;
   #requestId = 0;
@@ -70,6 +72,7 @@ export class Story {
     this.#reservations = new Reservations(extras);
     this.#later = new Later(extras);
     this.#override = new Override(extras);
+    this.#live = new Live(extras);
   }
 
   /** The parts of the story: what each begins, and how long it lasts. */
@@ -91,6 +94,7 @@ export class Story {
     this.#extras.stir();
     this.#later.stir();
     this.#override.stir();
+    this.#live.stir();
     this.#reservations.stir();
     if (!this.isFaulty) return;
     this.#failures.trouble();
@@ -113,6 +117,7 @@ export class Story {
     void this.#extras.audit();
     this.#later.audit();
     this.#override.audit();
+    void this.#live.audit();
     void this.#reservations.audit();
     for (const subject of this.subjects) {
       const most = Math.max(

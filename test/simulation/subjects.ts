@@ -43,6 +43,12 @@ export const HOT = subject("hot", { ...policy("hot", 150, "fixed-window"), lease
 /** A customer to whom an operator gives other limits. */
 export const OVERRIDDEN = subject("overridden", policy("overridden", 4, "fixed-window"));
 
+/** Asked about under the policies in force, which an operator changes; these are the deployment's. */
+export const LIVE: Subject = {
+  ...subject("live", policy("live", 4, "fixed-window")),
+  policies: [policy("live", 4, "fixed-window"), policy("live-too", 1_004, "sliding-window")],
+};
+
 /** Answered by isolates, and counted later. */
 export const LATER = subject("later", { ...policy("later", 20, "fixed-window"), mode: "after" });
 

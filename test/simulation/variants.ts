@@ -1,5 +1,6 @@
 /** The protocol broken on purpose, at the edges where it meets the world: each is to be caught. */
 import { ANSWERS } from "../../src/counters/table-name.ts";
+import type { RingRecord } from "../../src/protocol/ring-record.ts";
 import type { TableRows } from "../../src/protocol/rpc.ts";
 import { decodeBatch } from "../../src/protocol/wire.ts";
 import { type Answer, decodeAnswer, encodeAnswer } from "../../src/protocol/wire-answer.ts";
@@ -95,6 +96,25 @@ export const VARIANTS: Record<string, Variant> = {
         const answer = decodeAnswer(await owner.check(wire), decodeBatch(wire).checks) as Answer;
         return encodeAnswer({ ...answer, epoch: 1 });
       },
+    }),
+  },
+
+  "says nothing of live policies to who has others": {
+    owner: (owner) => ({
+      ...owner,
+      check: async (wire) => {
+        const answer = await owner.check(wire);
+        if (answer instanceof Float64Array) return answer;
+        const { live: _, ...rest } = answer;
+        return rest;
+      },
+    }),
+  },
+
+  "sends no live policies to owners": {
+    owner: (owner) => ({
+      ...owner,
+      adopt: ({ live: _, ...record }: RingRecord & { live?: number }) => owner.adopt(record),
     }),
   },
 

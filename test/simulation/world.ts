@@ -1,10 +1,12 @@
 /** All there is in a run: objects and isolates on machines, the network between them, and chance. */
 
 import { Caller } from "../../src/caller/caller.ts";
+import { PoliciesFollower } from "../../src/caller/policies-follower.ts";
 import type { OperatedRingKeeper } from "../../src/membership/operated-ring-keeper.ts";
 import type { Peer } from "../../src/owner/change/import.ts";
 import type { RingRecord } from "../../src/protocol/ring-record.ts";
 import type { CounterNamespace, CounterStub, OwnerRpc, Stub } from "../../src/protocol/rpc.ts";
+import type { Runtime } from "../../src/runtime.ts";
 import { STILL } from "../fake-runtime.ts";
 import { elsewhere } from "./elsewhere.ts";
 import {
@@ -21,7 +23,7 @@ import { Machine } from "./machine.ts";
 import { type Host, Network, type Sender } from "./network.ts";
 import { Objects } from "./objects.ts";
 import { Schedule } from "./schedule.ts";
-import { SECRET } from "./subjects.ts";
+import { LIVE, SECRET } from "./subjects.ts";
 import { told } from "./told.ts";
 
 /** How the protocol is broken on purpose, at the edges where it meets the world. */
@@ -37,6 +39,7 @@ export interface Variant {
 export interface Isolate {
   machine: Machine;
   caller: Caller;
+  follower: PoliciesFollower;
 }
 
 /** What the membership object has on disk. */
@@ -107,20 +110,28 @@ export class World {
 
   newIsolate(): Isolate {
     const machine = new Machine(`isolate ${this.#isolates++}`, this.schedule);
+    const runtime: Runtime = {
+      ...STILL,
+      now: () => machine.now(),
+      wait: (ms) => (Life.present ?? machine).wait(ms),
+      keepAlive: (task) => {
+        if (this.variant.keepsAlive ?? true) Life.present?.keepAlive(task);
+      },
+    };
+    const follower = new PoliciesFollower({
+      deployed: LIVE.policies,
+      homeRegion: REGION,
+      ask: (_, known) => this.askMembership(machine, (members) => members.policies.later(known)),
+      runtime,
+      deadlineMs: DEADLINE_MS,
+    });
     const caller = new Caller({
-      owners: this.#namespace(machine),
+      owners: follower.through(this.#namespace(machine)),
       ownersPerRegion: this.startingOwners,
       homeRegion: REGION,
       hashSecret: SECRET,
       deadlineMs: DEADLINE_MS,
-      runtime: {
-        ...STILL,
-        now: () => machine.now(),
-        wait: (ms) => (Life.present ?? machine).wait(ms),
-        keepAlive: (task) => {
-          if (this.variant.keepsAlive ?? true) Life.present?.keepAlive(task);
-        },
-      },
+      runtime,
       reportFailure: (owner) => {
         this.tell(`${machine.name} reports ${owner}`);
         const report = this.askMembership(machine, (members) =>
@@ -129,7 +140,7 @@ export class World {
         report.catch(() => {});
       },
     });
-    return { machine, caller };
+    return { machine, caller, follower };
   }
 
   /** The name of an owner, most often of one in the ring. */

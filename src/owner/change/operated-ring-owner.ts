@@ -21,6 +21,8 @@ const ASK_INTERVAL_MS = 1_000;
 export class OperatedRingOwner extends RingOwner {
   readonly #options: RingOwnerOptions;
   #version = DEPLOYED_VERSION;
+  /** The version on disk. */
+  #stored = DEPLOYED_VERSION;
   #askedMs = 0;
 
   constructor(options: RingOwnerOptions) {
@@ -46,7 +48,8 @@ export class OperatedRingOwner extends RingOwner {
 
   override async load(): Promise<void> {
     const stored: unknown = await this.#options.storage.get(STORAGE_KEY);
-    this.#version = liveVersionIn({ live: stored });
+    this.#stored = liveVersionIn({ live: stored });
+    this.#version = this.#stored;
     await super.load();
   }
 
@@ -69,6 +72,7 @@ export class OperatedRingOwner extends RingOwner {
 
   protected override onCleared(): void {
     super.onCleared();
+    this.#stored = DEPLOYED_VERSION;
     void this.#store(this.ring, { allowUnconfirmed: true });
   }
 
@@ -90,8 +94,7 @@ export class OperatedRingOwner extends RingOwner {
   /** Notes the version that comes with a ring. */
   async #hear(record: unknown): Promise<void> {
     const version = liveVersionIn((record ?? {}) as object);
-    if (version <= this.#version) return;
-    this.#version = version;
+    this.#version = Math.max(this.#version, version);
     await this.#store(this.ring ?? (record as RingRecord));
   }
 
@@ -108,7 +111,8 @@ export class OperatedRingOwner extends RingOwner {
   /** An owner that is in no ring leaves nothing on disk. */
   async #store(ring: RingRecord | undefined, options: DurableObjectPutOptions = {}): Promise<void> {
     const { storage, name } = this.#options;
-    if (!ring?.owners.includes(name) || this.#version === DEPLOYED_VERSION) return;
+    if (!ring?.owners.includes(name) || this.#stored === this.#version) return;
+    this.#stored = this.#version;
     await storage.put({ [STORAGE_KEY]: this.#version }, options);
   }
 }
