@@ -26,6 +26,8 @@ export interface Top {
   other: number;
   /** The heaviest first. What is not here has at most as much as the last. */
   entries: TopEntry[];
+  /** The dimensions of `by` that nothing in the range has, if something is there: a mistake? */
+  missing?: string[];
 }
 
 /** How many distinct values there are, more or less: `error` is the standard error of `count`. */
@@ -50,7 +52,12 @@ export function topOf(tally: Tally, by: readonly string[], n = Number.POSITIVE_I
   const heaviest = entries.slice(0, n).map(({ dimensions, count, error }) => {
     return { dimensions, count: count + unknown, error: error + unknown };
   });
-  return { total, other, entries: heaviest };
+  const top: Top = { total, other, entries: heaviest };
+  // What came without a tuple may have any dimension.
+  if (entries.length > 0 || total === unknown) return top;
+  const known = tally.dimensions();
+  const missing = by.filter((dimension) => !known.has(dimension));
+  return missing.length > 0 ? { ...top, missing } : top;
 }
 
 export function distinctOf(tally: Tally, dimension: string): Distinct {
@@ -122,7 +129,7 @@ function groups(tally: Tally, by: readonly string[]): TopEntry[] {
 }
 
 function severalBy(tally: Tally, by: readonly string[]): TopEntry[] {
-  const isWhole = by.length === tally.dimensions().size;
+  const isWhole = tally.isSplit && by.length === tally.dimensions().size;
   const spread = tally.isSplit && !isWhole ? tally.other - tally.unknown : 0;
   const found = new Map<string, TopEntry>();
   for (const { key, count, error } of tally.tuples.entries()) {

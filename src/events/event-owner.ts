@@ -12,7 +12,7 @@ import { Bin } from "./bin.ts";
 import { EventRows, type EventStorage } from "./event-rows.ts";
 import { type Batch, EventStore } from "./event-store.ts";
 import { EVER, HOUR, LEVELS, type Level } from "./level.ts";
-import type { Bins } from "./rpc.ts";
+import type { Bins, Read, Said } from "./rpc.ts";
 import type { EncodedTally, ValueHash } from "./tally.ts";
 import type { Dimensions } from "./tuple.ts";
 
@@ -65,6 +65,14 @@ export class EventOwner {
     const points = new Map<number, Point>();
     addToSeries(points, this.#bins(level, fromMs, toMs), { name, filter, level });
     return [...points.values()];
+  }
+
+  read(reads: readonly Read[]): Said[] {
+    return reads.map((read) =>
+      read.what === "tally"
+        ? this.tally(read.name, read.bins)
+        : this.series(read.name, read.filter, read.bins),
+    );
   }
 
   /** The alarm: drops what is kept no longer, and all storage once nothing is left. */

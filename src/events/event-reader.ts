@@ -1,7 +1,8 @@
 /**
  * Reads events: asks the directory which owners hold some, then each of them, and adds up.
  *
- * A part would not be the truth. So if one of the objects does not answer, the call rejects.
+ * What is asked in one turn goes to each object in one call, so a page or a scrape costs a call an
+ * owner. A part would not be the truth. So if one of the objects does not answer, the call rejects.
  */
 import { withDeadline } from "../protocol/deadline.ts";
 import type { Stub } from "../protocol/rpc.ts";
@@ -17,8 +18,8 @@ import {
 import { Bin } from "./bin.ts";
 import { EVER, startOf } from "./level.ts";
 import { distinctSchema, type Range, readQuery, seriesSchema, topSchema } from "./query.ts";
-import type { Bins, EventsRpc } from "./rpc.ts";
-import { Tally, type ValueHash } from "./tally.ts";
+import type { Bins, EventsRpc, Read, Said } from "./rpc.ts";
+import { type EncodedTally, Tally, type ValueHash } from "./tally.ts";
 import type { Dimensions } from "./tuple.ts";
 
 export interface EventReaderOptions {
@@ -39,8 +40,18 @@ const DEADLINE_MS = 15_000;
 /** The most memory that the tuples of all owners take; past it, light ones are let go. */
 const SUM_BYTES = 24_000_000;
 
+interface Waiting {
+  read: Read;
+  resolve: (said: Said) => void;
+  reject: (error: unknown) => void;
+}
+
 export class EventReader {
   readonly #options: EventReaderOptions;
+  /** What is asked in this turn, by owner. */
+  readonly #waiting = new Map<string, Waiting[]>();
+  /** The directory's answer to all that is asked in this turn. */
+  #directory: Promise<string[]> | undefined;
 
   constructor(options: EventReaderOptions) {
     this.#options = options;
@@ -67,8 +78,8 @@ export class EventReader {
     for (let atMs = startOf(level, bins.fromMs); atMs < endMs; atMs += level.ms) {
       points.set(atMs, { atMs, count: 0, error: 0 });
     }
-    for (const some of await this.#askAll((stub) => stub.series(name, filter, bins))) {
-      for (const { atMs, count, error } of some) {
+    for (const some of await this.#askAll({ what: "series", name, filter, bins })) {
+      for (const { atMs, count, error } of some as Point[]) {
         const known = points.get(atMs) ?? { count: 0, error: 0 };
         points.set(atMs, { atMs, count: known.count + count, error: known.error + error });
       }
@@ -82,8 +93,9 @@ export class EventReader {
     const bins: Bins = { level: EVER.name, fromMs: 0, toMs: EVER.ms };
     const sums = new Map<string, TopEntry[]>();
     const owners = await this.#owners();
-    const tallies = await this.#ask(owners, (stub) => stub.tally(name, bins));
-    for (const [at, tally] of tallies.entries()) {
+    const tallies = await this.#ask(owners, { what: "tally", name, bins });
+    for (const [at, said] of tallies.entries()) {
+      const tally = said as EncodedTally | null;
       const { entries } = topOf(tally ? Tally.decode(tally, hash) : new Tally(hash), []);
       if (entries.length > 0) sums.set(owners[at] as string, entries);
     }
@@ -97,25 +109,51 @@ export class EventReader {
   async #tally(name: string, bins: Bins): Promise<Tally> {
     const { hash } = this.#options;
     const sum = new Bin(0, SUM_BYTES, hash);
-    for (const tally of await this.#askAll((stub) => stub.tally(name, bins))) {
+    for (const said of await this.#askAll({ what: "tally", name, bins })) {
+      const tally = said as EncodedTally | null;
       if (tally) sum.mergeTally(name, Tally.decode(tally, hash));
     }
     return sum.tallies.get(name) ?? new Tally(hash);
   }
 
-  async #askAll<Reply>(ask: (stub: Stub<EventsRpc>) => Promise<Reply>): Promise<Reply[]> {
-    return this.#ask(await this.#owners(), ask);
+  async #askAll(read: Read): Promise<Said[]> {
+    return this.#ask(await this.#owners(), read);
   }
 
+  /** Not shared for longer than a turn: another request may have ended before the answer. */
   #owners(): Promise<string[]> {
-    return this.#call(this.#options.directory, (stub) => stub.owners());
+    if (this.#directory) return this.#directory;
+    this.#directory = this.#call(this.#options.directory, (stub) => stub.owners());
+    queueMicrotask(() => {
+      this.#directory = undefined;
+    });
+    return this.#directory;
   }
 
-  #ask<Reply>(
-    owners: readonly string[],
-    ask: (stub: Stub<EventsRpc>) => Promise<Reply>,
-  ): Promise<Reply[]> {
-    return Promise.all(owners.map((owner) => this.#call(owner, ask)));
+  #ask(owners: readonly string[], read: Read): Promise<Said[]> {
+    return Promise.all(
+      owners.map((owner) => {
+        const { promise, resolve, reject } = Promise.withResolvers<Said>();
+        const waiting = this.#waiting.get(owner);
+        if (waiting) waiting.push({ read, resolve, reject });
+        else {
+          this.#waiting.set(owner, [{ read, resolve, reject }]);
+          queueMicrotask(() => this.#send(owner));
+        }
+        return promise;
+      }),
+    );
+  }
+
+  async #send(owner: string): Promise<void> {
+    const waiting = this.#waiting.get(owner) ?? [];
+    this.#waiting.delete(owner);
+    try {
+      const said = await this.#call(owner, (stub) => stub.read(waiting.map(({ read }) => read)));
+      for (const [at, { resolve }] of waiting.entries()) resolve(said[at] as Said);
+    } catch (error) {
+      for (const { reject } of waiting) reject(error);
+    }
   }
 
   async #call<Reply>(

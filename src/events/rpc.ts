@@ -20,6 +20,14 @@ export interface Bins {
   toMs: number;
 }
 
+/** One of the things that a reader asks of an owner in a call. */
+export type Read =
+  | { what: "tally"; name: string; bins: Bins }
+  | { what: "series"; name: string; filter: Dimensions; bins: Bins };
+
+/** As `tally` and `series` return it. */
+export type Said = EncodedTally | null | Point[];
+
 export interface EventsRpc {
   /** Counts a batch, once however often it is sent. */
   record(batch: Batch): void | Promise<void>;
@@ -27,6 +35,8 @@ export interface EventsRpc {
   tally(name: string, bins: Bins): EncodedTally | null | Promise<EncodedTally | null>;
   /** Returns the points that are not 0. */
   series(name: string, filter: Dimensions, bins: Bins): Point[] | Promise<Point[]>;
+  /** Answers several reads, in order. */
+  read(reads: Read[]): Said[] | Promise<Said[]>;
   /** The directory's: notes that an owner holds events. */
   announce(owner: string): void | Promise<void>;
   /** The directory's: returns the owners that may hold events. */

@@ -9,7 +9,7 @@ import { EventDirectory } from "../events/event-directory.ts";
 import { EventOwner } from "../events/event-owner.ts";
 import type { Batch } from "../events/event-store.ts";
 import { directoryOf, eventsNamespace } from "../events/namespace.ts";
-import type { Bins, EventsRpc } from "../events/rpc.ts";
+import type { Bins, EventsRpc, Read } from "../events/rpc.ts";
 import type { Dimensions } from "../events/tuple.ts";
 import { parseLimiterConfig } from "../limiter-config.ts";
 import { stubOf } from "../protocol/rpc.ts";
@@ -30,6 +30,10 @@ export class Events extends DurableObject implements EventsRpc {
 
   series(name: string, filter: Dimensions, bins: Bins) {
     return this.#asOwner.series(name, filter, bins);
+  }
+
+  read(reads: Read[]) {
+    return this.#asOwner.read(reads);
   }
 
   announce(owner: string) {

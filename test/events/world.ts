@@ -174,6 +174,7 @@ export class World {
       record: async (batch) => owner().record(batch),
       tally: async (...given) => structuredClone(owner().tally(...given)),
       series: async (...given) => owner().series(...given),
+      read: async (reads) => structuredClone(owner().read(reads)),
       announce: async (each) => this.#directory.announce(each, this.schedule.nowMs),
       owners: async () => this.#directory.owners(),
     };

@@ -167,21 +167,28 @@ export const ANSWERS = {
   PoliciesHistory: object({
     versions: list(ref("Policies"), "Up to 50 changes, the latest first."),
   }),
-  Top: object({
-    total: whole("All units in the range, exact."),
-    other: whole("Units whose tuple nobody knows any more."),
-    entries: list(
-      object({
-        dimensions: {
-          type: "object",
-          additionalProperties: { type: "string" },
-          description: "The tuple, or what `by` names of it.",
-        },
-        ...COUNT,
-      }),
-      "The heaviest first.",
-    ),
-  }),
+  Top: object(
+    {
+      total: whole("All units in the range, exact."),
+      other: whole("Units whose tuple nobody knows any more."),
+      entries: list(
+        object({
+          dimensions: {
+            type: "object",
+            additionalProperties: { type: "string" },
+            description: "The tuple, or what `by` names of it.",
+          },
+          ...COUNT,
+        }),
+        "The heaviest first.",
+      ),
+      missing: list(
+        { type: "string" },
+        "Dimensions of `by` that nothing in the range has; absent if there are none.",
+      ),
+    },
+    "missing",
+  ),
   Series: object({
     points: list(
       object({ atMs: whole("When the bin begins, ms since the epoch."), ...COUNT }),

@@ -877,6 +877,8 @@ export interface components {
                 /** @description The truth is from `count` less this to `count`. */
                 error: number;
             }[];
+            /** @description Dimensions of `by` that nothing in the range has; absent if there are none. */
+            missing?: string[];
         };
         Series: {
             /** @description One for each bin of the range. */

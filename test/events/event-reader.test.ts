@@ -1,0 +1,78 @@
+import { beforeEach, describe, expect, it } from "vitest";
+import { EventReader } from "../../src/events/event-reader.ts";
+import type { EventsRpc } from "../../src/events/rpc.ts";
+import type { EncodedTally } from "../../src/events/tally.ts";
+import { Tally } from "../../src/events/tally.ts";
+import { keyOf } from "../../src/events/tuple.ts";
+import type { Stub } from "../../src/protocol/rpc.ts";
+import { keyHasher } from "../../src/ring/key-hash.ts";
+import { WORKERS } from "../../src/runtime.ts";
+
+const DIRECTORY = "weur/directory";
+const hash = (value: string) => keyHasher("secret")([value]);
+
+let calls: string[];
+beforeEach(() => {
+  calls = [];
+});
+
+function tallyOf(customer: string): EncodedTally {
+  const tally = new Tally(hash);
+  tally.add(keyOf({ customer }), 3);
+  return tally.encode();
+}
+
+function readerOf(owners: string[], failing = ""): EventReader {
+  const stubOf = (name: string) =>
+    ({
+      owners: async () => {
+        calls.push(name);
+        return owners;
+      },
+      read: async (reads) => {
+        calls.push(`${name} ${reads.map(({ what }) => what).join()}`);
+        if (name === failing) throw new Error("gone");
+        return reads.map(({ what }) => (what === "tally" ? tallyOf(name) : []));
+      },
+    }) as Stub<EventsRpc>;
+  return new EventReader({ runtime: WORKERS, stubOf, directory: DIRECTORY, hash });
+}
+
+describe("what is asked in one turn", () => {
+  it("goes to the directory and to each owner in one call", async () => {
+    const reader = readerOf(["weur/0", "weur/1"]);
+    const [top, points, sums] = await Promise.all([
+      reader.top("api", ["customer"]),
+      reader.series("api", {}, { last: "1m" }),
+      reader.sums("api"),
+    ]);
+    expect(calls).toEqual([DIRECTORY, "weur/0 tally,series,tally", "weur/1 tally,series,tally"]);
+    expect(top.entries.map(({ dimensions }) => dimensions.customer)).toEqual(["weur/0", "weur/1"]);
+    expect(points.length).toBeGreaterThanOrEqual(60);
+    expect([...sums.keys()]).toEqual(["weur/0", "weur/1"]);
+  });
+
+  it("is not kept for the next", async () => {
+    const reader = readerOf(["weur/0"]);
+    await reader.top("api");
+    await reader.top("api");
+    expect(calls).toEqual([DIRECTORY, "weur/0 tally", DIRECTORY, "weur/0 tally"]);
+  });
+
+  it("rejects as a whole if one owner does not answer", async () => {
+    const reader = readerOf(["weur/0", "weur/1"], "weur/1");
+    const asked = await Promise.allSettled([reader.top("api"), reader.series("api")]);
+    expect(asked.map(({ status }) => status)).toEqual(["rejected", "rejected"]);
+  });
+});
+
+describe("a top list by a dimension that nothing has", () => {
+  it("says so", async () => {
+    const reader = readerOf(["weur/0"]);
+    const top = await reader.top("api", ["custmer"]);
+    expect(top).toEqual({ total: 3, other: 0, entries: [], missing: ["custmer"] });
+    expect(await reader.top("api", ["customer"])).not.toHaveProperty("missing");
+    const nobody = await readerOf([]).top("api", ["custmer"]);
+    expect(nobody).not.toHaveProperty("missing");
+  });
+});
