@@ -62,7 +62,7 @@ export function demoAnswer(
     const { decision, startMs } = c.var;
     const tookMs = WORKERS.now() - startMs;
     const address = clientAddress(c.req.raw.headers, config);
-    const questions = await questionsOf(c, matcher.match(c) ?? [], address, config);
+    const questions = questionsOf(c, matcher.match(c) ?? [], address, config);
     // The page goes on without the name if the owner does not answer.
     const explained = await caller.explain(questions).catch(() => []);
     const timings = explained.map(({ owner }) => `owner;desc="${owner}";dur=${tookMs}`);

@@ -33,7 +33,14 @@ import { clientAddress } from "./key/identity.ts";
 import { headerNormalizer } from "./key/normalize-headers.ts";
 import { methodsOf, RuleMatcher } from "./match/rule-matcher.ts";
 import { type Rule, RuleError } from "./rule-functions.ts";
-import { applyAddressLists, parseRule, questionsOf, type RateLimitOptions } from "./rules.ts";
+import {
+  applyAddressLists,
+  isRead,
+  parseRule,
+  questionsOf,
+  type RateLimitOptions,
+  readRules,
+} from "./rules.ts";
 
 /** nginx's status for a client that closed the connection. Nobody reads it. */
 const CLIENT_CLOSED_REQUEST = 499;
@@ -124,6 +131,7 @@ export function enforce(
   const hasOwnRefusal = rules.some(({ policy, refusal }) => policy.refusal || refusal);
   const normalizeHeaders = headerNormalizer(rules);
   const rulesOfPreflight = preflightRules(rules);
+  const callsFunctions = rules.some(isRead);
   const hasModes = rules.some(({ policy }) => policy.mode !== "before");
   const isLegacy = config.fields === "legacy";
   const refuseAddress = (c: Context) => {
@@ -149,7 +157,8 @@ export function enforce(
 
     let questions: Question[];
     try {
-      questions = await questionsOf(c, counting, address, config);
+      const read = callsFunctions ? await readRules(c, counting) : counting;
+      questions = questionsOf(c, read, address, config);
     } catch (error) {
       allowReading(c);
       return refuseUncounted(error);

@@ -165,31 +165,49 @@ interface Asking extends Question {
   policies: Policy[];
 }
 
+/** A rule as it holds for one request. */
+export interface ReadRule extends Pick<Rule, "policy" | "pattern"> {
+  /** What the rule's function returned as the key. */
+  keyParts?: string[];
+}
+
+/** Has the rule a function that each request calls before it is counted? */
+export function isRead({ key, limit, window, cost }: Rule): boolean {
+  return (key ?? limit ?? window ?? cost) !== undefined;
+}
+
 /**
- * Returns one question for each key and scope, since policies with the same owner are decided in one
- * call. A policy with a part of the path in its key has a question for each reading of the path.
- * Returns none if no policy limits the request.
+ * Calls the functions of rules. Returns no rule whose policy does not limit the request.
  *
  * @throws {MisuseError} if the request costs more than could ever pass
  * @throws {RuleError} if a function fails
  */
-export async function questionsOf(
+export async function readRules(c: Context, rules: readonly Rule[]): Promise<ReadRule[]> {
+  const read: ReadRule[] = [];
+  for (const rule of rules) {
+    const { key, limit, window, cost, pattern } = rule;
+    const policy = limit || window || cost ? await readPolicy(c, rule) : rule.policy;
+    if (!policy) continue;
+    read.push(key ? { policy, keyParts: await readKey(c, key, policy) } : { policy, pattern });
+  }
+  return read;
+}
+
+/**
+ * Returns one question for each key and scope, since policies with the same owner are decided in one
+ * call. A policy with a part of the path in its key has a question for each reading of the path.
+ */
+export function questionsOf(
   c: Context,
-  rules: readonly Rule[],
+  rules: readonly ReadRule[],
   client: Address | undefined,
   options: IdentityOptions & { homeRegion: Region },
-): Promise<Question[]> {
+): Question[] {
   const region = regionOf(c.req.raw, client, options.homeRegion);
   const questions: Asking[] = [];
   for (const rule of rules) {
-    const isRead = rule.limit || rule.window || rule.cost;
-    const general = isRead ? await readPolicy(c, rule) : rule.policy;
-    if (!general) continue;
-    const keys = rule.key
-      ? [await readKey(c, rule.key, rule.policy)]
-      : keysOf(c, rule, client, options);
-    for (const key of keys) {
-      const policy = policyFor(general, key);
+    for (const key of rule.keyParts ? [rule.keyParts] : keysOf(c, rule, client, options)) {
+      const policy = policyFor(rule.policy, key);
       const known: Asking | undefined = questions.find(
         (question) => isAskedWith(policy, question.policies[0]) && isSame(question.key, key),
       );
@@ -214,7 +232,7 @@ function isAskedWith({ scope, mode }: Policy, other: Policy | undefined): boolea
  */
 export function keysOf(
   c: RequestContext,
-  { policy, pattern }: Rule,
+  { policy, pattern }: Pick<Rule, "policy" | "pattern">,
   client: Address | undefined,
   options: IdentityOptions,
 ): string[][] {

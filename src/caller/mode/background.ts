@@ -17,7 +17,7 @@ import type { LocalAnswers } from "../local-answers.ts";
 import type { Message } from "../message.ts";
 import type { Observer, Question, Reply } from "../question.ts";
 import { replyOf } from "../results.ts";
-import { hear, LastWords } from "./last-words.ts";
+import { hear, LastWords, type Word } from "./last-words.ts";
 
 /** How long checks are gathered for one call to their owner. */
 export const MAX_GATHER_MS = 50;
@@ -35,13 +35,15 @@ export interface BackgroundOptions {
   observe?: Observer["decided"] | undefined;
 }
 
-/** What is known about a check. Without a denial or a way to pass, its owner is to be asked. */
+/** What is known about a check. Its owner is to be asked if it is neither denied nor may pass. */
 export interface Look {
-  denial?: Reply;
-  /** Lets it pass, and counts it in the background. */
-  pass?: () => Reply;
-  /** To be called with the decisions of an owner that was asked. */
-  hear: (decisions: readonly Decision[]) => void;
+  message: Message;
+  /** When the look was taken, ms since the epoch. */
+  nowMs: number;
+  /** What is known under each policy; none after a denial. */
+  words: readonly Word[];
+  denial: Reply | undefined;
+  mayPass: boolean;
 }
 
 interface Batch {
@@ -65,46 +67,35 @@ export class Background {
     const { runtime, local, route } = this.#options;
     const nowMs = runtime.now();
     const message = route(question);
-    const look: Look = {
-      hear: (decisions) => this.#hear(message, decisions, 0),
-    };
-    const denial = local.denials.find(message, nowMs);
-    if (denial) look.denial = this.#told(replyOf(question, denial, "denial-cache", nowMs));
-    else if (this.#leavesRoom(message, nowMs)) look.pass = () => this.#pass(message, nowMs);
-    else {
-      // The owner has to count what this isolate let pass before it is asked for more.
-      const batch = this.#batches.get(message.owner);
-      if (batch) this.#sendNow(message.owner, batch);
+    const denied = local.denials.find(message, nowMs);
+    if (denied) {
+      const denial = this.#told(replyOf(question, denied, "denial-cache", nowMs));
+      return { message, nowMs, words: [], denial, mayPass: false };
     }
-    return look;
+    const { key, owner, policies } = message;
+    const words = policies.map((policy) => this.#words.of(key, policy, nowMs));
+    const mayPass = !this.#isSilent(owner) && leavesRoom(policies, words);
+    if (!mayPass) {
+      // The owner has to count what this isolate let pass before it is asked for more.
+      const batch = this.#batches.get(owner);
+      if (batch) this.#sendNow(owner, batch);
+    }
+    return { message, nowMs, words, denial: undefined, mayPass };
   }
 
-  /** Is there room under all policies, as far as is known? A policy in shadow needs none. */
-  #leavesRoom({ key, policies, owner }: Message, nowMs: number): boolean {
-    if (this.#isSilent(owner)) return false;
-    return policies.every((policy) => {
-      const { remaining = policy.capacity, onTheWay } = this.#words.of(key, policy, nowMs);
-      return policy.shadow || remaining - onTheWay >= policy.cost;
-    });
-  }
-
-  #pass(message: Message, nowMs: number): Reply {
-    const { key, policies, question } = message;
+  /** Lets a check pass that may, and counts it in the background. */
+  pass({ message, nowMs, words }: Look): Reply {
+    const { policies, question } = message;
     const leased = this.#options.local.leases.spend(message, nowMs);
     if (leased) return this.#told(replyOf(question, [leased], "lease", nowMs));
-    const verdicts = policies.map((policy): Verdict => {
-      const word = this.#words.of(key, policy, nowMs);
-      const { remaining = policy.capacity, wholeAtMs, onTheWay } = word;
-      const left = remaining - onTheWay - policy.cost;
-      const resetMs =
-        word.remaining === undefined ? freshResetMs(policy, nowMs) : wholeAtMs - nowMs;
-      word.onTheWay += policy.cost;
-      const reason = left < 0 ? "shadow" : "ok";
-      const fixed = { allowed: true, retryAfterMs: 0, delayMs: 0 };
-      return { ...fixed, remaining: Math.max(0, left), resetMs, reason, limit: word.limit };
-    });
+    const verdicts = policies.map((policy, at) => spend(words[at] as Word, policy, nowMs));
     this.#gather(message, nowMs);
     return this.#told(replyOf(question, verdicts, "local", nowMs));
+  }
+
+  /** Notes what an owner decided that was asked about a check. */
+  hear({ message }: Look, decisions: readonly Decision[]): void {
+    this.#hear(message, decisions, 0);
   }
 
   #told(reply: Reply): Reply {
@@ -170,6 +161,30 @@ export class Background {
     this.#failedMs.delete(owner);
     return false;
   }
+}
+
+/** Is there room under all policies, as far as is known? A policy in shadow needs none. */
+function leavesRoom(policies: readonly Policy[], words: readonly Word[]): boolean {
+  return policies.every((policy, at) => {
+    const { remaining = policy.capacity, onTheWay } = words[at] as Word;
+    return policy.shadow || remaining - onTheWay >= policy.cost;
+  });
+}
+
+/** Puts a cost on its way to the owner. */
+function spend(word: Word, policy: Policy, nowMs: number): Verdict {
+  const { remaining, limit, wholeAtMs } = word;
+  const left = (remaining ?? policy.capacity) - word.onTheWay - policy.cost;
+  word.onTheWay += policy.cost;
+  return {
+    allowed: true,
+    remaining: Math.max(0, left),
+    resetMs: remaining === undefined ? freshResetMs(policy, nowMs) : wholeAtMs - nowMs,
+    retryAfterMs: 0,
+    delayMs: 0,
+    reason: left < 0 ? "shadow" : "ok",
+    limit,
+  };
 }
 
 /** Milliseconds until the quota of a key without counts is whole again after a check. */

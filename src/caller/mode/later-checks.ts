@@ -5,12 +5,14 @@ import type { Background, Look } from "./background.ts";
 /** All or none: nothing is asked after a known denial, and nothing counted later after another. */
 export class LaterChecks {
   readonly asked: Question[] = [];
+  readonly #background: Background;
   readonly #looks: Look[] = [];
-  /** By the question that is asked: what to tell of its reply, from which policy on. */
-  readonly #heard = new Map<Question, { look: Look; from: number }>();
+  readonly #denials: Reply[] = [];
+  /** What to tell of the reply to a question that is asked: its decisions from a policy on. */
+  readonly #heard: { asked: Question; look: Look; from: number }[] = [];
 
   constructor(background: Background, questions: readonly Question[]) {
-    const open: [Question, Look][] = [];
+    this.#background = background;
     for (const question of questions) {
       if (question.policies[0]?.mode !== "after") {
         this.asked.push(question);
@@ -18,26 +20,27 @@ export class LaterChecks {
       }
       const look = background.look(question);
       this.#looks.push(look);
-      if (!look.denial && !look.pass) open.push([question, look]);
+      if (look.denial) this.#denials.push(look.denial);
     }
     // A known denial decides, so nobody is asked.
-    if (this.#looks.some(({ denial }) => denial)) this.asked.length = 0;
-    else for (const each of open) this.#ask(...each);
+    if (this.#denials.length > 0) this.asked.length = 0;
+    else for (const look of this.#looks) if (!look.mayPass) this.#ask(look);
   }
 
   /** Returns the replies to the others, given those to what was asked. */
   complete(replies: readonly Reply[]): Reply[] {
-    for (const { question, decisions } of replies) {
-      const heard = this.#heard.get(question);
-      heard?.look.hear(decisions.slice(heard.from));
+    for (const { asked, look, from } of this.#heard) {
+      const reply = replies.find(({ question }) => question === asked);
+      if (reply) this.#background.hear(look, reply.decisions.slice(from));
     }
-    const denials = this.#looks.flatMap(({ denial }) => denial ?? []);
-    if (denials.length > 0 || !replies.every(isAllowed)) return denials;
-    return this.#looks.flatMap(({ pass }) => pass?.() ?? []);
+    if (this.#denials.length > 0 || !replies.every(isAllowed)) return this.#denials;
+    const passing = this.#looks.filter(({ mayPass }) => mayPass);
+    return passing.map((look) => this.#background.pass(look));
   }
 
   /** Asks in one question about all policies of a key, so that none of them is given back. */
-  #ask(question: Question, look: Look): void {
+  #ask(look: Look): void {
+    const { question } = look.message;
     const isBeside = ({ key, policies }: Question) =>
       policies[0]?.scope === question.policies[0]?.scope &&
       key.join("\0") === question.key.join("\0");
@@ -48,6 +51,6 @@ export class LaterChecks {
       ? { ...beside, policies: [...beside.policies, ...question.policies] }
       : question;
     this.asked.splice(at < 0 ? this.asked.length : at, 1, asked);
-    this.#heard.set(asked, { look, from });
+    this.#heard.push({ asked, look, from });
   }
 }

@@ -22,7 +22,7 @@ import { newApp } from "../app.ts";
 import { clientAddress, clientKey } from "../key/identity.ts";
 import { RuleMatcher } from "../match/rule-matcher.ts";
 import type { Rule } from "../rule-functions.ts";
-import { applyAddressLists, questionsOf } from "../rules.ts";
+import { applyAddressLists, questionsOf, readRules } from "../rules.ts";
 import { answerError } from "./api.ts";
 
 /** What is left under one policy. */
@@ -86,7 +86,7 @@ export function quotaApi(
     const rules = counting.filter(
       ({ policy }) => !policy.shadow && policy.name === (wanted ?? policy.name),
     );
-    const questions = await questionsOf(asked, rules, address, config);
+    const questions = questionsOf(asked, await readRules(asked, rules), address, config);
     const replies = questions.length > 0 ? await caller.peek(questions) : [];
     c.header("Cache-Control", "no-store");
     return c.json({ quotas: rulingsOf(replies).map(quotaOf) });
