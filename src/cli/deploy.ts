@@ -1,13 +1,15 @@
 /**
  * `npm run deploy`: checks the upload as the Worker would at its start, says which counts the
- * deployment forgets, then deploys.
+ * deployment forgets and which policies stay live, then deploys.
  *
  * All arguments go to `wrangler deploy`. With `--dry-run` among them, nothing is uploaded.
  */
 import { spawn } from "node:child_process";
+import { parseConfig } from "../config.ts";
 import { readDeployed } from "./deployed.ts";
 import { forgotten } from "./forgotten.ts";
-import { bindingsAfter, readUpload } from "./upload.ts";
+import { livePolicies } from "./live-policies.ts";
+import { bindingsAfter, readUpload, variablesOf } from "./upload.ts";
 import { checkUpload } from "./upload-check.ts";
 
 const args = process.argv.slice(2);
@@ -28,7 +30,10 @@ if (!args.some((arg) => ASKS_ONLY.test(arg))) {
     const upload = await readUpload(args);
     const notes = checkUpload(upload);
     const deployed = readDeployed(upload.worker, args) ?? [];
-    notes.push(...forgotten(deployed, bindingsAfter(upload, deployed)));
+    const after = bindingsAfter(upload, deployed);
+    const { writtenPolicies } = parseConfig(variablesOf(after));
+    const live = await livePolicies(process.env.TURNPIKE_URL, deployed, writtenPolicies);
+    notes.push(...forgotten(deployed, after, live.isLive), ...live.notes);
     for (const note of notes) console.warn(`Note: ${note}.`);
   } catch (error) {
     console.error(`Not deployed: ${error instanceof Error ? error.message : error}`);

@@ -19,8 +19,9 @@ type Bindings = readonly UploadedBinding[];
  *
  * @param deployed the bindings now; without owners among them, there are no counts
  * @param next the bindings after the deployment
+ * @param isLive whether other policies than the deployment's are in force, and stay so
  */
-export function forgotten(deployed: Bindings, next: Bindings): string[] {
+export function forgotten(deployed: Bindings, next: Bindings, isLive = false): string[] {
   const before = configOf(deployed);
   const ownersBefore = objectOf("TURNPIKE_OWNERS", deployed);
   if (!before || !ownersBefore) return [];
@@ -37,12 +38,12 @@ export function forgotten(deployed: Bindings, next: Bindings): string[] {
     "HOME_REGION",
     before.homeRegion,
     after.homeRegion,
-    `counts of ${globals(after)} begin anew`,
+    `counts of ${globals(after)} begin anew${isLive ? ", and live policies end unless that region counts already" : ""}`,
   );
   const perClient = "keys with an address begin anew";
   tell("IPV6_PREFIX", before.ipv6Prefix, after.ipv6Prefix, `IPv6 ${perClient}`);
   tell("IP_HEADER", before.ipHeader, after.ipHeader, perClient);
-  for (const policy of before.policies) {
+  for (const policy of isLive ? [] : before.policies) {
     const changed = after.policies.find(({ name }) => name === policy.name);
     if (changed) tellPolicy(tell, policy, changed);
     else told.push(`policy "${policy.name}" is gone, or has another name: so are its counts`);

@@ -1,7 +1,11 @@
 import { execFile } from "node:child_process";
+import { once } from "node:events";
 import { writeFileSync } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
+import { livePolicies } from "../../src/cli/live-policies.ts";
 import { readUpload, variablesOf } from "../../src/cli/upload.ts";
 import { checkUpload } from "../../src/cli/upload-check.ts";
 import { stateFolder } from "../dev-server.ts";
@@ -83,6 +87,60 @@ describe.concurrent("npm run deploy", () => {
       "",
     ]);
     expect(status).toBe(0);
+  });
+});
+
+describe("live policies", () => {
+  /** Answers as a Worker's API, runs the check before a deployment, and returns its notes. */
+  async function notesBeside(answer: object, status = 200, more = {}): Promise<string[]> {
+    const server = createServer((request, response) => {
+      const isRight = request.url === "/_turnpike/v1/policies";
+      response.writeHead(isRight && request.headers.authorization === "Bearer t-1" ? status : 401);
+      response.end(JSON.stringify(answer));
+    }).listen(0, "127.0.0.1");
+    await once(server, "listening");
+    const { port } = server.address() as AddressInfo;
+    const env = { TURNPIKE_URL: `http://127.0.0.1:${port}`, TURNPIKE_TOKEN: "t-1", ...more };
+    try {
+      const args = ["--dry-run", "--var", 'POLICIES:[{"name":"site","limit":5,"window":"60s"}]'];
+      const { output } = await run(args, process.env.PATH, env);
+      expect(output).toContain("--dry-run: exiting now.");
+      return output.split("\n").filter((line) => line.startsWith("Note:"));
+    } finally {
+      server.close();
+    }
+  }
+
+  it("are named before an upload, with what of the deployment does not come into force", async () => {
+    const policies = [
+      { name: "site", limit: 9, window: "60s" },
+      { name: "login", limit: 1, window: "1m" },
+    ];
+    const at = "2026-11-26T12:00:00.000Z";
+    const live = { policies, source: "live", version: 7, by: "kim", at };
+    expect(await notesBeside(live)).toEqual([
+      `Note: live policies stay in force, version 7 by kim of ${at}; npx turnpike policies rollback 0 ends them.`,
+      "Note: not in force while policies are live: ~ site: limit 9 → 5.",
+      "Note: not in force while policies are live: - login: limit 1, window 1m.",
+    ]);
+  });
+
+  it("are not mentioned where the deployment's are in force", async () => {
+    expect(await notesBeside({ policies: [], source: "deployment", version: 8 })).toEqual([]);
+  });
+
+  it("are not known where the Worker does not answer", async () => {
+    const [note] = await notesBeside({}, 200, { TURNPIKE_TOKEN: "wrong" });
+    expect(note).toMatch(
+      /^Note: whether live policies are in force is not known: .*TURNPIKE_TOKEN/,
+    );
+  });
+
+  it("are not known without a URL, if anybody could have changed them", async () => {
+    const token = { name: "TOKEN", type: "secret_text" };
+    const { notes } = await livePolicies(undefined, [token], []);
+    expect(notes).toEqual([expect.stringContaining("set TURNPIKE_URL and TURNPIKE_TOKEN")]);
+    expect((await livePolicies(undefined, [], [])).notes).toEqual([]);
   });
 });
 

@@ -132,6 +132,17 @@ describe("a deployment", () => {
     expect(forgotten(deployed, BOUND)).toHaveLength(3);
   });
 
+  it("forgets nothing of policies while others are live, and says that they end at another home", () => {
+    const [before, after] = [{ HOME_REGION: "weur" }, { HOME_REGION: "oc" }].map((more, at) => [
+      ...BOUND,
+      ...variables({ ...more, POLICIES: [{ name: `policy-${at}`, limit: 1, window: "1m" }] }),
+    ]) as [UploadedBinding[], UploadedBinding[]];
+    expect(forgotten(before, after)).toHaveLength(2);
+    expect(forgotten(before, after, true)).toEqual([
+      expect.stringMatching(/HOME_REGION .* live policies end unless that region counts already$/),
+    ]);
+  });
+
   it("of more owners forgets keys where no membership object moves them", () => {
     const [owners] = BOUND as [UploadedBinding, UploadedBinding];
     const before = variables({ OWNERS: 4 });
