@@ -68,6 +68,7 @@ export function startOwner(world: World, machine: Machine): Host<OwnerMethods> {
   const { name, storage } = machine;
   const { ledger, variant } = world;
   storage.watcher = ledger.tail(machine);
+  variant.storage?.(storage);
   const owner = new OperatedRingOwner({
     name,
     runtime: machine,

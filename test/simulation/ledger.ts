@@ -82,8 +82,13 @@ export class Ledger {
     this.#onViolation(text);
   }
 
-  isBlocked({ hash }: Subject): boolean {
-    return this.#blocked.has(hashText(hash)) && !this.#unblocked.has(hashText(hash));
+  isBlocked(subject: Subject): boolean {
+    return this.#blocked.has(hashText(subject.hash)) && !this.isDoubted(subject);
+  }
+
+  /** Whether some who decide on a key may not know what an operator set for it. */
+  isDoubted({ hash }: Subject): boolean {
+    return this.#unblocked.has(hashText(hash));
   }
 
   /** A caller has heard that a key is blocked. */

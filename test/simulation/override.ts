@@ -1,11 +1,14 @@
-/** A key that an operator gives another limit, in some runs: through ring changes and restarts. */
+/** A key that an operator gives another limit, in some runs: through ring changes, restarts and crashes. */
 import { MAX_SILENCE_MS } from "../../src/caller/owner-pulse.ts";
 import type { Policy } from "../../src/limit/policy.ts";
+import { Ring } from "../../src/ring/ring.ts";
 import { type ExtrasOptions, questionOf } from "./extras.ts";
 import { OVERRIDDEN } from "./subjects.ts";
 
 const DURATION_MS = 86_400_000;
 const HIGHEST = 12;
+/** A crash that loses an override comes before the next checkpoint. */
+const SOON_MS = 400;
 
 export class Override {
   readonly #options: ExtrasOptions;
@@ -15,6 +18,8 @@ export class Override {
   /** Overrides begun, and those of them that have ended. */
   #begun = 0;
   #ended = 0;
+  /** Whether one failed for its caller: it may still reach the owner, at any time. */
+  #isUnsure = false;
 
   constructor(options: ExtrasOptions) {
     this.#options = options;
@@ -38,7 +43,7 @@ export class Override {
   }
 
   #override(): void {
-    const { world, isolates } = this.#options;
+    const { world, isolates, isFaulty } = this.#options;
     const { schedule, ledger } = world;
     const limit = schedule.odds(0.3) ? null : schedule.int(1, HIGHEST);
     const account = ledger.account(OVERRIDDEN.hash, "overridden");
@@ -55,13 +60,22 @@ export class Override {
         this.#ended++;
         if (!isAlone || act !== this.#begun) return;
         this.#confirmed = { limit: limit ?? this.#own, atMs: schedule.nowMs };
+        if (isFaulty && schedule.odds(0.5)) schedule.after(schedule.int(0, SOON_MS), this.#crash);
       },
       (error) => {
         world.tell(`not overridden: ${error}`);
         this.#ended++;
+        this.#isUnsure = true;
       },
     );
   }
+
+  /** Crashes the owner of the key. */
+  readonly #crash = (): void => {
+    const { world } = this.#options;
+    const { owners } = world.members?.record ?? { owners: [] };
+    if (owners.length > 0) world.crash(new Ring(owners).ownerOf(OVERRIDDEN.hash));
+  };
 
   async #check(): Promise<void> {
     const { world, isolates, isFaulty } = this.#options;
@@ -73,11 +87,10 @@ export class Override {
     const [reply] = await caller.check([questionOf(OVERRIDDEN, OVERRIDDEN.policies)]);
     if (!machine.isAlive || !reply) return;
     ledger.decided(OVERRIDDEN, reply, false);
-    const { limit, source } = reply.decisions[0] ?? {};
-    // Failures leave some overrides half done.
-    if (isFaulty || !before || before !== this.#confirmed) return;
-    if (limit === before.limit) return;
-    if (source !== "owner" && askedMs - before.atMs <= MAX_SILENCE_MS) return;
+    const { limit, source, exact } = reply.decisions[0] ?? {};
+    if (!before || before !== this.#confirmed || limit === before.limit) return;
+    if (source !== "owner" && (isFaulty || askedMs - before.atMs <= MAX_SILENCE_MS)) return;
+    if (!exact || this.#isUnsure || ledger.isDoubted(OVERRIDDEN)) return;
     ledger.violated(`counted by ${source} under ${limit}, where ${before.limit} is in force`);
   }
 }

@@ -26,7 +26,7 @@ const BLOCK_MS = 3_600_000;
 /** A failure often comes in the middle of a change. */
 const SOON_MS = 200;
 /** How many checks are sent twice, with one `requestId`, and how much later at most. */
-const SENT_TWICE_ODDS = 0.2;
+const SENT_TWICE_ODDS = 0.4;
 const MOST_AGAIN_MS = 3_000;
 /** One run in so many is spared. */
 const SPARED = 3;

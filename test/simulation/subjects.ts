@@ -40,8 +40,8 @@ export const SITE = subject("site", { ...policy("site", 9, "fixed-window"), key:
 /** Asked about so often that isolates lease slices of it. */
 export const HOT = subject("hot", { ...policy("hot", 150, "fixed-window"), lease: 0.2 });
 
-/** A customer to whom an operator gives other limits. */
-export const OVERRIDDEN = subject("overridden", policy("overridden", 4, "fixed-window"));
+/** A customer to whom an operator gives other limits. Durable: so it is exact after a crash. */
+export const OVERRIDDEN = subject("overridden", policy("overridden", 4, "fixed-window", true));
 
 /** Asked about under the policies in force, which an operator changes; these are the deployment's. */
 export const LIVE: Subject = {

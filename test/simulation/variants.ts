@@ -1,5 +1,6 @@
 /** The protocol broken on purpose, at the edges where it meets the world: each is to be caught. */
 import { ANSWERS } from "../../src/counters/table-name.ts";
+import { decodeSections } from "../../src/owner/checkpoint/format.ts";
 import type { RingRecord } from "../../src/protocol/ring-record.ts";
 import type { TableRows } from "../../src/protocol/rpc.ts";
 import { decodeBatch } from "../../src/protocol/wire.ts";
@@ -57,6 +58,21 @@ export const VARIANTS: Record<string, Variant> = {
 
   "leaves overrides behind in a ring change": {
     peer: withoutTables((name) => name.startsWith("overrides")),
+  },
+
+  "acknowledges an override before it is on disk": {
+    storage: (storage) => {
+      const put = storage.put.bind(storage);
+      storage.put = async (entries, value, options) => {
+        const isLater = typeof value === "object" && value !== null && "allowUnconfirmed" in value;
+        if (typeof entries === "string" || isLater) return put(entries, value, options);
+        const kept = Object.entries(entries).filter(([, each]) => {
+          const { sections = [] } = decodeSections(each) ?? {};
+          return !sections.some(({ table }) => table.startsWith("overrides"));
+        });
+        if (kept.length > 0) await put(Object.fromEntries(kept));
+      };
+    },
   },
 
   "never ends a hold": {

@@ -8,6 +8,7 @@ import type { RingRecord } from "../../src/protocol/ring-record.ts";
 import type { CounterNamespace, CounterStub, OwnerRpc, Stub } from "../../src/protocol/rpc.ts";
 import type { Runtime } from "../../src/runtime.ts";
 import { STILL } from "../fake-runtime.ts";
+import type { DiskView } from "./disk.ts";
 import { elsewhere } from "./elsewhere.ts";
 import {
   DEADLINE_MS,
@@ -31,6 +32,8 @@ export interface Variant {
   peer?: (peer: Peer) => Peer;
   owner?: (methods: OwnerMethods) => OwnerMethods;
   stub?: (stub: CounterStub) => CounterStub;
+  /** Called with the storage of each life of an owner. */
+  storage?: (storage: DiskView) => void;
   /** Whether what is kept alive outlives the client of its request. Default true. */
   keepsAlive?: boolean;
 }
