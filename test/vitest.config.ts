@@ -21,7 +21,7 @@ const SERVERS = [
   "test/ring/{change,elastic,interrupted}.test.ts",
   "test/cli/{deploy,operate,policies}.test.ts",
   "test/dashboard/{demo,live}.test.ts",
-  "test/watch/watch.test.ts",
+  "test/watch/{agreement,watch}.test.ts",
   "test/{bench,binding,faults,peers,simulation}/**/*.test.ts",
 ];
 /** Code that imports nothing of Cloudflare's. One process for all of them: each takes little. */
