@@ -40,6 +40,8 @@ export interface Plan {
   primingSeconds: number;
   /** Called as each step is done: one for the start of a contender, one for each round of it. */
   onStep: (what: string) => void;
+  /** Called once a contender has started. */
+  onStart?: (contender: string, server: WorkerdServer) => Promise<void>;
 }
 
 /** Starts the contenders, each in a process of its own, and measures them all. */
@@ -53,6 +55,7 @@ export async function run(plan: Plan): Promise<Row[]> {
       const server = await start(contender, workload);
       servers.set(contender.name, server);
       samples.set(contender.name, []);
+      await plan.onStart?.(contender.name, server);
       if (workload.primed) {
         await askOnceEach(server, workload, load.connections, plan.primingSeconds);
       }
