@@ -15,11 +15,12 @@ const MAY_IMPORT: Record<string, string[]> = {
   counters: ["ring", "limit"],
   protocol: ["counters", "ring", "limit", "log.ts", "runtime.ts", "valibot"],
   events: ["protocol", "ring", "limit", "log.ts", "runtime.ts", "valibot"],
-  cache: ["limit", "runtime.ts", "hono", "valibot"],
+  cache: ["protocol", "limit", "runtime.ts", "hono", "valibot"],
   owner: ["protocol", "counters", "ring", "limit", "log.ts", "runtime.ts"],
   membership: ["protocol", "ring", "limit", "log.ts", "runtime.ts"],
   objects: [
-    ...["events", "owner", "membership", "protocol", "ring", "limiter-config.ts", "runtime.ts"],
+    ...["cache", "events", "owner", "membership", "protocol", "ring"],
+    ...["limiter-config.ts", "runtime.ts"],
     "cloudflare:",
   ],
   caller: [
@@ -52,6 +53,10 @@ const MAY_IMPORT: Record<string, string[]> = {
   ],
   watch: ["caller", "events", "protocol", "ring", "limit", "log.ts", "runtime.ts"],
   "workers.ts": ["caller", "runtime.ts", "cloudflare:"],
+  "cache.ts": [
+    ...["workers.ts", "objects", "cache", "caller", "protocol", "ring", "limiter-config.ts"],
+    ...["runtime.ts", "hono", "cloudflare:"],
+  ],
   "events.ts": [
     ...["objects", "events", "caller", "protocol", "ring", "limit"],
     ...["limiter-config.ts", "runtime.ts", "cloudflare:"],
@@ -145,6 +150,7 @@ describe("the rooms of src", () => {
   it("know Durable Object classes only in entry points", () => {
     const who = arrows().filter(({ to }) => to === "objects");
     expect([...new Set(who.map(({ file }) => file))].sort()).toEqual([
+      "cache.ts",
       "events.ts",
       "index.ts",
       "worker.ts",

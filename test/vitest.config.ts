@@ -10,6 +10,7 @@ import { SlowFirst } from "./sequencer.ts";
 /** These wait most of the time, so they come first and the others run meanwhile. */
 const SERVERS = [
   "test/worker.test.ts",
+  "test/cache/cached-worker.test.ts",
   "test/caller/start.test.ts",
   "test/fuzz/readers.test.ts",
   "test/http/{blocks,cors,gate,gateway,in-flight,origins,log-lines,quota,shared-quotas,streaming,live-policies}.test.ts",
@@ -73,7 +74,13 @@ export default defineConfig({
           }),
         ],
         // As an app imports it; the package itself has what was built last.
-        resolve: { alias: { "turnpike/events": sourceOf("events"), turnpike: sourceOf("index") } },
+        resolve: {
+          alias: {
+            "turnpike/cache": sourceOf("cache"),
+            "turnpike/events": sourceOf("events"),
+            turnpike: sourceOf("index"),
+          },
+        },
         test: {
           name: "workerd",
           include: ["test/**/*.test.ts"],

@@ -33,6 +33,10 @@ export class Router {
     return { owner: ring.ownerOf(key), version: ring.version };
   }
 
+  ownersOf(region: Region): readonly string[] {
+    return this.#ring(region).owners;
+  }
+
   /** @param askedBy version that an owner was asked by when it answered with this ring */
   learn(region: Region, askedBy: number, { owners, version }: RingRecord): void {
     const known = this.#ring(region).version;

@@ -45,6 +45,8 @@ export interface WorkerdOptions {
   hasMembership?: boolean;
   /** Binds the exported class `Events` as `TURNPIKE_EVENTS`. */
   hasEvents?: boolean;
+  /** Binds the exported class `Cache` as `TURNPIKE_CACHE`. */
+  hasCache?: boolean;
   /** Whether these are bound; if not, the Worker has what it exports. Default true. */
   isBound?: boolean;
   /** Default the deployed Worker's. */
@@ -107,7 +109,15 @@ export async function startWorkerd(options: WorkerdOptions): Promise<WorkerdServ
 }
 
 function capnpConfig(folder: string, options: WorkerdOptions): string {
-  const { vars, hasObjects, hasMembership, hasEvents, isBound = true, port = 0 } = options;
+  const {
+    vars,
+    hasObjects,
+    hasMembership,
+    hasEvents,
+    hasCache,
+    isBound = true,
+    port = 0,
+  } = options;
   const { compatibility_date, compatibility_flags } = parseToml(
     readFileSync(join(import.meta.dirname, "../../wrangler.toml"), "utf8"),
   ) as { compatibility_date: string; compatibility_flags: string[] };
@@ -121,7 +131,11 @@ function capnpConfig(folder: string, options: WorkerdOptions): string {
     bindings.push('(name = "TURNPIKE_MEMBERSHIP", durableObjectNamespace = "Membership")');
   if (hasEvents && isBound)
     bindings.push('(name = "TURNPIKE_EVENTS", durableObjectNamespace = "Events")');
-  const others = [...(hasMembership ? ["Membership"] : []), ...(hasEvents ? ["Events"] : [])].map(
+  if (hasCache && isBound)
+    bindings.push('(name = "TURNPIKE_CACHE", durableObjectNamespace = "Cache")');
+  const optional = { Membership: hasMembership, Events: hasEvents, Cache: hasCache };
+  const classes = Object.entries(optional).flatMap(([name, has]) => (has ? [name] : []));
+  const others = classes.map(
     (name) => `, (className = "${name}", uniqueKey = "${name.toLowerCase()}", enableSql = true)`,
   );
   const objects = `

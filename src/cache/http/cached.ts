@@ -6,9 +6,9 @@
  */
 import type { Context, MiddlewareHandler } from "hono";
 import { parseUrl } from "../../limit/url.ts";
+import type { CacheStore } from "../value.ts";
 import { type CachedOptions, type CacheOptions, parseOptions } from "./options.ts";
 import { tell } from "./respond.ts";
-import type { CacheStore } from "./store.ts";
 import { Visit } from "./visit.ts";
 
 /** Methods that change nothing (RFC 9110, section 9.2.1). Of any other, nobody knows. */
@@ -18,8 +18,16 @@ const PASSING_FIELDS = ["Range", "If-Range", "If-Match", "If-Unmodified-Since", 
 /** Keys of this version: what it stores, another might not read. */
 const KEY_PREFIX = "http-1";
 
-/** Makes the middleware upon a store. */
-export function cachedIn(store: () => CacheStore, options: CachedOptions = {}): MiddlewareHandler {
+/**
+ * Makes the middleware upon a store.
+ *
+ * @param storeFor the store for a request
+ * @throws {MisuseError} naming the option, the rule and the value
+ */
+export function cachedIn(
+  storeFor: (c: Context) => CacheStore,
+  options: CachedOptions = {},
+): MiddlewareHandler {
   const parsed = parseOptions(options);
   const refreshing = new Set<string>();
   return async function cached(c, next) {
@@ -28,7 +36,8 @@ export function cachedIn(store: () => CacheStore, options: CachedOptions = {}): 
     if (method !== "GET" && method !== "HEAD") {
       await next();
       if (!SAFE.includes(method) && c.res.status >= 200 && c.res.status < 400) {
-        const purged = changedKeys(c, parsed).map((key) => store().purge(key));
+        const store = storeFor(c);
+        const purged = changedKeys(c, parsed).map((key) => store.purge(key));
         // What the request has changed stays changed, whether or not the store can be reached.
         await Promise.allSettled(purged);
       }
@@ -38,13 +47,18 @@ export function cachedIn(store: () => CacheStore, options: CachedOptions = {}): 
       await next();
       return tell(c, { forward: "bypass" });
     }
-    const visit = new Visit(c, next, store(), parsed, refreshing);
+    const visit = new Visit(c, next, storeFor(c), parsed, refreshing);
     await visit.serve(keyOf(c, parsed));
   };
 }
 
+/** Returns the key of a URL's responses, unless the options have a key of their own. */
+export function keyOfUrl(url: string): string {
+  return `${KEY_PREFIX} ${new URL(url).href.replace(/#.*/s, "")}`;
+}
+
 function keyOf(c: Context, { key }: CacheOptions): string {
-  return `${KEY_PREFIX} ${key ? key(c) : c.req.url.replace(/#.*/s, "")}`;
+  return key ? `${KEY_PREFIX} key ${key(c)}` : keyOfUrl(c.req.url);
 }
 
 /** Returns the keys whose responses a successful unsafe request makes invalid (section 4.4). */
@@ -55,7 +69,7 @@ function changedKeys(c: Context, options: CacheOptions): string[] {
   const named = ["Location", "Content-Location"].flatMap((name) => {
     const target = c.res.headers.get(name);
     const url = target === null ? null : parseUrl(target, c.req.url);
-    return url?.origin === origin ? [url.href.replace(/#.*/s, "")] : [];
+    return url?.origin === origin ? [keyOfUrl(url.href)] : [];
   });
-  return [own, ...named.map((url) => `${KEY_PREFIX} ${url}`)];
+  return [own, ...named];
 }

@@ -6,10 +6,10 @@
  * stored one is to be confirmed, it gets the conditions for that, and may answer 304.
  */
 import { WORKERS } from "../../runtime.ts";
+import { type Computed, MAX_VALUE_BYTES } from "../value.ts";
 import { Body } from "./body.ts";
 import { unconditional, updated } from "./conditional.ts";
 import { type Defaults, type Life, type Reason, storable } from "./storable.ts";
-import { type Computed, MAX_VALUE_BYTES } from "./store.ts";
 import { encode, type Stored, type StoredResponse } from "./stored.ts";
 import { isUsableOnError } from "./usable.ts";
 import { newNames } from "./vary.ts";
@@ -114,7 +114,7 @@ export class Exchange {
     }
     const value = encode(response);
     if (value.length > MAX_VALUE_BYTES) return undefined;
-    return { value, ttlMs: keptMs(response), staleForMs: 0, tags: answer.tags };
+    return { value, ttlMs: keptMs(response), tags: answer.tags };
   }
 
   async #ask(known?: Aged): Promise<Answer> {
@@ -237,7 +237,7 @@ function keptMs({ life, headers }: StoredResponse): number {
 }
 
 function marker(ttlMs: number, stored: Stored): Computed {
-  return { value: encode(stored), ttlMs, staleForMs: 0, tags: [] };
+  return { value: encode(stored), ttlMs, tags: [] };
 }
 
 /** The runtime has decoded the body. The origin's tag meant other bytes. */

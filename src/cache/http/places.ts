@@ -3,8 +3,9 @@
  *
  * `find` only looks. `lookUp` asks the handler where there is nothing, one request for all who wait.
  */
+
+import type { CacheStore, Found } from "../value.ts";
 import type { Aged, Exchange } from "./exchange.ts";
-import type { CacheStore, Found } from "./store.ts";
 import { decode, type Passing, type StoredResponse } from "./stored.ts";
 import { chosenKey } from "./vary.ts";
 

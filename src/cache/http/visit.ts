@@ -1,6 +1,7 @@
 /** One GET or HEAD request on its way through the cache: what is looked for, served and stored. */
 import type { Context, Next } from "hono";
 import { WORKERS } from "../../runtime.ts";
+import type { CacheStore } from "../value.ts";
 import { type Directives, parseCacheControl } from "./cache-control.ts";
 import type { CacheStatus } from "./cache-status.ts";
 import { type Aged, type Answer, Exchange, type ExchangeOptions } from "./exchange.ts";
@@ -8,7 +9,6 @@ import { laterHandlers, runHandlers } from "./handlers.ts";
 import type { CacheOptions } from "./options.ts";
 import { agedOf, type Entry, find, lookUp, type Place } from "./places.ts";
 import { sendOwn, sendPassing, sendStored, tell } from "./respond.ts";
-import type { CacheStore } from "./store.ts";
 import { ttlOf, useOf } from "./usable.ts";
 
 export class Visit {

@@ -1,7 +1,7 @@
 /** A store within the test: one computation a key, and nothing else of the real one. */
-import type { CacheStore, Computed, Found } from "../../../src/cache/http/store.ts";
+import type { CacheStore, Computed, Found } from "../../../src/cache/value.ts";
 
-interface Kept extends Omit<Computed, "staleForMs"> {
+interface Kept extends Computed {
   version: number;
   storedMs: number;
 }

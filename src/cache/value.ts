@@ -1,20 +1,22 @@
-/** What the HTTP cache needs of the cache under it. */
+/** Values of the cache, and their bounds. */
 
 /** The most bytes of a value. */
 export const MAX_VALUE_BYTES = 1_048_576;
 
+/** What a computation has made. */
 export interface Computed {
   value: Uint8Array;
+  /** How long it is kept. */
   ttlMs: number;
-  staleForMs: number;
-  tags: string[];
+  tags: readonly string[];
 }
 
 export interface Found {
   value: Uint8Array;
   ageMs: number;
-  /** The number of the computation: a later one has a greater number. */
+  /** The number of the computation: a later one has a greater number. 0 if it was not stored. */
   version: number;
+  /** Whether it comes from this isolate's copy, from its owner, or has just been computed. */
   source: "copy" | "owner" | "computed";
 }
 
@@ -22,10 +24,11 @@ export interface CacheStore {
   /** Returns what is stored. Never computes, and never waits for a computation. */
   find(key: string): Promise<Found | undefined>;
   /**
-   * Returns what is stored, or computes it: one caller for all who ask.
+   * Returns what is stored, or computes it: one caller for all who ask. Where the owner fails or the
+   * computation takes too long, each computes for itself.
    *
    * @param compute returns undefined where nothing may be stored; then those who wait get undefined
-   * @param newerThan an entry of this version, or an older one, counts as missing
+   * @param newerThan a value of this version, or an older one, counts as missing
    */
   lookUp(
     key: string,

@@ -1,0 +1,104 @@
+/**
+ * The process that owns cached values: in memory only, so that a crash or a ring change forgets them.
+ *
+ * Of those who miss a value, the first gets a lease with a fencing number and computes; the others
+ * wait. A lease is over after `LEASE_MS`: then nobody waits any more, and what its holder brings
+ * later is dropped. So is what was computed while its key, or any tag, was purged.
+ */
+import type { Runtime } from "../runtime.ts";
+import type { CacheRpc, Held, LookedUp, Waited } from "./rpc.ts";
+import { type Computed, MAX_VALUE_BYTES } from "./value.ts";
+import { Values } from "./values.ts";
+
+export const MAX_OWNER_BYTES = 24_000_000;
+/** How long a computation is waited for. */
+export const LEASE_MS = 5_000;
+
+interface Lease {
+  fence: number;
+  untilMs: number;
+  ended: PromiseWithResolvers<"computed" | "purged">;
+}
+
+export class CacheOwner implements CacheRpc {
+  readonly #runtime: Runtime;
+  readonly #values: Values;
+  readonly #leases = new Map<string, Lease>();
+  #lastFence = 0;
+
+  constructor(runtime: Runtime, maxBytes = MAX_OWNER_BYTES) {
+    this.#runtime = runtime;
+    this.#values = new Values(maxBytes);
+  }
+
+  get bytes(): number {
+    return this.#values.bytes;
+  }
+
+  async find(key: string): Promise<Held | undefined> {
+    const kept = this.#values.get(key, this.#runtime.now());
+    if (!kept) return undefined;
+    const { value, ageMs, leftMs, version } = kept;
+    return { value, ageMs, leftMs, version };
+  }
+
+  async lookUp(key: string, newerThan: number): Promise<LookedUp> {
+    const held = await this.find(key);
+    if (held && held.version > newerThan) return { kind: "held", held };
+    const nowMs = this.#runtime.now();
+    this.#endLate(nowMs);
+    if (this.#leases.has(key)) return { kind: "busy" };
+    // Above those of an earlier life, whose numbers a caller may know.
+    const fence = Math.max(this.#lastFence + 1, nowMs);
+    this.#lastFence = fence;
+    const ended = Promise.withResolvers<"computed" | "purged">();
+    this.#leases.set(key, { fence, untilMs: nowMs + LEASE_MS, ended });
+    return { kind: "lease", fence };
+  }
+
+  async wait(key: string, newerThan: number): Promise<Waited> {
+    const lease = this.#leases.get(key);
+    if (lease) {
+      const timer = new AbortController();
+      const leftMs = Math.max(0, lease.untilMs - this.#runtime.now());
+      const late = this.#runtime.wait(leftMs, timer.signal).catch(() => {});
+      const end = await Promise.race([lease.ended.promise, late]);
+      timer.abort();
+      if (end === "purged") return { kind: "purged" };
+    }
+    const held = await this.find(key);
+    return held && held.version > newerThan ? { kind: "held", held } : { kind: "nothing" };
+  }
+
+  async put(key: string, fence: number, computed: Computed | undefined): Promise<boolean> {
+    if (this.#leases.get(key)?.fence !== fence) return false;
+    const fits = computed !== undefined && computed.value.length <= MAX_VALUE_BYTES;
+    if (fits) this.#values.set(key, fence, computed, this.#runtime.now());
+    this.#endLease(key, "computed");
+    return fits;
+  }
+
+  async purge(key: string): Promise<void> {
+    this.#values.delete(key);
+    this.#endLease(key, "purged");
+  }
+
+  async purgeTag(tag: string): Promise<void> {
+    this.#values.deleteTag(tag);
+    // Nobody knows yet which tags their values will have.
+    for (const key of this.#leases.keys()) this.#endLease(key, "purged");
+  }
+
+  #endLease(key: string, end: "computed" | "purged"): void {
+    this.#leases.get(key)?.ended.resolve(end);
+    this.#leases.delete(key);
+  }
+
+  /** Drops leases whose time is over. The oldest is the first. */
+  #endLate(nowMs: number): void {
+    for (const [key, { untilMs }] of this.#leases) {
+      if (untilMs > nowMs) return;
+      this.#endLease(key, "computed");
+    }
+  }
+}

@@ -1,0 +1,41 @@
+/** What isolates say to the object that owns cached values. */
+import type { Computed } from "./value.ts";
+
+/** A value as its owner has it. Times are durations: only the owner's clock counts. */
+export interface Held {
+  value: Uint8Array;
+  ageMs: number;
+  /** How long the owner will keep it still. */
+  leftMs: number;
+  version: number;
+}
+
+export type LookedUp =
+  | { kind: "held"; held: Held }
+  /** The caller is to compute the value, under this fencing number. */
+  | { kind: "lease"; fence: number }
+  /** Another computes it: see `wait`. */
+  | { kind: "busy" };
+
+export type Waited =
+  | { kind: "held"; held: Held }
+  /** There is nothing to keep: each has to compute for itself. */
+  | { kind: "nothing" }
+  /** The key was purged meanwhile: look it up again. */
+  | { kind: "purged" };
+
+export interface CacheRpc {
+  find(key: string): Promise<Held | undefined>;
+  /** @param newerThan a value of this version, or an older one, counts as missing */
+  lookUp(key: string, newerThan: number): Promise<LookedUp>;
+  /** Resolves when the value is computed, or the lease is over. */
+  wait(key: string, newerThan: number): Promise<Waited>;
+  /**
+   * Ends a lease.
+   *
+   * @returns false for a value that comes too late, or was purged meanwhile: it is dropped
+   */
+  put(key: string, fence: number, computed: Computed | undefined): Promise<boolean>;
+  purge(key: string): Promise<void>;
+  purgeTag(tag: string): Promise<void>;
+}
