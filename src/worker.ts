@@ -50,7 +50,9 @@ const follower = new PoliciesFollower({
   deployed: deployed.policies,
   ask: async (region, known) => memberships?.policies(region, known) ?? null,
   runtime: WORKERS,
-  ...deployed,
+  homeRegion: deployed.homeRegion,
+  // Without a token there is no API, so a new isolate has nothing to ask.
+  deadlineMs: deployed.tokens.length > 0 ? deployed.deadlineMs : 0,
 });
 const config: Config = {
   ...deployed,

@@ -34,7 +34,7 @@ export interface PoliciesFollowerOptions {
   /** Asks a region's membership object for a later document. */
   ask: (region: Region, known: number) => Promise<PoliciesDocument | null>;
   runtime: Runtime;
-  /** How long the first decision waits, ms. */
+  /** How long the first decision waits, ms; 0 if nobody can change policies. */
   deadlineMs: number;
 }
 
@@ -48,7 +48,7 @@ export class PoliciesFollower {
   readonly #options: PoliciesFollowerOptions;
   #policies: readonly Policy[];
   #version = DEPLOYED_VERSION;
-  #hasBegun = false;
+  #hasBegun: boolean;
   #beginning: Promise<void> | undefined;
   /** Until when nobody else asks. A time, since the runtime may end the request that asks. */
   #askingUntilMs = 0;
@@ -57,6 +57,7 @@ export class PoliciesFollower {
   constructor(options: PoliciesFollowerOptions) {
     this.#options = options;
     this.#policies = options.deployed;
+    this.#hasBegun = options.deadlineMs === 0;
   }
 
   /** The policies in force: the same list until others are. */

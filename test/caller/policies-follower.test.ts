@@ -1,5 +1,8 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { PoliciesFollower } from "../../src/caller/policies-follower.ts";
+import {
+  PoliciesFollower,
+  type PoliciesFollowerOptions,
+} from "../../src/caller/policies-follower.ts";
 import { parsePolicies } from "../../src/limit/policies.ts";
 import type { PoliciesDocument } from "../../src/protocol/policies-document.ts";
 import type { CounterNamespace, CounterStub } from "../../src/protocol/rpc.ts";
@@ -27,6 +30,7 @@ let answers: Record<string, PoliciesDocument | null | Error | "never">;
 let answer: WireAnswer;
 let sent: WireBatch[];
 let follower: PoliciesFollower;
+let options: PoliciesFollowerOptions;
 let owner: CounterStub;
 
 function documentOf(version: number, list: unknown = LISTS[1]): PoliciesDocument {
@@ -40,7 +44,7 @@ beforeEach(() => {
   nowMs = 1_700_000_000_000;
   [asked, tasks, answers, sent] = [[], [], {}, []];
   answer = NUMBERS;
-  follower = new PoliciesFollower({
+  options = {
     deployed: DEPLOYED,
     homeRegion: "weur",
     deadlineMs: 250,
@@ -52,7 +56,8 @@ beforeEach(() => {
       return found ?? null;
     },
     runtime: { ...STILL, now: () => nowMs, keepAlive: (task) => void tasks.push(task) },
-  });
+  };
+  follower = new PoliciesFollower(options);
   const stub = {
     check: async (batch: WireBatch) => {
       sent.push(batch);
@@ -193,6 +198,16 @@ describe("a new isolate", () => {
     expect(follower.policies).toHaveLength(2);
     expect(follower.begin("sam")).toBeUndefined();
     expect(asked).toEqual([["sam", 0]]);
+  });
+
+  it("asks nobody where nobody can change policies, and follows what it hears all the same", async () => {
+    follower = new PoliciesFollower({ ...options, deadlineMs: 0 });
+    expect(follower.begin("sam")).toBeUndefined();
+    expect(asked).toEqual([]);
+    answers = { sam: documentOf(1) };
+    follower.hear(1, "sam");
+    await Promise.all(tasks);
+    expect(follower.policies).toHaveLength(2);
   });
 
   it("begins with the deployment's policies where nobody answers", async () => {
