@@ -5,9 +5,10 @@ import { dirname, join } from "node:path";
 import { gzipSync, zstdCompressSync } from "node:zlib";
 import { parse as parseToml } from "smol-toml";
 import { afterAll, describe, expect, it } from "vitest";
+import { meantBy } from "../../src/cli/validate/near-miss.ts";
 import { parsePolicies } from "../../src/limit/policies.ts";
 import { sampleLog } from "./sample-log.ts";
-import { fileWith, removeFiles, turnpike } from "./turnpike.ts";
+import { fileWith, removeFiles, turnpike, turnpikeHere } from "./turnpike.ts";
 
 const LOG = sampleLog();
 const log = fileWith("access.log", LOG);
@@ -139,6 +140,10 @@ describe("turnpike suggest", () => {
     ]);
     expect(policies[1]).toMatchObject({ path: "/login", method: ["POST"], charge: "failure" });
     expect(out).toMatch(/the busiest 203\.0\.113\.9 \(\d+\)/);
+    const pasted = fileWith("wrangler.toml", `name = "w"\n${out}`);
+    expect((await turnpikeHere("validate", pasted)).out).toBe(
+      `${pasted}: 2 policies, no mistake\n`,
+    );
   });
 });
 
@@ -227,6 +232,38 @@ cost = "max_tokens"
     expect([code, out]).toEqual([2, ""]);
     expect(error.match(/(?<=:)\d+(?=: )/g)?.map(Number)).toEqual(lines);
     expect(error).toContain("POLICIES[1].window must be a duration");
+  });
+
+  it.each([
+    ["wrangler.toml", '[vars]\nAPP = "x"\nORIGN = "https://example.com"\nPOLICY = "[]"\n'],
+    [
+      "wrangler.jsonc",
+      '{"vars": {"APP": "x",\n\n"ORIGN": "https://example.com",\n"POLICY": "[]"}}',
+    ],
+  ])("names variables of %s that are almost right", async (name, text) => {
+    const file = fileWith(name, text);
+    expect(await turnpikeHere("validate", file)).toEqual({
+      code: 2,
+      out: "",
+      error:
+        `turnpike: ${file}:3: ORIGN is no variable of Turnpike: did you mean ORIGIN?\n` +
+        `${file}:4: POLICY is no variable of Turnpike: did you mean POLICIES?\n`,
+    });
+  });
+
+  it.each([
+    ["owners", "OWNERS"],
+    ["OWNERS_MAXX", "OWNERS_MAX"],
+    ["IP-HEADER", "IP_HEADER"],
+    ["POLICYS", "POLICIES"],
+    ["HASH_SECRETT", "HASH_SECRET"],
+    ["POLICIES", undefined],
+    ["POLICIES_V2", undefined],
+    ["API_URL", undefined],
+    ["ORIGIN_SERVICE", undefined],
+    ["OWNERS_AVG", undefined],
+  ])("takes %s for %s", (name, meant) => {
+    expect(meantBy(name)).toBe(meant);
   });
 
   it("looks into an environment, and at a whole list in one line", async () => {

@@ -39,6 +39,9 @@ function asToml(lines: Lines, suggestions: readonly Suggestion[]): string {
     `From ${count(lines.read, "line")}, ${lines.from} to ${lines.to}.`,
     ...noteOn(lines),
     "In shadow a policy only reports what it would deny. Take that line out when you trust it.",
+    "Put these tables at the end of wrangler.toml, and take your own POLICIES out, whether it is",
+    "[[vars.POLICIES]] or a line of [vars]. To try them first, save them as new.toml, and say:",
+    "turnpike replay access.log --config new.toml, or turnpike policies diff new.toml",
   ];
   return `${[comment(head), ...suggestions.map(policyToml)].join("\n")}\n`;
 }

@@ -7,6 +7,7 @@ import { InvalidError } from "../../limit/misuse.ts";
 import { configFile, variablesIn } from "../policies.ts";
 import { count } from "../text.ts";
 import { UserError } from "../user-error.ts";
+import { meantBy } from "./near-miss.ts";
 import type { FieldPath } from "./positions.ts";
 
 /** A mistake hides those behind it, so each is taken out, and the rest is read again. */
@@ -34,7 +35,7 @@ async function run(given: string | undefined, { env, json }: { env?: string; jso
   const { lineOf } = await import("./positions.ts");
   const text = readFileSync(file, "utf8");
   const scope = env === undefined ? ["vars"] : ["env", env, "vars"];
-  const mistakes = mistakesIn(variables).map(
+  const mistakes = [...nearMisses(variables), ...mistakesIn(variables)].map(
     ({ field, message }): Mistake => ({
       line: lineOf(file, text, [...scope, ...pathOf(field)]) ?? null,
       field,
@@ -55,6 +56,15 @@ async function run(given: string | undefined, { env, json }: { env?: string; jso
   if (mistakes.length === 0) return;
   const said = mistakes.map(({ line, message }) => `${file}${line ? `:${line}` : ""}: ${message}`);
   throw new UserError(said.join("\n"));
+}
+
+/** Other variables are an app's own, but not those that are almost ours. */
+function nearMisses(variables: object): Pick<Mistake, "field" | "message">[] {
+  return Object.keys(variables).flatMap((field) => {
+    const meant = meantBy(field);
+    if (meant === undefined) return [];
+    return { field, message: `${field} is no variable of Turnpike: did you mean ${meant}?` };
+  });
 }
 
 function mistakesIn(variables: object): InvalidError[] {
