@@ -1,5 +1,5 @@
 /** The policies that a command is to try: those of a configuration, of a file, or of options. */
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync, statSync } from "node:fs";
 import { InvalidError } from "../limit/misuse.ts";
 import { parsePolicies } from "../limit/policies.ts";
 import type { Policy } from "../limit/policy.ts";
@@ -83,8 +83,12 @@ async function configured(given: string | undefined, env?: string): Promise<Conf
 /** @param given the file; else the one that wrangler finds. @throws {UserError} if there is none */
 export function configFile(given: string | undefined): string {
   const file = given ?? CONFIG_FILES.find((name) => existsSync(name)) ?? "wrangler.toml";
-  if (existsSync(file)) return file;
-  throw new UserError(`${file}: no such file`);
+  const stats = statSync(file, { throwIfNoEntry: false });
+  if (!stats) throw new UserError(`${file}: no such file`);
+  if (stats.isDirectory()) throw new UserError(`${file} is a directory: name a file in it`);
+  // Of any other name, wrangler reads nothing and says nothing.
+  if (/\.(?:toml|jsonc?)$/.test(file)) return file;
+  throw new UserError(`${file} is no configuration: its name must end in .toml, .json or .jsonc`);
 }
 
 /** Returns the list in a file of JSON; undefined if the file has something else. */

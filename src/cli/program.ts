@@ -13,7 +13,7 @@ import { UserError } from "./user-error.ts";
 import { validateCommand } from "./validate/command.ts";
 
 /** The exit code of a command that was typed wrongly, or that could not run. */
-export const FAILED = 2;
+const FAILED = 2;
 
 /**
  * Runs one command. Its exit code is in `process.exitCode`.

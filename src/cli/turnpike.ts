@@ -1,6 +1,7 @@
 #!/usr/bin/env node
-/** `npx turnpike`: the command line. */
-import { FAILED, run } from "./program.ts";
+/** `npx turnpike`: the command line. Loads the rest once it can be stopped. */
+
+const FAILED = 2;
 
 // The reader of a pipe, such as `head`, has seen enough.
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {
@@ -11,4 +12,7 @@ process.on("SIGINT", () => {
   process.exit(FAILED);
 });
 
+const { run } = await import("./program.ts");
 await run(process.argv.slice(2));
+
+export {};

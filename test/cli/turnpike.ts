@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { vi } from "vitest";
 import { run } from "../../src/cli/program.ts";
 
-const PROGRAM = new URL("../../src/cli/turnpike.ts", import.meta.url).pathname;
+export const PROGRAM = new URL("../../src/cli/turnpike.ts", import.meta.url).pathname;
 
 export interface Ended {
   code: number | null;

@@ -148,6 +148,7 @@ function decide(path: string) {
 function decisionText(decision: Decision): string {
   const { allowed, policy, limit, remaining, resetMs, retryAfterMs, reason, source, exact } =
     decision;
+  if (typeof allowed !== "boolean") throw new TypeError("no decision");
   const verdict = allowed ? styleText("green", "allowed") : styleText("red", "denied");
   const next = allowed
     ? `whole again in ${inSeconds(resetMs)}`

@@ -5,7 +5,7 @@ import { Command } from "commander";
 import { count, tableOf } from "../text.ts";
 import { UserError } from "../user-error.ts";
 import { call, RefusedError } from "./client.ts";
-import { answered, print, type WorkerOptions, withWorker } from "./worker-command.ts";
+import { answered, made, print, type WorkerOptions, withWorker } from "./worker-command.ts";
 import { differences, fieldsOf, nameOf, readPolicies, type Written } from "./written-policies.ts";
 
 const PATH = "/policies";
@@ -167,7 +167,9 @@ async function put(
 }
 
 async function policiesInForce({ url }: WorkerOptions): Promise<InForce> {
-  return (await call(url, { method: "GET", path: PATH })) as InForce;
+  const inForce = (await call(url, { method: "GET", path: PATH })) as InForce;
+  made(() => inForce.policies.map(nameOf));
+  return inForce;
 }
 
 async function calledHistory({ url }: WorkerOptions): Promise<{ versions: InForce[] }> {

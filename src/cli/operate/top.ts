@@ -5,7 +5,7 @@ import { parseDuration } from "../../limit/duration.ts";
 import { tableOf } from "../text.ts";
 import { UserError } from "../user-error.ts";
 import { call } from "./client.ts";
-import { print, type WorkerOptions, withWorker } from "./worker-command.ts";
+import { made, print, type WorkerOptions, withWorker } from "./worker-command.ts";
 
 const COLUMNS = ["requests", "denied"] as const;
 /** Tuples that are asked for: a key has one for each policy and outcome. */
@@ -83,7 +83,11 @@ async function rowsOf({ url, by, last, number }: TopOptions): Promise<Row[]> {
     n: String(MAX_ENTRIES),
     last,
   });
-  const { entries } = (await call(url, { method: "GET", path: `/events/top?${query}` })) as Top;
+  const top = (await call(url, { method: "GET", path: `/events/top?${query}` })) as Top;
+  return made(() => rowsIn(top).sort((a, b) => b[by] - a[by])).slice(0, Number(number));
+}
+
+function rowsIn({ entries }: Top): Row[] {
   const rows = new Map<string, Row>();
   for (const { dimensions, count } of entries) {
     const { client: key, policy, outcome } = dimensions;
@@ -94,7 +98,7 @@ async function rowsOf({ url, by, last, number }: TopOptions): Promise<Row[]> {
     if (outcome === "denied") row.denied += count;
     if (outcome === "shadow") row.shadow += count;
   }
-  return [...rows.values()].sort((a, b) => b[by] - a[by]).slice(0, Number(number));
+  return [...rows.values()];
 }
 
 function textOf(rows: readonly Row[], { last }: TopOptions): string {

@@ -1,5 +1,6 @@
 /** What all commands against a running Worker share: their options, and how they print an answer. */
 import type { Command } from "commander";
+import { UserError } from "../user-error.ts";
 import { type Call, call } from "./client.ts";
 
 const LOCAL_URL = "http://127.0.0.1:8787";
@@ -31,8 +32,26 @@ export async function answered<Answer>(
   text: (answer: Answer) => string,
 ): Promise<Answer> {
   const answer = (await call(options.url, what)) as Answer;
-  print(options, answer, text(answer));
+  print(
+    options,
+    answer,
+    made(() => text(answer)),
+  );
   return answer;
+}
+
+/**
+ * Makes something of an answer.
+ *
+ * @throws {UserError} if that fails, for JSON that is no answer of Turnpike
+ */
+export function made<Value>(make: () => Value): Value {
+  try {
+    return make();
+  } catch (error) {
+    if (!(error instanceof TypeError)) throw error;
+    throw new UserError("the Worker answers JSON of another kind: is it a Turnpike?");
+  }
 }
 
 /** Makes a call that changes something, and says so. */

@@ -170,6 +170,6 @@ function whyUnread(error: unknown): string {
   if (code === "EISDIR") return "is a directory: name the files in it";
   if (code === "EACCES") return "may not be read";
   if (code?.startsWith("Z_") || code?.startsWith("ZSTD"))
-    return "is damaged, or not packed as its name says";
+    return "is cut off or damaged, or not packed as its name says";
   return message;
 }

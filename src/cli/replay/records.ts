@@ -2,7 +2,7 @@
 import { UserError } from "../user-error.ts";
 import type { Clients } from "./clients.ts";
 import { InOrder } from "./in-order.ts";
-import { firstLine, readLines } from "./input.ts";
+import { firstLine, readLines, STDIN } from "./input.ts";
 import { DetectingReader, type FormatOptions } from "./log-format.ts";
 import { type LogRecord, NO_REQUEST } from "./record.ts";
 
@@ -37,6 +37,8 @@ export async function readRecords(
   options: ReadOptions,
   take: (record: LogRecord) => void,
 ): Promise<Lines> {
+  const twice = files.find((file, at) => files.indexOf(file) < at);
+  if (twice !== undefined) throw new UserError(`${twice} is named twice: each file counts once`);
   const lines: Lines = { read: 0, unreadable: 0, skipped: 0, late: 0, from: "", to: "" };
   let fromMs = Number.NaN;
   let toMs = Number.NaN;
@@ -87,7 +89,9 @@ async function byFirstRequest(
 }
 
 function whyNothing(files: readonly string[], { read, unreadable }: Lines): string {
-  const where = files.length === 1 ? files[0] : `${files.length} files`;
+  const [file] = files;
+  const one = file === STDIN ? "standard input" : file;
+  const where = files.length === 1 ? one : `${files.length} files`;
   if (read === 0) return `${where}: no line in it`;
   return `${where}: no request in ${read} lines, of which ${unreadable} cannot be read`;
 }
