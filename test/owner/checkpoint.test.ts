@@ -269,6 +269,20 @@ describe("checkpoint", () => {
     expect(spent(await rig.start(), keys)).toEqual(keys.map(() => 3));
   });
 
+  it("has what is counted first after all tables went, while a crash still matters", async () => {
+    const rig = new OwnerRig();
+    const [key] = keysUpTo(1) as [KeyHash];
+    spend(await rig.start(), [key]);
+    const owner = await rig.start();
+    spend(owner, [key]);
+    await owner.save();
+    for (const name of [...owner.tables.keys()]) owner.dropTable(name);
+    await owner.save();
+    spend(owner, [key], 3);
+    await owner.save();
+    expect(spent(await rig.start(), [key])).toEqual([3]);
+  });
+
   it("keeps a new table that the log alone has, over two restarts", async () => {
     const { rig, owner, keys } = await written(30_000);
     const some = keys.filter((_, n) => n % 20 === 0);

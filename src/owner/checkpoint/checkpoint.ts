@@ -136,7 +136,8 @@ export class Checkpoint {
     this.#obsolete = read.obsolete;
     // Pages may be older than any log entry.
     this.#copies.oldest = head.pages > 0 ? 0 : head.oldestLog;
-    this.head = { ...head, sequence: Math.max(head.sequence, read.sequence) };
+    const sequence = Math.max(head.sequence, head.oldestLog, read.sequence);
+    this.head = { ...head, sequence };
     return { isDamaged, isCrash };
   }
 
@@ -157,6 +158,8 @@ export class Checkpoint {
       const copies = this.#copies.take(this.#copyBytes(changes, tables), tables, plan.first);
       const areAll = this.#copies.oldest === plan.first;
       this.#addLog(entries, areAll ? copies : [...changes.sections(tables, 1), ...copies]);
+      // Where all tables went, nothing is added, and yet the next checkpoint is a later one.
+      head.sequence = Math.max(head.sequence, plan.first);
     }
     const { oldest } = this.#copies;
     const freed: string[] = [];
