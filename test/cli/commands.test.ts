@@ -18,14 +18,15 @@ const LIMIT = ["--limit", "10", "--window", "60s"];
 afterAll(removeFiles);
 
 async function report(args: string[], input?: string | Buffer) {
-  const { code, out, error } = await turnpike(["replay", ...args, "--json"], input);
+  const all = ["replay", ...args, "--json"];
+  const { code, out, error } = await (input ? turnpike(all, input) : turnpikeHere(...all));
   expect([code, error]).toEqual([0, ""]);
   return JSON.parse(out);
 }
 
 describe("turnpike replay", () => {
   it("prints who would have been denied what", async () => {
-    const { code, out } = await turnpike(["replay", log, ...LIMIT]);
+    const { code, out } = await turnpikeHere("replay", log, ...LIMIT);
     expect(code).toBe(0);
     expect(out).toContain("2000 requests by 62 clients, from 2026-05-17T10:00:00.000Z");
     expect(out).toMatch(/│ 2001:db8::\/64 │ 500 /);
@@ -129,7 +130,7 @@ describe("turnpike replay", () => {
 
 describe("turnpike suggest", () => {
   it("prints policies that can be pasted", async () => {
-    const { code, out } = await turnpike(["suggest", log]);
+    const { code, out } = await turnpikeHere("suggest", log);
     expect(code).toBe(0);
     const { vars } = parseToml(out) as { vars: { POLICIES: object[] } };
     const policies = parsePolicies(vars.POLICIES, "POLICIES");
@@ -256,7 +257,7 @@ cost = "max_tokens"
     ["wrangler.jsonc", jsonc, [5, 7, 9, 10]],
   ])("names each mistake of %s with its line", async (name, text, lines) => {
     const file = fileWith(name, text);
-    const { code, out, error } = await turnpike(["validate", file]);
+    const { code, out, error } = await turnpikeHere("validate", file);
     expect([code, out]).toEqual([2, ""]);
     expect(error.match(/(?<=:)\d+(?=: )/g)?.map(Number)).toEqual(lines);
     expect(error).toContain("POLICIES[1].window must be a duration");
@@ -296,7 +297,7 @@ cost = "max_tokens"
 
   it("looks into an environment, and at a whole list in one line", async () => {
     const file = fileWith("wrangler.toml", `${toml}[env.staging.vars]\nPOLICIES = "[{}]"\n`);
-    const { error } = await turnpike(["validate", file, "--env", "staging"]);
+    const { error } = await turnpikeHere("validate", file, "--env", "staging");
     expect(error).toMatch(/wrangler\.toml:16: POLICIES\[0\]\.limit is required/);
   });
 
@@ -309,12 +310,12 @@ cost = "max_tokens"
         .replace("= 0", "= 1")
         .replace(/cost.*/, ""),
     );
-    const { code, out } = await turnpike(["validate", file]);
+    const { code, out } = await turnpikeHere("validate", file);
     expect([code, out]).toEqual([0, `${file}: 2 policies, no mistake\n`]);
   });
 
   it("says what wrangler cannot read", async () => {
-    const { code, error } = await turnpike(["validate", fileWith("wrangler.toml", "name = ")]);
+    const { code, error } = await turnpikeHere("validate", fileWith("wrangler.toml", "name = "));
     expect([code, error]).toEqual([2, expect.stringMatching(/wrangler\.toml/)]);
     expect(error).not.toMatch(/\n\s+at /);
   });

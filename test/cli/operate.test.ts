@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { bundleFile } from "../bench/contenders.ts";
 import { startWorkerd, type WorkerdServer } from "../bench/workerd-server.ts";
-import { fileWith, removeFiles, turnpike } from "./turnpike.ts";
+import { fileWith, removeFiles, turnpike, turnpikeHere } from "./turnpike.ts";
 
 let server: WorkerdServer;
 beforeAll(async () => {
@@ -23,7 +23,7 @@ afterAll(async () => {
 });
 
 const LIMIT = ["--limit", "2", "--window", "1h"];
-const at = (...args: string[]) => turnpike([...args, "--url", server.url]);
+const at = (...args: string[]) => turnpikeHere(...args, "--url", server.url);
 
 describe("turnpike", () => {
   it("checks until it is denied, and explains, resets, blocks and unblocks", async () => {
@@ -102,13 +102,13 @@ describe("turnpike conformance", () => {
       "--mapping",
       fileWith("mapping.json", JSON.stringify(mapping)),
     ];
-    const { code, out } = await turnpike(["conformance", "--url", url, ...args]);
+    const { code, out } = await turnpikeHere("conformance", "--url", url, ...args);
     expect(code).toBe(1);
     expect(out).toMatch(/│ fixed-window │ .* │ allowed +│ false +│ true/);
     expect(out).toMatch(/│ remaining +│ \d+ +│ 7/);
     own.close();
     const wrong = fileWith("wrong.json", '{"alowed":"ok"}');
-    expect(await turnpike(["conformance", "--url", url, "--mapping", wrong])).toMatchObject({
+    expect(await turnpikeHere("conformance", "--url", url, "--mapping", wrong)).toMatchObject({
       code: 2,
       error: expect.stringContaining("mapping.alowed is not one of the fields method, path"),
     });

@@ -54,11 +54,14 @@ export async function turnpikeHere(...args: string[]): Promise<Ended> {
   });
   const { exitCode } = process;
   process.exitCode = 0;
+  vi.stubEnv("NO_COLOR", "1");
+  vi.stubEnv("FORCE_COLOR", undefined);
   try {
     await run(args);
     return { ...ended, code: Number(process.exitCode) };
   } finally {
     process.exitCode = exitCode;
+    vi.unstubAllEnvs();
     out.mockRestore();
     error.mockRestore();
   }
