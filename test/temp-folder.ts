@@ -6,7 +6,6 @@ import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import chromium from "@sparticuz/chromium";
 
 /**
  * What a whole run shares: what `@sparticuz/chromium` unpacks, wrangler's memory of updates, and
@@ -26,14 +25,12 @@ const QUIET = {
 /** How long runtimes that are being stopped may take to remove their files. */
 const STOPPED_MS = 30_000;
 
-export default async function setup(): Promise<() => Promise<void>> {
+export default function setup(): () => Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), "turnpike-tests-"));
   const remove = () => rmSync(folder, { recursive: true, force: true });
   process.on("exit", remove);
   const compiled = join(folder, "compiled");
   Object.assign(process.env, QUIET, { TMPDIR: folder, NODE_COMPILE_CACHE: compiled });
-  // Two files that unpacked it at once would start one that is half written.
-  await chromium.executablePath();
   const read = () => readdirSync(folder).filter((name) => !SHARED.test(name));
   return async () => {
     const endMs = Date.now() + STOPPED_MS;
