@@ -10,6 +10,7 @@ const SLOW = [
   "worker",
   "http/in-flight",
   "simulation/simulation",
+  "simulation/broken",
   "http/waiting",
   "ring/interrupted",
   "bench/bench",
