@@ -1,13 +1,14 @@
 /**
- * The entry point `turnpike/cache`: responses of handlers, kept on the same ring.
+ * The entry point `turnpike/cache`: values and responses of handlers, kept on the same ring.
  *
  * By itself, so that an app which only limits does not carry them.
  */
 import "./workers.ts";
 
-import { env, exports } from "cloudflare:workers";
+import { env as environment, exports } from "cloudflare:workers";
 import type { Context, MiddlewareHandler } from "hono";
 import { CacheClient } from "./cache/cache-client.ts";
+import { ComputedValues } from "./cache/computed-values.ts";
 import { cachedIn, keyOfUrl } from "./cache/http/cached.ts";
 import type { CachedOptions } from "./cache/http/options.ts";
 import { cacheNamespace } from "./cache/namespace.ts";
@@ -18,13 +19,14 @@ import { keyHasher } from "./ring/key-hash.ts";
 import { nearestRegion, REGIONS, type Region } from "./ring/region.ts";
 import { WORKERS } from "./runtime.ts";
 
+export type { ComputeOptions } from "./cache/computed-values.ts";
 export type { CachedOptions } from "./cache/http/options.ts";
 export { Cache } from "./objects/cache.ts";
 
 /** What an isolate has one of; made when something is first looked up. */
 interface Isolate {
   home: Region;
-  clientOf(region: Region): CacheClient;
+  regionOf(region: Region): { client: CacheClient; values: ComputedValues };
 }
 
 let isolate: Isolate | undefined;
@@ -41,35 +43,61 @@ export function cached(options: CachedOptions = {}): MiddlewareHandler {
   return cachedIn(clientFor, options);
 }
 
-/** Forgets the response of a URL, and all that it varies by: in other isolates within a second. */
-export async function purge(url: string): Promise<void> {
-  const { home, clientOf } = here();
-  await clientOf(home).purge(keyOfUrl(url));
+export interface ValueCacheOptions {
+  /** Whose owners keep the values: those nearest to the client, say. Default the home region. */
+  region?: Region;
 }
 
-/** Forgets all responses with a tag, in all regions: in other isolates within a second. */
-export async function purgeTag(tag: string): Promise<void> {
-  const { home, clientOf } = here();
-  await clientOf(home).purgeTag(tag);
+/** Values that are computed once for all who ask. */
+export interface ValueCache extends Pick<ComputedValues, "getOrCompute"> {
+  /**
+   * Forgets the value under a key. Other isolates and other regions may serve it for a second more.
+   */
+  purge(key: string): Promise<void>;
+  /** Forgets the response that `cached()` keeps for a URL, and all that it varies by. */
+  purgeUrl(url: string): Promise<void>;
+  /** Forgets all values and responses with a tag, in all regions. Rejects if an owner is not reached. */
+  purgeTag(tag: string): Promise<void>;
+}
+
+/**
+ * Returns the cache of this Worker.
+ *
+ * @param env the Worker's environment, which has the binding `TURNPIKE_CACHE` unless the Worker
+ *   exports the class `Cache`
+ * @throws {MisuseError} where it is used, if there is neither
+ * @example await cache(env).getOrCompute("rates", { ttl: "5s", staleFor: "1m" }, loadRates);
+ */
+export function cache(env: object = environment, { region }: ValueCacheOptions = {}): ValueCache {
+  const own = () => {
+    const { home, regionOf } = here(env);
+    return regionOf(region ?? home);
+  };
+  return {
+    getOrCompute: async (...call) => own().values.getOrCompute(...call),
+    purge: async (key) => own().values.purge(key),
+    purgeUrl: async (url) => own().client.purge(keyOfUrl(url)),
+    purgeTag: async (tag) => own().client.purgeTag(tag),
+  };
 }
 
 function clientFor(c: Context): CacheClient {
-  const { home, clientOf } = here();
+  const { home, regionOf } = here(environment);
   const { cf } = c.req.raw as Request<unknown, IncomingRequestCfProperties>;
-  return clientOf(nearestRegion(cf, home));
+  return regionOf(nearestRegion(cf, home)).client;
 }
 
-function here(): Isolate {
-  isolate ??= newIsolate();
+function here(env: object): Isolate {
+  isolate ??= newIsolate(env);
   return isolate;
 }
 
-function newIsolate(): Isolate {
+function newIsolate(env: object): Isolate {
   const { hashSecret, homeRegion, ownersPerRegion, deadlineMs } = parseLimiterConfig(env);
   const namespace = cacheNamespace(env, exports);
   const router = isolateRouter(ownersPerRegion);
   const hash = keyHasher(hashSecret);
-  const clients = new Map<Region, CacheClient>();
+  const regions = new Map<Region, ReturnType<Isolate["regionOf"]>>();
   const ownerOf = (key: string, region: Region) =>
     stubOf(namespace, router.ownerOf(hash([key]), region).owner);
   const newClient = (own: Region) =>
@@ -86,10 +114,13 @@ function newIsolate(): Isolate {
     });
   return {
     home: homeRegion,
-    clientOf: (region) => {
-      const client = clients.get(region) ?? newClient(region);
-      clients.set(region, client);
-      return client;
+    regionOf: (region) => {
+      const known = regions.get(region);
+      if (known) return known;
+      const client = newClient(region);
+      const made = { client, values: new ComputedValues(client, WORKERS) };
+      regions.set(region, made);
+      return made;
     },
   };
 }

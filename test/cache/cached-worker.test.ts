@@ -15,8 +15,14 @@ beforeAll(async () => {
     `
     let runs = 0;
     app.get("/runs", (c) => c.text(String(runs)));
-    app.post("/purge", async (c) => { await purge(c.req.query("url")); return c.text("ok"); });
-    app.post("/purge-tag", async (c) => { await purgeTag("search"); return c.text("ok"); });
+    app.post("/purge", async (c) => { await cache().purgeUrl(c.req.query("url")); return c.text("ok"); });
+    app.post("/purge-tag", async (c) => { await cache().purgeTag("search"); return c.text("ok"); });
+    const load = async (ms) => { const run = ++runs; await scheduler.wait(ms); return { run }; };
+    app.get("/value/:key", async (c) => {
+      const options = { ttl: "1s", staleFor: "1m", tags: ["search"] };
+      return c.json(await cache(c.env).getOrCompute(c.req.param("key"), options, () => load(200)));
+    });
+    app.delete("/value/:key", async (c) => { await cache().purge(c.req.param("key")); return c.text("ok"); });
     app.use("/search/*", cached({ ttl: "1m", tags: ["search"] }));
     app.use("/short/*", cached({ ttl: "1s", staleFor: "1m" }));
     app.all("*", async (c) => {
@@ -26,7 +32,7 @@ beforeAll(async () => {
       return c.text("run " + run);
     });`,
     { hasCache: true },
-    `import { Cache, cached, purge, purgeTag } from ${CACHE};
+    `import { Cache, cache, cached } from ${CACHE};
      export { Cache };
      export { Membership, RateLimiter } from ${LIBRARY};`,
   );
@@ -81,6 +87,20 @@ describe("cached() upon owners", () => {
     await expect
       .poll(async () => (await send(path)).text(), { timeout: 20_000, interval: 100 })
       .not.toBe(first);
+  });
+});
+
+describe("getOrCompute() upon owners", () => {
+  it("computes once for 200 calls at the same time, until it is purged or stale", async () => {
+    const before = await runs();
+    const call = async () => ((await (await send("value/a")).json()) as { run: number }).run;
+    const values = await Promise.all(Array.from({ length: 200 }, call));
+    expect(new Set(values)).toEqual(new Set([before + 1]));
+    await send("value/a", { method: "DELETE" });
+    expect(await call()).toBe(before + 2);
+    await after(1_100);
+    expect(await call()).toBe(before + 2);
+    await expect.poll(call, { timeout: 20_000, interval: 100 }).toBe(before + 3);
   });
 });
 

@@ -1,0 +1,158 @@
+/**
+ * Values of any kind, computed once for all who ask: fresh for a time, then stale while one computes
+ * them anew. An error may be remembered, so that what is broken is not asked each time.
+ */
+import * as v from "valibot";
+import { durationSchema } from "../limit/duration.ts";
+import { parse } from "../limit/misuse.ts";
+import type { Runtime } from "../runtime.ts";
+import type { CacheStore, Computed, Found } from "./value.ts";
+
+export interface ComputeOptions {
+  /** How long a value is fresh: a duration from `"1ms"` to `"7d"`. */
+  ttl: string;
+  /**
+   * How long after that it is served still, while one request has it computed anew: a duration to
+   * `"7d"`. Default `"0s"`.
+   */
+  staleFor?: string;
+  /**
+   * How long an error is thrown again, by its message, without another computation: a duration to
+   * `"1h"`. Default `"0s"`: each who waited computes for itself.
+   */
+  negativeFor?: string;
+  /** Names under which values can be purged together. Default none. */
+  tags?: readonly string[];
+}
+
+const WEEK_MS = 7 * 86_400_000;
+const HOUR_MS = 3_600_000;
+const MAX_KEY_CHARS = 1_024;
+
+const keySchema = v.pipe(
+  v.string("must be text"),
+  v.check(
+    ({ length }) => length > 0 && length <= MAX_KEY_CHARS,
+    `must have 1 to ${MAX_KEY_CHARS} characters`,
+  ),
+);
+const optionsSchema = v.strictObject({
+  ttl: durationSchema(1, WEEK_MS),
+  staleFor: v.optional(durationSchema(0, WEEK_MS), "0s"),
+  negativeFor: v.optional(durationSchema(0, HOUR_MS), "0s"),
+  tags: v.optional(v.array(v.string("must be text"), "must be a list of names"), []),
+});
+
+/** Keys of this version: what it stores, another might not read. */
+const KEY_PREFIX = "value-1";
+
+/** What the first byte says of the others. */
+const JSON_TEXT = 0;
+const BYTES = 1;
+const ERROR_TEXT = 2;
+
+export class ComputedValues {
+  readonly #store: CacheStore;
+  readonly #runtime: Runtime;
+  /** Keys for which this isolate has another value computed. */
+  readonly #refreshing = new Set<string>();
+
+  constructor(store: CacheStore, runtime: Runtime) {
+    this.#store = store;
+    this.#runtime = runtime;
+  }
+
+  /**
+   * Returns the value under a key, and computes it if there is none: one computation for all who
+   * ask in a region. Whoever waits longer than 5 s for another's computes for itself.
+   *
+   * @param key 1 to 1,024 characters
+   * @param compute returns bytes, or what JSON can hold; `undefined` is not kept
+   * @returns what JSON makes of it, unless this call has computed it
+   * @throws {MisuseError} naming the option, the rule and the value
+   * @throws what `compute` throws, or an `Error` with its message where that is remembered
+   */
+  async getOrCompute<Value>(
+    key: string,
+    options: ComputeOptions,
+    compute: () => Value | Promise<Value>,
+  ): Promise<Value> {
+    const name = `${KEY_PREFIX} ${parse(keySchema, key, "key")}`;
+    const { ttl: ttlMs, staleFor, negativeFor, tags } = parse(optionsSchema, options);
+    const kept = { ttlMs: ttlMs + staleFor, tags };
+    let own: { value: Value } | { error: unknown } | undefined;
+    const computed = async (): Promise<Computed | undefined> => {
+      try {
+        const value = await compute();
+        own = { value };
+        const bytes = encode(value);
+        return bytes && { value: bytes, ...kept };
+      } catch (error) {
+        own = { error };
+        if (negativeFor === 0) return undefined;
+        const text = error instanceof Error ? error.message : String(error);
+        return { value: tagged(ERROR_TEXT, text), ttlMs: negativeFor, tags };
+      }
+    };
+    const found = await this.#store.lookUp(name, computed);
+    if (!own && !found) await computed();
+    if (own) return result(own);
+    const { value: bytes, ageMs } = found as Found;
+    const isStale = bytes[0] !== ERROR_TEXT && ageMs >= ttlMs;
+    if (isStale) this.#refreshLater(name, found as Found, compute, kept);
+    return decode(bytes) as Value;
+  }
+
+  purge(key: string): Promise<void> {
+    return this.#store.purge(`${KEY_PREFIX} ${key}`);
+  }
+
+  #refreshLater(
+    name: string,
+    { version }: Found,
+    compute: () => unknown,
+    kept: Omit<Computed, "value">,
+  ): void {
+    if (this.#refreshing.has(name)) return;
+    this.#refreshing.add(name);
+    const computed = async () => {
+      const bytes = encode(await compute());
+      return bytes && { value: bytes, ...kept };
+    };
+    // If it fails, the stale value is served until its time is over.
+    const refreshing = this.#store.lookUp(name, computed, version).catch(() => {});
+    this.#runtime.keepAlive(refreshing.finally(() => this.#refreshing.delete(name)));
+  }
+}
+
+function result<Value>(own: { value: Value } | { error: unknown }): Value {
+  if ("error" in own) throw own.error;
+  return own.value;
+}
+
+function encode(value: unknown): Uint8Array | undefined {
+  if (value instanceof Uint8Array) return prefixed(BYTES, value);
+  if (value instanceof ArrayBuffer) return prefixed(BYTES, new Uint8Array(value));
+  const text = JSON.stringify(value);
+  return text === undefined ? undefined : tagged(JSON_TEXT, text);
+}
+
+/** @throws {Error} the one that is remembered */
+function decode(bytes: Uint8Array): unknown {
+  const rest = bytes.subarray(1);
+  if (bytes[0] === BYTES) return rest.slice();
+  const text = new TextDecoder().decode(rest);
+  if (bytes[0] === ERROR_TEXT) throw new Error(text);
+  return JSON.parse(text);
+}
+
+function tagged(kind: number, text: string): Uint8Array {
+  return prefixed(kind, new TextEncoder().encode(text));
+}
+
+function prefixed(kind: number, bytes: Uint8Array): Uint8Array {
+  const all = new Uint8Array(bytes.length + 1);
+  all[0] = kind;
+  all.set(bytes, 1);
+  return all;
+}
