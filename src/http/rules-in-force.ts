@@ -24,6 +24,8 @@ export class RulesInForce {
   ) {
     this.#source = source;
     this.#make = make;
+    // As the Worker starts, and not in its first request.
+    this.#keepUp();
   }
 
   get rules(): readonly Rule[] {
