@@ -75,10 +75,14 @@ export function events(env: object = environment, { region }: EventOptions = {})
   };
 }
 
-/** What the deployed Worker needs besides: to count what it decides, and to read sums. */
-export function ownEvents(env: object) {
+/**
+ * What the deployed Worker needs besides: to count what it decides, and to read sums.
+ *
+ * @param onSend called each time that events are sent, if this is the first call
+ */
+export function ownEvents(env: object, onSend?: () => void) {
   // At once, so that a wrong binding shows as the Worker starts.
-  isolate ??= newIsolate(env);
+  isolate ??= newIsolate(env, onSend);
   const { senderOf, reader } = isolate;
   return {
     count: (region: Region, name: string, key: string, amount: number) =>
@@ -87,7 +91,7 @@ export function ownEvents(env: object) {
   };
 }
 
-function newIsolate(env: object): Isolate {
+function newIsolate(env: object, onSend?: () => void): Isolate {
   const { hashSecret, homeRegion: home, ownersPerRegion } = parseLimiterConfig(env);
   const namespace = eventsNamespace(env, exports);
   const router = isolateRouter(ownersPerRegion);
@@ -100,6 +104,7 @@ function newIsolate(env: object): Isolate {
       ownerOf: (name, key) => router.ownerOf(hash([name, key]), region).owner,
       record: (owner, batch) => stub(owner).record(batch),
       newSender: () => crypto.randomUUID(),
+      onSend,
     });
   return {
     home,

@@ -33,6 +33,7 @@ import { RateLimiter } from "./objects/rate-limiter.ts";
 import { keyHasher } from "./ring/key-hash.ts";
 import { nearestRegion } from "./ring/region.ts";
 import { WORKERS } from "./runtime.ts";
+import { analyticsPoints } from "./watch/analytics.ts";
 import { metricsText, READ } from "./watch/metrics.ts";
 import { watch } from "./watch/watch.ts";
 
@@ -123,5 +124,7 @@ export default { fetch: anyStatusToHead(app) };
 
 function watchItself({ tokens, watch: label, loggedDenials, hashSecret }: Config) {
   if (tokens.length === 0 || label === "off" || !("TURNPIKE_EVENTS" in env)) return undefined;
-  return watch({ label, loggedDenials }, ownEvents(env).count, keyHasher(hashSecret));
+  const points = analyticsPoints(env);
+  const { count } = ownEvents(env, points && (() => points.flush()));
+  return watch({ label, loggedDenials }, count, keyHasher(hashSecret), points);
 }

@@ -29,7 +29,7 @@ const SERVERS = [
 const PURE = [
   "test/{config,house,log}.test.ts",
   "test/http/json-values.test.ts",
-  "test/watch/{counts,denial-log,metrics}.test.ts",
+  "test/watch/{analytics,counts,denial-log,metrics}.test.ts",
   "test/{cli,counters,dashboard,events,limit,membership,protocol,ring,testing}/**/*.test.ts",
   "test/owner/{checkpoint,checkpoint-lives,export,holds,inexact,operated-ring-owner,owner,ring-owner}.test.ts",
   "test/caller/{all-or-none,background,batcher,caller,denial-cache,denials,failing-owner,failure-report,fallback,giving-back,leases,policies-follower}.test.ts",

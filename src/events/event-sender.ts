@@ -19,6 +19,8 @@ export interface EventSenderOptions {
   record: (owner: string, batch: Batch) => Promise<void>;
   /** A random name for this isolate. */
   newSender: () => string;
+  /** Called each time that what has gathered is sent. */
+  onSend?: (() => void) | undefined;
 }
 
 /** How long events gather. */
@@ -96,6 +98,7 @@ export class EventSender {
   }
 
   async #sendAll(): Promise<void> {
+    this.#options.onSend?.();
     for (const [owner, counts] of this.#takeGathered()) this.#prepare(owner, counts);
     await Promise.all(Array.from(this.#sent, ([owner, sent]) => this.#send(owner, sent)));
   }

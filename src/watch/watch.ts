@@ -13,6 +13,7 @@ import { regionOfOwner } from "../protocol/ring-record.ts";
 import type { KeyHash } from "../ring/key-hash.ts";
 import type { Region } from "../ring/region.ts";
 import { WORKERS } from "../runtime.ts";
+import type { AnalyticsPoints, Outcome } from "./analytics.ts";
 import { type LabelForm, labelOf } from "./label.ts";
 
 /** Decisions, by `policy`, `outcome`, `reason` and `source`. */
@@ -53,6 +54,7 @@ export function watch(
   { label, loggedDenials }: { label: LabelForm; loggedDenials: number },
   count: CountAt,
   hash: (parts: readonly string[]) => KeyHash,
+  points?: AnalyticsPoints,
 ): Watch {
   const keys = new Map<string, string>();
   /** When a denial of each policy was last logged, ms since the epoch. */
@@ -66,7 +68,10 @@ export function watch(
       const nowMs = WORKERS.now();
       for (const reply of replies) note(reply, nowMs, nowMs - askedMs);
     },
-    called: (owner) => countOf(owner, CALLS, "to", 1),
+    called(owner) {
+      countOf(owner, CALLS, "to", 1);
+      points?.called();
+    },
     evicted: (owner, rows) => countOf(owner, EVICTED, "by", rows),
   };
 
@@ -80,11 +85,15 @@ export function watch(
     for (const decision of decisions) {
       const outcome = outcomeOf(decision);
       if (outcome === "denied") logDenial(question, decision);
+      points?.decided(outcome, decision.source);
       count(region, DECISIONS, keyOfDecision(decision, outcome), 1);
       count(region, CLIENTS, keyOf({ client, outcome, policy: decision.policy }), 1);
     }
     const source = decisions[0]?.source;
-    if (source === "owner") noteLatency(question, tookMs);
+    if (source === "owner") {
+      noteLatency(question, tookMs);
+      points?.waited(tookMs);
+    }
     if (source === "fallback") noteFallback(region, Math.floor(nowMs / 1_000));
   }
 
@@ -130,7 +139,7 @@ function hexOf({ hi, lo }: KeyHash): string {
 }
 
 /** Under `shadow`, a request passes that the policy would have denied. */
-function outcomeOf({ allowed, reason }: Decision): "allowed" | "denied" | "shadow" {
+function outcomeOf({ allowed, reason }: Decision): Outcome {
   if (reason === "shadow") return "shadow";
   return allowed ? "allowed" : "denied";
 }

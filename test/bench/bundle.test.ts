@@ -11,7 +11,7 @@ const MAX_LIBRARY_KIB = 60;
 /** The same in a Worker that others call by a service binding. */
 const MAX_CALLED_KIB = 61;
 /** The deployed Worker has the gateway, events, live policies, the API with its document and both pages besides; the chart takes 22. */
-const MAX_GATEWAY_KIB = 132;
+const MAX_GATEWAY_KIB = 133;
 
 /** An app with all of the library but the entrypoint for other Workers. */
 const APP = `

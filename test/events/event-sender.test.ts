@@ -3,7 +3,7 @@ import { EventSender } from "../../src/events/event-sender.ts";
 import type { Batch } from "../../src/events/event-store.ts";
 import { FakeTime } from "../fake-runtime.ts";
 
-function startSender(fail: () => boolean = () => false) {
+function startSender(fail: () => boolean = () => false, onSend?: () => void) {
   const time = new FakeTime();
   const batches: Batch[] = [];
   const sender = new EventSender({
@@ -14,6 +14,7 @@ function startSender(fail: () => boolean = () => false) {
       if (fail()) throw new Error("silent");
     },
     newSender: () => "isolate",
+    onSend,
   });
   return { time, batches, sender };
 }
@@ -43,6 +44,18 @@ describe("a sender of events", () => {
     const tuples = batches.reduce((sum, { counts }) => sum + counts.length / 3, 0);
     expect(tuples).toBeLessThan(20_100);
     expect(batches.map(({ number }) => number)).toEqual(batches.map((_, at) => at + 1));
+  });
+
+  it("tells each time that it sends, and no more once all is sent", async () => {
+    let sends = 0;
+    const { time, sender } = startSender(undefined, () => sends++);
+    for (let n = 0; n < 30; n++) {
+      sender.count("api", "key", 1);
+      await time.pass(100);
+    }
+    await time.pass(60_000);
+    expect(sends).toBeGreaterThanOrEqual(3);
+    expect(sends).toBeLessThanOrEqual(5);
   });
 
   it("gives a batch up after two minutes, and goes on with what came since", async () => {
