@@ -6,7 +6,7 @@
  * not watch runs no line of this. Only what an owner evicts is counted where the owner is.
  */
 import type { Observer, Question, Reply } from "../caller/question.ts";
-import { keyOf } from "../events/tuple.ts";
+import { type Dimensions, keyOf } from "../events/tuple.ts";
 import type { Decision } from "../limit/decision.ts";
 import { log } from "../log.ts";
 import { regionOfOwner } from "../protocol/ring-record.ts";
@@ -41,8 +41,10 @@ export type CountAt = (region: Region, name: string, key: string, amount: number
 
 /** The least time between two lines about denials of a policy. */
 const LOG_INTERVAL_MS = 1_000;
-/** The most keys of decisions that are remembered; an API call may name any policy. */
-const MAX_KEYS = 1_000;
+/** The most keys that are remembered, and policies: an API call may name any. */
+const MAX_KEYS = 10_000;
+/** The key of what has no dimensions. */
+const ALL = keyOf({});
 
 /** What a caller and the owners of an isolate tell. */
 export interface Watch extends Observer {
@@ -76,7 +78,8 @@ export function watch(
   };
 
   function countOf(owner: string, name: string, dimension: string, amount: number): void {
-    count(regionOfOwner(owner) as Region, name, keyOf({ [dimension]: owner }), amount);
+    const key = known(`${dimension} ${owner}`, () => ({ [dimension]: owner }));
+    count(regionOfOwner(owner) as Region, name, key, amount);
   }
 
   function note({ question, decisions }: Reply, nowMs: number, tookMs: number): void {
@@ -86,8 +89,17 @@ export function watch(
       const outcome = outcomeOf(decision);
       if (outcome === "denied") logDenial(question, decision);
       points?.decided(outcome, decision.source);
-      count(region, DECISIONS, keyOfDecision(decision, outcome), 1);
-      count(region, CLIENTS, keyOf({ client, outcome, policy: decision.policy }), 1);
+      const { policy, reason, source } = decision;
+      const how = `${outcome} ${reason} ${source} ${policy}`;
+      const whose = `${outcome} ${policy} of ${client}`;
+      const decided = known(how, () => ({ outcome, policy, reason, source }));
+      count(region, DECISIONS, decided, 1);
+      count(
+        region,
+        CLIENTS,
+        known(whose, () => ({ client, outcome, policy })),
+        1,
+      );
     }
     const source = decisions[0]?.source;
     if (source === "owner") {
@@ -100,7 +112,7 @@ export function watch(
   function noteFallback(region: Region, second: number): void {
     if (second === fallbackSecond) return;
     fallbackSecond = second;
-    count(region, FALLBACK_SECONDS, keyOf({}), 1);
+    count(region, FALLBACK_SECONDS, ALL, 1);
   }
 
   function clientOf({ key }: Question, form: LabelForm): string {
@@ -119,16 +131,21 @@ export function watch(
 
   function noteLatency({ region }: Question, tookMs: number): void {
     const le = LATENCIES_MS.find((bound) => tookMs <= bound)?.toString() ?? NO_BOUND;
-    count(region, LATENCY, keyOf({ le }), 1);
-    if (tookMs > 0) count(region, LATENCY_SUM, keyOf({}), tookMs);
+    count(
+      region,
+      LATENCY,
+      known(`le ${le}`, () => ({ le })),
+      1,
+    );
+    if (tookMs > 0) count(region, LATENCY_SUM, ALL, tookMs);
   }
 
-  function keyOfDecision({ policy, reason, source }: Decision, outcome: string): string {
-    const id = `${outcome} ${reason} ${source} ${policy}`;
-    const known = keys.get(id);
-    if (known !== undefined) return known;
+  /** Returns the key of a tuple, which most often was made before. */
+  function known(id: string, dimensions: () => Dimensions): string {
+    const before = keys.get(id);
+    if (before !== undefined) return before;
     if (keys.size >= MAX_KEYS) keys.clear();
-    const key = keyOf({ outcome, policy, reason, source });
+    const key = keyOf(dimensions());
     keys.set(id, key);
     return key;
   }
