@@ -54,6 +54,8 @@ interface Path {
   requests: number;
   failures: number;
   methods: Set<string>;
+  /** Its clients, each with a number of its own here: most paths have few of all. */
+  clients: Map<number, number>;
   demand: Demand;
   failed: Demand;
 }
@@ -88,16 +90,18 @@ export class Survey {
     if (!known) return;
     known.requests++;
     known.methods.add(method);
-    known.demand.add(client, client, atMs);
+    const number = known.clients.get(client) ?? known.clients.size;
+    known.clients.set(client, number);
+    known.demand.add(number, number, atMs);
     if (status !== 401 && status !== 403) return;
     known.failures++;
-    known.failed.add(client, client, atMs);
+    known.failed.add(number, number, atMs);
   }
 
   /** The policy for all paths first. */
   suggestions(): Suggestion[] {
     const hasAssets = this.#assets >= this.#requests * ASSET_SHARE;
-    const site = this.#suggest(hasAssets ? this.#pages : this.#all, {
+    const site = this.#suggest(hasAssets ? this.#pages : this.#all, undefined, {
       name: "site",
       path: undefined,
       methods: undefined,
@@ -122,6 +126,7 @@ export class Survey {
       requests: 0,
       failures: 0,
       methods: new Set<string>(),
+      clients: new Map<number, number>(),
       demand: minutely(WINDOW_MS),
       failed: minutely(LOGIN_WINDOW_MS),
     };
@@ -129,9 +134,10 @@ export class Survey {
     return added;
   }
 
-  #forPath({ path, requests, failures, methods, demand, failed }: Path): Suggestion {
+  #forPath({ path, requests, failures, methods, clients, demand, failed }: Path): Suggestion {
     const isLogin = failures >= Math.max(OWN_REQUESTS, requests * LOGIN_SHARE);
-    return this.#suggest(isLogin ? failed : demand, {
+    const clientOf = [...clients.keys()];
+    return this.#suggest(isLogin ? failed : demand, clientOf, {
       name: path.replace(/[^\w]+/g, "-").replace(/^-|-$/g, "") || "root",
       path,
       methods: [...methods].sort(),
@@ -142,8 +148,10 @@ export class Survey {
     });
   }
 
+  /** @param clientOf the clients by their numbers in `demand`; undefined if they have their own */
   #suggest(
     demand: Demand,
+    clientOf: readonly number[] | undefined,
     about: Omit<Suggestion, "limit" | "typical" | "refused" | "neediest">,
   ): Suggestion {
     const needed = demand.peaks();
@@ -164,7 +172,10 @@ export class Survey {
       neediest: needed
         .largest(MAX_NAMED)
         .filter(({ count }) => count > limit)
-        .map(({ number, count: peak }) => ({ client: this.#clients.nameOf(number), peak })),
+        .map(({ number, count: peak }) => ({
+          client: this.#clients.nameOf(clientOf?.[number] ?? number),
+          peak,
+        })),
     };
   }
 }
