@@ -13,7 +13,7 @@ body { font: 16px/1.5 system-ui, sans-serif; color: var(--text); margin: 0 auto;
 h1 { font-size: 1.5rem; } h2 { font-size: 1.2rem; margin-top: 2.5rem; }
 .wide { overflow-x: auto; } .chart { margin: 1rem 0; }
 table { border-collapse: collapse; margin: 1rem 0; font-variant-numeric: tabular-nums; }
-th, td { text-align: right; padding: .3rem .8rem; border-bottom: 1px solid var(--line); }
+th, td { text-align: right; padding: .3rem .8rem; border-bottom: 1px solid var(--line); } td + td { white-space: nowrap; }
 th:first-child, td:first-child { text-align: left; overflow-wrap: anywhere; min-width: 8rem; }
 caption { text-align: left; font-weight: 600; padding: .3rem 0; }`;
 
