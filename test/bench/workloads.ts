@@ -7,7 +7,7 @@ export interface Workload {
   windowSeconds: number;
   /** Clients there are. */
   clients: number;
-  /** Has every client spent its limit before anything is measured? */
+  /** Has every client spent its limit, and been denied once, before anything is measured? */
   primed: boolean;
   /** Which client makes the next request: a number below `clients`. */
   pick: () => number;
