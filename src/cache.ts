@@ -98,19 +98,21 @@ function newIsolate(env: object): Isolate {
   const router = isolateRouter(ownersPerRegion);
   const hash = keyHasher(hashSecret);
   const regions = new Map<Region, ReturnType<Isolate["regionOf"]>>();
-  const ownerOf = (key: string, region: Region) =>
-    stubOf(namespace, router.ownerOf(hash([key]), region).owner);
+  const placeOf = (key: string, region: Region) => {
+    const { owner, version } = router.ownerOf(hash([key]), region);
+    return { owner: stubOf(namespace, owner), name: `${version} ${key}` };
+  };
   const newClient = (own: Region) =>
     new CacheClient({
       runtime: WORKERS,
       deadlineMs,
-      ownerOf: (key) => ownerOf(key, own),
-      ownersOf: (key) =>
-        key === undefined
-          ? REGIONS.flatMap((region) => router.ownersOf(region)).map((name) =>
-              stubOf(namespace, name),
-            )
-          : REGIONS.filter((region) => region !== own).map((region) => ownerOf(key, region)),
+      placeOf: (key) => placeOf(key, own),
+      placesElsewhere: (key) =>
+        REGIONS.filter((region) => region !== own).map((region) => placeOf(key, region)),
+      allOwners: () =>
+        REGIONS.flatMap((region) => router.ownersOf(region)).map((owner) =>
+          stubOf(namespace, owner),
+        ),
     });
   return {
     home: homeRegion,

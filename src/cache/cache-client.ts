@@ -12,32 +12,46 @@ import { Values } from "./values.ts";
 /** How long a purge may go unnoticed in an isolate that has a copy. */
 const MAX_COPY_MS = 1_000;
 const MAX_COPY_BYTES = 4_000_000;
-/** How often a key that is looked up may be purged meanwhile. */
-const MAX_PURGES = 3;
+
+/** The owner of a key, and what the key is called there. */
+export interface Place {
+  owner: Stub<CacheRpc>;
+  /** Has the ring's version, so that a change of the ring forgets. Else a ring that comes back would
+   * bring values back that were purged meanwhile. */
+  name: string;
+}
 
 interface CacheClientOptions {
   runtime: Runtime;
   /** How long to wait for an owner's answer. */
   deadlineMs: number;
-  ownerOf(key: string): Stub<CacheRpc>;
-  /** All owners that may have a value under the key, or any value. */
-  ownersOf(key?: string): Stub<CacheRpc>[];
+  placeOf(key: string): Place;
+  /** Where other regions keep the key. */
+  placesElsewhere(key: string): Place[];
+  /** The owners of all regions. */
+  allOwners(): Stub<CacheRpc>[];
 }
 
 export class CacheClient implements CacheStore {
   readonly #options: CacheClientOptions;
+  /** By their names at the owner, so that a change of the ring forgets them, too. */
   readonly #copies = new Values(MAX_COPY_BYTES);
+  /** An answer that was on its way during a purge may be older: it is not copied. */
+  #purges = 0;
 
   constructor(options: CacheClientOptions) {
     this.#options = options;
   }
 
   async find(key: string): Promise<Found | undefined> {
-    const copy = this.#copy(key);
+    const { placeOf, deadlineMs } = this.#options;
+    const place = placeOf(key);
+    const { owner, name } = place;
+    const copy = this.#copy(place);
     if (copy) return copy;
-    const { ownerOf, deadlineMs } = this.#options;
-    const held = await this.#within(deadlineMs, ownerOf(key).find(key));
-    return held && this.#found(key, held, "owner");
+    const purges = this.#purges;
+    const held = await this.#within(deadlineMs, owner.find(name));
+    return held && this.#found(name, held, "owner", purges);
   }
 
   async lookUp(
@@ -45,7 +59,8 @@ export class CacheClient implements CacheStore {
     compute: () => Promise<Computed | undefined>,
     newerThan = 0,
   ): Promise<Found | undefined> {
-    const copy = this.#copy(key);
+    const place = this.#options.placeOf(key);
+    const copy = this.#copy(place);
     if (copy && copy.version > newerThan) return copy;
     let isComputing = false;
     const computeOnce = () => {
@@ -53,7 +68,7 @@ export class CacheClient implements CacheStore {
       return compute();
     };
     try {
-      return await this.#fromOwner(key, computeOnce, newerThan);
+      return await this.#fromOwner(place, computeOnce, newerThan);
     } catch (error) {
       // What the computation itself has thrown is for whoever asked.
       if (isComputing) throw error;
@@ -64,69 +79,85 @@ export class CacheClient implements CacheStore {
 
   /** Rejects if the owner fails, or takes too long. */
   async #fromOwner(
-    key: string,
+    place: Place,
     compute: () => Promise<Computed | undefined>,
     newerThan: number,
   ): Promise<Found | undefined> {
-    const { ownerOf, deadlineMs } = this.#options;
-    const owner = ownerOf(key);
-    for (let purges = 0; purges <= MAX_PURGES; purges++) {
-      const first = await this.#within(deadlineMs, owner.lookUp(key, newerThan));
-      if (first.kind === "held") return this.#found(key, first.held, "owner");
-      if (first.kind === "lease") return this.#compute(key, first.fence, compute);
-      const waited = await this.#within(LEASE_MS + deadlineMs, owner.wait(key, newerThan));
-      if (waited.kind === "held") return this.#found(key, waited.held, "computed");
+    const { deadlineMs, runtime } = this.#options;
+    const { owner, name } = place;
+    // A key may be purged again and again while it is computed.
+    const untilMs = runtime.now() + LEASE_MS;
+    for (let leftMs = LEASE_MS; leftMs > 0; leftMs = untilMs - runtime.now()) {
+      const purges = this.#purges;
+      const first = await this.#within(deadlineMs, owner.lookUp(name, newerThan));
+      if (first.kind === "held") return this.#found(name, first.held, "owner", purges);
+      if (first.kind === "lease") return this.#compute(place, first.fence, compute);
+      const waited = await this.#within(leftMs + deadlineMs, owner.wait(name, newerThan));
+      if (waited.kind === "held") return this.#found(name, waited.held, "computed", purges);
       if (waited.kind === "nothing") return undefined;
     }
     return undefined;
   }
 
   async #compute(
-    key: string,
+    { owner, name }: Place,
     fence: number,
     compute: () => Promise<Computed | undefined>,
   ): Promise<Found | undefined> {
     let computed: Computed | undefined;
     let isKept = false;
+    const purges = this.#purges;
     try {
       computed = await compute();
     } finally {
-      const { ownerOf, deadlineMs } = this.#options;
       // Whoever has computed has the value, whether or not its owner takes it.
-      const giving = this.#within(deadlineMs, ownerOf(key).put(key, fence, computed));
+      const giving = this.#within(this.#options.deadlineMs, owner.put(name, fence, computed));
       isKept = await giving.catch(() => false);
     }
     if (!computed) return undefined;
     const held = { value: computed.value, ageMs: 0, leftMs: computed.ttlMs, version: fence };
-    return isKept ? this.#found(key, held, "computed") : { ...pick(held), source: "computed" };
+    return isKept
+      ? this.#found(name, held, "computed", purges)
+      : { ...pick(held), source: "computed" };
   }
 
   async purge(key: string): Promise<void> {
-    this.#copies.delete(key);
-    const { ownerOf, ownersOf, deadlineMs, runtime } = this.#options;
+    const { placeOf, placesElsewhere, deadlineMs, runtime } = this.#options;
+    const purgeAt = ({ owner, name }: Place) => owner.purge(name);
     // Other regions forget it a little later.
-    const others = ownersOf(key).map((owner) => owner.purge(key));
-    runtime.keepAlive(Promise.allSettled(others));
-    await this.#within(deadlineMs, ownerOf(key).purge(key));
+    runtime.keepAlive(Promise.allSettled(placesElsewhere(key).map(purgeAt)));
+    const place = placeOf(key);
+    try {
+      await this.#within(deadlineMs, purgeAt(place));
+    } finally {
+      this.#purges++;
+      this.#copies.delete(place.name);
+    }
   }
 
   /** Forgets all values with a tag, at all owners. Rejects if one of them can't be reached. */
   async purgeTag(tag: string): Promise<void> {
-    // A copy does not know its tags.
-    this.#copies.clear();
-    await Promise.all(this.#options.ownersOf().map((owner) => owner.purgeTag(tag)));
+    try {
+      await Promise.all(this.#options.allOwners().map((owner) => owner.purgeTag(tag)));
+    } finally {
+      this.#purges++;
+      // A copy does not know its tags.
+      this.#copies.clear();
+    }
   }
 
-  #copy(key: string): Found | undefined {
-    const copy = this.#copies.get(key, this.#options.runtime.now());
+  #copy({ name }: Place): Found | undefined {
+    const copy = this.#copies.get(name, this.#options.runtime.now());
     return copy && { ...pick(copy), source: "copy" };
   }
 
-  #found(key: string, held: Held, source: Found["source"]): Found {
+  /** @param purges how many there were when the owner was asked */
+  #found(name: string, held: Held, source: Found["source"], purges: number): Found {
+    if (purges !== this.#purges) return { ...pick(held), source };
     const { value, ageMs, leftMs, version } = held;
     const ttlMs = ageMs + Math.min(leftMs, MAX_COPY_MS);
     const computedMs = this.#options.runtime.now() - ageMs;
-    this.#copies.set(key, version, { value, ttlMs, tags: [] }, computedMs);
+    this.#copies.set(name, version, { value, ttlMs, tags: [] }, computedMs);
     return { ...pick(held), source };
   }
 

@@ -13,6 +13,7 @@ import { Values } from "./values.ts";
 export const MAX_OWNER_BYTES = 24_000_000;
 /** How long a computation is waited for. */
 export const LEASE_MS = 5_000;
+const FENCES_PER_MS = 1_000;
 
 interface Lease {
   fence: number;
@@ -48,8 +49,8 @@ export class CacheOwner implements CacheRpc {
     const nowMs = this.#runtime.now();
     this.#endLate(nowMs);
     if (this.#leases.has(key)) return { kind: "busy" };
-    // Above those of an earlier life, whose numbers a caller may know.
-    const fence = Math.max(this.#lastFence + 1, nowMs);
+    // Above those of an earlier life: it had fewer leases than this a millisecond.
+    const fence = Math.max(this.#lastFence + 1, nowMs * FENCES_PER_MS);
     this.#lastFence = fence;
     const ended = Promise.withResolvers<"computed" | "purged">();
     this.#leases.set(key, { fence, untilMs: nowMs + LEASE_MS, ended });
