@@ -12,13 +12,23 @@ import { Values } from "./values.ts";
 /** How long a purge may go unnoticed in an isolate that has a copy. */
 const MAX_COPY_MS = 1_000;
 const MAX_COPY_BYTES = 4_000_000;
+/** All owners of all regions are asked, some of them far away or asleep. */
+const PURGE_DEADLINE_MS = 5_000;
 
 /** The owner of a key, and what the key is called there. */
 export interface Place {
   owner: Stub<CacheRpc>;
-  /** Has the ring's version, so that a change of the ring forgets. Else a ring that comes back would
-   * bring values back that were purged meanwhile. */
+  /**
+   * Has the ring's version, so that a change of the ring forgets. Else a ring that comes back would
+   * bring values back that were purged meanwhile.
+   */
   name: string;
+}
+
+/** The moment at which an owner was asked. */
+interface Asked {
+  purges: number;
+  atMs: number;
 }
 
 interface CacheClientOptions {
@@ -49,9 +59,9 @@ export class CacheClient implements CacheStore {
     const { owner, name } = place;
     const copy = this.#copy(place);
     if (copy) return copy;
-    const purges = this.#purges;
+    const asked = this.#asked;
     const held = await this.#within(deadlineMs, owner.find(name));
-    return held && this.#found(name, held, "owner", purges);
+    return held && this.#found(name, held, "owner", asked);
   }
 
   async lookUp(
@@ -88,12 +98,12 @@ export class CacheClient implements CacheStore {
     // A key may be purged again and again while it is computed.
     const untilMs = runtime.now() + LEASE_MS;
     for (let leftMs = LEASE_MS; leftMs > 0; leftMs = untilMs - runtime.now()) {
-      const purges = this.#purges;
+      const asked = this.#asked;
       const first = await this.#within(deadlineMs, owner.lookUp(name, newerThan));
-      if (first.kind === "held") return this.#found(name, first.held, "owner", purges);
+      if (first.kind === "held") return this.#found(name, first.held, "owner", asked);
       if (first.kind === "lease") return this.#compute(place, first.fence, compute);
       const waited = await this.#within(leftMs + deadlineMs, owner.wait(name, newerThan));
-      if (waited.kind === "held") return this.#found(name, waited.held, "computed", purges);
+      if (waited.kind === "held") return this.#found(name, waited.held, "computed", asked);
       if (waited.kind === "nothing") return undefined;
     }
     return undefined;
@@ -106,7 +116,7 @@ export class CacheClient implements CacheStore {
   ): Promise<Found | undefined> {
     let computed: Computed | undefined;
     let isKept = false;
-    const purges = this.#purges;
+    const asked = this.#asked;
     try {
       computed = await compute();
     } finally {
@@ -117,7 +127,7 @@ export class CacheClient implements CacheStore {
     if (!computed) return undefined;
     const held = { value: computed.value, ageMs: 0, leftMs: computed.ttlMs, version: fence };
     return isKept
-      ? this.#found(name, held, "computed", purges)
+      ? this.#found(name, held, "computed", asked)
       : { ...pick(held), source: "computed" };
   }
 
@@ -137,8 +147,10 @@ export class CacheClient implements CacheStore {
 
   /** Forgets all values with a tag, at all owners. Rejects if one of them can't be reached. */
   async purgeTag(tag: string): Promise<void> {
+    const { allOwners } = this.#options;
     try {
-      await Promise.all(this.#options.allOwners().map((owner) => owner.purgeTag(tag)));
+      const purges = allOwners().map((owner) => owner.purgeTag(tag));
+      await this.#within(PURGE_DEADLINE_MS, Promise.all(purges));
     } finally {
       this.#purges++;
       // A copy does not know its tags.
@@ -151,13 +163,17 @@ export class CacheClient implements CacheStore {
     return copy && { ...pick(copy), source: "copy" };
   }
 
-  /** @param purges how many there were when the owner was asked */
-  #found(name: string, held: Held, source: Found["source"], purges: number): Found {
-    if (purges !== this.#purges) return { ...pick(held), source };
-    const { value, ageMs, leftMs, version } = held;
-    const ttlMs = ageMs + Math.min(leftMs, MAX_COPY_MS);
-    const computedMs = this.#options.runtime.now() - ageMs;
-    this.#copies.set(name, version, { value, ttlMs, tags: [] }, computedMs);
+  get #asked(): Asked {
+    return { purges: this.#purges, atMs: this.#options.runtime.now() };
+  }
+
+  /** Keeps a copy, unless there was a purge meanwhile. The way of the answer is part of its age. */
+  #found(name: string, held: Held, source: Found["source"], { purges, atMs }: Asked): Found {
+    if (purges === this.#purges) {
+      const { value, ageMs, leftMs, version } = held;
+      const ttlMs = ageMs + Math.min(leftMs, MAX_COPY_MS);
+      this.#copies.set(name, version, { value, ttlMs, tags: [] }, atMs - ageMs);
+    }
     return { ...pick(held), source };
   }
 

@@ -4,9 +4,9 @@
  */
 import * as v from "valibot";
 import { durationSchema } from "../limit/duration.ts";
-import { parse } from "../limit/misuse.ts";
+import { MisuseError, parse } from "../limit/misuse.ts";
 import type { Runtime } from "../runtime.ts";
-import type { CacheStore, Computed, Found } from "./value.ts";
+import { type CacheStore, type Computed, type Found, MAX_VALUE_BYTES } from "./value.ts";
 
 export interface ComputeOptions {
   /** How long a value is fresh: a duration from `"1ms"` to `"7d"`. */
@@ -67,7 +67,7 @@ export class ComputedValues {
    * ask in a region. Whoever waits longer than 5 s for another's computes for itself.
    *
    * @param key 1 to 1,024 characters
-   * @param compute returns bytes, or what JSON can hold; `undefined` is not kept
+   * @param compute returns bytes, or what JSON can hold, of less than 1 MB; `undefined` is not kept
    * @returns what JSON makes of it, unless this call has computed it
    * @throws {MisuseError} naming the option, the rule and the value
    * @throws what `compute` throws, or an `Error` with its message where that is remembered
@@ -150,7 +150,11 @@ function tagged(kind: number, text: string): Uint8Array {
   return prefixed(kind, new TextEncoder().encode(text));
 }
 
+/** @throws {MisuseError} if it is too large to be stored */
 function prefixed(kind: number, bytes: Uint8Array): Uint8Array {
+  if (bytes.length >= MAX_VALUE_BYTES) {
+    throw new MisuseError("value", `must have less than ${MAX_VALUE_BYTES} bytes`, bytes.length);
+  }
   const all = new Uint8Array(bytes.length + 1);
   all[0] = kind;
   all.set(bytes, 1);

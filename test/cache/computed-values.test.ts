@@ -35,6 +35,11 @@ describe("a computed value", () => {
     },
   );
 
+  it("has less than 1 MB", async () => {
+    const getting = newValues().getOrCompute("k", { ttl: "1s" }, () => new Uint8Array(1_048_576));
+    await expect(getting).rejects.toThrow("value must have less than 1048576 bytes, got 1048576");
+  });
+
   it("is not kept if it is undefined", async () => {
     const values = newValues();
     const compute = vi.fn(() => undefined);
