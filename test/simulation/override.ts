@@ -91,6 +91,8 @@ export class Override {
     if (!before || before !== this.#confirmed || limit === before.limit) return;
     if (source !== "owner" && (isFaulty || askedMs - before.atMs <= MAX_SILENCE_MS)) return;
     if (!exact || this.#isUnsure || ledger.isDoubted(OVERRIDDEN)) return;
+    // An owner that the ring gave up may still answer those who have an older ring.
+    if ((world.members?.record.lost ?? []).length > 0) return;
     ledger.violated(`counted by ${source} under ${limit}, where ${before.limit} is in force`);
   }
 }
