@@ -53,7 +53,7 @@ class WatchedOwner extends Owner {
     for (const each of batch) {
       // An operator's refund is no request's own, and is entered where it is asked for.
       if (each.settle) this.#ledger.settled(each, each.settle.actual);
-      else if (each.spentAtMs !== undefined) this.#ledger.returned(each);
+      else if (each.spentAtMs !== undefined) this.#ledger.returned(this.#machine, each);
     }
     return super.refund(batch);
   }

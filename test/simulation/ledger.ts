@@ -120,9 +120,16 @@ export class Ledger {
     }
   }
 
-  /** An owner has been given back what it let pass: as good as never counted. */
-  returned({ key, policies }: Check): void {
-    for (const { name, cost } of policies) this.account(key, name).countedExactly -= cost;
+  /**
+   * An owner has been given back what it let pass: as good as never counted. One that has been
+   * replaced gives back what its successor still counts, and may count again.
+   */
+  returned(machine: Machine, { key, policies }: Check): void {
+    for (const { name, cost } of policies) {
+      const account = this.account(key, name);
+      account.countedExactly -= cost;
+      if (!machine.isSole) account.returned += cost;
+    }
   }
 
   /** An owner may charge that much for what a hold came to. */
