@@ -1,6 +1,6 @@
 /**
  * Whole numbers by the number of a client or key, those of one side by side: a request then changes
- * one place of memory, which saves a tenth of a replay with 500,000 clients.
+ * one place of memory.
  */
 
 const FIRST_ROWS = 16;
