@@ -9,6 +9,7 @@ import readme from "../../README.md?raw";
 import { isolateCaller } from "../../src/caller/isolate.ts";
 import { gatewaySchema, parseConfig } from "../../src/config.ts";
 import { api } from "../../src/http/api/api.ts";
+import keyReadme from "../../src/http/key/README.md?raw";
 import { enforce } from "../../src/http/rate-limit.ts";
 import { policySchema } from "../../src/limit/policy-schema.ts";
 import { limiterSchema } from "../../src/limiter-config.ts";
@@ -20,14 +21,16 @@ import appSource from "./app.ts?raw";
 import { mayLogIn } from "./logins.ts";
 import loginsSource from "./logins.ts?raw";
 import pageLoad from "./page-load.json";
+import { byPlan } from "./plans.ts";
+import plansSource from "./plans.ts?raw";
 
 /** What tests have an owner waited for; see `test/vitest.config.ts`. */
 const DEADLINE_MS = 10_000;
 
-function blocks(language: string): string[] {
-  return [...readme.matchAll(/^```(\w+)\n(.*?)^```$/gms)]
+function blocks(language: string, text = readme): string[] {
+  return [...text.matchAll(/^```(\w+)\n(.*?)^```$/gms)]
     .filter(([, name]) => name === language)
-    .map(([, , text]) => text as string);
+    .map(([, , code]) => code as string);
 }
 
 /** The first cells of the table whose first heading is given. */
@@ -50,6 +53,8 @@ async function gateOf(ip: string, answer: () => Response = () => new Response("f
   };
 }
 
+const planned = new Hono().use("/api/*", byPlan).get("*", (c) => c.text("Hello"));
+
 beforeEach(() => void vi.useFakeTimers({ toFake: ["Date"], now: Date.UTC(2036, 10, 22, 12) }));
 
 afterEach(() => {
@@ -60,13 +65,14 @@ afterEach(() => {
 describe("the README", () => {
   it("shows the code that is tested here", () => {
     expect(blocks("ts")).toEqual([appSource, loginsSource]);
+    expect(blocks("ts", keyReadme)).toEqual([plansSource]);
   });
 
-  it("shows an app that limits, and a customer with a plan of his own", async () => {
+  it("shows an app that limits, and a quota by each customer's plan", async () => {
     const response = await app.request("/");
     expect(await response.text()).toBe("Hello");
     expect(response.headers.get("RateLimit")).toMatch(/^"default";r=599;t=\d+$/);
-    const ask = (key: string) => app.request("/api/", { headers: { "X-Api-Key": key } });
+    const ask = (key: string) => planned.request("/api/", { headers: { "X-Api-Key": key } });
     expect((await ask("stranger")).headers.get("RateLimit")).toMatch(/"plan";r=99;/);
     expect((await ask("key-of-a-good-customer")).headers.get("RateLimit")).toMatch(
       /"plan";r=4999;/,
@@ -145,7 +151,7 @@ describe("the README", () => {
 
     const statuses = await Promise.all(
       Array.from({ length: 150 }, (_, n) =>
-        app.request("/api/x", {
+        planned.request("/api/x", {
           headers: { "X-Api-Key": `made-up-${n}`, "CF-Connecting-IP": "192.0.2.58" },
         }),
       ),
