@@ -95,10 +95,32 @@ function requireNamespace(name: BindingName, value: unknown, env: object): void 
 }
 
 /**
+ * Returns the namespace of a class that only some Workers have: what is bound, or else the class
+ * that the Worker exports.
+ *
+ * @param entryPoint which exports the class
+ * @throws {MisuseError} if there is neither, or the binding is of another kind
+ */
+export function extraNamespace<Rpc>(
+  name: string,
+  className: string,
+  entryPoint: string,
+  env: object,
+  exports: object,
+): ObjectNamespace<Rpc> {
+  const bound: unknown = Reflect.get(env, name) ?? Reflect.get(exports, className);
+  if (isNamespace(bound)) return bound as ObjectNamespace<Rpc>;
+  const rule = `must be a Durable Object binding with the class_name ${className}`;
+  const hint = `or export ${className} from "${entryPoint}" and name it in migrations`;
+  const kind = typeof bound === "object" && bound ? bound.constructor.name : bound;
+  throw new MisuseError(name, `${rule} (${hint})`, kind);
+}
+
+/**
  * A service binding has a method of every name; a namespace has only its own. Among a Worker's
  * exports it is a function.
  */
-export function isNamespace(value: unknown): boolean {
+function isNamespace(value: unknown): boolean {
   if ((typeof value !== "object" && typeof value !== "function") || value === null) return false;
   const methods = value as Record<string, unknown>;
   const has = (method: string) => typeof methods[method] === "function";
