@@ -79,7 +79,7 @@ export class Turnpike extends WorkerEntrypoint<unknown, TurnpikeProps> {
    * Spends the cost if it may pass. If the owner does not answer, follows the policy's `onFailure`.
    */
   async check(key: string | KeyCheck, options?: KeyOptions): Promise<Decision> {
-    return decided(await isolateCaller().check([this.#ask(key, options)]));
+    return decided(await isolateCaller().check(await this.#askPossible(key, options)));
   }
 
   /**
@@ -90,12 +90,17 @@ export class Turnpike extends WorkerEntrypoint<unknown, TurnpikeProps> {
     const questions = parse(checksSchema, checks, "checks").map((check, at) =>
       this.#ask(check, undefined, `checks[${at}]`),
     );
+    await Promise.all(
+      questions.map((question, at) =>
+        isolateCaller().costly.requirePossible([question], `checks[${at}].cost`),
+      ),
+    );
     return (await isolateCaller().check(questions)).map((reply) => decided([reply]));
   }
 
   /** Answers as `check` would, but spends nothing. */
   async peek(key: string | KeyCheck, options?: KeyOptions): Promise<Decision> {
-    return decided(await isolateCaller().peek([this.#ask(key, options)]));
+    return decided(await isolateCaller().peek(await this.#askPossible(key, options)));
   }
 
   /** Gives the cost back, never more than is spent, and then answers as `peek`. */
@@ -177,7 +182,13 @@ export class Turnpike extends WorkerEntrypoint<unknown, TurnpikeProps> {
   #ask(check: unknown, options: KeyOptions = {}, at = ""): Question {
     const given = typeof check === "string" ? { key: check } : (check as object);
     const { key, policy, ...rest } = parse(checkSchema, { ...options, ...given }, at);
-    return questionOf(this.#policy(policy, at), [key], rest, at);
+    return questionOf(this.#policy(policy, at), [key], rest);
+  }
+
+  async #askPossible(key: string | KeyCheck, options?: KeyOptions): Promise<[Question]> {
+    const question = this.#ask(key, options);
+    await isolateCaller().costly.requirePossible([question]);
+    return [question];
   }
 
   #policy(name: string | undefined, at: string) {

@@ -8,12 +8,11 @@ import type { Policy } from "../limit/policy.ts";
 import type { Question, Reply } from "./question.ts";
 
 /**
- * Returns the policy of a check that takes at most `cost` units. The cost may exceed the capacity.
- * Under a policy in shadow it stays as it is: that policy lowers nothing.
+ * Returns the policy of a check that takes at most `cost` units. The cost may exceed the capacity,
+ * which an override may have raised.
  */
 export function upTo(policy: Policy, cost: number): Policy {
-  const most = policy.shadow ? cost : policy.capacity || cost;
-  return { ...policy, cost: Math.min(cost, most), atMost: true };
+  return { ...policy, cost, atMost: true };
 }
 
 /**
@@ -30,13 +29,18 @@ export function withTaken(
   atMs: number,
 ): Reply {
   const isAllowed = decisions.every(({ allowed }) => allowed);
-  const costs = question.policies.map(({ cost }, at) => verdicts[at]?.taken ?? cost);
+  const costs = question.policies.map((policy, at) => verdicts[at]?.taken ?? mostOf(policy));
   const taken = isAllowed ? Math.min(...costs) : 0;
   return {
     question: taken > 0 ? costing(question, taken) : question,
     decisions: decisions.map((decision) => ({ ...decision, taken })),
     atMs,
   };
+}
+
+/** The most that can pass at once. A policy in shadow lowers nothing. */
+function mostOf({ cost, capacity, shadow }: Policy): number {
+  return shadow ? cost : Math.min(cost, capacity || cost);
 }
 
 /**

@@ -13,6 +13,7 @@ import type { Runtime } from "../runtime.ts";
 import { AllOrNone } from "./all-or-none.ts";
 import { withTaken } from "./at-most.ts";
 import type { Verb } from "./call.ts";
+import { CostlyChecks } from "./costly-checks.ts";
 import { type Dispatched, dispatch } from "./dispatch.ts";
 import { Fallback } from "./fallback.ts";
 import { NO_LEASE } from "./leases.ts";
@@ -59,22 +60,25 @@ export class Caller {
   readonly #allOrNone = new AllOrNone(this.#local.denials);
   readonly #fallback = new Fallback();
   readonly #observe: Observer["decided"] | undefined;
+  readonly costly: CostlyChecks;
   readonly headStarts: HeadStarts;
   readonly background: Background;
 
   constructor(options: CallerOptions) {
-    const { owners: namespace, runtime, deadlineMs = DEFAULT_DEADLINE_MS } = options;
-    const { reportFailure = () => {}, observe } = options;
+    const { owners: namespace, runtime, deadlineMs = DEFAULT_DEADLINE_MS, observe } = options;
     this.#observe = observe;
     this.#runtime = runtime;
     this.#homeRegion = options.homeRegion;
     this.#hash = keyHasher(options.hashSecret);
     this.#router = options.router ?? new Router(options.ownersPerRegion);
-    this.#owners = new OwnerClient({ namespace, runtime, deadlineMs }, reportFailure);
+    this.#owners = new OwnerClient({ namespace, runtime, deadlineMs }, options.reportFailure);
     this.#operator = new Operator(this.#owners, this.#router);
     const route = (question: Question) => this.#route(question);
-    this.headStarts = new HeadStarts({ runtime, denials: this.#local.denials, route });
+    const { denials } = this.#local;
     const ask = this.#ask.bind(this);
+    const peek = (message: Message) => this.#askOrStandIn("peek", [message]);
+    this.costly = new CostlyChecks({ runtime, denials, route, peek });
+    this.headStarts = new HeadStarts({ runtime, denials, route });
     this.background = new Background({ runtime, local: this.#local, route, ask, observe });
   }
 
@@ -98,8 +102,7 @@ export class Caller {
   }
 
   /**
-   * Spends the questions of each group, all or none. If one is denied, the others give back what
-   * they took. {@link AllOrNone} decides which are asked first.
+   * Spends the questions of each group, all or none, in the order that {@link AllOrNone} decides.
    *
    * @returns for each group the replies to its questions, in order, without those never asked
    *   because another was denied
@@ -116,9 +119,7 @@ export class Caller {
     return this.#askOrStandIn("peek", this.#routeAll(questions));
   }
 
-  /**
-   * Gives back what checks spent; never rejects. If an owner does not answer, the units stay spent.
-   */
+  /** Gives back what checks spent; never rejects. Where an owner is silent, the units stay spent. */
   async undo(replies: readonly Reply[]): Promise<void> {
     const toOwners: Returned[] = [];
     const holds: Promise<unknown>[] = [];
@@ -154,9 +155,8 @@ export class Caller {
   }
 
   /**
-   * Forgets what the keys spent under these policies, in all regions and on disk.
-   *
-   * Other isolates may go on denying from their denial caches for at most 5 s.
+   * Forgets what the keys spent under these policies, in all regions and on disk. Other isolates
+   * may go on denying from their denial caches for at most 5 s.
    *
    * @throws {CallError} if an owner does not answer; other owners may have forgotten by then
    */

@@ -8,7 +8,7 @@ import type { Reservation } from "../counters/check.ts";
 import type { Decision } from "../limit/decision.ts";
 import { durationSchema } from "../limit/duration.ts";
 import { MisuseError, parse } from "../limit/misuse.ts";
-import { type Policy, requireFits } from "../limit/policy.ts";
+import type { Policy } from "../limit/policy.ts";
 import { unitsSchema } from "../limit/policy-schema.ts";
 import { textLike, wholeNumber } from "../limit/schemas.ts";
 import { REGIONS, type Region } from "../ring/region.ts";
@@ -53,6 +53,7 @@ export async function reserve(
     policies: question.policies.map((policy) => heldPolicy(policy, amount)),
     reserve: reservation,
   }));
+  await caller.costly.requirePossible(asked, "amount");
   const replies = (await caller.checkAllOrNone([asked])).flat();
   const decision = decided(replies);
   return { decision, hold: decision.allowed ? nameOf(reservation, replies) : undefined };
@@ -90,14 +91,13 @@ export async function settle(
   throw new MisuseError("hold", rule, hold);
 }
 
-/** @throws {MisuseError} if the amount could never pass, or the policy frees its units by itself */
+/** @throws {MisuseError} if the amount is none, or the policy frees its units by itself */
 function heldPolicy(policy: Policy, amount: number): Policy {
   parse(unitsSchema, amount, "amount");
   if (policy.algorithm === "concurrency") {
     const rule = 'must be another than "concurrency" to reserve: a slot has no cost to be settled';
     throw new MisuseError("algorithm", rule, policy.algorithm);
   }
-  requireFits(amount, policy, "amount");
   // What a lease has paid for, no owner could settle.
   return { ...policy, cost: amount, lease: 0, held: true };
 }

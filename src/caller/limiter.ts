@@ -3,9 +3,9 @@
 import { MAX_WINDOW_MS } from "../limit/algorithm.ts";
 import type { Decision } from "../limit/decision.ts";
 import { durationSchema } from "../limit/duration.ts";
-import { fieldPath, MisuseError, parse } from "../limit/misuse.ts";
+import { MisuseError, parse } from "../limit/misuse.ts";
 import { readOverrideLimit } from "../limit/override.ts";
-import { type Policy, parsePolicy, requireFits, requireOptions } from "../limit/policy.ts";
+import { type Policy, parsePolicy, requireOptions } from "../limit/policy.ts";
 import type { CountingFields, PolicyInput, QuotaFields } from "../limit/policy-input.ts";
 import { policyFor, requireOverrides } from "../limit/policy-overrides.ts";
 import { unitsSchema } from "../limit/policy-schema.ts";
@@ -42,13 +42,14 @@ const REQUEST_FIELDS = [
 
 export interface CheckOptions {
   /**
-   * Units, a whole number from 1 to what the policy lets pass at once. Default the policy's `cost`.
+   * Units, a whole number from 1 to what the policy, or an override of the key, lets pass at once.
+   * Default the policy's `cost`.
    */
   cost?: number | undefined;
   /**
    * Takes what is left of the cost, at least one unit, instead of denying. The decision's `taken`
-   * says how much. The cost may then exceed what the policy lets pass at once. Does not use the
-   * policy's lease. Default false.
+   * says how much. The cost may then exceed what can pass at once. Does not use the policy's lease.
+   * Default false.
    */
   atMost?: boolean | undefined;
   /** The region whose owners count, if the policy's scope is `region`. Default the home region. */
@@ -152,6 +153,12 @@ export function limiter(options: LimiterOptions): Limiter {
   requireCaller();
   const ask = (key: string, options?: CheckOptions) => questionOf(policy, keyOf(key), options);
 
+  const askPossible = async (key: string, options?: CheckOptions) => {
+    const asked = [ask(key, options)];
+    await isolateCaller().costly.requirePossible(asked);
+    return asked;
+  };
+
   const end = async (key: string, hold: string, actual: number, isMade = false) =>
     settle(isolateCaller(), [ask(key)], hold, actual, isMade);
 
@@ -170,8 +177,10 @@ export function limiter(options: LimiterOptions): Limiter {
     },
     settle: end,
     release: async (key, hold) => end(key, hold, 0),
-    check: async (key, options) => decided(await isolateCaller().check([ask(key, options)])),
-    peek: async (key, options) => decided(await isolateCaller().peek([ask(key, options)])),
+    check: async (key, options) =>
+      decided(await isolateCaller().check(await askPossible(key, options))),
+    peek: async (key, options) =>
+      decided(await isolateCaller().peek(await askPossible(key, options))),
     refund: async (key, options) =>
       decided(await isolateCaller().refund([{ question: ask(key, options) }])),
     reset: async (key) => isolateCaller().reset([ask(key)]),
@@ -195,20 +204,17 @@ export function limiter(options: LimiterOptions): Limiter {
 /**
  * Returns what a call asks about a key under one policy.
  *
- * @param at path of the options, for the error
  * @throws {MisuseError} naming the option, the rule and the value
  */
 export function questionOf(
   policy: Policy,
   key: readonly string[],
   { cost = policy.cost, atMost = false, region = isolateConfig().homeRegion }: CheckOptions = {},
-  at = "",
 ): Question {
   const inForce = policyFor(policy, key);
   parse(unitsSchema, cost, "cost");
-  if (!parse(atMostSchema, atMost, "atMost")) requireFits(cost, inForce, fieldPath(at, "cost"));
   parse(regionSchema, region, "region");
-  const asked = atMost ? upTo(inForce, cost) : { ...inForce, cost };
+  const asked = parse(atMostSchema, atMost, "atMost") ? upTo(inForce, cost) : { ...inForce, cost };
   return { key, policies: [asked], region };
 }
 

@@ -27,7 +27,7 @@ export class OwnerClient {
   readonly #reportedMs = new Map<string, number>();
 
   /** @param report tells of an owner that is being skipped */
-  constructor(options: CallOptions, report: (owner: string) => void) {
+  constructor(options: CallOptions, report: (owner: string) => void = () => {}) {
     this.#options = {
       ...options,
       onLateAnswer: (owner, tookMs) => this.#answeredLate(owner, tookMs),

@@ -131,7 +131,8 @@ export class Overrides {
   }
 }
 
-function withLimit(policy: CounterPolicy, limit: number): CounterPolicy {
+/** Returns the policy under the limit of an override, infinite if the key is unlimited. */
+export function withLimit(policy: CounterPolicy, limit: number): CounterPolicy {
   if (limit === UNLIMITED) return { ...policy, isUnlimited: true };
   const most = mostUnits(policy.algorithm, policy.windowMs);
   const units = Math.min(limit, most);

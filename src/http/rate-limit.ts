@@ -155,16 +155,17 @@ export function enforce(
     if (counting.length === 0) return next();
     normalizeHeaders?.(c, counting);
 
+    const caller = typeof callers === "function" ? callers() : callers;
     let questions: Question[];
     try {
       const read = callsFunctions ? await readRules(c, counting) : counting;
       questions = questionsOf(c, read, address, config);
+      if (callsFunctions) await caller.costly.requirePossible(questions);
     } catch (error) {
       allowReading(c);
       return refuseUncounted(error);
     }
     if (questions.length === 0) return next();
-    const caller = typeof callers === "function" ? callers() : callers;
     const settles = needsSettlement(questions);
     const isKept = questions.length > 1 || settles || isQueued(questions);
     const later = hasModes ? new LaterChecks(caller.background, questions) : undefined;

@@ -47,7 +47,6 @@ export class RuleError extends Error {}
 /**
  * Returns the policy with the values of the functions; undefined if its limit is `Infinity`.
  *
- * @throws {MisuseError} if the request costs more than could ever pass
  * @throws {RuleError} if a function fails
  */
 export async function readPolicy(
@@ -70,7 +69,6 @@ export async function readPolicy(
   if (cost) {
     const units = await run("cost", policy, async () => unitsOf("cost", await cost(c)));
     read = { ...read, cost: units, isPriced: true };
-    requireFits(units, read);
   } else if (limit || window) {
     const { cost: units } = read;
     await run(limit ? "limit" : "window", policy, async () => requireFits(units, read));

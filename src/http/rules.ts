@@ -58,7 +58,7 @@ export interface RateLimitOptions
   /**
    * Units a request costs, where its body says so (`"json:max_tokens"`), or a function that returns
    * them. Default 1. The response is 400 if the cost could never pass, and 500 if the function
-   * fails.
+   * fails. For a cost above the limit the owner is asked first whether an override allows it.
    */
   cost?: number | string | PerRequest<number>;
   /**
@@ -179,7 +179,6 @@ export function isRead({ key, limit, window, cost }: Rule): boolean {
 /**
  * Calls the functions of rules. Returns no rule whose policy does not limit the request.
  *
- * @throws {MisuseError} if the request costs more than could ever pass
  * @throws {RuleError} if a function fails
  */
 export async function readRules(c: Context, rules: readonly Rule[]): Promise<ReadRule[]> {

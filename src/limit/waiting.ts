@@ -3,6 +3,7 @@
  *
  * Pure. Turns are an estimate: an isolate knows only the requests that wait in it.
  */
+import type { Verdict } from "./decision.ts";
 import { formatDuration } from "./duration.ts";
 import { fieldPath, MisuseError } from "./misuse.ts";
 import type { Policy } from "./policy.ts";
@@ -48,14 +49,20 @@ export function withShortQueue(policy: Policy): Policy {
  * @param ahead units that the waiting requests cost
  */
 export function turnMs(
-  { algorithm, limit, windowMs, cost }: Policy,
-  { retryAfterMs, resetMs }: { retryAfterMs: number; resetMs: number },
+  { algorithm, windowMs, cost, ...policy }: Policy,
+  {
+    limit = policy.limit,
+    retryAfterMs,
+    resetMs,
+  }: Pick<Verdict, "limit" | "retryAfterMs" | "resetMs">,
   ahead: number,
 ): number {
-  if (ahead === 0) return retryAfterMs;
+  if (ahead === 0 || limit === 0) return retryAfterMs;
   if (algorithm === "token-bucket" || algorithm === "leaky-bucket") {
     return retryAfterMs + Math.ceil((ahead * windowMs) / limit);
   }
+  // A lower override denies it whenever its turn comes.
+  if (cost > limit) return retryAfterMs;
   // The most units of one window that can be spent at this cost.
   const most = limit - (limit % cost);
   const rounds = Math.floor(ahead / most);

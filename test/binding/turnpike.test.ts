@@ -107,6 +107,19 @@ describe("the service binding", () => {
     ]);
   });
 
+  it("lets a cost above the limit pass where an override allows it", async () => {
+    const key = fresh();
+    const { error } = await from("a", "check", key, { cost: 50 });
+    expect(error).toContain("cost must be at most 5, the most that");
+    await from("a", "override", key, 100, "1h");
+    const { answer } = await from("b", "check", key, { cost: 50 });
+    expect(answer).toMatchObject({ allowed: true, limit: 100, remaining: 50 });
+    expect((await from("b", "reserve", key, 20)).answer).toMatchObject({ remaining: 30 });
+    expect((await from("b", "limit", { key, delta: 80 })).answer).toMatchObject({ remaining: 0 });
+    const many = ["checkMany", [fresh(), { key: fresh(), cost: 6 }]] as const;
+    expect((await from("a", ...many)).error).toContain("checks[1].cost must be at most 5");
+  });
+
   it("takes a policy with each call", async () => {
     const check = { key: fresh(), policy: "upload", cost: 10 };
     expect((await cluster.call("a", "NONE", "check", check)).answer).toMatchObject({

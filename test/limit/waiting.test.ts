@@ -72,6 +72,15 @@ describe("a turn", () => {
     const turns = [0, 1, 5, 9, 10, 11].map((ahead) => turnMs(policy, outcome, ahead));
     expect(turns).toEqual([1_000, 1_900, 5_500, 9_100, 11_000, 11_900]);
   });
+
+  it("comes at the pace of the key's override, and is an end of a wait under any", () => {
+    const policy = parsePolicy({ algorithm: "sliding-log", limit: 10, window: "10s", cost: 2 });
+    const turn = (limit: number, cost = 2) =>
+      turnMs({ ...policy, cost }, { limit, retryAfterMs: 1_000, resetMs: 10_000 }, 6);
+    expect([10, 20, 100].map((limit) => turn(limit))).toEqual([6_400, 3_700, 1_540]);
+    expect(turn(40, 20)).toBe(2_350);
+    expect([turn(0), turn(1)]).toEqual([1_000, 1_000]);
+  });
 });
 
 describe("a leaky bucket", () => {

@@ -9,7 +9,7 @@ import type { Question } from "../../caller/question.ts";
 import { formatDuration } from "../../limit/duration.ts";
 import { hasAddress } from "../../limit/key-part.ts";
 import { fieldPath, MisuseError, parse } from "../../limit/misuse.ts";
-import { type Policy, parsePolicy, requireFits } from "../../limit/policy.ts";
+import { type Policy, parsePolicy } from "../../limit/policy.ts";
 import { policyFor } from "../../limit/policy-overrides.ts";
 import { first53Bits, PUBLIC_SIP_KEY, sipHash } from "../../ring/key-hash.ts";
 import type { Region } from "../../ring/region.ts";
@@ -87,7 +87,6 @@ export function readChecks(
       const each = policyFor(general, keyOf(general));
       return atMost && cost ? upTo(each, cost) : { ...each, cost: cost ?? each.cost };
     });
-    for (const each of charged) requireFits(each.cost, each, fieldPath(at, "cost"));
     const alike = Map.groupBy(charged, (each) => JSON.stringify([each.scope, keyOf(each)]));
     if (requestId !== undefined && alike.size > 1) {
       // What one of them took would be given back each time that another one denies.

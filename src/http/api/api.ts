@@ -1,7 +1,7 @@
 /**
  * The API under `/_turnpike/v1`: the verbs over HTTP, for clients with a token.
  *
- * A body is read and checked whole before any owner is called, so a mistake in it changes no
+ * A body is read and checked whole before anything is counted, so a mistake in it changes no
  * counter. A denial is a result, with status 200, and not an error.
  */
 import type { Context } from "hono";
@@ -54,13 +54,13 @@ export function api(
 
   app.use(authorized, requireScope("check"));
   app.post("/check", async (c) => {
-    const { groups, many } = await checksOf(c, "check");
+    const { groups, many } = await possibleChecksOf(c, "check");
     const { even, surplus } = evenOutAll(await caller.checkAllOrNone(groups));
     if (surplus.length > 0) await caller.undo(surplus);
     return decisionsJson(c, even, many);
   });
   app.post("/peek", async (c) => {
-    const { groups, many } = await checksOf(c, "peek");
+    const { groups, many } = await possibleChecksOf(c, "peek");
     return decisionsJson(c, regroup(groups, await caller.peek(groups.flat())), many);
   });
   app.post("/refund", async (c) => {
@@ -126,6 +126,16 @@ export function api(
 
   async function checksOf(c: Context, call: CheckingCall) {
     return readChecks(await jsonBody(c), config, region(c), call);
+  }
+
+  /** @throws {MisuseError} if one costs more than could ever pass */
+  async function possibleChecksOf(c: Context, call: CheckingCall) {
+    const checks = await checksOf(c, call);
+    const field = (at: number) => (checks.many ? `checks[${at}].cost` : "cost");
+    await Promise.all(
+      checks.groups.map((group, at) => caller.costly.requirePossible(group, field(at))),
+    );
+    return checks;
   }
 
   function region(c: Context): Region {
