@@ -76,7 +76,7 @@ export function events(env: object = environment, { region }: EventOptions = {})
 }
 
 /**
- * What the deployed Worker needs besides: to count what it decides, and to read sums.
+ * What the deployed Worker needs besides: to count what it decides, and to read that.
  *
  * @param onSend called each time that events are sent, if this is the first call
  */
@@ -85,9 +85,9 @@ export function ownEvents(env: object, onSend?: () => void) {
   isolate ??= newIsolate(env, onSend);
   const { senderOf, reader } = isolate;
   return {
-    count: (region: Region, name: string, key: string, amount: number) =>
-      senderOf(region).count(name, key, amount),
-    sums: (name: string) => reader.sums(name),
+    count: (region: Region, ...counted: Parameters<EventSender["count"]>) =>
+      senderOf(region).count(...counted),
+    reader,
   };
 }
 
@@ -101,7 +101,7 @@ function newIsolate(env: object, onSend?: () => void): Isolate {
   const newSender = (region: Region) =>
     new EventSender({
       runtime,
-      ownerOf: (name, key) => router.ownerOf(hash([name, key]), region).owner,
+      ownerOf: (name, by) => router.ownerOf(hash([name, by]), region).owner,
       record: (owner, batch) => stub(owner).record(batch),
       newSender: () => crypto.randomUUID(),
       onSend,

@@ -53,6 +53,8 @@ export type LogEvent =
   | "key-function-failed"
   /** A `limit` function threw or gave no limit; the request was answered with 500. */
   | "limit-function-failed"
+  /** What the live page shows could not be read; its streams try again. */
+  | "live-page-not-read"
   /** The origin did not answer; the client got a 502. */
   | "origin-failed"
   /** An owner did not answer, or gave an answer that makes no sense. */

@@ -89,11 +89,12 @@ app.route(
   api(caller, config, memberships, eventsOf, authorized, (document) => follower.follow(document)),
 );
 if (watching) {
-  const { sums } = ownEvents(env);
+  const { reader } = ownEvents(env);
   const ringsOf = async () => (await memberships?.status(config.homeRegion)) ?? [];
-  const metrics = async () => metricsText(await Promise.all(READ.map(sums)), await ringsOf());
+  const sums = () => Promise.all(READ.map((name) => reader.sums(name)));
+  const metrics = async () => metricsText(await sums(), await ringsOf());
   app.route("/_turnpike/metrics", metricsApi(authorized, metrics));
-  app.route("/_turnpike", livePage(authorized, config, eventsOf(), ringsOf));
+  app.route("/_turnpike", livePage(authorized, config, reader, ringsOf));
 }
 app.use((c, next) => {
   if (isOrdinary(c.req.url)) return passHead(c, next);

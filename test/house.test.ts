@@ -49,7 +49,7 @@ const MAY_IMPORT: Record<string, string[]> = {
   ],
   dashboard: [
     ...["http", "watch", "events", "caller", "protocol", "limit"],
-    ...["config.ts", "limiter-config.ts", "runtime.ts", "hono"],
+    ...["config.ts", "limiter-config.ts", "log.ts", "runtime.ts", "hono"],
   ],
   watch: ["caller", "events", "protocol", "ring", "limit", "log.ts", "runtime.ts"],
   "workers.ts": ["caller", "runtime.ts", "cloudflare:"],

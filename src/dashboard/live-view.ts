@@ -1,8 +1,12 @@
 /**
- * What the live page shows of one stream, from moment to moment: one call to the directory of events
+ * What the live page shows of a range, from moment to moment: one call to the directory of events
  * and to each of their owners. The chart's past stays here, and only its end is read again.
+ *
+ * All streams of an isolate have one view. The first that wants a newer moment reads it for all. A
+ * promise cannot be shared, because the request that made it may have ended before the answer.
  */
 import type { Config } from "../config.ts";
+import type { TopEntry } from "../events/answers.ts";
 import type { EventReader } from "../events/event-reader.ts";
 import type { RingStatus } from "../protocol/rpc.ts";
 import { WORKERS } from "../runtime.ts";
@@ -29,8 +33,10 @@ const OPEN_STEPS = 5;
 const RINGS_MS = 5_000;
 /** The most clients that are sent. */
 const MAX_CLIENTS = 20;
-/** Entries from which the heaviest clients are put together: one for each policy and outcome. */
-const MAX_ENTRIES = 200;
+/** The most combinations of policy, outcome, reason and source. */
+const MAX_DECISIONS = 200;
+/** Part of the interval for which a moment is new enough: timers may be early. */
+const FRESH = 0.9;
 
 /** What an operator sees at one moment. */
 interface Snapshot {
@@ -39,16 +45,18 @@ interface Snapshot {
   points: [atSeconds: number, ...units: number[]][];
   /** In the range, by policy, outcome, reason and source. */
   decisions: { policy: string; outcome: string; reason: string; source: string; count: number }[];
-  /** In the last minute, those with most requests first. */
+  /** In this minute and the last, those with most requests first. */
   clients: { client: string; allowed: number; denied: number; policies: string[] }[];
   policies: { name: string; limit: number; windowMs: number; algorithm: string; shadow: boolean }[];
   rings: RingStatus[];
 }
 
+export type LiveReader = Pick<EventReader, "series" | "top" | "heaviest">;
+
 export interface LiveViewOptions {
   range: RangeName;
   config: Pick<Config, "policies">;
-  reader: Pick<EventReader, "series" | "top">;
+  reader: LiveReader;
   /** Returns the state of all rings. */
   ringsOf: () => Promise<RingStatus[]>;
 }
@@ -60,19 +68,30 @@ export class LiveView {
   #readMs = 0;
   #rings: RingStatus[] = [];
   #ringsMs = Number.NEGATIVE_INFINITY;
+  #text: string | undefined;
+  #textMs = Number.NEGATIVE_INFINITY;
 
   constructor(options: LiveViewOptions) {
     this.#options = options;
   }
 
-  /** Rejects as the reader does. */
-  async next(): Promise<Snapshot> {
+  /** Returns the moment to show now, as JSON. Rejects as the reader does. */
+  async next(): Promise<string> {
+    const nowMs = WORKERS.now();
+    const { everyMs } = RANGES[this.#options.range];
+    if (this.#text && nowMs - this.#textMs < FRESH * everyMs) return this.#text;
+    this.#textMs = nowMs;
+    this.#text = JSON.stringify(await this.#read());
+    return this.#text;
+  }
+
+  async #read(): Promise<Snapshot> {
     const { range, config, reader } = this.#options;
     const { last } = RANGES[range];
     const by = ["policy", "outcome", "reason", "source"];
     const [decisions, clients] = await Promise.all([
-      reader.top(DECISIONS, by, MAX_ENTRIES, { last, step: "minute" }),
-      reader.top(CLIENTS, ["client", "outcome", "policy"], MAX_ENTRIES, { last: "1m" }),
+      reader.top(DECISIONS, by, MAX_DECISIONS, { last, step: "minute" }),
+      reader.heaviest(CLIENTS, "client", MAX_CLIENTS, { last: "1m", step: "minute" }),
       this.#readPoints(),
       this.#readRings(),
     ]);
@@ -83,7 +102,7 @@ export class LiveView {
         ...{ policy: dimensions.policy ?? "", outcome: dimensions.outcome ?? "" },
         ...{ reason: dimensions.reason ?? "", source: dimensions.source ?? "", count },
       })),
-      clients: byClient(clients.entries),
+      clients: byClient(clients),
       policies: config.policies.map((policy) => {
         const { name, limit, windowMs, algorithm, shadow } = policy;
         return { name, limit, windowMs, algorithm, shadow };
@@ -118,15 +137,13 @@ export class LiveView {
   }
 }
 
-type Entries = Awaited<ReturnType<EventReader["top"]>>["entries"];
-
-function byClient(entries: Entries): Snapshot["clients"] {
+function byClient(entries: readonly TopEntry[]): Snapshot["clients"] {
   const clients = Map.groupBy(entries, ({ dimensions }) => dimensions.client ?? "");
   const rows = Array.from(clients, ([client, its]) => {
     const sum = (isDenied: boolean) =>
       its
         .filter(({ dimensions }) => (dimensions.outcome === "denied") === isDenied)
-        .reduce((all, { count }) => all + count, 0);
+        .reduce((all, { count, error }) => all + count - error, 0);
     const policies = [...new Set(its.map(({ dimensions }) => dimensions.policy ?? ""))];
     return { client, allowed: sum(false), denied: sum(true), policies };
   });

@@ -4,22 +4,24 @@
  * The page itself has no secret. What it shows comes by server-sent events, for a session.
  */
 import type { HonoBase } from "hono/hono-base";
-import { streamSSE } from "hono/streaming";
 import type { Config } from "../config.ts";
-import type { EventReader } from "../events/event-reader.ts";
 import { problem, wrongMethod } from "../http/answer/problem.ts";
 import { type Authorize, requireScope } from "../http/api/authorization.ts";
 import { sessionsOf } from "../http/api/session.ts";
 import { newApp } from "../http/app.ts";
+import { logSeldom } from "../log.ts";
 import type { RingStatus } from "../protocol/rpc.ts";
+import { WORKERS } from "../runtime.ts";
 import page from "./live.html";
-import { LiveView, RANGES, type RangeName } from "./live-view.ts";
+import { type LiveReader, LiveView, RANGES, type RangeName } from "./live-view.ts";
 import { inComment, pageResponse } from "./page-response.ts";
 import uplotStyle from "./uplot.css.txt";
 import uplot from "./uplot.txt";
 
 /** A page that stays open asks again after this, so that its session is looked at again. */
 const STREAM_MS = 600_000;
+/** How soon a browser asks again when a stream has ended. */
+const RETRY_MS = 1_000;
 
 /**
  * Makes the app at `/_turnpike`.
@@ -29,11 +31,17 @@ const STREAM_MS = 600_000;
 export function livePage(
   authorized: Authorize,
   config: Config,
-  reader: Pick<EventReader, "series" | "top">,
+  reader: LiveReader,
   ringsOf: () => Promise<RingStatus[]>,
 ): HonoBase {
   const app = newApp();
   const sessions = sessionsOf(config);
+  const views = new Map<RangeName, LiveView>();
+  const viewOf = (range: RangeName) => {
+    const view = views.get(range) ?? new LiveView({ range, config, reader, ringsOf });
+    views.set(range, view);
+    return view;
+  };
   app.get("/", () =>
     pageResponse(page, { uplot: `\n${uplot}`, uplotStyle: inComment(uplotStyle) }),
   );
@@ -55,19 +63,35 @@ export function livePage(
       const detail = `range must be one of ${Object.keys(RANGES).join(", ")}, got ${range.slice(0, 20)}`;
       return problem({ status: 400, title: "Not a valid request", detail, field: "range" });
     }
-    c.header("Cache-Control", "no-store");
-    return streamSSE(c, async (stream) => {
-      const { everyMs } = RANGES[range];
-      const view = new LiveView({ range, config, reader, ringsOf });
-      for (let ms = 0; ms < STREAM_MS && !stream.aborted; ms += everyMs) {
-        // A write waits for a client that reads slowly, so nothing piles up.
-        await stream.writeSSE({ data: JSON.stringify(await view.next()) });
-        await stream.sleep(everyMs);
-      }
-    });
+    const headers = { "Content-Type": "text/event-stream", "Cache-Control": "no-store" };
+    return c.body(streamOf(viewOf(range), RANGES[range].everyMs), 200, headers);
   });
   app.all("/live", () => wrongMethod("GET, HEAD"));
   return app;
+}
+
+/**
+ * Sends a moment each time that the client has taken the one before. For a client that reads slowly,
+ * the moments between are left out; for one that reads nothing, nothing is read.
+ */
+function streamOf(view: LiveView, everyMs: number): ReadableStream<Uint8Array> {
+  const encoder = new TextEncoder();
+  const endMs = WORKERS.now() + STREAM_MS;
+  let isFirst = true;
+  const pull = async (controller: ReadableStreamDefaultController<Uint8Array>) => {
+    if (!isFirst) await WORKERS.wait(everyMs);
+    const text = await view.next().then(
+      (moment) => `data: ${moment}\n\n`,
+      (error) => {
+        logSeldom("warn", "live-page-not-read", "", { detail: String(error) });
+        return "event: unread\ndata:\n\n";
+      },
+    );
+    controller.enqueue(encoder.encode(isFirst ? `retry: ${RETRY_MS}\n${text}` : text));
+    isFirst = false;
+    if (WORKERS.now() >= endMs) controller.close();
+  };
+  return new ReadableStream({ pull }, { highWaterMark: 0 });
 }
 
 function isRange(text: string): text is RangeName {

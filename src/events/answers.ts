@@ -3,7 +3,7 @@
  *
  * Each count comes with its error: the truth is between `count − error` and `count`.
  */
-import type { Bin } from "./bin.ts";
+import type { TallyAt } from "./event-store.ts";
 import { DISTINCT_ERROR } from "./hyper-log-log.ts";
 import { type Level, startOf } from "./level.ts";
 import type { Tally } from "./tally.ts";
@@ -68,17 +68,15 @@ export function distinctOf(tally: Tally, dimension: string): Distinct {
   return { count, error: Math.ceil(count * DISTINCT_ERROR), exact };
 }
 
-/** Adds to the points of a series what bins counted under a name. */
+/** Adds to the points of a series what bins counted. */
 export function addToSeries(
   points: Map<number, Point>,
-  bins: Iterable<Bin>,
-  { name, filter, level }: { name: string; filter: Dimensions; level: Level },
+  tallies: Iterable<TallyAt>,
+  { filter, level }: { filter: Dimensions; level: Level },
 ): void {
-  for (const bin of bins) {
-    const tally = bin.tallies.get(name);
-    if (!tally) continue;
+  for (const { startMs, tally } of tallies) {
     const { count, error } = matching(tally, filter);
-    const atMs = startOf(level, bin.startMs);
+    const atMs = startOf(level, startMs);
     const known = points.get(atMs) ?? { atMs, count: 0, error: 0 };
     points.set(atMs, { atMs, count: known.count + count, error: known.error + error });
   }
@@ -119,7 +117,7 @@ function groups(tally: Tally, by: readonly string[]): TopEntry[] {
       return { dimensions: dimensionsOf(key), count, error };
     });
   }
-  if (others.length === 0) {
+  if (tally.isSplit && others.length === 0) {
     const values = tally.dimensions().get(first)?.heaviest.entries() ?? [];
     return Array.from(values, ({ key, count, error }) => {
       return { dimensions: { [first]: key }, count, error };

@@ -10,9 +10,9 @@ import type { Runtime } from "../runtime.ts";
 import { addToSeries, type Point } from "./answers.ts";
 import { Bin } from "./bin.ts";
 import { EventRows, type EventStorage } from "./event-rows.ts";
-import { type Batch, EventStore } from "./event-store.ts";
+import { type Batch, EventStore, type TallyAt } from "./event-store.ts";
 import { EVER, HOUR, LEVELS, type Level } from "./level.ts";
-import type { Bins, Read, Said } from "./rpc.ts";
+import type { Bins, Heaviest, Read, Said } from "./rpc.ts";
 import type { EncodedTally, ValueHash } from "./tally.ts";
 import type { Dimensions } from "./tuple.ts";
 
@@ -51,26 +51,24 @@ export class EventOwner {
     this.#writeSoon();
   }
 
-  tally(name: string, { level, fromMs, toMs }: Bins): EncodedTally | null {
-    const sum = new Bin(fromMs, ANSWER_BYTES, this.#options.hash);
-    for (const { tallies } of this.#bins(levelNamed(level), fromMs, toMs)) {
-      const tally = tallies.get(name);
-      if (tally) sum.mergeTally(name, tally);
-    }
-    return sum.tallies.get(name)?.encode() ?? null;
+  tally(name: string, bins: Bins, heaviest?: Heaviest): EncodedTally | null {
+    const sum = new Bin(bins.fromMs, ANSWER_BYTES, this.#options.hash);
+    for (const { tally } of this.#tallies(name, bins)) sum.mergeTally(name, tally);
+    const tally = sum.tallies.get(name);
+    if (!tally) return null;
+    return (heaviest ? tally.heaviest(heaviest) : tally).encode();
   }
 
-  series(name: string, filter: Dimensions, { level: named, fromMs, toMs }: Bins): Point[] {
-    const level = levelNamed(named);
+  series(name: string, filter: Dimensions, bins: Bins): Point[] {
     const points = new Map<number, Point>();
-    addToSeries(points, this.#bins(level, fromMs, toMs), { name, filter, level });
+    addToSeries(points, this.#tallies(name, bins), { filter, level: levelNamed(bins.level) });
     return [...points.values()];
   }
 
   read(reads: readonly Read[]): Said[] {
     return reads.map((read) =>
       read.what === "tally"
-        ? this.tally(read.name, read.bins)
+        ? this.tally(read.name, read.bins, read.heaviest)
         : this.series(read.name, read.filter, read.bins),
     );
   }
@@ -94,8 +92,9 @@ export class EventOwner {
     return this.#loaded;
   }
 
-  #bins(level: Level, fromMs: number, toMs: number): Iterable<Bin> {
-    return this.#store.bins(level, fromMs, toMs, this.#options.runtime.now());
+  #tallies(name: string, { level, ...range }: Bins): Iterable<TallyAt> {
+    const bins = { level: levelNamed(level), ...range };
+    return this.#store.tallies(name, bins, this.#options.runtime.now());
   }
 
   #writeSoon(): void {

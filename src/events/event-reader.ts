@@ -18,7 +18,7 @@ import {
 import { Bin } from "./bin.ts";
 import { EVER, startOf } from "./level.ts";
 import { distinctSchema, type Range, readQuery, seriesSchema, topSchema } from "./query.ts";
-import type { Bins, EventsRpc, Read, Said } from "./rpc.ts";
+import type { Bins, EventsRpc, Heaviest, Read, Said } from "./rpc.ts";
 import { type EncodedTally, Tally, type ValueHash } from "./tally.ts";
 import type { Dimensions } from "./tuple.ts";
 
@@ -61,6 +61,16 @@ export class EventReader {
   async top(name: string, by: readonly string[] = [], n = 10, range: Range = {}): Promise<Top> {
     const { query, bins } = this.#read(topSchema, { ...range, name, by, n });
     return topOf(await this.#tally(name, bins), query.by, query.n);
+  }
+
+  /**
+   * Returns the tuples of the heaviest values of a dimension: of the `n` heaviest at each owner.
+   *
+   * Cheaper than `top`, because owners send no others. Exact if all tuples of a value have one owner.
+   */
+  async heaviest(name: string, by: string, n: number, range: Range): Promise<TopEntry[]> {
+    const { bins } = this.#read(topSchema, { ...range, name, by: [by], n });
+    return topOf(await this.#tally(name, bins, { by, n }), []).entries;
   }
 
   /** Returns how many distinct values of a dimension were counted. */
@@ -106,10 +116,15 @@ export class EventReader {
     return readQuery(schema, query, this.#options.runtime.now());
   }
 
-  async #tally(name: string, bins: Bins): Promise<Tally> {
+  async #tally(name: string, bins: Bins, heaviest?: Heaviest): Promise<Tally> {
     const { hash } = this.#options;
     const sum = new Bin(0, SUM_BYTES, hash);
-    for (const said of await this.#askAll({ what: "tally", name, bins })) {
+    for (const said of await this.#askAll({
+      what: "tally",
+      name,
+      bins,
+      ...(heaviest && { heaviest }),
+    })) {
       const tally = said as EncodedTally | null;
       if (tally) sum.mergeTally(name, Tally.decode(tally, hash));
     }

@@ -1,8 +1,9 @@
 /**
  * The rows on an owner's disk: bins as lines of JSON, by level and start.
  *
- * All lines of one call to `write` reach the disk, or none. A long line takes several rows, because
- * the platform limits the length of one.
+ * A large tally has a line of its own, so that who reads another name does not read it. All lines of
+ * one call to `write` reach the disk, or none. A long line takes several rows, because the platform
+ * limits the length of one.
  */
 import type { EncodedBin } from "./bin.ts";
 import { EVER, LEVELS, type Level } from "./level.ts";
@@ -13,7 +14,7 @@ export interface EventStorage {
   transactionSync<Result>(work: () => Result): Result;
 }
 
-/** A bin, and the last batch of each sender that it has counted. */
+/** A bin or a part of it, and the last batch of each sender that it has counted. */
 export interface Line {
   bin: EncodedBin;
   senders?: [sender: string, number: number][];
@@ -21,6 +22,10 @@ export interface Line {
 
 /** The longest text of a row. A UTF-16 unit takes up to three bytes, and a row has at most 2 MB. */
 const MAX_ROW_CHARS = 600_000;
+/** A tally with more texts and numbers, about 30 tuples, has a line of its own. */
+const MAX_SHARED_CELLS = 100;
+/** Stands for several names. */
+const SHARED = "";
 
 export class EventRows {
   readonly #storage: EventStorage;
@@ -28,24 +33,30 @@ export class EventRows {
 
   constructor(storage: EventStorage) {
     this.#storage = storage;
+    // The name stands before the text: a row that is passed over is not read to its end.
     this.#run(
-      "CREATE TABLE IF NOT EXISTS bins (level INTEGER, start INTEGER, id INTEGER, text TEXT, PRIMARY KEY (level, start, id)) WITHOUT ROWID",
+      "CREATE TABLE IF NOT EXISTS lines (level INTEGER, start INTEGER, id INTEGER, name TEXT, text TEXT, PRIMARY KEY (level, start, id)) WITHOUT ROWID",
     );
-    this.#nextId = 1 + this.#number("SELECT max(id) AS found FROM bins", 0);
+    this.#nextId = 1 + this.#number("SELECT max(id) AS found FROM lines", 0);
   }
 
   write(lines: readonly [Level, Line][]): void {
     this.#storage.transactionSync(() => {
-      for (const [level, line] of lines) this.#writeOne(level, line);
+      for (const [level, line] of lines) this.#writeBin(level, line);
     });
   }
 
-  /** Returns the lines of the bins that begin in a range, in their order, reading few at a time. */
-  *read(level: Level, fromMs: number, toMs = Number.MAX_SAFE_INTEGER): Generator<Line> {
+  /**
+   * Returns the lines of the bins that begin in a range, in their order, reading few at a time.
+   *
+   * @param name left out: all lines; otherwise those that may have this name
+   */
+  *read(level: Level, fromMs: number, toMs = Number.MAX_SAFE_INTEGER, name = ""): Generator<Line> {
     let text = "";
-    const query =
-      "SELECT text FROM bins WHERE level = ? AND start >= ? AND start < ? ORDER BY start, id";
-    for (const row of this.#storage.sql.exec(query, level.ms, fromMs, toMs)) {
+    const ofName = name && "AND name IN (?, ?)";
+    const names = name ? [name, SHARED] : [];
+    const query = `SELECT text FROM lines WHERE level = ? AND start >= ? AND start < ? ${ofName} ORDER BY start, id`;
+    for (const row of this.#storage.sql.exec(query, level.ms, fromMs, toMs, ...names)) {
       text += String(row.text);
       if (!text.endsWith("\n")) continue;
       yield JSON.parse(text) as Line;
@@ -55,29 +66,40 @@ export class EventRows {
 
   /** Returns when the last bin of a level begins, or `otherwise` if the level has no bins. */
   lastStart(level: Level, otherwise: number): number {
-    const query = "SELECT max(start) AS found FROM bins WHERE level = ?";
+    const query = "SELECT max(start) AS found FROM lines WHERE level = ?";
     return this.#number(query, otherwise, level.ms);
   }
 
   get isEmpty(): boolean {
-    return this.#number("SELECT max(id) AS found FROM bins", 0) === 0;
+    return this.#number("SELECT max(id) AS found FROM lines", 0) === 0;
   }
 
   /** Drops what is kept no longer. */
   prune(nowMs: number): void {
     for (const { ms, keptMs } of LEVELS) {
-      this.#run("DELETE FROM bins WHERE level = ? AND start < ?", ms, nowMs - keptMs - ms);
+      this.#run("DELETE FROM lines WHERE level = ? AND start < ?", ms, nowMs - keptMs - ms);
     }
   }
 
-  #writeOne(level: Level, line: Line): void {
+  #writeBin(level: Level, { bin: [startMs, ...tallies], senders }: Line): void {
     // There is one sum since the beginning.
-    if (level === EVER) this.#run("DELETE FROM bins WHERE level = ?", level.ms);
+    if (level === EVER) this.#run("DELETE FROM lines WHERE level = ?", level.ms);
+    const isLarge = ([, [, , tuples]]: (typeof tallies)[0]) => tuples.length > MAX_SHARED_CELLS;
+    const shared = tallies.filter((each) => !isLarge(each));
+    if (shared.length > 0 || senders) {
+      this.#writeLine(level, SHARED, { bin: [startMs, ...shared], ...(senders && { senders }) });
+    }
+    for (const tally of tallies.filter(isLarge)) {
+      this.#writeLine(level, tally[0], { bin: [startMs, tally] });
+    }
+  }
+
+  #writeLine(level: Level, name: string, line: Line): void {
     const text = `${JSON.stringify(line)}\n`;
     for (let at = 0; at < text.length; at += MAX_ROW_CHARS) {
       const part = text.slice(at, at + MAX_ROW_CHARS);
       const id = this.#nextId++;
-      this.#run("INSERT INTO bins VALUES (?, ?, ?, ?)", level.ms, line.bin[0], id, part);
+      this.#run("INSERT INTO lines VALUES (?, ?, ?, ?, ?)", level.ms, line.bin[0], id, name, part);
     }
   }
 

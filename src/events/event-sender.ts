@@ -14,8 +14,8 @@ import { UNKNOWN } from "./tuple.ts";
 
 export interface EventSenderOptions {
   runtime: Runtime;
-  /** Returns the owner of a tuple. Any owner will do; the same one keeps the sketches small. */
-  ownerOf: (name: string, key: string) => string;
+  /** Returns the owner of tuples. Any owner will do; the same one keeps the sketches small. */
+  ownerOf: (name: string, by: string) => string;
   record: (owner: string, batch: Batch) => Promise<void>;
   /** A random name for this isolate. */
   newSender: () => string;
@@ -63,8 +63,9 @@ export class EventSender {
     this.#options = options;
   }
 
-  count(name: string, key: string, amount: number): void {
-    this.#add(name, key, amount);
+  /** @param by what chooses the owner. Tuples that are read together have one. */
+  count(name: string, key: string, amount: number, by = key): void {
+    this.#add(name, key, amount, by);
     const { runtime } = this.#options;
     const nowMs = runtime.now();
     if (nowMs - this.#shiftMs < SHIFT_MS) return;
@@ -73,14 +74,14 @@ export class EventSender {
   }
 
   /** Past the bound, an event is counted without its tuple, and at last without its name. */
-  #add(name: string, key: string, amount: number): void {
+  #add(name: string, key: string, amount: number, by = key): void {
     const id = `${name} ${key}`;
     const { size } = this.#gathered;
     const known = this.#gathered.get(id);
     const hasRoom = size < MAX_GATHERED + MAX_NAMES || name === OTHER_NAME;
     if (known) known.amount += amount;
     else if (size < MAX_GATHERED || (key === UNKNOWN && hasRoom)) {
-      this.#gathered.set(id, { owner: this.#options.ownerOf(name, key), name, key, amount });
+      this.#gathered.set(id, { owner: this.#options.ownerOf(name, by), name, key, amount });
     } else if (key !== UNKNOWN) this.#add(name, UNKNOWN, amount);
     else this.#add(OTHER_NAME, UNKNOWN, amount);
   }

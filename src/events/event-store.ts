@@ -8,8 +8,17 @@
  */
 import { Bin } from "./bin.ts";
 import type { EventRows, Line } from "./event-rows.ts";
-import { EVER, EVER_PREFIX, HOUR, type Level, MINUTE, SECOND, startOf } from "./level.ts";
-import type { ValueHash } from "./tally.ts";
+import {
+  DAY_PREFIX,
+  EVER,
+  EVER_PREFIX,
+  HOUR,
+  type Level,
+  MINUTE,
+  SECOND,
+  startOf,
+} from "./level.ts";
+import { Tally, type ValueHash } from "./tally.ts";
 
 /** What a sender tells an owner at a time. */
 export interface Batch {
@@ -30,6 +39,12 @@ const MAX_UNWRITTEN = 30;
 interface Unwritten {
   level: Level;
   bin: Bin;
+}
+
+/** What was counted under a name in a bin, or in a part of one. */
+export interface TallyAt {
+  startMs: number;
+  tally: Tally;
 }
 
 export class EventStore {
@@ -98,18 +113,26 @@ export class EventStore {
     return this.isWritten && this.#rows.isEmpty;
   }
 
-  /** Returns the bins of a level, several of one start among them; finer bins where one is open. */
-  *bins(level: Level, fromMs: number, toMs: number, nowMs: number): Generator<Bin> {
+  /** Returns what the bins of a level counted under a name, in several parts where one is open. */
+  *tallies(
+    name: string,
+    { level, fromMs, toMs }: { level: Level; fromMs: number; toMs: number },
+    nowMs: number,
+  ): Generator<TallyAt> {
     this.#advance(nowMs);
     const firstMs = startOf(level, fromMs);
-    const open = this.#open(level);
     if (level !== EVER) {
-      for (const { bin } of this.#rows.read(level, firstMs, toMs)) yield this.#decode(bin);
+      for (const { bin } of this.#rows.read(level, firstMs, toMs, name)) {
+        const [startMs, ...tallies] = bin;
+        const [, encoded] = tallies.find(([each]) => each === name) ?? [];
+        if (encoded) yield { startMs, tally: Tally.decode(encoded, this.#hash) };
+      }
     }
     const waiting = this.#unwritten.filter((each) => each.level === level && level !== EVER);
-    for (const bin of [...waiting.map((each) => each.bin), ...open]) {
+    for (const bin of [...waiting.map((each) => each.bin), ...this.#open(level)]) {
       const startMs = startOf(level, bin.startMs);
-      if (startMs >= firstMs && startMs < toMs) yield bin;
+      const tally = bin.tallies.get(name);
+      if (tally && startMs >= firstMs && startMs < toMs) yield { startMs, tally };
     }
   }
 
@@ -118,7 +141,7 @@ export class EventStore {
     this.#nowMs = Math.max(this.#nowMs, nowMs);
     if (startOf(SECOND, this.#nowMs) !== this.#second.startMs) this.#cut();
     if (startOf(MINUTE, this.#nowMs) !== this.#minute.startMs) {
-      this.#hour.merge(this.#minute);
+      this.#addToHour(this.#minute);
       this.#end(MINUTE, this.#minute);
       this.#minute = this.#newBin(MINUTE, this.#nowMs);
     }
@@ -140,6 +163,12 @@ export class EventStore {
   #open(level: Level): Bin[] {
     const finer = [SECOND, MINUTE, HOUR, EVER].indexOf(level) + 1;
     return [this.#second, this.#minute, this.#hour, this.#ever].slice(0, finer);
+  }
+
+  #addToHour({ tallies }: Bin): void {
+    for (const [name, tally] of tallies) {
+      if (!name.startsWith(DAY_PREFIX)) this.#hour.mergeTally(name, tally);
+    }
   }
 
   /** @returns whether there was anything to add */
@@ -164,7 +193,7 @@ export class EventStore {
     for (const { bin } of this.#rows.read(EVER, 0)) this.#ever.merge(this.#decode(bin));
     for (const { bin } of this.#rows.read(MINUTE, hoursEndMs)) {
       this.#advance(bin[0]);
-      this.#hour.merge(this.#decode(bin));
+      this.#addToHour(this.#decode(bin));
     }
     for (const { bin, senders = [] } of this.#rows.read(SECOND, 0)) {
       for (const [sender, number] of senders) this.#senders.set(sender, { number, atMs: bin[0] });

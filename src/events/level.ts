@@ -45,6 +45,8 @@ export const EVER: Level = {
   maxBytes: 1_000_000,
 };
 export const EVER_PREFIX = "turnpike.";
+/** Names that begin with it are not kept by the hour: an operator's look at clients needs a day. */
+export const DAY_PREFIX = "turnpike-";
 
 /** Those that a caller may name, from the finest to the coarsest. */
 export const LEVELS = [SECOND, MINUTE, HOUR] as const;

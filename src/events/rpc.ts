@@ -20,9 +20,15 @@ export interface Bins {
   toMs: number;
 }
 
+/** Asks only for the tuples of the heaviest values of a dimension. */
+export interface Heaviest {
+  by: string;
+  n: number;
+}
+
 /** One of the things that a reader asks of an owner in a call. */
 export type Read =
-  | { what: "tally"; name: string; bins: Bins }
+  | { what: "tally"; name: string; bins: Bins; heaviest?: Heaviest }
   | { what: "series"; name: string; filter: Dimensions; bins: Bins };
 
 /** As `tally` and `series` return it. */

@@ -8,7 +8,7 @@
 import type { KeyHash } from "../ring/key-hash.ts";
 import { HyperLogLog } from "./hyper-log-log.ts";
 import { type Entry, SpaceSaving } from "./space-saving.ts";
-import { pairsOf, UNKNOWN } from "./tuple.ts";
+import { dimensionsOf, pairsOf, UNKNOWN } from "./tuple.ts";
 
 /** Hashes a value under the secret, the same in all owners. */
 export type ValueHash = (value: string) => KeyHash;
@@ -88,6 +88,21 @@ export class Tally {
   /** Returns each dimension by itself. */
   dimensions(): Map<string, Values> {
     return this.#dimensions ?? this.#gatherValues();
+  }
+
+  /** Returns a tally with the tuples of the `n` heaviest values of the dimension `by` alone. */
+  heaviest({ by, n }: { by: string; n: number }): Tally {
+    const { total, unknown } = this;
+    const part = Object.assign(new Tally(this.#hash), { total, unknown });
+    const valueIn = ({ key }: Entry): string | undefined => dimensionsOf(key)[by];
+    const groups = Map.groupBy(this.tuples.entries(), valueIn);
+    groups.delete(undefined);
+    const sums = Array.from(groups.values(), (entries) => ({ entries, sum: sumOf(entries) }));
+    sums.sort((a, b) => b.sum - a.sum);
+    for (const { key, count, error } of sums.slice(0, n).flatMap(({ entries }) => entries)) {
+      part.tuples.add(key, count, error);
+    }
+    return part;
   }
 
   /** Everything that takes memory. */

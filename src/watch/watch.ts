@@ -36,8 +36,14 @@ export const FALLBACK_SECONDS = "turnpike.fallback_seconds";
 export const LATENCIES_MS = [1, 2, 5, 10, 25, 50, 100, 250, 500, 1_000];
 const NO_BOUND = "+Inf";
 
-/** Counts an event at a region's owners. */
-export type CountAt = (region: Region, name: string, key: string, amount: number) => void;
+/** Counts an event at a region's owners. What has one `by` is at one owner. */
+export type CountAt = (
+  region: Region,
+  name: string,
+  key: string,
+  amount: number,
+  by?: string,
+) => void;
 
 /** The least time between two lines about denials of a policy. */
 const LOG_INTERVAL_MS = 1_000;
@@ -94,12 +100,8 @@ export function watch(
       const whose = `${outcome} ${policy} of ${client}`;
       const decided = known(how, () => ({ outcome, policy, reason, source }));
       count(region, DECISIONS, decided, 1);
-      count(
-        region,
-        CLIENTS,
-        known(whose, () => ({ client, outcome, policy })),
-        1,
-      );
+      const asked = known(whose, () => ({ client, outcome, policy }));
+      count(region, CLIENTS, asked, 1, client);
     }
     const source = decisions[0]?.source;
     if (source === "owner") {

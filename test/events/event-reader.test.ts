@@ -66,6 +66,35 @@ describe("what is asked in one turn", () => {
   });
 });
 
+describe("the heaviest values of a dimension", () => {
+  it("come with all their tuples, and without those of others", async () => {
+    const tally = new Tally(hash);
+    tally.add(keyOf({ client: "a", outcome: "denied" }), 900);
+    tally.add(keyOf({ client: "a", outcome: "allowed" }), 1);
+    for (let n = 0; n < 50; n++) tally.add(keyOf({ client: `b${n}`, outcome: "allowed" }), 5 + n);
+    tally.add(keyOf({ other: "x" }), 5_000);
+    const reads: unknown[] = [];
+    const stubOf = () =>
+      ({
+        owners: async () => ["weur/0"],
+        read: async ([read]) => {
+          reads.push(read);
+          const { heaviest } = read as { heaviest: { by: string; n: number } };
+          return [tally.heaviest(heaviest).encode()];
+        },
+      }) as Stub<EventsRpc>;
+    const reader = new EventReader({ runtime: WORKERS, stubOf, directory: DIRECTORY, hash });
+    const found = await reader.heaviest("clients", "client", 3, { last: "1m" });
+    expect(found).toEqual([
+      { dimensions: { client: "a", outcome: "denied" }, count: 900, error: 0 },
+      { dimensions: { client: "b49", outcome: "allowed" }, count: 54, error: 0 },
+      { dimensions: { client: "b48", outcome: "allowed" }, count: 53, error: 0 },
+      { dimensions: { client: "a", outcome: "allowed" }, count: 1, error: 0 },
+    ]);
+    expect(reads).toMatchObject([{ what: "tally", heaviest: { by: "client", n: 3 } }]);
+  });
+});
+
 describe("a top list by a dimension that nothing has", () => {
   it("says so", async () => {
     const reader = readerOf(["weur/0"]);

@@ -7,7 +7,7 @@ import { Bin } from "../../src/events/bin.ts";
 import { EventRows } from "../../src/events/event-rows.ts";
 import { EventStore } from "../../src/events/event-store.ts";
 import { DISTINCT_ERROR } from "../../src/events/hyper-log-log.ts";
-import { EVER, LEVELS, type Level, startOf } from "../../src/events/level.ts";
+import { EVER, HOUR, LEVELS, type Level, MINUTE, startOf } from "../../src/events/level.ts";
 import { keyOf } from "../../src/events/tuple.ts";
 import { sqliteStorage, valueHash } from "./world.ts";
 
@@ -45,7 +45,8 @@ function expectedSeries(counted: Counted[], level: Level, fromMs: number, custom
 function series(store: EventStore, level: Level, fromMs: number, nowMs: number, customer?: string) {
   const points = new Map<number, Point>();
   const filter: Record<string, string> = customer === undefined ? {} : { customer };
-  addToSeries(points, store.bins(level, fromMs, 1e15, nowMs), { name: "api", filter, level });
+  const tallies = store.tallies("api", { level, fromMs, toMs: 1e15 }, nowMs);
+  addToSeries(points, tallies, { filter, level });
   const found = [...points.values()].filter(({ count }) => count > 0);
   return new Map(found.map(({ atMs, count }) => [atMs, count]));
 }
@@ -122,10 +123,35 @@ describe("an event store", () => {
       nowMs += number % 7 === 0 ? 40 * 86_400_000 : 20_000;
     }
     let sum = 0;
-    for (const { tallies } of store.bins(EVER, 0, EVER.ms, nowMs)) {
-      sum += tallies.get("turnpike.decisions")?.total ?? 0;
-    }
+    const ever = { level: EVER, fromMs: 0, toMs: EVER.ms };
+    for (const { tally } of store.tallies("turnpike.decisions", ever, nowMs)) sum += tally.total;
     expect(sum).toBe(1_800);
+  });
+
+  it("has names with many tuples and with few, read by themselves, and clients for a day", () => {
+    const storage = sqliteStorage();
+    let store = new EventStore(new EventRows(storage), valueHash);
+    for (let number = 1; number <= 130; number++) {
+      const counts: (string | number)[] = ["few", "[]", 1];
+      for (let n = 0; n < 50; n++) counts.push("many", keyOf({ n: `${n}` }), 1);
+      for (let n = 0; n < 50; n++) counts.push("turnpike-clients", keyOf({ n: `${n}` }), 1);
+      store.record({ sender: "a", number, counts }, START_MS + number * 1_000);
+      if (number % 3 === 0) store.write(START_MS + number * 1_000);
+      if (number === 64) store.write(START_MS + number * 1_000);
+      if (number === 64) store = new EventStore(new EventRows(storage), valueHash);
+    }
+    const nowMs = START_MS + 3_600_000;
+    store.write(nowMs);
+    const read = (name: string, level: Level) => {
+      const bins = { level, fromMs: START_MS - 3_600_000, toMs: nowMs };
+      return [...store.tallies(name, bins, nowMs)].reduce((sum, { tally }) => sum + tally.total, 0);
+    };
+    const totals = (level: Level) =>
+      ["few", "many", "turnpike-clients", "none"].map((name) => read(name, level));
+    expect(totals(MINUTE)).toEqual([130, 6_500, 6_500, 0]);
+    expect(totals(HOUR)).toEqual([130, 6_500, 0, 0]);
+    const names = storage.sql.exec("SELECT DISTINCT name FROM lines ORDER BY name");
+    expect([...names].map(({ name }) => name)).toEqual(["", "many", "turnpike-clients"]);
   });
 
   it("writes again what a disk refused, once", () => {
@@ -177,8 +203,8 @@ describe("an event store", () => {
     expect(took).toBeLessThan(MAX_BYTES);
 
     const sum = new Bin(0, 12_000_000, valueHash);
-    const [, , hour] = LEVELS;
-    for (const bin of store.bins(hour, START_MS, nowMs, nowMs)) sum.merge(bin);
+    const hours = { level: HOUR, fromMs: START_MS, toMs: nowMs };
+    for (const { tally } of store.tallies("api", hours, nowMs)) sum.mergeTally("api", tally);
     const tally = sum.tallies.get("api");
     if (!tally) throw new Error("nothing was counted");
     expect(tally.total).toBe(total);

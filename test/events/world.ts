@@ -37,7 +37,7 @@ export function sqliteStorage() {
       }
     },
     setAlarm: async () => {},
-    deleteAll: async () => db.exec("DROP TABLE bins"),
+    deleteAll: async () => db.exec("DROP TABLE lines"),
   };
   return storage;
 }

@@ -77,7 +77,7 @@ describe("events in a Worker", () => {
     const rows = () =>
       runInDurableObject(stub, async (_, { storage }) => ({
         // A minute or an hour that ends meanwhile writes a row of its own.
-        rows: storage.sql.exec("SELECT * FROM bins WHERE level = ?", SECOND.ms).toArray().length,
+        rows: storage.sql.exec("SELECT * FROM lines WHERE level = ?", SECOND.ms).toArray().length,
         alarm: await storage.getAlarm(),
       }));
     await expect.poll(rows, { timeout: 60_000 }).toMatchObject({ rows: 1 });

@@ -113,7 +113,7 @@ async function page(): Promise<Snapshot> {
     if (text.includes("\n\n")) break;
   }
   ended.abort();
-  return JSON.parse(text.slice("data: ".length, text.indexOf("\n\n"))) as Snapshot;
+  return JSON.parse(text.slice(text.indexOf("{"), text.indexOf("\n\n"))) as Snapshot;
 }
 
 function sumOf(counts: readonly number[]): number {

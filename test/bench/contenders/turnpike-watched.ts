@@ -7,7 +7,7 @@ import { Hono } from "hono";
 import { isolateCaller, isolateMembershipClient } from "../../../src/caller/isolate.ts";
 import { parseConfig } from "../../../src/config.ts";
 import { livePage } from "../../../src/dashboard/live.ts";
-import { events } from "../../../src/events.ts";
+import { ownEvents } from "../../../src/events.ts";
 import { authorize } from "../../../src/http/api/authorization.ts";
 import turnpike from "./turnpike.ts";
 
@@ -18,7 +18,10 @@ const config = parseConfig(env);
 const ringsOf = async () => (await isolateMembershipClient()?.status(config.homeRegion)) ?? [];
 
 const app = new Hono();
-app.route("/_turnpike", livePage(authorize(isolateCaller(), config), config, events(env), ringsOf));
+app.route(
+  "/_turnpike",
+  livePage(authorize(isolateCaller(), config), config, ownEvents(env).reader, ringsOf),
+);
 app.route("/", turnpike);
 
 export default app;
