@@ -109,7 +109,9 @@ function newIsolate(env: object, onSend?: () => void): Isolate {
   return {
     home,
     senderOf: (region) => {
-      const sender = senders.get(region) ?? newSender(region);
+      const known = senders.get(region);
+      if (known) return known;
+      const sender = newSender(region);
       senders.set(region, sender);
       return sender;
     },

@@ -38,8 +38,6 @@ const MAX_BATCH = 5_000;
 
 interface Gathered {
   owner: string;
-  name: string;
-  key: string;
   amount: number;
 }
 
@@ -53,7 +51,9 @@ export class EventSender {
   readonly #options: EventSenderOptions;
   #sender: string | undefined;
   #number = 0;
-  #gathered = new Map<string, Gathered>();
+  /** By name, then by key. */
+  readonly #gathered = new Map<string, Map<string, Gathered>>();
+  #size = 0;
   readonly #sent = new Map<string, Sent>();
   /** Counts the requests that have sent for all, and when the last began. */
   #shift = 0;
@@ -75,13 +75,14 @@ export class EventSender {
 
   /** Past the bound, an event is counted without its tuple, and at last without its name. */
   #add(name: string, key: string, amount: number, by = key): void {
-    const id = `${name} ${key}`;
-    const { size } = this.#gathered;
-    const known = this.#gathered.get(id);
-    const hasRoom = size < MAX_GATHERED + MAX_NAMES || name === OTHER_NAME;
+    const tuples = this.#gathered.get(name) ?? new Map<string, Gathered>();
+    const known = tuples.get(key);
+    const hasRoom = this.#size < MAX_GATHERED + MAX_NAMES || name === OTHER_NAME;
     if (known) known.amount += amount;
-    else if (size < MAX_GATHERED || (key === UNKNOWN && hasRoom)) {
-      this.#gathered.set(id, { owner: this.#options.ownerOf(name, by), name, key, amount });
+    else if (this.#size < MAX_GATHERED || (key === UNKNOWN && hasRoom)) {
+      tuples.set(key, { owner: this.#options.ownerOf(name, by), amount });
+      this.#gathered.set(name, tuples);
+      this.#size++;
     } else if (key !== UNKNOWN) this.#add(name, UNKNOWN, amount);
     else this.#add(OTHER_NAME, UNKNOWN, amount);
   }
@@ -94,7 +95,7 @@ export class EventSender {
       await runtime.wait(GATHER_MS);
       if (shift !== this.#shift) return;
       await this.#sendAll();
-    } while (this.#gathered.size + this.#sent.size > 0 && runtime.now() < endMs);
+    } while (this.#size + this.#sent.size > 0 && runtime.now() < endMs);
     if (shift === this.#shift) this.#shiftMs = Number.NEGATIVE_INFINITY;
   }
 
@@ -107,12 +108,16 @@ export class EventSender {
   /** Takes what may be sent now: at most one batch for each owner that has none under way. */
   #takeGathered(): Map<string, Batch["counts"]> {
     const taken = new Map<string, Batch["counts"]>();
-    for (const [id, { owner, name, key, amount }] of this.#gathered) {
-      const counts = taken.get(owner) ?? [];
-      if (this.#sent.has(owner) || counts.length >= 3 * MAX_BATCH) continue;
-      counts.push(name, key, amount);
-      taken.set(owner, counts);
-      this.#gathered.delete(id);
+    for (const [name, tuples] of this.#gathered) {
+      for (const [key, { owner, amount }] of tuples) {
+        const counts = taken.get(owner) ?? [];
+        if (this.#sent.has(owner) || counts.length >= 3 * MAX_BATCH) continue;
+        counts.push(name, key, amount);
+        taken.set(owner, counts);
+        tuples.delete(key);
+        this.#size--;
+      }
+      if (tuples.size === 0) this.#gathered.delete(name);
     }
     return taken;
   }

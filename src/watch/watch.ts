@@ -6,7 +6,7 @@
  * not watch runs no line of this. Only what an owner evicts is counted where the owner is.
  */
 import type { Observer, Question, Reply } from "../caller/question.ts";
-import { type Dimensions, keyOf } from "../events/tuple.ts";
+import { keyOf } from "../events/tuple.ts";
 import type { Decision } from "../limit/decision.ts";
 import { log } from "../log.ts";
 import { regionOfOwner } from "../protocol/ring-record.ts";
@@ -34,7 +34,7 @@ export const FALLBACK_SECONDS = "turnpike.fallback_seconds";
 
 /** Upper bounds of the histogram, ms; the last bucket has none. */
 export const LATENCIES_MS = [1, 2, 5, 10, 25, 50, 100, 250, 500, 1_000];
-const NO_BOUND = "+Inf";
+const LATENCY_KEYS = [...LATENCIES_MS, "+Inf"].map((bound) => keyOf({ le: String(bound) }));
 
 /** Counts an event at a region's owners. What has one `by` is at one owner. */
 export type CountAt = (
@@ -47,14 +47,22 @@ export type CountAt = (
 
 /** The least time between two lines about denials of a policy. */
 const LOG_INTERVAL_MS = 1_000;
-/** The most keys that are remembered, and policies: an API call may name any. */
-const MAX_KEYS = 10_000;
+/** The most clients whose keys are remembered, and policies: an API call may name any. */
+const MAX_KEYS = 20_000;
 /** The key of what has no dimensions. */
 const ALL = keyOf({});
 
 /** What a caller and the owners of an isolate tell. */
 export interface Watch extends Observer {
   evicted(owner: string, count: number): void;
+}
+
+/** The keys under which decisions of one kind count. */
+interface Keys {
+  kind: Pick<Decision, "reason" | "source"> & { outcome: Outcome };
+  decision: string;
+  /** By the label of the client. */
+  clients: Map<string, string>;
 }
 
 /** Makes what counts all that it is told. */
@@ -64,7 +72,9 @@ export function watch(
   hash: (parts: readonly string[]) => KeyHash,
   points?: AnalyticsPoints,
 ): Watch {
-  const keys = new Map<string, string>();
+  /** By policy. Made once, because they take longer to make than to count. */
+  const keys = new Map<string, Keys[]>();
+  let remembered = 0;
   /** When a denial of each policy was last logged, ms since the epoch. */
   const loggedMs = new Map<string, number>();
 
@@ -84,8 +94,7 @@ export function watch(
   };
 
   function countOf(owner: string, name: string, dimension: string, amount: number): void {
-    const key = known(`${dimension} ${owner}`, () => ({ [dimension]: owner }));
-    count(regionOfOwner(owner) as Region, name, key, amount);
+    count(regionOfOwner(owner) as Region, name, keyOf({ [dimension]: owner }), amount);
   }
 
   function note({ question, decisions }: Reply, nowMs: number, tookMs: number): void {
@@ -95,13 +104,9 @@ export function watch(
       const outcome = outcomeOf(decision);
       if (outcome === "denied") logDenial(question, decision);
       points?.decided(outcome, decision.source);
-      const { policy, reason, source } = decision;
-      const how = `${outcome} ${reason} ${source} ${policy}`;
-      const whose = `${outcome} ${policy} of ${client}`;
-      const decided = known(how, () => ({ outcome, policy, reason, source }));
-      count(region, DECISIONS, decided, 1);
-      const asked = known(whose, () => ({ client, outcome, policy }));
-      count(region, CLIENTS, asked, 1, client);
+      const known = keysOf(decision, outcome);
+      count(region, DECISIONS, known.decision, 1);
+      count(region, CLIENTS, clientKey(known, decision.policy, client), 1, client);
     }
     const source = decisions[0]?.source;
     if (source === "owner") {
@@ -132,24 +137,38 @@ export function watch(
   }
 
   function noteLatency({ region }: Question, tookMs: number): void {
-    const le = LATENCIES_MS.find((bound) => tookMs <= bound)?.toString() ?? NO_BOUND;
-    count(
-      region,
-      LATENCY,
-      known(`le ${le}`, () => ({ le })),
-      1,
-    );
+    const bucket = LATENCIES_MS.findIndex((bound) => tookMs <= bound);
+    // Where no bound was enough, −1 stands for the last bucket.
+    count(region, LATENCY, LATENCY_KEYS.at(bucket) as string, 1);
     if (tookMs > 0) count(region, LATENCY_SUM, ALL, tookMs);
   }
 
-  /** Returns the key of a tuple, which most often was made before. */
-  function known(id: string, dimensions: () => Dimensions): string {
-    const before = keys.get(id);
-    if (before !== undefined) return before;
-    if (keys.size >= MAX_KEYS) keys.clear();
-    const key = keyOf(dimensions());
-    keys.set(id, key);
+  function keysOf({ policy, reason, source }: Decision, outcome: Outcome): Keys {
+    const ofPolicy = keys.get(policy) ?? [];
+    const isSame = ({ kind }: Keys) =>
+      kind.outcome === outcome && kind.reason === reason && kind.source === source;
+    const known = ofPolicy.find(isSame);
+    if (known) return known;
+    makeRoom();
+    const kind = { outcome, reason, source };
+    const made = { kind, decision: keyOf({ policy, ...kind }), clients: new Map() };
+    keys.set(policy, [...ofPolicy, made]);
+    return made;
+  }
+
+  function clientKey({ kind: { outcome }, clients }: Keys, policy: string, client: string): string {
+    const known = clients.get(client);
+    if (known !== undefined) return known;
+    makeRoom();
+    const key = keyOf({ client, outcome, policy });
+    clients.set(client, key);
     return key;
+  }
+
+  function makeRoom(): void {
+    if (++remembered <= MAX_KEYS) return;
+    keys.clear();
+    remembered = 1;
   }
 }
 
