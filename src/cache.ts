@@ -7,12 +7,17 @@ import "./workers.ts";
 
 import { env as environment, exports } from "cloudflare:workers";
 import type { Context, MiddlewareHandler } from "hono";
+import type { HonoBase } from "hono/hono-base";
 import { CacheClient } from "./cache/cache-client.ts";
-import { ComputedValues } from "./cache/computed-values.ts";
-import { cachedIn, keyOfUrl } from "./cache/http/cached.ts";
+import { ComputedValues, nameOfKey } from "./cache/computed-values.ts";
+import { cachedIn, nameOfOwnKey, nameOfUrl } from "./cache/http/cached.ts";
 import type { CachedOptions } from "./cache/http/options.ts";
 import { cacheNamespace } from "./cache/namespace.ts";
+import { isolateCaller } from "./caller/isolate.ts";
 import { isolateRouter } from "./caller/router.ts";
+import { tokensIn } from "./config.ts";
+import { authorize } from "./http/api/authorization.ts";
+import { purgeApi } from "./http/api/purge-api.ts";
 import { parseLimiterConfig } from "./limiter-config.ts";
 import { stubOf } from "./protocol/rpc.ts";
 import { keyHasher } from "./ring/key-hash.ts";
@@ -48,15 +53,18 @@ export interface ValueCacheOptions {
   region?: Region;
 }
 
-/** Values that are computed once for all who ask. */
+/**
+ * Values that are computed once for all who ask.
+ *
+ * A purge resolves when the owners of all regions have forgotten; isolates that have a copy may
+ * serve it for a second more. It rejects if an owner was not reached within 5 s.
+ */
 export interface ValueCache extends Pick<ComputedValues, "getOrCompute"> {
-  /**
-   * Forgets the value under a key. Other isolates and other regions may serve it for a second more.
-   */
+  /** Forgets the value under a key, and the responses that `cached()` keeps under it by its `key`. */
   purge(key: string): Promise<void>;
-  /** Forgets the response that `cached()` keeps for a URL, and all that it varies by. */
+  /** Forgets the responses that `cached()` keeps for a URL, whatever they vary by. */
   purgeUrl(url: string): Promise<void>;
-  /** Forgets all values and responses with a tag, in all regions. Rejects if an owner is not reached. */
+  /** Forgets all values and responses with a tag. */
   purgeTag(tag: string): Promise<void>;
 }
 
@@ -75,10 +83,28 @@ export function cache(env: object = environment, { region }: ValueCacheOptions =
   };
   return {
     getOrCompute: async (...call) => own().values.getOrCompute(...call),
-    purge: async (key) => own().values.purge(key),
-    purgeUrl: async (url) => own().client.purge(keyOfUrl(url)),
+    purge: async (key) => {
+      const { client } = own();
+      const names = [nameOfKey(key), nameOfOwnKey(key)];
+      await Promise.all(names.map((name) => client.purgeEverywhere(name)));
+    },
+    purgeUrl: async (url) => own().client.purgeEverywhere(nameOfUrl(url)),
     purgeTag: async (tag) => own().client.purgeTag(tag),
   };
+}
+
+/**
+ * Makes the API of this cache: `POST purge` with `{"key": …}`, `{"url": …}` or `{"tag": …}`.
+ *
+ * The variable `TOKEN` opens it, as it does the gateway's API. Wrong tokens are counted, so the
+ * Worker exports `RateLimiter`, too.
+ *
+ * @throws {MisuseError} naming the variable, the rule and the value
+ * @example app.route("/_turnpike/v1/cache", cacheApi());
+ */
+export function cacheApi(): HonoBase {
+  const config = { ...parseLimiterConfig(environment), tokens: tokensIn(environment) };
+  return purgeApi(authorize(isolateCaller(), config), config.tokens.length > 0, cache());
 }
 
 function clientFor(c: Context): CacheClient {

@@ -134,12 +134,13 @@ export function parseConfig(env: object): Config {
     watch: config.WATCH,
     loggedDenials: config.LOG_DENIALS,
     quotaOrigins: config.QUOTA_ORIGINS,
-    tokens: readTokens(config.TOKEN),
+    tokens: tokensIn(env),
   };
 }
 
-function readTokens(value: unknown): Token[] {
-  const entries = secret("TOKEN", value)?.match(/\S+/g) ?? [];
+/** @throws {MisuseError} if `TOKEN` is no list of tokens */
+export function tokensIn(env: object): Token[] {
+  const entries = secret("TOKEN", Reflect.get(env, "TOKEN"))?.match(/\S+/g) ?? [];
   const tokens = entries.map((entry) => {
     const [, scope = "admin", secret] = TOKEN_PATTERN.exec(entry) ?? [];
     if (secret) return { scope, secret } as Token;

@@ -77,6 +77,8 @@ export type LogEvent =
   | "policies-not-sent"
   /** Live policies make no sense to this version of the code; those before stay in force. */
   | "policies-refused"
+  /** A purge did not reach an owner of the cache; what it keeps may be served until it is stale. */
+  | "purge-failed"
   /** A `refusal` function threw or gave no response; the client got the standard refusal. */
   | "refusal-function-failed"
   /** An owner could not fetch a key's count from the owner before it. */

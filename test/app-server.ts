@@ -5,6 +5,7 @@ import { startWorkerd, type WorkerdOptions, type WorkerdServer } from "./bench/w
 
 /** What an app imports Turnpike from. */
 export const LIBRARY = JSON.stringify(join(import.meta.dirname, "../src/index.ts"));
+export const CACHE = JSON.stringify(join(import.meta.dirname, "../src/cache.ts"));
 
 /**
  * Starts it.

@@ -54,8 +54,8 @@ const MAY_IMPORT: Record<string, string[]> = {
   watch: ["caller", "events", "protocol", "ring", "limit", "log.ts", "runtime.ts"],
   "workers.ts": ["caller", "runtime.ts", "cloudflare:"],
   "cache.ts": [
-    ...["workers.ts", "objects", "cache", "caller", "protocol", "ring", "limiter-config.ts"],
-    ...["runtime.ts", "hono", "cloudflare:"],
+    ...["workers.ts", "http", "objects", "cache", "caller", "protocol", "ring", "config.ts"],
+    ...["limiter-config.ts", "runtime.ts", "hono", "cloudflare:"],
   ],
   "events.ts": [
     ...["objects", "events", "caller", "protocol", "ring", "limit"],

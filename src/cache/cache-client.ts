@@ -133,28 +133,37 @@ export class CacheClient implements CacheStore {
 
   async purge(key: string): Promise<void> {
     const { placeOf, placesElsewhere, deadlineMs, runtime } = this.#options;
-    const purgeAt = ({ owner, name }: Place) => owner.purge(name);
     // Other regions forget it a little later.
     runtime.keepAlive(Promise.allSettled(placesElsewhere(key).map(purgeAt)));
     const place = placeOf(key);
-    try {
-      await this.#within(deadlineMs, purgeAt(place));
-    } finally {
-      this.#purges++;
-      this.#copies.delete(place.name);
-    }
+    await this.#forget([purgeAt(place)], deadlineMs, () => this.#copies.delete(place.name));
+  }
+
+  /** Forgets a key in all regions. Rejects if an owner can't be reached. */
+  purgeEverywhere(key: string): Promise<void> {
+    const { placeOf, placesElsewhere } = this.#options;
+    const place = placeOf(key);
+    const purges = [place, ...placesElsewhere(key)].map(purgeAt);
+    return this.#forget(purges, PURGE_DEADLINE_MS, () => this.#copies.delete(place.name));
   }
 
   /** Forgets all values with a tag, at all owners. Rejects if one of them can't be reached. */
-  async purgeTag(tag: string): Promise<void> {
-    const { allOwners } = this.#options;
+  purgeTag(tag: string): Promise<void> {
+    const purges = this.#options.allOwners().map((owner) => owner.purgeTag(tag));
+    // A copy does not know its tags.
+    return this.#forget(purges, PURGE_DEADLINE_MS, () => this.#copies.clear());
+  }
+
+  async #forget(
+    purges: Promise<void>[],
+    deadlineMs: number,
+    dropCopies: () => void,
+  ): Promise<void> {
     try {
-      const purges = allOwners().map((owner) => owner.purgeTag(tag));
-      await this.#within(PURGE_DEADLINE_MS, Promise.all(purges));
+      await this.#within(deadlineMs, Promise.all(purges));
     } finally {
       this.#purges++;
-      // A copy does not know its tags.
-      this.#copies.clear();
+      dropCopies();
     }
   }
 
@@ -191,6 +200,10 @@ export class CacheClient implements CacheStore {
       timer.abort();
     }
   }
+}
+
+function purgeAt({ owner, name }: Place): Promise<void> {
+  return owner.purge(name);
 }
 
 function pick({ value, ageMs, version }: Omit<Found, "source">) {

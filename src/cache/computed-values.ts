@@ -29,7 +29,7 @@ const WEEK_MS = 7 * 86_400_000;
 const HOUR_MS = 3_600_000;
 const MAX_KEY_CHARS = 1_024;
 
-const keySchema = v.pipe(
+export const keySchema = v.pipe(
   v.string("must be text"),
   v.check(
     ({ length }) => length > 0 && length <= MAX_KEY_CHARS,
@@ -50,6 +50,11 @@ const KEY_PREFIX = "value-1";
 const JSON_TEXT = 0;
 const BYTES = 1;
 const ERROR_TEXT = 2;
+
+/** @throws {MisuseError} if it is not text of 1 to 1,024 characters */
+export function nameOfKey(key: string): string {
+  return `${KEY_PREFIX} ${parse(keySchema, key, "key")}`;
+}
 
 export class ComputedValues {
   readonly #store: CacheStore;
@@ -77,7 +82,7 @@ export class ComputedValues {
     options: ComputeOptions,
     compute: () => Value | Promise<Value>,
   ): Promise<Value> {
-    const name = `${KEY_PREFIX} ${parse(keySchema, key, "key")}`;
+    const name = nameOfKey(key);
     const { ttl: ttlMs, staleFor, negativeFor, tags } = parse(optionsSchema, options);
     const kept = { ttlMs: ttlMs + staleFor, tags };
     let own: { value: Value } | { error: unknown } | undefined;
@@ -101,10 +106,6 @@ export class ComputedValues {
     const isStale = bytes[0] !== ERROR_TEXT && ageMs >= ttlMs;
     if (isStale) this.#refreshLater(name, found as Found, compute, kept);
     return decode(bytes) as Value;
-  }
-
-  purge(key: string): Promise<void> {
-    return this.#store.purge(`${KEY_PREFIX} ${key}`);
   }
 
   #refreshLater(

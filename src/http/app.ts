@@ -37,7 +37,7 @@ export function passHead(c: Context, next: Next): Promise<void> {
  * the response to HEAD, and code cannot make a copy with a status above 599.
  */
 export function anyStatusToHead(app: HonoBase) {
-  return (request: Request, env: Env, context: ExecutionContext) => {
+  return (request: Request, env: object, context: ExecutionContext) => {
     const answer = app.fetch(request, env, context);
     if (request.method !== "HEAD") return answer;
     return Promise.resolve(answer).then((copy) => headResponses.get(request) ?? copy);

@@ -4,10 +4,9 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { build } from "esbuild";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { LIBRARY, startApp } from "../app-server.ts";
+import { CACHE, LIBRARY, startApp } from "../app-server.ts";
 import { startWorkerd, type WorkerdServer } from "../bench/workerd-server.ts";
 
-const CACHE = JSON.stringify(join(import.meta.dirname, "../../src/cache.ts"));
 let worker: WorkerdServer;
 
 beforeAll(async () => {

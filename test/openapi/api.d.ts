@@ -375,6 +375,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/cache/purge": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Forget what the cache keeps under a key, a URL or a tag
+         * @description Exactly one of the three is given. What is being computed meanwhile is not kept, either.
+         */
+        post: operations["purge"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/quota": {
         parameters: {
             query?: never;
@@ -651,6 +671,14 @@ export interface components {
         Events: {
             /** @description Up to 1,000 events. */
             events: components["schemas"]["Event"][];
+        };
+        Purge: {
+            /** @description As `getOrCompute` or the `key` of `cached()` has it. */
+            key?: string;
+            /** @description As the Worker sees it, with its query. */
+            url?: string;
+            /** @description All that has this tag. */
+            tag?: string;
         };
         Decision: {
             /** @description May it pass? */
@@ -1014,6 +1042,15 @@ export interface components {
         };
         /** @description Too many wrong tokens from this address, or too many reads of its quota. */
         Problem429: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description The Worker has no cache; `detail` says which class or binding is missing. */
+        Problem501: {
             headers: {
                 [name: string]: unknown;
             };
@@ -1761,6 +1798,36 @@ export interface operations {
             401: components["responses"]["Problem401"];
             403: components["responses"]["Problem403"];
             429: components["responses"]["Problem429"];
+            503: components["responses"]["Problem503"];
+        };
+    };
+    purge: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Purge"];
+            };
+        };
+        responses: {
+            /** @description Forgotten by the owners of all regions. Isolates with a copy may serve it for a second more. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404"];
+            413: components["responses"]["Problem413"];
+            429: components["responses"]["Problem429"];
+            501: components["responses"]["Problem501"];
             503: components["responses"]["Problem503"];
         };
     };

@@ -2,6 +2,7 @@
 import createClient from "openapi-fetch";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import document from "../../src/http/api/openapi.json" with { type: "json" };
+import { CACHE, LIBRARY, startApp } from "../app-server.ts";
 import { bundleFile } from "../bench/contenders.ts";
 import { startWorkerd, type WorkerdServer } from "../bench/workerd-server.ts";
 import type { paths } from "./api.d.ts";
@@ -126,6 +127,30 @@ describe("a client made from the document", () => {
     const one = { name: "api", dimension: "customer" };
     const distinct = await client.GET("/events/distinct", { params: { query: one } });
     expect(distinct.data).toEqual({ count: 1, error: 0, exact: true });
+  });
+
+  it("purges the cache of an app", async () => {
+    const app = await startApp(
+      'app.route("/_turnpike/v1/cache", cacheApi());',
+      { vars: { TOKEN: "secret-1", DEADLINE: "10s" }, hasCache: true },
+      `import { Cache, cacheApi } from ${CACHE};
+       export { Cache };
+       export { Membership, RateLimiter } from ${LIBRARY};`,
+    );
+    try {
+      const ofApp = createClient<paths>({
+        baseUrl: `${app.url}_turnpike/v1`,
+        headers: { Authorization: "Bearer secret-1" },
+      });
+      const { response } = await ofApp.POST("/cache/purge", { body: { tag: "search" } });
+      expect(response.status).toBe(204);
+      await requireDocumented(response);
+    } finally {
+      await app.stop();
+    }
+    // The gateway keeps nothing.
+    const { response } = await client.POST("/cache/purge", { body: { tag: "search" } });
+    expect(response.status).toBe(404);
   });
 
   it("tells a browser what it has left", async () => {

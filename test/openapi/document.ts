@@ -20,6 +20,7 @@ import {
 } from "../../src/http/api/body-schemas.ts";
 import { manyEventsSchema } from "../../src/http/api/events-api.ts";
 import { policiesSchema } from "../../src/http/api/policies-api.ts";
+import { purgeSchema } from "../../src/http/api/purge-api.ts";
 import { addSchema } from "../../src/http/api/ring-api.ts";
 import { policySchema } from "../../src/limit/policy-schema.ts";
 import { ANSWERS } from "./answers.ts";
@@ -159,6 +160,7 @@ const PROBLEMS = {
   413: "The body has more than 64 KB, or 512 KB of policies.",
   428: "`If-Match` is missing; `detail` names the version in force.",
   429: "Too many wrong tokens from this address, or too many reads of its quota.",
+  501: "The Worker has no cache; `detail` says which class or binding is missing.",
   503: "An owner did not answer. `Retry-After` says when to try again.",
 } as const;
 
@@ -300,6 +302,11 @@ export const document = {
     {
       name: "events",
       description: 'What happened to whom, how often. To read needs the scope "admin".',
+    },
+    {
+      name: "cache",
+      description:
+        'Of an app that keeps responses or values and mounts `cacheApi()`; the gateway keeps none. A token with the scope "admin".',
     },
     { name: "quota", description: "No token, and only a client's own." },
     { name: "document", description: "No token." },
@@ -509,6 +516,22 @@ export const document = {
         required: true,
       }),
     },
+    "/cache/purge": {
+      post: operation("purge", {
+        summary: "Forget what the cache keeps under a key, a URL or a tag",
+        description:
+          "Exactly one of the three is given. What is being computed meanwhile is not kept, either.",
+        tag: "cache",
+        body: ref("Purge"),
+        answers: {
+          204: {
+            description:
+              "Forgotten by the owners of all regions. Isolates with a copy may serve it for a second more.",
+          },
+        },
+        problems: [...OF_AN_ADMIN, 404, 501, 503],
+      }),
+    },
     "/quota": {
       get: {
         ...operation("quota", {
@@ -567,6 +590,11 @@ export const document = {
       NewOwner: requestOf(addSchema, NEW_OWNER_DESCRIPTIONS),
       Event: requestOf(eventSchema, EVENT_DESCRIPTIONS),
       Events: requestOf(manyEventsSchema, EVENT_DESCRIPTIONS),
+      Purge: requestOf(purgeSchema, {
+        key: "As `getOrCompute` or the `key` of `cached()` has it.",
+        url: "As the Worker sees it, with its query.",
+        tag: "All that has this tag.",
+      }),
       ...ANSWERS,
     },
   },

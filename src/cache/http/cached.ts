@@ -5,6 +5,7 @@
  * expensive handler from running. Ranges, and what may change something, go to the handler.
  */
 import type { Context, MiddlewareHandler } from "hono";
+import { MisuseError } from "../../limit/misuse.ts";
 import { parseUrl } from "../../limit/url.ts";
 import type { CacheStore } from "../value.ts";
 import { type CachedOptions, type CacheOptions, parseOptions } from "./options.ts";
@@ -37,7 +38,7 @@ export function cachedIn(
       await next();
       if (!SAFE.includes(method) && c.res.status >= 200 && c.res.status < 400) {
         const store = storeFor(c);
-        const purged = changedKeys(c, parsed).map((key) => store.purge(key));
+        const purged = changedNames(c, parsed).map((name) => store.purge(name));
         // What the request has changed stays changed, whether or not the store can be reached.
         await Promise.allSettled(purged);
       }
@@ -48,28 +49,35 @@ export function cachedIn(
       return tell(c, { forward: "bypass" });
     }
     const visit = new Visit(c, next, storeFor(c), parsed, refreshing);
-    await visit.serve(keyOf(c, parsed));
+    await visit.serve(nameOf(c, parsed));
   };
 }
 
-/** Returns the key of a URL's responses, unless the options have a key of their own. */
-export function keyOfUrl(url: string): string {
-  return `${KEY_PREFIX} ${new URL(url).href.replace(/#.*/s, "")}`;
+/** Returns the name of a URL's responses, unless the options have a key of their own. */
+export function nameOfUrl(url: string): string {
+  const parsed = parseUrl(url);
+  if (!parsed) throw new MisuseError("url", "must be a whole URL", url);
+  return `${KEY_PREFIX} ${parsed.href.replace(/#.*/s, "")}`;
 }
 
-function keyOf(c: Context, { key }: CacheOptions): string {
-  return key ? `${KEY_PREFIX} key ${key(c)}` : keyOfUrl(c.req.url);
+/** Returns the name of the responses under a key of the options. */
+export function nameOfOwnKey(key: string): string {
+  return `${KEY_PREFIX} key ${key}`;
 }
 
-/** Returns the keys whose responses a successful unsafe request makes invalid (section 4.4). */
-function changedKeys(c: Context, options: CacheOptions): string[] {
-  const own = keyOf(c, options);
+function nameOf(c: Context, { key }: CacheOptions): string {
+  return key ? nameOfOwnKey(key(c)) : nameOfUrl(c.req.url);
+}
+
+/** Returns the names whose responses a successful unsafe request makes invalid (section 4.4). */
+function changedNames(c: Context, options: CacheOptions): string[] {
+  const own = nameOf(c, options);
   if (options.key) return [own];
   const { origin } = new URL(c.req.url);
   const named = ["Location", "Content-Location"].flatMap((name) => {
     const target = c.res.headers.get(name);
     const url = target === null ? null : parseUrl(target, c.req.url);
-    return url?.origin === origin ? [keyOfUrl(url.href)] : [];
+    return url?.origin === origin ? [nameOfUrl(url.href)] : [];
   });
   return [own, ...named];
 }

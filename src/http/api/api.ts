@@ -7,23 +7,21 @@
 import type { Context } from "hono";
 import type { HonoBase } from "hono/hono-base";
 import { evenOutAll } from "../../caller/at-most.ts";
-import { CallError } from "../../caller/call.ts";
 import type { Caller } from "../../caller/caller.ts";
 import { reserve, settle } from "../../caller/holds.ts";
 import type { MembershipClient } from "../../caller/membership-client.ts";
 import { decided, type ExplainedKey, type Question, type Reply } from "../../caller/question.ts";
 import type { Config } from "../../config.ts";
-import { EventsUnreachable } from "../../events/event-reader.ts";
-import { MisuseError } from "../../limit/misuse.ts";
 import type { PoliciesDocument } from "../../protocol/policies-document.ts";
 import { nearestRegion, type Region } from "../../ring/region.ts";
-import { problem, wrongMethod } from "../answer/problem.ts";
-import { internalError, newApp } from "../app.ts";
+import { wrongMethod } from "../answer/problem.ts";
+import { newApp } from "../app.ts";
 import { type CheckingCall, readBlock, readChecks, readReset, readUnblock } from "./api-body.ts";
+import { answerError, notFound } from "./api-error.ts";
 import { authorize, requireScope, wrongTokensOf } from "./authorization.ts";
 import { countEvents, type EventsOf, readEvents } from "./events-api.ts";
 import { readRelease, readReserve, readSettle } from "./hold-body.ts";
-import { BodyTooLarge, jsonBody } from "./json-body.ts";
+import { jsonBody } from "./json-body.ts";
 import openapi from "./openapi.json" with { type: "json" };
 import { overridesApi } from "./overrides-api.ts";
 import { policiesApi } from "./policies-api.ts";
@@ -165,30 +163,4 @@ function mergeScopes(explained: readonly ExplainedKey[]) {
       policies.map((policy) => ({ owner, ringVersion, ...policy })),
     ),
   };
-}
-
-export function answerError(error: Error): Response {
-  if (error instanceof MisuseError) {
-    const { message: detail, field } = error;
-    return problem({ status: 400, title: "Not a valid request", detail, field });
-  }
-  if (error instanceof CallError) {
-    const detail = "The owner of the key did not answer. Try again.";
-    return problem({ status: 503, title: "Owner out of reach", detail }, { "Retry-After": "1" });
-  }
-  if (error instanceof EventsUnreachable) {
-    const detail = "An object that holds events did not answer. Try again.";
-    return problem({ status: 503, title: "Events out of reach", detail }, { "Retry-After": "1" });
-  }
-  if (error instanceof BodyTooLarge) {
-    const detail = `The body must be at most ${error.maxBytes} bytes.`;
-    return problem({ status: 413, title: "Body too large", detail });
-  }
-  return internalError(error);
-}
-
-/** Answers a path without a call, and every call if no token is set. */
-export function notFound(): Response {
-  const detail = "There is no such call, or the API is closed because TOKEN is not set.";
-  return problem({ status: 404, title: "Not found", detail });
 }

@@ -12,6 +12,7 @@ import type { Caller } from "../../caller/caller.ts";
 import type { Question } from "../../caller/question.ts";
 import type { Config, Scope, Token } from "../../config.ts";
 import { type Policy, parsePolicy } from "../../limit/policy.ts";
+import type { LimiterConfig } from "../../limiter-config.ts";
 import { logSeldom } from "../../log.ts";
 import { nearestRegion, type Region } from "../../ring/region.ts";
 import { problem } from "../answer/problem.ts";
@@ -32,7 +33,7 @@ const FAILURES: Policy = {
 /** The most failing addresses that an isolate remembers. Owners count those that it forgets. */
 const MAX_SUSPECTS = 10_000;
 
-interface AuthorizedEnv {
+export interface AuthorizedEnv {
   Variables: { scope: Scope };
 }
 
@@ -40,7 +41,7 @@ interface AuthorizedEnv {
 export type Authorize = ReturnType<typeof authorize>;
 
 /** Makes the middleware that requires a token, or a session of the live page, and sets the token's `scope`. */
-export function authorize(caller: Caller, config: Config) {
+export function authorize(caller: Caller, config: LimiterConfig & Pick<Config, "tokens">) {
   const scopeOf = tokenReader(config.tokens);
   const sessions = sessionsOf(config);
   const suspects = new Suspects();

@@ -2,7 +2,7 @@
 import type { HonoBase } from "hono/hono-base";
 import { wrongMethod } from "../answer/problem.ts";
 import { newApp } from "../app.ts";
-import { answerError } from "./api.ts";
+import { answerError } from "./api-error.ts";
 import { type Authorize, requireScope } from "./authorization.ts";
 
 /** Version 0.0.4 is the text format that every Prometheus reads. */

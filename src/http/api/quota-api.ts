@@ -23,7 +23,7 @@ import { clientAddress, clientKey } from "../key/identity.ts";
 import { RuleMatcher } from "../match/rule-matcher.ts";
 import type { Rule } from "../rule-functions.ts";
 import { applyAddressLists, questionsOf, readRules } from "../rules.ts";
-import { answerError } from "./api.ts";
+import { answerError } from "./api-error.ts";
 
 /** What is left under one policy. */
 export interface Quota {

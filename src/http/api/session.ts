@@ -19,7 +19,10 @@ export interface Sessions {
 }
 
 /** Sessions end with their tokens: a changed token or secret makes every signature wrong. */
-export function sessionsOf({ hashSecret, tokens }: Config): Sessions {
+export function sessionsOf({
+  hashSecret,
+  tokens,
+}: Pick<Config, "hashSecret" | "tokens">): Sessions {
   const secret = [hashSecret, ...tokens.map((token) => `${token.scope}:${token.secret}`)].join(
     "\n",
   );

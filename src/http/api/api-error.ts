@@ -1,0 +1,33 @@
+/** What the API answers to a call that fails, and where there is none. */
+import { CallError } from "../../caller/call.ts";
+import { EventsUnreachable } from "../../events/event-reader.ts";
+import { MisuseError } from "../../limit/misuse.ts";
+import { problem } from "../answer/problem.ts";
+import { internalError } from "../app.ts";
+import { BodyTooLarge } from "./json-body.ts";
+
+export function answerError(error: Error): Response {
+  if (error instanceof MisuseError) {
+    const { message: detail, field } = error;
+    return problem({ status: 400, title: "Not a valid request", detail, field });
+  }
+  if (error instanceof CallError) {
+    const detail = "The owner of the key did not answer. Try again.";
+    return problem({ status: 503, title: "Owner out of reach", detail }, { "Retry-After": "1" });
+  }
+  if (error instanceof EventsUnreachable) {
+    const detail = "An object that holds events did not answer. Try again.";
+    return problem({ status: 503, title: "Events out of reach", detail }, { "Retry-After": "1" });
+  }
+  if (error instanceof BodyTooLarge) {
+    const detail = `The body must be at most ${error.maxBytes} bytes.`;
+    return problem({ status: 413, title: "Body too large", detail });
+  }
+  return internalError(error);
+}
+
+/** Answers a path without a call, and every call if no token is set. */
+export function notFound(): Response {
+  const detail = "There is no such call, or the API is closed because TOKEN is not set.";
+  return problem({ status: 404, title: "Not found", detail });
+}
