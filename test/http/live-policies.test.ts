@@ -128,7 +128,8 @@ describe("the policies in force", () => {
       text += decoder.decode(piece, { stream: true });
       if (text.includes("\n\n")) break;
     }
-    const { policies } = JSON.parse(text.replace(/^data: /, "").split("\n")[0] as string);
+    const [, data = ""] = /^data: (.*)$/m.exec(text) ?? [];
+    const { policies } = JSON.parse(data);
     expect(policies).toMatchObject([{ name: "shown", limit: 9 }]);
   });
 
