@@ -38,11 +38,16 @@ export interface PoliciesFollowerOptions {
   deadlineMs: number;
 }
 
-/** How long until the next question if one fails: at first, and at most. */
+/** How long a membership object may take. Two are asked, one after the other. */
+const ASK_DEADLINE_MS = 1_500;
+/**
+ * How long until the next question if one fails: at first, and at most. The longest is short enough
+ * to follow within 5 s, and long enough to let an object recover that a thousand isolates ask.
+ */
 const FAILED_MS = 1_000;
-const MAX_FAILED_MS = 15_000;
+const MAX_FAILED_MS = 3_000;
 /** The same if nobody hears what became of it. */
-const LOST_MS = 6_000;
+const LOST_MS = 4_000;
 
 export class PoliciesFollower {
   readonly #options: PoliciesFollowerOptions;
@@ -125,22 +130,23 @@ export class PoliciesFollower {
   async #fetch(region: Region, version: number): Promise<void> {
     const { ask, homeRegion, runtime } = this.#options;
     this.#askingUntilMs = runtime.now() + LOST_MS;
-    try {
-      for (const asked of new Set([region, homeRegion])) {
-        const found = await ask(asked, this.#version);
+    for (const asked of new Set([region, homeRegion])) {
+      try {
+        const asking = ask(asked, this.#version);
+        const found = await withDeadline(ASK_DEADLINE_MS, asking, runtime);
         if (found) this.follow(readDocument(found));
-        if (this.#version < version) continue;
+        // An object that another one has replaced may still answer, and knows no later version.
+        if (this.#version < version) throw new Error(`it does not know the version ${version}`);
         this.#askingUntilMs = 0;
         this.#failedMs = FAILED_MS;
         return;
+      } catch (error) {
+        const detail = String(error);
+        logSeldom("warn", "policies-not-fetched", asked, { region: asked, detail });
       }
-      // An object that another one has replaced may still answer, and knows no later version.
-      throw new Error(`nobody knows the version ${version}`);
-    } catch (error) {
-      this.#askingUntilMs = runtime.now() + this.#failedMs;
-      this.#failedMs = Math.min(2 * this.#failedMs, MAX_FAILED_MS);
-      logSeldom("warn", "policies-not-fetched", region, { region, detail: String(error) });
     }
+    this.#askingUntilMs = runtime.now() + this.#failedMs;
+    this.#failedMs = Math.min(2 * this.#failedMs, MAX_FAILED_MS);
   }
 
   /** Returns the policies, those that are as before as the same objects: much is remembered by them. */
