@@ -86,6 +86,40 @@ describe("the ring of a running Worker", () => {
     expect(decided.filter(({ exact }) => !exact)).toEqual([]);
   });
 
+  it("moves overrides, and follows new live policies, while it changes", async () => {
+    const day = (limit: number) => ({ ...POLICY, name: "day", limit, scope: "global" });
+    const put = (limit: number) =>
+      client.call("PUT", "policies", { policies: [day(limit)] }, { "If-Match": "*" });
+    await put(LIMIT);
+    const named = new RingClient(server, { policy: "day" });
+    const keys = Array.from({ length: 300 }, (_, n) => `overridden-${n}`);
+    const override = async (some: readonly string[], limit: number) => {
+      for (const key of some) {
+        await client.call("PUT", "overrides", { key, policy: "day", limit, duration: "1d" });
+      }
+    };
+    await override(keys.slice(0, 100), 15);
+    const before = await named.ownersOf(keys);
+    const allowed = new Map(keys.map((key) => [key, 0]));
+    const spend = async () => {
+      const decisions = await named.check(keys);
+      expect(decisions.filter(({ source }) => source === "fallback")).toEqual([]);
+      for (const [at, key] of keys.entries()) {
+        if (decisions[at]?.allowed) allowed.set(key, (allowed.get(key) ?? 0) + 1);
+      }
+    };
+    for (let n = 0; n < BEFORE; n++) await spend();
+    await client.add();
+    await Promise.all([spend(), spend(), override(keys.slice(100, 150), 20), put(12)]);
+    await client.settled();
+    expect(moved(before, await named.ownersOf(keys))).toBeGreaterThan(0.1);
+    for (let n = 0; n < 20; n++) await spend();
+    const totals = [...allowed.values()];
+    expect(totals.slice(0, 100)).toEqual(Array(100).fill(15));
+    expect(totals.slice(100, 150)).toEqual(Array(50).fill(20));
+    expect(totals.slice(150)).toEqual(Array(150).fill(12));
+  });
+
   it("refuses what can't be done, and says why", async () => {
     const { owners } = await client.settled();
     const call = async (method: string, path: string, body?: object) => {

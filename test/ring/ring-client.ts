@@ -24,15 +24,20 @@ export class RingClient {
     this.#policy = policy;
   }
 
-  async call<Body>(method: string, path: string, body?: unknown): Promise<Body> {
+  async call<Body>(
+    method: string,
+    path: string,
+    body?: unknown,
+    headers: Record<string, string> = {},
+  ): Promise<Body> {
     const response = await fetch(`${this.#server.url}/_turnpike/v1/${path}`, {
       method,
-      headers: { Authorization: `Bearer ${TOKEN}` },
+      headers: { Authorization: `Bearer ${TOKEN}`, ...headers },
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
     });
     const text = await response.text();
     expect(response.status, text).toBeLessThan(300);
-    return JSON.parse(text) as Body;
+    return (text === "" ? undefined : JSON.parse(text)) as Body;
   }
 
   async check(keys: readonly string[]): Promise<Decided[]> {
