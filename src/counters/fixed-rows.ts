@@ -118,7 +118,6 @@ export class FixedRows implements Segment {
     for (let slot = 0; slot < this.#slots; slot++) {
       if (this.#isFree(slot)) continue;
       const from = slot * rowWords;
-      // Copied as words: a hash read as a number may be a NaN, whose bits need not survive.
       for (let word = 0; word < rowWords; word++) words[to++] = this.#words[from + word] as number;
     }
     return new Uint8Array(words.buffer);
@@ -129,12 +128,7 @@ export class FixedRows implements Segment {
     const rowWords = this.#rowNumbers * 2;
     // Faster than `set`, which makes a key and a state for each row.
     for (let from = 0; from < words.length; from += rowWords) {
-      let slot = this.#home(words[from + 1] as number);
-      while (!this.#isFree(slot)) slot = this.#next(slot);
-      const to = slot * rowWords;
-      for (let word = 0; word < rowWords; word++) {
-        this.#words[to + word] = words[from + word] as number;
-      }
+      const slot = this.#copyRow(words, from);
       this.#size++;
       this.#lastExpiryMs = Math.max(this.#lastExpiryMs, this.#expiryAt(slot));
     }
@@ -159,19 +153,23 @@ export class FixedRows implements Segment {
   }
 
   #resize(): void {
-    const { length } = this.#numbers;
     const words = this.#words;
     const numbers = this.#numbers;
     this.#allocate(this.#size);
-    const rowWords = this.#rowNumbers * 2;
-    for (let start = 0, from = 0; start < length; start += this.#rowNumbers, from += rowWords) {
-      if (numbers[start + 1] === 0) continue;
-      let slot = this.#home(words[from + 1] as number);
-      while (!this.#isFree(slot)) slot = this.#next(slot);
-      // Copied as words: a hash read as a number may be a NaN, whose bits need not survive.
-      const to = slot * rowWords;
-      for (let word = 0; word < rowWords; word++) this.#words[to + word] = words[from + word] ?? 0;
+    for (let start = 0; start < numbers.length; start += this.#rowNumbers) {
+      if (numbers[start + 1] !== 0) this.#copyRow(words, start * 2);
     }
+  }
+
+  /** Copies a row of another buffer to where its key goes, and returns the slot. */
+  #copyRow(words: Uint32Array, from: number): number {
+    const rowWords = this.#rowNumbers * 2;
+    let slot = this.#home(words[from + 1] as number);
+    while (!this.#isFree(slot)) slot = this.#next(slot);
+    const to = slot * rowWords;
+    // Copied as words: a hash read as a number may be a NaN, whose bits need not survive.
+    for (let at = 0; at < rowWords; at++) this.#words[to + at] = words[from + at] as number;
+    return slot;
   }
 
   #allocate(rows: number): void {

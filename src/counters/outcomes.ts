@@ -22,13 +22,15 @@ export const EVERYTHING: Outcome = {
 
 /** Returns the verdict to act on: a denial in shadow is reported, not enforced, and holds nothing. */
 export function enforced({ shadow }: CounterPolicy, outcome: Omit<Outcome, "state">): Verdict {
-  const { allowed, remaining, resetMs, retryAfterMs } = outcome;
-  const delayMs = shadow ? 0 : outcome.delayMs;
+  const { allowed, remaining, resetMs } = outcome;
+  const denial = shadow ? "shadow" : outcome.blocked ? "blocked" : "limited";
   // Field by field: to copy the other fields with `...` takes longer than the whole decision.
-  if (allowed) return { allowed, remaining, resetMs, retryAfterMs, delayMs, reason: "ok" };
-  if (shadow) {
-    return { allowed: true, remaining, resetMs, retryAfterMs: 0, delayMs, reason: "shadow" };
-  }
-  const reason = outcome.blocked ? "blocked" : "limited";
-  return { allowed, remaining, resetMs, retryAfterMs, delayMs, reason };
+  return {
+    allowed: allowed || shadow,
+    remaining,
+    resetMs,
+    retryAfterMs: shadow ? 0 : outcome.retryAfterMs,
+    delayMs: shadow ? 0 : outcome.delayMs,
+    reason: allowed ? "ok" : denial,
+  };
 }

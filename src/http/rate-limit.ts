@@ -77,19 +77,12 @@ export function rateLimit(...policies: RateLimitOptions[]): MiddlewareHandler<Ra
     return parseRule(policy);
   });
   if (rules.length === 0) throw new MisuseError("", "must be at least one policy", undefined);
-  for (const [
-    at,
-    { policy, key, limit, window, cost, actual, charge, refusal },
-  ] of rules.entries()) {
+  for (const [at, { policy, ...functions }] of rules.entries()) {
     if (rules.findIndex((rule) => rule.policy.name === policy.name) < at) {
       throw new MisuseError("name", "must be different for each policy", policy.name);
     }
     const isNamed = policies[at]?.name !== undefined;
-    claimName(policy, {
-      maker: "rateLimit",
-      isNamed,
-      functions: [key, limit, window, cost, actual, charge, refusal],
-    });
+    claimName(policy, { maker: "rateLimit", isNamed, functions: Object.values(functions) });
   }
   requireCaller();
   return enforce(rules, isolateCaller, isolateConfig());

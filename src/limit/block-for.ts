@@ -7,13 +7,12 @@
  * block. So one client behind an address can have all others there blocked for a day.
  */
 import * as v from "valibot";
-import type { State } from "./algorithm.ts";
+import { MAX_WINDOW_MS, type State } from "./algorithm.ts";
 import { durationSchema, formatDuration } from "./duration.ts";
 import { fieldPath, MisuseError } from "./misuse.ts";
-import type { BlockForInput } from "./policy-input.ts";
+import { either, isTable } from "./schemas.ts";
 
 const MIN_BLOCK_MS = 1_000;
-const MAX_BLOCK_MS = 366 * 86_400_000;
 const DEFAULT_MAX_MS = 86_400_000;
 /**
  * How long a key is remembered after a block, in lengths of that block. Denied again by then, it is
@@ -33,18 +32,15 @@ export interface BlockFor {
 /** When a block is forgotten, when it ends, both ms since the epoch, and its length, ms. */
 export type BlockState = readonly [expiresAtMs: number, untilMs: number, lengthMs: number];
 
-const blockDurationSchema = durationSchema(MIN_BLOCK_MS, MAX_BLOCK_MS);
-
-/** A block's length as a person writes it, from `"1s"` to `"366d"`. */
-export const blockForSchema = v.lazy(
-  (input): v.GenericSchema<string | BlockForInput, number | TableFields> =>
-    typeof input === "object" && input && !Array.isArray(input) ? tableSchema : blockDurationSchema,
-);
+const blockDurationSchema = durationSchema(MIN_BLOCK_MS, MAX_WINDOW_MS);
 
 const tableSchema = v.strictObject({
   first: blockDurationSchema,
   max: v.optional(blockDurationSchema),
 });
+
+/** A block's length as a person writes it, from `"1s"` to `"366d"`. */
+export const blockForSchema = either(isTable, tableSchema, blockDurationSchema);
 
 type TableFields = v.InferOutput<typeof tableSchema>;
 

@@ -11,7 +11,7 @@
  * may run from 0:30.
  */
 import type { Algorithm } from "./algorithm.ts";
-import { readLog, slidingLog, take, writeLog } from "./sliding-log.ts";
+import { readLog, slidingLog, sum, take, writeLog } from "./sliding-log.ts";
 
 export const concurrency: Algorithm = {
   decide: slidingLog.decide,
@@ -25,8 +25,6 @@ export const concurrency: Algorithm = {
   charge: slidingLog.charge,
 
   describe(state, { limit }, nowMs) {
-    const log = readLog(state, nowMs);
-    const inFlight = log.reduce((total, { cost }) => total + cost, 0);
-    return `${inFlight} of ${limit} in flight`;
+    return `${sum(readLog(state, nowMs))} of ${limit} in flight`;
   },
 };

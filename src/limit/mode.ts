@@ -5,6 +5,7 @@
  */
 import * as v from "valibot";
 import { fieldPath, MisuseError } from "./misuse.ts";
+import { either, isTable } from "./schemas.ts";
 
 const MODES = ["before", "alongside", "after"] as const;
 
@@ -21,9 +22,7 @@ const wordSchema = v.picklist(MODES, rule);
 /** Returns a schema for the field. */
 export function modeSchema<const Methods extends v.GenericSchema<string[]>>(methods: Methods) {
   const tableSchema = v.strictObject({ alongside: methods }, rule);
-  return v.lazy((input): typeof wordSchema | typeof tableSchema =>
-    typeof input === "object" && input && !Array.isArray(input) ? tableSchema : wordSchema,
-  );
+  return either(isTable, tableSchema, wordSchema);
 }
 
 /** What the rest of a policy says that a mode depends on. */
@@ -54,20 +53,17 @@ export function readMode(
   const named = typeof given === "string" ? SAFE_METHODS : given.alongside;
   const aheadMethods = named.includes("GET") ? [...named, "HEAD"] : named;
   if (mode === "before") return { mode, aheadMethods };
-  if (algorithm === "concurrency") {
-    refuse('must be "before" with "concurrency", since a handler needs its slot before it starts');
-  }
-  if (algorithm === "leaky-bucket" || maxWait > 0) {
-    refuse(
-      `must be "before" with ${maxWait > 0 ? '"maxWait"' : '"leaky-bucket"'}, which holds requests`,
-    );
-  }
-  if (mode === "after" && durable) {
-    refuse('must be "before" or "alongside" with "durable", which is on disk before the answer');
-  }
-  if (mode === "after" && (charge !== "always" || actual !== undefined)) {
-    const field = actual === undefined ? "charge" : "actual";
-    refuse(`must be "before" or "alongside" with "${field}", which the response tells`);
+  const waiting =
+    maxWait > 0
+      ? "maxWait"
+      : algorithm === "concurrency" || algorithm === "leaky-bucket"
+        ? algorithm
+        : "";
+  if (waiting) refuse(`must be "before" with "${waiting}", which says when a handler starts`);
+  // The first is on disk before the answer. The others are settled when the response has come.
+  const settled = durable ? "durable" : actual ? "actual" : charge !== "always" ? "charge" : "";
+  if (mode === "after" && settled) {
+    refuse(`must be "before" or "alongside" with "${settled}", which waits for the owner`);
   }
   if (mode === "alongside" && method && !method.some((each) => aheadMethods.includes(each))) {
     const list = JSON.stringify(method);

@@ -14,6 +14,7 @@ import { type Mode, readMode } from "./mode.ts";
 import type { PolicyInput } from "./policy-input.ts";
 import { MAX_UNITS, type PolicyFields, policySchema } from "./policy-schema.ts";
 import { type Refusal, readRefusal } from "./refusal.ts";
+import { isTable } from "./schemas.ts";
 import { MAX_LOG_LIMIT } from "./sliding-log.ts";
 
 /** A policy as the code uses it. */
@@ -58,7 +59,7 @@ export interface Policy
 
 /** @throws {MisuseError} unless the options of a policy are an object */
 export function requireOptions(options: unknown, at: string): void {
-  if (typeof options === "object" && options && !Array.isArray(options)) return;
+  if (isTable(options)) return;
   throw new MisuseError(at, 'must be options such as { limit: 10, window: "1m" }', options);
 }
 

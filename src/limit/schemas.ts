@@ -30,6 +30,11 @@ export function listOf<const Schema extends v.GenericSchema>(
   return v.pipe(v.array(item, rule), v.minLength(1, rule), v.maxLength(most, rule));
 }
 
+/** Is a value an object with fields? For valibot alone a list would be one. */
+export function isTable(input: unknown): input is object {
+  return typeof input === "object" && input !== null && !Array.isArray(input);
+}
+
 /** A schema that reads a value by `first` if it `isFirst`, else by `other`. */
 export function either<First extends v.GenericSchema, Other extends v.GenericSchema>(
   isFirst: (input: unknown) => boolean,

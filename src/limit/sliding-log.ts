@@ -94,6 +94,6 @@ function freedAtMs(log: readonly Entry[], cost: number): number {
   return (last as Entry).untilMs;
 }
 
-function sum(log: readonly Entry[]): number {
+export function sum(log: readonly Entry[]): number {
   return log.reduce((total, { cost }) => total + cost, 0);
 }

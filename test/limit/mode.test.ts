@@ -35,27 +35,27 @@ describe("mode", () => {
     ],
     [
       { ...ALONGSIDE, algorithm: "concurrency" },
-      'mode must be "before" with "concurrency", since a handler needs its slot before it starts, got "alongside"',
+      'mode must be "before" with "concurrency", which says when a handler starts, got "alongside"',
     ],
     [
       { ...ALONGSIDE, algorithm: "leaky-bucket" },
-      'mode must be "before" with "leaky-bucket", which holds requests, got "alongside"',
+      'mode must be "before" with "leaky-bucket", which says when a handler starts, got "alongside"',
     ],
     [
       { ...ALONGSIDE, maxWait: "1s" },
-      'mode must be "before" with "maxWait", which holds requests, got "alongside"',
+      'mode must be "before" with "maxWait", which says when a handler starts, got "alongside"',
     ],
     [
       { mode: "after", durable: true },
-      'mode must be "before" or "alongside" with "durable", which is on disk before the answer, got "after"',
+      'mode must be "before" or "alongside" with "durable", which waits for the owner, got "after"',
     ],
     [
       { mode: "after", charge: "failure" },
-      'mode must be "before" or "alongside" with "charge", which the response tells, got "after"',
+      'mode must be "before" or "alongside" with "charge", which waits for the owner, got "after"',
     ],
     [
       { mode: "after", actual: "bytes" },
-      'mode must be "before" or "alongside" with "actual", which the response tells, got "after"',
+      'mode must be "before" or "alongside" with "actual", which waits for the owner, got "after"',
     ],
     [
       { ...ALONGSIDE, method: ["POST"] },
