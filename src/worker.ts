@@ -25,6 +25,7 @@ import type { EventsOf } from "./http/api/events-api.ts";
 import { metricsApi } from "./http/api/metrics-api.ts";
 import { quotaApi } from "./http/api/quota-api.ts";
 import { anyStatusToHead, internalError, newApp, passHead } from "./http/app.ts";
+import { decode } from "./http/cost/decoding.ts";
 import { gateway, routeTo, routeToService } from "./http/gateway/gateway.ts";
 import { headersBesideOrigin } from "./http/gateway/origin-limits.ts";
 import { isOrdinary, isReserved, readingsOf } from "./http/match/path.ts";
@@ -107,7 +108,7 @@ app.use((c, next) => {
 const gate = {
   allowReading: allowEveryPage,
   quotaHeaders: headersBesideOrigin,
-  isRaw: true,
+  decode,
   resolvesDots: true,
 };
 const hasOrigin = config.origin !== "" || service !== undefined;

@@ -13,6 +13,7 @@ import type { Policy } from "../limit/policy.ts";
 import { WORKERS } from "../runtime.ts";
 import { untilEnd } from "./answer/response-end.ts";
 import { meterFor, type Outcome, settleHolds } from "./cost/actual.ts";
+import type { Decode } from "./cost/decoding.ts";
 import { type Rule, readCharge } from "./rule-functions.ts";
 
 /** The status that a handler's exception leads to. */
@@ -41,7 +42,7 @@ export function needsSettlement(questions: readonly Question[]): boolean {
  *
  * @param rules the rules that count the request
  * @param handle runs the handler, so that the response is in `c.res`
- * @param isRaw as for `untilEnd`
+ * @param decode reads encoded bodies, if the handlers pass them on as they are
  */
 export async function settle(
   c: Context,
@@ -49,7 +50,7 @@ export async function settle(
   replies: readonly Reply[],
   rules: readonly Rule[],
   handle: () => Promise<void>,
-  isRaw: boolean,
+  decode: Decode | undefined,
 ): Promise<void> {
   const { signal } = c.req.raw;
   const slots = repliesOf(replies, ({ algorithm }) => algorithm === "concurrency");
@@ -79,10 +80,10 @@ export async function settle(
     status = c.res.status;
     Object.assign(outcome, { response: c.res, status });
     if ((slots.length > 0 || meter) && !signal.aborted) {
-      meter?.begin(c.res, isRaw);
+      meter?.begin(c.res, decode);
       const { body, webSocket } = c.res;
       const isEmpty = !body || c.req.method === "HEAD";
-      const end = untilEnd(c, isRaw, meter && ((chunk) => meter.look(chunk)));
+      const end = untilEnd(c, decode !== undefined, meter && ((chunk) => meter.look(chunk)));
       if ((end || isEmpty) && !webSocket) outcome.meter = meter;
       ended.resolve(end);
     }

@@ -28,6 +28,7 @@ import { problem } from "./answer/problem.ts";
 import { refuse, refuseListed, refusePath, writeLegacyFields } from "./answer/refusal.ts";
 import { writeFields } from "./answer/response.ts";
 import { rulingsOf } from "./answer/ruling.ts";
+import type { Decode } from "./cost/decoding.ts";
 import { costInBody } from "./cost/estimate.ts";
 import { clientAddress } from "./key/identity.ts";
 import { headerNormalizer } from "./key/normalize-headers.ts";
@@ -94,8 +95,8 @@ export interface Placement {
   allowReading(c: Context): void;
   /** Returns the headers that tell of the quota, for a response that passed. */
   quotaHeaders: QuotaHeaders;
-  /** Whether the handlers forward encoded bodies unchanged. */
-  isRaw: boolean;
+  /** Reads encoded bodies, if the handlers pass them on as they are. */
+  decode: Decode | undefined;
   /** Whether the handlers get the path with dots resolved. */
   resolvesDots: boolean;
 }
@@ -103,7 +104,7 @@ export interface Placement {
 const OWN_APP: Placement = {
   allowReading: exposeFields,
   quotaHeaders: headersBesideInner,
-  isRaw: false,
+  decode: undefined,
   resolvesDots: false,
 };
 
@@ -117,7 +118,7 @@ export function enforce(
   callers: Caller | (() => Caller),
   config: Pick<LimiterConfig, "homeRegion" | "ipHeader" | "ipv6Prefix" | "allow" | "deny"> &
     Partial<Pick<LimiterConfig, "fields">>,
-  { allowReading, quotaHeaders, isRaw, resolvesDots }: Placement = OWN_APP,
+  { allowReading, quotaHeaders, decode, resolvesDots }: Placement = OWN_APP,
 ): MiddlewareHandler<RateLimitEnv> {
   const rules = given.map(withCostInBody);
   const matcher = new RuleMatcher(rules, resolvesDots);
@@ -189,7 +190,7 @@ export function enforce(
     }
     const handle = ahead ? ahead.ended : next;
     noteDecisions(c, decisions);
-    await (settles ? settle(c, caller, replies, counting, handle, isRaw) : handle());
+    await (settles ? settle(c, caller, replies, counting, handle, decode) : handle());
     // A preflight has a quota of its own, which says nothing about the page's requests.
     if (!asksFirst) writeFields(c, quotaHeaders(c.res.headers, rulings, isLegacy));
   };
