@@ -3,7 +3,7 @@
  * its network, and a mapped IPv4 address is that address. A client has the number of its own name.
  *
  * A `Map` of 500,000 addresses takes 100 MB and half of the time that a replay has. This table
- * looks an address up by its bytes, so that only new clients cost a text, and of IPv4 none.
+ * looks an address up by its bytes, and keeps an IPv4 address as a number.
  */
 import { clientKey } from "../../http/key/identity.ts";
 import { readAddress } from "../../limit/address-list.ts";
@@ -21,10 +21,12 @@ export class Clients {
   readonly #ipv6Prefix: number;
   /** Each slot has an address's hash, and the address as `ofBytes` returns it; 0 if it is free. */
   #slots = new Int32Array(SLOT * 1_024);
-  /** Where the bytes of each address begin; one more marks the end of the last. */
-  #starts = new Int32Array(513);
-  #bytes = Buffer.alloc(8_192);
-  /** By number of an address: the client that it belongs to. */
+  /** Of an IPv4 address, the address; of any other, where its text stands in `#texts`. */
+  #places = new Int32Array(512);
+  /** Each text, behind a byte with its length. */
+  #texts = Buffer.alloc(8_192);
+  #textsEnd = 0;
+  /** The number + 1 of the client that an address belongs to; 0 for IPv4, which is its own client. */
   #clientOf = new Int32Array(512);
 
   /** @param ipv6Prefix bits of an IPv6 address that tell clients apart */
@@ -50,7 +52,10 @@ export class Clients {
     let slot = (hash * SLOT) & mask;
     for (;;) {
       const found = this.#slots[slot + 1] as number;
-      if (found === 0) return this.#add(bytes, from, to, hash, slot, isIpv4);
+      if (found === 0) {
+        this.#slots[slot] = hash;
+        return isIpv4 ? this.#addIpv4(ipv4, slot) : this.#addText(bytes, from, to, slot);
+      }
       if (this.#slots[slot] === hash) {
         if (isIpv4 && found < 0) return found;
         if (!isIpv4 && found > 0 && this.#isSame(found - 1, bytes, from, to)) return found;
@@ -61,12 +66,14 @@ export class Clients {
 
   /** Returns the number of the client that an address belongs to. */
   clientOf(address: number): number {
-    return address < 0 ? -address - 1 : (this.#clientOf[address - 1] as number);
+    return address < 0 ? -address - 1 : (this.#clientOf[address - 1] as number) - 1;
   }
 
   /** A client's address, or for IPv6 its network. */
   nameOf(client: number): string {
-    return this.#bytes.toString("utf8", this.#starts[client], this.#starts[client + 1]);
+    const place = this.#places[client] as number;
+    if (this.#clientOf[client] === 0) return ipv4Text(place);
+    return this.#texts.toString("utf8", place + 1, place + 1 + (this.#texts[place] as number));
   }
 
   /** An address as the log spells it. */
@@ -75,34 +82,39 @@ export class Clients {
   }
 
   #isSame(found: number, bytes: Buffer, from: number, to: number): boolean {
-    const start = this.#starts[found] as number;
-    if ((this.#starts[found + 1] as number) - start !== to - from) return false;
+    const place = this.#places[found] as number;
+    if (this.#texts[place] !== to - from) return false;
+    const start = place + 1 - from;
     for (let at = from; at < to; at++) {
-      if (bytes[at] !== this.#bytes[start + at - from]) return false;
+      if (bytes[at] !== this.#texts[start + at]) return false;
     }
     return true;
   }
 
-  #add(
-    bytes: Buffer,
-    from: number,
-    to: number,
-    hash: number,
-    slot: number,
-    isIpv4: boolean,
-  ): number {
-    const added = this.#size++;
-    const start = this.#starts[added] as number;
-    const end = start + to - from;
-    if (end > this.#bytes.length) this.#bytes = Buffer.concat([this.#bytes, this.#bytes]);
-    for (let at = from; at < to; at++) this.#bytes[start + at - from] = bytes[at] as number;
-    this.#starts[added + 1] = end;
-    const address = isIpv4 ? -added - 1 : added + 1;
-    this.#slots[slot] = hash;
+  #addIpv4(ipv4: number, slot: number): number {
+    this.#places[this.#size] = ipv4;
+    return this.#added(slot, -this.#size - 1);
+  }
+
+  #addText(bytes: Buffer, from: number, to: number, slot: number): number {
+    const number = this.#size;
+    const place = this.#textsEnd;
+    this.#textsEnd += 1 + to - from;
+    if (this.#textsEnd > this.#texts.length)
+      this.#texts = Buffer.concat([this.#texts, this.#texts]);
+    this.#texts[place] = to - from;
+    bytes.copy(this.#texts, place + 1, from, to);
+    this.#places[number] = place;
+    const address = this.#added(slot, number + 1);
+    const client = this.#clientOfText(bytes.toString("utf8", from, to), number);
+    this.#clientOf[number] = client + 1;
+    return address;
+  }
+
+  #added(slot: number, address: number): number {
     this.#slots[slot + 1] = address;
+    this.#size++;
     if (this.#size * 2 * SLOT === this.#slots.length) this.#grow();
-    if (!isIpv4)
-      this.#clientOf[added] = this.#clientOfText(bytes.toString("utf8", from, to), added);
     return address;
   }
 
@@ -119,7 +131,7 @@ export class Clients {
   #grow(): void {
     const before = this.#slots;
     const capacity = before.length / SLOT;
-    this.#starts = widened(this.#starts, capacity + 1);
+    this.#places = widened(this.#places, capacity);
     this.#clientOf = widened(this.#clientOf, capacity);
     this.#slots = new Int32Array(before.length * 2);
     const mask = this.#slots.length - 1;
@@ -157,6 +169,10 @@ function ipv4In(bytes: Buffer, from: number, to: number): number {
     if (octet > 255) return NO_IPV4;
   }
   return dots === 3 && digits > 0 ? address * 256 + octet : NO_IPV4;
+}
+
+function ipv4Text(address: number): string {
+  return [24, 16, 8, 0].map((shift) => (address >>> shift) & 255).join(".");
 }
 
 /** No two IPv4 addresses have the same hash. The steps are those of MurmurHash3's end. */

@@ -1,6 +1,5 @@
 /** `turnpike replay`: what policies would have done to the requests of a log. */
 import { writeFileSync } from "node:fs";
-import { SingleBar } from "cli-progress";
 import { Command, Option } from "commander";
 import { type Configured, type PolicyOptions, policiesIn, policiesOf } from "../policies.ts";
 import { UserError } from "../user-error.ts";
@@ -98,6 +97,7 @@ export async function withProgress<Value>(
 ): Promise<Value> {
   const total = totalBytes(files);
   if (total === undefined || !process.stderr.isTTY) return work(() => {});
+  const { SingleBar } = await import("cli-progress");
   const bar = new SingleBar({
     format: "{bar} {percentage} % of {megabytes} MB, {eta_formatted} left",
     clearOnComplete: true,

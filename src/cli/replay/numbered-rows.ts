@@ -4,6 +4,8 @@
  */
 
 const FIRST_ROWS = 16;
+/** Memory that nothing is written to costs nothing, but to copy what was written does. */
+export const GROWTH = 4;
 
 export class NumberedRows {
   /** A new array when a row needs room. */
@@ -24,7 +26,7 @@ export class NumberedRows {
       this.#end = number + 1;
       const length = this.#end * this.#width;
       if (length > this.numbers.length) {
-        const wider = new Int32Array(Math.max(length, this.numbers.length * 2));
+        const wider = new Int32Array(Math.max(length, this.numbers.length * GROWTH));
         wider.set(this.numbers);
         this.numbers = wider;
       }
@@ -32,46 +34,52 @@ export class NumberedRows {
     return number * this.#width;
   }
 
-  /** Returns one number of each row. */
+  /** Returns one number of each row, as it is now. */
   column(at: number): Column {
-    const column = new Int32Array(this.#end);
-    for (let row = 0; row < this.#end; row++) {
-      column[row] = this.numbers[row * this.#width + at] as number;
-    }
-    return new Column(column);
+    return new Column(this.numbers, this.#width, at, this.#end);
   }
 }
 
 /** Counts by number. */
 export class Column {
-  readonly #counts: Int32Array;
+  /** How many numbers there are. */
+  readonly #end: number;
+  readonly #numbers: Int32Array;
+  readonly #width: number;
+  readonly #at: number;
 
-  constructor(counts: Int32Array) {
-    this.#counts = counts;
+  constructor(numbers: Int32Array, width: number, at: number, end: number) {
+    this.#numbers = numbers;
+    this.#width = width;
+    this.#at = at;
+    this.#end = end;
   }
 
   of(number: number): number {
-    return this.#counts[number] ?? 0;
+    return this.#numbers[number * this.#width + this.#at] ?? 0;
   }
 
   /** How many numbers have a count above 0. */
   positive(): number {
     let positive = 0;
-    for (const count of this.#counts) if (count > 0) positive++;
+    for (let number = 0; number < this.#end; number++) if (this.of(number) > 0) positive++;
     return positive;
   }
 
   /** The counts above 0, ascending. */
   sorted(): Int32Array {
-    const sorted = this.#counts.slice().sort();
-    return sorted.subarray(sorted.length - this.positive());
+    const sorted = new Int32Array(this.positive());
+    for (let number = 0, next = 0; number < this.#end; number++) {
+      if (this.of(number) > 0) sorted[next++] = this.of(number);
+    }
+    return sorted.sort();
   }
 
   /** The numbers with the largest counts above 0, the largest first; of equals, the lowest number. */
   largest(most: number): { number: number; count: number }[] {
     const found: { number: number; count: number }[] = [];
     let least = 0;
-    for (let number = 0; number < this.#counts.length; number++) {
+    for (let number = 0; number < this.#end; number++) {
       const count = this.of(number);
       if (count <= least) continue;
       found.push({ number, count });

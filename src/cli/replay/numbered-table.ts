@@ -7,6 +7,7 @@ import { FewRows } from "../../counters/few-rows.ts";
 import { type State, stateOf } from "../../limit/algorithm.ts";
 import type { KeyHash } from "../../ring/key-hash.ts";
 import { FIRST_KEY } from "./demand.ts";
+import { GROWTH } from "./numbered-rows.ts";
 
 /** Returns the key of that number, which tells keys of clients from others. */
 export function keyOfNumber(number: number): KeyHash {
@@ -36,7 +37,7 @@ export class NumberedTable extends CounterTable {
     const at = lo * this.#stateNumbers;
     let rows = this.#rows[hi] as Float64Array;
     if (at >= rows.length) {
-      const wider = new Float64Array(Math.max(at + this.#stateNumbers, rows.length * 2));
+      const wider = new Float64Array(Math.max(at + this.#stateNumbers, rows.length * GROWTH));
       wider.set(rows);
       this.#rows[hi] = wider;
       rows = wider;
