@@ -21,9 +21,9 @@ export class Clients {
   readonly #ipv6Prefix: number;
   /** Each slot has an address's hash, and the address as `ofBytes` returns it; 0 if it is free. */
   #slots = new Int32Array(SLOT * 1_024);
-  /** Of an IPv4 address, the address; of any other, where its text stands in `#texts`. */
+  /** Of an IPv4 address, the address; of any other, where its text stands among all texts. */
   #places = new Int32Array(512);
-  /** Each text, behind a byte with its length. */
+  /** All texts, each behind a byte with its length. */
   #texts = Buffer.alloc(8_192);
   #textsEnd = 0;
   /** The number + 1 of the client that an address belongs to; 0 for IPv4, which is its own client. */

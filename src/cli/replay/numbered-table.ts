@@ -1,6 +1,6 @@
 /**
- * A policy's counters by the numbers of their keys, in one flat array: no hashing, and nothing to
- * sweep or evict. So to those who look after tables it is always empty.
+ * A policy's counters by the numbers of their keys: no hashing, and nothing to sweep or evict. So to
+ * those who look after tables it is always empty.
  */
 import { CounterTable } from "../../counters/counter-table.ts";
 import { FewRows } from "../../counters/few-rows.ts";
@@ -14,7 +14,79 @@ export function keyOfNumber(number: number): KeyHash {
   return number < FIRST_KEY ? { hi: 0, lo: number } : { hi: 1, lo: number - FIRST_KEY };
 }
 
-export class NumberedTable extends CounterTable {
+/** @param stateNumbers numbers in a state; 0 if that varies */
+export function newNumberedTable(stateNumbers: number): CounterTable {
+  return stateNumbers === 0 ? new NumberedStates() : new NumberedTable(stateNumbers);
+}
+
+/**
+ * States of any length, each behind its length in one array. What a state needs is rounded up to a
+ * power of two, so that a place fits another state later.
+ */
+class NumberedStates extends CounterTable {
+  #numbers = new Float64Array(1_024);
+  /** Nothing stands at 0, which means none. */
+  #end = 1;
+  /** Where the states of clients stand, and those of other keys. */
+  readonly #places = [new Int32Array(1_024), new Int32Array()];
+  /** Free places by the logarithm of their size. */
+  readonly #free: number[][] = Array.from({ length: 32 }, () => []);
+
+  constructor() {
+    super("counter", () => new FewRows(1));
+  }
+
+  override get({ hi, lo }: KeyHash): State | undefined {
+    const place = this.#places[hi]?.[lo] ?? 0;
+    if (place === 0) return undefined;
+    const end = place + 1 + (this.#numbers[place] as number);
+    return Array.from(this.#numbers.subarray(place + 1, end)) as unknown as State;
+  }
+
+  override set(key: KeyHash, state: State): void {
+    this.delete(key);
+    const place = this.#newPlace(sizeOf(state.length));
+    this.#numbers[place] = state.length;
+    this.#numbers.set(state, place + 1);
+    const { hi, lo } = key;
+    let places = this.#places[hi] as Int32Array<ArrayBuffer>;
+    if (lo >= places.length) {
+      places = new Int32Array(Math.max(lo + 1, places.length * GROWTH));
+      places.set(this.#places[hi] as Int32Array);
+      this.#places[hi] = places;
+    }
+    places[lo] = place;
+  }
+
+  override delete({ hi, lo }: KeyHash): void {
+    const places = this.#places[hi] as Int32Array;
+    const place = places[lo] ?? 0;
+    if (place === 0) return;
+    this.#free[sizeOf(this.#numbers[place] as number)]?.push(place);
+    places[lo] = 0;
+  }
+
+  /** @param size the logarithm of the numbers that it takes */
+  #newPlace(size: number): number {
+    const free = this.#free[size]?.pop();
+    if (free !== undefined) return free;
+    const place = this.#end;
+    this.#end += 2 ** size;
+    if (this.#end > this.#numbers.length) {
+      const wider = new Float64Array(this.#numbers.length * GROWTH);
+      wider.set(this.#numbers);
+      this.#numbers = wider;
+    }
+    return place;
+  }
+}
+
+function sizeOf(stateNumbers: number): number {
+  return 32 - Math.clz32(stateNumbers);
+}
+
+/** States of one length, in one flat array. */
+class NumberedTable extends CounterTable {
   readonly #stateNumbers: number;
   /** The rows of clients, and those of other keys. A row that begins with 0 is free. */
   readonly #rows = [new Float64Array(1_024), new Float64Array()];

@@ -19,7 +19,7 @@ import type { LimiterConfig } from "../../limiter-config.ts";
 import type { KeyHash } from "../../ring/key-hash.ts";
 import type { Clients } from "./clients.ts";
 import { FIRST_KEY } from "./demand.ts";
-import { keyOfNumber, NumberedTable } from "./numbered-table.ts";
+import { keyOfNumber, newNumberedTable } from "./numbered-table.ts";
 import type { LogRecord } from "./record.ts";
 import { Tally } from "./tally.ts";
 
@@ -104,8 +104,7 @@ export class Replay {
     this.#chargesAll = replayed.every(({ charge }) => charge === "always");
     for (const policy of replayed) {
       const name = tableName(policy);
-      const stateNumbers = stateNumbersOf(name);
-      if (stateNumbers > 0) this.#counters.tables.addTable(name, new NumberedTable(stateNumbers));
+      this.#counters.tables.addTable(name, newNumberedTable(stateNumbersOf(name)));
     }
   }
 
