@@ -14,6 +14,7 @@ import {
   either,
   listOf,
   oneOf,
+  someOf,
   textLike,
   textSchema,
   wholeNumber,
@@ -62,17 +63,11 @@ export const windowSchema = either(
 );
 
 const methodSchema = textLike(METHOD_PATTERN, 'must be a method in capitals such as "POST"');
-const methodListSchema = v.array(methodSchema, 'must be a list such as ["POST"]');
-const methodsRule = "must name at least one method";
+const methodsSchema = someOf(methodSchema, 'must be a list such as ["POST"]');
 
 const pathSchema = textLike(
   PATH_PATTERN,
-  'must be a path pattern such as "/*", "/login" or "/users/:id"',
-);
-
-const exceptSchema = textLike(
-  PATH_PATTERN,
-  'must be a path pattern such as "/assets/*" or "*.css"',
+  'must be a path pattern such as "/login", "/users/:id", "/assets/*" or "*.css"',
 );
 
 const leaseRule = `must be a share of the limit from 0 to ${MAX_LEASE}`;
@@ -86,7 +81,7 @@ const chargeRule =
   'must be "always", "failure", "success" or a list of statuses such as [401, 403]';
 
 const chargeWordSchema = v.picklist(["always", "failure", "success"], chargeRule);
-const statusesSchema = v.pipe(v.array(wholeNumber(200, 999)), v.minLength(1, chargeRule));
+const statusesSchema = someOf(wholeNumber(200, 999), chargeRule);
 
 const chargeSchema = either(Array.isArray, statusesSchema, chargeWordSchema);
 
@@ -107,22 +102,14 @@ export const policySchema = v.strictObject(
     algorithm: v.optional(oneOf(Object.keys(ALGORITHMS) as AlgorithmName[]), "fixed-window"),
     start: v.optional(oneOf(STARTS)),
     burst: v.optional(unitsSchema),
-    key: v.optional(
-      v.pipe(
-        v.array(keyPartSchema, 'must be a list such as ["ip"]'),
-        v.minLength(1, "must name at least one part"),
-      ),
-      ["ip"],
-    ),
+    key: v.optional(someOf(keyPartSchema, 'must be a list such as ["ip"]'), ["ip"]),
     path: v.optional(pathSchema, "/*"),
-    except: v.optional(v.array(exceptSchema, 'must be a list such as ["/assets/*", "*.css"]'), []),
-    method: v.optional(
-      v.pipe(methodListSchema, v.minLength(1, `${methodsRule}, or be left out for all of them`)),
-    ),
+    except: v.optional(v.array(pathSchema, 'must be a list such as ["/assets/*", "*.css"]'), []),
+    method: v.optional(methodsSchema),
     cost: v.optional(costSchema, 1),
     actual: v.optional(actualSchema),
     charge: v.optional(chargeSchema, "always"),
-    mode: v.optional(modeSchema(v.pipe(methodListSchema, v.minLength(1, methodsRule))), "before"),
+    mode: v.optional(modeSchema(methodsSchema), "before"),
     shadow: v.optional(booleanSchema, false),
     maxWait: v.optional(durationSchema(0, MAX_WAIT_MS), "0s"),
     blockFor: v.optional(blockForSchema),

@@ -6,7 +6,7 @@
  */
 import * as v from "valibot";
 import { fieldPath, MisuseError } from "./misuse.ts";
-import { textLike } from "./schemas.ts";
+import { isTable, textLike } from "./schemas.ts";
 import { parseUrl } from "./url.ts";
 
 const DEFAULT_STATUS = 429;
@@ -37,35 +37,26 @@ type RefusalFields = v.InferOutput<typeof fieldsSchema>;
 const tableRule = "must be a table of status, body, type and redirect";
 
 /** The fields of a refusal as a person writes them. */
-const fieldsSchema = v.strictObject(
-  {
-    /** 400 to 599, default 429; 302 or 303, default 303, beside `redirect`. */
-    status: v.optional(v.custom<number>(isStatus, statusRule)),
-    /** Text, or what is sent as JSON; at most 16,384 characters. Default: as without a refusal. */
-    body: v.optional(
-      v.pipe(
-        v.custom<string | object>((body) => typeof body === "string" || isObject(body), bodyRule),
-        v.check((body) => (textOf(body)?.length ?? Infinity) <= MAX_BODY_CHARS, bodyRule),
-      ),
+const fieldsSchema = v.strictObject({
+  /** 400 to 599, default 429; 302 or 303, default 303, beside `redirect`. */
+  status: v.optional(v.custom<number>(isStatus, statusRule)),
+  /** Text, or what is sent as JSON; at most 16,384 characters. Default: as without a refusal. */
+  body: v.optional(
+    v.custom<string | object>(
+      (body) => (textOf(body)?.length ?? Infinity) <= MAX_BODY_CHARS,
+      bodyRule,
     ),
-    /** The body's media type. Default `text/plain`, or `application/json` for a table or list. */
-    type: v.optional(textLike(TYPE_PATTERN, 'must be a media type such as "text/html"')),
-    /** A path on the same site, or a URL; goes with no `body`. */
-    redirect: v.optional(
-      v.pipe(
-        v.string(redirectRule),
-        v.check((text) => locationOf(text) !== undefined, redirectRule),
-      ),
-    ),
-  },
-  tableRule,
-);
+  ),
+  /** The body's media type. Default `text/plain`, or `application/json` for a table or list. */
+  type: v.optional(textLike(TYPE_PATTERN, 'must be a media type such as "text/html"')),
+  /** A path on the same site, or a URL; goes with no `body`. */
+  redirect: v.optional(
+    v.custom<string>((text) => typeof text === "string" && !!locationOf(text), redirectRule),
+  ),
+});
 
-/** Reads the fields of a refusal. For valibot alone a list would be a table without fields. */
-export const refusalSchema = v.pipe(
-  v.custom<RefusalFields>((input) => !Array.isArray(input), tableRule),
-  fieldsSchema,
-);
+/** Reads the fields of a refusal. */
+export const refusalSchema = v.pipe(v.custom<RefusalFields>(isTable, tableRule), fieldsSchema);
 
 /**
  * Reads a policy's refusal.
@@ -107,8 +98,9 @@ function isObject(value: unknown): boolean {
 }
 
 /** Returns the text of a body; undefined if it has none, such as an object that contains itself. */
-function textOf(body: string | object): string | undefined {
+function textOf(body: unknown): string | undefined {
   if (typeof body === "string") return body;
+  if (!isObject(body)) return undefined;
   try {
     return JSON.stringify(body);
   } catch {

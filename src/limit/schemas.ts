@@ -21,13 +21,18 @@ export function wholeNumber(least: number, most: number) {
   }, rule);
 }
 
+/** A schema for a list that is not empty. */
+export function someOf<const Schema extends v.GenericSchema>(item: Schema, rule: string) {
+  return v.pipe(v.array(item, rule), v.minLength(1, rule));
+}
+
 /** A schema for a list of 1 to `most`. */
 export function listOf<const Schema extends v.GenericSchema>(
   item: Schema,
   most: number,
   rule: string,
 ) {
-  return v.pipe(v.array(item, rule), v.minLength(1, rule), v.maxLength(most, rule));
+  return v.pipe(someOf(item, rule), v.maxLength(most, rule));
 }
 
 /** Is a value an object with fields? For valibot alone a list would be one. */

@@ -111,7 +111,7 @@ describe("rateLimit", () => {
   it("refuses options that make no policy, where they are written", () => {
     expect(() => rateLimit({ limit: 1.5, window: "1m" })).toThrow("limit must be a whole number");
     expect(() => rateLimit({ limit: 1, window: "1m", path: "login" })).toThrow(
-      'path must be a path pattern such as "/*", "/login" or "/users/:id", got "login"',
+      'path must be a path pattern such as "/login", "/users/:id", "/assets/*" or "*.css", got "login"',
     );
   });
 

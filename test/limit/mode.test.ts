@@ -28,7 +28,7 @@ describe("mode", () => {
       { mode: { alongside: ["GET"], before: ["POST"] } },
       'mode.before is not a known field, got ["POST"]',
     ],
-    [{ mode: { alongside: [] } }, "mode.alongside must name at least one method, got []"],
+    [{ mode: { alongside: [] } }, 'mode.alongside must be a list such as ["POST"], got []'],
     [
       { mode: { alongside: ["get"] } },
       'mode.alongside[0] must be a method in capitals such as "POST", got "get"',

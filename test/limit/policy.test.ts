@@ -148,7 +148,7 @@ describe("policy", () => {
     "takes no path %s",
     (path) => {
       expect(() => parsePolicy({ ...VALID, path })).toThrow(
-        `path must be a path pattern such as "/*", "/login" or "/users/:id", got "${path}"`,
+        `path must be a path pattern such as "/login", "/users/:id", "/assets/*" or "*.css", got "${path}"`,
       );
     },
   );
@@ -256,19 +256,19 @@ describe("policy", () => {
     ],
     [
       { path: "login" },
-      'path must be a path pattern such as "/*", "/login" or "/users/:id", got "login"',
+      'path must be a path pattern such as "/login", "/users/:id", "/assets/*" or "*.css", got "login"',
     ],
     [
       { path: "/api*" },
-      'path must be a path pattern such as "/*", "/login" or "/users/:id", got "/api*"',
+      'path must be a path pattern such as "/login", "/users/:id", "/assets/*" or "*.css", got "/api*"',
     ],
     [
       { path: "/:id{[}" },
-      'path must be a path pattern such as "/*", "/login" or "/users/:id", got "/:id{[}"',
+      'path must be a path pattern such as "/login", "/users/:id", "/assets/*" or "*.css", got "/:id{[}"',
     ],
     [
       { except: ["/assets/*", "assets"] },
-      'except[1] must be a path pattern such as "/assets/*" or "*.css", got "assets"',
+      'except[1] must be a path pattern such as "/login", "/users/:id", "/assets/*" or "*.css", got "assets"',
     ],
     [
       { except: "/assets/*" },
@@ -283,7 +283,7 @@ describe("policy", () => {
       'key[0] must name a ":name" of the path, which is "/*", got "param:id"',
     ],
     [{ method: ["get"] }, 'method[0] must be a method in capitals such as "POST", got "get"'],
-    [{ key: [] }, "key must name at least one part, got []"],
+    [{ key: [] }, 'key must be a list such as ["ip"], got []'],
     [
       { key: ["ip", "shoe-size"] },
       'key[1] must be "ip", "ip/32" to "ip/128", "host", "path", "method", "country", "asn", "ja4", "bot", "param:NAME", "header:NAME", "cookie:NAME" or "query:NAME", got "shoe-size"',
