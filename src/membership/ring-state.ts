@@ -15,7 +15,7 @@ export type RingStorage = Pick<DurableObjectStorage, "get" | "put" | "setAlarm" 
 export interface RingStateOptions extends ScalingLimits {
   region: Region;
   /** How many owners the region begins with. */
-  startingOwners: number;
+  ownersPerRegion: number;
   runtime: Runtime;
   storage: RingStorage;
 }
@@ -65,8 +65,8 @@ export class RingState {
   /** Writes the ring that the region begins with, unless there is one. */
   async begin(): Promise<Stored> {
     if (this.#stored) return this.#stored;
-    const { region, startingOwners, runtime } = this.#options;
-    const owners = ownerNames(region, startingOwners);
+    const { region, ownersPerRegion, runtime } = this.#options;
+    const owners = ownerNames(region, ownersPerRegion);
     const nowMs = runtime.now();
     await this.store({
       record: { version: 1, owners, lost: [] },

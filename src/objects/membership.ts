@@ -24,13 +24,9 @@ export class Membership extends DurableObject implements RingRpc {
   ) {
     super(ctx, env);
     const { TURNPIKE_OWNERS: owners } = bindingsOf(env, exports);
-    const { ownersPerRegion, minOwners, maxOwners, highWater } = parseLimiterConfig(env);
     this.#keeper = keep({
+      ...parseLimiterConfig(env),
       region: ctx.id.name as Region,
-      startingOwners: ownersPerRegion,
-      minOwners,
-      maxOwners,
-      highWater,
       runtime: runtimeWith((task) => ctx.waitUntil(task)),
       storage: ctx.storage,
       ownerStub: (owner) => stubOf(owners, owner),

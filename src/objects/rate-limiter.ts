@@ -30,16 +30,14 @@ export class RateLimiter extends DurableObject implements OwnerRpc {
   ) {
     super(ctx, env);
     const { TURNPIKE_OWNERS: owners, TURNPIKE_MEMBERSHIP: membership } = bindingsOf(env, exports);
-    const { deadlineMs, highWater } = parseLimiterConfig(env);
     const name = ctx.id.name ?? "";
     this.#owner = own({
+      ...parseLimiterConfig(env),
       name,
       runtime: runtimeWith((task) => ctx.waitUntil(task)),
       storage: ctx.storage,
       ownerStub: (other) => stubOf(owners, other),
       membershipStub: membership && ((region) => stubOf(membership, region)),
-      deadlineMs,
-      highWater,
       checkOnce: RateLimiter.checkOnce,
       onEvicted: (count) => RateLimiter.onEvicted?.(name, count),
     });

@@ -39,7 +39,7 @@ class Regions {
     const members = new OperatedRingKeeper({
       region,
       homeRegion: HOME,
-      startingOwners: 2,
+      ownersPerRegion: 2,
       minOwners: 2,
       maxOwners: 8,
       highWater: 0,

@@ -31,7 +31,7 @@ class Region {
     this.#tasks = [];
     this.members = new OperatedRingKeeper({
       region: "weur",
-      startingOwners: owners,
+      ownersPerRegion: owners,
       minOwners: 2,
       maxOwners: 8,
       highWater: 400,

@@ -105,7 +105,7 @@ export function startOwner(world: World, machine: Machine): Host<OwnerMethods> {
 export function startMembership(world: World, machine: Machine): Host<OperatedRingKeeper> {
   const members = new OperatedRingKeeper({
     region: REGION,
-    startingOwners: world.startingOwners,
+    ownersPerRegion: world.ownersPerRegion,
     highWater: 0,
     minOwners: 1,
     maxOwners: 8,

@@ -61,7 +61,7 @@ export class World {
   readonly ledger: Ledger;
   readonly objects: Objects;
   readonly variant: Variant;
-  readonly startingOwners: number;
+  readonly ownersPerRegion: number;
   /** What happened, if it is to be told. */
   readonly log: string[] = [];
   readonly #isTold: boolean;
@@ -78,7 +78,7 @@ export class World {
       tell: (text) => this.tell(text),
     });
     this.variant = variant;
-    this.startingOwners = this.schedule.int(1, 3);
+    this.ownersPerRegion = this.schedule.int(1, 3);
     this.#isTold = isTold;
   }
 
@@ -130,7 +130,7 @@ export class World {
     });
     const caller = new Caller({
       owners: follower.through(this.#namespace(machine)),
-      ownersPerRegion: this.startingOwners,
+      ownersPerRegion: this.ownersPerRegion,
       homeRegion: REGION,
       hashSecret: SECRET,
       deadlineMs: DEADLINE_MS,

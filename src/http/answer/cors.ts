@@ -7,6 +7,8 @@
  */
 import type { Context } from "hono";
 import { parsePolicy } from "../../limit/policy.ts";
+import { MAX_UNITS } from "../../limit/policy-schema.ts";
+import { METHOD_OVERRIDES } from "../match/rule-matcher.ts";
 import type { Rule } from "../rule-functions.ts";
 
 export type Header = readonly [name: string, value: string];
@@ -20,10 +22,7 @@ export const LEGACY_FIELDS = "X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLi
 const ORIGIN = /^[a-z][a-z\d+.-]*:\/\/[\w.:[\]-]{1,260}$/i;
 
 /** Browsers send none of these with a preflight. Some servers read another method from them. */
-const NEVER_SENT = [
-  ...["Cookie", "Authorization"],
-  ...["X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override"],
-];
+const NEVER_SENT = ["Cookie", "Authorization", ...METHOD_OVERRIDES];
 
 /** The least limit of preflights a minute for one client. */
 const LEAST_PREFLIGHTS = 600;
@@ -86,7 +85,8 @@ export function isPreflight({ method, headers }: Request): boolean {
  */
 export function preflightRules(rules: readonly Rule[]) {
   const paces = rules.map(({ policy: { limit, windowMs } }) => (2 * limit * MINUTE_MS) / windowMs);
-  const limit = Math.ceil(Math.max(LEAST_PREFLIGHTS, ...paces.filter(isCountable)));
+  const countable = paces.filter((pace) => pace <= MAX_UNITS);
+  const limit = Math.ceil(Math.max(LEAST_PREFLIGHTS, ...countable));
   // A policy's name cannot have a blank, so no configured policy shares these counts.
   const policy = { ...parsePolicy({ limit, window: "1m" }), name: "all preflights" };
   const preflights: Rule = { policy };
@@ -94,8 +94,4 @@ export function preflightRules(rules: readonly Rule[]) {
     const naming = met.filter(({ policy }) => policy.method);
     return naming.length > 0 || met.length === 0 ? naming : [preflights];
   };
-}
-
-function isCountable(units: number): boolean {
-  return units <= 1_000_000_000;
 }

@@ -35,14 +35,15 @@ export async function refuseAsConfigured(
     }
   }
   const own = decision.reason === "failed" ? undefined : policy.refusal;
-  if (own?.redirect && !pointsToItself(c, own.redirect)) return redirected(own.redirect, rulings);
+  if (own?.redirect && !pointsToItself(c, own.redirect)) {
+    const { status, location } = own.redirect;
+    const redirect = new Response(null, { status, headers: { Location: location } });
+    return withRefusalHeaders(redirect, rulings);
+  }
   if (!own?.body) return refuse(c, rulings);
-  const headers = {
-    ...refusalHeaders(rulings),
-    "Content-Type": own.body.type,
-    "X-Content-Type-Options": "nosniff",
-  };
-  return new Response(own.body.text, { status: own.status, headers });
+  const headers = { "Content-Type": own.body.type, "X-Content-Type-Options": "nosniff" };
+  const answered = new Response(own.body.text, { status: own.status, headers });
+  return withRefusalHeaders(answered, rulings);
 }
 
 /** Returns a copy of the response, with the headers that every refusal has. */
@@ -55,16 +56,6 @@ function withRefusalHeaders(given: unknown, rulings: readonly Ruling[]): Respons
   if (isRedirect || given.headers.has("Retry-After")) delete fields["Retry-After"];
   for (const [name, value] of Object.entries(fields)) response.headers.set(name, value);
   return response;
-}
-
-function redirected(
-  { status, location }: NonNullable<Refusal["redirect"]>,
-  rulings: readonly Ruling[],
-): Response {
-  return withRefusalHeaders(
-    new Response(null, { status, headers: { Location: location } }),
-    rulings,
-  );
 }
 
 /** Would the redirect send the client to the URL that it asked for, and so without end? */

@@ -8,7 +8,7 @@ import { PathPattern } from "./path-pattern.ts";
 const MAX_KEYS = 16;
 
 /** Frameworks read the method from these headers, so a request counts under both methods. */
-const OVERRIDES = ["X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override"];
+export const METHOD_OVERRIDES = ["X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override"];
 
 interface Entry {
   rule: Rule;
@@ -74,7 +74,7 @@ export class RuleMatcher {
 /** Returns the request's own method, and those that headers name. */
 export function methodsOf({ method, raw: { headers } }: RequestContext["req"]): string[] {
   const methods = [method.toUpperCase()];
-  for (const name of OVERRIDES) {
+  for (const name of METHOD_OVERRIDES) {
     if (!headers.has(name)) continue;
     for (const part of (headers.get(name) as string).split(",")) {
       methods.push(part.trim().toUpperCase());
