@@ -104,6 +104,7 @@ function newIsolate(env: object, onSend?: () => void): Isolate {
       ownerOf: (name, by) => router.ownerOf(hash([name, by]), region).owner,
       record: (owner, batch) => stub(owner).record(batch),
       newSender: () => crypto.randomUUID(),
+      random: () => Math.random(),
       onSend,
     });
   return {

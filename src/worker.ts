@@ -112,16 +112,15 @@ const gate = {
   resolvesDots: true,
 };
 const hasOrigin = config.origin !== "" || service !== undefined;
-if (!hasOrigin) app.use(demoPage(watching !== undefined));
+if (!hasOrigin) {
+  const hasLive = watching !== undefined;
+  app.use(demoPage({ caller, config, rules: () => inForce.rules, hasLive }));
+}
 const inForce = new RulesInForce(config, (rules) => enforce(rules, caller, config, gate));
 app.use(inForce.limit);
 if (config.origin) app.all("*", gateway(routeTo(config.origin), config));
 else if (service) app.all("*", gateway(routeToService(service), config));
-else
-  app.all(
-    "*",
-    demoAnswer(caller, () => inForce.rules, config),
-  );
+else app.all("*", demoAnswer);
 
 export default { fetch: anyStatusToHead(app) };
 

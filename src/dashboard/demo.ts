@@ -16,26 +16,39 @@ import page from "./demo.html";
 import { pageResponse } from "./page-response.ts";
 import whatIf from "./what-if.txt";
 
-interface DemoEnv extends RateLimitEnv {
-  Variables: RateLimitEnv["Variables"] & { startMs: number };
+export interface DemoOptions {
+  caller: Caller;
+  config: LimiterConfig;
+  /** Returns the rules in force. */
+  rules: () => readonly Rule[];
+  /** Whether there is a live page to point to. */
+  hasLive: boolean;
 }
 
 /**
- * Stands before the limiter: turns its answer, and a refusal too, into the page.
- *
- * @param hasLive whether there is a live page to point to
+ * Stands before the limiter: says which owner counted, and turns the answer, and a refusal too, into
+ * the page. A script that is refused is not told the owner: that would be a call for each refusal.
  */
-export function demoPage(hasLive: boolean): MiddlewareHandler<DemoEnv> {
+export function demoPage({ caller, config, rules, hasLive }: DemoOptions): MiddlewareHandler {
   return async (c, next) => {
-    c.set("startMs", WORKERS.now());
+    const startMs = WORKERS.now();
     await next();
+    const tookMs = WORKERS.now() - startMs;
     const { status, headers } = c.res;
-    if (!(status === 200 || status === 429) || !prefersHtml(c)) return;
+    const isPage = prefersHtml(c);
+    if (!(status === 200 || (status === 429 && isPage))) return;
+    const address = clientAddress(c.req.raw.headers, config);
+    const questions = questionsOf(c, new RuleMatcher(rules()).match(c) ?? [], address, config);
+    // The page goes on without the name if the owner does not answer.
+    const explained = await caller.explain(questions).catch(() => []);
+    const timings = explained.map(({ owner }) => `owner;desc="${owner}";dur=${tookMs}`);
+    if (timings.length > 0) c.header("Server-Timing", timings.join(", "));
+    if (!isPage) return;
     const values = {
       status: String(status),
       policy: escaped(headers.get("RateLimit-Policy")),
       quota: escaped(headers.get("RateLimit")),
-      timing: escaped(headers.get("Server-Timing")),
+      timing: escaped(timings.join(", ")),
       url: escaped(new URL(c.req.url).origin),
       live: String(hasLive),
       // Its place is a comment, so that the page is readable as it stands.
@@ -47,33 +60,14 @@ export function demoPage(hasLive: boolean): MiddlewareHandler<DemoEnv> {
   };
 }
 
-/**
- * Stands behind the limiter: answers a request that passed, and says which owner counted it.
- *
- * @param rules returns those in force
- */
-export function demoAnswer(
-  caller: Caller,
-  rules: () => readonly Rule[],
-  config: LimiterConfig,
-): MiddlewareHandler<DemoEnv> {
-  return async (c) => {
-    const matcher = new RuleMatcher(rules());
-    const { decision, startMs } = c.var;
-    const tookMs = WORKERS.now() - startMs;
-    const address = clientAddress(c.req.raw.headers, config);
-    const questions = questionsOf(c, matcher.match(c) ?? [], address, config);
-    // The page goes on without the name if the owner does not answer.
-    const explained = await caller.explain(questions).catch(() => []);
-    const timings = explained.map(({ owner }) => `owner;desc="${owner}";dur=${tookMs}`);
-    if (timings.length > 0) c.header("Server-Timing", timings.join(", "));
-    c.header("Cache-Control", "no-store");
-    c.header("Vary", "Accept");
-    c.header("X-Content-Type-Options", "nosniff");
-    const message = "Turnpike let this request pass. Set ORIGIN to put your own site behind it.";
-    return c.json({ message, decision });
-  };
-}
+/** Stands behind the limiter: answers a request that passed. */
+export const demoAnswer: MiddlewareHandler<RateLimitEnv> = async (c) => {
+  c.header("Cache-Control", "no-store");
+  c.header("Vary", "Accept");
+  c.header("X-Content-Type-Options", "nosniff");
+  const message = "Turnpike let this request pass. Set ORIGIN to put your own site behind it.";
+  return c.json({ message, decision: c.var.decision });
+};
 
 function escaped(text: string | null): string {
   return (text ?? "").replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`);

@@ -32,7 +32,7 @@ const OPEN_STEPS = 5;
 /** How often the rings are asked: that costs a call to each of their owners. */
 const RINGS_MS = 5_000;
 /** The most clients that are sent. */
-const MAX_CLIENTS = 20;
+const MAX_CLIENTS = 15;
 /** The most combinations of policy, outcome, reason and source. */
 const MAX_DECISIONS = 200;
 /** Part of the interval for which a moment is new enough: timers may be early. */
@@ -40,7 +40,9 @@ const FRESH = 0.9;
 
 /** What an operator sees at one moment. */
 interface Snapshot {
-  range: RangeName;
+  /** When it was read. */
+  atMs: number;
+  stepMs: number;
   /** For each step: when it begins, in seconds since the epoch, and the units of each line. */
   points: [atSeconds: number, ...units: number[]][];
   /** In the range, by policy, outcome, reason and source. */
@@ -87,7 +89,7 @@ export class LiveView {
 
   async #read(): Promise<Snapshot> {
     const { range, config, reader } = this.#options;
-    const { last } = RANGES[range];
+    const { last, stepMs } = RANGES[range];
     const by = ["policy", "outcome", "reason", "source"];
     const [decisions, clients] = await Promise.all([
       reader.top(DECISIONS, by, MAX_DECISIONS, { last, step: "minute" }),
@@ -96,7 +98,8 @@ export class LiveView {
       this.#readRings(),
     ]);
     return {
-      range,
+      atMs: WORKERS.now(),
+      stepMs,
       points: Array.from(this.#points, ([atMs, units]) => [atMs / 1_000, ...units]),
       decisions: decisions.entries.map(({ dimensions, count }) => ({
         ...{ policy: dimensions.policy ?? "", outcome: dimensions.outcome ?? "" },

@@ -19,12 +19,16 @@ export interface EventSenderOptions {
   record: (owner: string, batch: Batch) => Promise<void>;
   /** A random name for this isolate. */
   newSender: () => string;
+  /** Returns a number from 0 to 1. */
+  random: () => number;
   /** Called each time that what has gathered is sent. */
   onSend?: (() => void) | undefined;
 }
 
 /** How long events gather. */
 export const GATHER_MS = 1_000;
+/** What is this close to the next moment belongs to the one after. */
+const EARLY_MS = 20;
 /** How long a call to an owner may take. */
 const DEADLINE_MS = 5_000;
 /** How long a request sends for all. It may live 30 s after its answer. */
@@ -50,6 +54,8 @@ interface Sent {
 export class EventSender {
   readonly #options: EventSenderOptions;
   #sender: string | undefined;
+  /** When in a second this isolate sends, ms. */
+  #phaseMs: number | undefined;
   #number = 0;
   /** By name, then by key. */
   readonly #gathered = new Map<string, Map<string, Gathered>>();
@@ -92,11 +98,23 @@ export class EventSender {
     const { runtime } = this.#options;
     const endMs = runtime.now() + 2 * SHIFT_MS;
     do {
-      await runtime.wait(GATHER_MS);
+      await runtime.wait(this.#untilSendMs());
       if (shift !== this.#shift) return;
       await this.#sendAll();
     } while (this.#size + this.#sent.size > 0 && runtime.now() < endMs);
     if (shift === this.#shift) this.#shiftMs = Number.NEGATIVE_INFINITY;
+  }
+
+  /**
+   * Returns how long to wait until this isolate's moment of a second. It is far from a second's end, so
+   * each second of an owner has one batch: never two, and then none.
+   */
+  #untilSendMs(): number {
+    const { runtime, random } = this.#options;
+    this.#phaseMs ??= (0.25 + random() / 2) * GATHER_MS;
+    const waitMs = GATHER_MS - ((runtime.now() + GATHER_MS - this.#phaseMs) % GATHER_MS);
+    // A timer may be a bit early.
+    return waitMs < EARLY_MS ? waitMs + GATHER_MS : waitMs;
   }
 
   async #sendAll(): Promise<void> {

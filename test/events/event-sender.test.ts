@@ -6,17 +6,22 @@ import { FakeTime } from "../fake-runtime.ts";
 function startSender(fail: () => boolean = () => false, onSend?: () => void) {
   const time = new FakeTime();
   const batches: Batch[] = [];
+  /** In which second each batch came. */
+  const seconds: number[] = [];
   const sender = new EventSender({
     runtime: time.runtime,
     ownerOf: () => "weur/0",
     record: async (_, batch) => {
       batches.push(batch);
+      seconds.push(Math.floor(time.runtime.now() / 1_000));
+      await time.runtime.wait(120);
       if (fail()) throw new Error("silent");
     },
     newSender: () => "isolate",
+    random: Math.random,
     onSend,
   });
-  return { time, batches, sender };
+  return { time, batches, seconds, sender };
 }
 
 function totalOf(batches: readonly Batch[]): number {
@@ -34,6 +39,17 @@ describe("a sender of events", () => {
     await time.pass(2_000);
     expect(batches.length).toBeLessThanOrEqual(7);
     expect(totalOf(batches)).toBe(50);
+  });
+
+  it("sends in each second once, so that no second of an owner has two batches or none", async () => {
+    const { time, seconds, sender } = startSender();
+    for (let n = 0; n < 900; n++) {
+      sender.count("api", "key", 1);
+      await time.pass(70);
+    }
+    const [first = 0] = seconds;
+    expect(seconds.length).toBeGreaterThan(60);
+    expect(seconds).toEqual(seconds.map((_, at) => first + at));
   });
 
   it("keeps no more than its bound, and loses no unit of any name", async () => {

@@ -137,6 +137,7 @@ export class World {
       ownerOf: (name, key) => this.ring.ownerOf(hash([name, key])),
       record: (owner, batch) => this.#record(isolate, owner, batch),
       newSender: () => `isolate ${this.#made++}`,
+      random: () => this.schedule.int(0, 1_000) / 1_000,
     });
     this.#isolates.push(isolate);
   }
