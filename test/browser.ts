@@ -4,7 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import chromium from "@sparticuz/chromium";
-import { type Browser, chromium as playwright } from "playwright-core";
+import axe from "axe-core";
+import { type Browser, type Page, chromium as playwright } from "playwright-core";
 
 export async function startBrowser(): Promise<Browser> {
   return playwright.launch({
@@ -12,6 +13,25 @@ export async function startBrowser(): Promise<Browser> {
     args: chromium.args.filter((arg) => arg !== "--disable-web-security"),
     executablePath: await unpacked(),
   });
+}
+
+const WIDTHS = [390, 820, 1_440];
+
+/** Returns what axe-core finds serious or critical, in both colour schemes, on a phone and wider. */
+export async function graveViolations(page: Page): Promise<string[]> {
+  const grave: string[] = [];
+  for (const colorScheme of ["light", "dark"] as const) {
+    for (const width of WIDTHS) {
+      await page.emulateMedia({ colorScheme });
+      await page.setViewportSize({ width, height: 900 });
+      await page.evaluate(axe.source);
+      const { violations } = await page.evaluate(() => Reflect.get(globalThis, "axe").run());
+      for (const { id, impact } of violations as { id: string; impact: string }[]) {
+        if (/serious|critical/.test(impact)) grave.push(`${id} at ${width} px, ${colorScheme}`);
+      }
+    }
+  }
+  return grave;
 }
 
 /** Unpacks it once a run. Two files that did so at once would start one that is half written. */

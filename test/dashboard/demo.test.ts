@@ -1,6 +1,6 @@
 import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { startBrowser } from "../browser.ts";
+import { graveViolations, startBrowser } from "../browser.ts";
 import { type DevServer, startDev, stateFolder } from "../dev-server.ts";
 
 /** How long a busy machine's browser may take to say what it refused. */
@@ -76,6 +76,13 @@ describe("the demo page", () => {
       expect.stringMatching(/^leaky-bucket\d of 10 pass$/),
     ]);
     expect(errors).toEqual([]);
+  });
+
+  it("is read by screen readers, in both colour schemes, on a phone too", async () => {
+    const { page } = await open("203.0.113.7");
+    await page.getByText("Send 20 at once").click();
+    await page.locator("#log li").nth(19).waitFor({ state: "attached" });
+    expect(await graveViolations(page)).toEqual([]);
   });
 
   it("runs and loads nothing but its own, in nobody's frame", async () => {
