@@ -8,7 +8,7 @@ import {
   parseLimiterConfig,
   parsePoliciesVariable,
 } from "../limiter-config.ts";
-import { UserError } from "./user-error.ts";
+import { named, UserError } from "./user-error.ts";
 
 /** wrangler's own, in its own order. */
 const CONFIG_FILES = ["wrangler.json", "wrangler.jsonc", "wrangler.toml"];
@@ -113,9 +113,6 @@ export async function variablesIn(file: string, env: string | undefined): Promis
       "wrangler is not installed here, and it reads the configuration: npm install -D wrangler",
     );
   });
-  try {
-    return readConfig({ config: file, env }, { hideWarnings: true }).vars;
-  } catch (error) {
-    throw new UserError(`${file}: ${error instanceof Error ? error.message : error}`);
-  }
+  const read = () => readConfig({ config: file, env }, { hideWarnings: true });
+  return named(`${file} cannot be read`, read).vars;
 }

@@ -3,10 +3,12 @@
 
 const FAILED = 2;
 
-// The reader of a pipe, such as `head`, has seen enough.
-process.stdout.on("error", (error: NodeJS.ErrnoException) => {
-  process.exit(error.code === "EPIPE" ? 0 : FAILED);
+process.stdout.on("error", ({ code, message }: NodeJS.ErrnoException) => {
+  // Where the reader of a pipe has gone, as `head` does, this ends as silently as `git log` would.
+  if (code !== "EPIPE") process.stderr.write(`turnpike: standard output: ${message}\n`);
+  process.exit(FAILED);
 });
+process.stderr.on("error", () => process.exit(FAILED));
 process.on("SIGINT", () => {
   process.stderr.write("\nturnpike: stopped by Ctrl-C; start it again to see the whole\n");
   process.exit(FAILED);

@@ -2,3 +2,17 @@
 export class UserError extends Error {
   override readonly name = "UserError";
 }
+
+/**
+ * Does something with a file, say.
+ *
+ * @param what names it in the error
+ * @throws {UserError} if that fails
+ */
+export function named<Value>(what: string, act: () => Value): Value {
+  try {
+    return act();
+  } catch (error) {
+    throw new UserError(`${what}: ${error instanceof Error ? error.message : error}`);
+  }
+}

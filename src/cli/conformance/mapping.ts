@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import * as v from "valibot";
 import { parse } from "../../limit/misuse.ts";
 import type { VectorCheck, VectorDecision } from "../../testing/index.ts";
-import { UserError } from "../user-error.ts";
+import { named } from "../user-error.ts";
 
 const textSchema = v.string("must be text");
 const rule = 'must be a path into the answer\'s JSON such as "data.left", or "header:NAME"';
@@ -41,12 +41,7 @@ const PLACEHOLDER = /\{(\w+)\}/g;
  * @throws {MisuseError} naming the field, the rule and the value
  */
 export function readMapping(file: string): Mapping {
-  let input: unknown;
-  try {
-    input = JSON.parse(readFileSync(file, "utf8"));
-  } catch (error) {
-    throw new UserError(`--mapping ${file}: ${error instanceof Error ? error.message : error}`);
-  }
+  const input: unknown = named(`--mapping ${file}`, () => JSON.parse(readFileSync(file, "utf8")));
   return parse(mappingSchema, input, "mapping");
 }
 

@@ -3,7 +3,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { parseEnv } from "node:util";
 import { parseJson } from "../../limit/json.ts";
-import { UserError } from "../user-error.ts";
+import { named, UserError } from "../user-error.ts";
 
 const API = "/_turnpike/v1";
 const TIMEOUT_MS = 10_000;
@@ -113,12 +113,7 @@ function tokenFor(base: URL): string {
 /** `TOKEN` may have several, each with its scope in front: one that may do everything is preferred. */
 function tokenInFile(): string | undefined {
   if (!existsSync(SECRETS_FILE)) return undefined;
-  let text: string;
-  try {
-    text = readFileSync(SECRETS_FILE, "utf8");
-  } catch (error) {
-    throw new UserError(`${SECRETS_FILE}: ${(error as Error).message}`);
-  }
+  const text = named(SECRETS_FILE, () => readFileSync(SECRETS_FILE, "utf8"));
   const tokens = parseEnv(text).TOKEN?.match(/\S+/g) ?? [];
   const admin = tokens.find((token) => !token.includes(":") || token.startsWith("admin:"));
   return (admin ?? tokens[0])?.replace(/^\w+:/, "");

@@ -2,7 +2,7 @@
 import { writeFileSync } from "node:fs";
 import { Command, Option } from "commander";
 import { type Configured, type PolicyOptions, policiesIn, policiesOf } from "../policies.ts";
-import { UserError } from "../user-error.ts";
+import { named } from "../user-error.ts";
 import { STDIN, totalBytes } from "./input.ts";
 import { type FieldNames, parseFieldNames } from "./json-lines.ts";
 import { FORMATS, type FormatName } from "./log-format.ts";
@@ -75,19 +75,12 @@ async function run(files: string[], options: Options): Promise<void> {
   const result = await withProgress(files, (onRead) =>
     replay(files, lists, { decisions, format, fields, onRead }),
   );
-  if (options.html !== undefined) {
+  const { html: file } = options;
+  if (file !== undefined) {
     const { htmlOf } = await import("./html.ts");
-    writePage(options.html, htmlOf(result));
+    named(`--html ${file}`, () => writeFileSync(file, htmlOf(result)));
   }
   process.stdout.write(options.json ? `${JSON.stringify(result, null, 2)}\n` : printed(result));
-}
-
-function writePage(file: string, page: string): void {
-  try {
-    writeFileSync(file, page);
-  } catch (error) {
-    throw new UserError(`--html ${file}: ${error instanceof Error ? error.message : error}`);
-  }
 }
 
 /** Shows how much of the files has been read, on a terminal. */

@@ -81,6 +81,11 @@ export function totalBytes(files: readonly string[]): number | undefined {
 
 /** Returns what a file has, unpacked, in chunks that stand until the next is asked for. */
 function chunksOf(file: string, onRead: (bytes: number) => void): AsyncIterable<Buffer> {
+  if (file === STDIN && process.stdin.isTTY) {
+    throw new UserError(
+      "standard input is a terminal: send a log in, as by zcat log.gz | turnpike …",
+    );
+  }
   const unpack = unpacker(file);
   if (!unpack && file !== STDIN) return plainChunks(file, onRead);
   const source =

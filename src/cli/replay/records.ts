@@ -1,4 +1,5 @@
 /** The requests of a log, in order of time. */
+import { count } from "../text.ts";
 import { UserError } from "../user-error.ts";
 import type { Clients } from "./clients.ts";
 import { InOrder } from "./in-order.ts";
@@ -57,7 +58,11 @@ export async function readRecords(
   await readLines(inOrder, (bytes, from, to) => reader.line(bytes, from, to), options.onRead);
   reader.end();
   sorted.end();
-  if (Number.isNaN(fromMs)) throw new UserError(whyNothing(files, lines));
+  if (Number.isNaN(fromMs)) {
+    const isTold = options.format !== undefined || options.fields !== undefined;
+    const doubt = isTold && lines.unreadable > 0 ? ": are --format and --fields right?" : "";
+    throw new UserError(whyNothing(files, lines) + doubt);
+  }
   lines.late = sorted.late;
   lines.from = new Date(fromMs).toISOString();
   lines.to = new Date(toMs).toISOString();
@@ -93,5 +98,5 @@ function whyNothing(files: readonly string[], { read, unreadable }: Lines): stri
   const one = file === STDIN ? "standard input" : file;
   const where = files.length === 1 ? one : `${files.length} files`;
   if (read === 0) return `${where}: no line in it`;
-  return `${where}: no request in ${read} lines, of which ${unreadable} cannot be read`;
+  return `${where}: no request in ${count(read, "line")}, of which ${unreadable} cannot be read`;
 }

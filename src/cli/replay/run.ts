@@ -1,7 +1,7 @@
 /** Runs a log through one list of policies, or through two side by side. */
 import { closeSync, openSync, writeSync } from "node:fs";
 import type { Configured } from "../policies.ts";
-import { UserError } from "../user-error.ts";
+import { named } from "../user-error.ts";
 import { Clients } from "./clients.ts";
 import type { LogRecord } from "./record.ts";
 import { type Lines, type ReadOptions, readRecords } from "./records.ts";
@@ -62,15 +62,13 @@ function lineOf({ atMs, address, ...record }: LogRecord, clients: Clients, allow
 }
 
 class Writer {
+  readonly #what: string;
   readonly #file: number;
   #text = "";
 
   constructor(file: string) {
-    try {
-      this.#file = openSync(file, "w");
-    } catch (error) {
-      throw new UserError(`--decisions ${file}: ${error instanceof Error ? error.message : error}`);
-    }
+    this.#what = `--decisions ${file}`;
+    this.#file = named(this.#what, () => openSync(file, "w"));
   }
 
   write(line: string): void {
@@ -84,7 +82,7 @@ class Writer {
   }
 
   #flush(): void {
-    writeSync(this.#file, this.#text);
+    named(this.#what, () => writeSync(this.#file, this.#text));
     this.#text = "";
   }
 }
