@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { html, raw } from "hono/html";
-import { noteOn } from "./print.ts";
+import { noteOn, policyTable } from "./print.ts";
 import type { Result } from "./run.ts";
 
 type Reported = Result["reports"][number];
@@ -15,19 +15,29 @@ h1 { font-size: 1.5rem; } h2 { font-size: 1.2rem; margin-top: 2.5rem; }
 table { border-collapse: collapse; margin: 1rem 0; font-variant-numeric: tabular-nums; }
 th, td { text-align: right; padding: .3rem .8rem; border-bottom: 1px solid var(--line); } td + td { white-space: nowrap; }
 th:first-child, td:first-child { text-align: left; overflow-wrap: anywhere; min-width: 8rem; }
-caption { text-align: left; font-weight: 600; padding: .3rem 0; }`;
+caption { text-align: left; font-weight: 600; padding: .3rem 0; }
+@media (max-width: 40rem) {
+  .policies thead { display: none; } .policies td { display: flex; justify-content: space-between; gap: 1rem; }
+  .policies td::before { content: attr(data-name); } .policies tr { display: block; margin-bottom: 1rem; }
+}`;
+
+/** A browser in the locale C has a language that uPlot cannot read. Runs in the browser, before it. */
+const LANGUAGE = `
+try { new Intl.NumberFormat(navigator.language); }
+catch { Object.defineProperty(navigator, "language", { value: "en" }); }`;
 
 /** Draws the charts in the page. Runs in the browser. */
 const DRAW = `
+const utc = (seconds) => uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC");
 for (const chart of document.querySelectorAll(".chart")) {
   const intervals = JSON.parse(chart.dataset.intervals);
   const color = getComputedStyle(document.body).color;
   const axis = { stroke: color, grid: { stroke: "#8884", width: 1 } };
   const bars = uPlot.paths.bars({ size: [0.9] });
   new uPlot({
-    width: chart.clientWidth, height: 260,
+    width: chart.clientWidth, height: 260, tzDate: utc,
     series: [
-      {},
+      { label: "UTC" },
       { label: "requests", stroke: "#4a7bd0", fill: "#4a7bd066", paths: bars, points: { show: false } },
       { label: "denied", stroke: "#d0503f", fill: "#d0503f", paths: bars, points: { show: false } },
     ],
@@ -55,7 +65,7 @@ export function htmlOf({ lines, reports }: Result): string {
 <p>${first.requests} requests by ${first.clients} clients, from ${lines.from} to ${lines.to}.</p>
 ${noteOn(lines).map((note) => html`<p>${note}</p>`)}
 ${reports.map(section)}
-<script>${raw(fileOf("uplot/dist/uPlot.iife.min.js"))}${raw(DRAW)}</script>
+<script>${raw(LANGUAGE)}${raw(fileOf("uplot/dist/uPlot.iife.min.js"))}${raw(DRAW)}</script>
 </body>
 </html>
 `);
@@ -71,34 +81,24 @@ function section({
   ...report
 }: Reported) {
   const { policies, omitted, worstClients, deniedPaths } = report;
-  const shares = Object.keys(policies[0]?.limits ?? {});
+  const { head, rows } = policyTable({ policies });
   return html`
 <h2>${source}</h2>
 <p>${denied} of ${requests} requests denied, of ${deniedClients} of ${clients} clients.</p>
 ${omitted.map(({ policy, why }) => html`<p>Policy "${policy}" is not replayed: ${why}.</p>`)}
 <div class="chart" data-intervals="${JSON.stringify(timeline)}" role="img" aria-label="Requests and denials over time"></div>
-${table(
-  "Policies",
-  [
-    ...["policy", "limit", "requests", "denied", "clients denied"],
-    ...shares.map((share) => `limit for ${share}`),
-  ],
-  policies.map((policy) => [
-    ...[policy.name, `${policy.limit} per ${policy.window}`, policy.requests, policy.denied],
-    ...[policy.deniedClients, ...shares.map((share) => policy.limits[share] ?? "")],
-  ]),
-)}
+${table("Policies", head, rows, "policies")}
 ${table("Clients denied most", ["client", "requests", "denied"], worstClients.map(Object.values))}
 ${table("Paths denied most", ["path", "denied"], deniedPaths.map(Object.values))}`;
 }
 
-function table(caption: string, head: string[], rows: (string | number)[][]) {
+function table(caption: string, head: string[], rows: (string | number)[][], name = "") {
   if (rows.length === 0) return "";
   return html`
-<div class="wide"><table>
+<div class="wide"><table class="${name}">
 <caption>${caption}</caption>
 <thead><tr>${head.map((name) => html`<th scope="col">${name}</th>`)}</tr></thead>
-<tbody>${rows.map((row) => html`<tr>${row.map((cell) => html`<td>${cell}</td>`)}</tr>`)}</tbody>
+<tbody>${rows.map((row) => html`<tr>${row.map((cell, at) => html`<td data-name="${head[at]}">${cell}</td>`)}</tr>`)}</tbody>
 </table></div>`;
 }
 

@@ -41,7 +41,8 @@ function section(report: Reported, letter: string | undefined): string {
   for (const { policy, why } of omitted) {
     out.push(styleText("yellow", `Note: policy "${policy}" is not replayed: ${why}.`));
   }
-  out.push(policyTable(report));
+  const { head, rows } = policyTable(report);
+  out.push(tableOf(head, rows));
   if (denied > 0) {
     const { worstClients, deniedPaths, timeline } = report;
     out.push(tableOf(["client", "requests", "denied"], worstClients.map(Object.values)));
@@ -50,7 +51,8 @@ function section(report: Reported, letter: string | undefined): string {
   return out.join("\n");
 }
 
-function policyTable({ policies }: Report): string {
+/** Returns the table of a report's policies. */
+export function policyTable({ policies }: Pick<Report, "policies">) {
   const shares = Object.keys(policies[0]?.limits ?? {});
   const head = ["policy", "limit", "algorithm", "requests", "denied", "clients denied"];
   const rows = policies.map((policy) => [
@@ -59,7 +61,7 @@ function policyTable({ policies }: Report): string {
     ...[policy.algorithm, policy.requests, policy.denied, policy.deniedClients],
     ...shares.map((share) => policy.limits[share] ?? ""),
   ]);
-  return tableOf([...head, ...shares.map((share) => `limit for ${share}`)], rows);
+  return { head: [...head, ...shares.map((share) => `limit for ${share}`)], rows };
 }
 
 /** Two lines of bars: requests and, of them, denials. */
