@@ -12,9 +12,8 @@ import { Bin } from "./bin.ts";
 import { EventRows, type EventStorage } from "./event-rows.ts";
 import { type Batch, EventStore, type TallyAt } from "./event-store.ts";
 import { EVER, HOUR, LEVELS, type Level } from "./level.ts";
-import type { Bins, Heaviest, Read, Said } from "./rpc.ts";
+import type { Bins, Read, Said, SeriesRead, TallyRead } from "./rpc.ts";
 import type { EncodedTally, ValueHash } from "./tally.ts";
-import type { Dimensions } from "./tuple.ts";
 
 export interface EventOwnerOptions {
   name: string;
@@ -51,26 +50,8 @@ export class EventOwner {
     this.#writeSoon();
   }
 
-  tally(name: string, bins: Bins, heaviest?: Heaviest): EncodedTally | null {
-    const sum = new Bin(bins.fromMs, ANSWER_BYTES, this.#options.hash);
-    for (const { tally } of this.#tallies(name, bins)) sum.mergeTally(name, tally);
-    const tally = sum.tallies.get(name);
-    if (!tally) return null;
-    return (heaviest ? tally.heaviest(heaviest) : tally).encode();
-  }
-
-  series(name: string, filter: Dimensions, bins: Bins): Point[] {
-    const points = new Map<number, Point>();
-    addToSeries(points, this.#tallies(name, bins), { filter, level: levelNamed(bins.level) });
-    return [...points.values()];
-  }
-
   read(reads: readonly Read[]): Said[] {
-    return reads.map((read) =>
-      read.what === "tally"
-        ? this.tally(read.name, read.bins, read.heaviest)
-        : this.series(read.name, read.filter, read.bins),
-    );
+    return reads.map((read) => (read.what === "tally" ? this.#tally(read) : this.#series(read)));
   }
 
   /** The alarm: drops what is kept no longer, and all storage once nothing is left. */
@@ -90,6 +71,20 @@ export class EventOwner {
     const { storage, hash } = this.#options;
     this.#loaded ??= new EventStore(new EventRows(storage), hash);
     return this.#loaded;
+  }
+
+  #tally({ name, bins, heaviest }: TallyRead): EncodedTally | null {
+    const sum = new Bin(bins.fromMs, ANSWER_BYTES, this.#options.hash);
+    for (const { tally } of this.#tallies(name, bins)) sum.mergeTally(name, tally);
+    const tally = sum.tallies.get(name);
+    if (!tally) return null;
+    return (heaviest ? tally.heaviest(heaviest) : tally).encode();
+  }
+
+  #series({ name, filter, bins }: SeriesRead): Point[] {
+    const points = new Map<number, Point>();
+    addToSeries(points, this.#tallies(name, bins), { filter, level: levelNamed(bins.level) });
+    return [...points.values()];
   }
 
   #tallies(name: string, { level, ...range }: Bins): Iterable<TallyAt> {

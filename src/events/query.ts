@@ -41,10 +41,16 @@ const countSchema = v.pipe(
   wholeNumber(1, MAX_TOP),
 );
 const byRule = `must be a list of 0 to ${MAX_DIMENSIONS} names of dimensions`;
+const bySchema = v.pipe(
+  v.array(nameSchema, byRule),
+  v.maxLength(MAX_DIMENSIONS, byRule),
+  // One that is named twice is one.
+  v.transform((by) => [...new Set(by)]),
+);
 export const topSchema = v.strictObject(
   {
     name: nameSchema,
-    by: v.optional(v.pipe(v.array(nameSchema, byRule), v.maxLength(MAX_DIMENSIONS, byRule)), []),
+    by: v.optional(bySchema, []),
     n: v.optional(countSchema, 10),
     ...rangeFields,
   },

@@ -5,7 +5,8 @@
  * the first time in its life, and once a day. A reader asks the directory, then each owner, and adds
  * up. So a ring change moves nothing, and an owner that left the ring is read until its events end.
  *
- * Versions. As in `protocol/rpc.ts`: methods and fields are only added.
+ * Versions. As in `protocol/rpc.ts`: methods and fields are only added. An owner that does not know
+ * `heaviest` returns the whole tally, which says the same.
  */
 import type { Point } from "./answers.ts";
 import type { Batch } from "./event-store.ts";
@@ -26,21 +27,30 @@ export interface Heaviest {
   n: number;
 }
 
-/** One of the things that a reader asks of an owner in a call. */
-export type Read =
-  | { what: "tally"; name: string; bins: Bins; heaviest?: Heaviest }
-  | { what: "series"; name: string; filter: Dimensions; bins: Bins };
+/** Asks what was counted under a name. */
+export interface TallyRead {
+  what: "tally";
+  name: string;
+  bins: Bins;
+  heaviest?: Heaviest;
+}
 
-/** As `tally` and `series` return it. */
+/** Asks for a point for each bin, counting what has all of `filter`. */
+export interface SeriesRead {
+  what: "series";
+  name: string;
+  filter: Dimensions;
+  bins: Bins;
+}
+
+export type Read = TallyRead | SeriesRead;
+
+/** A tally, null if nothing was counted under the name; or the points of a series that are not 0. */
 export type Said = EncodedTally | null | Point[];
 
 export interface EventsRpc {
   /** Counts a batch, once however often it is sent. */
   record(batch: Batch): void | Promise<void>;
-  /** Returns what was counted under a name; null if nothing was. */
-  tally(name: string, bins: Bins): EncodedTally | null | Promise<EncodedTally | null>;
-  /** Returns the points that are not 0. */
-  series(name: string, filter: Dimensions, bins: Bins): Point[] | Promise<Point[]>;
   /** Answers several reads, in order. */
   read(reads: Read[]): Said[] | Promise<Said[]>;
   /** The directory's: notes that an owner holds events. */

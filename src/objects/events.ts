@@ -9,8 +9,7 @@ import { EventDirectory } from "../events/event-directory.ts";
 import { EventOwner } from "../events/event-owner.ts";
 import type { Batch } from "../events/event-store.ts";
 import { directoryOf, eventsNamespace } from "../events/namespace.ts";
-import type { Bins, EventsRpc, Read } from "../events/rpc.ts";
-import type { Dimensions } from "../events/tuple.ts";
+import type { EventsRpc, Read } from "../events/rpc.ts";
 import { parseLimiterConfig } from "../limiter-config.ts";
 import { stubOf } from "../protocol/rpc.ts";
 import { keyHasher } from "../ring/key-hash.ts";
@@ -22,14 +21,6 @@ export class Events extends DurableObject implements EventsRpc {
 
   record(batch: Batch) {
     return this.#asOwner.record(batch);
-  }
-
-  tally(name: string, bins: Bins) {
-    return this.#asOwner.tally(name, bins);
-  }
-
-  series(name: string, filter: Dimensions, bins: Bins) {
-    return this.#asOwner.series(name, filter, bins);
   }
 
   read(reads: Read[]) {

@@ -101,6 +101,8 @@ describe("a top list by a dimension that nothing has", () => {
     const top = await reader.top("api", ["custmer"]);
     expect(top).toEqual({ total: 3, other: 0, entries: [], missing: ["custmer"] });
     expect(await reader.top("api", ["customer"])).not.toHaveProperty("missing");
+    const twice = await reader.top("api", ["customer", "customer"]);
+    expect(twice.entries).toHaveLength(1);
     const nobody = await readerOf([]).top("api", ["custmer"]);
     expect(nobody).not.toHaveProperty("missing");
   });

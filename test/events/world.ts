@@ -173,8 +173,6 @@ export class World {
     const owner = () => this.#machine(name).owner as EventOwner;
     return {
       record: async (batch) => owner().record(batch),
-      tally: async (...given) => structuredClone(owner().tally(...given)),
-      series: async (...given) => owner().series(...given),
       read: async (reads) => structuredClone(owner().read(reads)),
       announce: async (each) => this.#directory.announce(each, this.schedule.nowMs),
       owners: async () => this.#directory.owners(),
