@@ -8,7 +8,7 @@ import {
   parseLimiterConfig,
   parsePoliciesVariable,
 } from "../limiter-config.ts";
-import { named, UserError } from "./user-error.ts";
+import { UserError } from "./user-error.ts";
 
 /** wrangler's own, in its own order. */
 const CONFIG_FILES = ["wrangler.json", "wrangler.jsonc", "wrangler.toml"];
@@ -113,6 +113,16 @@ export async function variablesIn(file: string, env: string | undefined): Promis
       "wrangler is not installed here, and it reads the configuration: npm install -D wrangler",
     );
   });
-  const read = () => readConfig({ config: file, env }, { hideWarnings: true });
-  return named(`${file} cannot be read`, read).vars;
+  try {
+    return readConfig({ config: file, env }, { hideWarnings: true }).vars;
+  } catch (error) {
+    const { message, location } = error as Error & {
+      location?: { line: number; lineText: string };
+    };
+    // wrangler's messages do not say where it is.
+    const [where, what] = location
+      ? [`:${location.line}`, ` (${location.lineText.trim()})`]
+      : ["", ""];
+    throw new UserError(`${file}${where}: ${message}${what}`);
+  }
 }

@@ -147,6 +147,9 @@ describe("turnpike suggest", () => {
     expect((await turnpikeHere("validate", pasted)).out).toBe(
       `${pasted}: 2 policies, no mistake\n`,
     );
+    const twice = fileWith("wrangler.toml", `[vars]\nPOLICIES = []\n${out}`);
+    const { error } = await turnpikeHere("validate", twice);
+    expect(error).toMatch(/wrangler\.toml:\d+: .* redefine .*\(\[\[vars\.POLICIES\]\]\)\n$/);
   });
 });
 
