@@ -5,7 +5,7 @@
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, describe, expect, it } from "vitest";
-import { CHECKPOINT_INTERVAL_MS } from "../src/owner/checkpoint/schedule.ts";
+import { CHECKPOINT_INTERVAL_MS } from "../src/owner/schedule.ts";
 import { bundleFile } from "./bench/contenders.ts";
 import { start, worker } from "./binding/cluster.ts";
 import { type DevServer, startDev, stateFolder } from "./dev-server.ts";

@@ -8,7 +8,7 @@ import { ANSWERS, holdsName, tableName } from "../counters/table-name.ts";
 import type { KeyHash } from "../ring/key-hash.ts";
 import { Changes } from "./checkpoint/changes.ts";
 import type { Checkpoint } from "./checkpoint/checkpoint.ts";
-import type { Schedule } from "./checkpoint/schedule.ts";
+import type { Schedule } from "./schedule.ts";
 
 export interface DurableRowsOptions {
   counters: Counters;
@@ -35,7 +35,7 @@ export class DurableRows {
 
   /** Notes a row that was set or deleted. */
   add(table: string, key: KeyHash): void {
-    this.#changes.add(table, key, () => 0);
+    this.#changes.add(table, key);
   }
 
   /** Notes what durable policies have counted. */

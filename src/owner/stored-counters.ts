@@ -16,10 +16,10 @@ import type { DiskLosses } from "../protocol/rpc.ts";
 import type { KeyHash } from "../ring/key-hash.ts";
 import type { Runtime } from "../runtime.ts";
 import { Checkpoint, type CheckpointStorage, type Found } from "./checkpoint/checkpoint.ts";
-import { type AlarmStorage, Schedule, type ScheduleOptions } from "./checkpoint/schedule.ts";
 import { Clock } from "./clock.ts";
 import { DurableRows } from "./durable-rows.ts";
 import { InexactCounts, type Loss } from "./inexact.ts";
+import { type AlarmStorage, Schedule, type ScheduleOptions } from "./schedule.ts";
 
 /** The part of a Durable Object's storage that an owner needs. */
 export type OwnerStorage = CheckpointStorage & AlarmStorage;

@@ -1,6 +1,6 @@
 /** Owners that lose their memory: the whole runtime killed, single objects aborted or evicted. */
 import { setTimeout as sleep } from "node:timers/promises";
-import { CHECKPOINT_INTERVAL_MS } from "../../src/owner/checkpoint/schedule.ts";
+import { CHECKPOINT_INTERVAL_MS } from "../../src/owner/schedule.ts";
 import { Ledger } from "./ledger.ts";
 import { type Row, rowOf, type Scale } from "./row.ts";
 import { LIMIT, OWNERS, Site } from "./site.ts";

@@ -1,6 +1,6 @@
 /** Storage that fails to write for a while: nothing is answered wrongly, and all is on disk later. */
 import { setTimeout as sleep } from "node:timers/promises";
-import { CHECKPOINT_INTERVAL_MS } from "../../src/owner/checkpoint/schedule.ts";
+import { CHECKPOINT_INTERVAL_MS } from "../../src/owner/schedule.ts";
 import { Ledger } from "./ledger.ts";
 import { type Row, rowOf, type Scale } from "./row.ts";
 import { LIMIT, Site } from "./site.ts";

@@ -3,8 +3,8 @@ import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { BLOCKED } from "../../src/counters/table-name.ts";
 import { CRASH_MARK, decodeSections, LOG, type Value } from "../../src/owner/checkpoint/format.ts";
-import { CHECKPOINT_INTERVAL_MS } from "../../src/owner/checkpoint/schedule.ts";
 import type { Owner } from "../../src/owner/owner.ts";
+import { CHECKPOINT_INTERVAL_MS } from "../../src/owner/schedule.ts";
 import { OwnerRig } from "../owner/owner-rig.ts";
 import { DAY_MS, TEN_A_DAY } from "../owner/ten-a-day.ts";
 

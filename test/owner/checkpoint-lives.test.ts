@@ -2,8 +2,8 @@
 import fc from "fast-check";
 import { expect, it } from "vitest";
 import type { CounterPolicy } from "../../src/counters/check.ts";
-import { CHECKPOINT_INTERVAL_MS } from "../../src/owner/checkpoint/schedule.ts";
 import type { Owner } from "../../src/owner/owner.ts";
+import { CHECKPOINT_INTERVAL_MS } from "../../src/owner/schedule.ts";
 import { PUBLIC_SIP_KEY, sipHash } from "../../src/ring/key-hash.ts";
 import { OwnerRig } from "./owner-rig.ts";
 

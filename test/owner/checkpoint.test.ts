@@ -2,11 +2,8 @@ import fc from "fast-check";
 import { describe, expect, it, vi } from "vitest";
 import type { CounterPolicy } from "../../src/counters/check.ts";
 import { CRASH_MARK, HEAD } from "../../src/owner/checkpoint/format.ts";
-import {
-  CHECKPOINT_DELAY_MS,
-  CHECKPOINT_INTERVAL_MS,
-} from "../../src/owner/checkpoint/schedule.ts";
 import type { Owner } from "../../src/owner/owner.ts";
+import { CHECKPOINT_DELAY_MS, CHECKPOINT_INTERVAL_MS } from "../../src/owner/schedule.ts";
 import type { KeyHash } from "../../src/ring/key-hash.ts";
 import { keysUpTo } from "../counters/keys-up-to.ts";
 import { OwnerRig } from "./owner-rig.ts";

@@ -2,8 +2,8 @@
 import { describe, expect, it } from "vitest";
 import { decodeRows } from "../../src/counters/segment.ts";
 import { Exporter } from "../../src/owner/change/export.ts";
-import { CHECKPOINT_INTERVAL_MS } from "../../src/owner/checkpoint/schedule.ts";
 import type { Owner } from "../../src/owner/owner.ts";
+import { CHECKPOINT_INTERVAL_MS } from "../../src/owner/schedule.ts";
 import { OwnerRig } from "./owner-rig.ts";
 import { TEN_A_DAY } from "./ten-a-day.ts";
 

@@ -1,11 +1,8 @@
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { Exporter } from "../../src/owner/change/export.ts";
 import { HEAD } from "../../src/owner/checkpoint/format.ts";
-import {
-  CHECKPOINT_DELAY_MS,
-  CHECKPOINT_INTERVAL_MS,
-} from "../../src/owner/checkpoint/schedule.ts";
 import type { Owner } from "../../src/owner/owner.ts";
+import { CHECKPOINT_DELAY_MS, CHECKPOINT_INTERVAL_MS } from "../../src/owner/schedule.ts";
 import { OwnerRig } from "./owner-rig.ts";
 import { DAY_MS, TEN_A_DAY } from "./ten-a-day.ts";
 

@@ -4,7 +4,7 @@
  */
 import { expect, it, vi } from "vitest";
 import type { CounterPolicy } from "../../src/counters/check.ts";
-import { PAGE } from "../../src/owner/checkpoint/format.ts";
+import { PAGE } from "../../src/owner/checkpoint/pages.ts";
 import { PUBLIC_SIP_KEY, sipHash } from "../../src/ring/key-hash.ts";
 import version4 from "./checkpoint-4.json";
 import version5 from "./checkpoint-5.json";

@@ -6,7 +6,7 @@
 import type { Reply } from "../../src/caller/question.ts";
 import type { Check, CounterPolicy } from "../../src/counters/check.ts";
 import type { Verdict } from "../../src/limit/decision.ts";
-import { CHECKPOINT_INTERVAL_MS } from "../../src/owner/checkpoint/schedule.ts";
+import { CHECKPOINT_INTERVAL_MS } from "../../src/owner/schedule.ts";
 import type { RingRecord } from "../../src/protocol/ring-record.ts";
 import type { Batch } from "../../src/protocol/wire.ts";
 import type { Answer } from "../../src/protocol/wire-answer.ts";

@@ -1,4 +1,4 @@
-/** Which rows changed since a checkpoint, and which tables were dropped; the same as log entries. */
+/** Which rows changed, and which tables were dropped; the same as sections of a log entry. */
 import type { CounterTable } from "../../counters/counter-table.ts";
 import { FixedRows } from "../../counters/fixed-rows.ts";
 import { packRows, type Row } from "../../counters/segment.ts";
@@ -16,19 +16,19 @@ const SECTION_ROWS = [4_096, 16] as const;
 export type Tables = ReadonlyMap<string, CounterTable>;
 
 export class Changes {
-  /** What the rows take in the log, bytes. */
+  /** What the rows take in the log, bytes, about. */
   bytes = 0;
   /** Changed keys by table: sets that take 16 bytes a key. */
   readonly keys = new Map<string, FixedRows>();
   /** Dropped before the rows in `keys` were set. */
-  readonly dropped = new Set<string>();
+  readonly #dropped = new Set<string>();
 
   get isEmpty(): boolean {
-    return this.keys.size === 0 && this.dropped.size === 0;
+    return this.keys.size === 0 && this.#dropped.size === 0;
   }
 
   /** @param numbers how many numbers the row's state has, if that varies */
-  add(table: string, key: KeyHash, numbers: () => number): void {
+  add(table: string, key: KeyHash, numbers = () => 0): void {
     let keys = this.keys.get(table);
     if (!keys) {
       keys = new FixedRows(1);
@@ -43,15 +43,15 @@ export class Changes {
 
   drop(table: string): void {
     this.keys.delete(table);
-    this.dropped.add(table);
+    this.#dropped.add(table);
   }
 
-  /** Adds those of an earlier checkpoint that could not be written. */
-  addEarlier({ keys: earlier, dropped }: Changes): void {
-    for (const table of dropped) this.dropped.add(table);
-    for (const [table, keys] of earlier) {
-      keys.visit((key) => this.add(table, key, () => 0));
-    }
+  /** Returns these changes and later ones. Neither of the two may be used from then on. */
+  with(later: Changes): Changes {
+    if (this.isEmpty) return later;
+    for (const table of later.#dropped) this.drop(table);
+    for (const [table, keys] of later.keys) keys.visit((key) => this.add(table, key));
+    return this;
   }
 
   /**
@@ -60,7 +60,7 @@ export class Changes {
    * @param count see `Section`
    */
   sections(tables: Tables, count: 0 | 1): Section[] {
-    const sections = [...this.dropped].map(
+    const sections = [...this.#dropped].map(
       (table): Section => ({ table, index: DROPPED, count, rows: new Uint8Array() }),
     );
     for (const [name, keys] of this.keys) {

@@ -1,43 +1,38 @@
 /**
  * What an owner has on disk: a log, and a head that says where it begins.
  *
- * Each checkpoint appends one entry: the rows that changed, and copies of the segments whose copies
- * are oldest, so that the oldest entries can go. So its cost follows the traffic, not the size of
- * the tables. It is written in one turn, which reaches the disk whole or not at all. Rows that must
- * be on disk before an answer leaves are appended at once.
+ * Each checkpoint writes one log entry: the rows that changed, and now and then copies of the
+ * segments whose copies are oldest, so that the oldest entries can go. So its cost follows the
+ * traffic, not the size of the tables. While the last entry is small, the next checkpoint puts it
+ * again with what changed since: that writes one row, and a new entry two, since it is deleted
+ * later. An entry keeps its changes until it is on disk, so a failed write leaves nothing to undo.
  */
 import type { CounterTable } from "../../counters/counter-table.ts";
-import { isOperators } from "../../counters/table-name.ts";
 import type { KeyHash } from "../../ring/key-hash.ts";
 import { Changes, type Tables } from "./changes.ts";
-import { Copies } from "./copies.ts";
+import { Copies, type Copy } from "./copies.ts";
+import { Entry } from "./entry.ts";
 import {
   CRASH_MARK,
   decodeHead,
   encodeHead,
-  encodeSections,
   HEAD,
   logKey,
   NEW_HEAD,
-  PAGE,
   type Section,
 } from "./format.ts";
-import { type ReadStorage, readLog, type Written } from "./reader.ts";
-import { isVersion4, readVersion4, removeVersion4, replaceVersion4 } from "./version-4.ts";
+import { replacePages } from "./pages.ts";
+import { type ReadStorage, readLog } from "./reader.ts";
+import { replaceVersion4 } from "./version-4.ts";
 
 /** Nothing is copied while the log takes less: most owners are small, and write few bytes so. */
 const SMALL_LOG_BYTES = 64_000;
-/** A log entry counts as that much at least, so that a small log has few. */
+/** A log entry counts as that much at least, so that a log of small ones has few. */
 const LEAST_ENTRY_BYTES = 2_000;
-/** Else each checkpoint copies segments of this size in all, about. */
-const COPY_BYTES = 20_000;
-/**
- * It copies at least this many times the bytes that changed, so the log takes at most the size of the
- * tables once, and that divided by this once more.
- */
-const COPY_SHARE = 1.5;
-/** A log entry gets no more sections once it has that much: a value on disk may have 2 MB. */
-const ENTRY_BYTES = 500_000;
+/** An entry with more is not put again. */
+const MOST_PUT_AGAIN_BYTES = 16_000;
+/** The same of appended rows, which an answer waits for. */
+const MOST_APPENDED_BYTES = 4_000;
 /** The most keys that one `put` or `delete` takes. */
 const MAX_KEYS_A_CALL = 128;
 /** An answer need not wait for the disk: a crash may lose one interval anyway. */
@@ -48,7 +43,7 @@ export type CheckpointStorage = ReadStorage &
   Pick<DurableObjectStorage, "put" | "delete" | "deleteAll">;
 
 /** Values by their storage keys. */
-type Entries = Record<string, Uint8Array<ArrayBuffer>>;
+type Values = Record<string, Uint8Array<ArrayBuffer>>;
 
 /** What reading the disk found, besides rows. */
 export interface Found {
@@ -58,28 +53,21 @@ export interface Found {
   isCrash: boolean;
 }
 
-/** A checkpoint on its way to the disk. */
-interface Plan {
-  changes: Changes;
-  /** Of its first log entry, and of the oldest that was needed before. */
-  first: number;
-  oldest: number;
-}
-
 export class Checkpoint {
-  /** Whether all that is counted is on disk. A checkpoint on its way there may still fail. */
-  hasAll = false;
   /** The head as the next checkpoint writes it. */
   head = { ...NEW_HEAD };
   readonly #storage: CheckpointStorage;
   #copies = new Copies();
-  /** What is needed of the log, by its storage key: pages of an earlier release, too. */
-  #written = new Map<string, Written>();
-  /** Storage keys that nothing needs once the next checkpoint is on disk. */
-  #obsolete = new Set<string>();
+  /** Bytes of the log's values, by sequence; 0 if none is needed once the next checkpoint is there. */
+  #log = new Map<number, number>();
   /** Since the last checkpoint. */
   #changes = new Changes();
-  #plan: Plan | undefined;
+  /** Of the last checkpoint. */
+  #entry = new Entry();
+  /** Rows appended since the last checkpoint. */
+  #appended = new Entry();
+  /** Counts checkpoints: each has all that those before it were to write. */
+  #nth = 0;
 
   constructor(storage: CheckpointStorage) {
     this.#storage = storage;
@@ -87,6 +75,11 @@ export class Checkpoint {
 
   get isEmpty(): boolean {
     return this.head.sequence === 0;
+  }
+
+  /** Whether all that is counted is on disk. A checkpoint on its way there may still fail. */
+  get hasAll(): boolean {
+    return this.#changes.isEmpty && this.#entry.isWritten;
   }
 
   /** What changed since the last checkpoint will take in the log, bytes. */
@@ -100,13 +93,11 @@ export class Checkpoint {
    * @param numbers how many numbers its state has, if that varies
    */
   change(table: string, key: KeyHash, numbers: () => number): void {
-    this.hasAll = false;
     this.#changes.add(table, key, numbers);
   }
 
   /** Notes that a table is gone with all its rows. */
   drop(table: string): void {
-    this.hasAll = false;
     this.#changes.drop(table);
   }
 
@@ -118,27 +109,21 @@ export class Checkpoint {
   async read(tables: Map<string, CounterTable>): Promise<Found> {
     const storage = this.#storage;
     const isCrash = (await storage.get(CRASH_MARK)) !== undefined;
-    if (await isVersion4(storage)) {
-      const { clockMs, number } = await readVersion4(storage, tables);
-      await replaceVersion4(storage, tables, { ...NEW_HEAD, clockMs, sequence: number });
-      tables.clear();
-    }
-    await removeVersion4(storage);
+    await replaceVersion4(storage);
+    const isPageDamaged = await replacePages(storage);
     const value = await storage.get(HEAD);
     const found = decodeHead(value);
-    const head = found ?? { ...NEW_HEAD };
-    const read = await readLog(storage, tables, head.oldestLog);
-    const isHeadLost = !found && (value !== undefined || read.hasHead);
+    const head = found ?? NEW_HEAD;
+    const log = await readLog(storage, tables, head.oldestLog);
+    const isHeadLost = !found && (value !== undefined || log.hasHead);
     // The others were appended since.
-    const counted = [...read.written.values()].filter((each) => each.sequence <= head.sequence);
-    const isDamaged = read.isDamaged || isHeadLost || counted.length < head.pages + head.logs;
-    this.#written = read.written;
-    this.#obsolete = read.obsolete;
-    // Pages may be older than any log entry.
-    this.#copies.oldest = head.pages > 0 ? 0 : head.oldestLog;
-    const sequence = Math.max(head.sequence, head.oldestLog, read.sequence);
+    const counted = [...log.bytes].filter(([at, bytes]) => at <= head.sequence && bytes > 0);
+    const isMissing = counted.length < head.logs;
+    this.#log = log.bytes;
+    this.#copies.begin(head.oldestLog);
+    const sequence = Math.max(head.sequence, head.oldestLog, ...log.bytes.keys());
     this.head = { ...head, sequence };
-    return { isDamaged, isCrash };
+    return { isDamaged: isPageDamaged || log.isDamaged || isHeadLost || isMissing, isCrash };
   }
 
   /**
@@ -147,48 +132,30 @@ export class Checkpoint {
    * @throws what the storage throws; the next checkpoint then writes these changes, too
    */
   async write(clockMs: number, tables: Tables): Promise<void> {
-    // Whether the one before reaches the disk is not known: this one has all of it.
-    this.#takeBack(tables);
     const { head } = this;
-    const changes = this.#changes;
-    this.#changes = new Changes();
-    const plan = { changes, first: head.sequence + 1, oldest: this.#copies.oldest };
-    const entries: Entries = {};
-    if (!changes.isEmpty) {
-      const copies = this.#copies.take(this.#copyBytes(changes, tables), tables, plan.first);
-      const areAll = this.#copies.oldest === plan.first;
-      this.#addLog(entries, areAll ? copies : [...changes.sections(tables, 1), ...copies]);
-      // Where all tables went, nothing is added, and yet the next checkpoint is a later one.
-      head.sequence = Math.max(head.sequence, plan.first);
-    }
+    const values: Values = {};
+    const copies = this.#addChanges(values, tables);
+    const entry = this.#entry;
     const { oldest } = this.#copies;
-    const freed: string[] = [];
-    Object.assign(head, { clockMs, oldestLog: oldest, pages: 0, logs: 0 });
-    for (const [key, { sequence }] of this.#written) {
-      if (sequence < oldest) freed.push(key);
-      else if (key.startsWith(PAGE)) head.pages++;
-      else head.logs++;
-    }
-    const unneeded = [...this.#obsolete, ...freed];
-    entries[HEAD] = encodeHead(head);
-    this.#plan = plan;
-    try {
-      // No `await` between these calls: writes of one turn reach the disk together or not at all.
-      await Promise.all(
-        chunks(Object.entries(entries)).map((some) =>
-          this.#storage.put(Object.fromEntries(some), UNCONFIRMED),
-        ),
-      );
-    } catch (error) {
-      if (this.#plan === plan) this.#takeBack(tables);
-      throw error;
-    }
-    if (this.#plan !== plan) return;
-    this.#plan = undefined;
-    this.hasAll = this.#changes.isEmpty;
-    for (const key of freed) this.#forget(key);
-    await Promise.all(chunks(unneeded).map((keys) => this.#storage.delete(keys, UNCONFIRMED)));
-    for (const key of unneeded) this.#obsolete.delete(key);
+    const unneeded = [...this.#log]
+      .filter(([sequence, bytes]) => sequence < oldest || bytes === 0)
+      .map(([sequence]) => sequence);
+    Object.assign(head, { clockMs, oldestLog: oldest, logs: this.#log.size - unneeded.length });
+    values[HEAD] = encodeHead(head);
+    const nth = ++this.#nth;
+    // No `await` between these calls: writes of one turn reach the disk together or not at all.
+    const puts = chunks(Object.entries(values)).map((some) =>
+      this.#storage.put(Object.fromEntries(some), UNCONFIRMED),
+    );
+    await Promise.all(puts);
+    if (this.#nth !== nth) return;
+    entry.isWritten = true;
+    this.#copies.confirm(copies, tables, entry.sequences[0] ?? 0);
+    for (const sequence of unneeded) this.#log.delete(sequence);
+    const deletes = chunks(unneeded.map(logKey)).map((keys) =>
+      this.#storage.delete(keys, UNCONFIRMED),
+    );
+    await Promise.all(deletes);
   }
 
   /**
@@ -197,11 +164,14 @@ export class Checkpoint {
    * @throws what the storage throws
    */
   async append(changes: Changes, tables: Tables): Promise<void> {
-    const entries: Entries = {};
-    this.#addLog(entries, changes.sections(tables, 0));
+    const values: Values = {};
+    const entry = this.#appended;
+    entry.changes = entry.changes.with(changes);
+    this.#add(values, entry, entry.changes.sections(tables, 0), MOST_APPENDED_BYTES);
+    if (entry.isFull) this.#appended = new Entry();
     // The next checkpoint has these rows, too.
-    for (const key of Object.keys(entries)) this.#forget(key);
-    await this.#storage.put(entries);
+    for (const sequence of entry.sequences) this.#log.set(sequence, 0);
+    await this.#storage.put(values);
   }
 
   /** Says on disk that changes may be in memory alone. Answers wait until it is there. */
@@ -219,56 +189,57 @@ export class Checkpoint {
     const { lostMs, crashedMs } = this.head;
     this.head = { ...NEW_HEAD, lostMs, crashedMs };
     this.#copies = new Copies();
-    this.#written.clear();
-    this.#obsolete.clear();
+    this.#log.clear();
     this.#changes = new Changes();
-    this.#plan = undefined;
+    this.#entry = new Entry();
+    this.#appended = new Entry();
+    this.#nth++;
     await this.#storage.deleteAll();
   }
 
-  #copyBytes({ bytes }: Changes, { size }: Tables): number {
+  /** Adds the log entry with what changed, and returns the copies in it. */
+  #addChanges(values: Values, tables: Tables): Copy[] {
+    const { head } = this;
+    // What is appended later needs another value: this checkpoint deletes those until now.
+    this.#appended = new Entry();
+    const before = this.#entry;
+    if (before.isWritten && this.#changes.isEmpty) return [];
+    const isOver = before.isFull || before.sequences[0] !== head.sequence;
+    if (before.isWritten && isOver) this.#entry = new Entry();
+    const entry = this.#entry;
+    entry.isWritten = false;
+    entry.changes = entry.changes.with(this.#changes);
+    this.#changes = new Changes();
+    if (tables.size === 0) {
+      // Nothing of the log is needed, and later entries come after all of it.
+      this.#copies.begin(++head.sequence);
+      this.#entry = new Entry();
+      return [];
+    }
+    const changed = entry.changes.sections(tables, 1);
+    const changedBytes = changed.reduce((sum, { rows }) => sum + rows.length, LEAST_ENTRY_BYTES);
+    const grown = changedBytes - entry.changedBytes;
+    const copies = this.#isSmall ? [] : this.#copies.take(grown, tables, head.sequence);
+    entry.changedBytes = changedBytes;
+    this.#add(values, entry, [...changed, ...copies], MOST_PUT_AGAIN_BYTES);
+    // If it were put again, it would lack these copies.
+    entry.isFull ||= copies.length > 0;
+    return copies;
+  }
+
+  get #isSmall(): boolean {
     let logBytes = 0;
-    for (const each of this.#written.values()) {
-      logBytes += Math.max(LEAST_ENTRY_BYTES, each.bytes);
+    for (const bytes of this.#log.values()) logBytes += Math.max(LEAST_ENTRY_BYTES, bytes);
+    return logBytes < SMALL_LOG_BYTES;
+  }
+
+  #add(values: Values, entry: Entry, sections: readonly Section[], mostBytes: number): void {
+    for (const sequence of entry.sequences) this.#log.set(sequence, 0);
+    for (const [sequence, value] of entry.encode(sections, mostBytes, this.head.sequence)) {
+      this.head.sequence = sequence;
+      this.#log.set(sequence, value.length);
+      values[logKey(sequence)] = value;
     }
-    const isSmall = logBytes < SMALL_LOG_BYTES && this.head.pages === 0;
-    return isSmall && size > 0 ? 0 : Math.max(COPY_BYTES, COPY_SHARE * bytes);
-  }
-
-  /**
-   * Adds log entries. What operators set is in entries of its own: none of it gets lost with a
-   * damaged count.
-   */
-  #addLog(entries: Entries, sections: Section[]): void {
-    for (const part of [true, false]) {
-      const some = sections.filter(({ table }) => isOperators(table) === part);
-      while (some.length > 0) {
-        let end = 0;
-        for (let bytes = 0; end < some.length && bytes < ENTRY_BYTES; end++) {
-          bytes += some[end]?.rows.length ?? 0;
-        }
-        const sequence = ++this.head.sequence;
-        const value = encodeSections({ sequence, sections: some.splice(0, end) });
-        entries[logKey(sequence)] = value;
-        this.#written.set(logKey(sequence), { sequence, bytes: value.length });
-      }
-    }
-  }
-
-  /** Has a value deleted that may be on disk, once the next checkpoint is. */
-  #forget(key: string): void {
-    this.#written.delete(key);
-    this.#obsolete.add(key);
-  }
-
-  /** Has the next checkpoint write what the one before it has not, for all that is known. */
-  #takeBack(tables: Tables): void {
-    if (!this.#plan) return;
-    const { changes, first, oldest } = this.#plan;
-    this.#plan = undefined;
-    this.#changes.addEarlier(changes);
-    this.#copies.takeBack(tables, first, oldest);
-    for (const [key, { sequence }] of this.#written) if (sequence >= first) this.#forget(key);
   }
 }
 

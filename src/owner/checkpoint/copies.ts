@@ -2,13 +2,22 @@
  * Copies segments forward in the log, the one whose copy is oldest first. All older log entries are
  * free then, since the rows that they have are in later ones.
  */
+import type { Segment } from "../../counters/segment.ts";
 import type { Tables } from "./changes.ts";
 import { COPIED, type Section } from "./format.ts";
 
+/** For each byte of changes, this many are copied. So the log takes 1.7 times what the tables take. */
+const COPY_SHARE = 1.5;
+/** Copied at once, about. A log entry with copies is not put again, so small ones would cost rows. */
+const COPY_BYTES = 20_000;
 /** What a segment takes in the log besides its rows, about. */
 const HEAD_BYTES = 64;
 /** Segments are looked for that many times while all are copied once. To look costs by the table. */
 const LOOKS_A_ROUND = 16;
+
+export interface Copy extends Section {
+  segment: Segment;
+}
 
 export class Copies {
   /** The sequence of the oldest log entry that is needed. */
@@ -17,55 +26,78 @@ export class Copies {
   #left = 0;
   /** Those to copy next, by table and index. */
   #next: (readonly [table: string, index: number])[] = [];
+  /** The last log entry when segments were last looked for. */
+  #lookedAt = 0;
+
+  /** @param oldest the sequence of the first log entry */
+  begin(oldest: number): void {
+    this.oldest = oldest;
+    this.#lookedAt = oldest;
+  }
 
   /**
    * Returns copies of the segments that come next, and raises `oldest`.
    *
-   * @param bytes how much to copy, on average
-   * @param sequence of the log entry that they will be in
+   * @param bytes of changes since the last call
+   * @param last the sequence of the last log entry
    */
-  take(bytes: number, tables: Tables, sequence: number): Section[] {
-    const sections: Section[] = [];
-    this.#left += bytes;
-    while (this.#left > 0) {
-      if (this.#next.length === 0) this.#look(tables, sequence);
+  take(bytes: number, tables: Tables, last: number): Copy[] {
+    const copies: Copy[] = [];
+    this.#left += COPY_SHARE * bytes;
+    if (this.#left < COPY_BYTES) return copies;
+    for (let from = 0; this.#left > 0; ) {
       const next = this.#next.pop();
+      if (!next && from > last) break;
       if (!next) {
-        // All are copied.
-        this.#left = 0;
-        break;
+        from = this.#look(tables, from, last);
+        continue;
       }
-      const [name, index] = next;
-      const { segments = [], copiedAt = [] } = tables.get(name) ?? {};
-      const segment = segments[index];
+      const [table, at] = next;
+      const { segments = [] } = tables.get(table) ?? {};
+      const segment = segments[at];
       if (!segment) continue;
-      copiedAt[index] = sequence;
       const rows = segment.toRows();
-      sections.push({ table: name, index: COPIED + index, count: segments.length, rows });
+      copies.push({ table, index: COPIED + at, count: segments.length, rows, segment });
       this.#left -= rows.length + HEAD_BYTES;
     }
-    return sections;
+    // All are copied.
+    this.#left = Math.min(this.#left, 0);
+    return copies;
   }
 
-  /** To be called if copies may not have reached the disk. */
-  takeBack(tables: Tables, sequence: number, oldest: number): void {
-    this.oldest = oldest;
-    this.#next = [];
-    for (const { copiedAt } of tables.values()) {
-      for (const [at, copied] of copiedAt.entries()) if (copied >= sequence) copiedAt[at] = oldest;
+  /** To be called once copies are on disk. A segment that was split or joined since has none. */
+  confirm(copies: readonly Copy[], tables: Tables, sequence: number): void {
+    for (const { table: name, index, segment } of copies) {
+      const table = tables.get(name);
+      const at = index - COPIED;
+      if (table?.segments[at] === segment) table.copiedAt[at] = sequence;
     }
   }
 
-  #look(tables: Tables, sequence: number): void {
-    let oldest = sequence;
+  /**
+   * Looks for the segments whose copies are oldest.
+   *
+   * @param from those with an older copy were found before
+   * @returns the same for the next time
+   */
+  #look(tables: Tables, from: number, last: number): number {
+    let oldest = last + 1;
     for (const { copiedAt } of tables.values()) {
-      for (const copied of copiedAt) oldest = Math.min(oldest, copied);
+      for (const [at, copied] of copiedAt.entries()) {
+        // All that is in a new table was logged after segments were last looked for.
+        const copiedOnce = copied || this.#lookedAt;
+        copiedAt[at] = copiedOnce;
+        oldest = Math.min(oldest, copiedOnce);
+      }
     }
     this.oldest = Math.max(this.oldest, oldest);
-    const before = oldest + Math.ceil((sequence - oldest) / LOOKS_A_ROUND);
+    this.#lookedAt = last;
+    const begin = Math.max(from, oldest);
+    const before = begin + Math.ceil((last + 1 - begin) / LOOKS_A_ROUND);
     for (const [name, { copiedAt }] of tables) {
       for (const [at, copied] of copiedAt.entries())
-        if (copied < before) this.#next.push([name, at]);
+        if (copied >= from && copied < before) this.#next.push([name, at]);
     }
+    return before;
   }
 }

@@ -12,11 +12,6 @@ export const VERSION = 5;
 export const HEAD = "head";
 /** Storage key that is there while changes may be in memory alone: it tells a crash. */
 export const CRASH_MARK = "open";
-/**
- * Prefix of the storage keys of pages: segments of tables, each written in place of the one before.
- * They are only read: earlier releases wrote them beside the log, in the form of its entries.
- */
-export const PAGE = "page/";
 /** Prefix of the storage keys of log entries. */
 export const LOG = "log/";
 /** In place of an index: the table was dropped before the rows of this log entry. */
@@ -59,7 +54,7 @@ export const NEW_HEAD = {
   clockMs: 0,
   /** Of the last checkpoint. */
   sequence: 0,
-  /** How many pages of an earlier release are on disk. */
+  /** How many pages there are, which only earlier releases wrote; see `pages.ts`. */
   pages: 0,
   /** The oldest log entry that is needed, and how many there are from there on. */
   oldestLog: 0,

@@ -9,29 +9,16 @@ import { newTable, stateNumbersOf } from "../../counters/table-name.ts";
 import type { State } from "../../limit/algorithm.ts";
 import { InvalidError } from "../../limit/misuse.ts";
 import type { KeyHash } from "../../ring/key-hash.ts";
-import { Copies } from "./copies.ts";
-import {
-  checksum,
-  encodeHead,
-  encodeSections,
-  HEAD,
-  type Head,
-  LOG,
-  logKey,
-  PAGE,
-} from "./format.ts";
-import { type ReadStorage, scan } from "./reader.ts";
+import { checksum, HEAD, LOG, NEW_HEAD } from "./format.ts";
+import { PAGE, removeAll, replaceByLog, type WriteStorage } from "./pages.ts";
+import { named, type ReadStorage, scan } from "./reader.ts";
 
 const VERSION = 4;
 const MANIFEST = "checkpoint";
 const JOURNAL = "journal/";
 const PIECE_BYTES = 64_000;
-/** A log entry gets no more than that, about. */
-const ENTRY_BYTES = 500_000;
 /** Numbers in the manifest for each part: the checkpoint that wrote it, its length and its sum. */
 const PART_NUMBERS = 3;
-
-type WriteStorage = ReadStorage & Pick<DurableObjectStorage, "put" | "delete">;
 
 interface Manifest {
   version: number;
@@ -46,8 +33,26 @@ interface JournalEntry extends KeyHash {
   state: number[] | null;
 }
 
-/** Tells whether version 4 wrote last: version 5 deletes its manifest. */
-export async function isVersion4(storage: ReadStorage): Promise<boolean> {
+/**
+ * Replaces what version 4 wrote, if it wrote last. That counts until a head is there.
+ *
+ * @throws {InvalidError} if it is not whole
+ */
+export async function replaceVersion4(storage: WriteStorage): Promise<void> {
+  if (await isVersion4(storage)) {
+    const tables = new Map<string, CounterTable>();
+    const { clockMs, number } = await readVersion4(storage, tables);
+    // Left by an earlier version 5, before version 4 was put back.
+    await removeAll(storage, [PAGE, LOG]);
+    await replaceByLog(storage, tables, { ...NEW_HEAD, clockMs, sequence: number });
+    // Without the manifest, the rest is no checkpoint.
+    await storage.delete([MANIFEST]);
+  }
+  await removeAll(storage, [`${MANIFEST}/`, JOURNAL]);
+}
+
+/** Version 5 deletes its manifest. */
+async function isVersion4(storage: ReadStorage): Promise<boolean> {
   if ((await storage.get(MANIFEST)) !== undefined) return true;
   if ((await storage.get(HEAD)) !== undefined) return false;
   for (const prefix of [MANIFEST, JOURNAL]) {
@@ -56,11 +61,8 @@ export async function isVersion4(storage: ReadStorage): Promise<boolean> {
   return false;
 }
 
-/**
- * @param tables where the tables are put
- * @throws {InvalidError} if it is not whole
- */
-export async function readVersion4(
+/** @param tables where the tables are put */
+async function readVersion4(
   storage: ReadStorage,
   tables: Map<string, CounterTable>,
 ): Promise<{ clockMs: number; number: number }> {
@@ -76,51 +78,11 @@ export async function readVersion4(
   }
   for await (const [key, entry] of scan(storage, JOURNAL)) {
     const { table: name, state, hi, lo } = unsummed<JournalEntry>(entry, key);
-    const table = tables.get(name) ?? newTable(name);
-    tables.set(name, table);
+    const table = named(tables, name);
     if (state) table.set({ hi, lo }, state as unknown as State);
     else table.delete({ hi, lo });
   }
   return manifest;
-}
-
-/**
- * Replaces what version 4 wrote by log entries and a head, one at a time. What version 4 wrote
- * counts until the head is there.
- */
-export async function replaceVersion4(
-  storage: WriteStorage,
-  tables: ReadonlyMap<string, CounterTable>,
-  head: Head,
-): Promise<void> {
-  // Left by an earlier version 5, before version 4 was put back.
-  await removeAll(storage, [PAGE, LOG]);
-  const copies = new Copies();
-  const oldestLog = head.sequence + 1;
-  let sequence = head.sequence;
-  for (;;) {
-    const sections = copies.take(ENTRY_BYTES, tables, oldestLog);
-    if (sections.length === 0) break;
-    sequence++;
-    await storage.put({ [logKey(sequence)]: encodeSections({ sequence, sections }) });
-  }
-  await storage.put({
-    [HEAD]: encodeHead({ ...head, sequence, oldestLog, logs: sequence - head.sequence }),
-  });
-  // Without the manifest, the rest is no checkpoint.
-  await storage.delete([MANIFEST]);
-  await removeVersion4(storage);
-}
-
-/** Removes what is left of version 4 beside a head of version 5. */
-export async function removeVersion4(storage: WriteStorage): Promise<void> {
-  await removeAll(storage, [`${MANIFEST}/`, JOURNAL]);
-}
-
-async function removeAll(storage: WriteStorage, prefixes: readonly string[]): Promise<void> {
-  for (const prefix of prefixes) {
-    for await (const [key] of scan(storage, prefix)) await storage.delete([key]);
-  }
 }
 
 async function readTable(

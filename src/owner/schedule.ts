@@ -1,12 +1,12 @@
 /** When an owner writes what changed, and when it wakes to remove what has expired. */
 
-import type { Counters } from "../../counters/counters.ts";
-import { logSeldom } from "../../log.ts";
-import { MAX_LOSS_AGE_MS } from "../../protocol/ring-record.ts";
-import type { KeyHash } from "../../ring/key-hash.ts";
-import type { Runtime } from "../../runtime.ts";
-import { DropWarning, type OnEvicted } from "../drop-warning.ts";
-import type { Checkpoint, Found } from "./checkpoint.ts";
+import type { Counters } from "../counters/counters.ts";
+import { logSeldom } from "../log.ts";
+import { MAX_LOSS_AGE_MS } from "../protocol/ring-record.ts";
+import type { KeyHash } from "../ring/key-hash.ts";
+import type { Runtime } from "../runtime.ts";
+import type { Checkpoint, Found } from "./checkpoint/checkpoint.ts";
+import { DropWarning, type OnEvicted } from "./drop-warning.ts";
 
 /** Time from the first change after a pause to the checkpoint that has it. */
 export const CHECKPOINT_DELAY_MS = 500;
@@ -45,8 +45,6 @@ export class Schedule {
   readonly #dropWarning: DropWarning;
   /** Whether the disk says that changes may be in memory alone. */
   #isMarked = false;
-  /** Whether evictions are yet to be logged. */
-  #isLeftToTell = false;
   /** When the next checkpoint is due; timers for any other time are void. */
   #dueMs = NEVER_MS;
   #writtenAtMs = Number.NEGATIVE_INFINITY;
@@ -99,12 +97,11 @@ export class Schedule {
     this.hasImports = false;
     const { tables } = counters;
     tables.sweep(nowMs, SWEEP_ROWS);
-    this.#isLeftToTell = this.#dropWarning.tell(tables.evicted, tables.size, nowMs);
     // What got lost may matter although nothing is counted now.
     const { lostMs, crashedMs } = this.#checkpoint.head;
     const inexactMs = Math.max(lostMs, crashedMs) + MAX_LOSS_AGE_MS;
     if (tables.byName.size === 0 && inexactMs <= nowMs) return this.clear();
-    if (this.#isLeftToTell || this.#isMarked) this.schedule();
+    if (this.#isMarked) this.schedule();
     const writes = [this.#checkpoint.write(nowMs, tables.byName)];
     const alarmMs = this.#alarmMs;
     const lastMs = this.#lastExpiryMs || inexactMs;
@@ -152,11 +149,20 @@ export class Schedule {
     this.#dueMs = atMs;
     const { runtime, now } = this.#options;
     runtime.after(Math.max(0, atMs - now()), async () => {
-      if (this.#dueMs !== atMs) return;
-      const isSettled = this.#isMarked && this.#checkpoint.hasAll && !this.#isLeftToTell;
       // A failure is in the log, and is tried again.
-      await (isSettled ? this.#unmark() : this.save()).catch(() => {});
+      if (this.#dueMs === atMs) await this.#run().catch(() => {});
     });
+  }
+
+  /** What is due: the checkpoint; or once all is on disk, to take the mark away. */
+  async #run(): Promise<void> {
+    this.#dueMs = NEVER_MS;
+    const { counters, now } = this.#options;
+    const { evicted, size } = counters.tables;
+    const isLeftToTell = this.#dropWarning.tell(evicted, size, now());
+    if (!this.#checkpoint.hasAll) await this.save();
+    else if (this.#isMarked) await this.#unmark();
+    if (isLeftToTell) this.schedule();
   }
 
   /** Has a crash told from an eviction, by a mark that is on disk before the next answer. */
@@ -171,7 +177,6 @@ export class Schedule {
 
   /** Takes the mark away, unless anything changes before the last checkpoint is on disk. */
   async #unmark(): Promise<void> {
-    this.#dueMs = NEVER_MS;
     // A checkpoint counts as written before the runtime has confirmed it, and may fail until then.
     await this.#options.storage.sync();
     if (!this.#checkpoint.hasAll) return;
