@@ -17,6 +17,9 @@ const CHECKS = 1_000_000_000;
 const OWNERS = 4;
 const HOURS_A_MONTH = 730;
 const CLIENTS = 100_000;
+/** For the table of rows: changes a second in one owner. */
+const PACES = [100, 1_000, 5_000];
+const KEYS = [200, CLIENTS / OWNERS];
 const LOAD = { connections: 64, warmUpSeconds: 2, seconds: 8 };
 
 const lines: string[][] = [];
@@ -50,6 +53,14 @@ for (const [name, total] of Object.entries(costElsewhere(CHECKS))) {
 }
 const head = ["", "checks/RPC", "cached", "rows/hour", "requests", "duration", "rows", "$"];
 console.log(titled("A billion checks a month, dollars", head, lines));
+const rows: string[][] = [];
+for (const keys of KEYS) {
+  const hours: string[] = [];
+  for (const pace of PACES) hours.push((await rowsAnHour(keys, pace)).toFixed(0));
+  rows.push([`${keys} keys`, ...hours]);
+}
+const paces = ["", ...PACES.map((pace) => `${pace} changes/s`)];
+console.log(titled("Rows that an owner puts and deletes in an hour", paces, rows));
 
 function add(name: string, usage: Usage): void {
   const { checksPerRpc, cachedShare, rowsPerOwnerHour } = usage;

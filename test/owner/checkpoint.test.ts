@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it, vi } from "vitest";
 import type { CounterPolicy } from "../../src/counters/check.ts";
-import { CRASH_MARK, HEAD } from "../../src/owner/checkpoint/format.ts";
+import { CRASH_MARK, HEAD, LOG } from "../../src/owner/checkpoint/format.ts";
 import type { Owner } from "../../src/owner/owner.ts";
 import { CHECKPOINT_DELAY_MS, CHECKPOINT_INTERVAL_MS } from "../../src/owner/schedule.ts";
 import type { KeyHash } from "../../src/ring/key-hash.ts";
@@ -60,6 +60,37 @@ describe("checkpoint", () => {
     expect(spent(again, keys.slice(0, 3))).toEqual([7, 1, 1]);
     expect(new Set(spent(again, some.slice(1)))).toEqual(new Set([6]));
   }, 60_000);
+
+  it("puts the same two values again and again while few keys change", async () => {
+    const { rig, owner, keys } = await written(100);
+    const values = [...rig.storage.entries.keys()];
+    expect(values).toHaveLength(2);
+    for (let round = 0; round < 20; round++) {
+      spend(owner, keys);
+      await rig.wait(CHECKPOINT_INTERVAL_MS);
+      expect(spent(await rig.copy().start(), keys)).toEqual(spent(owner, keys));
+    }
+    await rig.wait(10_000);
+    expect([...rig.storage.entries.keys()]).toEqual(values);
+  });
+
+  it("puts a second log entry after rows were appended, which it takes over", async () => {
+    const { rig, owner, keys } = await written(100);
+    const durable = { ...POLICY, name: "durable", durable: true };
+    const log = () => [...rig.storage.entries.keys()].filter((key) => key.startsWith(LOG));
+    const before = log();
+    for (let n = 0; n < 5; n++) spend(owner, keys.slice(n, n + 1), 1, durable);
+    await owner.written;
+    // All five in one value.
+    expect(log()).toHaveLength(2);
+    const counted = spent(await rig.copy().start(), keys.slice(0, 5), durable);
+    expect(counted).toEqual([1, 1, 1, 1, 1]);
+    spend(owner, keys);
+    await rig.wait(10_000);
+    expect(log()).toHaveLength(2);
+    expect(log()[0]).toBe(before[0]);
+    expect(spent(await rig.start(), keys)).toEqual(keys.map(() => 2));
+  });
 
   it("holds no more than twice what the tables take, however long keys change", async () => {
     const { rig, owner, keys } = await written(60_000);

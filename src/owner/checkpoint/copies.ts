@@ -6,7 +6,7 @@ import type { Segment } from "../../counters/segment.ts";
 import type { Tables } from "./changes.ts";
 import { COPIED, type Section } from "./format.ts";
 
-/** For each byte of changes, this many are copied. So the log takes 1.7 times what the tables take. */
+/** For each byte of changes, this many are copied. So the log takes about twice the tables. */
 const COPY_SHARE = 1.5;
 /** Copied at once, about. A log entry with copies is not put again, so small ones would cost rows. */
 const COPY_BYTES = 20_000;
