@@ -165,7 +165,7 @@ export interface CountingFields {
    * Writes each count to disk before it is answered, so that a crash loses none. Default false, which
    * can lose about the last 2 s.
    *
-   * Costs one more row written for each check, and the time to write it.
+   * Costs two more rows for each check, one of them deleted later, and the time to write it.
    */
   durable?: boolean | undefined;
   /**

@@ -29,10 +29,6 @@ import { replaceVersion4 } from "./version-4.ts";
 const SMALL_LOG_BYTES = 64_000;
 /** A log entry counts as that much at least, so that a log of small ones has few. */
 const LEAST_ENTRY_BYTES = 2_000;
-/** An entry with more is not put again. */
-const MOST_PUT_AGAIN_BYTES = 16_000;
-/** The same of appended rows, which an answer waits for. */
-const MOST_APPENDED_BYTES = 4_000;
 /** The most keys that one `put` or `delete` takes. */
 const MAX_KEYS_A_CALL = 128;
 /** An answer need not wait for the disk: a crash may lose one interval anyway. */
@@ -64,8 +60,6 @@ export class Checkpoint {
   #changes = new Changes();
   /** Of the last checkpoint. */
   #entry = new Entry();
-  /** Rows appended since the last checkpoint. */
-  #appended = new Entry();
   /** Counts checkpoints: each has all that those before it were to write. */
   #nth = 0;
 
@@ -165,10 +159,9 @@ export class Checkpoint {
    */
   async append(changes: Changes, tables: Tables): Promise<void> {
     const values: Values = {};
-    const entry = this.#appended;
-    entry.changes = entry.changes.with(changes);
-    this.#add(values, entry, entry.changes.sections(tables, 0), MOST_APPENDED_BYTES);
-    if (entry.isFull) this.#appended = new Entry();
+    // Not put again: its rows may have changed since, and others with them that are not on disk.
+    const entry = new Entry();
+    this.#add(values, entry, changes.sections(tables, 0));
     // The next checkpoint has these rows, too.
     for (const sequence of entry.sequences) this.#log.set(sequence, 0);
     await this.#storage.put(values);
@@ -192,7 +185,6 @@ export class Checkpoint {
     this.#log.clear();
     this.#changes = new Changes();
     this.#entry = new Entry();
-    this.#appended = new Entry();
     this.#nth++;
     await this.#storage.deleteAll();
   }
@@ -200,8 +192,6 @@ export class Checkpoint {
   /** Adds the log entry with what changed, and returns the copies in it. */
   #addChanges(values: Values, tables: Tables): Copy[] {
     const { head } = this;
-    // What is appended later needs another value: this checkpoint deletes those until now.
-    this.#appended = new Entry();
     const before = this.#entry;
     if (before.isWritten && this.#changes.isEmpty) return [];
     const isOver = before.isFull || before.sequences[0] !== head.sequence;
@@ -221,7 +211,7 @@ export class Checkpoint {
     const grown = changedBytes - entry.changedBytes;
     const copies = this.#isSmall ? [] : this.#copies.take(grown, tables, head.sequence);
     entry.changedBytes = changedBytes;
-    this.#add(values, entry, [...changed, ...copies], MOST_PUT_AGAIN_BYTES);
+    this.#add(values, entry, [...changed, ...copies]);
     // If it were put again, it would lack these copies.
     entry.isFull ||= copies.length > 0;
     return copies;
@@ -233,9 +223,9 @@ export class Checkpoint {
     return logBytes < SMALL_LOG_BYTES;
   }
 
-  #add(values: Values, entry: Entry, sections: readonly Section[], mostBytes: number): void {
+  #add(values: Values, entry: Entry, sections: readonly Section[]): void {
     for (const sequence of entry.sequences) this.#log.set(sequence, 0);
-    for (const [sequence, value] of entry.encode(sections, mostBytes, this.head.sequence)) {
+    for (const [sequence, value] of entry.encode(sections, this.head.sequence)) {
       this.head.sequence = sequence;
       this.#log.set(sequence, value.length);
       values[logKey(sequence)] = value;

@@ -8,6 +8,8 @@ import { encodeSections, type Section } from "./format.ts";
 
 /** A value gets no more sections once it has that much: on disk it may have 2 MB. */
 const VALUE_BYTES = 500_000;
+/** An entry with more is not put again. */
+const MOST_PUT_AGAIN_BYTES = 16_000;
 
 export class Entry {
   changes = new Changes();
@@ -23,12 +25,10 @@ export class Entry {
    * Returns its values: one in place of the value before if that is the last of the log, or new
    * ones.
    *
-   * @param mostBytes it is full with more
    * @param last the sequence of the log's last value
    */
   encode(
     sections: readonly Section[],
-    mostBytes: number,
     last: number,
   ): [sequence: number, value: Uint8Array<ArrayBuffer>][] {
     const parts = split(sections);
@@ -39,7 +39,7 @@ export class Entry {
     return parts.map((part, nth) => {
       const sequence = first + nth;
       const value = encodeSections({ sequence, sections: part });
-      this.isFull ||= value.length > mostBytes;
+      this.isFull ||= value.length > MOST_PUT_AGAIN_BYTES;
       return [sequence, value];
     });
   }
