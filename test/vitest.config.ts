@@ -10,7 +10,7 @@ import { SlowFirst } from "./sequencer.ts";
 /** These wait most of the time, so they come first and the others run meanwhile. */
 const SERVERS = [
   "test/worker.test.ts",
-  "test/cache/{cached-worker,purge-api}.test.ts",
+  "test/cache/{cached-worker,purge-api,real-owners}.test.ts",
   "test/caller/start.test.ts",
   "test/fuzz/readers.test.ts",
   "test/http/{blocks,cors,gate,gateway,in-flight,origins,log-lines,quota,shared-quotas,streaming,live-policies}.test.ts",
