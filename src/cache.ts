@@ -14,14 +14,17 @@ import { cachedIn, nameOfOwnKey, nameOfUrl } from "./cache/http/cached.ts";
 import type { CachedOptions } from "./cache/http/options.ts";
 import { cacheNamespace } from "./cache/namespace.ts";
 import { isolateCaller } from "./caller/isolate.ts";
+import { MembershipClient } from "./caller/membership-client.ts";
+import { RingFollower } from "./caller/ring-follower.ts";
 import { isolateRouter } from "./caller/router.ts";
 import { tokensIn } from "./config.ts";
 import { authorize } from "./http/api/authorization.ts";
 import { purgeApi } from "./http/api/purge-api.ts";
 import { parseLimiterConfig } from "./limiter-config.ts";
+import { bindingsOf } from "./protocol/bindings.ts";
 import { stubOf } from "./protocol/rpc.ts";
 import { keyHasher } from "./ring/key-hash.ts";
-import { nearestRegion, REGIONS, type Region } from "./ring/region.ts";
+import { nearestRegion, type Region } from "./ring/region.ts";
 import { WORKERS } from "./runtime.ts";
 
 export type { ComputeOptions } from "./cache/computed-values.ts";
@@ -122,23 +125,25 @@ function newIsolate(env: object): Isolate {
   const { hashSecret, homeRegion, ownersPerRegion, deadlineMs } = parseLimiterConfig(env);
   const namespace = cacheNamespace(env, exports);
   const router = isolateRouter(ownersPerRegion);
+  const { TURNPIKE_MEMBERSHIP: membership } = bindingsOf(env, exports);
+  const memberships = membership && new MembershipClient(membership, WORKERS);
+  const follower = new RingFollower({ router, memberships, runtime: WORKERS, deadlineMs });
   const hash = keyHasher(hashSecret);
   const regions = new Map<Region, ReturnType<Isolate["regionOf"]>>();
   const placeOf = (key: string, region: Region) => {
     const { owner, version } = router.ownerOf(hash([key]), region);
-    return { owner: stubOf(namespace, owner), name: `${version} ${key}` };
+    return { owner, name: `${version} ${key}` };
   };
   const newClient = (own: Region) =>
     new CacheClient({
       runtime: WORKERS,
       deadlineMs,
+      stubOf: (owner) => stubOf(namespace, owner),
+      ready: () => follower.begin(own),
+      ringVersion: () => router.versionOf(own),
       placeOf: (key) => placeOf(key, own),
-      placesElsewhere: (key) =>
-        REGIONS.filter((region) => region !== own).map((region) => placeOf(key, region)),
-      allOwners: () =>
-        REGIONS.flatMap((region) => router.ownersOf(region)).map((owner) =>
-          stubOf(namespace, owner),
-        ),
+      allPlacesOf: async (key) => (await follower.inUse()).map((region) => placeOf(key, region)),
+      allOwners: async () => (await follower.inUse()).flatMap((region) => router.ownersOf(region)),
     });
   return {
     home: homeRegion,

@@ -85,6 +85,8 @@ export type LogEvent =
   | "release-failed"
   /** A request failed by a mistake in Turnpike; the client got a 500. */
   | "request-failed"
+  /** An isolate that only caches could not ask for a ring; it goes by the one that it knows. */
+  | "ring-not-fetched"
   /** An owner was told of a ring that can't be right, or of a version that nobody knows. */
   | "ring-refused"
   /** A ring change is over. */

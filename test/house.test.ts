@@ -15,7 +15,7 @@ const MAY_IMPORT: Record<string, string[]> = {
   counters: ["ring", "limit"],
   protocol: ["counters", "ring", "limit", "log.ts", "runtime.ts", "valibot"],
   events: ["protocol", "ring", "limit", "log.ts", "runtime.ts", "valibot"],
-  cache: ["protocol", "limit", "runtime.ts", "hono", "valibot"],
+  cache: ["protocol", "limit", "log.ts", "runtime.ts", "hono", "valibot"],
   owner: ["protocol", "counters", "ring", "limit", "log.ts", "runtime.ts"],
   membership: ["protocol", "ring", "limit", "log.ts", "runtime.ts"],
   objects: [

@@ -2,6 +2,9 @@
  * An isolate's way to the owners of cached values: it keeps a small copy of what it has just read,
  * and computes for itself where an owner does not answer.
  */
+import { logSeldom } from "../log.ts";
+import { Breaker } from "../protocol/breaker.ts";
+import { DeadlineError, withDeadline } from "../protocol/deadline.ts";
 import type { Stub } from "../protocol/rpc.ts";
 import type { Runtime } from "../runtime.ts";
 import { LEASE_MS } from "./cache-owner.ts";
@@ -17,7 +20,7 @@ const PURGE_DEADLINE_MS = 5_000;
 
 /** The owner of a key, and what the key is called there. */
 export interface Place {
-  owner: Stub<CacheRpc>;
+  owner: string;
   /**
    * Has the ring's version, so that a change of the ring forgets. Else a ring that comes back would
    * bring values back that were purged meanwhile.
@@ -28,24 +31,32 @@ export interface Place {
 /** The moment at which an owner was asked. */
 interface Asked {
   purges: number;
+  ring: number;
   atMs: number;
 }
 
-interface CacheClientOptions {
+export interface CacheClientOptions {
   runtime: Runtime;
   /** How long to wait for an owner's answer. */
   deadlineMs: number;
+  stubOf(owner: string): Stub<CacheRpc>;
+  /** Returns what to wait for until the region's ring is known; undefined if it is. */
+  ready(): Promise<unknown> | undefined;
+  /** Returns the version of the region's ring. */
+  ringVersion(): number;
   placeOf(key: string): Place;
-  /** Where other regions keep the key. */
-  placesElsewhere(key: string): Place[];
-  /** The owners of all regions. */
-  allOwners(): Stub<CacheRpc>[];
+  /** Returns where each region keeps the key, by rings that are asked for anew. */
+  allPlacesOf(key: string): Promise<Place[]>;
+  /** Returns the owners of all regions, by rings that are asked for anew. */
+  allOwners(): Promise<string[]>;
 }
 
 export class CacheClient implements CacheStore {
   readonly #options: CacheClientOptions;
-  /** By their names at the owner, so that a change of the ring forgets them, too. */
+  readonly #breaker = new Breaker();
   readonly #copies = new Values(MAX_COPY_BYTES);
+  /** The version of the ring that the copies are from. */
+  #ring = 0;
   /** An answer that was on its way during a purge may be older: it is not copied. */
   #purges = 0;
 
@@ -53,15 +64,25 @@ export class CacheClient implements CacheStore {
     this.#options = options;
   }
 
+  copyOf(key: string): Found | undefined {
+    const ring = this.#options.ringVersion();
+    if (ring !== this.#ring) {
+      this.#copies.clear();
+      this.#ring = ring;
+    }
+    const copy = this.#copies.get(key, this.#options.runtime.now());
+    return copy && { ...pick(copy), source: "copy" };
+  }
+
   async find(key: string): Promise<Found | undefined> {
-    const { placeOf, deadlineMs } = this.#options;
-    const place = placeOf(key);
-    const { owner, name } = place;
-    const copy = this.#copy(place);
+    const copy = this.copyOf(key);
     if (copy) return copy;
+    const ready = this.#options.ready();
+    if (ready) await ready;
+    const { owner, name } = this.#options.placeOf(key);
     const asked = this.#asked;
-    const held = await this.#within(deadlineMs, owner.find(name));
-    return held && this.#found(name, held, "owner", asked);
+    const held = await this.#call(owner, (stub) => stub.find(name));
+    return held && this.#found(key, held, "owner", asked);
   }
 
   async lookUp(
@@ -69,8 +90,7 @@ export class CacheClient implements CacheStore {
     compute: () => Promise<Computed | undefined>,
     newerThan = 0,
   ): Promise<Found | undefined> {
-    const place = this.#options.placeOf(key);
-    const copy = this.#copy(place);
+    const copy = this.copyOf(key);
     if (copy && copy.version > newerThan) return copy;
     let isComputing = false;
     const computeOnce = () => {
@@ -78,7 +98,9 @@ export class CacheClient implements CacheStore {
       return compute();
     };
     try {
-      return await this.#fromOwner(place, computeOnce, newerThan);
+      const ready = this.#options.ready();
+      if (ready) await ready;
+      return await this.#fromOwner(key, computeOnce, newerThan);
     } catch (error) {
       // What the computation itself has thrown is for whoever asked.
       if (isComputing) throw error;
@@ -89,27 +111,30 @@ export class CacheClient implements CacheStore {
 
   /** Rejects if the owner fails, or takes too long. */
   async #fromOwner(
-    place: Place,
+    key: string,
     compute: () => Promise<Computed | undefined>,
     newerThan: number,
   ): Promise<Found | undefined> {
-    const { deadlineMs, runtime } = this.#options;
+    const { deadlineMs, runtime, placeOf } = this.#options;
+    const place = placeOf(key);
     const { owner, name } = place;
     // A key may be purged again and again while it is computed.
     const untilMs = runtime.now() + LEASE_MS;
     for (let leftMs = LEASE_MS; leftMs > 0; leftMs = untilMs - runtime.now()) {
       const asked = this.#asked;
-      const first = await this.#within(deadlineMs, owner.lookUp(name, newerThan));
-      if (first.kind === "held") return this.#found(name, first.held, "owner", asked);
-      if (first.kind === "lease") return this.#compute(place, first.fence, compute);
-      const waited = await this.#within(leftMs + deadlineMs, owner.wait(name, newerThan));
-      if (waited.kind === "held") return this.#found(name, waited.held, "computed", asked);
+      const first = await this.#call(owner, (stub) => stub.lookUp(name, newerThan));
+      if (first.kind === "held") return this.#found(key, first.held, "owner", asked);
+      if (first.kind === "lease") return this.#compute(key, place, first.fence, compute);
+      const wait = (stub: Stub<CacheRpc>) => stub.wait(name, newerThan);
+      const waited = await this.#call(owner, wait, leftMs + deadlineMs);
+      if (waited.kind === "held") return this.#found(key, waited.held, "computed", asked);
       if (waited.kind === "nothing") return undefined;
     }
     return undefined;
   }
 
   async #compute(
+    key: string,
     { owner, name }: Place,
     fence: number,
     compute: () => Promise<Computed | undefined>,
@@ -121,89 +146,101 @@ export class CacheClient implements CacheStore {
       computed = await compute();
     } finally {
       // Whoever has computed has the value, whether or not its owner takes it.
-      const giving = this.#within(this.#options.deadlineMs, owner.put(name, fence, computed));
+      const giving = this.#call(owner, (stub) => stub.put(name, fence, computed));
       isKept = await giving.catch(() => false);
     }
     if (!computed) return undefined;
     const held = { value: computed.value, ageMs: 0, leftMs: computed.ttlMs, version: fence };
     return isKept
-      ? this.#found(name, held, "computed", asked)
+      ? this.#found(key, held, "computed", asked)
       : { ...pick(held), source: "computed" };
   }
 
+  /** Forgets a key in this region. Other regions forget it a little later. */
   async purge(key: string): Promise<void> {
-    const { placeOf, placesElsewhere, deadlineMs, runtime } = this.#options;
-    // Other regions forget it a little later.
-    runtime.keepAlive(Promise.allSettled(placesElsewhere(key).map(purgeAt)));
-    const place = placeOf(key);
-    await this.#forget([purgeAt(place)], deadlineMs, () => this.#copies.delete(place.name));
+    const { placeOf, allPlacesOf, deadlineMs, runtime } = this.#options;
+    const ready = this.#options.ready();
+    if (ready) await ready;
+    const own = placeOf(key);
+    const others = allPlacesOf(key).then((places) =>
+      this.#purgeAt(places.filter(({ owner, name }) => owner !== own.owner || name !== own.name)),
+    );
+    runtime.keepAlive(
+      others.catch((error) => logSeldom("warn", "purge-failed", "", { detail: String(error) })),
+    );
+    await this.#forget(deadlineMs, this.#purgeAt([own]), () => this.#copies.delete(key));
   }
 
   /** Forgets a key in all regions. Rejects if an owner can't be reached. */
   purgeEverywhere(key: string): Promise<void> {
-    const { placeOf, placesElsewhere } = this.#options;
-    const place = placeOf(key);
-    const purges = [place, ...placesElsewhere(key)].map(purgeAt);
-    return this.#forget(purges, PURGE_DEADLINE_MS, () => this.#copies.delete(place.name));
+    const purges = this.#options.allPlacesOf(key).then((places) => this.#purgeAt(places));
+    return this.#forget(PURGE_DEADLINE_MS, purges, () => this.#copies.delete(key));
   }
 
-  /** Forgets all values with a tag, at all owners. Rejects if one of them can't be reached. */
+  /** Forgets all values with a tag, in all regions. Rejects if an owner can't be reached. */
   purgeTag(tag: string): Promise<void> {
-    const purges = this.#options.allOwners().map((owner) => owner.purgeTag(tag));
+    const { allOwners, stubOf } = this.#options;
+    const purges = allOwners().then((owners) =>
+      Promise.all(owners.map((owner) => stubOf(owner).purgeTag(tag))),
+    );
     // A copy does not know its tags.
-    return this.#forget(purges, PURGE_DEADLINE_MS, () => this.#copies.clear());
+    return this.#forget(PURGE_DEADLINE_MS, purges, () => this.#copies.clear());
+  }
+
+  async #purgeAt(places: readonly Place[]): Promise<void> {
+    const { stubOf } = this.#options;
+    await Promise.all(places.map(({ owner, name }) => stubOf(owner).purge(name)));
   }
 
   async #forget(
-    purges: Promise<void>[],
     deadlineMs: number,
+    purges: Promise<unknown>,
     dropCopies: () => void,
   ): Promise<void> {
     try {
-      await this.#within(deadlineMs, Promise.all(purges));
+      await withDeadline(deadlineMs, purges, this.#options.runtime);
     } finally {
       this.#purges++;
       dropCopies();
     }
   }
 
-  #copy({ name }: Place): Found | undefined {
-    const copy = this.#copies.get(name, this.#options.runtime.now());
-    return copy && { ...pick(copy), source: "copy" };
-  }
-
   get #asked(): Asked {
-    return { purges: this.#purges, atMs: this.#options.runtime.now() };
+    const { ringVersion, runtime } = this.#options;
+    return { purges: this.#purges, ring: ringVersion(), atMs: runtime.now() };
   }
 
   /** Keeps a copy, unless there was a purge meanwhile. The way of the answer is part of its age. */
-  #found(name: string, held: Held, source: Found["source"], { purges, atMs }: Asked): Found {
-    if (purges === this.#purges) {
+  #found(key: string, held: Held, source: Found["source"], { purges, ring, atMs }: Asked): Found {
+    if (purges === this.#purges && ring === this.#options.ringVersion()) {
       const { value, ageMs, leftMs, version } = held;
       const ttlMs = ageMs + Math.min(leftMs, MAX_COPY_MS);
-      this.#copies.set(name, version, { value, ttlMs, tags: [] }, atMs - ageMs);
+      this.#copies.set(key, version, { value, ttlMs, tags: [] }, atMs - ageMs);
     }
     return { ...pick(held), source };
   }
 
-  async #within<Value>(deadlineMs: number, call: Promise<Value>): Promise<Value> {
-    const timer = new AbortController();
-    const late = this.#options.runtime.wait(deadlineMs, timer.signal).then(() => {
-      throw new Error(`no answer in ${deadlineMs} ms`);
-    });
-    // The timer's own end is no error, and whoever lost the race may fail unheard.
-    late.catch(() => {});
-    call.catch(() => {});
+  /**
+   * Calls an owner, and rejects if it takes too long. One that was late several times is skipped for a
+   * while; one that fails at once keeps nobody waiting.
+   */
+  async #call<Reply>(
+    owner: string,
+    call: (stub: Stub<CacheRpc>) => Promise<Reply>,
+    deadlineMs = this.#options.deadlineMs,
+  ): Promise<Reply> {
+    const { runtime, stubOf } = this.#options;
+    if (!this.#breaker.admits(owner, runtime.now())) throw new Error(`${owner} is skipped`);
     try {
-      return await Promise.race([call, late]);
-    } finally {
-      timer.abort();
+      const reply = await withDeadline(deadlineMs, call(stubOf(owner)), runtime);
+      this.#breaker.succeeded(owner);
+      return reply;
+    } catch (error) {
+      if (error instanceof DeadlineError) this.#breaker.failed(owner, runtime.now(), true);
+      logSeldom("warn", "owner-failed", `cache ${owner}`, { owner, detail: String(error) });
+      throw error;
     }
   }
-}
-
-function purgeAt({ owner, name }: Place): Promise<void> {
-  return owner.purge(name);
 }
 
 function pick({ value, ageMs, version }: Omit<Found, "source">) {

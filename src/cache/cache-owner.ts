@@ -14,9 +14,13 @@ export const MAX_OWNER_BYTES = 24_000_000;
 /** How long a computation is waited for. */
 export const LEASE_MS = 5_000;
 const FENCES_PER_MS = 1_000;
+/** What a lease takes besides its key: measured, and rounded up. */
+const LEASE_BYTES = 800;
+const CHAR_BYTES = 2;
 
 interface Lease {
   fence: number;
+  bytes: number;
   untilMs: number;
   ended: PromiseWithResolvers<"computed" | "purged">;
 }
@@ -25,11 +29,14 @@ export class CacheOwner implements CacheRpc {
   readonly #runtime: Runtime;
   readonly #values: Values;
   readonly #leases = new Map<string, Lease>();
+  readonly #maxLeaseBytes: number;
+  #leaseBytes = 0;
   #lastFence = 0;
 
   constructor(runtime: Runtime, maxBytes = MAX_OWNER_BYTES) {
     this.#runtime = runtime;
     this.#values = new Values(maxBytes);
+    this.#maxLeaseBytes = maxBytes / 2;
   }
 
   get bytes(): number {
@@ -52,23 +59,27 @@ export class CacheOwner implements CacheRpc {
     // Above those of an earlier life: it had fewer leases than this a millisecond.
     const fence = Math.max(this.#lastFence + 1, nowMs * FENCES_PER_MS);
     this.#lastFence = fence;
+    const bytes = LEASE_BYTES + key.length * CHAR_BYTES;
+    // A flood of keys that are all computed: each computes for itself, and its value is not kept.
+    if (this.#leaseBytes + bytes > this.#maxLeaseBytes) return { kind: "lease", fence };
+    this.#reserve(bytes);
     const ended = Promise.withResolvers<"computed" | "purged">();
-    this.#leases.set(key, { fence, untilMs: nowMs + LEASE_MS, ended });
+    this.#leases.set(key, { fence, bytes, untilMs: nowMs + LEASE_MS, ended });
     return { kind: "lease", fence };
   }
 
   async wait(key: string, newerThan: number): Promise<Waited> {
     const lease = this.#leases.get(key);
     if (lease) {
-      const timer = new AbortController();
+      const { promise } = lease.ended;
       const leftMs = Math.max(0, lease.untilMs - this.#runtime.now());
-      const late = this.#runtime.wait(leftMs, timer.signal).catch(() => {});
-      const end = await Promise.race([lease.ended.promise, late]);
-      timer.abort();
+      const end = await Promise.race([promise, this.#runtime.wait(leftMs, promise)]);
       if (end === "purged") return { kind: "purged" };
     }
     const held = await this.find(key);
-    return held && held.version > newerThan ? { kind: "held", held } : { kind: "nothing" };
+    if (held && held.version > newerThan) return { kind: "held", held };
+    // Without a lease, it ended on the caller's way here, perhaps by a purge.
+    return { kind: lease ? "nothing" : "purged" };
   }
 
   async put(key: string, fence: number, computed: Computed | undefined): Promise<boolean> {
@@ -91,8 +102,16 @@ export class CacheOwner implements CacheRpc {
   }
 
   #endLease(key: string, end: "computed" | "purged"): void {
-    this.#leases.get(key)?.ended.resolve(end);
+    const lease = this.#leases.get(key);
+    if (!lease) return;
+    lease.ended.resolve(end);
     this.#leases.delete(key);
+    this.#reserve(-lease.bytes);
+  }
+
+  #reserve(bytes: number): void {
+    this.#leaseBytes += bytes;
+    this.#values.reserve(bytes);
   }
 
   /** Drops leases whose time is over. The oldest is the first. */

@@ -21,7 +21,7 @@ export type Waited =
   | { kind: "held"; held: Held }
   /** There is nothing to keep: each has to compute for itself. */
   | { kind: "nothing" }
-  /** The key was purged meanwhile: look it up again. */
+  /** The key was purged meanwhile, or nobody computes it any more: look it up again. */
   | { kind: "purged" };
 
 export interface CacheRpc {

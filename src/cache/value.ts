@@ -21,6 +21,8 @@ export interface Found {
 }
 
 export interface CacheStore {
+  /** Returns what this isolate has a copy of, without asking anyone. */
+  copyOf(key: string): Found | undefined;
   /** Returns what is stored. Never computes, and never waits for a computation. */
   find(key: string): Promise<Found | undefined>;
   /**

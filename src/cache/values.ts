@@ -55,6 +55,11 @@ export class Values {
     const bytes = ENTRY_BYTES + value.length + chars * CHAR_BYTES;
     if (bytes > this.#maxBytes) return;
     this.#kept.set(key, { value, ttlMs, tags, version, storedMs, bytes });
+    this.reserve(bytes);
+  }
+
+  /** Takes room for something that is no value, or gives it back if negative. */
+  reserve(bytes: number): void {
     this.#bytes += bytes;
     for (const oldest of this.#kept.keys()) {
       if (this.#bytes <= this.#maxBytes) break;

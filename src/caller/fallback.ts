@@ -10,7 +10,7 @@ import type { Check, Refund } from "../counters/check.ts";
 import { Counters } from "../counters/counters.ts";
 import type { Decision, Verdict } from "../limit/decision.ts";
 import type { Policy } from "../limit/policy.ts";
-import { OPEN_MS } from "./breaker.ts";
+import { OPEN_MS } from "../protocol/breaker.ts";
 
 /** Bytes of rows: 80,000 keys of a fixed window, in up to 3.4 MB of the isolate's 128. */
 const MAX_BYTES = 2_000_000;

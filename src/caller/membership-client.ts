@@ -3,7 +3,7 @@
 import { wrongClass } from "../protocol/bindings.ts";
 import { withDeadline } from "../protocol/deadline.ts";
 import type { PoliciesChange, PoliciesDocument } from "../protocol/policies-document.ts";
-import { regionOfOwner } from "../protocol/ring-record.ts";
+import { type RingRecord, regionOfOwner } from "../protocol/ring-record.ts";
 import {
   type MembershipRpc,
   type ObjectNamespace,
@@ -37,6 +37,17 @@ export class MembershipClient {
   async status(home: Region): Promise<RingStatus[]> {
     const asked = REGIONS.map((region) => this.statusOf(region, region === home));
     return (await Promise.all(asked)).filter((status) => status !== null);
+  }
+
+  /**
+   * Returns a region's ring.
+   *
+   * @param isWanted whether the region gets one if it has none yet; if not, undefined says so
+   * @throws {CallError} if the membership object does not answer
+   */
+  async ring(region: Region, isWanted: boolean): Promise<RingRecord | undefined> {
+    const ask = (stub: Stub<MembershipRpc>) => (isWanted ? stub.ring() : stub.ringIfUsed());
+    return (await this.#operate<RingRecord | null>(region, ask)) ?? undefined;
   }
 
   /** @throws {CallError} if the membership object does not answer */

@@ -1,11 +1,11 @@
 /** Calls owners for one isolate: shares calls, skips an owner that fails, and reports it. */
 
 import { logSeldom } from "../log.ts";
+import { Breaker, OPEN_MS } from "../protocol/breaker.ts";
 import type { CounterStub } from "../protocol/rpc.ts";
 import type { Batch } from "../protocol/wire.ts";
 import type { Answer } from "../protocol/wire-answer.ts";
 import { Batcher } from "./batcher.ts";
-import { Breaker, OPEN_MS } from "./breaker.ts";
 import { askOwner, CallError, type CallOptions, callOwner, type Verb } from "./call.ts";
 
 /** For calls by an operator, to owners that may be far away and cold. */

@@ -10,7 +10,7 @@ import type { Region } from "../ring/region.ts";
 import { Ring } from "../ring/ring.ts";
 
 /** Version of the configured ring: below that of any ring that a membership object decides on. */
-const CONFIGURED = 0;
+export const CONFIGURED = 0;
 
 /** A key's owner in a region, and the version of the ring that names it. */
 export interface Routed {
@@ -33,6 +33,10 @@ export class Router {
     return { owner: ring.ownerOf(key), version: ring.version };
   }
 
+  versionOf(region: Region): number {
+    return this.#ring(region).version;
+  }
+
   ownersOf(region: Region): readonly string[] {
     return this.#ring(region).owners;
   }
@@ -46,8 +50,9 @@ export class Router {
   }
 
   #ring(region: Region): Ring {
-    const ring =
-      this.#rings.get(region) ?? new Ring(ownerNames(region, this.#ownersPerRegion), CONFIGURED);
+    const known = this.#rings.get(region);
+    if (known) return known;
+    const ring = new Ring(ownerNames(region, this.#ownersPerRegion), CONFIGURED);
     this.#rings.set(region, ring);
     return ring;
   }

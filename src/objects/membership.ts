@@ -38,6 +38,10 @@ export class Membership extends DurableObject implements RingRpc {
     return this.#keeper.ring();
   }
 
+  async ringIfUsed() {
+    return this.#keeper.isUsed ? this.#keeper.ring() : null;
+  }
+
   reportLoad(owner: string, checksPerSecond: number) {
     return this.#keeper.reportLoad(owner, checksPerSecond);
   }

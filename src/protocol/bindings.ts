@@ -132,7 +132,7 @@ function idIn(namespace: Bindings[BindingName]): string | undefined {
 }
 
 /** Methods that objects of the class `Membership` have, and those of no other class here. */
-const MEMBERSHIP_METHODS = ["ring", "reportLoad", "reportFailure", "add", "remove"];
+const MEMBERSHIP_METHODS = ["ring", "ringIfUsed", "reportLoad", "reportFailure", "add", "remove"];
 
 /**
  * Returns what is wrong with a binding if a call failed because its objects are of another class;

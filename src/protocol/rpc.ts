@@ -83,6 +83,8 @@ export interface OwnerRpc extends CounterRpc {
 /** The methods of `Membership` that owners and isolates use: it decides on a region's ring. */
 export interface RingRpc {
   ring(): Promise<RingRecord>;
+  /** Returns null where nobody has asked for the ring yet. */
+  ringIfUsed(): Promise<RingRecord | null>;
   reportLoad(owner: string, checksPerSecond: number): Promise<void>;
   reportFailure(owner: string, reporter: string): Promise<void>;
 }

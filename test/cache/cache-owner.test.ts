@@ -42,6 +42,22 @@ describe("an owner of cached values", () => {
     }
   });
 
+  it("counts leases within its bound, and lets a flood of keys compute unheard of", async () => {
+    const time = new FakeTime();
+    const owner = new CacheOwner(time.runtime, 100_000);
+    await owner.put("kept", await leaseOf(owner, "kept"), bytes("x".repeat(60_000)));
+    const fences: number[] = [];
+    for (let n = 0; n < 1_000; n++) fences.push(await leaseOf(owner, `key ${n}`));
+    expect(new Set(fences).size).toBe(1_000);
+    expect(owner.bytes).toBeLessThanOrEqual(100_000);
+    expect(await textAt(owner, "kept")).toBeUndefined();
+    expect(await owner.put("key 0", fences[0] as number, bytes("early"))).toBe(true);
+    expect(await owner.put("key 999", fences[999] as number, bytes("late"))).toBe(false);
+    await owner.purgeTag("any");
+    await owner.purge("key 0");
+    expect(owner.bytes).toBe(0);
+  });
+
   it("lets those who wait go where there is nothing to keep", async () => {
     const owner = new CacheOwner(new FakeTime().runtime);
     const fence = await leaseOf(owner, "a");

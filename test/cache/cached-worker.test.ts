@@ -18,7 +18,7 @@ beforeAll(async () => {
     app.post("/purge-tag", async (c) => { await cache().purgeTag("search"); return c.text("ok"); });
     const load = async (ms) => { const run = ++runs; await scheduler.wait(ms); return { run }; };
     app.get("/value/:key", async (c) => {
-      const options = { ttl: "1s", staleFor: "1m", tags: ["search"] };
+      const options = { ttl: c.req.query("ttl") ?? "1h", staleFor: "1m", tags: ["search"] };
       return c.json(await cache(c.env).getOrCompute(c.req.param("key"), options, () => load(200)));
     });
     app.delete("/value/:key", async (c) => { await cache().purge(c.req.param("key")); return c.text("ok"); });
@@ -92,14 +92,17 @@ describe("cached() upon owners", () => {
 describe("getOrCompute() upon owners", () => {
   it("computes once for 200 calls at the same time, until it is purged or stale", async () => {
     const before = await runs();
-    const call = async () => ((await (await send("value/a")).json()) as { run: number }).run;
-    const values = await Promise.all(Array.from({ length: 200 }, call));
+    const call = async (path = "value/a") =>
+      ((await (await send(path)).json()) as { run: number }).run;
+    const values = await Promise.all(Array.from({ length: 200 }, () => call()));
     expect(new Set(values)).toEqual(new Set([before + 1]));
     await send("value/a", { method: "DELETE" });
     expect(await call()).toBe(before + 2);
+    const short = () => call("value/b?ttl=1s");
+    expect(await short()).toBe(before + 3);
     await after(1_100);
-    expect(await call()).toBe(before + 2);
-    await expect.poll(call, { timeout: 20_000, interval: 100 }).toBe(before + 3);
+    expect(await short()).toBe(before + 3);
+    await expect.poll(short, { timeout: 20_000, interval: 100 }).toBe(before + 4);
   });
 });
 

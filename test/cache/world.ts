@@ -139,15 +139,18 @@ export class World {
     return new CacheClient({
       runtime: this.#runtime,
       deadlineMs: DEADLINE_MS,
+      stubOf: (owner) => this.#stub(owner),
+      ready: () => undefined,
+      ringVersion: () => this.ring.version,
       placeOf: (key) => this.#placeOf(key),
-      placesElsewhere: () => [],
-      allOwners: () => this.ring.owners.map((name) => this.#stub(name)),
+      allPlacesOf: async (key) => [this.#placeOf(key)],
+      allOwners: async () => this.ring.owners,
     });
   }
 
   #placeOf(key: string): Place {
     const owner = this.ring.ownerOf(hash([key]));
-    return { owner: this.#stub(owner), name: `${this.ring.version} ${key}` };
+    return { owner, name: `${this.ring.version} ${key}` };
   }
 
   #stub(name: string): Stub<CacheRpc> {
@@ -212,11 +215,7 @@ export class World {
     const { schedule } = this;
     return {
       now: () => schedule.nowMs,
-      wait: (ms, signal) =>
-        new Promise((resolve, reject) => {
-          signal?.addEventListener("abort", () => reject(new Error("aborted")));
-          schedule.after(ms, resolve);
-        }),
+      wait: (ms) => this.#wait(ms),
       after: (ms, task) => schedule.after(ms, () => void task()),
       keepAlive: () => {},
     };

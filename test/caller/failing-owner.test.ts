@@ -1,6 +1,6 @@
 import { describe, expect, it, vi } from "vitest";
-import { MAX_FAILURES, MAX_LATE, OPEN_MS } from "../../src/caller/breaker.ts";
 import { MAX_DENIAL_MS } from "../../src/caller/denial-cache.ts";
+import { MAX_FAILURES, MAX_LATE, OPEN_MS } from "../../src/protocol/breaker.ts";
 import { WIRE_VERSION } from "../../src/protocol/wire.ts";
 import { STILL, turn } from "../fake-runtime.ts";
 import {

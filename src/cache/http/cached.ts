@@ -8,6 +8,7 @@ import type { Context, MiddlewareHandler } from "hono";
 import { MisuseError } from "../../limit/misuse.ts";
 import { parseUrl } from "../../limit/url.ts";
 import type { CacheStore } from "../value.ts";
+import { serveCopy } from "./copy.ts";
 import { type CachedOptions, type CacheOptions, parseOptions } from "./options.ts";
 import { tell } from "./respond.ts";
 import { Visit } from "./visit.ts";
@@ -15,7 +16,9 @@ import { Visit } from "./visit.ts";
 /** Methods that change nothing (RFC 9110, section 9.2.1). Of any other, nobody knows. */
 const SAFE = ["GET", "HEAD", "OPTIONS", "TRACE"];
 /** What asks for a part, for a condition that only the handler can check, or for another protocol. */
-const PASSING_FIELDS = ["Range", "If-Range", "If-Match", "If-Unmodified-Since", "Upgrade"];
+const PASSING_FIELDS = ["range", "if-range", "if-match", "if-unmodified-since", "upgrade"];
+const MAX_KNOWN_URLS = 1_000;
+const MAX_KNOWN_CHARS = 500;
 /** Keys of this version: what it stores, another might not read. */
 const KEY_PREFIX = "http-1";
 
@@ -48,8 +51,12 @@ export function cachedIn(
       await next();
       return tell(c, { forward: "bypass" });
     }
-    const visit = new Visit(c, next, storeFor(c), parsed, refreshing);
-    await visit.serve(nameOf(c, parsed));
+    const store = storeFor(c);
+    const name = nameOf(c, parsed);
+    const copy = method === "GET" && !parsed.clientMayRefresh ? store.copyOf(name) : undefined;
+    if (copy && serveCopy(c, headers, copy)) return;
+    const visit = new Visit(c, next, store, parsed, refreshing);
+    await visit.serve(name);
   };
 }
 
@@ -65,8 +72,20 @@ export function nameOfOwnKey(key: string): string {
   return `${KEY_PREFIX} key ${key}`;
 }
 
+/** To read a URL takes as long as all else that a hit needs. */
+const nameByUrl = new Map<string, string>();
+
 function nameOf(c: Context, { key }: CacheOptions): string {
-  return key ? nameOfOwnKey(key(c)) : nameOfUrl(c.req.url);
+  if (key) return nameOfOwnKey(key(c));
+  const { url } = c.req;
+  const known = nameByUrl.get(url);
+  if (known) return known;
+  const name = nameOfUrl(url);
+  if (url.length <= MAX_KNOWN_CHARS) {
+    if (nameByUrl.size >= MAX_KNOWN_URLS) nameByUrl.clear();
+    nameByUrl.set(url, name);
+  }
+  return name;
 }
 
 /** Returns the names whose responses a successful unsafe request makes invalid (section 4.4). */

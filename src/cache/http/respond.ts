@@ -7,7 +7,7 @@ import { isNotModified } from "./conditional.ts";
 import type { Aged } from "./exchange.ts";
 
 /** Statuses of responses without a body (Fetch standard, "null body status"). */
-const BODILESS = [204, 205, 304];
+export const BODILESS = [204, 205, 304];
 const NOT_IN_304 = ["content-type", "content-length", "content-encoding", "content-range"];
 /** A response that takes longer to make is sent as it comes. */
 const STREAMED_AFTER_MS = 50;
@@ -42,10 +42,8 @@ export async function sendOwn(
   { status, headers, body }: { status: number; headers: Headers; body: Body | null },
   told: CacheStatus,
 ): Promise<void> {
-  const timer = new AbortController();
-  const slow = WORKERS.wait(STREAMED_AFTER_MS, timer.signal).catch(() => {});
-  const whole = body && (await Promise.race([body.whole, slow]));
-  timer.abort();
+  const whole =
+    body && (await Promise.race([body.whole, WORKERS.wait(STREAMED_AFTER_MS, body.whole)]));
   const content = whole ?? body?.stream() ?? null;
   // What is too large, or takes its time, may not be stored in the end.
   const { stored, ...others } = told;
@@ -110,7 +108,7 @@ function notModified(given: Headers): Response {
 }
 
 /** Replaces the response. Hono would merge its headers with those that are there. */
-function replace(c: Context, response: Response): void {
+export function replace(c: Context, response: Response): void {
   (c as { res: Response | undefined }).res = undefined;
   c.res = response;
 }

@@ -11,10 +11,14 @@ export class MemoryStore implements CacheStore {
   readonly #computing = new Map<string, Promise<Found | undefined>>();
   #version = 0;
 
-  async find(key: string): Promise<Found | undefined> {
+  copyOf(key: string): Found | undefined {
     const kept = this.kept.get(key);
     if (!kept || Date.now() - kept.storedMs >= kept.ttlMs) return undefined;
-    return { ...kept, ageMs: Date.now() - kept.storedMs, source: "owner" };
+    return { ...kept, ageMs: Date.now() - kept.storedMs, source: "copy" };
+  }
+
+  async find(key: string): Promise<Found | undefined> {
+    return this.copyOf(key);
   }
 
   async lookUp(
