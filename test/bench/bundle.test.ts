@@ -1,6 +1,6 @@
 /**
- * Keeps what is deployed small: the minified bundle, gzipped, Hono included, in the KiB that
- * `wrangler deploy` prints.
+ * Keeps what is deployed small: the minified bundle, gzipped, Hono included where it is used, in the
+ * KiB that `wrangler deploy` prints with `keep_names = false`.
  */
 import { gzipSync } from "node:zlib";
 import { describe, expect, it } from "vitest";
