@@ -214,6 +214,20 @@ describe.each(FOLDERS)("the README of %s", (folder) => {
   });
 });
 
+describe("each README", () => {
+  const all = globSync("{*.md,{src,test}/**/*.md}", {
+    cwd: join(SRC, ".."),
+    exclude: ["**/node_modules/**"],
+  });
+
+  it.each(all)("%s links only what exists", (path) => {
+    const file = join(SRC, "..", path);
+    const links = [...readFileSync(file, "utf8").matchAll(/\]\((?!https?:|#)([^)#]+)/g)];
+    const missing = links.filter(([, to]) => !existsSync(join(dirname(file), to as string)));
+    expect(missing.map(([, to]) => to)).toEqual([]);
+  });
+});
+
 describe("the README of test", () => {
   const named = pathsIn(join(TEST, "README.md"));
 

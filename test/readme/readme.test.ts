@@ -18,11 +18,11 @@ import wranglerConfig from "../apps/hono/wrangler.jsonc?raw";
 import serviceConfig from "../apps/service/limits/wrangler.toml?raw";
 import app from "./app.ts";
 import appSource from "./app.ts?raw";
+import { byPlan, fewGuesses } from "./keys.ts";
+import keysSource from "./keys.ts?raw";
 import { mayLogIn } from "./logins.ts";
 import loginsSource from "./logins.ts?raw";
 import pageLoad from "./page-load.json";
-import { byPlan } from "./plans.ts";
-import plansSource from "./plans.ts?raw";
 
 /** What tests have an owner waited for; see `test/vitest.config.ts`. */
 const DEADLINE_MS = 10_000;
@@ -65,7 +65,7 @@ afterEach(() => {
 describe("the README", () => {
   it("shows the code that is tested here", () => {
     expect(blocks("ts")).toEqual([appSource, loginsSource]);
-    expect(blocks("ts", keyReadme)).toEqual([plansSource]);
+    expect(blocks("ts", keyReadme)).toEqual([keysSource]);
   });
 
   it("shows an app that limits, and a quota by each customer's plan", async () => {
@@ -77,6 +77,25 @@ describe("the README", () => {
     expect((await ask("key-of-a-good-customer")).headers.get("RateLimit")).toMatch(
       /"plan";r=4999;/,
     );
+  });
+
+  it("links a login that stops the guesses for one user, and no right password", async () => {
+    const login = new Hono().post("/login", fewGuesses, async (c) => {
+      const { password } = await c.req.json();
+      return c.text("", password === "right" ? 200 : 401);
+    });
+    const user = crypto.randomUUID();
+    const send = async (password: string, name = user) => {
+      const body = JSON.stringify({ user: name, password });
+      return (await login.request("/login", { method: "POST", body })).status;
+    };
+    const statuses: number[] = [];
+    for (const password of ["right", "1", "2", "3", "4", "5", "6", "right"]) {
+      statuses.push(await send(password));
+    }
+    expect(statuses).toEqual([200, 401, 401, 401, 401, 401, 429, 429]);
+    expect(await send("right", "another")).toBe(200);
+    expect((await login.request("/login", { method: "POST", body: "no JSON" })).status).toBe(500);
   });
 
   it("shows a limiter that denies the sixth", async () => {

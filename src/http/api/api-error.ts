@@ -28,6 +28,7 @@ export function answerError(error: Error): Response {
 
 /** Answers a path without a call, and every call if no token is set. */
 export function notFound(): Response {
-  const detail = "There is no such call, or the API is closed because TOKEN is not set.";
+  const detail =
+    "There is no such call. Without TOKEN there is none, and without QUOTA_ORIGINS no quota.";
   return problem({ status: 404, title: "Not found", detail });
 }
