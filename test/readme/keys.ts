@@ -8,9 +8,15 @@ const limit = (c: Context) => PLANS.get(customerOf(c)) ?? 100;
 const key = (c: Context) => (PLANS.has(customerOf(c)) ? customerOf(c) : addressKey(c));
 export const byPlan = rateLimit({ name: "plan", key, limit, window: "1h" });
 
-const wrongOnes = { limit: 5, window: "15m", charge: [401], blockFor: "15m" } as const;
 const user = async (c: Context) => {
   const body = await c.req.json<{ user?: string }>().catch(() => undefined);
   return body?.user ?? addressKey(c);
 };
-export const fewGuesses = rateLimit({ name: "guesses", key: user, ...wrongOnes });
+export const fewGuesses = rateLimit({
+  name: "guesses",
+  key: user,
+  limit: 5,
+  window: "15m",
+  charge: [401],
+  blockFor: "15m",
+});
