@@ -14,7 +14,7 @@ export const MAX_OWNER_BYTES = 24_000_000;
 /** How long a computation is waited for. */
 export const LEASE_MS = 5_000;
 const FENCES_PER_MS = 1_000;
-/** What a lease takes besides its key: measured, and rounded up. */
+/** About what a lease takes besides its key. */
 const LEASE_BYTES = 800;
 const CHAR_BYTES = 2;
 

@@ -32,7 +32,7 @@ export interface PolicyInput extends CountingFields, Omit<QuotaFields, "cost">, 
    * Clients behind one address share its quota. A value that a client makes up (`header:`, `cookie:`,
    * `query:`, `ja4`) gets a quota of its own, so put a policy by `ip` beside it.
    */
-  key?: string[] | undefined;
+  key?: readonly string[] | undefined;
   /**
    * Which responses are charged: `"always"` (default), `"failure"` (status 400 and above),
    * `"success"` (below 400), or a list of statuses from 200 to 999.
@@ -40,7 +40,7 @@ export interface PolicyInput extends CountingFields, Omit<QuotaFields, "cost">, 
    * The cost is taken before the response is known and given back after it. Other isolates may go
    * on denying for 1 s after that.
    */
-  charge?: "always" | "failure" | "success" | number[] | undefined;
+  charge?: "always" | "failure" | "success" | readonly number[] | undefined;
   /** What answers a denied request. Default: the standard 429 with a problem in JSON. */
   refusal?: RefusalInput | undefined;
 }
@@ -58,9 +58,9 @@ export interface RequestFields {
    *
    * A path that an origin may read in another way counts. Extensions are for `GET` and `HEAD` alone.
    */
-  except?: string[] | undefined;
+  except?: readonly string[] | undefined;
   /** Requests that count, by method, in capitals. Default all. `"GET"` includes `"HEAD"`. */
-  method?: string[] | undefined;
+  method?: readonly string[] | undefined;
   /**
    * How long a denied request waits for its turn instead, from `"0s"` (default) to `"30s"`.
    *
@@ -84,11 +84,11 @@ export interface RequestFields {
    * `actual` or a `charge` that looks at the response. Of several policies, the strictest decides
    * when the handler starts.
    */
-  mode?: Mode | { alongside: string[] } | undefined;
+  mode?: Mode | { alongside: readonly string[] } | undefined;
   /** Addresses and networks that the policy does not count: `["192.0.2.0/24"]`. Default none. */
-  allow?: string[] | undefined;
+  allow?: readonly string[] | undefined;
   /** Addresses and networks that get a 403, unless `allow` has them. Default none; unused in shadow. */
-  deny?: string[] | undefined;
+  deny?: readonly string[] | undefined;
 }
 
 /** What a key may spend, and what one check spends of it. */
@@ -115,7 +115,7 @@ export interface QuotaFields {
    * as `"192.0.2.0/24"`. Default none. An exact key wins, then the smallest network. Refused where
    * `limit` or `window` is a function.
    */
-  overrides?: { key: string; limit: number }[] | undefined;
+  overrides?: readonly { key: string; limit: number }[] | undefined;
 }
 
 /** How a policy counts, whatever it limits. */

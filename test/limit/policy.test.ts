@@ -95,9 +95,17 @@ const BLOCKS: [object, string][] = [
   ],
 ];
 
+/** Lists in code may be read-only. */
+type Writable<Value> = Value extends readonly (infer Item)[]
+  ? Item[]
+  : Value extends object
+    ? { -readonly [Name in keyof Value]: Writable<Value[Name]> }
+    : Value;
+
 describe("policy", () => {
   it("takes exactly the fields that PolicyInput documents", () => {
-    expectTypeOf<PolicyInput>().toEqualTypeOf<v.InferInput<typeof policySchema>>();
+    type Documented = { [Field in keyof PolicyInput]: Writable<PolicyInput[Field]> };
+    expectTypeOf<Documented>().toEqualTypeOf<v.InferInput<typeof policySchema>>();
   });
 
   it("fills in the original's defaults", () => {
