@@ -6,13 +6,8 @@
 export interface Runtime {
   /** Milliseconds since the epoch. Inside an object this is the time at which the event arrived. */
   now(): number;
-  /**
-   * Resolves after `ms`.
-   *
-   * @param end a signal that makes it reject at once, or a promise: once that has settled, nobody
-   *   waits any more, and it need not resolve
-   */
-  wait(ms: number, end?: AbortSignal | Promise<unknown>): Promise<void>;
+  /** Rejects as soon as the signal is aborted. */
+  wait(ms: number, signal?: AbortSignal): Promise<void>;
   /** Runs a task once, `ms` milliseconds from now. Keeps an object in memory until then. */
   after(ms: number, task: () => Promise<void>): void;
   /** Keeps the request or the object alive until the task has ended, even if the client leaves. */
@@ -34,21 +29,9 @@ export function runtimeWith(keepAlive: (task: Promise<unknown>) => void): Runtim
   return {
     // Read anew each time: a test may put another clock in its place.
     now: () => Date.now(),
-    wait: (ms, end) => {
-      if (end instanceof AbortSignal) return scheduler.wait(ms, { signal: end });
-      // A timeout would cost a quarter of this, but a client that leaves takes it along.
-      return end ? waitUnlessSettled(ms, end) : scheduler.wait(ms);
-    },
+    // A timeout costs a quarter of this, but a client that leaves takes it along.
+    wait: (ms, signal) => (signal ? scheduler.wait(ms, { signal }) : scheduler.wait(ms)),
     after: (ms, task) => void setTimeout(() => keepAlive(task()), ms),
     keepAlive,
   };
-}
-
-/** A call takes a timer each time. To clear it costs a fifth of an abort. */
-function waitUnlessSettled(ms: number, call: Promise<unknown>): Promise<void> {
-  return new Promise((resolve) => {
-    const timer = setTimeout(resolve, ms);
-    const clear = () => clearTimeout(timer);
-    call.then(clear, clear);
-  });
 }

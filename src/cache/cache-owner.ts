@@ -73,7 +73,7 @@ export class CacheOwner implements CacheRpc {
     if (lease) {
       const { promise } = lease.ended;
       const leftMs = Math.max(0, lease.untilMs - this.#runtime.now());
-      const end = await Promise.race([promise, this.#runtime.wait(leftMs, promise)]);
+      const end = await Promise.race([promise, this.#runtime.wait(leftMs)]);
       if (end === "purged") return { kind: "purged" };
     }
     const held = await this.find(key);

@@ -11,12 +11,11 @@ export async function withDeadline<Reply>(
   call: Promise<Reply>,
   runtime: Pick<Runtime, "wait">,
 ): Promise<Reply> {
-  const answer = Promise.resolve(call);
   const late = async () => {
-    await runtime.wait(ms, answer);
+    await runtime.wait(ms);
     // If the whole isolate has stalled, the answer may have arrived behind this timer.
     await runtime.wait(0);
     throw new DeadlineError(`no answer within ${ms} ms`);
   };
-  return Promise.race([answer, late()]);
+  return Promise.race([call, late()]);
 }

@@ -42,8 +42,7 @@ export async function sendOwn(
   { status, headers, body }: { status: number; headers: Headers; body: Body | null },
   told: CacheStatus,
 ): Promise<void> {
-  const whole =
-    body && (await Promise.race([body.whole, WORKERS.wait(STREAMED_AFTER_MS, body.whole)]));
+  const whole = body && (await Promise.race([body.whole, WORKERS.wait(STREAMED_AFTER_MS)]));
   const content = whole ?? body?.stream() ?? null;
   // What is too large, or takes its time, may not be stored in the end.
   const { stored, ...others } = told;

@@ -47,14 +47,14 @@ class Line {
   #follow(waiters: ((total: number | undefined) => void)[]): Promise<number | undefined> {
     const { promise, resolve } = Promise.withResolvers<number | undefined>();
     waiters.push(resolve);
-    setTimeout(() => resolve(undefined), PATIENCE_MS);
+    scheduler.wait(PATIENCE_MS).then(() => resolve(undefined));
     return promise;
   }
 
   async #gather(): Promise<number | undefined> {
     const waiters: ((total: number | undefined) => void)[] = [];
     this.#waiters = waiters;
-    await new Promise((resolve) => void setTimeout(resolve, GATHER_MS));
+    await scheduler.wait(GATHER_MS);
     this.#waiters = undefined;
     return this.#call(waiters);
   }
