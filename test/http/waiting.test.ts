@@ -16,8 +16,9 @@ const POLICIES = [
   {
     name: "queue",
     path: "/queue",
+    // So slow that even a busy machine sends faster than it drains.
     limit: 1_000,
-    window: "8s",
+    window: "16s",
     algorithm: "leaky-bucket",
     burst: 2_000,
   },
