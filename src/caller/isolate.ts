@@ -35,7 +35,14 @@ let memberships: MembershipClient | undefined;
 const MAX_CLAIMS = 10_000;
 const claims = new Map<
   string,
-  { policy: Policy; description: string; functions: readonly unknown[]; isOfStart: boolean }
+  {
+    policy: Policy;
+    description: string;
+    functions: readonly unknown[];
+    isOfStart: boolean;
+    /** Whether another policy may take the name. */
+    isFree: boolean;
+  }
 >();
 let hasStarted = false;
 
@@ -105,7 +112,7 @@ export function claimName(policy: Policy, { maker, isNamed, functions = [] }: Or
   const { name } = policy;
   const description = JSON.stringify([policy, maker, ...functions.map(String)]);
   const known = claims.get(name);
-  if (known) {
+  if (known && !known.isFree) {
     const isSame = known.description === description;
     const isAnother = known.functions.some((each, at) => each !== functions[at]);
     if (!isSame || (isAnother && isStarting())) {
@@ -119,7 +126,12 @@ export function claimName(policy: Policy, { maker, isNamed, functions = [] }: Or
     // A service binding may name those that the Worker made as it was loaded.
     for (const [each, { isOfStart }] of claims) if (!isOfStart) claims.delete(each);
   }
-  claims.set(name, { policy, description, functions, isOfStart: isStarting() });
+  claims.set(name, { policy, description, functions, isOfStart: isStarting(), isFree: false });
+}
+
+/** Lets other policies take the names. Those that have them keep counting. */
+export function freeNames(): void {
+  for (const claim of claims.values()) claim.isFree = true;
 }
 
 /** Returns the policies that this isolate's code has made. */

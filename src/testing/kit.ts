@@ -4,7 +4,7 @@
  * The app stays as it is. Callers and owners are the real ones; owners keep nothing on disk and
  * answer at once, so no deadline ever ends.
  */
-import { claimedPolicies, isolateConfig, replaceCaller } from "../caller/isolate.ts";
+import { claimedPolicies, freeNames, isolateConfig, replaceCaller } from "../caller/isolate.ts";
 import { MisuseError } from "../limit/misuse.ts";
 import { runOn } from "../runtime.ts";
 import { type Clock, TestClock } from "./clock.ts";
@@ -34,7 +34,10 @@ export interface TestKit {
    * @throws {MisuseError} after a call: what an isolate remembers of it would still be answered
    */
   failOwners(): void;
-  /** Begins anew: no counts, no calls, no denials, owners that answer, the clock at its start. */
+  /**
+   * Begins anew: no counts, no calls, no denials, owners that answer, the clock at its start. An app
+   * that is made anew may give its policies other fields under the same names.
+   */
   reset(): void;
   /** Has the app count again as it did before the kit. */
   uninstall(): void;
@@ -105,6 +108,7 @@ function newKit(): TestKit {
       owners.restart();
       caller.restart();
       clock.reset();
+      freeNames();
     },
     uninstall() {
       requireInstalled();

@@ -33,6 +33,16 @@ describe("an app under the test kit", () => {
     expect(await statusOf("/time", "192.0.2.2")).toBe(200);
   });
 
+  it("may be made anew with other fields after a reset", async () => {
+    const newApp = (limit: number) =>
+      new Hono().get("/", rateLimit({ name: "anew", limit, window: "1m" }), ok);
+    expect((await newApp(1).request("/")).headers.get("RateLimit")).toMatch(/r=0;/);
+    expect(() => newApp(5)).toThrow('name must be different for each policy, got "anew"');
+    kit.reset();
+    expect((await newApp(5).request("/")).headers.get("RateLimit")).toMatch(/r=4;/);
+    kit.deny(undefined, "anew");
+  });
+
   it("counts parallel requests exactly", async () => {
     const statuses = await Promise.all(Array.from({ length: 50 }, () => statusOf("/time")));
     expect(statuses.filter((status) => status === 200)).toHaveLength(3);
@@ -132,7 +142,7 @@ describe("a mistake with the test kit says what to write", () => {
     [
       "an unknown policy",
       () => kit.deny("ada", "logn"),
-      /^policy must be one that the app has made: logins, .*, team, got "logn"$/,
+      /^policy must be one that the app has made: logins, .*, team, .*got "logn"$/,
     ],
     [
       "an unknown duration",
