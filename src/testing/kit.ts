@@ -5,6 +5,7 @@
  * answer at once, so no deadline ever ends.
  */
 import { claimedPolicies, freeNames, isolateConfig, replaceCaller } from "../caller/isolate.ts";
+import { isIpv6, networkOf, readAddress } from "../limit/address-list.ts";
 import { MisuseError } from "../limit/misuse.ts";
 import { runOn } from "../runtime.ts";
 import { type Clock, TestClock } from "./clock.ts";
@@ -21,7 +22,7 @@ export interface TestKit {
    * Uses up a key's quota, so that its next request is denied as by its policy, until the clock has
    * moved on.
    *
-   * @param key as `calls()` shows it: an address, or a list of parts. Default every key
+   * @param key an address, or as `calls()` shows it: a text, or a list of parts. Default every key
    * @param policy its name. Default every policy
    * @throws {MisuseError} if the app has made no policy of that name
    */
@@ -89,7 +90,7 @@ function newKit(): TestKit {
         const rule = `must be one that the app has made: ${made}`;
         throw new MisuseError("policy", rule, policy);
       }
-      caller.deny(typeof key === "string" ? [key] : key, policy);
+      for (const each of keysOf(key)) caller.deny(each, policy);
     },
     calls() {
       requireInstalled();
@@ -126,4 +127,14 @@ function pause(ms: number): Promise<void> {
   return new Promise((resolve) => {
     if (ms <= LONGEST_PAUSE_MS) resolve();
   });
+}
+
+/** A text is a key, and may be an address, whose key under `ip` is its network or its IPv4 form. */
+function keysOf(key: string | readonly string[] | undefined): (readonly string[] | undefined)[] {
+  if (typeof key !== "string") return [key];
+  const address = readAddress(key);
+  if (!address) return [[key]];
+  const { ipv6Prefix } = isolateConfig();
+  const counted = isIpv6(address) ? networkOf(address, ipv6Prefix) : address;
+  return counted === key ? [[key]] : [[key], [counted]];
 }

@@ -59,6 +59,18 @@ describe("an app under the test kit", () => {
     expect((await app.request("/time")).status).toBe(200);
   });
 
+  it.each([
+    ["2001:db8::1", "2001:db8::ffff"],
+    ["::ffff:192.0.2.9", "192.0.2.9"],
+  ])("refuses %s by the network or address that it counts as", async (denied, ip) => {
+    kit.deny(denied);
+    expect(await statusOf("/time", ip)).toBe(429);
+    expect(await statusOf("/keys", ip)).toBe(429);
+    expect(await statusOf("/time", "2001:db8:1::1")).toBe(200);
+    expect((await logins.check(denied)).allowed).toBe(false);
+    expect((await logins.check("another")).allowed).toBe(true);
+  });
+
   it("refuses one key, or under one policy", async () => {
     kit.deny("192.0.2.1");
     kit.deny("192.0.2.2", "keys");
