@@ -102,7 +102,7 @@ export class CacheClient implements CacheStore {
       if (ready) await ready;
       return await this.#fromOwner(key, computeOnce, newerThan);
     } catch (error) {
-      // What the computation itself has thrown is for whoever asked.
+      // The caller gets what its own computation throws.
       if (isComputing) throw error;
       const computed = await compute();
       return computed && { value: computed.value, ageMs: 0, version: 0, source: "computed" };
@@ -145,7 +145,7 @@ export class CacheClient implements CacheStore {
     try {
       computed = await compute();
     } finally {
-      // Whoever has computed has the value, whether or not its owner takes it.
+      // The caller gets its value even if the owner does not take it.
       const giving = this.#call(owner, (stub) => stub.put(name, fence, computed));
       isKept = await giving.catch(() => false);
     }

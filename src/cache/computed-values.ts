@@ -6,7 +6,13 @@ import * as v from "valibot";
 import { durationSchema } from "../limit/duration.ts";
 import { MisuseError, parse } from "../limit/misuse.ts";
 import type { Runtime } from "../runtime.ts";
-import { type CacheStore, type Computed, type Found, MAX_VALUE_BYTES } from "./value.ts";
+import {
+  type CacheStore,
+  type Computed,
+  type Found,
+  MAX_KEPT_MS,
+  MAX_VALUE_BYTES,
+} from "./value.ts";
 
 export interface ComputeOptions {
   /** How long a value is fresh: a duration from `"1ms"` to `"7d"`. */
@@ -25,7 +31,6 @@ export interface ComputeOptions {
   tags?: readonly string[];
 }
 
-const WEEK_MS = 7 * 86_400_000;
 const HOUR_MS = 3_600_000;
 const MAX_KEY_CHARS = 1_024;
 
@@ -37,8 +42,8 @@ export const keySchema = v.pipe(
   ),
 );
 const optionsSchema = v.strictObject({
-  ttl: durationSchema(1, WEEK_MS),
-  staleFor: v.optional(durationSchema(0, WEEK_MS), "0s"),
+  ttl: durationSchema(1, MAX_KEPT_MS),
+  staleFor: v.optional(durationSchema(0, MAX_KEPT_MS), "0s"),
   negativeFor: v.optional(durationSchema(0, HOUR_MS), "0s"),
   tags: v.optional(v.array(v.string("must be text"), "must be a list of names"), []),
 });
@@ -68,8 +73,8 @@ export class ComputedValues {
   }
 
   /**
-   * Returns the value under a key, and computes it if there is none: one computation for all who
-   * ask in a region. Whoever waits longer than 5 s for another's computes for itself.
+   * Returns the value under a key. If it is missing, one caller in a region computes it, and the
+   * others wait for it, at most 5 s. Then each computes for itself.
    *
    * @param key 1 to 1,024 characters
    * @param compute returns bytes, or what JSON can hold, of less than 1 MB; `undefined` is not kept

@@ -1,5 +1,8 @@
 /** Values of the cache, and their bounds. */
 
+/** The longest that a value is kept. */
+export const MAX_KEPT_MS = 7 * 86_400_000;
+
 /** The most bytes of a value. */
 export const MAX_VALUE_BYTES = 1_048_576;
 

@@ -1,25 +1,12 @@
 /** `getOrCompute`, upon a store within the test. */
-import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { ComputedValues } from "../../src/cache/computed-values.ts";
 import { STILL } from "../fake-runtime.ts";
 import { MemoryStore } from "./http/memory-store.ts";
+import { movingDate, settled } from "./moving-date.ts";
 
-let nowMs = Date.UTC(2036, 10, 22, 12);
+const pass = movingDate();
 
-beforeEach(() => {
-  vi.useFakeTimers({ toFake: ["Date"], now: nowMs });
-});
-
-afterEach(() => {
-  vi.useRealTimers();
-});
-
-function pass(ms: number): void {
-  nowMs += ms;
-  vi.setSystemTime(nowMs);
-}
-
-const settled = () => new Promise((resolve) => setTimeout(resolve, 5));
 const newValues = () => new ComputedValues(new MemoryStore(), STILL);
 
 describe("a computed value", () => {

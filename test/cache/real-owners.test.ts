@@ -90,7 +90,7 @@ function lookUp(name: string, times = 1, held = ""): Promise<string[]> {
   return ask(name, `look-up?key=${key}&times=${times}&held=${held}`);
 }
 
-/** Has each Worker look the key up so many times at once. */
+/** Has each Worker look the key up several times at once. */
 async function lookUpInAll(times: number, held = ""): Promise<string[]> {
   return (await Promise.all(WORKERS.map((name) => lookUp(name, times, held)))).flat();
 }

@@ -173,7 +173,7 @@ export class World {
     };
   }
 
-  /** A call of which the way there or the way back may be lost, heard of or in silence. */
+  /** A call that may be lost on its way there or back. The caller gets an error, or hears nothing. */
   #call<Reply>(
     name: string,
     run: (owner: CacheRpc) => Promise<Reply>,

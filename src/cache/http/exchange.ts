@@ -1,6 +1,6 @@
 /**
- * One request's way to the handler and back: at most once, whoever of the store and the client asks
- * for its answer first.
+ * One request's way to the handler and back. The store and the client may both ask for the answer;
+ * the handler runs once.
  *
  * A handler is asked without the client's conditions, so that it makes a whole response. Where a
  * stored one is to be confirmed, it gets the conditions for that, and may answer 304.
@@ -9,16 +9,11 @@ import { WORKERS } from "../../runtime.ts";
 import { type Computed, MAX_VALUE_BYTES } from "../value.ts";
 import { Body } from "./body.ts";
 import { unconditional, updated } from "./conditional.ts";
-import { type Defaults, type Life, type Reason, storable } from "./storable.ts";
+import { type Aged, aged, decoded, isGzip, keptMs, newResponse } from "./kept-response.ts";
+import { type Defaults, type Reason, storable } from "./storable.ts";
 import { encode, type Stored, type StoredResponse } from "./stored.ts";
 import { isUsableOnError } from "./usable.ts";
 import { newNames } from "./vary.ts";
-
-/** A response from the store, at its age. */
-export interface Aged {
-  response: StoredResponse;
-  residentMs: number;
-}
 
 /** What became of the request. */
 export type Answer =
@@ -52,9 +47,6 @@ export interface ExchangeOptions {
 
 /** The head and the keys of a response take some of the value's bytes. */
 const MAX_BODY_BYTES = MAX_VALUE_BYTES - 16_384;
-/** For how long a stale response is kept that the handler may confirm. */
-const CONFIRMABLE_MS = 3_600_000;
-const MAX_KEPT_MS = 7 * 86_400_000;
 /** How long the names of fields are kept that choose a response: they seldom change. */
 const CHOICE_MS = 86_400_000;
 /** How long requests for a response that could not be stored do not wait for one another. */
@@ -72,7 +64,7 @@ export class Exchange {
 
   constructor(options: ExchangeOptions) {
     this.#options = options;
-    // Whoever waits for the answer learns of an error; perhaps nobody does.
+    // Those who wait for the answer get the error. If nobody waits, it is not reported.
     this.#answered.promise.catch(() => {});
   }
 
@@ -166,22 +158,16 @@ export class Exchange {
     const { request, defaults } = this.#options;
     const headers = updated(new Headers(response.headers), notModified);
     const life = storable(request, response.status, headers, times, defaults);
-    const omitted = typeof life === "string" ? new Set<string>() : life.omitted;
-    const fields = this.#fields(headers, omitted, times.receivedMs);
-    const told = newResponse(
-      typeof life === "string" ? response.life : life,
-      response.status,
-      fields,
-      response.body,
-    );
-    const entry = Promise.resolve(typeof life === "string" ? undefined : told);
-    const fresh = { response: told, residentMs: 0 };
+    const isStorable = typeof life !== "string";
+    const fields = this.#fields(headers, isStorable ? life.omitted : new Set(), times.receivedMs);
+    const { status, body } = response;
+    const told = newResponse(isStorable ? life : response.life, status, fields, body);
     return {
       kind: "known",
-      aged: fresh,
+      aged: { response: told, residentMs: 0 },
       forwardStatus: 304,
-      entry,
-      tags: this.#tags(told.status, fields),
+      entry: Promise.resolve(isStorable ? told : undefined),
+      tags: this.#tags(status, fields),
     };
   }
 
@@ -201,52 +187,6 @@ export class Exchange {
   }
 }
 
-function newResponse(
-  life: Life,
-  status: number,
-  headers: Headers,
-  body: Uint8Array,
-): StoredResponse {
-  const { initialAgeMs, lifetimeMs, staleMs, staleOnErrorMs, isValidatedAlways, isNeverStale } =
-    life;
-  return {
-    kind: "response",
-    life: { initialAgeMs, lifetimeMs, staleMs, staleOnErrorMs, isValidatedAlways, isNeverStale },
-    status,
-    headers: [...headers],
-    body,
-  };
-}
-
-/** Returns the same response as one to store anew. */
-function aged({ response, residentMs }: Aged): StoredResponse {
-  const { life } = response;
-  return { ...response, life: { ...life, initialAgeMs: life.initialAgeMs + residentMs } };
-}
-
-/** Returns how long a response can be of use. */
-function keptMs({ life, headers }: StoredResponse): number {
-  const freshMs = life.lifetimeMs - life.initialAgeMs;
-  const isConfirmable = headers.some(([name]) => name === "etag" || name === "last-modified");
-  const laterMs = Math.max(life.staleMs, life.staleOnErrorMs);
-  const keptMs = Math.max(
-    freshMs + laterMs,
-    isConfirmable ? Math.max(0, freshMs) + CONFIRMABLE_MS : 0,
-  );
-  return Math.min(keptMs, MAX_KEPT_MS);
-}
-
 function marker(ttlMs: number, stored: Stored): Computed {
   return { value: encode(stored), ttlMs, tags: [] };
-}
-
-/** The runtime has decoded the body. The origin's tag meant other bytes. */
-function decoded(headers: Headers): void {
-  headers.delete("Content-Encoding");
-  const tag = headers.get("ETag");
-  if (tag?.startsWith('"')) headers.set("ETag", `W/${tag}`);
-}
-
-function isGzip([first, second]: Uint8Array): boolean {
-  return first === 0x1f && second === 0x8b;
 }

@@ -3,6 +3,7 @@ import type { Context } from "hono";
 import * as v from "valibot";
 import { durationSchema } from "../../limit/duration.ts";
 import { parse } from "../../limit/misuse.ts";
+import { MAX_KEPT_MS } from "../value.ts";
 
 export interface CachedOptions {
   /**
@@ -42,15 +43,13 @@ export interface CacheOptions {
   clientMayRefresh: boolean;
 }
 
-const MAX_MS = 7 * 86_400_000;
-
 const aFunction = v.custom<(c: Context) => never>(
   (input) => typeof input === "function",
   "must be a function",
 );
 const schema = v.strictObject({
-  ttl: v.optional(durationSchema(0, MAX_MS), "0s"),
-  staleFor: v.optional(durationSchema(0, MAX_MS), "0s"),
+  ttl: v.optional(durationSchema(0, MAX_KEPT_MS), "0s"),
+  staleFor: v.optional(durationSchema(0, MAX_KEPT_MS), "0s"),
   tags: v.optional(
     v.union([v.array(v.string()), aFunction], "must be a list of names or a function"),
     [],

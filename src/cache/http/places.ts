@@ -5,7 +5,8 @@
  */
 
 import type { CacheStore, Found } from "../value.ts";
-import type { Aged, Exchange } from "./exchange.ts";
+import type { Exchange } from "./exchange.ts";
+import type { Aged } from "./kept-response.ts";
 import { decode, type Passing, type StoredResponse } from "./stored.ts";
 import { chosenKey } from "./vary.ts";
 

@@ -4,7 +4,7 @@ import { WORKERS } from "../../runtime.ts";
 import type { Body } from "./body.ts";
 import { type CacheStatus, cacheStatus } from "./cache-status.ts";
 import { isNotModified } from "./conditional.ts";
-import type { Aged } from "./exchange.ts";
+import { type Aged, isGzip } from "./kept-response.ts";
 
 /** Statuses of responses without a body (Fetch standard, "null body status"). */
 export const BODILESS = [204, 205, 304];
@@ -95,7 +95,7 @@ function send(
   if (body instanceof Uint8Array && !isBodiless && !headers.has("Content-Encoding")) {
     headers.set("Content-Length", String(body.length));
   }
-  const isCoded = body instanceof Uint8Array && body[0] === 0x1f && body[1] === 0x8b;
+  const isCoded = body instanceof Uint8Array && isGzip(body);
   const encodeBody = isCoded && headers.has("Content-Encoding") ? "manual" : "automatic";
   replace(c, new Response(isBodiless ? null : body, { status, headers, encodeBody }));
 }

@@ -57,7 +57,7 @@ export interface Defaults {
   staleForMs: number;
 }
 
-/** When the response came, by the clock of whoever asked for it. */
+/** When the handler was asked and when it answered, by the clock of the isolate that asked. */
 export interface Times {
   askedMs: number;
   receivedMs: number;

@@ -4,8 +4,9 @@ import { WORKERS } from "../../runtime.ts";
 import type { CacheStore } from "../value.ts";
 import { type Directives, parseCacheControl } from "./cache-control.ts";
 import type { CacheStatus } from "./cache-status.ts";
-import { type Aged, type Answer, Exchange, type ExchangeOptions } from "./exchange.ts";
+import { type Answer, Exchange, type ExchangeOptions } from "./exchange.ts";
 import { laterHandlers, runHandlers } from "./handlers.ts";
+import type { Aged } from "./kept-response.ts";
 import type { CacheOptions } from "./options.ts";
 import { agedOf, type Entry, find, lookUp, type Place } from "./places.ts";
 import { sendOwn, sendPassing, sendStored, tell } from "./respond.ts";
@@ -167,12 +168,8 @@ export class Visit {
     this.#refreshing.add(key);
     const exchange = this.#newExchange(laterHandlers(this.#c), new Headers());
     const refreshing = lookUp(this.#store, entry.place, this.#request, exchange, entry);
-    WORKERS.keepAlive(
-      refreshing.then(
-        () => this.#refreshing.delete(key),
-        () => this.#refreshing.delete(key),
-      ),
-    );
+    const end = () => this.#refreshing.delete(key);
+    WORKERS.keepAlive(refreshing.then(end, end));
   }
 }
 

@@ -1,24 +1,9 @@
 /** What the middleware stores and serves, upon a store within the test. */
-import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { describe, expect, it, vi } from "vitest";
+import { movingDate, settled } from "../moving-date.ts";
 import { CachedApp, statusOf } from "./cached-app.ts";
 
-let nowMs = Date.UTC(2036, 10, 22, 12);
-
-beforeEach(() => {
-  vi.useFakeTimers({ toFake: ["Date"], now: nowMs });
-});
-
-afterEach(() => {
-  vi.useRealTimers();
-});
-
-function pass(ms: number): void {
-  nowMs += ms;
-  vi.setSystemTime(nowMs);
-}
-
-/** Lets what runs behind a response come to its end. */
-const settled = () => new Promise((resolve) => setTimeout(resolve, 5));
+const pass = movingDate();
 
 describe("a response that says how long it is fresh", () => {
   it("is served from the store until then, with its age", async () => {
