@@ -91,7 +91,7 @@ export async function settle(
   throw new MisuseError("hold", rule, hold);
 }
 
-/** @throws {MisuseError} if the amount is none, or the policy frees its units by itself */
+/** @throws {MisuseError} if the amount is no whole number, or the policy frees its units by itself */
 function heldPolicy(policy: Policy, amount: number): Policy {
   parse(unitsSchema, amount, "amount");
   if (policy.algorithm === "concurrency") {

@@ -33,7 +33,7 @@ export interface Reply {
 
 /** Is told what an isolate's caller does. */
 export interface Observer {
-  /** Replies to checks, whoever gave them, and when these were asked. */
+  /** Replies to checks, by an owner or by this isolate, and when the checks were asked. */
   decided: (replies: readonly Reply[], askedMs: number) => void;
   /** A call to an owner. */
   called: (owner: string) => void;

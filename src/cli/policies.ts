@@ -80,7 +80,10 @@ async function configured(given: string | undefined, env?: string): Promise<Conf
   return { source: file, policies: parsePoliciesVariable(vars), config: parseLimiterConfig(vars) };
 }
 
-/** @param given the file; else the one that wrangler finds. @throws {UserError} if there is none */
+/**
+ * @param given the file. Default the one that wrangler finds.
+ * @throws {UserError} if wrangler finds no file
+ */
 export function configFile(given: string | undefined): string {
   const file = given ?? CONFIG_FILES.find((name) => existsSync(name)) ?? "wrangler.toml";
   const stats = statSync(file, { throwIfNoEntry: false });

@@ -76,7 +76,7 @@ export class CounterTable {
     return this.#copiedAt;
   }
 
-  /** No counter expires later than this; ms since the epoch, 0 if there never was one. */
+  /** No counter expires later than this; ms since the epoch, 0 if it never had a counter. */
   get lastExpiryMs(): number {
     return this.#lastExpiryMs;
   }

@@ -13,7 +13,7 @@ export interface Segment {
   readonly size: number;
   /** Bytes that the rows take. */
   readonly bytes: number;
-  /** No row expires later than this; ms since the epoch, 0 if there never was one. */
+  /** No row expires later than this; ms since the epoch, 0 if it never had a row. */
   readonly lastExpiryMs: number;
 
   get(key: KeyHash): State | undefined;

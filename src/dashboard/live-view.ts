@@ -20,7 +20,7 @@ export const RANGES = {
 } as const;
 export type RangeName = keyof typeof RANGES;
 
-/** The lines of the chart: decisions by outcome, and those of the fallback, whatever it decided. */
+/** The lines of the chart: decisions by outcome, and all decisions of the fallback. */
 const LINES = [
   { outcome: "allowed" },
   { outcome: "denied" },

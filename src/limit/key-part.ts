@@ -48,7 +48,7 @@ export function isMadeUp(key: readonly string[]): boolean {
   return key.some((part) => MADE_UP_PART.test(part));
 }
 
-/** Does a client keep its key, whatever it sends? */
+/** Is a client unable to change its key by what it sends? */
 export function isGiven(key: readonly string[]): boolean {
   return key.every((part) => GIVEN_PART.test(part));
 }

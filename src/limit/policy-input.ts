@@ -118,7 +118,7 @@ export interface QuotaFields {
   overrides?: readonly { key: string; limit: number }[] | undefined;
 }
 
-/** How a policy counts, whatever it limits. */
+/** How a policy counts. Limiters by HTTP request and by call share these fields. */
 export interface CountingFields {
   /**
    * What answers, logs and counters call the policy: 1 to 64 letters, digits, dots, dashes or

@@ -51,7 +51,7 @@ export const slidingWindow: Algorithm = {
     const overlapMs = expiresAtMs - windowMs - nowMs;
     return (
       `${current} spent in this window and ${previous} in the one before it, ` +
-      `of which ${overlapMs} of ${windowMs} ms still count, against ${limit}`
+      `weighed by the ${overlapMs} of ${windowMs} ms that still overlap, against ${limit}`
     );
   },
 };

@@ -6,7 +6,7 @@
  * owners. They do the same for their owners. Whom a document has yet to reach is on disk, and an
  * alarm tries again. An owner that joins the ring gets the version together with the ring.
  *
- * A document reaches whoever can be reached within 5 s. So tries are never far apart: each day in
+ * A document reaches all objects that can be reached within 5 s. So tries are never far apart: each day in
  * which a region does not answer costs 86,400 alarms, about $0.10.
  */
 import { log, logSeldom } from "../log.ts";

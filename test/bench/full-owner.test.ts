@@ -3,7 +3,7 @@ import { spawnSync } from "node:child_process";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 
-/** For each key of an owner with the most, of which each peak is to stay below 100 MB. */
+/** Bytes for each key of a full owner, so that each of its peaks stays below 100 MB. */
 const MOST_BYTES_A_KEY = 1e8 / 1_666_600;
 const FEW_KEYS = 50_000;
 const MANY_KEYS = 450_000;

@@ -66,7 +66,7 @@ export function addressOf(client: number): string {
   return `10.${(client >> 16) & 255}.${(client >> 8) & 255}.${client & 255}`;
 }
 
-/** Returns what draws numbers below `count`, of which the nth is as likely as 1 / n^exponent. */
+/** Returns a function that draws numbers below `count`; the nth is as likely as 1 / n^exponent. */
 export function zipf(count: number, exponent: number): () => number {
   const upTo = new Float64Array(count);
   let total = 0;

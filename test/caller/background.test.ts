@@ -54,7 +54,7 @@ describe("a check that is counted later", () => {
     expect(owners.calls).toEqual([]);
   });
 
-  it("is told to whoever observes, once, whoever decided", async () => {
+  it("is told to an observer once, decided by the owner or here", async () => {
     const told: string[] = [];
     const caller = isolate(1, (replies) => {
       told.push(...replies.flatMap(({ decisions }) => decisions.map(({ source }) => source)));

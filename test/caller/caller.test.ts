@@ -45,7 +45,7 @@ describe("the call that looks local", () => {
     ]);
   });
 
-  it("tells whoever observes what checks came to, and nothing of other calls", async () => {
+  it("tells an observer what checks came to, and nothing of other calls", async () => {
     const told: Reply[] = [];
     const observed = isolate(4, 30, (replies) => void told.push(...replies));
     const replies = await observed.check([ask({ cost: 10 }), ask({}, { key: ["other"] })]);

@@ -102,7 +102,7 @@ describe("a cost above the limit", () => {
 });
 
 describe("the API", () => {
-  it("lets it pass where an override allows it, and names the check of which nothing is counted", async () => {
+  it("lets it pass where an override allows it, else names the check and counts nothing", async () => {
     const [key, other] = [fresh(), fresh()];
     const check = { key, policy: "day", cost: 60 };
     expect(await answer(post("/check", check))).toMatchObject({

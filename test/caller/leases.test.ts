@@ -292,7 +292,7 @@ describe("a check", () => {
     cost: fc.constantFrom(1, 1, 5, 95),
   });
 
-  it("makes two calls at most, whatever its owner answers, in whatever order", async () => {
+  it("makes two calls at most, for all answers of its owner in any order", async () => {
     vi.spyOn(console, "warn").mockImplementation(() => {});
     await fc.assert(
       fc.asyncProperty(fc.array(moment, { minLength: 1, maxLength: 30 }), async (moments) => {

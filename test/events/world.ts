@@ -142,7 +142,7 @@ export class World {
     this.#isolates.push(isolate);
   }
 
-  /** A call of which the way there or the way back may be lost, heard of or in silence. */
+  /** A call that may be lost on its way there or back. The caller gets an error, or hears nothing. */
   #record(isolate: Isolate, owner: string, batch: Batch): Promise<void> {
     const { schedule } = this;
     return new Promise((resolve, reject) => {

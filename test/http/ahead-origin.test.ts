@@ -71,7 +71,7 @@ afterAll(async () => {
   origin.close();
 });
 
-/** Spends a client's quota by the API, of which the gate's handlers that run ahead hear nothing. */
+/** Spends a client's quota by the API. The gate's handlers that run ahead do not hear of it. */
 async function spend(client: string): Promise<void> {
   verdict = Promise.resolve();
   const response = await fetch(`${gate.url}_turnpike/v1/check`, {

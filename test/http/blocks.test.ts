@@ -188,7 +188,7 @@ describe("a block of an address", () => {
       expect([verb, status, problem.field]).toEqual([verb, 400, "key"]);
       expect(problem.detail).toMatch(/^key is the key of no policy: write \{"ip": "[\w:.]+"\} for/);
     }
-    // Whoever counts such texts by calls of their own says so.
+    // An app that counts such texts by calls of its own says so.
     expect(await post("block", { key: [key], duration: "1h" })).toBe(204);
     expect(await call("check", { key, limit: 9, window: "1h" })).toMatchObject({
       body: { allowed: false, reason: "blocked" },

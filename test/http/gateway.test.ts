@@ -34,7 +34,7 @@ beforeAll(async () => {
       outgoing.setHeader("RateLimit-Policy", '"origin";q=1').setHeader("X-RateLimit-Limit", "10");
       outgoing.writeHead(429, { "Retry-After": "7" }).end();
     } else if (path === "/base/early") {
-      // Answers at the first piece of the body, so that whoever holds it back waits for ever.
+      // Answers at the first piece of the body, so that a gate that holds it back waits for ever.
       incoming.once("data", (piece) => outgoing.end(`${piece}`));
     } else if (path === "/base/cookies") {
       outgoing.setHeader("Set-Cookie", ["a=1", "b=2"]).end("cookies");

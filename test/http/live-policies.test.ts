@@ -172,7 +172,7 @@ describe("a change", () => {
     },
   );
 
-  it("is made of whichever version where If-Match is *", async () => {
+  it("replaces any version where If-Match is *", async () => {
     const body = { policies: [{ limit: 2, window: "1h" }] };
     expect((await call("PUT", { body, ifMatch: "*" })).status).toBe(200);
   });

@@ -37,7 +37,7 @@ function appWith(...policies: Partial<RateLimitOptions>[]) {
   };
 }
 
-/** What every refusal has, whatever else it says. */
+/** What every refusal has. */
 function expectFields(response: Response, name: string): void {
   expect(response.headers.get("RateLimit")).toBe(`"${name}";r=0;t=3600`);
   expect(response.headers.get("RateLimit-Policy")).toBe(`"${name}";q=0;w=3600`);

@@ -1,6 +1,6 @@
 /**
- * Bodies go through the gate as they come, in constant memory: whoever does not read holds back
- * whoever writes. GATE_MB=1024 sends a gigabyte each way.
+ * Bodies go through the gate as they come, in constant memory: a reader that does not read
+ * holds back the writer. GATE_MB=1024 sends a gigabyte each way.
  */
 import { once } from "node:events";
 import { createServer, type IncomingMessage, request, type Server } from "node:http";

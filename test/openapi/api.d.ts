@@ -404,7 +404,7 @@ export interface paths {
         };
         /**
          * Tell the client that asks what it has left
-         * @description For browsers, where `QUOTA_ORIGINS` is set. Whose quota it is, the request says as any other does; it spends nothing. A client may ask 120 times a minute.
+         * @description For browsers, where `QUOTA_ORIGINS` is set: the quota of the client that sends the request. It spends nothing. A client may ask 120 times a minute.
          */
         get: operations["quota"];
         put?: never;

@@ -537,7 +537,7 @@ export const document = {
         ...operation("quota", {
           summary: "Tell the client that asks what it has left",
           description:
-            "For browsers, where `QUOTA_ORIGINS` is set. Whose quota it is, the request says as any other does; it spends nothing. A client may ask 120 times a minute.",
+            "For browsers, where `QUOTA_ORIGINS` is set: the quota of the client that sends the request. It spends nothing. A client may ask 120 times a minute.",
           tag: "quota",
           parameters: [
             query("path", "Path of the request that is asked about, with its query. Default `/`."),

@@ -79,7 +79,7 @@ describe("the ring of a running Worker", () => {
     isOver = true;
     await Promise.all(traffic);
 
-    // Whoever has not come to the limit by now does.
+    // Clients that are below the limit by now come to it.
     for (let n = 0; n < LIMIT; n++) await send(KEYS);
     expect(new Set(allowed.values())).toEqual(new Set([LIMIT]));
     expect(decided.filter(({ source }) => source === "fallback")).toEqual([]);

@@ -49,7 +49,7 @@ export class Ledger {
   readonly #accounts = new Map<number, Map<string, Account>>();
   /** Keys whose callers have heard that they are blocked. */
   readonly #blocked = new Set<string>();
-  /** Keys of which a block may be lost, or not known to all who decide. */
+  /** Keys whose block may be lost, or not known to all who decide. */
   readonly #unblocked = new Set<string>();
   /** What has been entered of checks that are sent twice, by their `requestId`. */
   readonly #entered = new Set<string>();

@@ -1,5 +1,5 @@
 /**
- * Calls between machines, each way of which takes its time, gets lost or comes too late.
+ * Calls between machines. Each way takes time, and may be lost or late.
  *
  * What is lost on the way back has taken effect, and nobody knows.
  */

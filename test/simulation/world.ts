@@ -98,7 +98,7 @@ export class World {
     return this.objects.reach(REGION) as Host<OperatedRingKeeper>;
   }
 
-  /** An owner's methods, each of which is a call over the network. */
+  /** An owner's methods. Each is a call over the network. */
   ownerStub(from: Sender, name: string): Stub<OwnerRpc> {
     const reach = () => this.owner(name);
     return eachMethod((verb) => (...args: unknown[]) => {

@@ -67,7 +67,7 @@ export async function call(url: string, { method, path, body, ifVersion }: Call)
 /**
  * Fetches an answer whole.
  *
- * @throws {UserError} if there is none, or it breaks off
+ * @throws {UserError} if the Worker does not answer, or its answer breaks off
  */
 export async function fetched(url: URL | Request, init: RequestInit = {}) {
   try {
@@ -101,7 +101,7 @@ export function bearer(base: URL): { Authorization: string } {
 /** From the environment, else from the file with the secrets of `wrangler dev`. */
 function tokenFor(base: URL): string {
   const isLocal = LOCAL.test(base.hostname);
-  // An empty variable is none.
+  // An empty variable counts as not set.
   const token = process.env.TURNPIKE_TOKEN || tokenInFile() || (isLocal ? LOCAL_TOKEN : undefined);
   if (!token) {
     throw new UserError(`no token: set TURNPIKE_TOKEN, or write TOKEN=… into ${SECRETS_FILE}`);

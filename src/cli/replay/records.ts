@@ -98,5 +98,5 @@ function whyNothing(files: readonly string[], { read, unreadable }: Lines): stri
   const one = file === STDIN ? "standard input" : file;
   const where = files.length === 1 ? one : `${files.length} files`;
   if (read === 0) return `${where}: no line in it`;
-  return `${where}: no request in ${count(read, "line")}, of which ${unreadable} cannot be read`;
+  return `${where}: no request in ${count(read, "line")}; ${unreadable} cannot be read`;
 }

@@ -1,4 +1,4 @@
-/** What the API answers to a call that fails, and where there is none. */
+/** What the API answers to a call that fails, and to a path that is no call. */
 import { CallError } from "../../caller/call.ts";
 import { EventsUnreachable } from "../../events/event-reader.ts";
 import { MisuseError } from "../../limit/misuse.ts";

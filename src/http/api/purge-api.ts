@@ -5,7 +5,6 @@
 import type { HonoBase } from "hono/hono-base";
 import * as v from "valibot";
 import { MisuseError, parse } from "../../limit/misuse.ts";
-
 import { parseUrl } from "../../limit/url.ts";
 import { logSeldom } from "../../log.ts";
 import { problem, wrongMethod } from "../answer/problem.ts";
