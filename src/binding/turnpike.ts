@@ -16,6 +16,7 @@ import {
   atMostSchema,
   blockSchema,
   type CheckOptions,
+  overrideDurationSchema,
   questionOf,
   type ReserveOptions,
 } from "../caller/limiter.ts";
@@ -162,16 +163,20 @@ export class Turnpike extends WorkerEntrypoint<unknown, TurnpikeProps> {
     return isolateCaller().unblock([parse(textSchema, key, "key")]);
   }
 
-  /** Gives the key another limit, `"unlimited"` too, in all regions, for a duration such as `"30d"`. */
+  /** Gives the key another limit, `"unlimited"` too, in all regions, for `"30d"`, say, else for a year. */
   async override(
     key: string | KeyCheck,
     limit: number | "unlimited",
-    duration: string,
+    duration?: string,
     options?: KeyOptions,
   ): Promise<void> {
     const asked = this.#ask(key, options);
     const units = readOverrideLimit(asked.policies[0] as Policy, limit);
-    return isolateCaller().override(asked, units, parse(blockSchema, duration, "duration"));
+    return isolateCaller().override(
+      asked,
+      units,
+      parse(overrideDurationSchema, duration, "duration"),
+    );
   }
 
   /** Gives the key the policy's own limit again, in all regions. */

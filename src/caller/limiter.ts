@@ -1,8 +1,9 @@
 /** A limiter for code outside HTTP middleware: a queue consumer, a login form, another object. */
 
+import * as v from "valibot";
 import { MAX_WINDOW_MS } from "../limit/algorithm.ts";
 import type { Decision } from "../limit/decision.ts";
-import { durationSchema } from "../limit/duration.ts";
+import { durationSchema, formatDuration } from "../limit/duration.ts";
 import { MisuseError, parse } from "../limit/misuse.ts";
 import { readOverrideLimit } from "../limit/override.ts";
 import { type Policy, parsePolicy, requireOptions } from "../limit/policy.ts";
@@ -109,10 +110,10 @@ export interface Limiter {
   /** Ends all blocks of the key, in all regions. Rejects if an owner does not answer. */
   unblock(key: string): Promise<void>;
   /**
-   * Gives the key another limit, `"unlimited"` too, for a duration such as `"30d"`. What is counted
-   * stays counted. In all regions; rejects if an owner does not answer.
+   * Gives the key another limit, `"unlimited"` too, for a duration such as `"30d"`, else for a year.
+   * What is counted stays counted. In all regions; rejects if an owner does not answer.
    */
-  override(key: string, limit: number | "unlimited", duration: string): Promise<void>;
+  override(key: string, limit: number | "unlimited", duration?: string): Promise<void>;
   /** Gives the key the policy's own limit again, in all regions. Rejects as `override` does. */
   clearOverride(key: string): Promise<void>;
   /** Says what the key's owner has stored for it. Rejects if that owner does not answer. */
@@ -122,6 +123,9 @@ export interface Limiter {
 export const atMostSchema = booleanSchema;
 
 export const blockSchema = durationSchema(1, MAX_WINDOW_MS);
+
+/** How long an override holds: as long as one may, if nothing is said. */
+export const overrideDurationSchema = v.optional(blockSchema, formatDuration(MAX_WINDOW_MS));
 
 /**
  * Makes a limiter for keys of your choice.
@@ -191,7 +195,7 @@ export function limiter(options: LimiterOptions): Limiter {
       isolateCaller().override(
         ask(key),
         readOverrideLimit(policy, limit),
-        parse(blockSchema, duration, "duration"),
+        parse(overrideDurationSchema, duration, "duration"),
       ),
     clearOverride: async (key) => isolateCaller().override(ask(key), null),
     explain: async (key, options) => {

@@ -7,27 +7,19 @@
  */
 import type { Dimensions } from "../events/tuple.ts";
 import type { RingStatus } from "../protocol/rpc.ts";
-import {
-  CALLS,
-  DECISIONS,
-  EVICTED,
-  FALLBACK_SECONDS,
-  LATENCIES_MS,
-  LATENCY,
-  LATENCY_SUM,
-} from "./watch.ts";
+import { CALLS, DECISIONS, EVICTED, FALLBACK_SECONDS, LATENCIES_MS, LATENCY } from "./watch.ts";
 
 /** Sums since the beginning, by owner, then by dimensions. */
 export type Sums = Map<string, { dimensions: Dimensions; count: number }[]>;
 
 /** What is read for the metrics, beside the rings. */
-export const READ = [DECISIONS, LATENCY, LATENCY_SUM, CALLS, EVICTED, FALLBACK_SECONDS];
+export const READ = [DECISIONS, LATENCY, CALLS, EVICTED, FALLBACK_SECONDS];
 
 type Sample = [labels: Dimensions, value: number, suffix?: string];
 
 /** @param sums of the names in `READ`, in that order */
 export function metricsText(sums: readonly Sums[], rings: readonly RingStatus[]): string {
-  const [decisions, latency, latencySum, calls, evicted, fallbackSeconds] = sums;
+  const [decisions, latency, calls, evicted, fallbackSeconds] = sums;
   const owners = rings.flatMap((ring) => ring.owners);
   return [
     family("turnpike_decisions_total", "counter", "Decisions of policies.", each(decisions)),
@@ -35,7 +27,7 @@ export function metricsText(sums: readonly Sums[], rings: readonly RingStatus[])
       "turnpike_check_duration_seconds",
       "histogram",
       "How long checks waited that an owner answered.",
-      histogram(latency, latencySum),
+      histogram(latency),
     ),
     family("turnpike_owner_calls_total", "counter", "Calls to owners of counters.", each(calls)),
     family(
@@ -86,21 +78,20 @@ function each(sums: Sums = new Map()): Sample[] {
 }
 
 /** Adds up the buckets: each has what is below its bound. */
-function histogram(buckets: Sums = new Map(), sums: Sums = new Map()): Sample[] {
-  return Array.from(buckets, ([owner, counts]) => {
-    const countOf = (bound: string) =>
-      counts.find(({ dimensions }) => dimensions.le === bound)?.count ?? 0;
+function histogram(latencies: Sums = new Map()): Sample[] {
+  return Array.from(latencies, ([owner, counts]) => {
+    const countOf = (name: string, value: string) =>
+      counts.find(({ dimensions }) => dimensions[name] === value)?.count ?? 0;
     let below = 0;
     const samples = LATENCIES_MS.map((ms): Sample => {
-      below += countOf(String(ms));
+      below += countOf("le", String(ms));
       return [{ owner, le: String(ms / 1_000) }, below, "_bucket"];
     });
-    const all = below + countOf("+Inf");
-    const ms = sums.get(owner)?.[0]?.count ?? 0;
+    const all = below + countOf("le", "+Inf");
     return [
       ...samples,
       [{ owner, le: "+Inf" }, all, "_bucket"] as Sample,
-      [{ owner }, ms / 1_000, "_sum"] as Sample,
+      [{ owner }, countOf("sum", "ms") / 1_000, "_sum"] as Sample,
       [{ owner }, all, "_count"] as Sample,
     ];
   }).flat();

@@ -20,10 +20,11 @@ import { type LabelForm, labelOf } from "./label.ts";
 export const DECISIONS = "turnpike.decisions";
 /** Decisions, by `client`, `policy` and `outcome`. */
 export const CLIENTS = "turnpike-clients";
-/** Checks that an owner answered, by `le`: the least of `LATENCIES_MS` that was enough. */
+/**
+ * Checks that an owner answered, by `le`: the least of `LATENCIES_MS` that was enough. Beside them
+ * `sum`: how long these took, `ms`. One owner of events has all of a region, as one histogram.
+ */
 export const LATENCY = "turnpike.latency";
-/** How long these took, ms. */
-export const LATENCY_SUM = "turnpike.latency_ms";
 
 /** Calls to owners, by the owner that they went `to`. */
 export const CALLS = "turnpike.calls";
@@ -35,6 +36,7 @@ export const FALLBACK_SECONDS = "turnpike.fallback_seconds";
 /** Upper bounds of the histogram, ms; the last bucket has none. */
 export const LATENCIES_MS = [1, 2, 5, 10, 25, 50, 100, 250, 500, 1_000];
 const LATENCY_KEYS = [...LATENCIES_MS, "+Inf"].map((bound) => keyOf({ le: String(bound) }));
+const LATENCY_SUM_KEY = keyOf({ sum: "ms" });
 
 /** Counts an event at a region's owners. What has one `by` is at one owner. */
 export type CountAt = (
@@ -139,8 +141,8 @@ export function watch(
   function noteLatency({ region }: Question, tookMs: number): void {
     const bucket = LATENCIES_MS.findIndex((bound) => tookMs <= bound);
     // Where no bound was enough, −1 stands for the last bucket.
-    count(region, LATENCY, LATENCY_KEYS.at(bucket) as string, 1);
-    if (tookMs > 0) count(region, LATENCY_SUM, ALL, tookMs);
+    count(region, LATENCY, LATENCY_KEYS.at(bucket) as string, 1, ALL);
+    if (tookMs > 0) count(region, LATENCY, LATENCY_SUM_KEY, tookMs, ALL);
   }
 
   function keysOf({ policy, reason, source }: Decision, outcome: Outcome): Keys {

@@ -199,7 +199,9 @@ describe("the API", () => {
       limit: 50_000,
       remaining: 49_989,
     });
-    expect((await call("PUT", { ...override, limit: "unlimited" })).status).toBe(204);
+    expect((await call("PUT", { key, policy: "day", limit: "unlimited" })).status).toBe(204);
+    const { leftMs } = (await answer(call("GET"))) as { leftMs: number };
+    expect(Math.ceil(leftMs / 86_400_000)).toBe(366);
     expect(await answer(post("/explain", { key, policy: "day" }))).toMatchObject({
       policies: [{ limit: 1_000_000_000, override: { limit: "unlimited" } }],
     });
@@ -211,7 +213,7 @@ describe("the API", () => {
     for (const [change, field] of [
       [{ limit: 1.5 }, "limit"],
       [{ limit: "many" }, "limit"],
-      [{ duration: undefined }, "duration"],
+      [{ duration: "367d" }, "duration"],
       [{ policy: undefined }, "policy"],
       [{ policy: "magic" }, "policy"],
       [{ key: undefined }, "key"],

@@ -144,11 +144,17 @@ describe("the policies in force", () => {
 describe("a change", () => {
   it("is refused without If-Match, and told which version is in force", async () => {
     const { etag } = await call("GET");
-    for (const method of ["PUT", "DELETE"]) {
-      const { status, json } = await call(method, { body: { policies: DEPLOYED } });
-      expect([status, json.detail]).toEqual([428, expect.stringContaining(`${etag} is in force`)]);
-    }
+    const { status, json } = await call("PUT", { body: { policies: DEPLOYED } });
+    expect([status, json.detail]).toEqual([428, expect.stringContaining(`${etag} is in force`)]);
     expect((await call("GET")).etag).toBe(etag);
+  });
+
+  it("back to the deployment needs no If-Match, and obeys one that is there", async () => {
+    const { etag } = await put([{ name: "brief", limit: 9, window: "1h" }]);
+    expect((await call("DELETE", { ifMatch: '"1"' })).status).toBe(412);
+    expect((await call("GET")).etag).toBe(etag);
+    const { status, json } = await call("DELETE");
+    expect([status, json.source]).toEqual([200, "deployment"]);
   });
 
   it("is lost by the second of two at one time", async () => {

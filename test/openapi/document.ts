@@ -470,9 +470,9 @@ export const document = {
       delete: operation("deletePolicies", {
         summary: "Go back to the policies of the deployment",
         tag: "policies",
-        parameters: [ifMatch, query("by", POLICIES_DESCRIPTIONS.by)],
+        parameters: [{ ...ifMatch, required: false }, query("by", POLICIES_DESCRIPTIONS.by)],
         answers: ok(ref("Policies"), "The policies of the deployment, which are in force now."),
-        problems: [400, 401, 403, 412, 428, 429, 503],
+        problems: [400, 401, 403, 412, 429, 503],
       }),
     },
     "/policies/history": {
@@ -584,7 +584,7 @@ export const document = {
         ...DESCRIPTIONS,
         policy: "Name of a policy of the configuration.",
         limit: "Units in a window in place of the policy's; `unlimited` counts nothing.",
-        duration: "How long the override lasts, from `1ms` to `366d`.",
+        duration: "How long the override lasts, from `1ms` to `366d`, which is the default.",
       }),
       NewPolicies: newPolicies(),
       NewOwner: requestOf(addSchema, NEW_OWNER_DESCRIPTIONS),

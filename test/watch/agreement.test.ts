@@ -79,12 +79,15 @@ async function json<Body>(path: string): Promise<Body> {
   return (await answer.json()) as Body;
 }
 
+async function metricsText(): Promise<string> {
+  const answer = await fetch(new URL("/_turnpike/metrics", server.url), { headers });
+  return answer.text();
+}
+
 /** Decisions of the metrics by policy and outcome. */
 async function counted(): Promise<Record<string, number>> {
-  const answer = await fetch(new URL("/_turnpike/metrics", server.url), { headers });
-  const families = parsePrometheus(await answer.text());
   const sums: Record<string, number> = {};
-  for (const { name, metrics } of families) {
+  for (const { name, metrics } of parsePrometheus(await metricsText())) {
     if (name !== "turnpike_decisions_total") continue;
     for (const { labels = {}, value } of metrics) {
       const id = `${labels.policy} ${labels.outcome}`;
@@ -187,6 +190,26 @@ describe(`${REQUESTS} requests of a known mix`, { timeout: PATIENCE_MS }, () => 
     const lines = output.split("\n").filter((line) => line.includes('"event":"denied"'));
     expect(lines.length).toBeGreaterThan(0);
     for (const line of lines) expect(line).not.toMatch(/198\.51\.100\.\d/);
+  });
+
+  it("have waited as long in sum as the histogram's buckets say", async () => {
+    const text = await metricsText();
+    const valuesOf = (suffix: string) =>
+      Array.from(text.matchAll(new RegExp(`^turnpike_check_duration_seconds_${suffix}$`, "gm")));
+    const [[, sum = ""] = [], ...otherSums] = valuesOf("sum\\{.*\\} (.*)");
+    expect(otherSums).toEqual([]);
+    let [least, most, lower, below] = [0, 0, 0, 0];
+    for (const [, le = "", value] of valuesOf('bucket\\{.*le="(.*)"\\} (.*)')) {
+      const more = Number(value) - below;
+      const upper = le === "+Inf" ? Number.POSITIVE_INFINITY : Number(le);
+      least += more * lower;
+      if (more > 0) most += more * upper;
+      [lower, below] = [upper, Number(value)];
+    }
+    expect(below).toBeGreaterThan(REQUESTS / 10);
+    expect(Number(sum)).toBeGreaterThanOrEqual(least);
+    expect(Number(sum)).toBeLessThanOrEqual(most);
+    expect(least).toBeGreaterThan(0);
   });
 
   it("are never counted twice, and lost for an interval at most, where the process is killed", async () => {

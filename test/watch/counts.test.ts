@@ -11,15 +11,19 @@ const policies = [parsePolicy({ name: "site", limit: 1, window: "1m" })];
 const question: Question = { key: ["192.0.2.77"], policies, region: "weur" };
 
 let counts: Record<string, number>;
-const count = (region: string, name: string, key: string, amount: number) => {
+/** What chose the owner of each event, by name. */
+let owners: Record<string, string[]>;
+const count = (region: string, name: string, key: string, amount: number, by = key) => {
   const id = `${region} ${name} ${key}`;
   counts[id] = (counts[id] ?? 0) + amount;
+  owners[name] = [...(owners[name] ?? []), by];
 };
 const options = { label: "prefix", loggedDenials: 0 } as const;
 const newWatch = () => watch(options, count, keyHasher("a secret"));
 
 beforeEach(() => {
   counts = {};
+  owners = {};
   vi.useFakeTimers({ toFake: ["Date"], now: 1_700_000_000_000 });
 });
 afterEach(() => {
@@ -55,7 +59,8 @@ describe("what the limiter counts of itself", () => {
     vi.setSystemTime(askedMs + 7);
     decided([replyBy("owner"), replyBy("denial-cache")], askedMs);
     expect(counts['weur turnpike.latency ["le","10"]']).toBe(1);
-    expect(counts["weur turnpike.latency_ms []"]).toBe(7);
+    expect(counts['weur turnpike.latency ["sum","ms"]']).toBe(7);
+    expect(new Set(owners["turnpike.latency"]).size).toBe(1);
   });
 
   it("has calls by the owner that was called, in its region", () => {

@@ -10,19 +10,21 @@ const decisions: Sums = new Map([
   ["weur/1", [{ dimensions: { policy: "site", outcome: "allowed" }, count: 5 }]],
 ]);
 const latency: Sums = new Map([
-  ["weur/0", ["5", "1", "+Inf"].map((le, at) => ({ dimensions: { le }, count: at + 1 }))],
+  [
+    "weur/0",
+    [
+      ...["5", "1", "+Inf"].map((le, at) => ({ dimensions: { le }, count: at + 1 })),
+      { dimensions: { sum: "ms" }, count: 3_500 },
+    ],
+  ],
 ]);
-const latencySum: Sums = new Map([["weur/0", [{ dimensions: {}, count: 3_500 }]]]);
 const owners = [{ name: "weur/0", keys: 3, checksPerSecond: 1, sinceMs: 0 }];
 const ring = { region: "weur" as const, version: 4, settling: true, waitingFor: [], down: [] };
 
 const calls: Sums = new Map([["weur/1", [{ dimensions: { to: "weur/0" }, count: 8 }]]]);
 const evicted: Sums = new Map([["weur/1", [{ dimensions: { by: "weur/0" }, count: 2 }]]]);
 const seconds: Sums = new Map([["weur/1", [{ dimensions: {}, count: 6 }]]]);
-const text = metricsText(
-  [decisions, latency, latencySum, calls, evicted, seconds],
-  [{ ...ring, owners }],
-);
+const text = metricsText([decisions, latency, calls, evicted, seconds], [{ ...ring, owners }]);
 const families = new Map(parsePrometheus(text).map((family) => [family.name, family]));
 
 describe("the metrics", () => {

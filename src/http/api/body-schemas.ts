@@ -2,7 +2,7 @@
 import * as v from "valibot";
 import { actualSchema, holdSchema, ttlSchema } from "../../caller/holds.ts";
 import { keySchema, keyTextSchema } from "../../caller/key.ts";
-import { atMostSchema, blockSchema } from "../../caller/limiter.ts";
+import { atMostSchema, blockSchema, overrideDurationSchema } from "../../caller/limiter.ts";
 import { readAddress } from "../../limit/address-list.ts";
 import { overrideLimitSchema } from "../../limit/override.ts";
 import { unitsSchema } from "../../limit/policy-schema.ts";
@@ -89,7 +89,7 @@ const oneName = v.string("must be the name of a policy");
 /** Whose override under which policy. */
 export const overriddenSchema = v.strictObject({ ...whoFields, policy: oneName }, objectRule);
 export const overrideSchema = v.strictObject(
-  { ...overriddenSchema.entries, limit: overrideLimitSchema, duration: blockSchema },
+  { ...overriddenSchema.entries, limit: overrideLimitSchema, duration: overrideDurationSchema },
   objectRule,
 );
 

@@ -2,7 +2,6 @@
  * The calls that show the policies in force and change them. A change names the version that it
  * replaces, so that of two operators the second learns of the first.
  */
-import type { Context } from "hono";
 import type { HonoBase } from "hono/hono-base";
 import * as v from "valibot";
 import type { MembershipClient } from "../../caller/membership-client.ts";
@@ -30,6 +29,8 @@ export const policiesSchema = v.strictObject(
 
 /** RFC 9110, section 8.8.3: a strong tag, as `GET` gives it. */
 const ETAG = /^"(\d{1,10})"$/;
+/** Stands for whichever version is in force. */
+const ANY = "*";
 
 /** What `GET policies` answers. */
 export interface PoliciesInForce {
@@ -60,12 +61,15 @@ export function policiesApi(
   app.put("/", async (c) => {
     const { policies, by = null } = parse(policiesSchema, await jsonBody(c, MAX_DOCUMENT_BYTES));
     parsePolicies(policies, "policies");
-    return change(c, { source: "live", policies: JSON.stringify(policies), by });
+    const given = c.req.header("If-Match");
+    if (given === undefined) return requireVersion();
+    return change(given, { source: "live", policies: JSON.stringify(policies), by });
   });
   app.delete("/", async (c) => {
     const by = parse(bySchema, c.req.query("by"), "by") ?? null;
     const policies = JSON.stringify(writtenPolicies);
-    return change(c, { source: "deployment", policies, by });
+    // It overwrites nobody's work: the history keeps it.
+    return change(c.req.header("If-Match") ?? ANY, { source: "deployment", policies, by });
   });
   app.get("/history", async (c) => {
     const documents = await memberships.policiesHistory(homeRegion);
@@ -75,16 +79,20 @@ export function policiesApi(
   app.all("/history", () => wrongMethod("GET, HEAD"));
   return app;
 
-  async function change(c: Context, changed: Omit<PoliciesChange, "ifVersion">): Promise<Response> {
-    const given = c.req.header("If-Match");
-    if (given === undefined) {
-      const { version = DEPLOYED_VERSION } = (await inForce()) ?? {};
-      const detail = `The header If-Match must name the version to be replaced; "${version}" is in force.`;
-      return problem({ status: 428, title: "Precondition required", detail });
-    }
-    // "*" stands for whichever is in force. Any other text names no version.
+  async function requireVersion(): Promise<Response> {
+    const { version = DEPLOYED_VERSION } = (await inForce()) ?? {};
+    const detail = `The header If-Match must name the version to be replaced; "${version}" is in force.`;
+    return problem({ status: 428, title: "Precondition required", detail });
+  }
+
+  /** @param given the header `If-Match` */
+  async function change(
+    given: string,
+    changed: Omit<PoliciesChange, "ifVersion">,
+  ): Promise<Response> {
+    // Text that is no tag names no version.
     const named = ETAG.exec(given)?.[1] ?? -1;
-    const ifVersion = given === "*" ? undefined : Number(named);
+    const ifVersion = given === ANY ? undefined : Number(named);
     const made = await memberships.changePolicies(homeRegion, { ...changed, ifVersion });
     if (typeof made !== "number") {
       follow(made);
