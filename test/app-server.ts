@@ -1,6 +1,6 @@
 /** An app of a few lines with Turnpike as its library, in a workerd with nothing in front. */
 import { join } from "node:path";
-import { build } from "esbuild";
+import { bundleText } from "./bench/contenders.ts";
 import { startWorkerd, type WorkerdOptions, type WorkerdServer } from "./bench/workerd-server.ts";
 
 /** What an app imports Turnpike from. */
@@ -26,13 +26,6 @@ export async function startApp(
     const app = new Hono();
     ${code}
     export default app;`;
-  const { outputFiles } = await build({
-    stdin: { contents, resolveDir: import.meta.dirname, loader: "ts" },
-    bundle: true,
-    write: false,
-    format: "esm",
-    external: ["cloudflare:workers"],
-  });
-  const script = outputFiles[0]?.text ?? "";
+  const script = await bundleText(contents, import.meta.dirname);
   return startWorkerd({ script, vars: { DEADLINE: "10s" }, hasObjects: true, ...options });
 }

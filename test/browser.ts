@@ -1,11 +1,10 @@
 /** A Chromium that comes in an npm package, so that nothing need be installed beside it. */
-import { mkdirSync, rmdirSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
 import chromium from "@sparticuz/chromium";
 import axe from "axe-core";
 import { type Browser, type Page, chromium as playwright } from "playwright-core";
+import { alone } from "./once-a-run.ts";
 
 export async function startBrowser(): Promise<Browser> {
   return playwright.launch({
@@ -35,22 +34,6 @@ export async function graveViolations(page: Page): Promise<string[]> {
 }
 
 /** Unpacks it once a run. Two files that did so at once would start one that is half written. */
-async function unpacked(): Promise<string> {
-  const lock = join(tmpdir(), "unpacking");
-  while (!isMade(lock)) await sleep(50);
-  try {
-    return await chromium.executablePath();
-  } finally {
-    rmdirSync(lock);
-  }
-}
-
-function isMade(folder: string): boolean {
-  try {
-    mkdirSync(folder);
-    return true;
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "EEXIST") return false;
-    throw error;
-  }
+function unpacked(): Promise<string> {
+  return alone(join(tmpdir(), "unpacking"), () => chromium.executablePath());
 }

@@ -8,11 +8,11 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 
 /**
- * What a whole run shares: what `@sparticuz/chromium` unpacks, wrangler's memory of updates, and
- * what Node has compiled of wrangler.
+ * What a whole run shares: what `@sparticuz/chromium` unpacks, wrangler's memory of updates,
+ * what Node has compiled of wrangler, and bundled Workers.
  */
 const SHARED =
-  /^(chromium|fonts|locales|lib.+\.so.*|vk_swiftshader_icd\.json|update-check|compiled)$/;
+  /^(chromium|fonts|locales|lib.+\.so.*|vk_swiftshader_icd\.json|update-check|compiled|bundles)$/;
 
 const QUIET = {
   /** Where a request is from; tests need no true answer. */
@@ -30,7 +30,9 @@ export default function setup(): () => Promise<void> {
   const remove = () => rmSync(folder, { recursive: true, force: true });
   process.on("exit", remove);
   const compiled = join(folder, "compiled");
-  Object.assign(process.env, QUIET, { TMPDIR: folder, NODE_COMPILE_CACHE: compiled });
+  const bundles = join(folder, "bundles");
+  const made = { TMPDIR: folder, NODE_COMPILE_CACHE: compiled, BUNDLES: bundles };
+  Object.assign(process.env, QUIET, made);
   const read = () => readdirSync(folder).filter((name) => !SHARED.test(name));
   return async () => {
     const endMs = Date.now() + STOPPED_MS;

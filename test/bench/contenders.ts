@@ -1,6 +1,9 @@
 /** Who is measured: each a Worker of its own, built as it would be deployed. */
-import { join } from "node:path";
-import { type BuildOptions, build } from "esbuild";
+import { createHash } from "node:crypto";
+import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { join, resolve } from "node:path";
+import type { BuildOptions } from "esbuild";
+import { alone } from "../once-a-run.ts";
 import type { WorkloadName } from "./workloads.ts";
 
 export interface Contender {
@@ -76,7 +79,7 @@ export function bundle({ file }: Pick<Contender, "file">): Promise<string> {
  * @param minify as it is when deployed; else its names can be read in a profile
  */
 export function bundleFile(path: string, minify = false): Promise<string> {
-  return bundled({ entryPoints: [path] }, minify);
+  return bundled({ entryPoints: [resolve(path)] }, minify);
 }
 
 /**
@@ -85,10 +88,31 @@ export function bundleFile(path: string, minify = false): Promise<string> {
  * @param folder where its imports begin
  */
 export function bundleText(contents: string, folder: string, minify = false): Promise<string> {
-  return bundled({ stdin: { contents, resolveDir: folder, loader: "ts" } }, minify);
+  return bundled({ stdin: { contents, resolveDir: resolve(folder), loader: "ts" } }, minify);
 }
 
+/** In a run of the tests, which sets `BUNDLES`, each Worker is bundled once for all files. */
 async function bundled(entry: BuildOptions, minify: boolean): Promise<string> {
+  const folder = process.env.BUNDLES;
+  if (!folder) return bundledNow(entry, minify);
+  const id = createHash("sha256")
+    .update(JSON.stringify([entry, minify]))
+    .digest("hex");
+  const file = join(folder, `${id}.js`);
+  if (!existsSync(file)) {
+    mkdirSync(folder, { recursive: true });
+    await alone(`${file}.lock`, async () => {
+      if (existsSync(file)) return;
+      writeFileSync(`${file}.part`, await bundledNow(entry, minify));
+      renameSync(`${file}.part`, file);
+    });
+  }
+  return readFileSync(file, "utf8");
+}
+
+async function bundledNow(entry: BuildOptions, minify: boolean): Promise<string> {
+  // Loaded where it is needed: most files find what they need bundled.
+  const { build } = await import("esbuild");
   const { outputFiles } = await build({
     ...entry,
     bundle: true,

@@ -2,20 +2,14 @@
 import { once } from "node:events";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
-import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { bundleFile } from "../bench/contenders.ts";
-import { startWorkerd, type WorkerdServer } from "../bench/workerd-server.ts";
+import type { WorkerdServer } from "../bench/workerd-server.ts";
+import { startGate } from "../http/gate-server.ts";
 import { fileWith, removeFiles, turnpike, turnpikeHere } from "./turnpike.ts";
 
 let server: WorkerdServer;
 beforeAll(async () => {
-  server = await startWorkerd({
-    script: await bundleFile(join(import.meta.dirname, "../../src/worker.ts")),
-    vars: { TOKEN: "check:narrow dev", DEADLINE: "10s" },
-    hasObjects: true,
-    hasMembership: true,
-  });
+  server = await startGate({ TOKEN: "check:narrow dev" }, { hasMembership: true });
 });
 afterAll(async () => {
   await server.stop();

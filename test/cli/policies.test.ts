@@ -2,23 +2,16 @@
 import { once } from "node:events";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
-import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { differences } from "../../src/cli/operate/written-policies.ts";
-import { bundleFile } from "../bench/contenders.ts";
-import { startWorkerd, type WorkerdServer } from "../bench/workerd-server.ts";
+import type { WorkerdServer } from "../bench/workerd-server.ts";
+import { ALL_OBJECTS, startGate } from "../http/gate-server.ts";
 import { fileWith, removeFiles, turnpike, turnpikeHere } from "./turnpike.ts";
 
 let server: WorkerdServer;
 beforeAll(async () => {
-  server = await startWorkerd({
-    script: await bundleFile(join(import.meta.dirname, "../../src/worker.ts")),
-    vars: { TOKEN: "dev", DEADLINE: "10s", WATCH: "full" },
-    hasObjects: true,
-    hasMembership: true,
-    hasEvents: true,
-  });
+  server = await startGate({ TOKEN: "dev", WATCH: "full" }, ALL_OBJECTS);
 });
 afterAll(async () => {
   await server.stop();

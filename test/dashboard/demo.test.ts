@@ -1,20 +1,21 @@
 import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { WorkerdServer } from "../bench/workerd-server.ts";
 import { graveViolations, startBrowser } from "../browser.ts";
-import { type DevServer, startDev, stateFolder } from "../dev-server.ts";
+import { ALL_OBJECTS, startGate } from "../http/gate-server.ts";
 
 /** How long a busy machine's browser may take to say what it refused. */
 const WAIT = { timeout: 60_000 };
 
 /** What to stop, even if only some of it started. */
 const started = new AsyncDisposableStack();
-let server: DevServer;
+let server: WorkerdServer;
 let browser: Browser;
 
 beforeAll(async () => {
   const POLICIES = JSON.stringify([{ limit: 10, window: "1d" }]);
-  server = await startDev(started.use(stateFolder()).path, { POLICIES });
-  started.defer(() => server.kill());
+  server = await startGate({ POLICIES }, ALL_OBJECTS);
+  started.defer(() => server.stop());
   browser = await startBrowser();
   started.defer(() => browser.close());
 });

@@ -1,19 +1,20 @@
 /** The live page, in a real browser: who may see it, what it shows of a load, and what it does. */
 import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { WorkerdServer } from "../bench/workerd-server.ts";
 import { graveViolations, startBrowser } from "../browser.ts";
-import { type DevServer, startDev, stateFolder } from "../dev-server.ts";
+import { stateFolder } from "../dev-server.ts";
+import { ALL_OBJECTS, startGate } from "../http/gate-server.ts";
 
 const WAIT = { timeout: 60_000 };
 const ATTACKER = "203.0.113.66";
 
 const state = stateFolder();
-let server: DevServer;
+let server: WorkerdServer;
 let browser: Browser;
 
 beforeAll(async () => {
-  const POLICIES = JSON.stringify([{ limit: 30, window: "1d" }]);
-  server = await startDev(state.path, { POLICIES, TOKEN: "check:narrow dev", WATCH: "full" });
+  server = await start();
   browser = await startBrowser();
 });
 
@@ -23,11 +24,18 @@ afterAll(async () => {
   state[Symbol.dispose]();
 });
 
+/** @param port left out: one that is free */
+function start(port = 0): Promise<WorkerdServer> {
+  const POLICIES = JSON.stringify([{ limit: 30, window: "1d" }]);
+  const vars = { POLICIES, TOKEN: "check:narrow dev", WATCH: "full" };
+  return startGate(vars, { ...ALL_OBJECTS, folder: state.path, port });
+}
+
 async function open(): Promise<{ page: Page; errors: string[] }> {
   const page = await browser.newPage({ locale: "en-US" });
   const errors: string[] = [];
   page.on("pageerror", (error) => errors.push(String(error)));
-  await page.goto(`${server.url}/_turnpike/`);
+  await page.goto(`${server.url}_turnpike/`);
   return { page, errors };
 }
 
@@ -61,7 +69,7 @@ async function row(page: Page, table: string, first: string): Promise<string[]> 
 
 async function sessionOf(token: string): Promise<string> {
   const headers = { Authorization: `Bearer ${token}` };
-  const response = await fetch(`${server.url}/_turnpike/session`, { method: "POST", headers });
+  const response = await fetch(`${server.url}_turnpike/session`, { method: "POST", headers });
   return response.headers.get("Set-Cookie") ?? "";
 }
 
@@ -131,7 +139,7 @@ describe("the live page", () => {
     const [pair = ""] = cookie.split(";");
     const statusOf = async (session: string, site: string) => {
       const headers = { Cookie: session, "Sec-Fetch-Site": site };
-      return (await fetch(`${server.url}/_turnpike/v1/ring`, { headers })).status;
+      return (await fetch(`${server.url}_turnpike/v1/ring`, { headers })).status;
     };
     expect(await statusOf(pair, "same-origin")).toBe(200);
     expect(await statusOf(pair, "cross-site")).toBe(401);
@@ -147,7 +155,7 @@ describe("the live page", () => {
 
   it("names a range that there is not", async () => {
     const headers = { Authorization: "Bearer dev" };
-    const response = await fetch(`${server.url}/_turnpike/live?range=1y`, { headers });
+    const response = await fetch(`${server.url}_turnpike/live?range=1y`, { headers });
     expect([response.status, await response.json()]).toMatchObject([
       400,
       { detail: "range must be one of 10m, 1h, 24h, got 1y", field: "range" },
@@ -161,9 +169,7 @@ describe("the live page", () => {
     const { port } = new URL(server.url);
     await server.stop();
     await page.getByText("connection lost, trying again").waitFor(WAIT);
-    const POLICIES = JSON.stringify([{ limit: 30, window: "1d" }]);
-    const variables = { POLICIES, TOKEN: "check:narrow dev", WATCH: "full" };
-    server = await startDev(state.path, variables, "--port", port);
+    server = await start(Number(port));
     await page.getByText(/^live, /).waitFor(WAIT);
     await expect
       .poll(() => row(page, "policies", "default"), WAIT)

@@ -27,7 +27,7 @@ let gate: WorkerdServer;
 /** @param region where requests enter: with no Cloudflare in front, at home */
 const start = async (region = "weur") => {
   const vars = { POLICIES: JSON.stringify(POLICIES), TOKEN: "dev", HOME_REGION: region };
-  gate = await startGate(vars, folder);
+  gate = await startGate(vars, { folder });
 };
 
 beforeAll(async () => {

@@ -52,9 +52,10 @@ beforeAll(async () => {
       POLICIES: JSON.stringify(POLICIES),
       IP_HEADER: "X-Forwarded-For",
     },
-    undefined,
-    (written) => {
-      log += written;
+    {
+      onOutput: (written) => {
+        log += written;
+      },
     },
   );
 });

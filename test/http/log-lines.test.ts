@@ -38,7 +38,7 @@ async function send(path: string, headers: Record<string, string> = {}): Promise
 
 describe("a client has no line written for each of its requests", () => {
   it("by the gateway", async () => {
-    server = await startGate({ ORIGIN: "http://127.0.0.1:9", TOKEN: "right" }, undefined, onOutput);
+    server = await startGate({ ORIGIN: "http://127.0.0.1:9", TOKEN: "right" }, { onOutput });
     expect(await send("/")).toEqual(new Set([502]));
     expect(await send("/_turnpike/v1/check", { Authorization: "Bearer wrong" })).toEqual(
       new Set([401]),

@@ -3,8 +3,8 @@ import createClient from "openapi-fetch";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import document from "../../src/http/api/openapi.json" with { type: "json" };
 import { CACHE, LIBRARY, startApp } from "../app-server.ts";
-import { bundleFile } from "../bench/contenders.ts";
-import { startWorkerd, type WorkerdServer } from "../bench/workerd-server.ts";
+import type { WorkerdServer } from "../bench/workerd-server.ts";
+import { ALL_OBJECTS, startGate } from "../http/gate-server.ts";
 import type { paths } from "./api.d.ts";
 import { PROXY, requireDocumented } from "./proxy.ts";
 
@@ -16,16 +16,11 @@ let client: ReturnType<typeof createClient<paths>>;
 const called = new Set<string>();
 
 beforeAll(async () => {
-  server = await startWorkerd({
-    script: await bundleFile("src/worker.ts"),
-    vars: {
-      ...{ TOKEN: "secret-1", POLICIES: JSON.stringify(POLICIES), DEADLINE: "10s" },
-      QUOTA_ORIGINS: '["https://app.example.com"]',
-    },
-    hasObjects: true,
-    hasMembership: true,
-    hasEvents: true,
-  });
+  const vars = {
+    ...{ TOKEN: "secret-1", POLICIES: JSON.stringify(POLICIES) },
+    QUOTA_ORIGINS: '["https://app.example.com"]',
+  };
+  server = await startGate(vars, ALL_OBJECTS);
   baseUrl = PROXY || `${server.url}_turnpike/v1`;
   client = createClient<paths>({
     baseUrl,

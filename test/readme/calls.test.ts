@@ -5,8 +5,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { bundleFile } from "../bench/contenders.ts";
-import { startWorkerd, type WorkerdServer } from "../bench/workerd-server.ts";
+import type { WorkerdServer } from "../bench/workerd-server.ts";
+import { startGate } from "../http/gate-server.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
 const LOCAL = "localhost:8787";
@@ -26,11 +26,7 @@ function code(language: string): string {
 
 let server: WorkerdServer;
 beforeAll(async () => {
-  server = await startWorkerd({
-    script: await bundleFile(join(ROOT, "src/worker.ts")),
-    vars: { TOKEN: "dev", DEADLINE: "10s" },
-    hasObjects: true,
-  });
+  server = await startGate({ TOKEN: "dev" });
 });
 afterAll(async () => {
   await server.stop();

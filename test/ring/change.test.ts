@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { type DevServer, startDev, stateFolder } from "../dev-server.ts";
+import type { WorkerdServer } from "../bench/workerd-server.ts";
+import { ALL_OBJECTS, startGate } from "../http/gate-server.ts";
 import { type Decided, RingClient, VARS } from "./ring-client.ts";
 
 const KEYS = Array.from({ length: 2_000 }, (_, n) => `key-${n}`);
@@ -9,18 +10,16 @@ const BEFORE = 4;
 /** A window that does not end while a test runs. */
 const POLICY = { limit: LIMIT, window: "366d" };
 
-const state = stateFolder();
-let server: DevServer;
+let server: WorkerdServer;
 let client: RingClient;
 
 beforeAll(async () => {
-  server = await startDev(state.path, { ...VARS, OWNERS: "4", HIGH_WATER: "0" });
+  server = await startGate({ ...VARS, OWNERS: "4", HIGH_WATER: "0" }, ALL_OBJECTS);
   client = new RingClient(server, POLICY);
 });
 
 afterAll(async () => {
   await server.stop();
-  state[Symbol.dispose]();
 });
 
 /** What share of the keys has another owner than before. */
@@ -123,7 +122,7 @@ describe("the ring of a running Worker", () => {
   it("refuses what can't be done, and says why", async () => {
     const { owners } = await client.settled();
     const call = async (method: string, path: string, body?: object) => {
-      const response = await fetch(`${server.url}/_turnpike/v1/ring/${path}`, {
+      const response = await fetch(`${server.url}_turnpike/v1/ring/${path}`, {
         method,
         headers: { Authorization: `Bearer ${VARS.TOKEN}` },
         ...(body && { body: JSON.stringify(body) }),

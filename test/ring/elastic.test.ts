@@ -1,20 +1,20 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, expect, it } from "vitest";
-import { type DevServer, startDev, stateFolder } from "../dev-server.ts";
+import type { WorkerdServer } from "../bench/workerd-server.ts";
+import { ALL_OBJECTS, startGate } from "../http/gate-server.ts";
 import { type Decided, RingClient, VARS } from "./ring-client.ts";
 
 const CHECKS_PER_SECOND = 1_500;
 const BATCH = 150;
 
-let server: DevServer;
+let server: WorkerdServer;
 
 afterEach(async () => {
   await server.stop();
 });
 
 it("adds owners under load until each has less than it should, without an error", async () => {
-  using state = stateFolder();
-  server = await startDev(state.path, { ...VARS, OWNERS: "2", OWNERS_MAX: "6" });
+  server = await startGate({ ...VARS, OWNERS: "2", OWNERS_MAX: "6" }, ALL_OBJECTS);
   const client = new RingClient(server, { limit: 1_000_000, window: "366d" });
   const keys = Array.from({ length: BATCH }, (_, n) => `key-${n}`);
   const asked: Promise<Decided[]>[] = [];

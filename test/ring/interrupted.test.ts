@@ -1,6 +1,8 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, expect, it } from "vitest";
-import { type DevServer, startDev, stateFolder } from "../dev-server.ts";
+import type { WorkerdServer } from "../bench/workerd-server.ts";
+import { stateFolder } from "../dev-server.ts";
+import { ALL_OBJECTS, startGate } from "../http/gate-server.ts";
 import { RingClient, VARS } from "./ring-client.ts";
 
 const KEYS = Array.from({ length: 500 }, (_, n) => `key-${n}`);
@@ -11,7 +13,7 @@ const KILLED_AFTER_MS = [0, 6, 15, 40];
 /** After which all counts are on disk. */
 const QUIET_MS = 3_000;
 
-let server: DevServer;
+let server: WorkerdServer;
 
 afterEach(async () => {
   await server.kill();
@@ -20,7 +22,8 @@ afterEach(async () => {
 it("completes a change that kill -9 interrupts, and forgets nothing", async () => {
   using state = stateFolder();
   const start = async () => {
-    server = await startDev(state.path, { ...VARS, OWNERS: "2", HIGH_WATER: "0" });
+    const vars = { ...VARS, OWNERS: "2", HIGH_WATER: "0" };
+    server = await startGate(vars, { ...ALL_OBJECTS, folder: state.path });
     return new RingClient(server, POLICY);
   };
   let client = await start();

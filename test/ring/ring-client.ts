@@ -1,7 +1,7 @@
 /** The API of a really running Turnpike, as the tests of ring changes use it. */
 import { expect } from "vitest";
 import type { RingStatus } from "../../src/protocol/rpc.ts";
-import type { DevServer } from "../dev-server.ts";
+import type { WorkerdServer } from "../bench/workerd-server.ts";
 
 const TOKEN = "secret";
 /** The most checks that one call takes. */
@@ -15,11 +15,11 @@ export interface Decided {
 }
 
 export class RingClient {
-  readonly #server: DevServer;
+  readonly #server: WorkerdServer;
   readonly #policy: object;
 
   /** @param policy what every check is asked under, as the API takes it */
-  constructor(server: DevServer, policy: object) {
+  constructor(server: WorkerdServer, policy: object) {
     this.#server = server;
     this.#policy = policy;
   }
@@ -30,7 +30,7 @@ export class RingClient {
     body?: unknown,
     headers: Record<string, string> = {},
   ): Promise<Body> {
-    const response = await fetch(`${this.#server.url}/_turnpike/v1/${path}`, {
+    const response = await fetch(`${this.#server.url}_turnpike/v1/${path}`, {
       method,
       headers: { Authorization: `Bearer ${TOKEN}`, ...headers },
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),

@@ -8,8 +8,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import parsePrometheus from "parse-prometheus-text-format";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { bundleFile } from "../bench/contenders.ts";
-import { startWorkerd, type WorkerdServer } from "../bench/workerd-server.ts";
+import type { WorkerdServer } from "../bench/workerd-server.ts";
+import { ALL_OBJECTS, startGate } from "../http/gate-server.ts";
 
 const REQUESTS = Number(process.env.WATCHED_REQUESTS ?? 5_000);
 /** Requests that are under way at once. */
@@ -30,26 +30,18 @@ let server: WorkerdServer;
 let output = "";
 const sent = { answered: 0, allowed: 0, denied: 0 };
 const byClient = new Map<string, number>();
-let script: string;
 
 async function start(): Promise<void> {
-  server = await startWorkerd({
-    script,
-    vars: {
-      TOKEN: "dev",
-      WATCH: "full",
-      LOG_DENIALS: "1",
-      POLICIES: JSON.stringify(POLICIES),
-      DEADLINE: "10s",
+  server = await startGate(
+    { TOKEN: "dev", WATCH: "full", LOG_DENIALS: "1", POLICIES: JSON.stringify(POLICIES) },
+    {
+      ...ALL_OBJECTS,
+      folder,
+      onOutput: (text) => {
+        output += text;
+      },
     },
-    hasObjects: true,
-    hasMembership: true,
-    hasEvents: true,
-    folder,
-    onOutput: (text) => {
-      output += text;
-    },
-  });
+  );
 }
 
 /** @param stop ends it early; each request is counted as its answer comes */
@@ -130,10 +122,7 @@ function expected() {
   return { site: REQUESTS, login: of("/login"), trial: of("/trial") };
 }
 
-beforeAll(async () => {
-  script = await bundleFile("src/worker.ts");
-  await start();
-});
+beforeAll(start);
 afterAll(async () => {
   await server?.stop();
   rmSync(folder, { recursive: true, force: true });

@@ -5,8 +5,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import parsePrometheus from "parse-prometheus-text-format";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { bundleFile } from "../bench/contenders.ts";
-import { startWorkerd, type WorkerdServer } from "../bench/workerd-server.ts";
+import type { WorkerdServer } from "../bench/workerd-server.ts";
+import { ALL_OBJECTS, startGate } from "../http/gate-server.ts";
 import { findPrometheus, Scraper } from "./prometheus.ts";
 
 const POLICIES = [
@@ -19,18 +19,10 @@ const programs = findPrometheus(folder);
 let server: WorkerdServer;
 
 async function start(): Promise<void> {
-  server = await startWorkerd({
-    script: await bundleFile("src/worker.ts"),
-    vars: {
-      TOKEN: "metrics:reads admin:rules check:checks",
-      POLICIES: JSON.stringify(POLICIES),
-      DEADLINE: "10s",
-    },
-    hasObjects: true,
-    hasMembership: true,
-    hasEvents: true,
-    folder,
-  });
+  server = await startGate(
+    { TOKEN: "metrics:reads admin:rules check:checks", POLICIES: JSON.stringify(POLICIES) },
+    { ...ALL_OBJECTS, folder },
+  );
 }
 beforeAll(start);
 afterAll(async () => {
