@@ -10,7 +10,7 @@ import type { TopEntry } from "../events/answers.ts";
 import type { EventReader } from "../events/event-reader.ts";
 import type { RingStatus } from "../protocol/rpc.ts";
 import { WORKERS } from "../runtime.ts";
-import { CLIENTS, DECISIONS } from "../watch/watch.ts";
+import { CLIENTS, DECISIONS, REQUESTS } from "../watch/watch.ts";
 
 /** How far back a chart goes, the length of its steps, and how often it is sent. */
 export const RANGES = {
@@ -20,7 +20,7 @@ export const RANGES = {
 } as const;
 export type RangeName = keyof typeof RANGES;
 
-/** The lines of the chart: decisions by outcome, and all decisions of the fallback. */
+/** The lines of the chart: requests by outcome, and all that the fallback decided. */
 const LINES = [
   { outcome: "allowed" },
   { outcome: "denied" },
@@ -120,7 +120,7 @@ export class LiveView {
     const newMs = Math.min(lastMs, nowMs - this.#readMs + OPEN_STEPS * stepMs);
     const range = { last: `${newMs}ms`, step };
     const lines = await Promise.all(
-      LINES.map((filter) => this.#options.reader.series(DECISIONS, filter, range)),
+      LINES.map((filter) => this.#options.reader.series(REQUESTS, filter, range)),
     );
     this.#readMs = nowMs;
     for (const [at, { atMs }] of (lines[0] ?? []).entries()) {

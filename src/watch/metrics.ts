@@ -7,21 +7,30 @@
  */
 import type { Dimensions } from "../events/tuple.ts";
 import type { RingStatus } from "../protocol/rpc.ts";
-import { CALLS, DECISIONS, EVICTED, FALLBACK_SECONDS, LATENCIES_MS, LATENCY } from "./watch.ts";
+import {
+  CALLS,
+  DECISIONS,
+  EVICTED,
+  FALLBACK_SECONDS,
+  LATENCIES_MS,
+  LATENCY,
+  REQUESTS,
+} from "./watch.ts";
 
 /** Sums since the beginning, by owner, then by dimensions. */
 export type Sums = Map<string, { dimensions: Dimensions; count: number }[]>;
 
 /** What is read for the metrics, beside the rings. */
-export const READ = [DECISIONS, LATENCY, CALLS, EVICTED, FALLBACK_SECONDS];
+export const READ = [REQUESTS, DECISIONS, LATENCY, CALLS, EVICTED, FALLBACK_SECONDS];
 
 type Sample = [labels: Dimensions, value: number, suffix?: string];
 
 /** @param sums of the names in `READ`, in that order */
 export function metricsText(sums: readonly Sums[], rings: readonly RingStatus[]): string {
-  const [decisions, latency, calls, evicted, fallbackSeconds] = sums;
+  const [requests, decisions, latency, calls, evicted, fallbackSeconds] = sums;
   const owners = rings.flatMap((ring) => ring.owners);
   return [
+    family("turnpike_requests_total", "counter", "Requests that were checked.", each(requests)),
     family("turnpike_decisions_total", "counter", "Decisions of policies.", each(decisions)),
     family(
       "turnpike_check_duration_seconds",

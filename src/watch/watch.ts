@@ -1,5 +1,5 @@
 /**
- * Counts what the limiter decides, as events: by policy, outcome, reason and source, and by client.
+ * Counts what the limiter decides, as events: requests, decisions of policies, and by client.
  *
  * Everything is counted in the isolate where it was decided, so denials from its cache and checks by
  * the fallback are too. It reaches the owners of events within about a second. An isolate that does
@@ -7,7 +7,7 @@
  */
 import type { Observer, Question, Reply } from "../caller/question.ts";
 import { keyOf } from "../events/tuple.ts";
-import type { Decision } from "../limit/decision.ts";
+import type { Decision, Source } from "../limit/decision.ts";
 import { log } from "../log.ts";
 import { regionOfOwner } from "../protocol/ring-record.ts";
 import type { KeyHash } from "../ring/key-hash.ts";
@@ -16,9 +16,11 @@ import { WORKERS } from "../runtime.ts";
 import type { AnalyticsPoints, Outcome } from "./analytics.ts";
 import { type LabelForm, labelOf } from "./label.ts";
 
+/** Requests, by `outcome` and `source`. One that several policies decide is one request. */
+export const REQUESTS = "turnpike.requests";
 /** Decisions, by `policy`, `outcome`, `reason` and `source`. */
 export const DECISIONS = "turnpike.decisions";
-/** Decisions, by `client`, `policy` and `outcome`. */
+/** Requests, by `client`, `outcome`, and the `policy` or policies that decided so. */
 export const CLIENTS = "turnpike-clients";
 /**
  * Checks that an owner answered, by `le`: the least of `LATENCIES_MS` that was enough. Beside them
@@ -59,12 +61,10 @@ export interface Watch extends Observer {
   evicted(owner: string, count: number): void;
 }
 
-/** The keys under which decisions of one kind count. */
-interface Keys {
-  kind: Pick<Decision, "reason" | "source"> & { outcome: Outcome };
-  decision: string;
-  /** By the label of the client. */
-  clients: Map<string, string>;
+/** The key under which decisions of one kind count. */
+interface Kind extends Pick<Decision, "reason" | "source"> {
+  outcome: Outcome;
+  key: string;
 }
 
 /** Makes what counts all that it is told. */
@@ -74,8 +74,13 @@ export function watch(
   hash: (parts: readonly string[]) => KeyHash,
   points?: AnalyticsPoints,
 ): Watch {
-  /** By policy. Made once, because they take longer to make than to count. */
-  const keys = new Map<string, Keys[]>();
+  // Keys are made once, because they take longer to make than to count.
+  /** By outcome and source. */
+  const requestKeys = new Map<string, string>();
+  /** By policy. */
+  const kinds = new Map<string, Kind[]>();
+  /** By outcome and policies, then by client. */
+  const clientKeys = new Map<string, Map<string, string>>();
   let remembered = 0;
   /** When a denial of each policy was last logged, ms since the epoch. */
   const loggedMs = new Map<string, number>();
@@ -86,6 +91,7 @@ export function watch(
   return {
     decided(replies, askedMs) {
       const nowMs = WORKERS.now();
+      noteRequest(replies);
       for (const reply of replies) note(reply, nowMs, nowMs - askedMs);
     },
     called(owner) {
@@ -99,17 +105,27 @@ export function watch(
     count(regionOfOwner(owner) as Region, name, keyOf({ [dimension]: owner }), amount);
   }
 
+  function noteRequest(replies: readonly Reply[]): void {
+    const [first] = replies;
+    if (!first) return;
+    const all = replies.length > 1 ? replies.flatMap((reply) => reply.decisions) : first.decisions;
+    const outcome = strictest(all);
+    const isDeciding = (decision: Decision) => outcomeOf(decision) === outcome;
+    const isGuess = all.some(({ source }) => source === "fallback");
+    const source = isGuess ? "fallback" : (all.find(isDeciding)?.source ?? "owner");
+    count(first.question.region, REQUESTS, requestKey(outcome, source), 1);
+  }
+
   function note({ question, decisions }: Reply, nowMs: number, tookMs: number): void {
     const { region } = question;
-    const client = clientOf(question, label);
     for (const decision of decisions) {
       const outcome = outcomeOf(decision);
       if (outcome === "denied") logDenial(question, decision);
       points?.decided(outcome, decision.source);
-      const known = keysOf(decision, outcome);
-      count(region, DECISIONS, known.decision, 1);
-      count(region, CLIENTS, clientKey(known, decision.policy, client), 1, client);
+      count(region, DECISIONS, decisionKey(decision, outcome), 1);
     }
+    const client = clientOf(question, label);
+    if (decisions.length > 0) count(region, CLIENTS, clientKey(decisions, client), 1, client);
     const source = decisions[0]?.source;
     if (source === "owner") {
       noteLatency(question, tookMs);
@@ -145,37 +161,60 @@ export function watch(
     if (tookMs > 0) count(region, LATENCY, LATENCY_SUM_KEY, tookMs, ALL);
   }
 
-  function keysOf({ policy, reason, source }: Decision, outcome: Outcome): Keys {
-    const ofPolicy = keys.get(policy) ?? [];
-    const isSame = ({ kind }: Keys) =>
-      kind.outcome === outcome && kind.reason === reason && kind.source === source;
-    const known = ofPolicy.find(isSame);
-    if (known) return known;
-    makeRoom();
-    const kind = { outcome, reason, source };
-    const made = { kind, decision: keyOf({ policy, ...kind }), clients: new Map() };
-    keys.set(policy, [...ofPolicy, made]);
-    return made;
+  function requestKey(outcome: Outcome, source: Source): string {
+    const kind = `${outcome} ${source}`;
+    const key = requestKeys.get(kind) ?? keyOf({ outcome, source });
+    requestKeys.set(kind, key);
+    return key;
   }
 
-  function clientKey({ kind: { outcome }, clients }: Keys, policy: string, client: string): string {
+  function decisionKey({ policy, reason, source }: Decision, outcome: Outcome): string {
+    const ofPolicy = kinds.get(policy) ?? [];
+    const known = ofPolicy.find((kind) => {
+      return kind.outcome === outcome && kind.reason === reason && kind.source === source;
+    });
+    if (known) return known.key;
+    makeRoom();
+    const key = keyOf({ policy, outcome, reason, source });
+    kinds.set(policy, [...ofPolicy, { outcome, reason, source, key }]);
+    return key;
+  }
+
+  function clientKey(decisions: readonly Decision[], client: string): string {
+    const outcome = strictest(decisions);
+    const deciding = decisions.filter((decision) => outcomeOf(decision) === outcome);
+    const policy = deciding.map((decision) => decision.policy).join(", ");
+    const kind = `${outcome} ${policy}`;
+    const clients = clientKeys.get(kind) ?? new Map<string, string>();
     const known = clients.get(client);
     if (known !== undefined) return known;
     makeRoom();
     const key = keyOf({ client, outcome, policy });
-    clients.set(client, key);
+    clientKeys.set(kind, clients.set(client, key));
     return key;
   }
 
   function makeRoom(): void {
     if (++remembered <= MAX_KEYS) return;
-    keys.clear();
+    kinds.clear();
+    clientKeys.clear();
     remembered = 1;
   }
 }
 
 function hexOf({ hi, lo }: KeyHash): string {
   return hi.toString(16).padStart(8, "0") + lo.toString(16).padStart(8, "0");
+}
+
+/** Returns what comes of several decisions on one request. */
+function strictest(decisions: readonly Decision[]): Outcome {
+  let strict: Outcome = "allowed";
+  for (const decision of decisions) {
+    const outcome = outcomeOf(decision);
+    if (outcome === "denied") return outcome;
+    if (outcome === "shadow") strict = outcome;
+  }
+  return strict;
 }
 
 /** Under `shadow`, a request passes that the policy would have denied. */

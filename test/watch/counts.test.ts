@@ -1,7 +1,7 @@
 /** What the limiter counts of itself, by what its parts tell. */
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { Question, Reply } from "../../src/caller/question.ts";
-import type { Source } from "../../src/limit/decision.ts";
+import type { Decision, Source } from "../../src/limit/decision.ts";
 import { parsePolicy } from "../../src/limit/policy.ts";
 import { DropWarning } from "../../src/owner/drop-warning.ts";
 import { keyHasher } from "../../src/ring/key-hash.ts";
@@ -51,6 +51,21 @@ describe("what the limiter counts of itself", () => {
     const bySource = (source: string) =>
       `weur turnpike.decisions ${key.slice(0, -1)},"source","${source}"]`;
     expect([counts[bySource("fallback")], counts[bySource("owner")]]).toEqual([50, 25]);
+  });
+
+  it("has a request once, however many policies decide it, by the strictest", () => {
+    const { decided } = newWatch();
+    const [allowed, denied] = [replyBy("owner"), replyBy("denial-cache")];
+    const login = { ...denied.decisions[0], allowed: false, policy: "login" } as Decision;
+    const [site] = allowed.decisions;
+    decided([{ ...allowed, decisions: [site as Decision, login] }], Date.now());
+    decided([allowed, replyBy("fallback")], Date.now());
+    expect(counts).toMatchObject({
+      'weur turnpike.requests ["outcome","denied","source","denial-cache"]': 1,
+      'weur turnpike.requests ["outcome","allowed","source","fallback"]': 1,
+      'weur turnpike-clients ["client","192.0.2.*","outcome","denied","policy","login"]': 1,
+      'weur turnpike-clients ["client","192.0.2.*","outcome","allowed","policy","site"]': 2,
+    });
   });
 
   it("has how long checks waited that an owner answered, and no others", () => {

@@ -9,6 +9,9 @@ const decisions: Sums = new Map([
   ["weur/0", [{ dimensions: { policy: odd, outcome: "denied" }, count: 7 }]],
   ["weur/1", [{ dimensions: { policy: "site", outcome: "allowed" }, count: 5 }]],
 ]);
+const requests: Sums = new Map([
+  ["weur/0", [{ dimensions: { outcome: "denied", source: "owner" }, count: 4 }]],
+]);
 const latency: Sums = new Map([
   [
     "weur/0",
@@ -24,7 +27,10 @@ const ring = { region: "weur" as const, version: 4, settling: true, waitingFor: 
 const calls: Sums = new Map([["weur/1", [{ dimensions: { to: "weur/0" }, count: 8 }]]]);
 const evicted: Sums = new Map([["weur/1", [{ dimensions: { by: "weur/0" }, count: 2 }]]]);
 const seconds: Sums = new Map([["weur/1", [{ dimensions: {}, count: 6 }]]]);
-const text = metricsText([decisions, latency, calls, evicted, seconds], [{ ...ring, owners }]);
+const text = metricsText(
+  [requests, decisions, latency, calls, evicted, seconds],
+  [{ ...ring, owners }],
+);
 const families = new Map(parsePrometheus(text).map((family) => [family.name, family]));
 
 describe("the metrics", () => {
@@ -36,6 +42,9 @@ describe("the metrics", () => {
         { labels: { owner: "weur/1", policy: "site" }, value: "5" },
       ],
     });
+    expect(families.get("turnpike_requests_total")?.metrics).toEqual([
+      { labels: { owner: "weur/0", outcome: "denied", source: "owner" }, value: "4" },
+    ]);
     expect(families.get("turnpike_ring_version")?.metrics).toMatchObject([{ value: "4" }]);
     expect(families.get("turnpike_owner_keys")?.metrics).toMatchObject([{ value: "3" }]);
   });
