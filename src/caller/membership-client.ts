@@ -1,6 +1,6 @@
 /** The membership objects as an operator reaches them: one for each region, named after it. */
 
-import { wrongClass } from "../protocol/bindings.ts";
+import { missingMethod, wrongClass } from "../protocol/bindings.ts";
 import { withDeadline } from "../protocol/deadline.ts";
 import type { PoliciesChange, PoliciesDocument } from "../protocol/policies-document.ts";
 import { type RingRecord, regionOfOwner } from "../protocol/ring-record.ts";
@@ -46,8 +46,17 @@ export class MembershipClient {
    * @throws {CallError} if the membership object does not answer
    */
   async ring(region: Region, isWanted: boolean): Promise<RingRecord | undefined> {
-    const ask = (stub: Stub<MembershipRpc>) => (isWanted ? stub.ring() : stub.ringIfUsed());
-    return (await this.#operate<RingRecord | null>(region, ask)) ?? undefined;
+    const ifUsed = async (stub: Stub<MembershipRpc>): Promise<RingRecord | null> => {
+      try {
+        return await stub.ringIfUsed();
+      } catch (error) {
+        if (missingMethod(error) !== "ringIfUsed") throw error;
+        // An older version, during a deployment. A ring that nobody uses is better than one missed.
+        return stubOf(this.#namespace, region).ring();
+      }
+    };
+    const ring = await this.#operate(region, isWanted ? (stub) => stub.ring() : ifUsed);
+    return ring ?? undefined;
   }
 
   /** @throws {CallError} if the membership object does not answer */

@@ -131,8 +131,13 @@ function idIn(namespace: Bindings[BindingName]): string | undefined {
   return namespace?.idFromName("any").toString();
 }
 
+/** Returns the method that a call failed for because its object has none of that name. */
+export function missingMethod(error: unknown): string | undefined {
+  return /does not implement the method "(\w+)"/.exec(String(error))?.[1];
+}
+
 /** Methods that objects of the class `Membership` have, and those of no other class here. */
-const MEMBERSHIP_METHODS = ["ring", "ringIfUsed", "reportLoad", "reportFailure", "add", "remove"];
+const MEMBERSHIP_METHODS = ["ring", "reportLoad", "reportFailure", "add", "remove"];
 
 /**
  * Returns what is wrong with a binding if a call failed because its objects are of another class;
@@ -142,7 +147,7 @@ const MEMBERSHIP_METHODS = ["ring", "ringIfUsed", "reportLoad", "reportFailure",
  *   same.
  */
 export function wrongClass(error: unknown): string | undefined {
-  const [, method] = /does not implement the method "(\w+)"/.exec(String(error)) ?? [];
+  const method = missingMethod(error);
   if (method === undefined) return undefined;
   const binding = MEMBERSHIP_METHODS.includes(method) ? "TURNPIKE_MEMBERSHIP" : "TURNPIKE_OWNERS";
   const detail = `${binding} ${bindingRule(binding)}, got one without the method "${method}"`;

@@ -106,6 +106,33 @@ describe("getOrCompute() upon owners", () => {
   });
 });
 
+describe("a deployment", () => {
+  it("lets purges pass though the membership objects are of an older version still", async () => {
+    const app = await startApp(
+      `
+      let runs = 0;
+      app.get("/value", async (c) =>
+        c.text(await cache().getOrCompute("a", { ttl: "1h" }, () => "run " + ++runs)));
+      app.delete("/value", async (c) => { await cache().purge("a"); return c.body(null, 204); });
+      app.delete("/", async (c) => { await cache().purgeTag("a tag"); return c.body(null, 204); });`,
+      { hasCache: true, hasMembership: true },
+      `import { Cache, cache } from ${CACHE};
+       import { Membership, RateLimiter } from ${LIBRARY};
+       delete Membership.prototype.ringIfUsed;
+       export { Cache, Membership, RateLimiter };`,
+    );
+    try {
+      const value = async () => (await fetch(`${app.url}value`)).text();
+      expect([await value(), await value()]).toEqual(["run 1", "run 1"]);
+      expect((await fetch(`${app.url}value`, { method: "DELETE" })).status).toBe(204);
+      expect(await value()).toBe("run 2");
+      expect((await fetch(app.url, { method: "DELETE" })).status).toBe(204);
+    } finally {
+      await app.stop();
+    }
+  });
+});
+
 describe("the README of the cache", () => {
   const path = join(import.meta.dirname, "../readme/search.ts");
   const readme = readFileSync(join(import.meta.dirname, "../../src/cache/README.md"), "utf8");
