@@ -10,12 +10,16 @@ import type { Life } from "./storable.ts";
 import { decode } from "./stored.ts";
 import { ttlOf } from "./usable.ts";
 
-/** A copy as it is sent, but for what depends on its age. */
+/** A copy as it is sent. */
 interface Ready {
   life: Life;
   status: 200;
-  headers: Record<string, string>;
+  stored: Record<string, string>;
   body: Uint8Array<ArrayBuffer>;
+  /** What the fields below are for: two numbers that change once a second. */
+  ageSeconds: number;
+  ttlSeconds: number;
+  headers: Record<string, string>;
 }
 
 /** Fields that need a look at what else the response has, or may have. */
@@ -30,17 +34,19 @@ export function serveCopy(c: Context, request: Headers, { value, ageMs }: Found)
     readied.set(value, ready);
   }
   if (!ready) return false;
-  const { life, status, headers, body } = ready;
+  const { life, status, body } = ready;
   const ttlMs = ttlOf(life, ageMs);
   if (ttlMs <= 0) return false;
   if (request.has("if-none-match") || request.has("if-modified-since")) return false;
-  const all = {
-    ...headers,
-    age: String(Math.floor((life.initialAgeMs + ageMs) / 1_000)),
-    "cache-status": cacheStatus(headers["cache-status"] ?? null, { hit: true, ttlMs }),
-  };
+  const ageSeconds = Math.floor((life.initialAgeMs + ageMs) / 1_000);
+  const ttlSeconds = Math.floor(ttlMs / 1_000);
+  if (ready.ageSeconds !== ageSeconds || ready.ttlSeconds !== ttlSeconds) {
+    const status = cacheStatus(ready.stored["cache-status"] ?? null, { hit: true, ttlMs });
+    const headers = { ...ready.stored, age: String(ageSeconds), "cache-status": status };
+    Object.assign(ready, { ageSeconds, ttlSeconds, headers });
+  }
   // It adds what the middlewares in front have prepared.
-  replace(c, c.newResponse(body, status, all));
+  replace(c, c.newResponse(body, status, ready.headers));
   return true;
 }
 
@@ -50,9 +56,16 @@ function readyOf(value: Uint8Array): Ready | null {
   const { life, status, body } = stored;
   const isPlain = !stored.headers.some(([name]) => NOT_AS_THEY_ARE.includes(name));
   if (!isPlain || BODILESS.includes(status)) return null;
-  const headers = {
-    ...Object.fromEntries(stored.headers),
-    "content-length": String(body.length),
+  return {
+    life,
+    status: status as 200,
+    stored: {
+      ...Object.fromEntries(stored.headers),
+      "content-length": String(body.length),
+    },
+    body: body as Uint8Array<ArrayBuffer>,
+    ageSeconds: Number.NaN,
+    ttlSeconds: Number.NaN,
+    headers: {},
   };
-  return { life, status: status as 200, headers, body: body as Uint8Array<ArrayBuffer> };
 }
