@@ -6,16 +6,18 @@ export class DeadlineError extends Error {
 }
 
 /** Waits for a call up to `ms`. @throws {DeadlineError} if it takes longer */
-export async function withDeadline<Reply>(
+export function withDeadline<Reply>(
   ms: number,
   call: Promise<Reply>,
   runtime: Pick<Runtime, "wait">,
 ): Promise<Reply> {
-  const late = async () => {
-    await runtime.wait(ms);
+  return new Promise((resolve, reject) => {
+    call.then(resolve, reject);
+    const end = () => reject(new DeadlineError(`no answer within ${ms} ms`));
     // If the whole isolate has stalled, the answer may have arrived behind this timer.
-    await runtime.wait(0);
-    throw new DeadlineError(`no answer within ${ms} ms`);
-  };
-  return Promise.race([call, late()]);
+    runtime
+      .wait(ms)
+      .then(() => runtime.wait(0))
+      .then(end, end);
+  });
 }
