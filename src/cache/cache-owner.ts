@@ -43,17 +43,14 @@ export class CacheOwner implements CacheRpc {
     return this.#values.bytes;
   }
 
-  async find(key: string): Promise<Held | undefined> {
-    const kept = this.#values.get(key, this.#runtime.now());
-    if (!kept) return undefined;
-    const { value, ageMs, leftMs, version } = kept;
-    return { value, ageMs, leftMs, version };
+  find(key: string): Held | undefined {
+    return this.#values.get(key, this.#runtime.now());
   }
 
-  async lookUp(key: string, newerThan: number): Promise<LookedUp> {
-    const held = await this.find(key);
-    if (held && held.version > newerThan) return { kind: "held", held };
+  lookUp(key: string, newerThan: number): LookedUp {
     const nowMs = this.#runtime.now();
+    const held = this.#values.get(key, nowMs);
+    if (held && held.version > newerThan) return { kind: "held", held };
     this.#endLate(nowMs);
     if (this.#leases.has(key)) return { kind: "busy" };
     // Above those of an earlier life: it had fewer leases than this a millisecond.
@@ -76,13 +73,13 @@ export class CacheOwner implements CacheRpc {
       const end = await Promise.race([promise, this.#runtime.wait(leftMs)]);
       if (end === "purged") return { kind: "purged" };
     }
-    const held = await this.find(key);
+    const held = this.find(key);
     if (held && held.version > newerThan) return { kind: "held", held };
     // Without a lease, it ended on the caller's way here, perhaps by a purge.
     return { kind: lease ? "nothing" : "purged" };
   }
 
-  async put(key: string, fence: number, computed: Computed | undefined): Promise<boolean> {
+  put(key: string, fence: number, computed: Computed | undefined): boolean {
     if (this.#leases.get(key)?.fence !== fence) return false;
     const fits = computed !== undefined && computed.value.length <= MAX_VALUE_BYTES;
     if (fits) this.#values.set(key, fence, computed, this.#runtime.now());
@@ -90,12 +87,12 @@ export class CacheOwner implements CacheRpc {
     return fits;
   }
 
-  async purge(key: string): Promise<void> {
+  purge(key: string): void {
     this.#values.delete(key);
     this.#endLease(key, "purged");
   }
 
-  async purgeTag(tag: string): Promise<void> {
+  purgeTag(tag: string): void {
     this.#values.deleteTag(tag);
     // Nobody knows yet which tags their values will have.
     for (const key of this.#leases.keys()) this.#endLease(key, "purged");

@@ -145,9 +145,8 @@ function encode(value: unknown): Uint8Array | undefined {
 
 /** @throws {Error} the one that is remembered */
 function decode(bytes: Uint8Array): unknown {
-  const rest = bytes.subarray(1);
-  if (bytes[0] === BYTES) return rest.slice();
-  const text = new TextDecoder().decode(rest);
+  if (bytes[0] === BYTES) return bytes.slice(1);
+  const text = new TextDecoder().decode(bytes.subarray(1));
   if (bytes[0] === ERROR_TEXT) throw new Error(text);
   return JSON.parse(text);
 }

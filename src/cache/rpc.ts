@@ -25,9 +25,9 @@ export type Waited =
   | { kind: "purged" };
 
 export interface CacheRpc {
-  find(key: string): Promise<Held | undefined>;
+  find(key: string): Held | undefined;
   /** @param newerThan a value of this version, or an older one, counts as missing */
-  lookUp(key: string, newerThan: number): Promise<LookedUp>;
+  lookUp(key: string, newerThan: number): LookedUp;
   /** Resolves when the value is computed, or the lease is over. */
   wait(key: string, newerThan: number): Promise<Waited>;
   /**
@@ -35,7 +35,7 @@ export interface CacheRpc {
    *
    * @returns false for a value that comes too late, or was purged meanwhile: it is dropped
    */
-  put(key: string, fence: number, computed: Computed | undefined): Promise<boolean>;
-  purge(key: string): Promise<void>;
-  purgeTag(tag: string): Promise<void>;
+  put(key: string, fence: number, computed: Computed | undefined): boolean;
+  purge(key: string): void;
+  purgeTag(tag: string): void;
 }

@@ -1,7 +1,15 @@
 /** The values of one owner, or of an isolate's copy, within a bound on their bytes. No clock. */
+import type { Held } from "./rpc.ts";
 import type { Computed } from "./value.ts";
 
-interface Kept extends Computed {
+/** A place in the order of use. */
+class Link {
+  older: Link = this;
+  newer: Link = this;
+}
+
+interface Kept extends Computed, Link {
+  key: string;
   version: number;
   storedMs: number;
   bytes: number;
@@ -13,8 +21,12 @@ const CHAR_BYTES = 2;
 
 export class Values {
   readonly #maxBytes: number;
-  /** The one used last is the last. */
   readonly #kept = new Map<string, Kept>();
+  /**
+   * Where the order of use begins and ends: `newer` is the value that was not used for longest. A
+   * `Map` has an order, too, but to look for its first entry takes longer the more were deleted there.
+   */
+  readonly #ends = new Link();
   #bytes = 0;
 
   constructor(maxBytes: number) {
@@ -25,23 +37,19 @@ export class Values {
     return this.#bytes;
   }
 
-  get size(): number {
-    return this.#kept.size;
-  }
-
-  /** Returns what is kept under the key and not over, with its age. */
-  get(key: string, nowMs: number): (Kept & { ageMs: number; leftMs: number }) | undefined {
+  /** Returns what is kept under the key and not over. */
+  get(key: string, nowMs: number): Held | undefined {
     const kept = this.#kept.get(key);
     if (!kept) return undefined;
     const ageMs = Math.max(0, nowMs - kept.storedMs);
     const leftMs = kept.ttlMs - ageMs;
-    this.#kept.delete(key);
-    if (leftMs > 0) {
-      this.#kept.set(key, kept);
-      return { ...kept, ageMs, leftMs };
+    if (leftMs <= 0) {
+      this.#drop(kept);
+      return undefined;
     }
-    this.#bytes -= kept.bytes;
-    return undefined;
+    unlink(kept);
+    this.#append(kept);
+    return { value: kept.value, ageMs, leftMs, version: kept.version };
   }
 
   /**
@@ -54,30 +62,50 @@ export class Values {
     const chars = tags.reduce((sum, tag) => sum + tag.length, key.length);
     const bytes = ENTRY_BYTES + value.length + chars * CHAR_BYTES;
     if (bytes > this.#maxBytes) return;
-    this.#kept.set(key, { value, ttlMs, tags, version, storedMs, bytes });
+    const { older, newer } = this.#ends;
+    const kept = { key, value, ttlMs, tags, version, storedMs, bytes, older, newer };
+    this.#kept.set(key, kept);
+    this.#append(kept);
     this.reserve(bytes);
   }
 
   /** Takes room for something that is no value, or gives it back if negative. */
   reserve(bytes: number): void {
     this.#bytes += bytes;
-    for (const oldest of this.#kept.keys()) {
-      if (this.#bytes <= this.#maxBytes) break;
-      this.delete(oldest);
+    while (this.#bytes > this.#maxBytes && this.#ends.newer !== this.#ends) {
+      this.#drop(this.#ends.newer as Kept);
     }
   }
 
   delete(key: string): void {
-    this.#bytes -= this.#kept.get(key)?.bytes ?? 0;
-    this.#kept.delete(key);
+    const kept = this.#kept.get(key);
+    if (kept) this.#drop(kept);
   }
 
   clear(): void {
-    this.#kept.clear();
-    this.#bytes = 0;
+    for (const kept of this.#kept.values()) this.#drop(kept);
   }
 
   deleteTag(tag: string): void {
-    for (const [key, { tags }] of this.#kept) if (tags.includes(tag)) this.delete(key);
+    for (const kept of this.#kept.values()) if (kept.tags.includes(tag)) this.#drop(kept);
   }
+
+  #drop(kept: Kept): void {
+    unlink(kept);
+    this.#kept.delete(kept.key);
+    this.#bytes -= kept.bytes;
+  }
+
+  #append(kept: Kept): void {
+    const newest = this.#ends.older;
+    kept.older = newest;
+    kept.newer = this.#ends;
+    newest.newer = kept;
+    this.#ends.older = kept;
+  }
+}
+
+function unlink({ older, newer }: Link): void {
+  older.newer = newer;
+  newer.older = older;
 }

@@ -38,10 +38,10 @@ function broken(change: (owner: CacheOwner) => Partial<CacheRpc>) {
 }
 
 const VARIANTS: Record<string, (owner: CacheOwner) => CacheRpc> = {
-  "forgets nothing in a purge": broken(() => ({ purge: async () => {}, purgeTag: async () => {} })),
+  "forgets nothing in a purge": broken(() => ({ purge() {}, purgeTag() {} })),
   "gives all computers the same number": broken((owner) => ({
-    async lookUp(key, newerThan) {
-      const looked = await owner.lookUp(key, newerThan);
+    lookUp(key, newerThan) {
+      const looked = owner.lookUp(key, newerThan);
       return looked.kind === "lease" ? { kind: "lease", fence: 1 } : looked;
     },
   })),
@@ -50,9 +50,8 @@ const VARIANTS: Record<string, (owner: CacheOwner) => CacheRpc> = {
       owner.put(key, fence, computed && { ...computed, ttlMs: computed.ttlMs * 10 }),
   })),
   "takes what was computed during a purge": broken((owner) => ({
-    async purge(key) {
-      const looked = await owner.find(key);
-      if (looked) await owner.purge(key);
+    purge(key) {
+      if (owner.find(key)) owner.purge(key);
     },
   })),
 };

@@ -176,7 +176,7 @@ export class World {
   /** A call that may be lost on its way there or back. The caller gets an error, or hears nothing. */
   #call<Reply>(
     name: string,
-    run: (owner: CacheRpc) => Promise<Reply>,
+    run: (owner: CacheRpc) => Reply | Promise<Reply>,
     note: (reply: Reply) => void = () => {},
   ): Promise<Reply> {
     const { schedule } = this;
