@@ -124,7 +124,7 @@ app.all("/:policy/idle-transform", () => {
   writable.getWriter().write(new TextEncoder().encode("first"));
   return new Response(readable);
 });
-app.all("/:policy/large", () => new Response(new Uint8Array(50_000_000)));
+app.all("/:policy/large", () => new Response(new Uint8Array(16_000_000)));
 app.all("/:policy/hang", async (c) => {
   await scheduler.wait(8_000);
   return c.text("late");
