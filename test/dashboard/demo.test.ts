@@ -1,5 +1,5 @@
 import type { Browser, Page } from "playwright-core";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import type { WorkerdServer } from "../bench/workerd-server.ts";
 import { graveViolations, startBrowser } from "../browser.ts";
 import { ALL_OBJECTS, startGate } from "../http/gate-server.ts";
@@ -21,6 +21,12 @@ beforeAll(async () => {
 });
 
 afterAll(() => started.disposeAsync());
+
+afterEach(async () => {
+  for (const context of browser.contexts()) {
+    for (const page of context.pages()) await page.goto("about:blank");
+  }
+});
 
 async function open(ip: string): Promise<{ page: Page; errors: string[] }> {
   const page = await browser.newPage({ extraHTTPHeaders: { "CF-Connecting-IP": ip } });

@@ -1,6 +1,6 @@
 /** The live page, in a real browser: who may see it, what it shows of a load, and what it does. */
 import type { Browser, Page } from "playwright-core";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import type { WorkerdServer } from "../bench/workerd-server.ts";
 import { graveViolations, startBrowser } from "../browser.ts";
 import { stateFolder } from "../dev-server.ts";
@@ -22,6 +22,13 @@ afterAll(async () => {
   await browser?.close();
   await server?.kill();
   state[Symbol.dispose]();
+});
+
+/** A page that nobody looks at any more would go on drawing. */
+afterEach(async () => {
+  for (const context of browser.contexts()) {
+    for (const page of context.pages()) await page.goto("about:blank");
+  }
 });
 
 /** @param port left out: one that is free */
