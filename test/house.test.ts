@@ -41,7 +41,7 @@ const MAY_IMPORT: Record<string, string[]> = {
     "cloudflare:",
     "valibot",
   ],
-  testing: ["caller", "owner", "protocol", "limit", "runtime.ts"],
+  testing: ["caller", "owner", "protocol", "limit", "log.ts", "runtime.ts"],
   cli: [
     ...["http", "testing", "counters", "ring", "limit", "config.ts", "limiter-config.ts"],
     ...["node:", "valibot", "commander", "cli-progress", "cli-table3", "hono", "jsonc-parser"],

@@ -4,6 +4,7 @@
  * Reads the environment at first use, so that an import of the library requires nothing.
  */
 import { MisuseError } from "../limit/misuse.ts";
+import { OTHER_NAME } from "../limit/policies.ts";
 import type { Policy } from "../limit/policy.ts";
 import { type LimiterConfig, parseLimiterConfig } from "../limiter-config.ts";
 import { type Bindings, requireBindings, requireRpc } from "../protocol/bindings.ts";
@@ -116,7 +117,7 @@ export function claimName(policy: Policy, { maker, isNamed, functions = [] }: Or
     const isSame = known.description === description;
     const isAnother = known.functions.some((each, at) => each !== functions[at]);
     if (!isSame || (isAnother && isStarting())) {
-      throw new MisuseError("name", "must be different for each policy", name);
+      throw new MisuseError("name", OTHER_NAME, name);
     }
     if (!isNamed && isStarting()) {
       throw new MisuseError("name", "must be given to tell two limiters apart", undefined);

@@ -15,6 +15,7 @@ import type { Question } from "../caller/question.ts";
 import { isListed } from "../limit/address-list.ts";
 import { type Decision, decisive } from "../limit/decision.ts";
 import { MisuseError } from "../limit/misuse.ts";
+import { OTHER_NAME } from "../limit/policies.ts";
 import { requireOptions } from "../limit/policy.ts";
 import type { LimiterConfig } from "../limiter-config.ts";
 import { WORKERS } from "../runtime.ts";
@@ -80,7 +81,7 @@ export function rateLimit(...policies: RateLimitOptions[]): MiddlewareHandler<Ra
   if (rules.length === 0) throw new MisuseError("", "must be at least one policy", undefined);
   for (const [at, { policy, ...functions }] of rules.entries()) {
     if (rules.findIndex((rule) => rule.policy.name === policy.name) < at) {
-      throw new MisuseError("name", "must be different for each policy", policy.name);
+      throw new MisuseError("name", OTHER_NAME, policy.name);
     }
     const isNamed = policies[at]?.name !== undefined;
     claimName(policy, { maker: "rateLimit", isNamed, functions: Object.values(functions) });

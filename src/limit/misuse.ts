@@ -6,6 +6,8 @@
 import * as v from "valibot";
 
 const MAX_SHOWN_CHARS = 80;
+/** Letters that a mistyped name shares with the field it was meant for. */
+const SAME_LETTERS = 3;
 
 /** Thrown for data that can't be right: what is on disk, or what another object sent. */
 export class InvalidError extends Error {
@@ -44,33 +46,38 @@ export function parse<const Schema extends v.GenericSchema>(
   }
   const result = v.safeParse(schema, input, { abortEarly: true });
   if (result.success) return result.output;
+  // First, since a name with a typing mistake leaves the right one missing.
+  requireKnownFields(schema, input, at, Failure);
   const [issue] = result.issues;
-  const path = issue.path ?? [];
-  const field = path.reduce((before, { key }) => fieldPath(before, key), at);
-  if (issue.type === "strict_object" && issue.expected === "never") {
-    throw new Failure(field, unknownRule(schema, path.length), path.at(-1)?.value);
-  }
-  if (issue.type === "strict_object" && issue.received === "undefined") {
-    // A name with a typing mistake leaves the right one missing.
-    const unknown = path.length === 1 ? unknownField(schema, input) : undefined;
-    if (unknown) {
-      const [name, value] = unknown;
-      throw new Failure(fieldPath(at, name), unknownRule(schema, 1), value);
+  const field = (issue.path ?? []).reduce((before, { key }) => fieldPath(before, key), at);
+  if (issue.type === "strict_object") {
+    if (issue.expected === "never") {
+      throw new Failure(field, "is not a known field", issue.path?.at(-1)?.value);
     }
-    throw new Failure(field, "is required", undefined);
+    if (issue.received === "undefined") throw new Failure(field, "is required", undefined);
   }
   throw new Failure(field, issue.message, issue.input);
 }
 
-function unknownField(schema: object, input: unknown): [name: string, value: unknown] | undefined {
-  if (!("entries" in schema)) return undefined;
-  return Object.entries(input as object).find(([name]) => !(name in (schema.entries as object)));
-}
-
-/** Lists the known fields, unless the unknown one lies deeper. */
-function unknownRule(schema: object, depth: number): string {
-  if (depth > 1 || !("entries" in schema)) return "is not a known field";
-  return `is not one of the fields ${Object.keys(schema.entries as object).join(", ")}`;
+/** @throws {InvalidError} if the input itself has a field that its schema does not know */
+function requireKnownFields(
+  schema: v.GenericSchema,
+  input: unknown,
+  at: string,
+  Failure: typeof InvalidError,
+): void {
+  if (schema.type !== "strict_object" || !("entries" in schema)) return;
+  if (typeof input !== "object" || input === null) return;
+  const known = Object.keys(schema.entries as object);
+  const unknown = Object.entries(input).find(([name]) => !known.includes(name));
+  if (!unknown) return;
+  const [name, value] = unknown;
+  const start = (each: string) => each.slice(0, SAME_LETTERS).toLowerCase();
+  const meant = known.find((each) => start(each) === start(name));
+  const rule = meant
+    ? `is not a known field (did you mean "${meant}"?)`
+    : `is not one of the fields ${known.join(", ")}`;
+  throw new Failure(fieldPath(at, name), rule, value);
 }
 
 /**

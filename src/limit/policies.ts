@@ -4,6 +4,10 @@ import { type Policy, parsePolicy } from "./policy.ts";
 import { requireOverrides } from "./policy-overrides.ts";
 import { withBoundedDelay } from "./waiting.ts";
 
+/** What the name of a second policy must be, as the rest of a sentence. */
+export const OTHER_NAME =
+  'must be different for each policy: write another name in one of the two (without one it is "default")';
+
 /** @throws {MisuseError} naming the field, the rule and the value */
 export function parsePolicies(input: unknown, at: string): Policy[] {
   if (!Array.isArray(input) || input.length === 0) {
@@ -17,7 +21,7 @@ export function parsePolicies(input: unknown, at: string): Policy[] {
   const names = new Set<string>();
   for (const [index, { name }] of policies.entries()) {
     if (names.has(name)) {
-      throw new MisuseError(`${at}[${index}].name`, "must be different for each policy", name);
+      throw new MisuseError(`${at}[${index}].name`, OTHER_NAME, name);
     }
     names.add(name);
   }

@@ -88,10 +88,16 @@ function requireNamespace(name: BindingName, value: unknown, env: object): void 
   const kind = typeof value === "object" && value ? value.constructor.name : typeof value;
   if (value !== undefined) throw new MisuseError(name, bindingRule(name), kind);
   const { className, formerName } = BINDINGS[name];
-  const hint = isNamespace(Reflect.get(env, formerName))
-    ? `rename ${formerName}; what it counted stays`
-    : `or from compatibility_date ${EXPORTS_DATE} on, export ${className} from "turnpike" and name it in migrations or exports of wrangler.jsonc`;
-  throw new MisuseError(name, `${bindingRule(name)} (${hint})`, value);
+  if (!isNamespace(Reflect.get(env, formerName))) throw missing(className, "turnpike", name);
+  const rule = `${bindingRule(name)} (rename ${formerName}; what it counted stays)`;
+  throw new MisuseError(name, rule, value);
+}
+
+/** Returns the error for a class that a Worker does not have, which begins with what to write. */
+function missing(className: string, entryPoint: string, binding: string): MisuseError {
+  const migration = `{ "tag": "v1", "new_sqlite_classes": ["${className}"] }`;
+  const rule = `must be in the main module, and ${migration} in the migrations of wrangler.jsonc (before compatibility_date ${EXPORTS_DATE} also a binding ${binding})`;
+  return new MisuseError(`export { ${className} } from "${entryPoint}"`, rule, undefined);
 }
 
 /**
@@ -110,10 +116,10 @@ export function extraNamespace<Rpc>(
 ): ObjectNamespace<Rpc> {
   const bound: unknown = Reflect.get(env, name) ?? Reflect.get(exports, className);
   if (isNamespace(bound)) return bound as ObjectNamespace<Rpc>;
+  if (bound === undefined) throw missing(className, entryPoint, name);
   const rule = `must be a Durable Object binding with the class_name ${className}`;
-  const hint = `or export ${className} from "${entryPoint}" and name it in migrations`;
   const kind = typeof bound === "object" && bound ? bound.constructor.name : bound;
-  throw new MisuseError(name, `${rule} (${hint})`, kind);
+  throw new MisuseError(name, rule, kind);
 }
 
 /**

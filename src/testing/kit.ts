@@ -7,6 +7,7 @@
 import { claimedPolicies, freeNames, isolateConfig, replaceCaller } from "../caller/isolate.ts";
 import { isIpv6, networkOf, readAddress } from "../limit/address-list.ts";
 import { MisuseError } from "../limit/misuse.ts";
+import { unlogged } from "../log.ts";
 import { runOn } from "../runtime.ts";
 import { type Clock, TestClock } from "./clock.ts";
 import { MemoryOwners } from "./memory-owners.ts";
@@ -14,6 +15,8 @@ import { type Call, RecordingCaller } from "./recording-caller.ts";
 
 /** Longer waits of a caller are deadlines, which owners in memory never miss. */
 const LONGEST_PAUSE_MS = 1_000;
+/** Requests that tests make have no address, and that is no mistake. */
+const NO_NEWS = "clients-not-told-apart";
 
 export interface TestKit {
   /** Stands still until the test moves it. */
@@ -72,6 +75,7 @@ function newKit(): TestKit {
   });
   const callerBefore = replaceCaller(caller);
   const runtimeBefore = runOn(clock.runtime);
+  unlogged.add(NO_NEWS);
   const requireInstalled = () => {
     if (installed === kit) return;
     throw new Error("the test kit is not installed: call installTestKit() and use what it returns");
@@ -116,6 +120,7 @@ function newKit(): TestKit {
       clock.reset();
       replaceCaller(callerBefore);
       runOn(runtimeBefore);
+      unlogged.delete(NO_NEWS);
       installed = undefined;
     },
   };

@@ -91,7 +91,7 @@ describe("an error", () => {
     ["k", { ttl: "0s" }, /^ttl must be a duration from 1ms to 7d/],
     ["k", { ttl: "1s", negativeFor: "2h" }, /^negativeFor must be a duration from 0s to 1h/],
     ["k", { ttl: "1s", tags: "x" }, /^tags must be a list of names/],
-    ["k", { ttl: "1s", stale: "1s" }, /^stale is not one of the fields ttl, staleFor/],
+    ["k", { ttl: "1s", stale: "1s" }, /^stale is not a known field \(did you mean "staleFor"\?\)/],
   ])("names what is wrong: %s %j", async (key, options, message) => {
     const getting = newValues().getOrCompute(key, options as never, () => 1);
     await expect(getting).rejects.toThrow(message);

@@ -47,7 +47,7 @@ describe("limiter", () => {
     limiter({ name, limit: 5, window: "1d" });
     expect(() => limiter({ name, limit: 5, window: "1d" })).not.toThrow();
     expect(() => limiter({ name, limit: 6, window: "1d" })).toThrow(
-      `name must be different for each policy, got "${name}"`,
+      `name must be different for each policy: write another name in one of the two (without one it is "default"), got "${name}"`,
     );
   });
 

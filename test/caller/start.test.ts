@@ -41,13 +41,13 @@ describe("two limiters made at start", () => {
       `const plan = (units) => rateLimit({ name: "plan", window: "1h", limit: () => units });
        app.get("/free", plan(2), ok);
        app.get("/paid", plan(1000), ok);`,
-      'name must be different for each policy, got "plan"',
+      'name must be different for each policy: write another name in one of the two (without one it is "default"), got "plan"',
     ],
     [
       "with one name and different limits",
       `limiter({ name: "x", limit: 1, window: "1h" });
        limiter({ name: "x", limit: 2, window: "1h" });`,
-      'name must be different for each policy, got "x"',
+      'name must be different for each policy: write another name in one of the two (without one it is "default"), got "x"',
     ],
   ])("%s are refused", async (_, code, message) => {
     await expect(statusesOf(code)).rejects.toThrow(message);
@@ -88,8 +88,8 @@ describe("an app that binds nothing", () => {
     app.onError((error, c) => c.text(error.message, 500));
     app.use(rateLimit({ ...options, name: "one" }));
     app.get("*", (c) => c.text(c.var.decision.source));`;
-  const RULE = "TURNPIKE_OWNERS must be a Durable Object binding with the class_name RateLimiter";
-  const MEND = `${RULE} (or from compatibility_date 2025-11-17 on, export RateLimiter from "turnpike" and name it in migrations or exports of wrangler.jsonc), got nothing`;
+  const MEND =
+    'export { RateLimiter } from "turnpike" must be in the main module, and { "tag": "v1", "new_sqlite_classes": ["RateLimiter"] } in the migrations of wrangler.jsonc (before compatibility_date 2025-11-17 also a binding TURNPIKE_OWNERS), got nothing';
 
   it("counts by the classes that it exports", async () => {
     const [first, second] = await answersOf(ONE, { hasMembership: true, isBound: false }, "/", "/");

@@ -225,7 +225,7 @@ describe("names", () => {
     const options = { name: "shared", limit: 1, window: "1h" };
     rateLimit({ ...options, key: (c) => c.req.header("X-User") });
     expect(() => rateLimit({ ...options, key: (c) => c.req.header("X-Order") })).toThrow(
-      'name must be different for each policy, got "shared"',
+      'name must be different for each policy: write another name in one of the two (without one it is "default"), got "shared"',
     );
     expect(() => limiter({ ...options, scope: "global" })).toThrow("name must be different");
   });
@@ -242,7 +242,7 @@ describe("names", () => {
   it("refuses a name that one call has twice", () => {
     const options = { limit: 1, window: "1h" };
     expect(() => rateLimit(options, options)).toThrow(
-      'name must be different for each policy, got "default"',
+      'name must be different for each policy: write another name in one of the two (without one it is "default"), got "default"',
     );
   });
 });

@@ -303,9 +303,16 @@ describe("policy", () => {
     [{ onFailure: "panic" }, 'onFailure must be "local", "allow" or "deny", got "panic"'],
     [{ scope: "galaxy" }, 'scope must be "region" or "global", got "galaxy"'],
     [
-      { limits: 10 },
-      `limits is not one of the fields ${Object.keys(policySchema.entries).join(", ")}, got 10`,
+      { colour: 10 },
+      `colour is not one of the fields ${Object.keys(policySchema.entries).join(", ")}, got 10`,
     ],
+    [{ limits: 10 }, 'limits is not a known field (did you mean "limit"?), got 10'],
+    // Before what the mistake leaves missing, and before other mistakes.
+    [
+      { window: undefined, windw: "1m" },
+      'windw is not a known field (did you mean "window"?), got "1m"',
+    ],
+    [{ limit: -1, Bursts: 5 }, 'Bursts is not a known field (did you mean "burst"?), got 5'],
   ])("refuses %j", (change, message) => {
     expect(() => parsePolicy({ ...VALID, ...change })).toThrow(
       expect.objectContaining({ message }),
@@ -371,7 +378,7 @@ describe("policy", () => {
 
   it("refuses two policies of one name", () => {
     expect(() => parsePolicies([VALID, VALID], "POLICIES")).toThrow(
-      'POLICIES[1].name must be different for each policy, got "default"',
+      'POLICIES[1].name must be different for each policy: write another name in one of the two (without one it is "default"), got "default"',
     );
   });
 

@@ -1,6 +1,6 @@
 /** An app's own tests, in Node: its 429, by a clock that the test moves. */
 import { Hono } from "hono";
-import { beforeEach, describe, expect, it } from "vitest";
+import { beforeEach, describe, expect, it, vi } from "vitest";
 import { addressKey, limiter, rateLimit } from "../../src/outside.ts";
 import { installTestKit } from "../../src/testing/index.ts";
 
@@ -37,7 +37,9 @@ describe("an app under the test kit", () => {
     const newApp = (limit: number) =>
       new Hono().get("/", rateLimit({ name: "anew", limit, window: "1m" }), ok);
     expect((await newApp(1).request("/")).headers.get("RateLimit")).toMatch(/r=0;/);
-    expect(() => newApp(5)).toThrow('name must be different for each policy, got "anew"');
+    expect(() => newApp(5)).toThrow(
+      'name must be different for each policy: write another name in one of the two (without one it is "default"), got "anew"',
+    );
     kit.reset();
     expect((await newApp(5).request("/")).headers.get("RateLimit")).toMatch(/r=4;/);
     kit.deny(undefined, "anew");
@@ -69,6 +71,14 @@ describe("an app under the test kit", () => {
     expect(await statusOf("/time", "2001:db8:1::1")).toBe(200);
     expect((await logins.check(denied)).allowed).toBe(false);
     expect((await logins.check("another")).allowed).toBe(true);
+  });
+
+  it("logs nothing of requests without an address", async () => {
+    const warn = vi.spyOn(console, "warn");
+    await app.request("/time");
+    expect(kit.calls()).toMatchObject([{ key: ["unknown"] }]);
+    expect(warn).not.toHaveBeenCalled();
+    warn.mockRestore();
   });
 
   it("refuses one key, or under one policy", async () => {
