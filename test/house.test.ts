@@ -77,6 +77,7 @@ const MAY_IMPORT: Record<string, string[]> = {
   ],
   "index.ts": ["workers.ts", "http", "binding", "caller", "limit", "objects"],
   "outside.ts": ["http", "caller", "limit"],
+  "store.ts": [],
   "config.ts": ["limiter-config.ts", "limit", "valibot"],
   "limiter-config.ts": ["protocol", "ring", "limit", "valibot"],
   "log.ts": [],

@@ -78,6 +78,7 @@ export default defineConfig({
         resolve: {
           alias: {
             "turnpike/cache": sourceOf("cache"),
+            "turnpike/testing": sourceOf("testing/index"),
             "turnpike/events": sourceOf("events"),
             turnpike: sourceOf("index"),
           },

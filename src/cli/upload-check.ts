@@ -12,6 +12,8 @@ const KNOWN = [...Object.keys(gatewaySchema.entries), ...Object.keys(limiterSche
 
 const SECRETS = ["TOKEN", "HASH_SECRET"];
 
+const THIS_MACHINE = /^(?:(?:.*\.)?localhost|127\..*|\[::1\])$/;
+
 /**
  * Returns a sentence for each thing that is worth a note.
  *
@@ -20,7 +22,11 @@ const SECRETS = ["TOKEN", "HASH_SECRET"];
 export function checkUpload(upload: Omit<Upload, "worker">): string[] {
   const { bindings, compatibilityDate, compatibilityFlags } = upload;
   requireColons(bindings);
-  const { policies } = parseConfig(variablesOf(bindings));
+  const { origin, policies } = parseConfig(variablesOf(bindings));
+  if (URL.canParse(origin) && THIS_MACHINE.test(new URL(origin).hostname)) {
+    const rule = "must be an address that Cloudflare reaches, such as a tunnel's to this machine";
+    throw new MisuseError("ORIGIN", rule, origin);
+  }
   requireBinding("TURNPIKE_OWNERS", bindings);
   requireBinding("TURNPIKE_MEMBERSHIP", bindings);
   requireRpc(compatibilityFlags.includes("rpc"), compatibilityDate);

@@ -1,4 +1,5 @@
 /** The vectors: what each algorithm must answer, step by step, in JSON for any implementation. */
+import type { AlgorithmName } from "../limit/algorithms.ts";
 import blockFor from "./vectors/block-for.json" with { type: "json" };
 import concurrency from "./vectors/concurrency.json" with { type: "json" };
 import firstWindow from "./vectors/first-window.json" with { type: "json" };
@@ -36,8 +37,8 @@ export interface Scenario {
   steps: VectorStep[];
 }
 
-/** By name of the file: its algorithm and its scenarios, each for a fresh key. */
-export const VECTORS = Object.entries({
+/** By name of the file. Each algorithm has one. */
+const FILES = {
   "fixed-window": fixedWindow,
   "first-window": firstWindow,
   "sliding-window": slidingWindow,
@@ -46,7 +47,10 @@ export const VECTORS = Object.entries({
   "leaky-bucket": leakyBucket,
   concurrency,
   "block-for": blockFor,
-}).map(([file, { algorithm, scenarios }]) => ({
+} satisfies Record<AlgorithmName | "first-window" | "block-for", unknown>;
+
+/** Each file: its algorithm and its scenarios, each for a fresh key. */
+export const VECTORS = Object.entries(FILES).map(([file, { algorithm, scenarios }]) => ({
   file,
   algorithm,
   scenarios: scenarios as unknown as readonly Scenario[],

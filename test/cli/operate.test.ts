@@ -2,7 +2,7 @@
 import { once } from "node:events";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import type { WorkerdServer } from "../bench/workerd-server.ts";
 import { startGate } from "../http/gate-server.ts";
 import { fileWith, removeFiles, turnpike, turnpikeHere } from "./turnpike.ts";
@@ -37,6 +37,25 @@ describe("turnpike", () => {
     expect((await at("explain", "ann", ...LIMIT)).out).toContain("Blocked by an operator");
     expect((await at("unblock", "ann")).out).toBe("unblocked ann\n");
     expect((await at("check", "ann", ...LIMIT)).code).toBe(0);
+  });
+
+  it("explains a client under all policies, and refuses to block what top has shortened", async () => {
+    await at("check", "ip:192.0.2.44", "--policy", "default");
+    expect((await at("explain", "ip:192.0.2.44")).out).toMatch(/│ default +│ 9 of 10 +│/);
+    expect(JSON.parse((await at("explain", "ip:192.0.2.44", "--json")).out)).toMatchObject({
+      blockedMs: 0,
+      policies: [{ policy: "default", remaining: 9 }],
+    });
+    expect(await at("block", "192.0.2.*")).toMatchObject({
+      code: 2,
+      error: expect.stringContaining("192.0.2.* is the beginning of a key"),
+    });
+  });
+
+  it("takes the Worker's address from the environment", async () => {
+    vi.stubEnv("TURNPIKE_URL", server.url);
+    expect((await turnpikeHere("peek", "eve", ...LIMIT)).out).toContain("allowed: 2 of 2 left");
+    vi.unstubAllEnvs();
   });
 
   it("gives a key another limit, shows it and clears it", async () => {

@@ -36,6 +36,18 @@ describe("an upload", () => {
     expect(checkUpload({ ...GOOD, bindings: secret })).toEqual([]);
   });
 
+  it.each(["http://localhost:3000", "http://127.0.0.1", "http://[::1]:80/app"])(
+    "does not pass with ORIGIN %s, which Cloudflare does not reach",
+    (text) => {
+      const bindings = [...BOUND, { name: "ORIGIN", type: "plain_text", text }];
+      expect(() => checkUpload({ ...GOOD, bindings })).toThrow(
+        "ORIGIN must be an address that Cloudflare reaches",
+      );
+      const zone = [...BOUND, { name: "ORIGIN", type: "plain_text", text: "zone" }];
+      expect(checkUpload({ ...GOOD, bindings: zone })).toEqual([]);
+    },
+  );
+
   it.each([
     ["ORIGIN=https", "//x.example", "--var ORIGIN:https://x.example,"],
     ["OWNERS=4", "", "--var OWNERS:4,"],

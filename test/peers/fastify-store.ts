@@ -1,6 +1,6 @@
 /** What `@fastify/rate-limit` asks of a store, of the README's store. */
 import type { FastifyRateLimitStore } from "@fastify/rate-limit";
-import { TurnpikeStore } from "../readme/store.ts";
+import { TurnpikeStore } from "../../src/store.ts";
 
 /** What the plugin hands in, beside what it declares. */
 type Child = Parameters<FastifyRateLimitStore["child"]>[0] & {

@@ -4,7 +4,7 @@
  * A key's window is the limiter's: there is no `set` to points for another duration.
  */
 import { RateLimiterCompatibleAbstract, RateLimiterRes } from "rate-limiter-flexible";
-import type { TurnpikeStore } from "../readme/store.ts";
+import type { TurnpikeStore } from "../../src/store.ts";
 
 interface Options {
   store: TurnpikeStore;

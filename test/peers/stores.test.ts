@@ -26,9 +26,9 @@ import { Hono } from "hono";
 import { rateLimiter } from "hono-rate-limiter";
 import { RateLimiterUnion } from "rate-limiter-flexible";
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
+import { TurnpikeStore } from "../../src/store.ts";
 import { bundleFile } from "../bench/contenders.ts";
 import { startWorkerd, type WorkerdServer } from "../bench/workerd-server.ts";
-import { TurnpikeStore } from "../readme/store.ts";
 import { fastifyStore } from "./fastify-store.ts";
 import { FlexibleStore } from "./flexible-store.ts";
 

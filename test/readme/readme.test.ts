@@ -11,15 +11,19 @@ import { gatewaySchema, parseConfig } from "../../src/config.ts";
 import { api } from "../../src/http/api/api.ts";
 import keyReadme from "../../src/http/key/README.md?raw";
 import { enforce } from "../../src/http/rate-limit.ts";
+import { ALGORITHMS } from "../../src/limit/algorithms.ts";
+import policyInput from "../../src/limit/policy-input.ts?raw";
 import { policySchema } from "../../src/limit/policy-schema.ts";
 import { limiterSchema } from "../../src/limiter-config.ts";
 import { BINDINGS } from "../../src/protocol/bindings.ts";
+import kitReadme from "../../src/testing/README.md?raw";
 import wranglerConfig from "../apps/hono/wrangler.jsonc?raw";
 import serviceConfig from "../apps/service/limits/wrangler.toml?raw";
 import app from "./app.ts";
 import appSource from "./app.ts?raw";
 import { byPlan, fewGuesses } from "./keys.ts";
 import keysSource from "./keys.ts?raw";
+import kitTest from "./kit.test.ts?raw";
 import { mayLogIn } from "./logins.ts";
 import loginsSource from "./logins.ts?raw";
 import pageLoad from "./page-load.json";
@@ -98,12 +102,24 @@ describe("the README", () => {
     expect((await login.request("/login", { method: "POST", body: "no JSON" })).status).toBe(500);
   });
 
+  it("shows a whole test of the app", () => {
+    expect(blocks("ts", kitReadme)).toEqual([kitTest.replace("./app", "../src/index")]);
+  });
+
   it("shows a limiter that denies the sixth", async () => {
     const user = crypto.randomUUID();
     const answers: boolean[] = [];
     for (let n = 0; n < 6; n++) answers.push(await mayLogIn(user));
     expect(answers).toEqual([true, true, true, true, true, false]);
   });
+
+  it.each(Object.keys(ALGORITHMS))(
+    "names %s, and so does the text that an editor shows",
+    (name) => {
+      expect(/^\| `algorithm` .*$/m.exec(readme)?.[0]).toContain(name);
+      expect(policyInput).toContain(`* - \`"${name}"\`: `);
+    },
+  );
 
   it("shows a configuration that is read", () => {
     const [toml = ""] = blocks("toml");

@@ -4,13 +4,22 @@ import { Command } from "commander";
 import type { Decision } from "../../limit/decision.ts";
 import { inSeconds, tableOf } from "../text.ts";
 import { UserError } from "../user-error.ts";
-import type { Call } from "./client.ts";
-import { answered, changed, type WorkerOptions, withWorker } from "./worker-command.ts";
+import { type Call, call, RefusedError } from "./client.ts";
+import {
+  answered,
+  changed,
+  made,
+  print,
+  type WorkerOptions,
+  withWorker,
+} from "./worker-command.ts";
 
 /** In front of a client's address. */
 const ADDRESS = "ip:";
 /** The exit code of a check that is denied. */
 const DENIED = 1;
+/** How `top` ends a key that it shortens, as `WATCH` says. */
+const SHORTENED = /[*…]$/;
 
 interface PolicyOptions extends WorkerOptions {
   policy?: string;
@@ -46,6 +55,10 @@ export function keyCommands(): Command[] {
     verb("block", "denies a key everything for a while")
       .option("--for <duration>", "how long", "10m")
       .action(async (key: string, options: WorkerOptions & { for: string }) => {
+        if (SHORTENED.test(key)) {
+          const mend = "npm run deploy -- --var WATCH:full";
+          throw new UserError(`${key} is the beginning of a key: "${mend}" has top show it whole`);
+        }
         const body = { ...who(key), duration: options.for };
         await changed(
           options,
@@ -163,12 +176,46 @@ interface Explained {
 }
 
 async function explain(key: string, options: PolicyOptions): Promise<void> {
-  const call: Call = { method: "POST", path: "/explain", body: bodyOf(key, options) };
-  await answered(options, call, ({ blockedMs, policies }: Explained) => {
-    const rows = policies.map(({ policy, remaining, limit, owner, state }) => [
-      ...[policy, `${remaining} of ${limit}`, owner, state],
-    ]);
-    const block = blockedMs > 0 ? `\nBlocked by an operator for ${inSeconds(blockedMs)} more.` : "";
-    return tableOf(["policy", "left", "owner", "what is stored"], rows) + block;
-  });
+  if (options.policy === undefined && options.limit === undefined) {
+    const answer = await explainedByAll(key, options);
+    print(
+      options,
+      answer,
+      made(() => explainedText(answer)),
+    );
+    return;
+  }
+  const body = bodyOf(key, options);
+  await answered(options, { method: "POST", path: "/explain", body }, explainedText);
+}
+
+/** Explains a key under each policy in force that can count it. */
+async function explainedByAll(key: string, { url }: PolicyOptions): Promise<Explained> {
+  const inForce = (await call(url, { method: "GET", path: "/policies" })) as {
+    policies: { name?: string }[];
+  };
+  const all: Explained = { blockedMs: 0, policies: [] };
+  let refusal: RefusedError | undefined;
+  for (const { name: policy = "default" } of made(() => inForce.policies)) {
+    const body = { ...who(key), policy };
+    try {
+      const one = (await call(url, { method: "POST", path: "/explain", body })) as Explained;
+      all.blockedMs = Math.max(all.blockedMs, one.blockedMs);
+      all.policies.push(...made(() => one.policies));
+    } catch (error) {
+      // The policy's keys have other parts.
+      if (!(error instanceof RefusedError) || error.status !== 400) throw error;
+      refusal ??= error;
+    }
+  }
+  if (refusal && all.policies.length === 0) throw refusal;
+  return all;
+}
+
+function explainedText({ blockedMs, policies }: Explained): string {
+  const rows = policies.map(({ policy, remaining, limit, owner, state }) => [
+    ...[policy, `${remaining} of ${limit}`, owner, state],
+  ]);
+  const block = blockedMs > 0 ? `\nBlocked by an operator for ${inSeconds(blockedMs)} more.` : "";
+  return tableOf(["policy", "left", "owner", "what is stored"], rows) + block;
 }

@@ -1,8 +1,9 @@
 /** What all commands against a running Worker share: their options, and how they print an answer. */
-import type { Command } from "commander";
+import { type Command, Option } from "commander";
 import { UserError } from "../user-error.ts";
 import { type Call, call } from "./client.ts";
 
+/** Where `npm start` listens. */
 const LOCAL_URL = "http://127.0.0.1:8787";
 
 const TOKEN_HELP = `
@@ -15,7 +16,7 @@ export interface WorkerOptions {
 
 export function withWorker(command: Command): Command {
   return command
-    .option("--url <url>", "the Worker", LOCAL_URL)
+    .addOption(new Option("--url <url>", "the Worker").env("TURNPIKE_URL").default(LOCAL_URL))
     .option("--json", "print the answer as JSON")
     .addHelpText("after", TOKEN_HELP);
 }

@@ -1,9 +1,9 @@
 /**
- * A store for express-rate-limit and hono-rate-limiter, in Node or anywhere else: they decide, and
- * Turnpike counts. Copy it.
+ * The entry point `turnpike/store`: a store for express-rate-limit and hono-rate-limiter, in Node or
+ * anywhere else. They decide, and a deployed Turnpike counts.
  *
- * Nobody reaches the limit that it asks for, so that hits count which the middleware refuses. It has
- * no `resetAll`, since Turnpike keeps hashes of keys: give it another prefix instead.
+ * Nobody reaches the limit that it asks for, so that hits count which the middleware refuses. It
+ * cannot reset all keys at once, since Turnpike keeps hashes of them: give it another prefix instead.
  */
 const LIMIT = 1_000_000_000;
 
