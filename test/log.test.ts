@@ -1,20 +1,13 @@
-import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { beforeEach, describe, expect, it, vi } from "vitest";
 import { logSeldom, MAX_SUBJECTS } from "../src/log.ts";
+import { useStoppedClock } from "./stopped-clock.ts";
 
-/** Each test is later than the one before: what was told then is forgotten. */
-let nowMs = Date.UTC(2036, 10, 22, 12);
+const now = useStoppedClock();
 let lines: { event: string; times: number; n?: number }[];
 
 beforeEach(() => {
-  nowMs += 3_600_000;
-  vi.useFakeTimers({ toFake: ["Date"], now: nowMs });
   lines = [];
   vi.spyOn(console, "warn").mockImplementation((line) => void lines.push(JSON.parse(line)));
-});
-
-afterEach(() => {
-  vi.useRealTimers();
-  vi.restoreAllMocks();
 });
 
 function tell(subject: string, n = 0): void {
@@ -62,7 +55,7 @@ describe("what a request can cause", () => {
 
   it("is logged again at once by a clock that was set back", () => {
     tell("a");
-    vi.setSystemTime(nowMs - 3_600_000);
+    vi.setSystemTime(now() - 3_600_000);
     tell("a");
     expect(lines).toHaveLength(2);
   });

@@ -13,7 +13,11 @@ export function count(number: number, noun: string, plural = `${noun}s`): string
   return `${number} ${number === 1 ? noun : plural}`;
 }
 
-/** Writes a duration in whole seconds, rounded up: `inSeconds(13_196) // "14s"`. */
-export function inSeconds(ms: number): string {
-  return formatDuration(Math.ceil(ms / 1_000) * 1_000);
+/** From that many of a unit on, a smaller one is left out. */
+const ENOUGH = 10;
+
+/** Writes a duration for a person, rounded up: `rounded(13_196) // "14s"`. */
+export function rounded(ms: number): string {
+  const unitMs = [86_400_000, 3_600_000, 60_000].find((each) => ms >= ENOUGH * each) ?? 1_000;
+  return formatDuration(Math.ceil(ms / unitMs) * unitMs);
 }

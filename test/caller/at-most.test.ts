@@ -1,5 +1,5 @@
 /** What is left of a cost, taken through the library and the API. */
-import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { evenOutAll, upTo } from "../../src/caller/at-most.ts";
 import { Caller } from "../../src/caller/caller.ts";
 import type { Question } from "../../src/caller/question.ts";
@@ -8,19 +8,10 @@ import { type Policy, parsePolicy } from "../../src/limit/policy.ts";
 import type { PolicyInput } from "../../src/limit/policy-input.ts";
 import { WORKERS } from "../../src/runtime.ts";
 import { answer, fresh, post } from "../http/api-client.ts";
+import { useStoppedClock } from "../stopped-clock.ts";
 import { FakeOwners } from "./fake-owners.ts";
 
-let nowMs = Date.UTC(2036, 10, 22, 12);
-
-beforeEach(() => {
-  nowMs += 3_600_000;
-  vi.useFakeTimers({ toFake: ["Date"], now: nowMs });
-});
-
-afterEach(() => {
-  vi.useRealTimers();
-  vi.restoreAllMocks();
-});
+const now = useStoppedClock();
 
 function isolate(owners = new FakeOwners()) {
   const options = { ownersPerRegion: 1, homeRegion: "weur", hashSecret: "secret" } as const;
@@ -196,7 +187,7 @@ describe("a caller", () => {
   it("takes the answer of an earlier version to mean all was taken, or nothing", async () => {
     const { caller, owners } = isolate();
     const numbers = (reason: number, remaining: number, retryAfterMs: number) =>
-      Float64Array.of(nowMs, 1, reason, remaining, 60_000, retryAfterMs, 0);
+      Float64Array.of(now(), 1, reason, remaining, 60_000, retryAfterMs, 0);
     owners.misbehave = () => numbers(0, 3, 0);
     expect((await caller.check([ask(7)]))[0]?.decisions).toMatchObject([{ taken: 7 }]);
     owners.misbehave = () => numbers(2, 3, 60_000);

@@ -1,19 +1,10 @@
 import { Hono } from "hono";
 import { etag } from "hono/etag";
-import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { describe, expect, it, vi } from "vitest";
+import { useStoppedClock } from "../stopped-clock.ts";
 import { alongsideApp } from "./alongside-app.ts";
 
-let nowMs = Date.UTC(2036, 10, 22, 12);
-
-beforeEach(() => {
-  nowMs += 7_200_000;
-  vi.useFakeTimers({ toFake: ["Date"], now: nowMs });
-});
-
-afterEach(() => {
-  vi.useRealTimers();
-  vi.restoreAllMocks();
-});
+useStoppedClock();
 
 /** An app whose key another isolate has spent, and which does not know it. */
 function spentApp(...policies: Parameters<typeof alongsideApp>) {

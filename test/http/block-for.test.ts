@@ -2,7 +2,7 @@
 import { abortAllDurableObjects, evictDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { Hono } from "hono";
-import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { Caller } from "../../src/caller/caller.ts";
 import { counterPolicy } from "../../src/caller/message.ts";
 import type { Question } from "../../src/caller/question.ts";
@@ -15,20 +15,10 @@ import { FakeOwners } from "../caller/fake-owners.ts";
 import { askObject } from "../owner/ask-object.ts";
 import { OwnerRig } from "../owner/owner-rig.ts";
 import { putRows } from "../owner/put-rows.ts";
+import { useStoppedClock } from "../stopped-clock.ts";
 import { answer, fresh, post } from "./api-client.ts";
 
-/** Each test is days later than the one before: an owner's clock never runs backwards. */
-let nowMs = Date.UTC(2036, 10, 22, 12);
-
-beforeEach(() => {
-  nowMs += 100 * 86_400_000;
-  vi.useFakeTimers({ toFake: ["Date"], now: nowMs });
-});
-
-afterEach(() => {
-  vi.useRealTimers();
-  vi.restoreAllMocks();
-});
+const now = useStoppedClock({ laterMs: 100 * 86_400_000 });
 
 function appWith(options: Partial<RateLimitOptions>) {
   const app = new Hono();
@@ -74,11 +64,11 @@ describe("a client that is denied under blockFor", () => {
       detail: "This client is blocked for now. Try again in 600 s.",
       "violated-policies": ["blocks"],
     });
-    vi.setSystemTime(nowMs + 300_000);
+    vi.setSystemTime(now() + 300_000);
     expect((await send()).headers.get("Retry-After")).toBe("300");
-    vi.setSystemTime(nowMs + 599_999);
+    vi.setSystemTime(now() + 599_999);
     expect((await send()).status).toBe(429);
-    vi.setSystemTime(nowMs + 600_000);
+    vi.setSystemTime(now() + 600_000);
     expect((await send()).headers.get("RateLimit")).toBe('"blocks";r=1;t=60');
   });
 
@@ -89,7 +79,7 @@ describe("a client that is denied under blockFor", () => {
       await send();
       lengths.push(Number((await send()).headers.get("Retry-After")));
     };
-    let atMs = nowMs;
+    let atMs = now();
     for (const afterMs of [0, 60_000, 120_000, 240_000, 300_000]) {
       atMs += afterMs;
       vi.setSystemTime(atMs);
@@ -107,7 +97,7 @@ describe("a client that is denied under blockFor", () => {
   it("is not blocked for longer by requests in the meantime", async () => {
     const send = appWith({ limit: 1 });
     for (let n = 0; n < 50; n++) await send();
-    vi.setSystemTime(nowMs + 600_000);
+    vi.setSystemTime(now() + 600_000);
     expect((await send()).status).toBe(200);
   });
 
@@ -116,9 +106,9 @@ describe("a client that is denied under blockFor", () => {
     await send("/fail");
     await send("/fail");
     expect((await send("/")).status).toBe(429);
-    vi.setSystemTime(nowMs + 60_000);
+    vi.setSystemTime(now() + 60_000);
     expect((await send("/")).status).toBe(429);
-    vi.setSystemTime(nowMs + 600_000);
+    vi.setSystemTime(now() + 600_000);
     expect((await send("/")).status).toBe(200);
   });
 });
@@ -138,7 +128,7 @@ describe("the library and the API", () => {
     await logins.reset("ada");
     expect(await logins.check("ada")).toMatchObject({ allowed: true });
     expect(await logins.check("ada")).toMatchObject({ retryAfterMs: 3_600_000 });
-    vi.setSystemTime(nowMs + 900_000);
+    vi.setSystemTime(now() + 900_000);
     await logins.unblock("ada");
     expect(await logins.check("ada")).toMatchObject({ allowed: true, remaining: 0 });
     expect(await logins.check("ada")).toMatchObject({ retryAfterMs: 3_600_000 });
@@ -155,7 +145,7 @@ describe("the library and the API", () => {
     const { blockFor: _, ...plain } = inline;
     expect(await answer(post("/peek", plain))).toMatchObject({ reason: "limited" });
     await post("/unblock", { key: inline.key });
-    vi.setSystemTime(nowMs + 60_000);
+    vi.setSystemTime(now() + 60_000);
     expect(await answer(post("/check", inline))).toMatchObject({ allowed: true });
     expect(await answer(post("/check", { ...inline, blockFor: "1ms" }))).toMatchObject({
       field: "blockFor",
@@ -170,7 +160,7 @@ describe("an isolate", () => {
     expect(await decide(home)).toMatchObject({ reason: "blocked", source: "owner" });
     let asked = 0;
     for (let second = 1; second < 600; second++) {
-      vi.setSystemTime(nowMs + second * 1_000);
+      vi.setSystemTime(now() + second * 1_000);
       const other = { ...ask({ name: "other", limit: 1_000 }), key: ["another client"] };
       await decide(home, other);
       const decision = await decide(home);
@@ -181,7 +171,7 @@ describe("an isolate", () => {
       if (decision?.source === "owner") asked++;
     }
     expect(asked).toBeLessThan(5);
-    vi.setSystemTime(nowMs + 600_000);
+    vi.setSystemTime(now() + 600_000);
     expect(await decide(home)).toMatchObject({ allowed: true, source: "owner" });
   });
 
@@ -189,7 +179,7 @@ describe("an isolate", () => {
     const home = isolate();
     await decide(home);
     await decide(home);
-    vi.setSystemTime(nowMs + 60_000);
+    vi.setSystemTime(now() + 60_000);
     const { blockFor: _, ...policy } = ask().policies[0] as ReturnType<typeof parsePolicy>;
     const plain = { ...ask(), policies: [{ ...policy, blockFor: undefined }] };
     expect(await decide(home)).toMatchObject({ reason: "blocked" });
@@ -227,10 +217,10 @@ describe("an owner", () => {
     await askObject(owner, "check", asked());
     await scheduler.wait(700);
     await evictDurableObject(owner);
-    vi.setSystemTime(nowMs + 86_399_999);
+    vi.setSystemTime(now() + 86_399_999);
     const { verdicts } = await askObject(owner, "check", asked());
     expect(verdicts).toMatchObject([[{ reason: "blocked", retryAfterMs: 1 }]]);
-    vi.setSystemTime(nowMs + 86_400_000);
+    vi.setSystemTime(now() + 86_400_000);
     await askObject(owner, "check", asked());
     const longer = await askObject(owner, "check", asked({ blockFor: { first: "1d", max: "9d" } }));
     expect(longer.verdicts).toMatchObject([[{ retryAfterMs: 2 * 86_400_000 }]]);
@@ -247,7 +237,7 @@ describe("an owner", () => {
     expect(after.verdicts).toMatchObject([[{ reason: "blocked" }]]);
     await owner().unblock(0, KEY);
     await abortAllDurableObjects();
-    vi.setSystemTime(nowMs + 60_000);
+    vi.setSystemTime(now() + 60_000);
     const free = await askObject(owner(), "check", durable);
     expect(free.verdicts).toMatchObject([[{ reason: "ok" }]]);
     await askObject(owner(), "check", durable);

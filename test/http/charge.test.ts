@@ -3,7 +3,8 @@ import { type Context, Hono } from "hono";
 import { describe, expect, it, vi } from "vitest";
 import { type RateLimitOptions, rateLimit } from "../../src/index.ts";
 import { ALGORITHMS, type AlgorithmName } from "../../src/limit/algorithms.ts";
-import { appWith, statuses, useStoppedClock } from "./policy-app.ts";
+import { useStoppedClock } from "../stopped-clock.ts";
+import { appWith, statuses } from "./policy-app.ts";
 
 const now = useStoppedClock();
 

@@ -6,7 +6,7 @@ import { evictDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { Hono, type MiddlewareHandler } from "hono";
 import { rateLimiter, type Store } from "hono-rate-limiter";
-import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { Caller } from "../../src/caller/caller.ts";
 import { counterPolicy } from "../../src/caller/message.ts";
 import type { Question } from "../../src/caller/question.ts";
@@ -15,19 +15,10 @@ import { parsePolicy } from "../../src/limit/policy.ts";
 import { WORKERS } from "../../src/runtime.ts";
 import { FakeOwners } from "../caller/fake-owners.ts";
 import { askObject } from "../owner/ask-object.ts";
+import { useStoppedClock } from "../stopped-clock.ts";
 import { answer, post } from "./api-client.ts";
 
-/** 21 s into a minute, an hour later for each test: an owner's clock never runs backwards. */
-let nowMs = Date.UTC(2036, 10, 22, 12, 0, 21);
-
-beforeEach(() => {
-  nowMs += 3_600_000;
-  vi.useFakeTimers({ toFake: ["Date"], now: nowMs });
-});
-
-afterEach(() => {
-  vi.useRealTimers();
-});
+const now = useStoppedClock({ fromMs: Date.UTC(2036, 10, 22, 12, 0, 21) });
 
 function behind(middleware: MiddlewareHandler) {
   const app = new Hono();
@@ -73,21 +64,21 @@ describe("a policy that starts with the first request", () => {
   it("says a whole window at the first, less at the next, and all is back together", async () => {
     const send = limited();
     expect((await send()).headers.get("RateLimit")).toMatch(/;r=1;t=60$/);
-    vi.setSystemTime(nowMs + 45_000);
+    vi.setSystemTime(now() + 45_000);
     expect((await send()).headers.get("RateLimit")).toMatch(/;r=0;t=15$/);
     const denied = await send();
     expect(denied.status).toBe(429);
     expect(denied.headers.get("Retry-After")).toBe("15");
-    vi.setSystemTime(nowMs + 59_999);
+    vi.setSystemTime(now() + 59_999);
     expect((await send()).status).toBe(429);
-    vi.setSystemTime(nowMs + 60_000);
+    vi.setSystemTime(now() + 60_000);
     expect((await send()).headers.get("RateLimit")).toMatch(/;r=1;t=60$/);
   });
 
   it("begins a window for each client", async () => {
     const send = limited();
     await send("192.0.2.1");
-    vi.setSystemTime(nowMs + 30_000);
+    vi.setSystemTime(now() + 30_000);
     expect((await send("192.0.2.2")).headers.get("RateLimit")).toMatch(/;t=60$/);
     expect((await send("192.0.2.1")).headers.get("RateLimit")).toMatch(/;t=30$/);
   });
@@ -95,7 +86,7 @@ describe("a policy that starts with the first request", () => {
   it("begins with the first request that is charged", async () => {
     const send = limited({ charge: "failure", name: "failures-from-the-first" });
     await send();
-    vi.setSystemTime(nowMs + 50_000);
+    vi.setSystemTime(now() + 50_000);
     expect((await send()).headers.get("RateLimit")).toMatch(/;r=1;t=60$/);
   });
 
@@ -122,7 +113,7 @@ describe("a policy that starts with the first request", () => {
     await askObject(owner, "check", asked);
     await scheduler.wait(700);
     await evictDurableObject(owner);
-    vi.setSystemTime(nowMs + 86_399_999);
+    vi.setSystemTime(now() + 86_399_999);
     const { verdicts } = await askObject(owner, "check", asked);
     expect(verdicts).toMatchObject([[{ allowed: false, remaining: 3, retryAfterMs: 1 }]]);
   });
@@ -134,7 +125,7 @@ describe("a policy that starts with the first request", () => {
     const policy = parsePolicy({ limit: 100, window: "1m", lease: 0.1, start: "first" });
     const question: Question = { key: ["hot"], policies: [policy], region: "weur" };
     for (const laterMs of [0, 60_000, 150_000]) {
-      vi.setSystemTime(nowMs + laterMs);
+      vi.setSystemTime(now() + laterMs);
       let passed = 0;
       for (let n = 0; n < 300; n++) {
         const [reply] = (await callers[n % 2]?.check([question])) ?? [];
@@ -176,12 +167,12 @@ describe("hono-rate-limiter over Turnpike", () => {
   it("refreshes when the window of the client is over, and not before", async () => {
     const { send } = server({ limit: 2 });
     for (const atMs of [0, 20_000]) {
-      vi.setSystemTime(nowMs + atMs);
+      vi.setSystemTime(now() + atMs);
       expect((await send()).status).toBe(200);
     }
-    vi.setSystemTime(nowMs + 59_999);
+    vi.setSystemTime(now() + 59_999);
     expect((await send()).status).toBe(429);
-    vi.setSystemTime(nowMs + 60_000);
+    vi.setSystemTime(now() + 60_000);
     expect((await send()).status).toBe(200);
   });
 
@@ -189,12 +180,12 @@ describe("hono-rate-limiter over Turnpike", () => {
     const { store } = server();
     expect(await store.increment("a")).toEqual({
       totalHits: 1,
-      resetTime: new Date(nowMs + 60_000),
+      resetTime: new Date(now() + 60_000),
     });
-    vi.setSystemTime(nowMs + 10_000);
+    vi.setSystemTime(now() + 10_000);
     expect(await store.increment("a")).toEqual({
       totalHits: 2,
-      resetTime: new Date(nowMs + 60_000),
+      resetTime: new Date(now() + 60_000),
     });
     expect(await store.get?.("a")).toMatchObject({ totalHits: 2 });
     await store.decrement("a");
@@ -202,7 +193,7 @@ describe("hono-rate-limiter over Turnpike", () => {
     await store.resetKey("a");
     expect(await store.increment("a")).toEqual({
       totalHits: 1,
-      resetTime: new Date(nowMs + 70_000),
+      resetTime: new Date(now() + 70_000),
     });
   });
 });

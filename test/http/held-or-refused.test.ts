@@ -8,7 +8,8 @@ import type { Decision } from "../../src/index.ts";
 import { parsePolicy } from "../../src/limit/policy.ts";
 import { WORKERS } from "../../src/runtime.ts";
 import { FakeOwners } from "../caller/fake-owners.ts";
-import { appWith, statuses, useStoppedClock } from "./policy-app.ts";
+import { useStoppedClock } from "../stopped-clock.ts";
+import { appWith, statuses } from "./policy-app.ts";
 
 useStoppedClock();
 

@@ -2,7 +2,8 @@
 import { type Context, Hono } from "hono";
 import { describe, expect, it, vi } from "vitest";
 import { addressKey, limiter, type RateLimitOptions, rateLimit } from "../../src/index.ts";
-import { appWith, statuses, useStoppedClock } from "./policy-app.ts";
+import { useStoppedClock } from "../stopped-clock.ts";
+import { appWith, statuses } from "./policy-app.ts";
 
 const now = useStoppedClock();
 

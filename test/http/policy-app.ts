@@ -1,23 +1,6 @@
 /** An app under policies, for tests of what a policy may say. */
 import { Hono } from "hono";
-import { afterEach, beforeEach, vi } from "vitest";
 import { type RateLimitEnv, type RateLimitOptions, rateLimit } from "../../src/index.ts";
-
-/** Each test is later than the one before: an owner's clock never runs backwards. */
-let nowMs = Date.UTC(2036, 10, 22, 12);
-
-/** Stops the clock in each test, two hours after the test before. Returns what reads it. */
-export function useStoppedClock() {
-  beforeEach(() => {
-    nowMs += 7_200_000;
-    vi.useFakeTimers({ toFake: ["Date"], now: nowMs });
-  });
-  afterEach(() => {
-    vi.useRealTimers();
-    vi.restoreAllMocks();
-  });
-  return () => nowMs;
-}
 
 export interface Sent {
   ip?: string;

@@ -1,22 +1,12 @@
 /** Limits and windows that a function gives for each request, and limits of none. */
 import { Hono } from "hono";
-import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { limiter, type RateLimitEnv, type RateLimitOptions, rateLimit } from "../../src/index.ts";
 import { ALGORITHMS, type AlgorithmName } from "../../src/limit/algorithms.ts";
+import { useStoppedClock } from "../stopped-clock.ts";
 import { answer, post } from "./api-client.ts";
 
-/** Each test is later than the one before: an owner's clock never runs backwards. */
-let nowMs = Date.UTC(2036, 10, 22, 12);
-
-beforeEach(() => {
-  nowMs += 3_600_000;
-  vi.useFakeTimers({ toFake: ["Date"], now: nowMs });
-});
-
-afterEach(() => {
-  vi.useRealTimers();
-  vi.restoreAllMocks();
-});
+const now = useStoppedClock();
 
 function appWith(...policies: Partial<RateLimitOptions>[]) {
   const app = new Hono<RateLimitEnv>();
@@ -181,7 +171,7 @@ describe("a window function", () => {
     expect((await send("short")).status).toBe(429);
     const long = await send("long");
     expect(long.headers.get("RateLimit")).toBe('"given-window";r=0;t=3600');
-    vi.setSystemTime(nowMs + 60_000);
+    vi.setSystemTime(now() + 60_000);
     expect((await send("short")).status).toBe(200);
     expect((await send("long")).status).toBe(429);
   });

@@ -1,24 +1,11 @@
 import { Hono } from "hono";
 import { cors } from "hono/cors";
 import { parseItem, parseList } from "structured-headers";
-import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { type RateLimitEnv, type RateLimitOptions, rateLimit } from "../../src/index.ts";
+import { useStoppedClock } from "../stopped-clock.ts";
 
-/**
- * 18 s into a minute. Each test is later than the one before: an owner's clock never runs
- * backwards.
- */
-let nowMs = Date.UTC(2036, 10, 22, 12, 0, 18);
-
-beforeEach(() => {
-  nowMs += 3_600_000;
-  vi.useFakeTimers({ toFake: ["Date"], now: nowMs });
-});
-
-afterEach(() => {
-  vi.useRealTimers();
-  vi.restoreAllMocks();
-});
+const now = useStoppedClock({ fromMs: Date.UTC(2036, 10, 22, 12, 0, 18) });
 
 function appWith(options: Partial<RateLimitOptions> = {}) {
   const app = new Hono<RateLimitEnv>();
@@ -50,7 +37,7 @@ describe("rateLimit", () => {
     expect(refused.status).toBe(429);
     expect(refused.headers.get("RateLimit")).toMatch(/;r=0;t=42$/);
     expect(refused.headers.get("Retry-After")).toBe("42");
-    vi.setSystemTime(nowMs + 42_000);
+    vi.setSystemTime(now() + 42_000);
     expect((await send()).status).toBe(200);
   });
 

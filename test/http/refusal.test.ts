@@ -1,25 +1,15 @@
 /** Refusals in a policy's own words. */
 import { type Context, Hono } from "hono";
-import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { Caller } from "../../src/caller/caller.ts";
 import { parseConfig } from "../../src/config.ts";
 import { enforce } from "../../src/http/rate-limit.ts";
 import { type Decision, type RateLimitOptions, rateLimit } from "../../src/index.ts";
 import { WORKERS } from "../../src/runtime.ts";
 import { FakeOwners } from "../caller/fake-owners.ts";
+import { useStoppedClock } from "../stopped-clock.ts";
 
-/** Each test is later than the one before: an owner's clock never runs backwards. */
-let nowMs = Date.UTC(2036, 10, 22, 12);
-
-beforeEach(() => {
-  nowMs += 3_600_000;
-  vi.useFakeTimers({ toFake: ["Date"], now: nowMs });
-});
-
-afterEach(() => {
-  vi.useRealTimers();
-  vi.restoreAllMocks();
-});
+useStoppedClock();
 
 function appWith(...policies: Partial<RateLimitOptions>[]) {
   const app = new Hono();

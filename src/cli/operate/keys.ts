@@ -2,7 +2,7 @@
 import { styleText } from "node:util";
 import { Command } from "commander";
 import type { Decision } from "../../limit/decision.ts";
-import { inSeconds, tableOf } from "../text.ts";
+import { rounded, tableOf } from "../text.ts";
 import { UserError } from "../user-error.ts";
 import { type Call, call, RefusedError } from "./client.ts";
 import {
@@ -101,7 +101,7 @@ function overrideCommand(): Command {
         await changed(options, { method: "DELETE", path }, `cleared the override of ${whose}`);
       } else if (limit === undefined) {
         const text = ({ limit, leftMs }: { limit: number | string; leftMs: number }) =>
-          `${whose}: ${limit} for ${inSeconds(leftMs)} more`;
+          `${whose}: ${limit} for ${rounded(leftMs)} more`;
         await answered(options, { method: "GET", path }, text);
       } else {
         const units = limit === "unlimited" ? limit : unitsOf("limit", limit);
@@ -164,8 +164,8 @@ function decisionText(decision: Decision): string {
   if (typeof allowed !== "boolean") throw new TypeError("no decision");
   const verdict = allowed ? styleText("green", "allowed") : styleText("red", "denied");
   const next = allowed
-    ? `whole again in ${inSeconds(resetMs)}`
-    : `may pass in ${inSeconds(retryAfterMs)}`;
+    ? `whole again in ${rounded(resetMs)}`
+    : `may pass in ${rounded(retryAfterMs)}`;
   const certainty = exact ? "exact" : "may be off";
   return `${verdict}: ${remaining} of ${limit} left under "${policy}", ${next} (${reason}, by the ${source}, ${certainty})`;
 }
@@ -214,8 +214,13 @@ async function explainedByAll(key: string, { url }: PolicyOptions): Promise<Expl
 
 function explainedText({ blockedMs, policies }: Explained): string {
   const rows = policies.map(({ policy, remaining, limit, owner, state }) => [
-    ...[policy, `${remaining} of ${limit}`, owner, state],
+    ...[policy, `${remaining} of ${limit}`, owner, readable(state)],
   ]);
-  const block = blockedMs > 0 ? `\nBlocked by an operator for ${inSeconds(blockedMs)} more.` : "";
+  const block = blockedMs > 0 ? `\nBlocked by an operator for ${rounded(blockedMs)} more.` : "";
   return tableOf(["policy", "left", "owner", "what is stored"], rows) + block;
+}
+
+/** Writes long times in a text of an owner as a person says them. */
+function readable(state: string): string {
+  return state.replace(/(?<![\d.])\d{4,} ms\b/g, (time) => rounded(Number.parseInt(time, 10)));
 }
