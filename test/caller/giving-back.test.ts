@@ -1,24 +1,22 @@
 /** What a caller gives back: only what was taken, and of that only what time has not given back. */
-import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { beforeEach, describe, expect, it, vi } from "vitest";
 import { Caller } from "../../src/caller/caller.ts";
 import type { Question, Reply } from "../../src/caller/question.ts";
 import { parsePolicy } from "../../src/limit/policy.ts";
 import type { PolicyInput } from "../../src/limit/policy-input.ts";
 import { STILL } from "../fake-runtime.ts";
+import { useStoppedClock } from "../stopped-clock.ts";
 import { FakeOwners } from "./fake-owners.ts";
 
 let owners: FakeOwners;
 let caller: Caller;
 
+useStoppedClock();
+
 beforeEach(() => {
-  vi.useFakeTimers({ toFake: ["Date"], now: Date.UTC(2036, 10, 22, 12) });
   owners = new FakeOwners();
   const options = { ownersPerRegion: 1, homeRegion: "weur", hashSecret: "secret" } as const;
   caller = new Caller({ ...options, owners, runtime: STILL });
-});
-
-afterEach(() => {
-  vi.useRealTimers();
 });
 
 function ask(...policies: Partial<PolicyInput>[]): Question {

@@ -1,12 +1,14 @@
 import fc from "fast-check";
-import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { beforeEach, describe, expect, it, vi } from "vitest";
 import { Caller } from "../../src/caller/caller.ts";
 import type { Question } from "../../src/caller/question.ts";
 import { parsePolicy } from "../../src/limit/policy.ts";
 import type { PolicyInput } from "../../src/limit/policy-input.ts";
 import { STILL } from "../fake-runtime.ts";
+import { useStoppedClock } from "../stopped-clock.ts";
 import { FakeOwners } from "./fake-owners.ts";
 
+const now = useStoppedClock();
 let owners: FakeOwners;
 
 function isolate(): Caller {
@@ -40,12 +42,7 @@ async function drain(callers: Caller[], question = ask()): Promise<number> {
 }
 
 beforeEach(() => {
-  vi.useFakeTimers({ toFake: ["Date"], now: Date.UTC(2036, 10, 22, 12) });
   owners = new FakeOwners();
-});
-
-afterEach(() => {
-  vi.useRealTimers();
 });
 
 describe("a lease", () => {
@@ -228,7 +225,7 @@ describe("a reset made elsewhere", () => {
     await fc.assert(
       fc.asyncProperty(fc.array(act, { maxLength: 40 }), fc.nat(2), async (acts, resetBy) => {
         owners = new FakeOwners();
-        vi.setSystemTime(Date.UTC(2036, 10, 22, 12));
+        vi.setSystemTime(now());
         const isolates = [isolate(), isolate(), isolate()];
         const question = ask({ window: "1d" });
         const run = async (each: (typeof acts)[number]) => {

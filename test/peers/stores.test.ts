@@ -1,5 +1,5 @@
 /**
- * Four limiters for Node as they are published, over the README's store and a running Worker.
+ * Four limiters for Node as they are published, over `turnpike/store` and a running Worker.
  *
  * Their own tests were run too, with the core in place of their stores in memory: of 57, 243, 110
  * and 98 tests 51, 231, 103 and 92 pass. None fails for a wrong count. What differs on purpose:
@@ -16,8 +16,10 @@
  * The other six are skipped, need a Redis, or fail with their own stores too.
  */
 import { once } from "node:events";
+import { readFileSync } from "node:fs";
 import { createServer, type RequestListener } from "node:http";
 import type { AddressInfo } from "node:net";
+import { join } from "node:path";
 import fastifyRateLimit from "@fastify/rate-limit";
 import express from "express";
 import { rateLimit } from "express-rate-limit";
@@ -90,6 +92,23 @@ const PEERS = {
     return async (path = "/") => app.request(path);
   },
 } satisfies Record<string, (options: Options) => Promise<Get>>;
+
+it("the README of the gateway shows an Express app that counts here", async () => {
+  const readme = readFileSync(
+    join(import.meta.dirname, "../../src/http/gateway/README.md"),
+    "utf8",
+  );
+  const code = /^```js\nimport .* from "turnpike\/store";\n(.*?)^```$/ms.exec(readme)?.[1] ?? "";
+  expect(code).toContain("https://limit.example.com/_turnpike/v1");
+  const app = express();
+  const names = { TurnpikeStore, rateLimit, app, process: { env: { TURNPIKE_TOKEN: "secret-1" } } };
+  const here = code.replace("https://limit.example.com/_turnpike/v1", api);
+  new Function(...Object.keys(names), here)(...Object.values(names));
+  app.all("/", (_, response) => void response.end("passed"));
+  const get = await listen(app);
+  expect((await get()).headers.get("x-ratelimit-remaining")).toBe("99");
+  expect((await get()).headers.get("x-ratelimit-remaining")).toBe("98");
+});
 
 describe.each(Object.entries(PEERS))("%s over Turnpike", (_, peer) => {
   it("lets exactly the limit of 50 parallel requests pass, and counts all", async () => {

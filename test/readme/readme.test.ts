@@ -2,7 +2,7 @@
 
 import { Hono } from "hono";
 import { parse as parseToml } from "smol-toml";
-import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import secrets from "../../.dev.vars.example?raw";
 import manifest from "../../package.json";
 import readme from "../../README.md?raw";
@@ -19,6 +19,7 @@ import { BINDINGS } from "../../src/protocol/bindings.ts";
 import kitReadme from "../../src/testing/README.md?raw";
 import wranglerConfig from "../apps/hono/wrangler.jsonc?raw";
 import serviceConfig from "../apps/service/limits/wrangler.toml?raw";
+import { useStoppedClock } from "../stopped-clock.ts";
 import app from "./app.ts";
 import appSource from "./app.ts?raw";
 import { byPlan, fewGuesses } from "./keys.ts";
@@ -59,12 +60,7 @@ async function gateOf(ip: string, answer: () => Response = () => new Response("f
 
 const planned = new Hono().use("/api/*", byPlan).get("*", (c) => c.text("Hello"));
 
-beforeEach(() => void vi.useFakeTimers({ toFake: ["Date"], now: Date.UTC(2036, 10, 22, 12) }));
-
-afterEach(() => {
-  vi.useRealTimers();
-  vi.restoreAllMocks();
-});
+useStoppedClock();
 
 describe("the README", () => {
   it("shows the code that is tested here", () => {
