@@ -2,17 +2,11 @@
 import { styleText } from "node:util";
 import { Command } from "commander";
 import type { Decision } from "../../limit/decision.ts";
-import { rounded, tableOf } from "../text.ts";
+import { rounded } from "../text.ts";
 import { UserError } from "../user-error.ts";
-import { type Call, call, RefusedError } from "./client.ts";
-import {
-  answered,
-  changed,
-  made,
-  print,
-  type WorkerOptions,
-  withWorker,
-} from "./worker-command.ts";
+import type { Call } from "./client.ts";
+import { explain, explainByAll, leftOf } from "./explain.ts";
+import { answered, changed, type WorkerOptions, withWorker } from "./worker-command.ts";
 
 /** In front of a client's address. */
 const ADDRESS = "ip:";
@@ -41,7 +35,11 @@ export function keyCommands(): Command[] {
       .option("--cost <units>", "what it costs (default: 1)")
       .action(decide("/peek")),
     withPolicy(verb("explain", "says what is stored for a key, and why it is denied")).action(
-      explain,
+      async (key: string, options: PolicyOptions) => {
+        const isByAll = options.policy === undefined && options.limit === undefined;
+        if (isByAll) await explainByAll(who(key), options);
+        else await explain(bodyOf(key, options), options);
+      },
     ),
     withPolicy(verb("reset", "forgets what a key has spent")).action(
       async (key: string, options: PolicyOptions) => {
@@ -167,60 +165,5 @@ function decisionText(decision: Decision): string {
     ? `whole again in ${rounded(resetMs)}`
     : `may pass in ${rounded(retryAfterMs)}`;
   const certainty = exact ? "exact" : "may be off";
-  return `${verdict}: ${remaining} of ${limit} left under "${policy}", ${next} (${reason}, by the ${source}, ${certainty})`;
-}
-
-interface Explained {
-  blockedMs: number;
-  policies: { policy: string; owner: string; limit: number; remaining: number; state: string }[];
-}
-
-async function explain(key: string, options: PolicyOptions): Promise<void> {
-  if (options.policy === undefined && options.limit === undefined) {
-    const answer = await explainedByAll(key, options);
-    print(
-      options,
-      answer,
-      made(() => explainedText(answer)),
-    );
-    return;
-  }
-  const body = bodyOf(key, options);
-  await answered(options, { method: "POST", path: "/explain", body }, explainedText);
-}
-
-/** Explains a key under each policy in force that can count it. */
-async function explainedByAll(key: string, { url }: PolicyOptions): Promise<Explained> {
-  const inForce = (await call(url, { method: "GET", path: "/policies" })) as {
-    policies: { name?: string }[];
-  };
-  const all: Explained = { blockedMs: 0, policies: [] };
-  let refusal: RefusedError | undefined;
-  for (const { name: policy = "default" } of made(() => inForce.policies)) {
-    const body = { ...who(key), policy };
-    try {
-      const one = (await call(url, { method: "POST", path: "/explain", body })) as Explained;
-      all.blockedMs = Math.max(all.blockedMs, one.blockedMs);
-      all.policies.push(...made(() => one.policies));
-    } catch (error) {
-      // The policy's keys have other parts.
-      if (!(error instanceof RefusedError) || error.status !== 400) throw error;
-      refusal ??= error;
-    }
-  }
-  if (refusal && all.policies.length === 0) throw refusal;
-  return all;
-}
-
-function explainedText({ blockedMs, policies }: Explained): string {
-  const rows = policies.map(({ policy, remaining, limit, owner, state }) => [
-    ...[policy, `${remaining} of ${limit}`, owner, readable(state)],
-  ]);
-  const block = blockedMs > 0 ? `\nBlocked by an operator for ${rounded(blockedMs)} more.` : "";
-  return tableOf(["policy", "left", "owner", "what is stored"], rows) + block;
-}
-
-/** Writes long times in a text of an owner as a person says them. */
-function readable(state: string): string {
-  return state.replace(/(?<![\d.])\d{4,} ms\b/g, (time) => rounded(Number.parseInt(time, 10)));
+  return `${verdict}: ${leftOf(remaining, limit)} left under "${policy}", ${next} (${reason}, by the ${source}, ${certainty})`;
 }

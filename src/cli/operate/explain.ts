@@ -1,0 +1,64 @@
+/** What a Worker says of a key: under one policy, or under each that can count it. */
+import { rounded, tableOf } from "../text.ts";
+import { call, RefusedError } from "./client.ts";
+import { answered, made, print, type WorkerOptions } from "./worker-command.ts";
+
+interface Explained {
+  blockedMs: number;
+  policies: { policy: string; owner: string; limit: number; remaining: number; state: string }[];
+}
+
+/** @param body of the call: the key and its policy */
+export async function explain(body: object, options: WorkerOptions): Promise<void> {
+  await answered(options, { method: "POST", path: "/explain", body }, textOf);
+}
+
+/** @param who the key, or the address */
+export async function explainByAll(who: object, options: WorkerOptions): Promise<void> {
+  const answer = await explainedByAll(who, options);
+  print(
+    options,
+    answer,
+    made(() => textOf(answer)),
+  );
+}
+
+async function explainedByAll(who: object, { url }: WorkerOptions): Promise<Explained> {
+  const inForce = (await call(url, { method: "GET", path: "/policies" })) as {
+    policies: { name?: string }[];
+  };
+  const all: Explained = { blockedMs: 0, policies: [] };
+  let refusal: RefusedError | undefined;
+  for (const { name: policy = "default" } of made(() => [...inForce.policies])) {
+    const body = { ...who, policy };
+    try {
+      const one = (await call(url, { method: "POST", path: "/explain", body })) as Explained;
+      all.blockedMs = Math.max(all.blockedMs, one.blockedMs);
+      all.policies.push(...made(() => [...one.policies]));
+    } catch (error) {
+      // The policy's keys have other parts.
+      if (!(error instanceof RefusedError) || error.status !== 400) throw error;
+      refusal ??= error;
+    }
+  }
+  if (refusal && all.policies.length === 0) throw refusal;
+  return all;
+}
+
+function textOf({ blockedMs, policies }: Explained): string {
+  const rows = policies.map(({ policy, remaining, limit, owner, state }) => [
+    ...[policy, leftOf(remaining, limit), owner, readable(state)],
+  ]);
+  const block = blockedMs > 0 ? `\nBlocked by an operator for ${rounded(blockedMs)} more.` : "";
+  return tableOf(["policy", "left", "owner", "what is stored"], rows) + block;
+}
+
+/** Writes long times in a text of an owner as a person says them. */
+function readable(state: string): string {
+  return state.replace(/(?<![\d.])\d{4,} ms\b/g, (time) => rounded(Number.parseInt(time, 10)));
+}
+
+/** A bucket may hold more than its limit, which is then no measure of what is left. */
+export function leftOf(remaining: number, limit: number): string {
+  return remaining > limit ? String(remaining) : `${remaining} of ${limit}`;
+}
