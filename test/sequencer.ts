@@ -4,22 +4,41 @@
  */
 import { BaseSequencer, type TestSpecification } from "vitest/node";
 
-/** Those that wait for real time or start many servers, the longest first. */
+/** Those that wait for real time, start many servers or compute much, the longest first. */
 const SLOW = [
-  "faults/faults",
-  "worker",
-  "http/in-flight",
   "simulation/simulation",
-  "simulation/broken",
-  "http/waiting",
-  "ring/interrupted",
+  "http/in-flight",
+  "worker",
+  "faults/faults",
   "bench/bench",
-  "http/shared-quotas",
-  "http/blocks",
+  "ring/elastic",
   "cli/deploy",
+  "dashboard/live",
+  "http/blocks",
+  "http/shared-quotas",
+  "bench/full-owner",
+  "http/waiting",
+  "cli/same-verdicts",
+  "http/passthrough",
+  "dashboard/slow-reader",
+  "owner/checkpoint",
+  "watch/agreement",
+  "watch/watch",
+  "ring/interrupted",
+  "ring/change",
+  "simulation/broken",
+  "cache/real-owners",
+  "peers/stores",
+  "dashboard/demo",
+  "cli/operate",
+  "cli/policies",
   "http/gateway",
   "http/leaving",
-  "ring/change",
+  "http/cors",
+  "http/log-lines",
+  "http/live-policies",
+  "cache/cached-worker",
+  "cache/purge-api",
 ];
 const PROJECTS = ["servers", "workerd", "pure"];
 
