@@ -179,7 +179,7 @@ describe("a mistake", () => {
     [["replay", log, "--limit", "5", "--algorithm", "magic"], "--algorithm must be"],
     [
       ["replay", log, ...LIMIT, "--against", "limit=5,windwo=1m"],
-      "policies[0].windwo is not one of",
+      'policies[0].windwo is not a known field (did you mean "window"?)',
     ],
     [["replay", log, ...LIMIT, "--format", "magic"], "Allowed choices are vhost, combined"],
     [["replay", log, ...LIMIT, "--fields", "ip"], "--fields must be pairs such as ip=client.addr"],
