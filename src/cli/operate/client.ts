@@ -6,7 +6,8 @@ import { parseJson } from "../../limit/json.ts";
 import { named, UserError } from "../user-error.ts";
 
 const API = "/_turnpike/v1";
-const TIMEOUT_MS = 10_000;
+/** Policies and blocks are written in every region before they are answered. */
+const TIMEOUT_MS = 30_000;
 /** The token of `npm start`, which listens on this machine only. */
 const LOCAL_TOKEN = "dev";
 const LOCAL = /^(?:localhost|127\.0\.0\.1|\[::1\])$/;
