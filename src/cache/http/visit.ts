@@ -21,7 +21,7 @@ export class Visit {
   readonly #refreshing: Set<string>;
   /** As the client sent them: while the handler runs, the context has others. */
   readonly #request: Headers;
-  readonly #asked: Directives;
+  readonly #directives: Directives;
   readonly #prepared: Headers;
   readonly #exchange: Exchange;
   /** Aborted when the client leaves, unless others may wait for the same answer. */
@@ -40,7 +40,7 @@ export class Visit {
     this.#options = options;
     this.#refreshing = refreshing;
     this.#request = c.req.raw.headers;
-    this.#asked = directivesOf(this.#request);
+    this.#directives = directivesOf(this.#request);
     // A copy: to read `c.res` would make the handler's answer another.
     this.#prepared = c.newResponse(null).headers;
     const { signal } = this.#left;
@@ -53,37 +53,40 @@ export class Visit {
   /** Answers the request, from the store under this key or by the handler. */
   async serve(key: string): Promise<void> {
     const start: Place = { key, names: [] };
-    const leads = this.#mayLead();
-    const entry = leads
-      ? await this.#orOwn(lookUp(this.#store, start, this.#request, this.#exchange))
+    const entry = this.#mayLead()
+      ? await this.#lookUp(start)
       : await find(this.#store, start, this.#request).catch(() => undefined);
-    if (entry === "own") return this.#sendOwn({ forward: "miss" });
-    const miss: CacheStatus = { forward: "miss" };
-    if (!entry) return leads ? this.#alone(start, miss) : this.#missing(start, miss);
-    const aged = agedOf(entry);
-    if (!aged)
-      return leads ? this.#alone(entry.place, miss, entry) : this.#missing(start, miss, entry);
+    if (this.#exchange.isAsked) return this.#sendOwn({ forward: "miss" });
+    const aged = entry && agedOf(entry);
+    if (!entry || !aged) return this.#forward(entry?.place ?? start, { forward: "miss" }, entry);
 
     const { life } = aged.response;
-    const ttlMs = ttlOf(life, aged.residentMs);
-    const use = useOf(life, aged.residentMs, this.#asked, this.#options.clientMayRefresh);
+    const { clientMayRefresh } = this.#options;
+    const use = useOf(life, aged.residentMs, this.#directives, clientMayRefresh);
+    if (use === "stale") this.#refreshLater(entry);
     if (use === "fresh" || use === "stale") {
-      if (use === "stale") this.#refreshLater(entry);
       const isCollapsed = entry.found.source === "computed";
-      const told: CacheStatus = isCollapsed ? { ...miss, collapsed: true } : { hit: true };
-      return this.#sendStored(aged, told);
+      return this.#sendStored(
+        aged,
+        isCollapsed ? { forward: "miss", collapsed: true } : { hit: true },
+      );
     }
-    const told: CacheStatus = { forward: ttlMs > 0 && use === "old" ? "request" : "stale" };
-    if (!leads) return this.#missing(entry.place, told, entry);
-    if (use === "validate") return this.#alone(entry.place, told, entry);
-    const newer = await this.#orOwn(
-      lookUp(this.#store, entry.place, this.#request, this.#exchange, entry),
-    );
-    if (newer === "own") return this.#sendOwn(told);
-    const newerAged = newer && agedOf(newer);
-    if (!newer || !newerAged) return this.#alone(entry.place, told, newer ?? entry);
-    if (newerAged.response.life.isValidatedAlways) return this.#alone(newer.place, told, newer);
-    this.#sendStored(newerAged, { ...told, collapsed: true });
+    const isFresh = ttlOf(life, aged.residentMs) > 0;
+    const told: CacheStatus = { forward: isFresh && use === "old" ? "request" : "stale" };
+    if (use === "old" && this.#mayLead()) return this.#renew(entry, told);
+    return this.#forward(entry.place, told, entry);
+  }
+
+  /** Answers with a newer response than this one, which another request may have made by then. */
+  async #renew(entry: Entry, told: CacheStatus): Promise<void> {
+    const newer = await this.#lookUp(entry.place, entry);
+    if (this.#exchange.isAsked) return this.#sendOwn(told);
+    const aged = newer && agedOf(newer);
+    if (aged && !aged.response.life.isValidatedAlways) {
+      return this.#sendStored(aged, { ...told, collapsed: true });
+    }
+    const latest = newer ?? entry;
+    return this.#forward(latest.place, told, latest);
   }
 
   /** May the answer to this request be the one that all others wait for? */
@@ -91,37 +94,37 @@ export class Visit {
     return (
       this.#c.req.method === "GET" &&
       !this.#request.has("Authorization") &&
-      !this.#asked.has("no-store") &&
-      !this.#asked.has("only-if-cached")
+      !this.#directives.has("no-store") &&
+      !this.#directives.has("only-if-cached")
     );
   }
 
-  /** Waits for the store, or for the handler if it is this request that asks it. */
-  async #orOwn(looking: Promise<Entry | undefined>): Promise<Entry | undefined | "own"> {
+  /**
+   * Returns what is stored, or what another request has just made. If it is this request that asks the
+   * handler, it returns as soon as that has answered: see `isAsked` of the exchange.
+   */
+  async #lookUp(place: Place, known?: Entry): Promise<Entry | undefined> {
     // Without the store each request is answered by the handler.
-    const found = looking.catch(() => undefined);
+    const found = lookUp(this.#store, place, this.#request, this.#exchange, known).catch(
+      () => undefined,
+    );
     // What others wait for goes on without this client.
     WORKERS.keepAlive(found);
-    const first = await Promise.race([this.#exchange.answered, found]);
-    return this.#exchange.isAsked ? "own" : (first as Entry | undefined);
+    await Promise.race([this.#exchange.answered, found]);
+    return this.#exchange.isAsked ? undefined : found;
   }
 
-  /** Answers where nothing is stored, and this request may not lead. */
-  async #missing(place: Place, told: CacheStatus, known?: Entry): Promise<void> {
-    if (this.#asked.has("only-if-cached")) {
+  /** Has the handler answer this request alone, and stores what may be stored. */
+  async #forward(place: Place, told: CacheStatus, known?: Entry): Promise<void> {
+    if (this.#directives.has("only-if-cached")) {
       // Section 5.2.1.7.
       this.#c.res = new Response(null, { status: 504 });
       return tell(this.#c, { detail: "only-if-cached" });
     }
-    if (this.#c.req.method === "GET" && !this.#asked.has("no-store")) {
-      return this.#alone(place, told, known);
+    if (this.#c.req.method !== "GET" || this.#directives.has("no-store")) {
+      await this.#next();
+      return tell(this.#c, told);
     }
-    await this.#next();
-    tell(this.#c, told);
-  }
-
-  /** Asks the handler without anybody waiting, and stores what may be stored. */
-  async #alone(place: Place, told: CacheStatus, known?: Entry): Promise<void> {
     const answer = await this.#exchange.ask(known && agedOf(known));
     // What the handler has confirmed is in the store already.
     if (answer.kind === "storable") {
