@@ -16,7 +16,7 @@ interface Kept extends Computed, Link {
 }
 
 /** What a value takes besides its own bytes and those of its key: measured, and rounded up. */
-const ENTRY_BYTES = 400;
+const ENTRY_BYTES = 600;
 const CHAR_BYTES = 2;
 
 export class Values {
