@@ -8,6 +8,8 @@
 import type { Config } from "../config.ts";
 import type { TopEntry } from "../events/answers.ts";
 import type { EventReader } from "../events/event-reader.ts";
+import { keyOf } from "../events/tuple.ts";
+import type { Policy } from "../limit/policy.ts";
 import type { RingStatus } from "../protocol/rpc.ts";
 import { WORKERS } from "../runtime.ts";
 import { CLIENTS, DECISIONS, REQUESTS } from "../watch/watch.ts";
@@ -27,16 +29,22 @@ const LINES = [
   { outcome: "shadow" },
   { source: "fallback" },
 ];
+const DENIED = { outcome: "denied" };
 /** Steps at the end of a chart that are read again: an owner may still get their events. */
 const OPEN_STEPS = 5;
 /** How often the rings are asked: that costs a call to each of their owners. */
 const RINGS_MS = 5_000;
-/** The most clients that are sent. */
-const MAX_CLIENTS = 15;
+/** The most clients that are sent, by requests and by denials. */
+const MAX_CLIENTS = 10;
 /** The most combinations of policy, outcome, reason and source. */
 const MAX_DECISIONS = 200;
 /** Part of the interval for which a moment is new enough: timers may be early. */
 const FRESH = 0.9;
+
+type ShownField = "name" | "limit" | "windowMs" | "algorithm" | "shadow" | "key";
+
+/** The seconds of which a rate is the mean, and those after them, whose events may not be here yet. */
+const [RATE_MS, LATE_MS] = [5_000, 2_000];
 
 /** What an operator sees at one moment. */
 interface Snapshot {
@@ -47,17 +55,20 @@ interface Snapshot {
   points: [atSeconds: number, ...units: number[]][];
   /** In the range, by policy, outcome, reason and source. */
   decisions: { policy: string; outcome: string; reason: string; source: string; count: number }[];
-  /** In this minute and the last, those with most requests first. */
+  /** In this minute and the last: those with most requests, and those with most denials. */
   clients: { client: string; allowed: number; denied: number; policies: string[] }[];
-  policies: { name: string; limit: number; windowMs: number; algorithm: string; shadow: boolean }[];
+  /** With the decisions of each in the last seconds that are over, a second. */
+  policies: (Pick<Policy, ShownField> & { perSecond: number })[];
   rings: RingStatus[];
+  /** Checks a second of an owner above which more join. */
+  highWater: number;
 }
 
 export type LiveReader = Pick<EventReader, "series" | "top" | "heaviest">;
 
 export interface LiveViewOptions {
   range: RangeName;
-  config: Pick<Config, "policies">;
+  config: Pick<Config, "policies" | "highWater">;
   reader: LiveReader;
   /** Returns the state of all rings. */
   ringsOf: () => Promise<RingStatus[]>;
@@ -91,9 +102,14 @@ export class LiveView {
     const { range, config, reader } = this.#options;
     const { last, stepMs } = RANGES[range];
     const by = ["policy", "outcome", "reason", "source"];
-    const [decisions, clients] = await Promise.all([
+    const lastMs = Math.floor(WORKERS.now() / 1_000) * 1_000 - LATE_MS;
+    const lately = { from: lastMs - RATE_MS, to: lastMs, step: "second" } as const;
+    const minutes = { last: "1m", step: "minute" } as const;
+    const [decisions, rates, busiest, mostDenied] = await Promise.all([
       reader.top(DECISIONS, by, MAX_DECISIONS, { last, step: "minute" }),
-      reader.heaviest(CLIENTS, "client", MAX_CLIENTS, { last: "1m", step: "minute" }),
+      reader.top(DECISIONS, ["policy"], MAX_DECISIONS, lately),
+      reader.heaviest(CLIENTS, { by: "client", n: MAX_CLIENTS }, minutes),
+      reader.heaviest(CLIENTS, { by: "client", n: MAX_CLIENTS, where: DENIED }, minutes),
       this.#readPoints(),
       this.#readRings(),
     ]);
@@ -105,12 +121,15 @@ export class LiveView {
         ...{ policy: dimensions.policy ?? "", outcome: dimensions.outcome ?? "" },
         ...{ reason: dimensions.reason ?? "", source: dimensions.source ?? "", count },
       })),
-      clients: byClient(clients),
+      clients: byClient([...busiest, ...mostDenied]),
       policies: config.policies.map((policy) => {
-        const { name, limit, windowMs, algorithm, shadow } = policy;
-        return { name, limit, windowMs, algorithm, shadow };
+        const rate = rates.entries.find(({ dimensions }) => dimensions.policy === policy.name);
+        const { name, limit, windowMs, algorithm, shadow, key } = policy;
+        const perSecond = ((rate?.count ?? 0) * 1_000) / RATE_MS;
+        return { name, limit, windowMs, algorithm, shadow, key, perSecond };
       }),
       rings: this.#rings,
+      highWater: config.highWater,
     };
   }
 
@@ -140,16 +159,16 @@ export class LiveView {
   }
 }
 
+/** @param entries may have one twice */
 function byClient(entries: readonly TopEntry[]): Snapshot["clients"] {
-  const clients = Map.groupBy(entries, ({ dimensions }) => dimensions.client ?? "");
-  const rows = Array.from(clients, ([client, its]) => {
+  const each = new Map(entries.map((entry) => [keyOf(entry.dimensions), entry]));
+  const clients = Map.groupBy(each.values(), ({ dimensions }) => dimensions.client ?? "");
+  return Array.from(clients, ([client, its]) => {
     const sum = (isDenied: boolean) =>
       its
         .filter(({ dimensions }) => (dimensions.outcome === "denied") === isDenied)
         .reduce((all, { count, error }) => all + count - error, 0);
-    const policies = [...new Set(its.map(({ dimensions }) => dimensions.policy ?? ""))];
-    return { client, allowed: sum(false), denied: sum(true), policies };
+    const policies = new Set(its.flatMap(({ dimensions }) => dimensions.policy?.split(", ") ?? []));
+    return { client, allowed: sum(false), denied: sum(true), policies: [...policies] };
   });
-  const requests = (row: { allowed: number; denied: number }) => row.allowed + row.denied;
-  return rows.sort((one, other) => requests(other) - requests(one)).slice(0, MAX_CLIENTS);
 }

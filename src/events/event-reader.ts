@@ -18,8 +18,8 @@ import {
 import { Bin } from "./bin.ts";
 import { EVER, startOf } from "./level.ts";
 import { distinctSchema, type Range, readQuery, seriesSchema, topSchema } from "./query.ts";
-import type { Bins, EventsRpc, Heaviest, Read, Said } from "./rpc.ts";
-import { type EncodedTally, Tally, type ValueHash } from "./tally.ts";
+import type { Bins, EventsRpc, Read, Said } from "./rpc.ts";
+import { type EncodedTally, type Heaviest, Tally, type ValueHash } from "./tally.ts";
 import type { Dimensions } from "./tuple.ts";
 
 export interface EventReaderOptions {
@@ -68,9 +68,10 @@ export class EventReader {
    *
    * Cheaper than `top`, because owners send no others. Exact if all tuples of a value have one owner.
    */
-  async heaviest(name: string, by: string, n: number, range: Range): Promise<TopEntry[]> {
+  async heaviest(name: string, heaviest: Heaviest, range: Range): Promise<TopEntry[]> {
+    const { by, n } = heaviest;
     const { bins } = this.#read(topSchema, { ...range, name, by: [by], n });
-    return topOf(await this.#tally(name, bins, { by, n }), []).entries;
+    return topOf(await this.#tally(name, bins, heaviest), []).entries;
   }
 
   /** Returns how many distinct values of a dimension were counted. */

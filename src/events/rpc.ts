@@ -11,7 +11,7 @@
 import type { Point } from "./answers.ts";
 import type { Batch } from "./event-store.ts";
 import type { Level } from "./level.ts";
-import type { EncodedTally } from "./tally.ts";
+import type { EncodedTally, Heaviest } from "./tally.ts";
 import type { Dimensions } from "./tuple.ts";
 
 /** Which bins are read: from the one that `fromMs` falls into, up to those that begin before `toMs`. */
@@ -19,12 +19,6 @@ export interface Bins {
   level: Level["name"];
   fromMs: number;
   toMs: number;
-}
-
-/** Asks only for the tuples of the heaviest values of a dimension. */
-export interface Heaviest {
-  by: string;
-  n: number;
 }
 
 /** Asks what was counted under a name. */

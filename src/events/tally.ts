@@ -8,7 +8,7 @@
 import type { KeyHash } from "../ring/key-hash.ts";
 import { HyperLogLog } from "./hyper-log-log.ts";
 import { type Entry, SpaceSaving } from "./space-saving.ts";
-import { dimensionsOf, pairsOf, UNKNOWN } from "./tuple.ts";
+import { type Dimensions, dimensionsOf, pairsOf, UNKNOWN } from "./tuple.ts";
 
 /** Hashes a value under the secret, the same in all owners. */
 export type ValueHash = (value: string) => KeyHash;
@@ -28,6 +28,14 @@ export type EncodedTally = [
   tuples: EncodedEntries,
   dimensions?: [name: string, heaviest: EncodedEntries, registers: string][],
 ];
+
+/** Asks only for the tuples of the heaviest values of a dimension. */
+export interface Heaviest {
+  by: string;
+  n: number;
+  /** What weighs: tuples with all of these values. Left out: all tuples. */
+  where?: Dimensions;
+}
 
 /** Registers are written as letters from this one on. */
 const FIRST_LETTER = 48;
@@ -90,16 +98,24 @@ export class Tally {
     return this.#dimensions ?? this.#gatherValues();
   }
 
-  /** Returns a tally with the tuples of the `n` heaviest values of the dimension `by` alone. */
-  heaviest({ by, n }: { by: string; n: number }): Tally {
+  /** Returns a tally with the tuples of the heaviest values alone. */
+  heaviest({ by, n, where = {} }: Heaviest): Tally {
     const { total, unknown } = this;
     const part = Object.assign(new Tally(this.#hash), { total, unknown });
-    const valueIn = ({ key }: Entry): string | undefined => dimensionsOf(key)[by];
-    const groups = Map.groupBy(this.tuples.entries(), valueIn);
-    groups.delete(undefined);
-    const sums = Array.from(groups.values(), (entries) => ({ entries, sum: sumOf(entries) }));
-    sums.sort((a, b) => b.sum - a.sum);
-    for (const { key, count, error } of sums.slice(0, n).flatMap(({ entries }) => entries)) {
+    const wanted = Object.entries(where);
+    const groups = new Map<string, { entries: Entry[]; weight: number }>();
+    for (const entry of this.tuples.entries()) {
+      const dimensions = dimensionsOf(entry.key);
+      const value = dimensions[by];
+      if (value === undefined) continue;
+      const group = groups.get(value) ?? { entries: [], weight: 0 };
+      groups.set(value, group);
+      group.entries.push(entry);
+      const weighs = wanted.every(([name, text]) => dimensions[name] === text);
+      if (weighs) group.weight += entry.count - entry.error;
+    }
+    const heaviest = [...groups.values()].sort((a, b) => b.weight - a.weight).slice(0, n);
+    for (const { key, count, error } of heaviest.flatMap(({ entries }) => entries)) {
       part.tuples.add(key, count, error);
     }
     return part;

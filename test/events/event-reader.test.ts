@@ -84,7 +84,7 @@ describe("the heaviest values of a dimension", () => {
         },
       }) as Stub<EventsRpc>;
     const reader = new EventReader({ runtime: WORKERS, stubOf, directory: DIRECTORY, hash });
-    const found = await reader.heaviest("clients", "client", 3, { last: "1m" });
+    const found = await reader.heaviest("clients", { by: "client", n: 3 }, { last: "1m" });
     expect(found).toEqual([
       { dimensions: { client: "a", outcome: "denied" }, count: 900, error: 0 },
       { dimensions: { client: "b49", outcome: "allowed" }, count: 54, error: 0 },
@@ -92,6 +92,14 @@ describe("the heaviest values of a dimension", () => {
       { dimensions: { client: "a", outcome: "allowed" }, count: 1, error: 0 },
     ]);
     expect(reads).toMatchObject([{ what: "tally", heaviest: { by: "client", n: 3 } }]);
+    const where = { outcome: "denied" };
+    const denied = await reader.heaviest("clients", { by: "client", n: 1, where }, { last: "1m" });
+    expect(denied.map(({ dimensions, count }) => [dimensions.outcome, count])).toEqual([
+      ...[
+        ["denied", 900],
+        ["allowed", 1],
+      ],
+    ]);
   });
 });
 
