@@ -6,7 +6,7 @@ import { Tally } from "../../src/events/tally.ts";
 import { keyOf } from "../../src/events/tuple.ts";
 import type { Stub } from "../../src/protocol/rpc.ts";
 import { keyHasher } from "../../src/ring/key-hash.ts";
-import { WORKERS } from "../../src/runtime.ts";
+import { STILL } from "../fake-runtime.ts";
 
 const DIRECTORY = "weur/directory";
 const hash = (value: string) => keyHasher("secret")([value]);
@@ -35,7 +35,7 @@ function readerOf(owners: string[], failing = ""): EventReader {
         return reads.map(({ what }) => (what === "tally" ? tallyOf(name) : []));
       },
     }) as Stub<EventsRpc>;
-  return new EventReader({ runtime: WORKERS, stubOf, directory: DIRECTORY, hash });
+  return new EventReader({ runtime: STILL, stubOf, directory: DIRECTORY, hash });
 }
 
 describe("what is asked in one turn", () => {
@@ -83,7 +83,7 @@ describe("the heaviest values of a dimension", () => {
           return [tally.heaviest(heaviest).encode()];
         },
       }) as Stub<EventsRpc>;
-    const reader = new EventReader({ runtime: WORKERS, stubOf, directory: DIRECTORY, hash });
+    const reader = new EventReader({ runtime: STILL, stubOf, directory: DIRECTORY, hash });
     const found = await reader.heaviest("clients", { by: "client", n: 3 }, { last: "1m" });
     expect(found).toEqual([
       { dimensions: { client: "a", outcome: "denied" }, count: 900, error: 0 },
