@@ -7,7 +7,7 @@ import type { Context } from "hono";
 import type { Decision } from "../limit/decision.ts";
 import { parseDuration } from "../limit/duration.ts";
 import { parse } from "../limit/misuse.ts";
-import { type Policy, requireFits, withQuota } from "../limit/policy.ts";
+import { type Policy, withQuota } from "../limit/policy.ts";
 import { limitSchema, unitsSchema, windowSchema } from "../limit/policy-schema.ts";
 import { withShortQueue } from "../limit/waiting.ts";
 import { logSeldom } from "../log.ts";
@@ -69,9 +69,6 @@ export async function readPolicy(
   if (cost) {
     const units = await run("cost", policy, async () => unitsOf("cost", await cost(c)));
     read = { ...read, cost: units, isPriced: true };
-  } else if (limit || window) {
-    const { cost: units } = read;
-    await run(limit ? "limit" : "window", policy, async () => requireFits(units, read));
   }
   return read;
 }

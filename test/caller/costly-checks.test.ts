@@ -145,4 +145,13 @@ describe("a request", () => {
       expect((await sent({ ip: "192.0.2.2", path: "/?cost=101" })).status).toBe(400);
     },
   );
+
+  it("passes where an override allows its fixed cost above what a function limits it to", async () => {
+    const policy = { name: fresh(), limit: 10, window: "1d", scope: "global" } as const;
+    const sent = appWith({ ...policy, limit: () => 10, cost: 60 });
+    expect((await sent({ ip: "192.0.2.3" })).status).toBe(400);
+    await isolateCaller().override({ ...ask(1, policy), key: ["192.0.2.4"] }, 100, 3_600_000);
+    expect((await sent({ ip: "192.0.2.4" })).status).toBe(200);
+    expect((await sent({ ip: "192.0.2.4" })).status).toBe(429);
+  });
 });
