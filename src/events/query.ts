@@ -15,12 +15,18 @@ const NEVER_MS = 8.64e15;
 const timeRule = "must be a time such as 2026-11-01T00:00:00Z, or milliseconds since the epoch";
 const timeSchema = v.pipe(
   v.union([v.number(), v.string(), v.date()], timeRule),
-  v.transform((time) => new Date(isDigits(time) ? Number(time) : time).getTime()),
-  v.custom<number>((ms) => Number.isFinite(ms), timeRule),
+  v.check((time) => Number.isFinite(msOf(time)), timeRule),
+  v.transform(msOf),
 );
 
-/** A number as text, such as in a query string. */
-const isDigits = (value: unknown) => typeof value === "string" && /^\d+$/.test(value);
+function msOf(time: number | string | Date): number {
+  return new Date(isDigits(time) ? Number(time) : time).getTime();
+}
+
+/** Is it a number as text, such as in a query string? */
+function isDigits(value: unknown): boolean {
+  return typeof value === "string" && /^\d+$/.test(value);
+}
 
 const rangeFields = {
   /** How far back from now: `"1s"` to `"400d"`. Default `"1h"`, unless `from` is given. */
@@ -82,18 +88,20 @@ export function readQuery<const Schema extends v.GenericSchema<unknown, RangeOut
 ): { query: v.InferOutput<Schema>; level: Level; bins: Bins } {
   const read = parse(schema, query);
   const { last, from, to, step } = read;
+  const misuse = (field: string, rule: string) =>
+    new MisuseError(field, rule, Reflect.get(Object(query), field));
   if (last !== undefined && from !== undefined) {
-    throw new MisuseError("last", 'must be left out where "from" is given', last);
+    throw misuse("last", 'must be left out where "from" is given');
   }
   const fromMs = from ?? nowMs - (last ?? HOUR.ms);
   const toMs = to ?? NEVER_MS;
-  if (toMs <= fromMs) throw new MisuseError("to", "must be later than the beginning", to);
+  if (toMs <= fromMs) throw misuse("to", "must be later than the beginning");
   const isKept = ({ keptMs }: Level) => nowMs - fromMs <= keptMs;
   const named = step && LEVELS.find(({ name }) => name === step);
   const level = named ?? LEVELS.find(isKept) ?? HOUR;
   if (!isKept(level)) {
     const rule = `must be at most ${formatDuration(level.keptMs)} ago for the step ${level.name}`;
-    throw new MisuseError(from === undefined ? "last" : "from", rule, from ?? last);
+    throw misuse(from === undefined ? "last" : "from", rule);
   }
   return { query: read, level, bins: { level: level.name, fromMs, toMs } };
 }

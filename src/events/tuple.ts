@@ -28,7 +28,15 @@ export const nameSchema = textLike(
 const valueRule = `must be text of at most ${MAX_VALUE_CHARS} characters`;
 export const valueSchema = v.pipe(v.string(valueRule), v.maxLength(MAX_VALUE_CHARS, valueRule));
 
+/** Names that a record of valibot leaves out unseen. */
+const FORBIDDEN = ["__proto__", "prototype", "constructor"];
+
 export const dimensionsSchema = v.pipe(
+  v.unknown(),
+  v.check(
+    (dimensions) => !FORBIDDEN.some((name) => Object.hasOwn(Object(dimensions), name)),
+    `must have no dimension that is called ${FORBIDDEN.join(", ")}`,
+  ),
   v.record(nameSchema, valueSchema, "must be an object of texts"),
   v.check(
     (dimensions) => Object.keys(dimensions).length <= MAX_DIMENSIONS,
