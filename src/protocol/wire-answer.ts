@@ -124,8 +124,11 @@ export function decodeAnswer(wire: unknown, checks: readonly Refund[]): Answer |
   if (!(numbers instanceof Float64Array) || version > WIRE_VERSION) return undefined;
   let at = version === 1 ? HEAD_NUMBERS - 1 : HEAD_NUMBERS;
   if (numbers.length < at) return undefined;
-  const [atMs = 0, epoch = 0] = numbers.subarray(at - 2, at);
-  const answer: Answer = { atMs, epoch, verdicts: [] };
+  const answer: Answer = {
+    atMs: numbers[at - 2] as number,
+    epoch: numbers[at - 1] as number,
+    verdicts: [],
+  };
   if (ring) answer.ring = ring as RingRecord;
   if (Array.isArray(was)) answer.was = was.map((each) => HELD.find((one) => one === each));
   for (const { policies } of checks) {
@@ -159,7 +162,7 @@ export function isOtherVersion(wire: unknown): boolean {
 }
 
 function versionOf(numbers: unknown): number {
-  const [first = 0] = numbers instanceof Float64Array ? numbers : [];
+  const first = numbers instanceof Float64Array ? (numbers[0] ?? 0) : 0;
   return first > 1 && first < MAX_WIRE_VERSION ? first : 1;
 }
 

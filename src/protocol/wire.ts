@@ -91,8 +91,9 @@ export function decodeBatch(batch: WireBatch): Batch {
       isSame = asked[n] === policies[words[at + n] as number];
     }
     if (!isSame) {
-      const indices = words.subarray(at, at + count);
-      asked = Array.from(indices, (index) => policies[index] as CounterPolicy);
+      asked = [];
+      for (let n = 0; n < count; n++)
+        asked.push(policies[words[at + n] as number] as CounterPolicy);
     }
     at += count;
     const check: Refund = { key, policies: asked };
