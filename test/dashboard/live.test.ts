@@ -1,6 +1,8 @@
 /** The live page, in a real browser: who may see it, what it shows of a load, and what it does. */
+import { setTimeout as sleep } from "node:timers/promises";
 import type { Browser, Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { WRITE_MS } from "../../src/events/event-owner.ts";
 import type { WorkerdServer } from "../bench/workerd-server.ts";
 import { graveViolations, startBrowser } from "../browser.ts";
 import { stateFolder } from "../dev-server.ts";
@@ -226,6 +228,8 @@ describe("the live page", () => {
     await logIn(page);
     await page.locator("#board").waitFor();
     const { port } = new URL(server.url);
+    // What was counted before is on disk by then.
+    await sleep(2 * WRITE_MS);
     await server.stop();
     await page.getByText("connection lost, trying again").waitFor(WAIT);
     server = await start(Number(port));

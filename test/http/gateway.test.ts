@@ -1,21 +1,20 @@
 /** The gateway in front of a real origin, through a real socket. */
 import { createHash, randomBytes } from "node:crypto";
 import { once } from "node:events";
-import { readFileSync, writeFileSync } from "node:fs";
 import { createServer, type IncomingMessage, request, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
-import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { WebSocket, WebSocketServer } from "ws";
-import { type DevServer, startDev, stateFolder } from "../dev-server.ts";
+import type { WorkerdServer } from "../bench/workerd-server.ts";
+import { deployed, start as startWorkers, worker } from "../binding/cluster.ts";
+import { ALL_OBJECTS, startGate } from "./gate-server.ts";
 
 const BIG = 1_000_000;
 
-const state = stateFolder();
 let origin: Server;
 let originUrl: string;
-let server: DevServer;
+let server: WorkerdServer;
 let disconnects = 0;
 
 beforeAll(async () => {
@@ -56,32 +55,31 @@ beforeAll(async () => {
 });
 
 afterAll(async () => {
-  await server.kill();
+  await server.stop();
   origin.closeAllConnections();
   origin.close();
-  state[Symbol.dispose]();
 });
 
-function start(ORIGIN: string, limit = 1_000, ...more: string[]): Promise<DevServer> {
+function start(ORIGIN: string, limit = 1_000): Promise<WorkerdServer> {
   const POLICIES = JSON.stringify([{ name: `gate-${limit}`, limit, window: "1d" }]);
-  return startDev(state.path, { ORIGIN, POLICIES }, ...more);
+  return startGate({ ORIGIN, POLICIES }, ALL_OBJECTS);
 }
 
 /** Runs a test against another server, and ends that. */
-async function against(other: Promise<DevServer>, test: () => Promise<void>): Promise<void> {
+async function against(other: Promise<WorkerdServer>, test: () => Promise<void>): Promise<void> {
   const usual = server;
   server = await other;
   try {
     await test();
   } finally {
-    await server.kill();
+    await server.stop();
     server = usual;
   }
 }
 
 /** A request as a client makes it, with nothing added by `fetch`. */
 async function send(method: string, path: string, body?: Buffer) {
-  const outgoing = request(`${server.url}${path}`, { method, agent: false });
+  const outgoing = request(new URL(path, server.url).href, { method, agent: false });
   outgoing.end(body);
   const [incoming] = (await once(outgoing, "response")) as [IncomingMessage];
   const chunks: Buffer[] = [];
@@ -114,7 +112,7 @@ describe("gateway", () => {
   });
 
   it("streams a body before it is whole", async () => {
-    const outgoing = request(`${server.url}/early`, { method: "POST", agent: false });
+    const outgoing = request(`${server.url}early`, { method: "POST", agent: false });
     outgoing.write("first piece");
     const [incoming] = (await once(outgoing, "response")) as [IncomingMessage];
     const [piece] = await once(incoming, "data");
@@ -147,7 +145,7 @@ describe("gateway", () => {
     const abort = new AbortController();
     // The local runtime holds small pieces back where it compresses.
     const headers = { "Accept-Encoding": "identity" };
-    const response = await fetch(`${server.url}/slow`, { signal: abort.signal, headers });
+    const response = await fetch(`${server.url}slow`, { signal: abort.signal, headers });
     const { value } = (await response.body?.getReader().read()) ?? {};
     expect(Buffer.from(value ?? []).toString()).toMatch(/^drip/);
     abort.abort();
@@ -166,7 +164,7 @@ describe("gateway", () => {
   });
 
   it("connects a WebSocket through", async () => {
-    const socket = new WebSocket(`${server.url.replace("http", "ws")}/socket`);
+    const socket = new WebSocket(`${server.url.replace("http", "ws")}socket`);
     await once(socket, "open");
     socket.send("hello");
     const [message] = await once(socket, "message");
@@ -201,17 +199,14 @@ describe("gateway", () => {
     }));
 
   it("forwards to a service binding where there is one", async () => {
-    const own = readFileSync("wrangler.toml", "utf8").replace("src/", `${process.cwd()}/src/`);
-    const gate = join(state.path, "gate.toml");
-    writeFileSync(gate, `${own}\n[[services]]\nbinding = "ORIGIN_SERVICE"\nservice = "upstream"\n`);
-    const upstream = join(state.path, "upstream.toml");
-    writeFileSync(upstream, 'name = "upstream"\nmain = "upstream.js"\n');
-    writeFileSync(
-      join(state.path, "upstream.js"),
-      'export default { fetch: (request) => new Response("service " + new URL(request.url).pathname) }',
+    const answer = '"service " + new URL(request.url).pathname';
+    const upstream = `export default { fetch: (request) => new Response(${answer}) }`;
+    const gate = await deployed([{ limit: 1_000, window: "1d" }]);
+    await using services = await startWorkers(
+      { ...gate, serviceBindings: { ORIGIN_SERVICE: "upstream" } },
+      worker("upstream", upstream),
     );
-    await against(start("", 1_000, "--config", gate, "--config", upstream), async () => {
-      expect((await send("GET", "/path")).text).toBe("service /path");
-    });
+    const response = await services.fetch("turnpike", "http://gate/path");
+    expect(await response.text()).toBe("service /path");
   });
 });
