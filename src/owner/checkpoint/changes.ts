@@ -18,8 +18,8 @@ export type Tables = ReadonlyMap<string, CounterTable>;
 export class Changes {
   /** What the rows take in the log, bytes, about. */
   bytes = 0;
-  /** Changed keys by table, as sets that take 16 bytes a key; and `stateNumbersOf` it. */
-  readonly #keys = new Map<string, { keys: FixedRows; stateNumbers: number }>();
+  /** Changed keys by table: sets that take 16 bytes a key. */
+  readonly #keys = new Map<string, FixedRows>();
   /** Dropped before these rows were set. */
   readonly #dropped = new Set<string>();
 
@@ -33,16 +33,15 @@ export class Changes {
    * @param numbers how many numbers its state has, if that varies
    */
   change(table: string, key: KeyHash, numbers = () => 0): void {
-    let found = this.#keys.get(table);
-    if (!found) {
-      found = { keys: new FixedRows(1), stateNumbers: stateNumbersOf(table) };
-      this.#keys.set(table, found);
+    let keys = this.#keys.get(table);
+    if (!keys) {
+      keys = new FixedRows(1);
+      this.#keys.set(table, keys);
     }
-    const { keys, stateNumbers } = found;
     const { size } = keys;
     keys.set(key, PRESENT);
     if (keys.size === size) return;
-    const count = stateNumbers || numbers();
+    const count = stateNumbersOf(table) || numbers();
     this.bytes += ROW_HEAD_BYTES + count * Float64Array.BYTES_PER_ELEMENT;
   }
 
@@ -52,28 +51,25 @@ export class Changes {
     this.#dropped.add(table);
   }
 
-  /** Returns these changes and later ones. Neither of the two may be used from then on. */
-  with(later: Changes): Changes {
-    if (this.isEmpty) return later;
+  /** Adds later changes. */
+  add(later: Changes): void {
     for (const table of later.#dropped) this.drop(table);
-    for (const [table, { keys }] of later.#keys) keys.visit((key) => this.change(table, key));
-    return this;
+    for (const [table, keys] of later.#keys) keys.visit((key) => this.change(table, key));
   }
 
   /** Returns what log entries hold of them: a row as it is now, or that it is gone. */
   sections(tables: Tables): Section[] {
     const sections = [...this.#dropped].map((table) => section(table, DROPPED, new Uint8Array()));
-    for (const [name, { keys, stateNumbers }] of this.#keys) {
+    for (const [name, keys] of this.#keys) {
       const table = tables.get(name);
       const rows: Row[] = [];
       keys.visit((key) => {
         if (table) rows.push({ key, state: table.get(key) });
       });
-      const step = SECTION_ROWS[stateNumbers ? 0 : 1];
+      const numbers = stateNumbersOf(name);
+      const step = SECTION_ROWS[numbers ? 0 : 1];
       for (let from = 0; from < rows.length; from += step) {
-        sections.push(
-          section(name, CHANGED, packRows(stateNumbers, rows.slice(from, from + step))),
-        );
+        sections.push(section(name, CHANGED, packRows(numbers, rows.slice(from, from + step))));
       }
     }
     return sections;
