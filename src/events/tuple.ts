@@ -31,17 +31,17 @@ export const valueSchema = v.pipe(v.string(valueRule), v.maxLength(MAX_VALUE_CHA
 /** Names that a record of valibot leaves out unseen. */
 const FORBIDDEN = ["__proto__", "prototype", "constructor"];
 
-export const dimensionsSchema = v.pipe(
-  v.unknown(),
-  v.check(
-    (dimensions) => !FORBIDDEN.some((name) => Object.hasOwn(Object(dimensions), name)),
-    `must have no dimension that is called ${FORBIDDEN.join(", ")}`,
-  ),
+const forbidden = v.never(`must have no dimension that is called ${FORBIDDEN.join(", ")}`);
+const allowed = v.pipe(
   v.record(nameSchema, valueSchema, "must be an object of texts"),
   v.check(
     (dimensions) => Object.keys(dimensions).length <= MAX_DIMENSIONS,
     `must be at most ${MAX_DIMENSIONS} dimensions`,
   ),
+);
+export const dimensionsSchema = v.lazy(
+  (dimensions): v.GenericSchema<unknown, Dimensions> =>
+    FORBIDDEN.some((name) => Object.hasOwn(Object(dimensions), name)) ? forbidden : allowed,
 );
 
 /** Names that the limiter keeps for what it counts of itself. */
