@@ -162,6 +162,7 @@ describe("the live page", () => {
     await page.keyboard.press("ArrowRight");
     await expect.poll(() => page.locator("#range :checked").inputValue()).toBe("1h");
     await page.keyboard.press("ArrowLeft");
+    await page.getByRole("button", { name: `Why is ${client} denied?` }).waitFor(WAIT);
     await tabTo(`Why is ${client} denied?`);
     await page.keyboard.press("Enter");
     await page.getByText("Not blocked.").waitFor();
