@@ -638,8 +638,8 @@ export interface components {
             policy: string;
             /** @description Units in a window in place of the policy's; `unlimited` counts nothing. */
             limit: "unlimited" | number;
-            /** @description How long the override lasts, from `1ms` to `366d`. */
-            duration: string;
+            /** @description How long the override lasts, from `1ms` to `366d`, which is the default. */
+            duration?: string;
         };
         NewPolicies: {
             /** @description All policies, as `POLICIES` has them. */
@@ -1630,7 +1630,6 @@ export interface operations {
             401: components["responses"]["Problem401"];
             403: components["responses"]["Problem403"];
             412: components["responses"]["Problem412"];
-            428: components["responses"]["Problem428"];
             429: components["responses"]["Problem429"];
             503: components["responses"]["Problem503"];
         };
