@@ -12,6 +12,8 @@ const COPY_SHARE = 1.5;
 const COPY_BYTES = 20_000;
 /** What a segment takes in the log besides its rows, about. */
 const HEAD_BYTES = 64;
+/** The least sequence of a log entry. 0 stands for none, and so for a segment that has no copy. */
+const FIRST = 1;
 /** Segments are looked for that many times while all are copied once. To look costs by the table. */
 const LOOKS_A_ROUND = 16;
 
@@ -26,13 +28,13 @@ export class Copies {
   #left = 0;
   /** Those to copy next, by table and index. */
   #next: (readonly [table: string, index: number])[] = [];
-  /** The last log entry when segments were last looked for. */
-  #lookedAt = 0;
+  /** The last log entry when segments were last looked for; `FIRST` if there was none. */
+  #lookedAt = FIRST;
 
   /** @param oldest the sequence of the first log entry */
   begin(oldest: number): void {
     this.oldest = oldest;
-    this.#lookedAt = oldest;
+    this.#lookedAt = Math.max(FIRST, oldest);
   }
 
   /**
@@ -91,7 +93,7 @@ export class Copies {
       }
     }
     this.oldest = Math.max(this.oldest, oldest);
-    this.#lookedAt = last;
+    this.#lookedAt = Math.max(FIRST, last);
     const begin = Math.max(from, oldest);
     const before = begin + Math.ceil((last + 1 - begin) / LOOKS_A_ROUND);
     for (const [name, { copiedAt }] of tables) {
