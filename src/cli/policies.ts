@@ -34,7 +34,7 @@ export interface PolicyOptions {
  * Returns the policy of the options, or else those of the configuration.
  *
  * @param file `--config`; default the one that wrangler would find
- * @throws {UserError} if there are none
+ * @throws {UserError} if neither names a policy
  * @throws {MisuseError} naming the field, the rule and the value
  */
 export async function policiesOf(

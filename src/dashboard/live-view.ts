@@ -43,8 +43,10 @@ const FRESH = 0.9;
 
 type ShownField = "name" | "limit" | "windowMs" | "algorithm" | "shadow" | "key";
 
-/** The seconds of which a rate is the mean, and those after them, whose events may not be here yet. */
-const [RATE_MS, LATE_MS] = [5_000, 2_000];
+/** A rate is the mean of this long. */
+const RATE_MS = 5_000;
+/** Events of the last two seconds may not be here yet, so a rate leaves them out. */
+const LATE_MS = 2_000;
 
 /** What an operator sees at one moment. */
 interface Snapshot {

@@ -28,7 +28,7 @@ export const nameSchema = textLike(
 const valueRule = `must be text of at most ${MAX_VALUE_CHARS} characters`;
 export const valueSchema = v.pipe(v.string(valueRule), v.maxLength(MAX_VALUE_CHARS, valueRule));
 
-/** Names that a record of valibot leaves out unseen. */
+/** A record of valibot drops these names without an error. */
 const FORBIDDEN = ["__proto__", "prototype", "constructor"];
 
 const forbidden = v.never(`must have no dimension that is called ${FORBIDDEN.join(", ")}`);

@@ -41,8 +41,8 @@ export function serveCopy(c: Context, request: Headers, { value, ageMs }: Found)
   const ageSeconds = Math.floor((life.initialAgeMs + ageMs) / 1_000);
   const ttlSeconds = Math.floor(ttlMs / 1_000);
   if (ready.ageSeconds !== ageSeconds || ready.ttlSeconds !== ttlSeconds) {
-    const status = cacheStatus(ready.stored["cache-status"] ?? null, { hit: true, ttlMs });
-    const headers = { ...ready.stored, age: String(ageSeconds), "cache-status": status };
+    const told = cacheStatus(ready.stored["cache-status"] ?? null, { hit: true, ttlMs });
+    const headers = { ...ready.stored, age: String(ageSeconds), "cache-status": told };
     Object.assign(ready, { ageSeconds, ttlSeconds, headers });
   }
   // It adds what the middlewares in front have prepared.

@@ -57,7 +57,7 @@ export function laterHandlers(c: Context): (headers: Headers) => Promise<Handled
   };
 }
 
-/** There is none where a test calls the app. */
+/** A test that calls the app gives no execution context. */
 function executionOf(c: Context) {
   try {
     return c.executionCtx;

@@ -34,7 +34,7 @@ export function sendStored(
 /**
  * Answers with what the handler has just made, and the store may be reading still.
  *
- * @param body null if there is none
+ * @param body null if the response has no body
  */
 export async function sendOwn(
   c: Context,

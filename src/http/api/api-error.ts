@@ -29,6 +29,6 @@ export function answerError(error: Error): Response {
 /** Answers a path without a call, and every call if no token is set. */
 export function notFound(): Response {
   const detail =
-    "There is no such call. Without TOKEN there is none, and without QUOTA_ORIGINS no quota.";
+    "The API has no such call. Calls need the variable TOKEN, and quota needs QUOTA_ORIGINS.";
   return problem({ status: 404, title: "Not found", detail });
 }
