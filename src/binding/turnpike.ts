@@ -96,7 +96,8 @@ export class Turnpike extends WorkerEntrypoint<unknown, TurnpikeProps> {
         isolateCaller().costly.requirePossible([question], `checks[${at}].cost`),
       ),
     );
-    return (await isolateCaller().check(questions)).map((reply) => decided([reply]));
+    const each = await isolateCaller().checkAllOrNone(questions.map((question) => [question]));
+    return each.map((replies) => decided(replies));
   }
 
   /** Answers as `check` would, but spends nothing. */

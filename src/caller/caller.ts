@@ -11,7 +11,6 @@ import { type KeyHash, keyHasher } from "../ring/key-hash.ts";
 import type { Region } from "../ring/region.ts";
 import type { Runtime } from "../runtime.ts";
 import { AllOrNone } from "./all-or-none.ts";
-import { withTaken } from "./at-most.ts";
 import type { Verb } from "./call.ts";
 import { CostlyChecks } from "./costly-checks.ts";
 import { type Dispatched, dispatch } from "./dispatch.ts";
@@ -43,8 +42,8 @@ export interface CallerOptions {
   runtime: Runtime;
   /** Tells the membership object that an owner is out of reach. */
   reportFailure?: ((owner: string) => void) | undefined;
-  /** Is told what checks came to. */
-  observe?: Observer["decided"] | undefined;
+  /** Is told what checks and requests came to. */
+  observer?: Omit<Observer, "called"> | undefined;
 }
 
 const DEFAULT_DEADLINE_MS = 250;
@@ -59,14 +58,14 @@ export class Caller {
   readonly #local = new LocalAnswers();
   readonly #allOrNone = new AllOrNone(this.#local.denials);
   readonly #fallback = new Fallback();
-  readonly #observe: Observer["decided"] | undefined;
+  readonly #observer: CallerOptions["observer"];
   readonly costly: CostlyChecks;
   readonly headStarts: HeadStarts;
   readonly background: Background;
 
   constructor(options: CallerOptions) {
-    const { owners: namespace, runtime, deadlineMs = DEFAULT_DEADLINE_MS, observe } = options;
-    this.#observe = observe;
+    const { owners: namespace, runtime, deadlineMs = DEFAULT_DEADLINE_MS, observer } = options;
+    this.#observer = observer;
     this.#runtime = runtime;
     this.#homeRegion = options.homeRegion;
     this.#hash = keyHasher(options.hashSecret);
@@ -79,25 +78,13 @@ export class Caller {
     const peek = (message: Message) => this.#askOrStandIn("peek", [message]);
     this.costly = new CostlyChecks({ runtime, denials, route, peek });
     this.headStarts = new HeadStarts({ runtime, denials, route });
-    this.background = new Background({ runtime, local: this.#local, route, ask, observe });
+    this.background = new Background({ runtime, local: this.#local, route, ask, observer });
   }
 
-  /** Spends each question's cost under all of its policies, or under none if one of them denies. */
+  /** Asks what a request asks, and spends each question's cost under all of its policies or none. */
   async check(questions: readonly Question[]): Promise<Reply[]> {
-    const replies = new Array<Reply>(questions.length);
-    const open: Message[] = [];
-    const nowMs = this.#runtime.now();
-    for (const [index, question] of questions.entries()) {
-      const message = this.#route(question, index);
-      const known = this.#local.find(message, nowMs);
-      if (known) replies[index] = known;
-      else open.push(message);
-    }
-    if (open.length > 0) {
-      await this.#ask(open, replies);
-      for (const message of open) replies[message.index] ??= this.#standIn("check", message);
-    }
-    this.#observe?.(replies, nowMs);
+    const replies = await this.#check(questions);
+    this.#observer?.requested(replies);
     return replies;
   }
 
@@ -194,11 +181,31 @@ export class Caller {
     return this.#operator.explain(this.#routeAll(questions));
   }
 
+  async #check(questions: readonly Question[]): Promise<Reply[]> {
+    const replies = new Array<Reply>(questions.length);
+    const open: Message[] = [];
+    const nowMs = this.#runtime.now();
+    for (const [index, question] of questions.entries()) {
+      const message = this.#route(question, index);
+      const known = this.#local.find(message, nowMs);
+      if (known) replies[index] = known;
+      else open.push(message);
+    }
+    if (open.length > 0) {
+      await this.#ask(open, replies);
+      for (const message of open)
+        replies[message.index] ??= this.#fallback.reply("check", message, this.#runtime.now());
+    }
+    this.#observer?.decided(replies, nowMs);
+    return replies;
+  }
+
   async #checkInStages(groups: readonly (readonly Question[])[]): Promise<Reply[][]> {
     const routed = groups.map((group) => this.#routeAll(group));
     const { replies, toUndo } = await this.#allOrNone.run(routed, this.#runtime.now(), (messages) =>
-      this.check(messages.map(({ question }) => question)),
+      this.#check(messages.map(({ question }) => question)),
     );
+    for (const each of replies) this.#observer?.requested(each);
     if (toUndo.length > 0) await this.undo(toUndo);
     return replies;
   }
@@ -241,7 +248,7 @@ export class Caller {
       if (verb === "refund") this.#local.denials.forget(message.key, message.owner);
       replies[message.index] = isAnswered(answer, index)
         ? ownerReply(message, answer, index)
-        : this.#standIn("peek", message);
+        : this.#fallback.reply("peek", message, this.#runtime.now());
     }
     return replies;
   }
@@ -261,14 +268,6 @@ export class Caller {
       if (answer) this.#local.pulse.hear(owner, answer.epoch, sentMs);
       return answer;
     });
-  }
-
-  #standIn(verb: "check" | "peek", message: Message): Reply {
-    const atMs = this.#runtime.now();
-    const { question, policies } = message;
-    const decisions = this.#fallback.decide(verb, checkOf(message), policies, atMs);
-    if (policies[0]?.atMost) return withTaken(question, decisions, decisions, atMs);
-    return { question, decisions, atMs };
   }
 
   #routeAll(questions: readonly Question[]): Message[] {

@@ -11,6 +11,9 @@ import { Counters } from "../counters/counters.ts";
 import type { Decision, Verdict } from "../limit/decision.ts";
 import type { Policy } from "../limit/policy.ts";
 import { OPEN_MS } from "../protocol/breaker.ts";
+import { withTaken } from "./at-most.ts";
+import { checkOf, type Message } from "./message.ts";
+import type { Reply } from "./question.ts";
 
 /** Bytes of rows: 80,000 keys of a fixed window, in up to 3.4 MB of the isolate's 128. */
 const MAX_BYTES = 2_000_000;
@@ -19,6 +22,13 @@ export class Fallback {
   /** Set in the deployed Worker, whose callers alone send a `requestId`. */
   static checkOnce: typeof checkOnce | undefined;
   readonly #counters = new Counters({ maxBytes: MAX_BYTES });
+
+  reply(verb: "check" | "peek", message: Message, atMs: number): Reply {
+    const { question, policies } = message;
+    const decisions = this.decide(verb, checkOf(message), policies, atMs);
+    if (policies[0]?.atMost) return withTaken(question, decisions, decisions, atMs);
+    return { question, decisions, atMs };
+  }
 
   /** Decides as the owner would, from what this isolate has counted while the owner was gone. */
   decide(

@@ -180,7 +180,7 @@ function newCaller({ env }: Surroundings, observer?: Observer, through?: Through
       if (membership) reportFailure(membership, WORKERS, owner);
     },
     router: isolateRouter(isolateConfig().ownersPerRegion),
-    observe: observer?.decided,
+    observer,
     ...isolateConfig(),
   });
 }

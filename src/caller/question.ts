@@ -35,6 +35,8 @@ export interface Reply {
 export interface Observer {
   /** Replies to checks, by an owner or by this isolate, and when the checks were asked. */
   decided: (replies: readonly Reply[], askedMs: number) => void;
+  /** All replies to a request, once, though some were decided after others. */
+  requested: (replies: readonly Reply[]) => void;
   /** A call to an owner. */
   called: (owner: string) => void;
 }

@@ -91,9 +91,9 @@ export function watch(
   return {
     decided(replies, askedMs) {
       const nowMs = WORKERS.now();
-      noteRequest(replies);
       for (const reply of replies) note(reply, nowMs, nowMs - askedMs);
     },
+    requested: noteRequest,
     called(owner) {
       countOf(owner, CALLS, "to", 1);
       points?.called();

@@ -17,14 +17,14 @@ beforeEach(() => {
   time.nowMs = Date.now();
 });
 
-function isolate(ownersPerRegion = 1, observe?: Observer["decided"]): Caller {
+function isolate(ownersPerRegion = 1, observer?: Omit<Observer, "called">): Caller {
   return new Caller({
     owners,
     ownersPerRegion,
     homeRegion: "sam",
     hashSecret: "secret",
     runtime: time.runtime,
-    observe,
+    observer,
   });
 }
 
@@ -56,8 +56,12 @@ describe("a check that is counted later", () => {
 
   it("is told to an observer once, decided by the owner or here", async () => {
     const told: string[] = [];
-    const caller = isolate(1, (replies) => {
-      told.push(...replies.flatMap(({ decisions }) => decisions.map(({ source }) => source)));
+    const requests: string[] = [];
+    const sourcesOf = (replies: readonly Reply[]) =>
+      replies.flatMap(({ decisions }) => decisions.map(({ source }) => source));
+    const caller = isolate(1, {
+      decided: (replies) => void told.push(...sourcesOf(replies)),
+      requested: (replies) => void requests.push(sourcesOf(replies).join()),
     });
     const question = ask({ limit: 2 });
     for (let n = 0; n < 4; n++) {
@@ -65,6 +69,11 @@ describe("a check that is counted later", () => {
       await time.pass(MAX_GATHER_MS);
     }
     expect(told).toEqual(["local", "local", "owner", "denial-cache"]);
+    expect(requests).toEqual(told);
+    requests.length = 0;
+    await decide(caller, ask({ mode: "before" }, "a"), ask({ name: "b" }, "b"));
+    await decide(caller, ask({}, "c"), ask({ name: "b" }, "b"));
+    expect(requests).toEqual(["owner", "local,local"]);
   });
 
   it("is counted with others in one call to each owner, 50 ms after the first", async () => {

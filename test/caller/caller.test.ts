@@ -47,11 +47,23 @@ describe("the call that looks local", () => {
 
   it("tells an observer what checks came to, and nothing of other calls", async () => {
     const told: Reply[] = [];
-    const observed = isolate(4, 30, (replies) => void told.push(...replies));
+    const requests: (readonly Reply[])[] = [];
+    const observed = isolate(4, 30, {
+      decided: (replies) => void told.push(...replies),
+      requested: (replies) => void requests.push(replies),
+    });
     const replies = await observed.check([ask({ cost: 10 }), ask({}, { key: ["other"] })]);
     await observed.peek([ask()]);
-    replies.push(...(await observed.check([ask()])));
-    expect(told).toEqual(replies);
+    const again = await observed.check([ask()]);
+    expect(told).toEqual([...replies, ...again]);
+    expect(requests).toEqual([replies, again]);
+    requests.length = 0;
+    const many = await observed.checkAllOrNone([
+      [ask()],
+      [ask({}, { key: ["c"] })],
+      [ask(), ask()],
+    ]);
+    expect(requests).toEqual(many);
   });
 
   it("peeks without spending, past the denial cache", async () => {

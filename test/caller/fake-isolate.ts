@@ -30,7 +30,7 @@ export async function check(question = ask(), asking = caller) {
 export function isolate(
   ownersPerRegion = 4,
   deadlineMs = DEADLINE_MS,
-  observe?: Observer["decided"],
+  observer?: Omit<Observer, "called">,
 ): Caller {
   return new Caller({
     owners,
@@ -40,7 +40,7 @@ export function isolate(
     deadlineMs,
     runtime: STILL,
     reportFailure: (owner) => void reported.push(owner),
-    observe,
+    observer,
   });
 }
 

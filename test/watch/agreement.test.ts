@@ -223,4 +223,20 @@ describe(`${REQUESTS} requests of a known mix`, { timeout: PATIENCE_MS }, () => 
     };
     await expect.poll(total, { timeout: 60_000 }).toBe(after + 200);
   });
+
+  it("are as many as the checks of a batch, where they come by the API", async () => {
+    const requests = async () =>
+      sumOf(
+        Array.from(
+          (await metricsText()).matchAll(/^turnpike_requests_total\{.*\} (.*)$/gm),
+          (one) => Number(one[1]),
+        ),
+      );
+    const before = await requests();
+    const checks = Array.from({ length: 60 }, (_, n) => ({ key: `batch-${n}`, policy: "site" }));
+    const url = new URL("/_turnpike/v1/check", server.url);
+    const answer = await fetch(url, { method: "POST", headers, body: JSON.stringify({ checks }) });
+    expect(answer.status).toBe(200);
+    await expect.poll(requests, { timeout: 60_000 }).toBe(before + checks.length);
+  });
 });

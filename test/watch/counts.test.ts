@@ -54,12 +54,17 @@ describe("what the limiter counts of itself", () => {
   });
 
   it("has a request once, however many policies decide it, by the strictest", () => {
-    const { decided } = newWatch();
+    const { decided, requested } = newWatch();
     const [allowed, denied] = [replyBy("owner"), replyBy("denial-cache")];
     const login = { ...denied.decisions[0], allowed: false, policy: "login" } as Decision;
     const [site] = allowed.decisions;
-    decided([{ ...allowed, decisions: [site as Decision, login] }], Date.now());
-    decided([allowed, replyBy("fallback")], Date.now());
+    for (const replies of [
+      [{ ...allowed, decisions: [site as Decision, login] }],
+      [allowed, replyBy("fallback")],
+    ]) {
+      requested(replies);
+      for (const reply of replies) decided([reply], Date.now());
+    }
     expect(counts).toMatchObject({
       'weur turnpike.requests ["outcome","denied","source","denial-cache"]': 1,
       'weur turnpike.requests ["outcome","allowed","source","fallback"]': 1,

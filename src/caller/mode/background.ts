@@ -32,7 +32,7 @@ export interface BackgroundOptions {
   route: (question: Question) => Message;
   /** Asks the owners, and puts their replies in place: none where an owner does not answer. */
   ask: (messages: readonly Message[], replies: (Reply | undefined)[]) => Promise<void>;
-  observe?: Observer["decided"] | undefined;
+  observer?: Omit<Observer, "called"> | undefined;
 }
 
 /** What is known about a check. Its owner is to be asked if it is neither denied nor may pass. */
@@ -98,8 +98,13 @@ export class Background {
     this.#hear(message, decisions, 0);
   }
 
+  /** Notes that all of a request was decided here. */
+  requested(replies: readonly Reply[]): void {
+    this.#options.observer?.requested(replies);
+  }
+
   #told(reply: Reply): Reply {
-    this.#options.observe?.([reply], reply.atMs);
+    this.#options.observer?.decided([reply], reply.atMs);
     return reply;
   }
 

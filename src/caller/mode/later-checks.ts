@@ -33,7 +33,14 @@ export class LaterChecks {
       const reply = replies.find(({ question }) => question === asked);
       if (reply) this.#background.hear(look, reply.decisions.slice(from));
     }
-    if (this.#denials.length > 0 || !replies.every(isAllowed)) return this.#denials;
+    const completed = this.#others(replies.every(isAllowed));
+    // Else who was asked has told of the request.
+    if (this.asked.length === 0) this.#background.requested(completed);
+    return completed;
+  }
+
+  #others(isAllowed: boolean): Reply[] {
+    if (this.#denials.length > 0 || !isAllowed) return this.#denials;
     const passing = this.#looks.filter(({ mayPass }) => mayPass);
     return passing.map((look) => this.#background.pass(look));
   }
