@@ -115,6 +115,19 @@ describe("the vectors", () => {
     });
   });
 
+  it("try a scenario again where time passes, and report one that always differs", async () => {
+    const { check: ours } = new Ours();
+    let wrong = 0;
+    const twice = await runVectors(
+      async (check) => ({ ...(await ours(check)), ...(wrong++ < 1 && { allowed: false }) }),
+      { algorithms: ["fixed-window"] },
+    );
+    expect([wrong > 1, twice.differences]).toEqual([true, []]);
+    const always = await runVectors(() => ({ allowed: false }), { algorithms: ["fixed-window"] });
+    expect(always.differences.length).toBeGreaterThan(0);
+    expect(always.run).toBe(twice.run);
+  });
+
   it("say which algorithms there are", async () => {
     await expect(runVectors(() => ({ allowed: true }), { algorithms: ["gcra"] })).rejects.toThrow(
       /^algorithms must be of fixed-window, .*concurrency, got "gcra"$/,

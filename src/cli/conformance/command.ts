@@ -34,7 +34,8 @@ The fields of a check are key, limit, window, algorithm, cost, burst, start and 
 Without "allowed", the statuses 429 and 503 are denials. Without --mapping, it asks Turnpike's API.
 
 A server's clock cannot be set, so only what a scenario asks at its first instant is run, and no
-time is compared. Exit code 1 if something differs.`;
+time is compared. A scenario that differs is tried twice more, since time passes between its steps.
+Exit code 1 if something differs.`;
 
 export function conformanceCommand(): Command {
   return new Command("conformance")
