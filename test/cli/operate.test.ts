@@ -100,7 +100,7 @@ describe("turnpike", () => {
 describe("turnpike conformance", () => {
   it("finds no difference in Turnpike", async () => {
     const { code, out, error } = await at("conformance");
-    expect([code, error]).toEqual([0, ""]);
+    expect([code, error], out).toEqual([0, ""]);
     expect(out).toMatch(/^\d+ steps run, 0 differ; \d+ left out/);
   });
 
