@@ -1,5 +1,6 @@
 /** More than an owner can hold, more clients than there are, more requests than it can take. */
 import { setTimeout as sleep } from "node:timers/promises";
+import { MAX_EVICTIONS } from "../../src/counters/tables.ts";
 import type { RingStatus } from "../../src/protocol/rpc.ts";
 import { percentile } from "../bench/statistics.ts";
 import { Ledger } from "./ledger.ts";
@@ -69,8 +70,10 @@ export async function floodKeys({ floodKeys, isTimed }: Scale): Promise<Row> {
       await ask(site, "check", ["one more"]);
       await sleep(5_000);
       const told = droppedBy(site.output);
-      // The last one may have cost one more.
-      if (Math.abs(told - dropped) > 2) broken.push(`told of ${told} dropped of ${dropped}`);
+      // In the pause the owner was evicted itself. Rows that it had evicted may still be on its
+      // disk, and the last key evicts some of them again.
+      const isTrue = told >= dropped - 2 && told <= dropped + MAX_EVICTIONS;
+      if (!isTrue) broken.push(`told of ${told} dropped of ${dropped}`);
     }
   } finally {
     await site.close();
