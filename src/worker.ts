@@ -31,6 +31,7 @@ import { headersBesideOrigin } from "./http/gateway/origin-limits.ts";
 import { isOrdinary, isReserved, readingsOf } from "./http/match/path.ts";
 import { enforce } from "./http/rate-limit.ts";
 import { RulesInForce } from "./http/rules-in-force.ts";
+import { OperatedRateLimiter } from "./objects/operated-rate-limiter.ts";
 import { RateLimiter } from "./objects/rate-limiter.ts";
 import { keyHasher } from "./ring/key-hash.ts";
 import { nearestRegion } from "./ring/region.ts";
@@ -41,7 +42,7 @@ import { watch } from "./watch/watch.ts";
 
 export { Events } from "./objects/events.ts";
 export { OperatedMembership as Membership } from "./objects/operated-membership.ts";
-export { OperatedRateLimiter as RateLimiter } from "./objects/operated-rate-limiter.ts";
+export { OperatedRateLimiter as RateLimiter };
 
 RateLimiter.checkOnce = checkOnce;
 Fallback.checkOnce = checkOnce;
@@ -67,6 +68,7 @@ const watching = watchItself(config);
 const caller = isolateCaller(watching, (owners) => follower.through(owners));
 const memberships = isolateMembershipClient();
 RateLimiter.onEvicted = watching?.evicted;
+OperatedRateLimiter.onWritten = watching?.written;
 listPolicies(() => follower.policies);
 TurnpikeWithEvents.begin = () => follower.begin(config.homeRegion);
 const { ORIGIN_SERVICE: service } = env as { ORIGIN_SERVICE?: Fetcher };

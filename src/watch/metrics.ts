@@ -10,6 +10,7 @@ import type { RingStatus } from "../protocol/rpc.ts";
 import {
   CALLS,
   DECISIONS,
+  DISK,
   EVICTED,
   FALLBACK_SECONDS,
   LATENCIES_MS,
@@ -21,13 +22,13 @@ import {
 export type Sums = Map<string, { dimensions: Dimensions; count: number }[]>;
 
 /** What is read for the metrics, beside the rings. */
-export const READ = [REQUESTS, DECISIONS, LATENCY, CALLS, EVICTED, FALLBACK_SECONDS];
+export const READ = [REQUESTS, DECISIONS, LATENCY, CALLS, EVICTED, FALLBACK_SECONDS, DISK];
 
 type Sample = [labels: Dimensions, value: number, suffix?: string];
 
 /** @param sums of the names in `READ`, in that order */
 export function metricsText(sums: readonly Sums[], rings: readonly RingStatus[]): string {
-  const [requests, decisions, latency, calls, evicted, fallbackSeconds] = sums;
+  const [requests, decisions, latency, calls, evicted, fallbackSeconds, disk] = sums;
   const owners = rings.flatMap((ring) => ring.owners);
   return [
     family("turnpike_requests_total", "counter", "Requests that were checked.", each(requests)),
@@ -50,6 +51,24 @@ export function metricsText(sums: readonly Sums[], rings: readonly RingStatus[])
       "counter",
       "Rows that full owners evicted before they expired.",
       each(evicted),
+    ),
+    family(
+      "turnpike_disk_writes_total",
+      "counter",
+      "Checkpoints of owners, and writes that answers await. They have no duration: an object's clock stands still while it computes.",
+      ofUnit(disk, "writes"),
+    ),
+    family(
+      "turnpike_disk_rows_total",
+      "counter",
+      "Rows of storage that owners put or deleted.",
+      ofUnit(disk, "rows"),
+    ),
+    family(
+      "turnpike_disk_bytes_total",
+      "counter",
+      "Bytes of counts that owners put. An owner pauses longer for a checkpoint with more.",
+      ofUnit(disk, "bytes"),
     ),
     family(
       "turnpike_ring_version",
@@ -84,6 +103,13 @@ function each(sums: Sums = new Map()): Sample[] {
   return Array.from(sums, ([owner, counts]) =>
     counts.map(({ dimensions, count }): Sample => [{ owner, ...dimensions }, count]),
   ).flat();
+}
+
+/** Returns the samples that count one unit. */
+function ofUnit(sums: Sums | undefined, wanted: string): Sample[] {
+  return each(sums).flatMap(([{ unit, ...labels }, value]): Sample[] =>
+    unit === wanted ? [[labels, value]] : [],
+  );
 }
 
 /** Adds up the buckets: each has what is below its bound. */

@@ -3,7 +3,8 @@
  *
  * Everything is counted in the isolate where it was decided, so denials from its cache and checks by
  * the fallback are too. It reaches the owners of events within about a second. An isolate that does
- * not watch runs no line of this. Only what an owner evicts is counted where the owner is.
+ * not watch runs no line of this. Only what an owner evicts or writes is counted where
+ * the owner is.
  */
 import type { Observer, Question, Reply } from "../caller/question.ts";
 import { keyOf } from "../events/tuple.ts";
@@ -32,6 +33,8 @@ export const LATENCY = "turnpike.latency";
 export const CALLS = "turnpike.calls";
 /** Rows that owners evicted before they expired, `by` owner. */
 export const EVICTED = "turnpike.evicted";
+/** What owners write to their disks, `by` owner, by `kind` of writer and `unit`: what is counted. */
+export const DISK = "turnpike.disk";
 /** Seconds in which an isolate stood in for owners. */
 export const FALLBACK_SECONDS = "turnpike.fallback_seconds";
 
@@ -59,6 +62,7 @@ const ALL = keyOf({});
 /** What a caller and the owners of an isolate tell. */
 export interface Watch extends Observer {
   evicted(owner: string, count: number): void;
+  written(owner: string, kind: string, amounts: object): void;
 }
 
 /** The key under which decisions of one kind count. */
@@ -99,6 +103,12 @@ export function watch(
       points?.called();
     },
     evicted: (owner, rows) => countOf(owner, EVICTED, "by", rows),
+    written(owner, kind, amounts) {
+      const region = regionOfOwner(owner) as Region;
+      for (const [unit, amount] of Object.entries(amounts)) {
+        if (amount > 0) count(region, DISK, keyOf({ by: owner, kind, unit }), amount, owner);
+      }
+    },
   };
 
   function countOf(owner: string, name: string, dimension: string, amount: number): void {

@@ -1,5 +1,6 @@
 /** An owner outside a Durable Object, with a clock that is set and storage that stays. */
 import { checkOnce } from "../../src/counters/answers.ts";
+import { meteredStorage, type OnWritten } from "../../src/owner/metered-storage.ts";
 import { Owner } from "../../src/owner/owner.ts";
 import { STILL } from "../fake-runtime.ts";
 import { MemoryStorage } from "./memory-storage.ts";
@@ -8,18 +9,21 @@ import { MemoryStorage } from "./memory-storage.ts";
 export class OwnerRig {
   nowMs = 1_700_000_000_000;
   readonly storage = new MemoryStorage();
+  /** Set before a start: is told what is written; see `meteredStorage`. */
+  onWritten: OnWritten | undefined;
   #timers: { atMs: number; task: () => Promise<void> }[] = [];
 
   /** @param maxBytes as in `OwnerOptions` */
   async start(maxBytes?: number): Promise<Owner> {
     this.#timers = [];
+    const { onWritten } = this;
     const owner = new Owner({
       runtime: {
         ...STILL,
         now: () => this.nowMs,
         after: (ms, task) => void this.#timers.push({ atMs: this.nowMs + ms, task }),
       },
-      storage: this.storage,
+      storage: onWritten ? meteredStorage(this.storage, () => this.nowMs, onWritten) : this.storage,
       maxBytes,
       checkOnce,
     });

@@ -378,6 +378,38 @@ describe("owner", () => {
     expect(rig.storage.entries.size).toBe(0);
   });
 
+  it("tells all that it wrote, seldom while it writes, and once it rests", async () => {
+    const durable = { ...TEN_A_DAY, name: "durable", durable: true };
+    const rig = new OwnerRig();
+    const told = { checkpoint: 0, awaited: 0 };
+    let [times, rows, bytes] = [0, 0, 0];
+    rig.onWritten = (writer, written) => {
+      told[writer] += written.writes;
+      times++;
+      rows += written.rows;
+      bytes += written.bytes;
+    };
+    const owner = await rig.start();
+    const puts = vi.spyOn(rig.storage, "put");
+    const deletes = vi.spyOn(rig.storage, "delete");
+    for (let second = 0; second < 40; second++) {
+      spend(owner, 1, second % 10 === 0 ? [durable] : [{ ...TEN_A_DAY, limit: 100 }]);
+      await rig.wait(1_000);
+    }
+    expect(times).toBeLessThanOrEqual(10);
+    await rig.wait(3 * CHECKPOINT_INTERVAL_MS);
+    const values = puts.mock.calls.map(([entries]) => Object.entries(entries));
+    const checkpoints = values.filter((each) => each.some(([key]) => key === HEAD));
+    expect(checkpoints.length).toBeGreaterThan(15);
+    expect(told).toEqual({
+      checkpoint: checkpoints.length,
+      awaited: values.length - checkpoints.length,
+    });
+    const deleted = deletes.mock.calls.reduce((sum, [keys]) => sum + keys.length, 0);
+    expect(rows).toBe(values.flat().length + deleted);
+    expect(bytes).toBe(rig.storage.bytes);
+  });
+
   it("says after a crash that what is not durable is inexact, and not after an eviction", async () => {
     const durable = { ...TEN_A_DAY, name: "durable", durable: true };
     const minute = { ...TEN_A_DAY, name: "minute", windowMs: 60_000 };

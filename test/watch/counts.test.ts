@@ -92,6 +92,19 @@ describe("what the limiter counts of itself", () => {
     });
   });
 
+  it("has what an owner wrote, all of it at one owner of events", () => {
+    const { written } = newWatch();
+    written("weur/2", "checkpoint", { writes: 2, rows: 5, bytes: 900 });
+    written("weur/2", "awaited", { writes: 0, rows: 1, bytes: 0 });
+    expect(counts).toEqual({
+      'weur turnpike.disk ["by","weur/2","kind","checkpoint","unit","writes"]': 2,
+      'weur turnpike.disk ["by","weur/2","kind","checkpoint","unit","rows"]': 5,
+      'weur turnpike.disk ["by","weur/2","kind","checkpoint","unit","bytes"]': 900,
+      'weur turnpike.disk ["by","weur/2","kind","awaited","unit","rows"]': 1,
+    });
+    expect(new Set(owners["turnpike.disk"]).size).toBe(1);
+  });
+
   it("has all that an owner evicted, told at most once a minute", () => {
     vi.spyOn(console, "warn").mockImplementation(() => {});
     const { evicted } = newWatch();

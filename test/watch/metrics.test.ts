@@ -27,8 +27,17 @@ const ring = { region: "weur" as const, version: 4, settling: true, waitingFor: 
 const calls: Sums = new Map([["weur/1", [{ dimensions: { to: "weur/0" }, count: 8 }]]]);
 const evicted: Sums = new Map([["weur/1", [{ dimensions: { by: "weur/0" }, count: 2 }]]]);
 const seconds: Sums = new Map([["weur/1", [{ dimensions: {}, count: 6 }]]]);
+const disk: Sums = new Map([
+  [
+    "weur/1",
+    Object.entries({ writes: 3, rows: 9, bytes: 4_000 }).map(([unit, count]) => ({
+      dimensions: { by: "weur/0", kind: "checkpoint", unit },
+      count,
+    })),
+  ],
+]);
 const text = metricsText(
-  [requests, decisions, latency, calls, evicted, seconds],
+  [requests, decisions, latency, calls, evicted, seconds, disk],
   [{ ...ring, owners }],
 );
 const families = new Map(parsePrometheus(text).map((family) => [family.name, family]));
@@ -60,6 +69,15 @@ describe("the metrics", () => {
     expect(families.get("turnpike_fallback_seconds_total")?.metrics).toEqual([
       { labels: { owner }, value: "6" },
     ]);
+  });
+
+  it("have what owners write, and say why they have no pause", () => {
+    const labels = { owner: "weur/1", by: "weur/0", kind: "checkpoint" };
+    for (const [name, value] of Object.entries({ writes: "3", rows: "9", bytes: "4000" })) {
+      const { metrics } = families.get(`turnpike_disk_${name}_total`) ?? {};
+      expect(metrics).toEqual([{ labels, value }]);
+    }
+    expect(text).toMatch(/^# HELP turnpike_disk_writes_total .* clock stands still/m);
   });
 
   it("have a histogram whose buckets add up", () => {

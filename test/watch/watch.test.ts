@@ -65,6 +65,16 @@ describe("a Turnpike that watches itself", () => {
     await expect.poll(sums, { timeout: 60_000 }).toEqual(first);
     const before = await decisions();
 
+    const written = async (unit: string) => {
+      const family = parsePrometheus(await scrape()).find(
+        ({ name }) => name === `turnpike_disk_${unit}_total`,
+      );
+      return (family?.metrics ?? []).reduce((sum, { value }) => sum + Number(value), 0);
+    };
+    await expect.poll(() => written("writes"), { timeout: 60_000 }).toBeGreaterThan(0);
+    const bytes = await written("bytes");
+    expect(bytes).toBeGreaterThan(await written("writes"));
+
     const text = await scrape();
     expect(text).toMatch(/^turnpike_owner_calls_total\{owner="weur\/\d",to="weur\/\d"\} \d+$/m);
     expect(text).toContain("# TYPE turnpike_evicted_keys_total counter");
@@ -79,6 +89,7 @@ describe("a Turnpike that watches itself", () => {
     await server.stop();
     await start();
     expect(await sums()).toEqual(first);
+    expect(await written("bytes")).toBeGreaterThanOrEqual(bytes);
     const owners = { method: "POST", body: JSON.stringify({ region: "weur" }) };
     const added = await fetch(new URL("/_turnpike/v1/ring/owners", server.url), {
       ...owners,
