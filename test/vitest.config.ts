@@ -113,6 +113,8 @@ export default defineConfig({
         test: {
           name: "servers",
           include: SERVERS,
+          isolate: false,
+          setupFiles: ["test/fresh-modules.ts"],
           testTimeout: PATIENCE_MS,
           hookTimeout: PATIENCE_MS,
           provide,
