@@ -22,8 +22,8 @@ const PURGE_DEADLINE_MS = 5_000;
 export interface Place {
   owner: string;
   /**
-   * Has the ring's version, so that a change of the ring forgets. Else a ring that comes back would
-   * bring values back that were purged meanwhile.
+   * Contains the ring's version, so that a changed ring finds no old values. Otherwise a ring that is
+   * restored would serve values that were purged in the meantime.
    */
   name: string;
 }
@@ -210,7 +210,7 @@ export class CacheClient implements CacheStore {
     return { purges: this.#purges, ring: ringVersion(), atMs: runtime.now() };
   }
 
-  /** Keeps a copy, unless there was a purge meanwhile. The way of the answer is part of its age. */
+  /** Keeps a copy, unless there was a purge meanwhile. Its age includes the time of the call. */
   #found(key: string, held: Held, source: Found["source"], { purges, ring, atMs }: Asked): Found {
     if (purges === this.#purges && ring === this.#options.ringVersion()) {
       const { value, ageMs, leftMs, version } = held;

@@ -118,7 +118,8 @@ export class DenialCache {
   }
 
   /**
-   * Notes what an owner answered. A denial is kept until time alone may change it; see `MAX_DENIAL_MS` for how long it is trusted.
+   * Notes what an owner answered. A denial is kept until time alone may change it; see
+   * `MAX_DENIAL_MS` for how long it is trusted.
    *
    * @param when `sentMs`: the check was sent. `receivedAtMs`: the answer arrived. `epoch` is the
    *   owner's, and `generation` what `generationOf` said of the key when the check was sent.
