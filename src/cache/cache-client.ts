@@ -28,9 +28,11 @@ export interface Place {
   name: string;
 }
 
-/** The moment at which an owner was asked. */
-interface Asked {
+/** What was so when an owner was asked. Its answer is copied only if the first two still hold. */
+interface AskedWhen {
+  /** As counted in this isolate. */
   purges: number;
+  /** The ring's version. */
   ring: number;
   atMs: number;
 }
@@ -205,13 +207,18 @@ export class CacheClient implements CacheStore {
     }
   }
 
-  get #asked(): Asked {
+  get #asked(): AskedWhen {
     const { ringVersion, runtime } = this.#options;
     return { purges: this.#purges, ring: ringVersion(), atMs: runtime.now() };
   }
 
   /** Keeps a copy, unless there was a purge meanwhile. Its age includes the time of the call. */
-  #found(key: string, held: Held, source: Found["source"], { purges, ring, atMs }: Asked): Found {
+  #found(
+    key: string,
+    held: Held,
+    source: Found["source"],
+    { purges, ring, atMs }: AskedWhen,
+  ): Found {
     if (purges === this.#purges && ring === this.#options.ringVersion()) {
       const { value, ageMs, leftMs, version } = held;
       const ttlMs = ageMs + Math.min(leftMs, MAX_COPY_MS);
