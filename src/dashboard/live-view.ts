@@ -14,7 +14,7 @@ import type { RingStatus } from "../protocol/rpc.ts";
 import { WORKERS } from "../runtime.ts";
 import { CLIENTS, DECISIONS, REQUESTS } from "../watch/watch.ts";
 
-/** How far back a chart goes, the length of its steps, and how often it is sent. */
+/** How far back a chart goes, the length of its steps, and how often it and the sums are read. */
 export const RANGES = {
   "10m": { last: "10m", lastMs: 600_000, step: "second", stepMs: 1_000, everyMs: 1_000 },
   "1h": { last: "1h", lastMs: 3_600_000, step: "minute", stepMs: 60_000, everyMs: 5_000 },
@@ -34,7 +34,9 @@ const DENIED = { outcome: "denied" };
 const OPEN_STEPS = 5;
 /** How often the rings are asked: that costs a call to each of their owners. */
 const RINGS_MS = 5_000;
-/** The most clients that are sent, by requests and by denials. */
+/** How often anything is sent. */
+export const MOMENT_MS = 1_000;
+/** The most clients that are sent, by each of their ranks. */
 const MAX_CLIENTS = 10;
 /** The most combinations of policy, outcome, reason and source. */
 const MAX_DECISIONS = 200;
@@ -47,18 +49,36 @@ type ShownField = "name" | "limit" | "windowMs" | "algorithm" | "shadow" | "key"
 const RATE_MS = 5_000;
 /** Events of the last two seconds may not be here yet, so a rate leaves them out. */
 const LATE_MS = 2_000;
+/** Clients are ranked by what came in this long. An attack that is over soon makes room. */
+const LATELY_MS = 5_000;
+/** How long events gather before they are there. */
+const GATHERED_MS = 1_000;
 
-/** What an operator sees at one moment. */
-interface Snapshot {
-  /** When it was read. */
-  atMs: number;
+/** What takes longer to read, and is sent only where it is new to the page. */
+interface Chart {
   stepMs: number;
   /** For each step: when it begins, in seconds since the epoch, and the units of each line. */
   points: [atSeconds: number, ...units: number[]][];
   /** In the range, by policy, outcome, reason and source. */
   decisions: { policy: string; outcome: string; reason: string; source: string; count: number }[];
-  /** In this minute and the last: those with most requests, and those with most denials. */
-  clients: { client: string; allowed: number; denied: number; policies: string[] }[];
+}
+
+/** What an operator sees at one moment, besides. */
+interface Moment {
+  /** When it was read. */
+  atMs: number;
+  /**
+   * Sums of this minute and the last: of those with most requests in the last seconds, with most
+   * requests, and with most denials.
+   */
+  clients: {
+    client: string;
+    allowed: number;
+    denied: number;
+    /** A second. */
+    lately: number;
+    policies: string[];
+  }[];
   /** With the decisions of each in the last seconds that are over, a second. */
   policies: (Pick<Policy, ShownField> & { perSecond: number })[];
   rings: RingStatus[];
@@ -83,47 +103,67 @@ export class LiveView {
   #readMs = 0;
   #rings: RingStatus[] = [];
   #ringsMs = Number.NEGATIVE_INFINITY;
-  #text: string | undefined;
-  #textMs = Number.NEGATIVE_INFINITY;
+  #moment: string | undefined;
+  #momentDueMs = Number.NEGATIVE_INFINITY;
+  #chart: { text: string; atMs: number } | undefined;
+  #chartDueMs = Number.NEGATIVE_INFINITY;
 
   constructor(options: LiveViewOptions) {
     this.#options = options;
   }
 
-  /** Returns the moment to show now, as JSON. Rejects as the reader does. */
-  async next(): Promise<string> {
+  /**
+   * Returns the moment to show now, as JSON, and when its chart was read. Rejects as the reader does.
+   *
+   * @param known the chart that is shown already: it is left out
+   */
+  async next(known?: number): Promise<{ text: string; chartMs: number }> {
     const nowMs = WORKERS.now();
-    const { everyMs } = RANGES[this.#options.range];
-    if (this.#text && nowMs - this.#textMs < FRESH * everyMs) return this.#text;
-    this.#textMs = nowMs;
-    this.#text = JSON.stringify(await this.#read());
-    return this.#text;
+    if (!this.#moment || !this.#chart || nowMs >= this.#momentDueMs) await this.#read(nowMs);
+    const { text, atMs } = this.#chart as { text: string; atMs: number };
+    const moment = this.#moment as string;
+    // One object of both.
+    const both = `${moment.slice(0, -1)},${text.slice(1)}`;
+    return { text: known === atMs ? moment : both, chartMs: atMs };
   }
 
-  async #read(): Promise<Snapshot> {
-    const { range, config, reader } = this.#options;
-    const { last, stepMs } = RANGES[range];
-    const by = ["policy", "outcome", "reason", "source"];
-    const lastMs = Math.floor(WORKERS.now() / 1_000) * 1_000 - LATE_MS;
-    const lately = { from: lastMs - RATE_MS, to: lastMs, step: "second" } as const;
+  /** Others show what was read before, until this is there. */
+  async #read(nowMs: number): Promise<void> {
+    const isChartDue = !this.#chart || nowMs >= this.#chartDueMs;
+    this.#momentDueMs = nowMs + FRESH * MOMENT_MS;
+    if (isChartDue) this.#chartDueMs = nowMs + FRESH * RANGES[this.#options.range].everyMs;
+    try {
+      const [moment, chart] = await Promise.all([
+        this.#readMoment(),
+        isChartDue ? this.#readChart() : undefined,
+      ]);
+      this.#moment = JSON.stringify(moment);
+      if (chart) this.#chart = { text: JSON.stringify(chart), atMs: nowMs };
+    } catch (error) {
+      if (isChartDue) this.#chartDueMs = nowMs;
+      throw error;
+    }
+  }
+
+  async #readMoment(): Promise<Moment> {
+    const { config, reader } = this.#options;
+    const nowMs = WORKERS.now();
+    const lastMs = Math.floor(nowMs / 1_000) * 1_000 - LATE_MS;
+    const past = { from: lastMs - RATE_MS, to: lastMs, step: "second" } as const;
+    const lately = { from: nowMs - LATELY_MS - GATHERED_MS, step: "second" } as const;
     const minutes = { last: "1m", step: "minute" } as const;
-    const [decisions, rates, busiest, mostDenied] = await Promise.all([
-      reader.top(DECISIONS, by, MAX_DECISIONS, { last, step: "minute" }),
-      reader.top(DECISIONS, ["policy"], MAX_DECISIONS, lately),
-      reader.heaviest(CLIENTS, { by: "client", n: MAX_CLIENTS }, minutes),
-      reader.heaviest(CLIENTS, { by: "client", n: MAX_CLIENTS, where: DENIED }, minutes),
-      this.#readPoints(),
+    const each = { by: "client", n: MAX_CLIENTS };
+    const [rates, newest, sums, busiest, mostDenied] = await Promise.all([
+      reader.top(DECISIONS, ["policy"], MAX_DECISIONS, past),
+      reader.heaviest(CLIENTS, each, lately),
+      reader.heaviest(CLIENTS, each, minutes, lately),
+      reader.heaviest(CLIENTS, each, minutes),
+      reader.heaviest(CLIENTS, { ...each, where: DENIED }, minutes),
       this.#readRings(),
     ]);
     return {
       atMs: WORKERS.now(),
-      stepMs,
-      points: Array.from(this.#points, ([atMs, units]) => [atMs / 1_000, ...units]),
-      decisions: decisions.entries.map(({ dimensions, count }) => ({
-        ...{ policy: dimensions.policy ?? "", outcome: dimensions.outcome ?? "" },
-        ...{ reason: dimensions.reason ?? "", source: dimensions.source ?? "", count },
-      })),
-      clients: byClient([...busiest, ...mostDenied]),
+      clients: byClient([...sums, ...busiest, ...mostDenied], newest),
       policies: config.policies.map((policy) => {
         const rate = rates.entries.find(({ dimensions }) => dimensions.policy === policy.name);
         const { name, limit, windowMs, algorithm, shadow, key } = policy;
@@ -132,6 +172,23 @@ export class LiveView {
       }),
       rings: this.#rings,
       highWater: config.highWater,
+    };
+  }
+
+  async #readChart(): Promise<Chart> {
+    const { last, stepMs } = RANGES[this.#options.range];
+    const by = ["policy", "outcome", "reason", "source"];
+    const [decisions] = await Promise.all([
+      this.#options.reader.top(DECISIONS, by, MAX_DECISIONS, { last, step: "minute" }),
+      this.#readPoints(),
+    ]);
+    return {
+      stepMs,
+      points: Array.from(this.#points, ([atMs, units]) => [atMs / 1_000, ...units]),
+      decisions: decisions.entries.map(({ dimensions, count }) => ({
+        ...{ policy: dimensions.policy ?? "", outcome: dimensions.outcome ?? "" },
+        ...{ reason: dimensions.reason ?? "", source: dimensions.source ?? "", count },
+      })),
     };
   }
 
@@ -161,16 +218,39 @@ export class LiveView {
   }
 }
 
-/** @param entries may have one twice */
-function byClient(entries: readonly TopEntry[]): Snapshot["clients"] {
+/**
+ * @param entries may have one twice
+ * @param newest what came lately
+ */
+function byClient(entries: readonly TopEntry[], newest: readonly TopEntry[]): Moment["clients"] {
   const each = new Map(entries.map((entry) => [keyOf(entry.dimensions), entry]));
-  const clients = Map.groupBy(each.values(), ({ dimensions }) => dimensions.client ?? "");
-  return Array.from(clients, ([client, its]) => {
+  const clients = Map.groupBy(each.values(), clientOf);
+  const lately = Map.groupBy(newest, clientOf);
+  const all = Array.from(clients, ([client, its]) => {
     const sum = (isDenied: boolean) =>
-      its
-        .filter(({ dimensions }) => (dimensions.outcome === "denied") === isDenied)
-        .reduce((all, { count, error }) => all + count - error, 0);
+      unitsOf(its.filter(({ dimensions }) => (dimensions.outcome === "denied") === isDenied));
     const policies = new Set(its.flatMap(({ dimensions }) => dimensions.policy?.split(", ") ?? []));
-    return { client, allowed: sum(false), denied: sum(true), policies: [...policies] };
+    return {
+      ...{ client, allowed: sum(false), denied: sum(true), policies: [...policies] },
+      lately: (unitsOf(lately.get(client) ?? []) * 1_000) / LATELY_MS,
+    };
   });
+  const firstBy = (weigh: (client: Moment["clients"][number]) => number) =>
+    all.toSorted((one, other) => weigh(other) - weigh(one)).slice(0, MAX_CLIENTS);
+  return [
+    ...new Set([
+      ...firstBy(({ lately }) => lately),
+      ...firstBy(({ allowed, denied }) => allowed + denied),
+      ...firstBy(({ denied }) => denied),
+    ]),
+  ];
+}
+
+function clientOf({ dimensions }: TopEntry): string {
+  return dimensions.client ?? "";
+}
+
+/** Units that are certain. */
+function unitsOf(entries: readonly TopEntry[]): number {
+  return entries.reduce((sum, { count, error }) => sum + count - error, 0);
 }

@@ -13,7 +13,7 @@ import { logSeldom } from "../log.ts";
 import type { RingStatus } from "../protocol/rpc.ts";
 import { WORKERS } from "../runtime.ts";
 import page from "./live.html";
-import { type LiveReader, LiveView, RANGES, type RangeName } from "./live-view.ts";
+import { type LiveReader, LiveView, MOMENT_MS, RANGES, type RangeName } from "./live-view.ts";
 import { inComment, pageResponse } from "./page-response.ts";
 import uplotStyle from "./uplot.css.txt";
 import uplot from "./uplot.txt";
@@ -64,7 +64,7 @@ export function livePage(
       return problem({ status: 400, title: "Not a valid request", detail, field: "range" });
     }
     const headers = { "Content-Type": "text/event-stream", "Cache-Control": "no-store" };
-    return c.body(streamOf(viewOf(range), RANGES[range].everyMs), 200, headers);
+    return c.body(streamOf(viewOf(range)), 200, headers);
   });
   app.all("/live", () => wrongMethod("GET, HEAD"));
   return app;
@@ -74,14 +74,18 @@ export function livePage(
  * Sends a moment each time that the client has taken the one before. For a client that reads slowly,
  * the moments between are left out; for one that reads nothing, nothing is read.
  */
-function streamOf(view: LiveView, everyMs: number): ReadableStream<Uint8Array> {
+function streamOf(view: LiveView): ReadableStream<Uint8Array> {
   const encoder = new TextEncoder();
   const endMs = WORKERS.now() + STREAM_MS;
   let isFirst = true;
+  let shownMs: number | undefined;
   const pull = async (controller: ReadableStreamDefaultController<Uint8Array>) => {
-    if (!isFirst) await WORKERS.wait(everyMs);
-    const text = await view.next().then(
-      (moment) => `data: ${moment}\n\n`,
+    if (!isFirst) await WORKERS.wait(MOMENT_MS);
+    const text = await view.next(shownMs).then(
+      (moment) => {
+        shownMs = moment.chartMs;
+        return `data: ${moment.text}\n\n`;
+      },
       (error) => {
         logSeldom("warn", "live-page-not-read", "", { detail: String(error) });
         return "event: unread\ndata:\n\n";

@@ -13,7 +13,7 @@ import { EventRows, type EventStorage } from "./event-rows.ts";
 import { type Batch, EventStore, type TallyAt } from "./event-store.ts";
 import { EVER, HOUR, LEVELS, type Level } from "./level.ts";
 import type { Bins, Read, Said, SeriesRead, TallyRead } from "./rpc.ts";
-import type { EncodedTally, ValueHash } from "./tally.ts";
+import type { EncodedTally, Tally, ValueHash } from "./tally.ts";
 
 export interface EventOwnerOptions {
   name: string;
@@ -74,11 +74,16 @@ export class EventOwner {
   }
 
   #tally({ name, bins, heaviest }: TallyRead): EncodedTally | null {
+    const tally = this.#sum(name, bins);
+    if (!tally || !heaviest) return tally?.encode() ?? null;
+    const weighed = heaviest.lately ? this.#sum(name, heaviest.lately) : tally;
+    return weighed ? tally.heaviest(heaviest, weighed).encode() : null;
+  }
+
+  #sum(name: string, bins: Bins): Tally | undefined {
     const sum = new Bin(bins.fromMs, ANSWER_BYTES, this.#options.hash);
     for (const { tally } of this.#tallies(name, bins)) sum.mergeTally(name, tally);
-    const tally = sum.tallies.get(name);
-    if (!tally) return null;
-    return (heaviest ? tally.heaviest(heaviest) : tally).encode();
+    return sum.tallies.get(name);
   }
 
   #series({ name, filter, bins }: SeriesRead): Point[] {

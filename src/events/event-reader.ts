@@ -18,7 +18,7 @@ import {
 import { Bin } from "./bin.ts";
 import { EVER, startOf } from "./level.ts";
 import { distinctSchema, type Range, readQuery, seriesSchema, topSchema } from "./query.ts";
-import type { Bins, EventsRpc, Read, Said } from "./rpc.ts";
+import type { Bins, EventsRpc, HeaviestRead, Read, Said } from "./rpc.ts";
 import { type EncodedTally, type Heaviest, Tally, type ValueHash } from "./tally.ts";
 import type { Dimensions } from "./tuple.ts";
 
@@ -67,11 +67,18 @@ export class EventReader {
    * Returns the tuples of the heaviest values of a dimension: of the `n` heaviest at each owner.
    *
    * Cheaper than `top`, because owners send no others. Exact if all tuples of a value have one owner.
+   *
+   * @param lately where to look for what is heavy, if not in the range
    */
-  async heaviest(name: string, heaviest: Heaviest, range: Range): Promise<TopEntry[]> {
-    const { by, n } = heaviest;
-    const { bins } = this.#read(topSchema, { ...range, name, by: [by], n });
-    return topOf(await this.#tally(name, bins, heaviest), []).entries;
+  async heaviest(
+    name: string,
+    { by, n, where }: Heaviest,
+    range: Range,
+    lately?: Range,
+  ): Promise<TopEntry[]> {
+    const binsOf = (each: Range) => this.#read(topSchema, { ...each, name, by: [by], n }).bins;
+    const heaviest = { by, n, ...(where && { where }), ...(lately && { lately: binsOf(lately) }) };
+    return topOf(await this.#tally(name, binsOf(range), heaviest), []).entries;
   }
 
   /** Returns how many distinct values of a dimension were counted. */
@@ -117,7 +124,7 @@ export class EventReader {
     return readQuery(schema, query, this.#options.runtime.now());
   }
 
-  async #tally(name: string, bins: Bins, heaviest?: Heaviest): Promise<Tally> {
+  async #tally(name: string, bins: Bins, heaviest?: HeaviestRead): Promise<Tally> {
     const { hash } = this.#options;
     const sum = new Bin(0, SUM_BYTES, hash);
     for (const said of await this.#askAll({

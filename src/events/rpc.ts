@@ -6,7 +6,8 @@
  * up. So a ring change moves nothing, and an owner that left the ring is read until its events end.
  *
  * Versions. As in `protocol/rpc.ts`: methods and fields are only added. An owner that does not know
- * `heaviest` returns the whole tally, which says the same.
+ * `heaviest` returns the whole tally, which says the same. One that does not know its `lately` returns
+ * the heaviest of the range.
  */
 import type { Point } from "./answers.ts";
 import type { Batch } from "./event-store.ts";
@@ -21,12 +22,18 @@ export interface Bins {
   toMs: number;
 }
 
+/** Asks for the tuples of the heaviest values alone. */
+export interface HeaviestRead extends Heaviest {
+  /** What weighs is read in these bins instead of those of the range. */
+  lately?: Bins;
+}
+
 /** Asks what was counted under a name. */
 export interface TallyRead {
   what: "tally";
   name: string;
   bins: Bins;
-  heaviest?: Heaviest;
+  heaviest?: HeaviestRead;
 }
 
 /** Asks for a point for each bin, counting what has all of `filter`. */

@@ -98,25 +98,28 @@ export class Tally {
     return this.#dimensions ?? this.#gatherValues();
   }
 
-  /** Returns a tally with the tuples of the heaviest values alone. */
-  heaviest({ by, n, where = {} }: Heaviest): Tally {
+  /**
+   * Returns a tally with the tuples of the heaviest values alone.
+   *
+   * @param weighed the tally whose tuples weigh
+   */
+  heaviest({ by, n, where = {} }: Heaviest, weighed: Tally = this): Tally {
     const { total, unknown } = this;
     const part = Object.assign(new Tally(this.#hash), { total, unknown });
     const wanted = Object.entries(where);
-    const groups = new Map<string, { entries: Entry[]; weight: number }>();
-    for (const entry of this.tuples.entries()) {
-      const dimensions = dimensionsOf(entry.key);
+    const weights = new Map<string, number>();
+    for (const { key, count, error } of weighed.tuples.entries()) {
+      const dimensions = dimensionsOf(key);
       const value = dimensions[by];
       if (value === undefined) continue;
-      const group = groups.get(value) ?? { entries: [], weight: 0 };
-      groups.set(value, group);
-      group.entries.push(entry);
       const weighs = wanted.every(([name, text]) => dimensions[name] === text);
-      if (weighs) group.weight += entry.count - entry.error;
+      weights.set(value, (weights.get(value) ?? 0) + (weighs ? count - error : 0));
     }
-    const heaviest = [...groups.values()].sort((a, b) => b.weight - a.weight).slice(0, n);
-    for (const { key, count, error } of heaviest.flatMap(({ entries }) => entries)) {
-      part.tuples.add(key, count, error);
+    const ranked = [...weights].sort(([, a], [, b]) => b - a).slice(0, n);
+    const heaviest = new Set(ranked.map(([value]) => value));
+    for (const { key, count, error } of this.tuples.entries()) {
+      const value = dimensionsOf(key)[by];
+      if (value !== undefined && heaviest.has(value)) part.tuples.add(key, count, error);
     }
     return part;
   }

@@ -5,6 +5,10 @@ import { parsePolicy } from "../../src/limit/policy.ts";
 
 const policies = [parsePolicy({ name: "site", limit: 1, window: "1m" })];
 
+const LATELY = [
+  { dimensions: { client: "a", policy: "site", outcome: "denied" }, count: 4, error: 0 },
+];
+
 let reads: number;
 let rings: number;
 let fails: boolean;
@@ -15,9 +19,9 @@ beforeEach(() => {
 });
 afterEach(() => void vi.useRealTimers());
 
-function newView(): LiveView {
+function newView(range: "10m" | "24h" = "10m"): LiveView {
   return new LiveView({
-    range: "10m",
+    range,
     config: { policies, highWater: 400 },
     reader: {
       top: async (_name, _by, _n, { last } = {}) => {
@@ -27,11 +31,26 @@ function newView(): LiveView {
         return { total: reads, other: 0, entries: [] };
       },
       series: async () => [],
-      heaviest: async () => [
-        { dimensions: { client: "a", policy: "site", outcome: "denied" }, count: 9, error: 0 },
-        { dimensions: { client: "b", policy: "site", outcome: "allowed" }, count: 12, error: 8 },
-        { dimensions: { client: "a", policy: "login", outcome: "allowed" }, count: 2, error: 0 },
-      ],
+      heaviest: async (_name, _heaviest, { from }) =>
+        from
+          ? LATELY
+          : [
+              {
+                dimensions: { client: "a", policy: "site", outcome: "denied" },
+                count: 9,
+                error: 0,
+              },
+              {
+                dimensions: { client: "b", policy: "site", outcome: "allowed" },
+                count: 12,
+                error: 8,
+              },
+              {
+                dimensions: { client: "a", policy: "login", outcome: "allowed" },
+                count: 2,
+                error: 0,
+              },
+            ],
     },
     ringsOf: async () => {
       rings++;
@@ -70,11 +89,28 @@ describe("a view of the live page", () => {
     expect(reads).toBe(before + 1);
   });
 
+  it("reads a chart of a day less often than its clients, and sends it only if it is new", async () => {
+    const view = newView("24h");
+    let shownMs: number | undefined;
+    let charts = 0;
+    for (let second = 0; second < 60; second++) {
+      const { text, chartMs } = await view.next(shownMs);
+      const said = JSON.parse(text);
+      expect(said.clients[0].client).toBe("a");
+      expect("points" in said).toBe(chartMs !== shownMs);
+      if ("points" in said) charts++;
+      shownMs = chartMs;
+      pass(1_000);
+    }
+    expect([charts, reads]).toEqual([5, 5]);
+    expect(JSON.parse((await view.next()).text)).toHaveProperty("points");
+  });
+
   it("has the clients with most requests or denials once, with what is certain of them", async () => {
-    const { clients } = JSON.parse(await newView().next());
+    const { clients } = JSON.parse((await newView().next()).text);
     expect(clients).toEqual([
-      { client: "a", allowed: 2, denied: 9, policies: ["site", "login"] },
-      { client: "b", allowed: 4, denied: 0, policies: ["site"] },
+      { client: "a", allowed: 2, denied: 9, lately: 0.8, policies: ["site", "login"] },
+      { client: "b", allowed: 4, denied: 0, lately: 0, policies: ["site"] },
     ]);
   });
 });

@@ -114,9 +114,10 @@ describe("the live page", () => {
     expect(denied).toBe(30);
     await expect.poll(() => decided(page), WAIT).toEqual(told());
     expect(await row(page, "policies", "default", [0])).toEqual(["default30 a day, fixed-window"]);
+    await page.getByText("by requests", { exact: true }).click();
     const top = page.locator("#clients tbody tr").first();
     expect(await top.getAttribute("data-key")).toBe(ATTACKER);
-    expect(await row(page, "clients", ATTACKER, [0, 1, 2])).toEqual([
+    expect(await row(page, "clients", ATTACKER, [0, 2, 3])).toEqual([
       ...[`${ATTACKER}default`, "30", "30"],
     ]);
 
@@ -134,6 +135,25 @@ describe("the live page", () => {
     expect(await page.locator("#why-answer").textContent()).toMatch(
       /^default\d+ of 30 left[a-z]+\/\d: \d+ of 30 spent in the window that ends in \d+ (h|min|s)$/,
     );
+    expect(errors).toEqual([]);
+  });
+
+  it("has a new attacker at the top, though an earlier attack was larger, in every range", async () => {
+    const { page, errors } = await open();
+    await logIn(page);
+    await page.locator("#board").waitFor();
+    for (const [nth, range] of ["10 min", "1 hour", "24 hours"].entries()) {
+      await page.getByText(range, { exact: true }).click();
+      const [earlier, later] = [`198.51.100.${2 * nth}`, `198.51.100.${2 * nth + 1}`];
+      const isFirst = (client: string) =>
+        page.locator(`#clients tbody tr:first-child[data-key="${client}"]`).waitFor(WAIT);
+      await request(earlier, 70);
+      await isFirst(earlier);
+      await expect.poll(() => row(page, "clients", earlier, [1]), WAIT).toEqual(["0"]);
+      await request(later, 5);
+      await isFirst(later);
+      expect(await row(page, "clients", earlier, [2, 3])).toEqual(["30", "40"]);
+    }
     expect(errors).toEqual([]);
   });
 

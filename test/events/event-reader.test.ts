@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import { EventReader } from "../../src/events/event-reader.ts";
-import type { EventsRpc } from "../../src/events/rpc.ts";
+import type { EventsRpc, Read } from "../../src/events/rpc.ts";
 import type { EncodedTally } from "../../src/events/tally.ts";
 import { Tally } from "../../src/events/tally.ts";
 import { keyOf } from "../../src/events/tuple.ts";
@@ -99,6 +99,36 @@ describe("the heaviest values of a dimension", () => {
         ["denied", 900],
         ["allowed", 1],
       ],
+    ]);
+  });
+});
+
+describe("the values that were heaviest lately", () => {
+  it("come with all their tuples of a longer range", async () => {
+    const [all, lately] = [new Tally(hash), new Tally(hash)];
+    all.add(keyOf({ client: "a" }), 900);
+    all.add(keyOf({ client: "b", outcome: "denied" }), 6);
+    all.add(keyOf({ client: "b", outcome: "allowed" }), 4);
+    lately.add(keyOf({ client: "b", outcome: "denied" }), 6);
+    const by = { by: "client", n: 1 };
+    const counts = (tally: Tally) => [...tally.tuples.entries()].map(({ count }) => count);
+    expect(counts(all.heaviest(by, lately))).toEqual([6, 4]);
+    expect(counts(all.heaviest(by))).toEqual([900]);
+
+    const reads: Read[] = [];
+    const stubOf = () =>
+      ({
+        owners: async () => ["weur/0"],
+        read: async (some) => {
+          reads.push(...some);
+          return some.map(() => null);
+        },
+      }) as Stub<EventsRpc>;
+    const reader = new EventReader({ runtime: STILL, stubOf, directory: DIRECTORY, hash });
+    const range = { last: "1m", step: "minute" } as const;
+    await reader.heaviest("clients", by, range, { last: "5s", step: "second" });
+    expect(reads).toMatchObject([
+      { bins: { level: "minute" }, heaviest: { ...by, lately: { level: "second" } } },
     ]);
   });
 });
