@@ -164,7 +164,10 @@ export class Turnpike extends WorkerEntrypoint<unknown, TurnpikeProps> {
     return isolateCaller().unblock([parse(textSchema, key, "key")]);
   }
 
-  /** Gives the key another limit, `"unlimited"` too, in all regions, for `"30d"`, say, else for a year. */
+  /**
+   * Gives the key another limit, `"unlimited"` too, in all regions, for `"30d"`, say, else for a
+   * year.
+   */
   async override(
     key: string | KeyCheck,
     limit: number | "unlimited",

@@ -1,6 +1,6 @@
 /**
- * What must reach an owner: what operators do to keys (reset, block, unblock, override, explain), and holds to
- * be settled. All but the last reach every region, since a client may enter anywhere.
+ * What must reach an owner: what operators do to keys (reset, block, unblock, override, explain),
+ * and holds to be settled. All but the last reach every region, since a client may enter anywhere.
  *
  * Nothing stands in for an owner here. If one does not answer, the call rejects, and other owners
  * may have done their part by then. Each call may be repeated.

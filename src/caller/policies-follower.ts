@@ -149,7 +149,9 @@ export class PoliciesFollower {
     this.#failedMs = Math.min(2 * this.#failedMs, MAX_FAILED_MS);
   }
 
-  /** Returns the policies, those that are as before as the same objects: much is remembered by them. */
+  /**
+   * Returns the policies, those that are as before as the same objects: much is remembered by them.
+   */
   #kept(policies: readonly Policy[]): Policy[] {
     const before = new Map(this.#policies.map((policy) => [JSON.stringify(policy), policy]));
     return policies.map((policy) => before.get(JSON.stringify(policy)) ?? policy);

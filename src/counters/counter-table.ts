@@ -20,7 +20,9 @@ const SEGMENT_BYTES = 20_480;
  * split again.
  */
 const MIN_FILL = 0.25;
-/** Rows at which a segment keeps few rows again: below `MAX_FEW_ROWS`, or it would soon change back. */
+/**
+ * Rows at which a segment keeps few rows again: below `MAX_FEW_ROWS`, or it would soon change back.
+ */
 const FEW_ROWS_AGAIN = MAX_FEW_ROWS / 2;
 
 /**

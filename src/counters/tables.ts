@@ -26,7 +26,9 @@ const SWEEP_EVERY = 16;
 const SWEEP_ROWS = 8 * SWEEP_EVERY;
 /** Looking at a table takes about as long as looking at this many of its rows. */
 const TABLE_STEPS = 2;
-/** The most rows that each new one evicts: enough for a table, and for an overfull owner to shrink. */
+/**
+ * The most rows that each new one evicts: enough for a table, and for an overfull owner to shrink.
+ */
 export const MAX_EVICTIONS = 64;
 /** Tables that each eviction looks at, besides the largest of those before. */
 const SAMPLE_TABLES = 16;

@@ -15,7 +15,9 @@ import type { Level } from "./level.ts";
 import type { EncodedTally, Heaviest } from "./tally.ts";
 import type { Dimensions } from "./tuple.ts";
 
-/** Which bins are read: from the one that `fromMs` falls into, up to those that begin before `toMs`. */
+/**
+ * Which bins are read: from the one that `fromMs` falls into, up to those that begin before `toMs`.
+ */
 export interface Bins {
   level: Level["name"];
   fromMs: number;

@@ -21,7 +21,10 @@ export interface Values {
 
 /** Keys, counts and errors, one after the other, behind the floor. */
 type EncodedEntries = (string | number)[];
-/** A tally as plain data: total, what came without a tuple, tuples and, if it is split, each dimension with its registers. */
+/**
+ * A tally as plain data: total, what came without a tuple, tuples and, if it is split, each
+ * dimension with its registers.
+ */
 export type EncodedTally = [
   total: number,
   unknown: number,

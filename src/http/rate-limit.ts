@@ -2,11 +2,10 @@
  * The middleware: finds the policies that a request meets, checks them, and lets the request pass or
  * refuses it.
  *
- * It decides before the handler runs, alongside it or without asking, as the policies' `mode` says. Policies on one
- * key are checked in one call to its owner. Different keys are checked in parallel, and if one denies,
- * the cost is given back to the others.
+ * It decides before the handler runs, alongside it or without asking, as the policies' `mode` says.
+ * Policies on one key are checked in one call to its owner. Different keys are checked in parallel,
+ * and if one denies, the others get their cost back.
  */
-
 import type { Context, MiddlewareHandler } from "hono";
 import type { Caller } from "../caller/caller.ts";
 import { claimName, isolateCaller, isolateConfig, requireCaller } from "../caller/isolate.ts";

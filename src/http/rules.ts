@@ -149,7 +149,9 @@ function withCost(policy: Policy, cost: number): Policy {
   return { ...policy, cost };
 }
 
-/** Returns the rule whose `deny` refuses the address, and the rules whose `allow` does not list it. */
+/**
+ * Returns the rule whose `deny` refuses the address, and the rules whose `allow` does not list it.
+ */
 export function applyAddressLists(
   rules: readonly Rule[],
   address: Address | undefined,

@@ -5,7 +5,9 @@
  * runtime does not, without `enable_request_signal`.
  */
 
-/** The most requests that are held at once. At about 5 KB each they take 5 of the isolate's 128 MB. */
+/**
+ * The most requests that are held at once. At about 5 KB each they take 5 of the isolate's 128 MB.
+ */
 export const MAX_HELD = 1_000;
 /** The most held requests that wake within one millisecond. */
 const WAKES_PER_MS = 4;

@@ -11,7 +11,10 @@ const MODES = ["before", "alongside", "after"] as const;
 
 export type Mode = (typeof MODES)[number];
 
-/** Beside HEAD. It changes nothing at an origin (RFC 9110, section 9.2.1), so a denied one may start. */
+/**
+ * Beside HEAD. It changes nothing at an origin (RFC 9110, section 9.2.1), so a denied one may
+ * start.
+ */
 const SAFE_METHODS = ["GET"];
 
 const rule =

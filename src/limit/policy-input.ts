@@ -87,7 +87,9 @@ export interface RequestFields {
   mode?: Mode | { alongside: readonly string[] } | undefined;
   /** Addresses and networks that the policy does not count: `["192.0.2.0/24"]`. Default none. */
   allow?: readonly string[] | undefined;
-  /** Addresses and networks that get a 403, unless `allow` has them. Default none; unused in shadow. */
+  /**
+   * Addresses and networks that get a 403, unless `allow` has them. Default none; unused in shadow.
+   */
   deny?: readonly string[] | undefined;
 }
 

@@ -6,8 +6,8 @@
  * owners. They do the same for their owners. Whom a document has yet to reach is on disk, and an
  * alarm tries again. An owner that joins the ring gets the version together with the ring.
  *
- * A document reaches all objects that can be reached within 5 s. So tries are never far apart: each day in
- * which a region does not answer costs 86,400 alarms, about $0.10.
+ * A document reaches all objects that can be reached within 5 s. So tries are never far apart: each
+ * day in which a region does not answer costs 86,400 alarms, about $0.10.
  */
 import { log, logSeldom } from "../log.ts";
 import { withDeadline } from "../protocol/deadline.ts";

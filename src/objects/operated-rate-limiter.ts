@@ -1,4 +1,7 @@
-/** The Durable Object of an owner that tells its callers of live policies, as the deployed Worker has it. */
+/**
+ * The Durable Object of an owner that tells its callers of live policies, as the deployed Worker
+ * has it.
+ */
 import { OperatedRingOwner } from "../owner/change/operated-ring-owner.ts";
 import { meteredStorage, type OnWritten } from "../owner/metered-storage.ts";
 import { RateLimiter } from "./rate-limiter.ts";

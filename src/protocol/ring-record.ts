@@ -47,7 +47,9 @@ const ringRecordSchema = v.object({
   owners: ownersSchema,
   /** The ring that settled last, as long as its owners still hold counts of keys that moved. */
   previous: v.optional(v.object({ version: versionSchema, owners: ownersSchema })),
-  /** Owners that were given up with the counts they held, as long as these can matter; latest last. */
+  /**
+   * Owners that were given up with the counts they held, as long as these can matter; latest last.
+   */
   lost: v.array(lossSchema, "must be a list"),
 });
 

@@ -12,7 +12,10 @@ const MAX_LIBRARY_KIB = 59.5;
 const MAX_LIMITER_KIB = 45;
 /** The same in a Worker that others call by a service binding. */
 const MAX_CALLED_KIB = 60.75;
-/** The deployed Worker has the gateway, events, the purge of caches, live policies, the API with its document and both pages besides; the chart takes 22. */
+/**
+ * The deployed Worker has the gateway, events, the purge of caches, live policies, the API with its
+ * document and both pages besides; the chart takes 22.
+ */
 const MAX_GATEWAY_KIB = 142;
 
 /** An app with all of the library but the entrypoint for other Workers. */

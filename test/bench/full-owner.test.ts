@@ -1,4 +1,6 @@
-/** What an owner takes when it is loaded and when it writes grows with its keys, and within bounds. */
+/**
+ * What an owner takes when it is loaded and when it writes grows with its keys, and within bounds.
+ */
 import { spawnSync } from "node:child_process";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";

@@ -19,7 +19,10 @@ useFreshIsolate();
 
 describe("an owner that fails", () => {
   const overloaded = Object.assign(new Error("too many requests queued"), { overloaded: true });
-  /** An answer of the owner's clock, its epoch and one verdict: reason, remaining, reset, retry after, delay. */
+  /**
+   * An answer of the owner's clock, its epoch and one verdict: reason, remaining, reset, retry
+   * after, delay.
+   */
   const saying =
     (...numbers: number[]) =>
     () =>

@@ -13,7 +13,9 @@ import { installTestKit } from "../../src/testing/index.ts";
 import { sampleLog } from "./sample-log.ts";
 import { fileWith, removeFiles } from "./turnpike.ts";
 
-/** Another log, to try by hand: `ACCESS_LOG=access.log npm test -- test/cli/same-verdicts.test.ts`. */
+/**
+ * Another log, to try by hand: `ACCESS_LOG=access.log npm test -- test/cli/same-verdicts.test.ts`.
+ */
 const { ACCESS_LOG } = process.env;
 const log = ACCESS_LOG ?? fileWith("access.log", sampleLog());
 

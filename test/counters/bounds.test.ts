@@ -1,4 +1,7 @@
-/** An owner's tables stay within their bytes, and each call looks at few of them, however many there are. */
+/**
+ * An owner's tables stay within their bytes, and each call looks at few of them, however many there
+ * are.
+ */
 import fc from "fast-check";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import type { CounterPolicy } from "../../src/counters/check.ts";

@@ -6,7 +6,10 @@ import { newSegment, newTable } from "../../src/counters/table-name.ts";
 import type { KeyHash } from "../../src/ring/key-hash.ts";
 import { keysUpTo } from "./keys-up-to.ts";
 
-/** Few keys in few slots, and some that go to the last slots, so that runs, holes and wrap-arounds are frequent. */
+/**
+ * Few keys in few slots, and some that go to the last slots, so that runs, holes and wrap-arounds
+ * are frequent.
+ */
 const LAST_SLOTS = [0, 1, 2, 3, 4].map((n) => lowWordAt(0xffff_ffff - n));
 const key = fc.record({
   hi: fc.nat(2),

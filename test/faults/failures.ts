@@ -10,7 +10,9 @@ import { Traffic, underTraffic } from "./traffic.ts";
 /** Above the deadline of 250 ms. */
 const LATE_MS = 400;
 const FROZEN_RATIO = 0.9;
-/** For the calls that were under way when the fault ended, and the second a failed owner is skipped. */
+/**
+ * For the calls that were under way when the fault ended, and the second a failed owner is skipped.
+ */
 const RECOVERY_SECONDS = 2.5;
 
 export const FAILURES: Record<string, Fault> = {

@@ -1,4 +1,6 @@
-/** Blocks against the deployed Worker in a workerd with nothing in front, killed and started again. */
+/**
+ * Blocks against the deployed Worker in a workerd with nothing in front, killed and started again.
+ */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

@@ -50,7 +50,9 @@ export async function startUpstream(): Promise<Upstream> {
   }
 }
 
-/** Sends a file, as its path says: `/files/gzip`, `/files/chunked`, `/files/none`, or with a length. */
+/**
+ * Sends a file, as its path says: `/files/gzip`, `/files/chunked`, `/files/none`, or with a length.
+ */
 function sendFile(path: string, outgoing: ServerResponse): void {
   const text = "turnpike ".repeat(20_000);
   if (path.endsWith("none")) outgoing.writeHead(204).end();

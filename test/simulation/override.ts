@@ -1,4 +1,7 @@
-/** A key that an operator gives another limit, in some runs: through ring changes, restarts and crashes. */
+/**
+ * A key that an operator gives another limit, in some runs: through ring changes, restarts and
+ * crashes.
+ */
 import { MAX_SILENCE_MS } from "../../src/caller/owner-pulse.ts";
 import type { Policy } from "../../src/limit/policy.ts";
 import { Ring } from "../../src/ring/ring.ts";

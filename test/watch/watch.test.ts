@@ -1,4 +1,6 @@
-/** A Turnpike that watches itself, under a known load, through an owner's restart and a ring change. */
+/**
+ * A Turnpike that watches itself, under a known load, through an owner's restart and a ring change.
+ */
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";

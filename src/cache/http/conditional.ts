@@ -1,7 +1,12 @@
-/** Conditional requests (RFC 9110, section 13; RFC 9111, section 4.3): the client's, and our own. Pure. */
+/**
+ * Conditional requests (RFC 9110, section 13; RFC 9111, section 4.3): the client's, and our own.
+ * Pure.
+ */
 import { parseHttpDate } from "./http-date.ts";
 
-/** What a client says about the copy it has. A handler that makes a whole response must not see it. */
+/**
+ * What a client says about the copy it has. A handler that makes a whole response must not see it.
+ */
 const CONDITIONS = ["If-None-Match", "If-Modified-Since"];
 
 /** What tells of the stored body, not of the response to our own question. */

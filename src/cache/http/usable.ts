@@ -1,4 +1,7 @@
-/** What may a stored response be used for, at its age and for this request? (RFC 9111, section 4.) Pure. */
+/**
+ * What may a stored response be used for, at its age and for this request? (RFC 9111, section 4.)
+ * Pure.
+ */
 import { type Directives, millisecondsOf } from "./cache-control.ts";
 import type { Life } from "./storable.ts";
 

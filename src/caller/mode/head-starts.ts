@@ -29,7 +29,9 @@ export interface HeadStartOptions {
 /** A handler that may start ahead of its verdict, or must wait. */
 export interface HeadStart {
   mayStart: boolean;
-  /** To be called with the replies to its questions, or to some of them if another was denied first. */
+  /**
+   * To be called with the replies to its questions, or to some of them if another was denied first.
+   */
   end: (replies: readonly Reply[]) => void;
 }
 

@@ -111,7 +111,9 @@ function tokenFor(base: URL): string {
   throw new UserError("the token has a space, or a letter that no header may have");
 }
 
-/** `TOKEN` may have several, each with its scope in front: one that may do everything is preferred. */
+/**
+ * `TOKEN` may have several, each with its scope in front: one that may do everything is preferred.
+ */
 function tokenInFile(): string | undefined {
   if (!existsSync(SECRETS_FILE)) return undefined;
   const text = named(SECRETS_FILE, () => readFileSync(SECRETS_FILE, "utf8"));

@@ -1,4 +1,7 @@
-/** `turnpike policies`: shows the policies of a running Worker, and changes them without a deployment. */
+/**
+ * `turnpike policies`: shows the policies of a running Worker, and changes them without a
+ * deployment.
+ */
 import { userInfo } from "node:os";
 import { createInterface } from "node:readline/promises";
 import { Command } from "commander";

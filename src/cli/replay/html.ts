@@ -21,7 +21,9 @@ caption { text-align: left; font-weight: 600; padding: .3rem 0; }
   .policies td::before { content: attr(data-name); } .policies tr { display: block; margin-bottom: 1rem; }
 }`;
 
-/** A browser in the locale C has a language that uPlot cannot read. Runs in the browser, before it. */
+/**
+ * A browser in the locale C has a language that uPlot cannot read. Runs in the browser, before it.
+ */
 const LANGUAGE = `
 try { new Intl.NumberFormat(navigator.language); }
 catch { Object.defineProperty(navigator, "language", { value: "en" }); }`;

@@ -8,7 +8,10 @@ import type { Clients } from "./clients.ts";
 import { type LineReader, NO_REQUEST } from "./record.ts";
 import { readTime } from "./times.ts";
 
-/** What a line is asked for, and under which names known servers write it. The first that is there counts. */
+/**
+ * What a line is asked for, and under which names known servers write it. The first that is there
+ * counts.
+ */
 const NAMES = {
   ip: [
     ...["ClientIP", "remote_addr", "client_ip", "request.client_ip", "request.remote_ip"],

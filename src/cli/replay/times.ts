@@ -3,7 +3,9 @@
 /** `17/May/2015:10:05:03 +0000`, as Apache and nginx write it. */
 const COMMON = /^(\d\d)\/(\w{3})\/(\d{4}):(\d\d):(\d\d):(\d\d) ([+-])(\d\d)(\d\d)$/;
 const MONTHS = "JanFebMarAprMayJunJulAugSepOctNovDec";
-/** The least number of digits before the point of seconds, milliseconds, microseconds, nanoseconds. */
+/**
+ * The least number of digits before the point of seconds, milliseconds, microseconds, nanoseconds.
+ */
 const UNITS: readonly [digits: number, perMs: number][] = [
   [18, 1e6],
   [15, 1e3],

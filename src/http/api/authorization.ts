@@ -40,7 +40,10 @@ export interface AuthorizedEnv {
 /** The middleware that requires a token. An isolate has one: it knows who sent wrong tokens. */
 export type Authorize = ReturnType<typeof authorize>;
 
-/** Makes the middleware that requires a token, or a session of the live page, and sets the token's `scope`. */
+/**
+ * Makes the middleware that requires a token, or a session of the live page, and sets the token's
+ * `scope`.
+ */
 export function authorize(caller: Caller, config: LimiterConfig & Pick<Config, "tokens">) {
   const scopeOf = tokenReader(config.tokens);
   const sessions = sessionsOf(config);

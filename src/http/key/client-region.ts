@@ -1,4 +1,6 @@
-/** The region of a client, which is read once for each address: the runtime parses `cf` to read it. */
+/**
+ * The region of a client, which is read once for each address: the runtime parses `cf` to read it.
+ */
 import { RecentMap } from "../../caller/recent-map.ts";
 import type { Address } from "../../limit/address-list.ts";
 import { nearestRegion, type Region } from "../../ring/region.ts";

@@ -22,7 +22,9 @@ export const UNKNOWN = "unknown";
  */
 export const CROSS_ZONE_WORKER = "2a06:98c0:3600::103";
 
-/** Each of these methods has keys of its own. All others share one, since a client can make them up. */
+/**
+ * Each of these methods has keys of its own. All others share one, since a client can make them up.
+ */
 const METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
 const OTHER_METHOD = "other";
 /** All values of the key part `method`. */
@@ -72,7 +74,7 @@ export function clientAddress(
  * @param policy its `key` names the parts. `ip/48` cuts an IPv6 address to that many bits; an IPv4
  *   address stays whole
  * @param client the result of `clientAddress`
- * @param@param match for `path` and `param:NAME`
+ * @param match for `path` and `param:NAME`
  * @example keyOf(c, { name: "site", key: ["ip", "method"] }, client, options) // ["2001:db8::/64", "GET"]
  */
 export function keyOf(

@@ -54,7 +54,9 @@ export class Checkpoint {
   head = { ...NEW_HEAD };
   readonly #storage: CheckpointStorage;
   #copies = new Copies();
-  /** Bytes of the log's values, by sequence; 0 if none is needed once the next checkpoint is there. */
+  /**
+   * Bytes of the log's values, by sequence; 0 if none is needed once the next checkpoint is there.
+   */
   #log = new Map<number, number>();
   /** Since the last checkpoint. */
   #changes = new Changes();

@@ -1,4 +1,6 @@
-/** The middleware over bare Hono, in process: allowed with an owner at hand, and denied from memory. */
+/**
+ * The middleware over bare Hono, in process: allowed with an owner at hand, and denied from memory.
+ */
 import "./runtime-stand-in.ts";
 import { Hono, type MiddlewareHandler } from "hono";
 import { FakeOwners } from "../../caller/fake-owners.ts";
