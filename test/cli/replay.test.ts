@@ -137,6 +137,19 @@ it("sorts lines that come late, and takes the others as they come", () => {
   expect(sorted.late).toBe(2);
 });
 
+it("sorts as a stable sort does what is at most a minute late", () => {
+  const line = fc.record({ atMs: fc.integer({ min: 0, max: 60 }), n: fc.nat() });
+  fc.assert(
+    fc.property(fc.array(line), (lines) => {
+      const taken: unknown[] = [];
+      const sorted = new InOrder((record) => taken.push(record));
+      for (const each of lines) sorted.add(each as LogRecord);
+      sorted.end();
+      expect(taken).toEqual(lines.toSorted((one, other) => one.atMs - other.atMs));
+    }),
+  );
+});
+
 it("holds a bounded number of lines", () => {
   let taken = 0;
   const sorted = new InOrder(() => taken++);

@@ -35,14 +35,9 @@ export class InOrder {
       return;
     }
     const held = this.#held;
-    let at = held.push(record) - 1;
-    // By hand, since most late lines move a few places, and `splice` makes an array each time.
-    for (; at > this.#first; at--) {
-      const before = held[at - 1] as LogRecord;
-      if (before.atMs <= record.atMs) break;
-      held[at] = before;
-    }
-    held[at] = record;
+    const last = held.at(-1);
+    if (last && last.atMs > record.atMs) held.splice(this.#placeOf(record), 0, record);
+    else held.push(record);
     const dueMs = (held[held.length - 1] as LogRecord).atMs - HELD_MS;
     while (this.#heldCount > MAX_HELD || (this.#held[this.#first] as LogRecord).atMs < dueMs) {
       this.#takeFirst();
@@ -52,6 +47,18 @@ export class InOrder {
   /** Takes what is still held. */
   end(): void {
     while (this.#heldCount > 0) this.#takeFirst();
+  }
+
+  /** Returns the index of the first that is held and comes after the record. */
+  #placeOf({ atMs }: LogRecord): number {
+    let low = this.#first;
+    let high = this.#held.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if ((this.#held[middle] as LogRecord).atMs > atMs) high = middle;
+      else low = middle + 1;
+    }
+    return low;
   }
 
   get #heldCount(): number {
