@@ -158,19 +158,12 @@ export function withQuota(policy: Policy, limit: number, windowMs: number, at = 
 
 /** The highest limit, and the most that a bucket may hold, with an algorithm and a window. */
 export function mostUnits(algorithm: AlgorithmName, windowMs: number): number {
-  // No default: the compiler asks for the bound of a new algorithm.
-  switch (algorithm) {
-    case "fixed-window":
-      return MAX_UNITS;
-    case "sliding-log":
-    case "concurrency":
-      return MAX_LOG_LIMIT;
-    case "sliding-window":
-    case "token-bucket":
-    case "leaky-bucket":
-      // Their sums are of units × ms, in doubles, and stay exact below 2^53.
-      return Math.min(MAX_UNITS, Math.floor(Number.MAX_SAFE_INTEGER / 4 / windowMs));
-  }
+  if (algorithm === "fixed-window") return MAX_UNITS;
+  if (algorithm === "sliding-log" || algorithm === "concurrency") return MAX_LOG_LIMIT;
+  // The compiler asks here for the bound of a new algorithm.
+  algorithm satisfies "sliding-window" | "token-bucket" | "leaky-bucket";
+  // Their sums are of units × ms, in doubles, and stay exact below 2^53.
+  return Math.min(MAX_UNITS, Math.floor(Number.MAX_SAFE_INTEGER / 4 / windowMs));
 }
 
 /**

@@ -138,7 +138,7 @@ it("sorts lines that come late, and takes the others as they come", () => {
 });
 
 it("sorts as a stable sort does what is at most a minute late", () => {
-  const line = fc.record({ atMs: fc.integer({ min: 0, max: 60 }), n: fc.nat() });
+  const line = fc.record({ atMs: fc.integer({ min: 0, max: 60 }), target: fc.string() });
   fc.assert(
     fc.property(fc.array(line), (lines) => {
       const taken: unknown[] = [];
