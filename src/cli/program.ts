@@ -42,17 +42,25 @@ function program(): Command {
     .addCommand(replayCommand())
     .addCommand(suggestCommand())
     .addCommand(validateCommand())
-    .addCommand(conformanceCommand())
-    .showHelpAfterError("Say turnpike --help, or turnpike COMMAND --help.");
+    .addCommand(conformanceCommand());
   for (const command of keyCommands()) program.addCommand(command);
   program.addCommand(topCommand()).addCommand(policiesCommand()).addCommand(ringCommand());
-  throwInsteadOfExit(program);
+  failInOneLine(program, "turnpike");
   return program;
 }
 
-function throwInsteadOfExit(command: Command): void {
-  command.exitOverride();
-  for (const each of command.commands) throwInsteadOfExit(each);
+/** Has a mistake in what was typed thrown instead of ending the process, and told as all others. */
+function failInOneLine(command: Command, path: string): void {
+  command.exitOverride().configureOutput({
+    outputError: (text, write) => {
+      const mistake = text
+        .replace(/^error: /, "")
+        .trimEnd()
+        .replaceAll("\n", " ");
+      write(`turnpike: ${mistake}; say ${path} --help\n`);
+    },
+  });
+  for (const each of command.commands) failInOneLine(each, `${path} ${each.name()}`);
 }
 
 /** Is it what the system says of a file or a network, such as "EACCES: permission denied"? */

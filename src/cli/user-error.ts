@@ -13,6 +13,12 @@ export function named<Value>(what: string, act: () => Value): Value {
   try {
     return act();
   } catch (error) {
-    throw new UserError(`${what}: ${error instanceof Error ? error.message : error}`);
+    throw new UserError(`${what}: ${whyFailed(error)}`);
   }
+}
+
+function whyFailed(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const isFolder = "code" in error && error.code === "EISDIR";
+  return isFolder ? "is a directory: name a file in it" : error.message;
 }

@@ -185,13 +185,15 @@ describe("a mistake", () => {
     [["replay", log, ...LIMIT, "--fields", "ip"], "--fields must be pairs such as ip=client.addr"],
     [["replay", log, ...LIMIT, "--decisions", "/no/such/folder"], "--decisions /no/such/folder"],
     [["replay", log, ...LIMIT, "--html", "/no/such/folder"], "--html /no/such/folder"],
-    [["replay"], "missing required argument 'log'"],
+    [["replay", log, ...LIMIT, "--html", folder], "is a directory: name a file in it"],
+    [["replay"], "missing required argument 'log'; say turnpike replay --help"],
     [["relpay"], "Did you mean replay?"],
     [["replay", "--limti", "5", log], "Did you mean --limit?"],
   ])("%j ends with one line and code 2", async (args, sentence) => {
     const { code, out, error } = await turnpikeHere(...args);
     expect([code, out]).toEqual([2, ""]);
     expect(error).toContain(sentence);
+    expect(error).toMatch(/^turnpike: .*\n$/);
   });
 
   it("is no stack trace in a process of its own, either", async () => {
