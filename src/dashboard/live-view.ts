@@ -6,13 +6,12 @@
  * promise cannot be shared, because the request that made it may have ended before the answer.
  */
 import type { Config } from "../config.ts";
-import type { TopEntry } from "../events/answers.ts";
 import type { EventReader } from "../events/event-reader.ts";
-import { keyOf } from "../events/tuple.ts";
 import type { Policy } from "../limit/policy.ts";
 import type { RingStatus } from "../protocol/rpc.ts";
 import { WORKERS } from "../runtime.ts";
 import { CLIENTS, DECISIONS, REQUESTS } from "../watch/watch.ts";
+import { LATELY_MS, MAX_CLIENTS, type TopClient, topClients } from "./top-clients.ts";
 
 /** How far back a chart goes, the length of its steps, and how often it and the sums are read. */
 export const RANGES = {
@@ -36,8 +35,6 @@ const OPEN_STEPS = 5;
 const RINGS_MS = 5_000;
 /** How often anything is sent. */
 export const MOMENT_MS = 1_000;
-/** The most clients that are sent, by each of their ranks. */
-const MAX_CLIENTS = 10;
 /** The most combinations of policy, outcome, reason and source. */
 const MAX_DECISIONS = 200;
 /** Part of the interval for which a moment is new enough: timers may be early. */
@@ -49,8 +46,6 @@ type ShownField = "name" | "limit" | "windowMs" | "algorithm" | "shadow" | "key"
 const RATE_MS = 5_000;
 /** Events of the last two seconds may not be here yet, so a rate leaves them out. */
 const LATE_MS = 2_000;
-/** Clients are ranked by what came in this long. An attack that is over soon makes room. */
-const LATELY_MS = 5_000;
 /** How long events gather before they are there. */
 const GATHERED_MS = 1_000;
 
@@ -71,14 +66,7 @@ interface Moment {
    * Sums of this minute and the last: of those with most requests in the last seconds, with most
    * requests, and with most denials.
    */
-  clients: {
-    client: string;
-    allowed: number;
-    denied: number;
-    /** A second. */
-    lately: number;
-    policies: string[];
-  }[];
+  clients: TopClient[];
   /** With the decisions of each in the last seconds that are over, a second. */
   policies: (Pick<Policy, ShownField> & { perSecond: number })[];
   rings: RingStatus[];
@@ -163,7 +151,7 @@ export class LiveView {
     ]);
     return {
       atMs: WORKERS.now(),
-      clients: byClient([...sums, ...busiest, ...mostDenied], newest),
+      clients: topClients([...sums, ...busiest, ...mostDenied], newest),
       policies: config.policies.map((policy) => {
         const rate = rates.entries.find(({ dimensions }) => dimensions.policy === policy.name);
         const { name, limit, windowMs, algorithm, shadow, key } = policy;
@@ -216,41 +204,4 @@ export class LiveView {
     this.#rings = await this.#options.ringsOf();
     this.#ringsMs = nowMs;
   }
-}
-
-/**
- * @param entries may have one twice
- * @param newest what came lately
- */
-function byClient(entries: readonly TopEntry[], newest: readonly TopEntry[]): Moment["clients"] {
-  const each = new Map(entries.map((entry) => [keyOf(entry.dimensions), entry]));
-  const clients = Map.groupBy(each.values(), clientOf);
-  const lately = Map.groupBy(newest, clientOf);
-  const all = Array.from(clients, ([client, its]) => {
-    const sum = (isDenied: boolean) =>
-      unitsOf(its.filter(({ dimensions }) => (dimensions.outcome === "denied") === isDenied));
-    const policies = new Set(its.flatMap(({ dimensions }) => dimensions.policy?.split(", ") ?? []));
-    return {
-      ...{ client, allowed: sum(false), denied: sum(true), policies: [...policies] },
-      lately: (unitsOf(lately.get(client) ?? []) * 1_000) / LATELY_MS,
-    };
-  });
-  const firstBy = (weigh: (client: Moment["clients"][number]) => number) =>
-    all.toSorted((one, other) => weigh(other) - weigh(one)).slice(0, MAX_CLIENTS);
-  return [
-    ...new Set([
-      ...firstBy(({ lately }) => lately),
-      ...firstBy(({ allowed, denied }) => allowed + denied),
-      ...firstBy(({ denied }) => denied),
-    ]),
-  ];
-}
-
-function clientOf({ dimensions }: TopEntry): string {
-  return dimensions.client ?? "";
-}
-
-/** Units that are certain. */
-function unitsOf(entries: readonly TopEntry[]): number {
-  return entries.reduce((sum, { count, error }) => sum + count - error, 0);
 }

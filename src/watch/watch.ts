@@ -3,11 +3,10 @@
  *
  * Everything is counted in the isolate where it was decided, so denials from its cache and checks by
  * the fallback are too. It reaches the owners of events within about a second. An isolate that does
- * not watch runs no line of this. Only what an owner evicts or writes is counted where
- * the owner is.
+ * not watch runs no line of this. Only what an owner evicts or writes is counted where the owner is.
  */
 import type { Observer, Question, Reply } from "../caller/question.ts";
-import { keyOf } from "../events/tuple.ts";
+import { type Dimensions, keyOf } from "../events/tuple.ts";
 import type { Decision, Source } from "../limit/decision.ts";
 import { log } from "../log.ts";
 import { regionOfOwner } from "../protocol/ring-record.ts";
@@ -99,20 +98,19 @@ export function watch(
     },
     requested: noteRequest,
     called(owner) {
-      countOf(owner, CALLS, "to", 1);
+      countOf(owner, CALLS, { to: owner }, 1);
       points?.called();
     },
-    evicted: (owner, rows) => countOf(owner, EVICTED, "by", rows),
+    evicted: (owner, rows) => countOf(owner, EVICTED, { by: owner }, rows),
     written(owner, kind, amounts) {
-      const region = regionOfOwner(owner) as Region;
       for (const [unit, amount] of Object.entries(amounts)) {
-        if (amount > 0) count(region, DISK, keyOf({ by: owner, kind, unit }), amount, owner);
+        if (amount > 0) countOf(owner, DISK, { by: owner, kind, unit }, amount);
       }
     },
   };
 
-  function countOf(owner: string, name: string, dimension: string, amount: number): void {
-    count(regionOfOwner(owner) as Region, name, keyOf({ [dimension]: owner }), amount);
+  function countOf(owner: string, name: string, dimensions: Dimensions, amount: number): void {
+    count(regionOfOwner(owner) as Region, name, keyOf(dimensions), amount, owner);
   }
 
   function noteRequest(replies: readonly Reply[]): void {

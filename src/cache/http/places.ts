@@ -1,5 +1,5 @@
 /**
- * Where a response is in the store: under its URL, or by way of the fields that choose one.
+ * Finds a response in the store: under its URL, and where `Vary` names fields, under their values too.
  *
  * `find` only looks. `lookUp` asks the handler where there is nothing, one request for all who wait.
  */
