@@ -50,7 +50,14 @@ export class EventOwner {
     this.#writeSoon();
   }
 
+  /**
+   * Before it reads sums since the beginning, it writes them, and the runtime holds the answer until
+   * they are on disk. So no crash takes back what a sum has shown. Prometheus would take a sum that
+   * falls for one that began anew at 0.
+   */
   read(reads: readonly Read[]): Said[] {
+    // It writes before its first await.
+    if (reads.some(({ bins }) => bins.level === EVER.name)) void this.#save();
     return reads.map((read) => (read.what === "tally" ? this.#tally(read) : this.#series(read)));
   }
 
@@ -105,6 +112,14 @@ export class EventOwner {
 
   async #write(): Promise<void> {
     this.#isWriteDue = false;
+    await this.#save();
+    const { runtime } = this.#options;
+    if (runtime.now() - this.#announcedMs >= ANNOUNCE_MS) await this.#announce();
+    const isAnnounced = Number.isFinite(this.#announcedMs);
+    if (!this.#store.isWritten || !isAnnounced) this.#writeSoon();
+  }
+
+  async #save(): Promise<void> {
     const { name, runtime, storage } = this.#options;
     const nowMs = runtime.now();
     try {
@@ -116,9 +131,6 @@ export class EventOwner {
     } catch (error) {
       logSeldom("error", "events-not-written", name, { owner: name, detail: String(error) });
     }
-    if (runtime.now() - this.#announcedMs >= ANNOUNCE_MS) await this.#announce();
-    const isAnnounced = Number.isFinite(this.#announcedMs);
-    if (!this.#store.isWritten || !isAnnounced) this.#writeSoon();
   }
 
   /** Events count even if the directory is out of reach; no reader can be without it, either. */

@@ -8,10 +8,12 @@ const OWNERS = ["weur/0", "weur/1", "weur/2", "weur/3", "weur/4"];
 
 interface Troubles {
   crashes: boolean;
+  /** Called now and then. */
+  look?: () => Promise<void>;
 }
 
 /** Half a minute of traffic, lost messages, ring changes and, if asked for, crashes; then calm. */
-async function run(world: World, { crashes }: Troubles): Promise<void> {
+async function run(world: World, { crashes, look }: Troubles): Promise<void> {
   const { schedule } = world;
   world.lossShare = schedule.pick([0, 0.1, 0.4]);
   for (let atMs = 0; atMs < 30_000; atMs += schedule.int(50, 500)) {
@@ -24,6 +26,7 @@ async function run(world: World, { crashes }: Troubles): Promise<void> {
       const owners = OWNERS.filter(() => schedule.odds(0.6));
       world.ring = new Ring(["weur/0", ...owners]);
     }
+    if (look && schedule.odds(0.2)) await look();
     if (crashes && schedule.odds(0.05)) world.crash(schedule.pick(OWNERS));
     if (crashes && schedule.odds(0.03)) world.endIsolate();
   }
@@ -64,6 +67,28 @@ describe("events, simulated", () => {
     expect(wrongIn(world, await readTuples(world))).toEqual([]);
     for (const owner of world.owners) world.crash(owner);
     expect(wrongIn(world, await readTuples(world))).toEqual([]);
+  });
+
+  it.each(SEEDS)("show each owner's sums growing through crashes, seed %d", async (seed) => {
+    const world = new World(seed);
+    world.name = "turnpike.api";
+    let shown = new Ledger();
+    const look = async () => {
+      const sums = new Ledger();
+      for (const [owner, entries] of await world.reader().sums(world.name)) {
+        for (const { dimensions, count } of entries) sums.add(owner + keyOf(dimensions), count);
+      }
+      const fallen = [...shown].filter(([id, count]) => (sums.get(id) ?? 0) < count);
+      expect(fallen).toEqual([]);
+      shown = sums;
+    };
+    await run(world, { crashes: true, look });
+    await look();
+    for (const owner of world.owners) world.crash(owner);
+    await look();
+    const all = new Ledger();
+    for (const [id, count] of shown) all.add(id.slice(id.indexOf("[")), count);
+    expect(wrongIn(world, all)).toEqual([]);
   });
 
   it("catches an owner that counts a batch as often as it is sent", async () => {

@@ -73,6 +73,8 @@ export class World {
   /** What a crash or the end of an isolate may have lost. */
   readonly mayBeLost = new Ledger();
   lossShare = 0;
+  /** What events are called. */
+  name = "api";
   ring: Ring;
   /** Breaks the protocol on purpose. */
   tamper = (batch: Batch) => batch;
@@ -96,7 +98,7 @@ export class World {
     const key = keyOf({ customer, endpoint });
     this.sent.add(key, amount);
     isolate.open.add(key, amount);
-    isolate.sender.count("api", key, amount);
+    isolate.sender.count(this.name, key, amount);
   }
 
   crash(name: string): void {

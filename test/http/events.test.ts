@@ -1,8 +1,8 @@
-import { runInDurableObject } from "cloudflare:test";
+import { abortAllDurableObjects, evictDurableObject, runInDurableObject } from "cloudflare:test";
 import { env, exports } from "cloudflare:workers";
 import { describe, expect, it } from "vitest";
 import { parseConfig } from "../../src/config.ts";
-import { SECOND } from "../../src/events/level.ts";
+import { EVER, SECOND } from "../../src/events/level.ts";
 import { events } from "../../src/events.ts";
 import { api } from "../../src/http/api/api.ts";
 import { caller } from "./api-client.ts";
@@ -66,6 +66,26 @@ describe("events in a Worker", () => {
     expect((await exports.Turnpike.distinct("jobs", "queue")).count).toBe(1);
     const points = await exports.Turnpike.series("jobs", {}, { last: "1h" });
     expect(points.at(-1)?.count ?? 0).toBeLessThanOrEqual(9);
+  });
+
+  it("takes back no sum since the beginning that it has shown, in an eviction or a crash", async () => {
+    const owner = () => env.TURNPIKE_EVENTS.getByName("afr/7");
+    const count = (number: number) =>
+      owner().record({ sender: "isolate", number, counts: ["turnpike.disk", "[]", 5] });
+    const bins = { level: EVER.name, fromMs: 0, toMs: EVER.ms };
+    const total = async () => {
+      const [tally] = await owner().read([{ what: "tally", name: "turnpike.disk", bins }]);
+      return Number(tally?.[0]);
+    };
+    await count(1);
+    expect(await total()).toBe(5);
+    await abortAllDurableObjects();
+    expect(await total()).toBe(5);
+    await count(1);
+    await count(2);
+    expect(await total()).toBe(10);
+    await evictDurableObject(owner());
+    expect(await total()).toBe(10);
   });
 
   it("writes within seconds, with an alarm for the end of its retention", async () => {

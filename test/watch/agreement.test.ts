@@ -76,6 +76,12 @@ async function metricsText(): Promise<string> {
   return answer.text();
 }
 
+/** All that only grows, by name and labels. */
+async function counters(): Promise<Map<string, number>> {
+  const lines = (await metricsText()).matchAll(/^(\w+_(?:total|bucket|sum|count)\{.*\}) (.*)$/gm);
+  return new Map(Array.from(lines, ([, id = "", value]) => [id, Number(value)]));
+}
+
 /** Decisions of the metrics by policy and outcome. */
 async function counted(): Promise<Record<string, number>> {
   const sums: Record<string, number> = {};
@@ -206,10 +212,14 @@ describe(`${REQUESTS} requests of a known mix`, { timeout: PATIENCE_MS }, () => 
     let isOver = false;
     const loading = load(Number.POSITIVE_INFINITY, () => isOver).catch(() => {});
     await expect.poll(() => sent.answered, { timeout: 60_000 }).toBeGreaterThan(answered + 500);
+    const shown = await counters();
     await server.kill();
     isOver = true;
     await loading;
     await start();
+    const restarted = await counters();
+    expect([...shown.keys()].filter((id) => id.includes("_disk_bytes_"))).not.toEqual([]);
+    expect([...shown].filter(([id, value]) => (restarted.get(id) ?? 0) < value)).toEqual([]);
     const sums = await counted();
     const after = (sums["site allowed"] ?? 0) + (sums["site denied"] ?? 0);
     expect(after).toBeGreaterThanOrEqual(before + denied);
