@@ -3,11 +3,12 @@
  *
  * The membership object of the home region decides on them and keeps their history. It sends each
  * document to the membership objects of the other regions that are in use, and its version to its
- * owners. They do the same for their owners. Whom a document has yet to reach is on disk, and an
- * alarm tries again. An owner that joins the ring gets the version together with the ring.
+ * owners. They do the same for their owners. That not all have it is on disk, and an alarm tries
+ * again. An owner that joins the ring gets the version together with the ring.
  *
- * A document reaches all objects that can be reached within 5 s. So tries are never far apart: each
- * day in which a region does not answer costs 86,400 alarms, about $0.10.
+ * A document reaches an object within 5 s, or within 2 s of when the object can be reached again.
+ * So a try begins each second, and waits for no other: one that hangs holds up nobody. Each day in
+ * which a region does not answer costs 86,400 alarms, about $0.10.
  */
 import { log, logSeldom } from "../log.ts";
 import { withDeadline } from "../protocol/deadline.ts";
@@ -32,8 +33,8 @@ export interface LivePoliciesOptions {
   membershipStub: (region: Region) => Pick<Stub<MembershipRpc>, "policies" | "adoptPolicies">;
   /** The owners of this region; empty if it is not in use. */
   owners: () => readonly string[];
-  /** Sends owners the ring, and with it the version. @returns those that do not answer */
-  tellOwners: (owners: readonly string[]) => Promise<string[]>;
+  /** Sends an owner the ring, and with it the version. */
+  tellOwner: (owner: string) => Promise<void>;
   /** Sets the object's alarm for what is due next. */
   setAlarm: () => Promise<void>;
 }
@@ -51,14 +52,14 @@ const HISTORY = "policies/";
 const VERSION_DIGITS = 10;
 /** The pause between two tries to send a document, or to ask for it. */
 const RETRY_MS = 1_000;
-/** One that hangs holds up the others that long. */
+/** After that a try has failed. The next ones have begun by then. */
 const SEND_DEADLINE_MS = 2_000;
-const ASK_DEADLINE_MS = 2_000;
+/** A region asks one question at a time: after two that hang, the third still comes within 5 s. */
+const ASK_DEADLINE_MS = 1_000;
 
 export class LivePolicies {
   readonly #options: LivePoliciesOptions;
   #stored: Stored | undefined;
-  #sending: Promise<void> | undefined;
   #asking: Promise<void> | undefined;
 
   constructor(options: LivePoliciesOptions) {
@@ -112,7 +113,7 @@ export class LivePolicies {
       this.#options.setAlarm(),
     ]);
     log("log", "policies-changed", { version, source, by });
-    runtime.keepAlive(this.#send());
+    this.#send();
     return document;
   }
 
@@ -126,10 +127,10 @@ export class LivePolicies {
   /** Takes over a document that the home region has sent. A region that is not in use asks later. */
   async adopt(value: unknown): Promise<void> {
     const document = readDocument(value);
-    const { owners, runtime } = this.#options;
+    const { owners } = this.#options;
     if (document.version <= this.version || owners().length === 0) return;
     await this.#store({ document, unsent: [...owners()] });
-    runtime.keepAlive(this.#send());
+    this.#send();
   }
 
   /** Asks the home region for the document, unless this region has done so. */
@@ -142,10 +143,11 @@ export class LivePolicies {
     await this.#asking;
   }
 
-  /** To be called when the alarm goes off. */
+  /** To be called when the alarm goes off. Waits for no other object. */
   async wake(): Promise<void> {
-    if (this.#isUnasked) await this.ensureAsked().catch(() => this.#options.setAlarm());
-    await this.#send();
+    await this.#options.setAlarm();
+    if (this.#isUnasked) this.#options.runtime.keepAlive(this.ensureAsked().catch(() => {}));
+    this.#send();
   }
 
   /** Is this region in use, and has not heard from the home region yet? */
@@ -163,44 +165,36 @@ export class LivePolicies {
     // Nothing is written for a region in which nothing counts.
     if (owners().length === 0) return;
     await this.#store({ ...stored, unsent: found ? [...owners()] : [] });
-    runtime.keepAlive(this.#send());
+    this.#send();
   }
 
-  /** Sends the document to whom it has yet to reach, once. */
-  #send(): Promise<void> {
-    this.#sending ??= this.#sendAll().finally(() => {
-      this.#sending = undefined;
-    });
-    return this.#sending;
+  /** Sends the document to all that it has yet to reach. Waits for none of them. */
+  #send(): void {
+    const { document, unsent = [] } = this.#stored ?? {};
+    if (!document) return;
+    for (const name of unsent) this.#options.runtime.keepAlive(this.#sendTo(name, document));
   }
 
-  async #sendAll(): Promise<void> {
-    for (;;) {
-      const { document, unsent = [] } = this.#stored ?? {};
-      if (!document || unsent.length === 0) return;
-      const silent = (await Promise.all(unsent.map((name) => this.#sendTo(name, document)))).flat();
-      // A later document goes to all of them.
-      if (this.#stored?.document !== document) continue;
-      if (silent.length === unsent.length) return this.#options.setAlarm();
-      return this.#store({ document, unsent: silent });
-    }
-  }
-
-  /** Sends a region the document, or an owner its version. @returns the name if it is silent */
-  async #sendTo(name: string, document: PoliciesDocument): Promise<string[]> {
-    const { membershipStub, tellOwners, owners, runtime } = this.#options;
-    const send = async () => {
-      if (isRegion(name)) await membershipStub(name).adoptPolicies(document);
-      // One that has left the ring is told nothing.
-      else if (owners().includes(name)) return tellOwners([name]);
-      return [];
-    };
+  /** Sends a region the document, or an owner its version. */
+  async #sendTo(name: string, document: PoliciesDocument): Promise<void> {
     try {
-      return await withDeadline(SEND_DEADLINE_MS, send(), runtime);
+      await withDeadline(SEND_DEADLINE_MS, this.#reach(name, document), this.#options.runtime);
     } catch (error) {
       logSeldom("warn", "policies-not-sent", name, { to: name, detail: String(error) });
-      return [name];
     }
+  }
+
+  async #reach(name: string, document: PoliciesDocument): Promise<void> {
+    const { membershipStub, tellOwner, owners } = this.#options;
+    if (isRegion(name)) await membershipStub(name).adoptPolicies(document);
+    // One that has left the ring is told nothing.
+    else if (owners().includes(name)) await tellOwner(name);
+    // A later document goes to all of them.
+    const stored = this.#stored;
+    if (stored?.document !== document || !stored.unsent.includes(name)) return;
+    this.#stored = { document, unsent: stored.unsent.filter((other) => other !== name) };
+    // To send again after a restart does no harm, so this is written once all have it.
+    if (this.#stored.unsent.length === 0) await this.#store(this.#stored);
   }
 
   async #store(stored: Stored): Promise<void> {

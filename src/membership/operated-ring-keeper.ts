@@ -15,6 +15,7 @@ export interface OperatedRingKeeperOptions
 
 export class OperatedRingKeeper extends RingKeeper {
   readonly policies: LivePolicies;
+  #waking: Promise<void> | undefined;
 
   constructor(options: OperatedRingKeeperOptions) {
     const { storage, ownerStub, runtime } = options;
@@ -41,8 +42,7 @@ export class OperatedRingKeeper extends RingKeeper {
     const policies = new LivePolicies({
       ...options,
       owners: () => (this.isUsed ? this.state.current.record.owners : []),
-      tellOwners: async (owners) =>
-        owners.length > 0 ? this.change.tell(owners, this.state.current.record) : [],
+      tellOwner: (owner) => this.options.ownerStub(owner).adopt(this.state.current.record),
       setAlarm: async () => {
         if (this.isUsed) await this.state.setAlarm();
         else if (policies.retryMs !== undefined) await storage.setAlarm(retryAtMs());
@@ -63,7 +63,13 @@ export class OperatedRingKeeper extends RingKeeper {
   }
 
   override async wake(): Promise<void> {
-    await Promise.all([super.wake(), this.policies.wake()]);
+    // A change of the ring may take many seconds, and no alarm goes off before this one has ended:
+    // policies would wait. So the ring's next alarm is set, with theirs, before its change goes on.
+    await this.policies.wake();
+    this.#waking ??= super.wake().finally(() => {
+      this.#waking = undefined;
+    });
+    this.options.runtime.keepAlive(this.#waking);
   }
 
   async status(): Promise<RingStatus> {

@@ -93,7 +93,10 @@ export class RingState {
     if (pending.length > 0) times.push(nowMs + RETRY_MS);
     if (down.length > 0) times.push(nowMs + PROBE_MS);
     const { length } = record.owners;
-    if (ownersForQuiet(length, this.#options) < length) times.push(busyMs + QUIET_MS);
+    if (ownersForQuiet(length, this.#options) < length) {
+      // Never in the past: an alarm sets the next one before it looks at how quiet it was.
+      times.push(Math.max(busyMs + QUIET_MS, nowMs + RETRY_MS));
+    }
     if (times.length > 0) await storage.setAlarm(Math.min(...times));
     else await storage.deleteAlarm();
   }

@@ -3,15 +3,17 @@ import { OperatedRingKeeper } from "../../src/membership/operated-ring-keeper.ts
 import { MAX_DOCUMENTS, type PoliciesDocument } from "../../src/protocol/policies-document.ts";
 import type { RingRecord } from "../../src/protocol/ring-record.ts";
 import type { Region } from "../../src/ring/region.ts";
-import { STILL } from "../fake-runtime.ts";
+import { FakeTime } from "../fake-runtime.ts";
 import { listed } from "../owner/listed.ts";
 
 const NEVER = new Promise<never>(() => {});
 const HOME = "weur";
+/** Alarms go off that late at most. */
+const STEP_MS = 100;
 
 /** Membership objects of some regions on their disks, with owners that hear of versions. */
 class Regions {
-  nowMs = 1_700_000_000_000;
+  readonly time = new FakeTime();
   readonly members = new Map<string, OperatedRingKeeper>();
   readonly disks = new Map<string, Map<string, unknown>>();
   readonly alarmsMs = new Map<string, number>();
@@ -19,7 +21,12 @@ class Regions {
   readonly heard = new Map<string, number>();
   /** Owners and regions that do not answer. */
   readonly silent = new Set<string>();
-  #tasks: Promise<unknown>[] = [];
+  /** Owners and regions whose next calls are never answered, and how many calls. */
+  readonly hanging = new Map<string, number>();
+  /** Owners that do not take over what they own: a change of the ring waits for them. */
+  isMoving = false;
+  /** Regions whose alarm has gone off and is not over: no other goes off meanwhile. */
+  readonly #waking = new Set<string>();
 
   /** Starts a region's object from its disk, at first or again. */
   async start(region: Region): Promise<OperatedRingKeeper> {
@@ -43,16 +50,11 @@ class Regions {
       minOwners: 2,
       maxOwners: 8,
       highWater: 0,
-      runtime: {
-        ...STILL,
-        now: () => this.nowMs,
-        keepAlive: (task) => void this.#tasks.push(task),
-        wait: () => NEVER,
-      },
+      runtime: this.time.runtime,
       storage: storage as never,
       membershipStub: (other) => {
         const reach = async () => {
-          this.#requireThere(other);
+          await this.#answer(other);
           return this.members.get(other) ?? (await this.start(other));
         };
         return {
@@ -62,10 +64,10 @@ class Regions {
       },
       ownerStub: (owner) => ({
         adopt: async (record: RingRecord & { live?: number }) => {
-          this.#requireThere(owner);
+          await this.#answer(owner);
           this.heard.set(owner, record.live ?? 0);
         },
-        takeOver: async () => ({ isDone: true, silent: [] }),
+        takeOver: async () => (this.isMoving ? NEVER : { isDone: true, silent: [] }),
         status: async () => ({ keys: 0, checksPerSecond: 0 }),
       }),
     });
@@ -74,22 +76,35 @@ class Regions {
     return members;
   }
 
-  async rest(): Promise<void> {
-    for (let task = this.#tasks.shift(); task; task = this.#tasks.shift()) await task;
+  /** Lets all happen that takes no time. */
+  rest(): Promise<void> {
+    return this.time.pass(0);
   }
 
-  /** Has the alarms of all regions go off that are due by then. */
+  /** Lets time pass, and alarms go off that are due. */
   async wait(ms: number): Promise<void> {
-    this.nowMs += ms;
-    for (const [region, atMs] of this.alarmsMs) {
-      if (atMs > this.nowMs) continue;
-      this.alarmsMs.delete(region);
-      await this.members.get(region)?.wake();
+    const endMs = this.time.nowMs + ms;
+    while (this.time.nowMs < endMs) {
+      await this.time.pass(STEP_MS);
+      for (const region of this.alarmsMs.keys()) this.#ring(region);
       await this.rest();
     }
   }
 
-  #requireThere(name: string): void {
+  #ring(region: string): void {
+    if (Number(this.alarmsMs.get(region)) > this.time.nowMs || this.#waking.has(region)) return;
+    this.alarmsMs.delete(region);
+    this.#waking.add(region);
+    void this.members
+      .get(region)
+      ?.wake()
+      .finally(() => this.#waking.delete(region));
+  }
+
+  async #answer(name: string): Promise<void> {
+    const left = this.hanging.get(name) ?? 0;
+    this.hanging.set(name, left - 1);
+    if (left > 0) await NEVER;
     if (this.silent.has(name)) throw new Error(`${name} does not answer`);
   }
 }
@@ -186,6 +201,26 @@ describe("a new version", () => {
     expect(regions.alarmsMs.size).toBe(0);
   });
 
+  it.each([
+    ["an owner that hangs twice", ["weur/1"], false],
+    ["a region that hangs twice", ["oc"], false],
+    ["an owner that hangs twice, of a region that hangs twice", ["oc", "oc/1"], false],
+    ["an owner that hangs twice while keys move to it", ["weur/1"], true],
+  ])("reaches %s within 5 s", async (_, hanging, isMoving) => {
+    await home.ring();
+    await (await regions.start("oc")).ring();
+    await regions.rest();
+    regions.isMoving = isMoving;
+    if (isMoving) await home.add();
+    await regions.rest();
+    for (const name of hanging) regions.hanging.set(name, 2);
+    await changeTo("[1]");
+    await regions.wait(5_000);
+    const owners = [...regions.heard].map(([owner, version]) => `${owner}: ${version}`);
+    const added = isMoving ? ["weur/2: 1"] : [];
+    expect(owners.sort()).toEqual(["oc/0: 1", "oc/1: 1", "weur/0: 1", "weur/1: 1", ...added]);
+  });
+
   it("goes to an owner with the ring, when it starts and when it joins", async () => {
     await changeTo("[1]");
     await regions.rest();
@@ -212,6 +247,15 @@ describe("a new version", () => {
         ["oc/1", 1],
       ]),
     );
+  });
+
+  it("reaches a region that comes into use within 5 s where home hangs twice", async () => {
+    await changeTo("[1]");
+    await regions.rest();
+    regions.hanging.set(HOME, 2);
+    await (await regions.start("oc")).ring();
+    await regions.wait(5_000);
+    expect(Object.fromEntries(regions.heard)).toEqual({ "oc/0": 1, "oc/1": 1 });
   });
 
   it("is not undone by one that was under way", async () => {
