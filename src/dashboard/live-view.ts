@@ -2,12 +2,14 @@
  * What the live page shows of a range, from moment to moment: one call to the directory of events
  * and to each of their owners. The chart's past stays here, and only its end is read again.
  *
- * All streams of an isolate have one view. The first that wants a newer moment reads it for all. A
- * promise cannot be shared, because the request that made it may have ended before the answer.
+ * All streams of an isolate that show a range have one view. Where a moment is due, the first stream
+ * reads it, and the others wait until it is there. They look for it again and again instead of sharing
+ * a promise: the request that made the promise may end before the answer.
  */
 import type { Config } from "../config.ts";
 import type { EventReader } from "../events/event-reader.ts";
 import type { Policy } from "../limit/policy.ts";
+import { logSeldom } from "../log.ts";
 import type { RingStatus } from "../protocol/rpc.ts";
 import { WORKERS } from "../runtime.ts";
 import { CLIENTS, DECISIONS, REQUESTS } from "../watch/watch.ts";
@@ -34,10 +36,14 @@ const OPEN_STEPS = 5;
 /** How often the rings are asked: that costs a call to each of their owners. */
 const RINGS_MS = 5_000;
 /** How often anything is sent. */
-export const MOMENT_MS = 1_000;
+const MOMENT_MS = 1_000;
+/** How often streams look whether a moment is there that another reads. */
+const LOOK_MS = 50;
+/** How long they wait for it. Then one of them reads, because the other may have ended. */
+const PATIENCE_MS = 2_000;
 /** The most combinations of policy, outcome, reason and source. */
 const MAX_DECISIONS = 200;
-/** Part of the interval for which a moment is new enough: timers may be early. */
+/** Part of the interval for which a chart is new enough: moments do not come on the millisecond. */
 const FRESH = 0.9;
 
 type ShownField = "name" | "limit" | "windowMs" | "algorithm" | "shadow" | "key";
@@ -74,6 +80,12 @@ interface Moment {
   highWater: number;
 }
 
+/** What a page shows: when its moment and its chart were read. */
+export interface Shown {
+  atMs: number;
+  chartMs: number | undefined;
+}
+
 export type LiveReader = Pick<EventReader, "series" | "top" | "heaviest">;
 
 export interface LiveViewOptions {
@@ -91,8 +103,9 @@ export class LiveView {
   #readMs = 0;
   #rings: RingStatus[] = [];
   #ringsMs = Number.NEGATIVE_INFINITY;
-  #moment: string | undefined;
-  #momentDueMs = Number.NEGATIVE_INFINITY;
+  #beganMs = Number.NEGATIVE_INFINITY;
+  /** What was read last. It has no text if an owner of events did not answer. */
+  #moment: { text: string | undefined; atMs: number } | undefined;
   #chart: { text: string; atMs: number } | undefined;
   #chartDueMs = Number.NEGATIVE_INFINITY;
 
@@ -101,36 +114,53 @@ export class LiveView {
   }
 
   /**
-   * Returns the moment to show now, as JSON, and when its chart was read. Rejects as the reader does.
+   * Waits for a moment that a page does not show yet. Returns it as JSON, without a chart that the page
+   * has. The text is undefined if the moment could not be read.
    *
-   * @param known the chart that is shown already: it is left out
+   * @param shown what was returned last, undefined for a page that shows nothing
    */
-  async next(known?: number): Promise<{ text: string; chartMs: number }> {
-    const nowMs = WORKERS.now();
-    if (!this.#moment || !this.#chart || nowMs >= this.#momentDueMs) await this.#read(nowMs);
-    const { text, atMs } = this.#chart as { text: string; atMs: number };
-    const moment = this.#moment as string;
-    // One object of both.
-    const both = `${moment.slice(0, -1)},${text.slice(1)}`;
-    return { text: known === atMs ? moment : both, chartMs: atMs };
+  async next(shown?: Shown): Promise<{ text: string | undefined; shown: Shown }> {
+    for (;;) {
+      const nowMs = WORKERS.now();
+      const moment = this.#moment;
+      const isNew = shown ? moment?.atMs !== shown.atMs : nowMs < (moment?.atMs ?? 0) + MOMENT_MS;
+      if (moment && isNew) return this.#toShow(moment, shown);
+      const isReading = moment?.atMs !== this.#beganMs;
+      const dueMs = this.#beganMs + (isReading ? PATIENCE_MS : MOMENT_MS);
+      if (nowMs >= dueMs) return this.#toShow(await this.#read(nowMs), shown);
+      await WORKERS.wait(isReading ? LOOK_MS : dueMs - nowMs);
+    }
   }
 
-  /** Others show what was read before, until this is there. */
-  async #read(nowMs: number): Promise<void> {
+  #toShow({ text, atMs }: { text: string | undefined; atMs: number }, shown?: Shown) {
+    const chart = this.#chart;
+    const isKnown = !chart || text === undefined || chart.atMs === shown?.chartMs;
+    if (isKnown) return { text, shown: { atMs, chartMs: shown?.chartMs } };
+    // One object of both.
+    const both = `${text.slice(0, -1)},${chart.text.slice(1)}`;
+    return { text: both, shown: { atMs, chartMs: chart.atMs } };
+  }
+
+  async #read(nowMs: number): Promise<{ text: string | undefined; atMs: number }> {
     const isChartDue = !this.#chart || nowMs >= this.#chartDueMs;
-    this.#momentDueMs = nowMs + FRESH * MOMENT_MS;
+    this.#beganMs = nowMs;
     if (isChartDue) this.#chartDueMs = nowMs + FRESH * RANGES[this.#options.range].everyMs;
+    let text: string | undefined;
     try {
       const [moment, chart] = await Promise.all([
         this.#readMoment(),
         isChartDue ? this.#readChart() : undefined,
       ]);
-      this.#moment = JSON.stringify(moment);
+      text = JSON.stringify(moment);
       if (chart) this.#chart = { text: JSON.stringify(chart), atMs: nowMs };
     } catch (error) {
       if (isChartDue) this.#chartDueMs = nowMs;
-      throw error;
+      logSeldom("warn", "live-page-not-read", "", { detail: String(error) });
     }
+    const read = { text, atMs: nowMs };
+    // One that took long must not replace one that began later.
+    if (nowMs >= (this.#moment?.atMs ?? 0)) this.#moment = read;
+    return read;
   }
 
   async #readMoment(): Promise<Moment> {

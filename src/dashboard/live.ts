@@ -9,11 +9,10 @@ import { problem, wrongMethod } from "../http/answer/problem.ts";
 import { type Authorize, requireScope } from "../http/api/authorization.ts";
 import { sessionsOf } from "../http/api/session.ts";
 import { newApp } from "../http/app.ts";
-import { logSeldom } from "../log.ts";
 import type { RingStatus } from "../protocol/rpc.ts";
 import { WORKERS } from "../runtime.ts";
 import page from "./live.html";
-import { type LiveReader, LiveView, MOMENT_MS, RANGES, type RangeName } from "./live-view.ts";
+import { type LiveReader, LiveView, RANGES, type RangeName, type Shown } from "./live-view.ts";
 import { inComment, pageResponse } from "./page-response.ts";
 import uplotStyle from "./uplot.css.txt";
 import uplot from "./uplot.txt";
@@ -77,22 +76,12 @@ export function livePage(
 function streamOf(view: LiveView): ReadableStream<Uint8Array> {
   const encoder = new TextEncoder();
   const endMs = WORKERS.now() + STREAM_MS;
-  let isFirst = true;
-  let shownMs: number | undefined;
+  let shown: Shown | undefined;
   const pull = async (controller: ReadableStreamDefaultController<Uint8Array>) => {
-    if (!isFirst) await WORKERS.wait(MOMENT_MS);
-    const text = await view.next(shownMs).then(
-      (moment) => {
-        shownMs = moment.chartMs;
-        return `data: ${moment.text}\n\n`;
-      },
-      (error) => {
-        logSeldom("warn", "live-page-not-read", "", { detail: String(error) });
-        return "event: unread\ndata:\n\n";
-      },
-    );
-    controller.enqueue(encoder.encode(isFirst ? `retry: ${RETRY_MS}\n${text}` : text));
-    isFirst = false;
+    const next = await view.next(shown);
+    const event = next.text === undefined ? "event: unread\ndata:\n\n" : `data: ${next.text}\n\n`;
+    controller.enqueue(encoder.encode(shown ? event : `retry: ${RETRY_MS}\n${event}`));
+    shown = next.shown;
     if (WORKERS.now() >= endMs) controller.close();
   };
   return new ReadableStream({ pull }, { highWaterMark: 0 });
