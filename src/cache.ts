@@ -12,7 +12,7 @@ import { CacheClient } from "./cache/cache-client.ts";
 import { ComputedValues, nameOfKey } from "./cache/computed-values.ts";
 import { cachedIn, nameOfOwnKey, nameOfUrl } from "./cache/http/cached.ts";
 import type { CachedOptions } from "./cache/http/options.ts";
-import { cacheNamespace } from "./cache/namespace.ts";
+import type { CacheRpc } from "./cache/rpc.ts";
 import { isolateCaller } from "./caller/isolate.ts";
 import { MembershipClient } from "./caller/membership-client.ts";
 import { RingFollower } from "./caller/ring-follower.ts";
@@ -21,7 +21,7 @@ import { tokensIn } from "./config.ts";
 import { authorize } from "./http/api/authorization.ts";
 import { purgeApi } from "./http/api/purge-api.ts";
 import { parseLimiterConfig } from "./limiter-config.ts";
-import { bindingsOf } from "./protocol/bindings.ts";
+import { bindingsOf, extraNamespace } from "./protocol/bindings.ts";
 import { stubOf } from "./protocol/rpc.ts";
 import { keyHasher } from "./ring/key-hash.ts";
 import { nearestRegion, type Region } from "./ring/region.ts";
@@ -123,16 +123,17 @@ function here(env: object): Isolate {
 
 function newIsolate(env: object): Isolate {
   const { hashSecret, homeRegion, ownersPerRegion, deadlineMs } = parseLimiterConfig(env);
-  const namespace = cacheNamespace(env, exports);
+  const at = ["TURNPIKE_CACHE", "Cache", "turnpike/cache"] as const;
+  const namespace = extraNamespace<CacheRpc>(...at, env, exports);
   const router = isolateRouter(ownersPerRegion);
   const { TURNPIKE_MEMBERSHIP: membership } = bindingsOf(env, exports);
   const memberships = membership && new MembershipClient(membership, WORKERS);
   const follower = new RingFollower({ router, memberships, runtime: WORKERS, deadlineMs });
   const hash = keyHasher(hashSecret);
   const regions = new Map<Region, ReturnType<Isolate["regionOf"]>>();
-  const placeOf = (key: string, region: Region) => {
+  const routeOf = (key: string, region: Region) => {
     const { owner, version } = router.ownerOf(hash([key]), region);
-    return { owner, name: `${version} ${key}` };
+    return { owner, version, name: `${version} ${key}` };
   };
   const newClient = (own: Region) =>
     new CacheClient({
@@ -141,8 +142,8 @@ function newIsolate(env: object): Isolate {
       stubOf: (owner) => stubOf(namespace, owner),
       ready: () => follower.begin(own),
       ringVersion: () => router.versionOf(own),
-      placeOf: (key) => placeOf(key, own),
-      allPlacesOf: async (key) => (await follower.inUse()).map((region) => placeOf(key, region)),
+      routeOf: (key) => routeOf(key, own),
+      allRoutesOf: async (key) => (await follower.inUse()).map((region) => routeOf(key, region)),
       allOwners: async () => (await follower.inUse()).flatMap((region) => router.ownersOf(region)),
     });
   return {

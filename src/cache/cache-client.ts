@@ -8,33 +8,22 @@ import { DeadlineError, withDeadline } from "../protocol/deadline.ts";
 import type { Stub } from "../protocol/rpc.ts";
 import type { Runtime } from "../runtime.ts";
 import { LEASE_MS } from "./cache-owner.ts";
-import type { CacheRpc, Held } from "./rpc.ts";
-import type { CacheStore, Computed, Found } from "./value.ts";
-import { Values } from "./values.ts";
+import { Copies } from "./copies.ts";
+import type { CacheRpc } from "./rpc.ts";
+import type { CacheStore, Computed, Found, Held } from "./value.ts";
 
-/** How long a purge may go unnoticed in an isolate that has a copy. */
-const MAX_COPY_MS = 1_000;
-const MAX_COPY_BYTES = 4_000_000;
 /** All owners of all regions are asked, some of them far away or asleep. */
 const PURGE_DEADLINE_MS = 5_000;
 
-/** The owner of a key, and what the key is called there. */
-export interface Place {
+/** The owner of a key, by a version of the ring, and what the key is called there. */
+export interface Route {
   owner: string;
+  version: number;
   /**
    * Contains the ring's version, so that a changed ring finds no old values. Otherwise a ring that is
    * restored would serve values that were purged in the meantime.
    */
   name: string;
-}
-
-/** What was so when an owner was asked. Its answer is copied only if the first two still hold. */
-interface AskedWhen {
-  /** As counted in this isolate. */
-  purges: number;
-  /** The ring's version. */
-  ring: number;
-  atMs: number;
 }
 
 export interface CacheClientOptions {
@@ -46,9 +35,9 @@ export interface CacheClientOptions {
   ready(): Promise<unknown> | undefined;
   /** Returns the version of the region's ring. */
   ringVersion(): number;
-  placeOf(key: string): Place;
+  routeOf(key: string): Route;
   /** Returns where each region keeps the key, by rings that are asked for anew. */
-  allPlacesOf(key: string): Promise<Place[]>;
+  allRoutesOf(key: string): Promise<Route[]>;
   /** Returns the owners of all regions, by rings that are asked for anew. */
   allOwners(): Promise<string[]>;
 }
@@ -56,35 +45,24 @@ export interface CacheClientOptions {
 export class CacheClient implements CacheStore {
   readonly #options: CacheClientOptions;
   readonly #breaker = new Breaker();
-  readonly #copies = new Values(MAX_COPY_BYTES);
-  /** The version of the ring that the copies are from. */
-  #ring = 0;
-  /** An answer that was on its way during a purge may be older: it is not copied. */
-  #purges = 0;
+  readonly #copies: Copies;
 
   constructor(options: CacheClientOptions) {
     this.#options = options;
+    this.#copies = new Copies(options.runtime, options.ringVersion);
   }
 
   copyOf(key: string): Found | undefined {
-    const ring = this.#options.ringVersion();
-    if (ring !== this.#ring) {
-      this.#copies.clear();
-      this.#ring = ring;
-    }
-    const copy = this.#copies.get(key, this.#options.runtime.now());
-    return copy && { ...pick(copy), source: "copy" };
+    return this.#copies.find(key);
   }
 
   async find(key: string): Promise<Found | undefined> {
     const copy = this.copyOf(key);
     if (copy) return copy;
-    const ready = this.#options.ready();
-    if (ready) await ready;
-    const { owner, name } = this.#options.placeOf(key);
-    const asked = this.#asked;
+    const { owner, version, name } = await this.#route(key);
+    const found = this.#copies.reader(key, version);
     const held = await this.#call(owner, (stub) => stub.find(name));
-    return held && this.#found(key, held, "owner", asked);
+    return held && found(held, "owner");
   }
 
   async lookUp(
@@ -100,14 +78,12 @@ export class CacheClient implements CacheStore {
       return compute();
     };
     try {
-      const ready = this.#options.ready();
-      if (ready) await ready;
       return await this.#fromOwner(key, computeOnce, newerThan);
     } catch (error) {
       // The caller gets what its own computation throws.
       if (isComputing) throw error;
       const computed = await compute();
-      return computed && { value: computed.value, ageMs: 0, version: 0, source: "computed" };
+      return computed && { ...heldOf(computed, 0), source: "computed" };
     }
   }
 
@@ -117,19 +93,19 @@ export class CacheClient implements CacheStore {
     compute: () => Promise<Computed | undefined>,
     newerThan: number,
   ): Promise<Found | undefined> {
-    const { deadlineMs, runtime, placeOf } = this.#options;
-    const place = placeOf(key);
-    const { owner, name } = place;
+    const { deadlineMs, runtime } = this.#options;
+    const route = await this.#route(key);
+    const { owner, version, name } = route;
     // A key may be purged again and again while it is computed.
     const untilMs = runtime.now() + LEASE_MS;
     for (let leftMs = LEASE_MS; leftMs > 0; leftMs = untilMs - runtime.now()) {
-      const asked = this.#asked;
+      const found = this.#copies.reader(key, version);
       const first = await this.#call(owner, (stub) => stub.lookUp(name, newerThan));
-      if (first.kind === "held") return this.#found(key, first.held, "owner", asked);
-      if (first.kind === "lease") return this.#compute(key, place, first.fence, compute);
+      if (first.kind === "held") return found(first.held, "owner");
+      if (first.kind === "lease") return this.#compute(key, route, first.fence, compute);
       const wait = (stub: Stub<CacheRpc>) => stub.wait(name, newerThan);
       const waited = await this.#call(owner, wait, leftMs + deadlineMs);
-      if (waited.kind === "held") return this.#found(key, waited.held, "computed", asked);
+      if (waited.kind === "held") return found(waited.held, "computed");
       if (waited.kind === "nothing") return undefined;
     }
     return undefined;
@@ -137,13 +113,13 @@ export class CacheClient implements CacheStore {
 
   async #compute(
     key: string,
-    { owner, name }: Place,
+    { owner, version, name }: Route,
     fence: number,
     compute: () => Promise<Computed | undefined>,
   ): Promise<Found | undefined> {
     let computed: Computed | undefined;
     let isKept = false;
-    const asked = this.#asked;
+    const found = this.#copies.reader(key, version);
     try {
       computed = await compute();
     } finally {
@@ -152,31 +128,26 @@ export class CacheClient implements CacheStore {
       isKept = await giving.catch(() => false);
     }
     if (!computed) return undefined;
-    const held = { value: computed.value, ageMs: 0, leftMs: computed.ttlMs, version: fence };
-    return isKept
-      ? this.#found(key, held, "computed", asked)
-      : { ...pick(held), source: "computed" };
+    const held = heldOf(computed, fence);
+    return isKept ? found(held, "computed") : { ...held, source: "computed" };
   }
 
   /** Forgets a key in this region. Other regions forget it a little later. */
   async purge(key: string): Promise<void> {
-    const { placeOf, allPlacesOf, deadlineMs, runtime } = this.#options;
-    const ready = this.#options.ready();
-    if (ready) await ready;
-    const own = placeOf(key);
-    const others = allPlacesOf(key).then((places) =>
-      this.#purgeAt(places.filter(({ owner, name }) => owner !== own.owner || name !== own.name)),
-    );
+    const { allRoutesOf, deadlineMs, runtime } = this.#options;
+    const own = await this.#route(key);
+    const isOther = ({ owner, name }: Route) => owner !== own.owner || name !== own.name;
+    const others = allRoutesOf(key).then((routes) => this.#purgeAt(routes.filter(isOther)));
     runtime.keepAlive(
       others.catch((error) => logSeldom("warn", "purge-failed", "", { detail: String(error) })),
     );
-    await this.#forget(deadlineMs, this.#purgeAt([own]), () => this.#copies.delete(key));
+    await this.#forget(deadlineMs, this.#purgeAt([own]), key);
   }
 
   /** Forgets a key in all regions. Rejects if an owner can't be reached. */
   purgeEverywhere(key: string): Promise<void> {
-    const purges = this.#options.allPlacesOf(key).then((places) => this.#purgeAt(places));
-    return this.#forget(PURGE_DEADLINE_MS, purges, () => this.#copies.delete(key));
+    const purges = this.#options.allRoutesOf(key).then((routes) => this.#purgeAt(routes));
+    return this.#forget(PURGE_DEADLINE_MS, purges, key);
   }
 
   /** Forgets all values with a tag, in all regions. Rejects if an owner can't be reached. */
@@ -185,46 +156,25 @@ export class CacheClient implements CacheStore {
     const purges = allOwners().then((owners) =>
       Promise.all(owners.map((owner) => stubOf(owner).purgeTag(tag))),
     );
-    // A copy does not know its tags.
-    return this.#forget(PURGE_DEADLINE_MS, purges, () => this.#copies.clear());
+    return this.#forget(PURGE_DEADLINE_MS, purges);
   }
 
-  async #purgeAt(places: readonly Place[]): Promise<void> {
+  #purgeAt(routes: readonly Route[]): Promise<unknown> {
     const { stubOf } = this.#options;
-    await Promise.all(places.map(({ owner, name }) => stubOf(owner).purge(name)));
+    return Promise.all(routes.map(({ owner, name }) => stubOf(owner).purge(name)));
   }
 
-  async #forget(
-    deadlineMs: number,
-    purges: Promise<unknown>,
-    dropCopies: () => void,
-  ): Promise<void> {
+  async #forget(deadlineMs: number, purges: Promise<unknown>, key?: string): Promise<void> {
     try {
       await withDeadline(deadlineMs, purges, this.#options.runtime);
     } finally {
-      this.#purges++;
-      dropCopies();
+      this.#copies.purge(key);
     }
   }
 
-  get #asked(): AskedWhen {
-    const { ringVersion, runtime } = this.#options;
-    return { purges: this.#purges, ring: ringVersion(), atMs: runtime.now() };
-  }
-
-  /** Keeps a copy, unless there was a purge meanwhile. Its age includes the time of the call. */
-  #found(
-    key: string,
-    held: Held,
-    source: Found["source"],
-    { purges, ring, atMs }: AskedWhen,
-  ): Found {
-    if (purges === this.#purges && ring === this.#options.ringVersion()) {
-      const { value, ageMs, leftMs, version } = held;
-      const ttlMs = ageMs + Math.min(leftMs, MAX_COPY_MS);
-      this.#copies.set(key, version, { value, ttlMs, tags: [] }, atMs - ageMs);
-    }
-    return { ...pick(held), source };
+  async #route(key: string): Promise<Route> {
+    await this.#options.ready();
+    return this.#options.routeOf(key);
   }
 
   /**
@@ -250,6 +200,6 @@ export class CacheClient implements CacheStore {
   }
 }
 
-function pick({ value, ageMs, version }: Omit<Found, "source">) {
-  return { value, ageMs, version };
+function heldOf({ value, ttlMs }: Computed, version: number): Held {
+  return { value, ageMs: 0, leftMs: ttlMs, version };
 }

@@ -6,9 +6,9 @@
  * later is dropped. So is what was computed while its key, or any tag, was purged.
  */
 import type { Runtime } from "../runtime.ts";
-import type { CacheRpc, Held, LookedUp, Waited } from "./rpc.ts";
-import { type Computed, MAX_VALUE_BYTES } from "./value.ts";
-import { Values } from "./values.ts";
+import type { CacheRpc, LookedUp, Waited } from "./rpc.ts";
+import { type Computed, type Held, MAX_VALUE_BYTES } from "./value.ts";
+import { CHAR_BYTES, Values } from "./values.ts";
 
 export const MAX_OWNER_BYTES = 24_000_000;
 /** How long a computation is waited for. */
@@ -16,7 +16,6 @@ export const LEASE_MS = 5_000;
 const FENCES_PER_MS = 1_000;
 /** About what a lease takes besides its key. */
 const LEASE_BYTES = 800;
-const CHAR_BYTES = 2;
 
 interface Lease {
   fence: number;

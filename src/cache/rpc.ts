@@ -1,14 +1,5 @@
 /** What isolates say to the object that owns cached values. */
-import type { Computed } from "./value.ts";
-
-/** A value as its owner has it. Times are durations: only the owner's clock counts. */
-export interface Held {
-  value: Uint8Array;
-  ageMs: number;
-  /** How long the owner will keep it still. */
-  leftMs: number;
-  version: number;
-}
+import type { Computed, Held } from "./value.ts";
 
 export type LookedUp =
   | { kind: "held"; held: Held }

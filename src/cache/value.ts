@@ -14,11 +14,17 @@ export interface Computed {
   tags: readonly string[];
 }
 
-export interface Found {
+/** A value as its owner has it. Times are durations: only the owner's clock counts. */
+export interface Held {
   value: Uint8Array;
   ageMs: number;
-  /** The number of the computation: a later one has a greater number. 0 if it was not stored. */
+  /** How long the owner will keep it still. */
+  leftMs: number;
+  /** The number of the computation: a later one has a greater number. 0 if no owner gave it one. */
   version: number;
+}
+
+export interface Found extends Held {
   /** Whether it comes from this isolate's copy, from its owner, or has just been computed. */
   source: "copy" | "owner" | "computed";
 }

@@ -1,6 +1,5 @@
 /** The values of one owner, or of an isolate's copy, within a bound on their bytes. No clock. */
-import type { Held } from "./rpc.ts";
-import type { Computed } from "./value.ts";
+import type { Computed, Held } from "./value.ts";
 
 /** A place in the order of use. */
 class Link {
@@ -17,7 +16,8 @@ interface Kept extends Computed, Link {
 
 /** What a value takes besides its own bytes and those of its key: measured, and rounded up. */
 const ENTRY_BYTES = 600;
-const CHAR_BYTES = 2;
+/** A UTF-16 unit of a key or a tag. */
+export const CHAR_BYTES = 2;
 
 export class Values {
   readonly #maxBytes: number;

@@ -1,5 +1,5 @@
 /** An isolate's way to an owner of cached values: what it copies, and how long it waits. */
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { CacheClient } from "../../src/cache/cache-client.ts";
 import { CacheOwner, LEASE_MS } from "../../src/cache/cache-owner.ts";
 import type { CacheRpc } from "../../src/cache/rpc.ts";
@@ -14,7 +14,8 @@ const LONGEST_MS = LEASE_MS + 2 * DEADLINE_MS;
 type Methods = { [Name in keyof CacheRpc]?: CacheRpc[Name] | Stub<CacheRpc>[Name] };
 
 /** @param methods those of the owner that the test needs */
-function clientOf(time: FakeTime, methods: Methods): CacheClient {
+function clientOf(time: FakeTime, methods: Methods, ring = { version: 1 }): CacheClient {
+  const routeOf = (key: string) => ({ owner: "weur/0", version: ring.version, name: key });
   const stub = new Proxy(methods as Stub<CacheRpc>, {
     get:
       (target, name: keyof CacheRpc) =>
@@ -26,9 +27,9 @@ function clientOf(time: FakeTime, methods: Methods): CacheClient {
     deadlineMs: DEADLINE_MS,
     stubOf: () => stub,
     ready: () => undefined,
-    ringVersion: () => 1,
-    placeOf: (key) => ({ owner: "weur/0", name: key }),
-    allPlacesOf: async (key) => [{ owner: "weur/0", name: key }],
+    ringVersion: () => ring.version,
+    routeOf,
+    allRoutesOf: async (key) => [routeOf(key)],
     allOwners: async () => ["weur/0"],
   });
 }
@@ -99,6 +100,34 @@ describe("an isolate's copy", () => {
     expect(await textOf(client, "a", "new")).toBe("old");
     await time.pass(1);
     expect(await time.until(textOf(client, "a", "new"))).toBe("new");
+  });
+});
+
+describe("a change of the ring", () => {
+  it("keeps an answer by the earlier ring from being copied, however late it is asked", async () => {
+    const time = new FakeTime();
+    const owner = new CacheOwner(time.runtime);
+    const ring = { version: 1 };
+    const client: CacheClient = clientOf(
+      time,
+      {
+        lookUp: vi
+          .fn((...given: Parameters<CacheOwner["lookUp"]>) => owner.lookUp(...given))
+          .mockReturnValueOnce({ kind: "busy" }),
+        wait: async () => {
+          ring.version = 2;
+          client.copyOf("of another request");
+          return { kind: "purged" };
+        },
+        put: (...given) => owner.put(...given),
+      },
+      ring,
+    );
+    await textOf(clientOf(time, owner), "a", "old");
+    expect(await textOf(client, "a", "new")).toBe("old");
+    expect(client.copyOf("a")).toBeUndefined();
+    expect(await textOf(client, "a", "new")).toBe("old");
+    expect(client.copyOf("a")).toBeDefined();
   });
 });
 

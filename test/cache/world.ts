@@ -2,7 +2,7 @@
  * Isolates and owners of the cache as they are, on machines that crash and a network that loses
  * messages, through ring changes, in virtual time. It checks each value that is given.
  */
-import { CacheClient, type Place } from "../../src/cache/cache-client.ts";
+import { CacheClient, type Route } from "../../src/cache/cache-client.ts";
 import { CacheOwner, LEASE_MS } from "../../src/cache/cache-owner.ts";
 import type { CacheRpc } from "../../src/cache/rpc.ts";
 import type { Computed } from "../../src/cache/value.ts";
@@ -142,15 +142,15 @@ export class World {
       stubOf: (owner) => this.#stub(owner),
       ready: () => undefined,
       ringVersion: () => this.ring.version,
-      placeOf: (key) => this.#placeOf(key),
-      allPlacesOf: async (key) => [this.#placeOf(key)],
+      routeOf: (key) => this.#routeOf(key),
+      allRoutesOf: async (key) => [this.#routeOf(key)],
       allOwners: async () => this.ring.owners,
     });
   }
 
-  #placeOf(key: string): Place {
-    const owner = this.ring.ownerOf(hash([key]));
-    return { owner, name: `${this.ring.version} ${key}` };
+  #routeOf(key: string): Route {
+    const { version } = this.ring;
+    return { owner: this.ring.ownerOf(hash([key])), version, name: `${version} ${key}` };
   }
 
   #stub(name: string): Stub<CacheRpc> {

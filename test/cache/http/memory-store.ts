@@ -13,8 +13,10 @@ export class MemoryStore implements CacheStore {
 
   copyOf(key: string): Found | undefined {
     const kept = this.kept.get(key);
-    if (!kept || Date.now() - kept.storedMs >= kept.ttlMs) return undefined;
-    return { ...kept, ageMs: Date.now() - kept.storedMs, source: "copy" };
+    if (!kept) return undefined;
+    const ageMs = Date.now() - kept.storedMs;
+    const leftMs = kept.ttlMs - ageMs;
+    return leftMs > 0 ? { ...kept, ageMs, leftMs, source: "copy" } : undefined;
   }
 
   async find(key: string): Promise<Found | undefined> {
