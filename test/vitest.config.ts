@@ -17,7 +17,7 @@ const SERVERS = [
   "test/http/keys.test.ts",
   "test/openapi/client.test.ts",
   "test/readme/calls.test.ts",
-  "test/http/{ahead-origin,bodies,leaving,sockets,waiting}.test.ts",
+  "test/http/{ahead-origin,bodies,changed-policies,leaving,sockets,waiting}.test.ts",
   "test/http/{legacy,models,passthrough}.test.ts",
   "test/ring/{change,elastic,interrupted}.test.ts",
   "test/cli/{deploy,operate,policies}.test.ts",
