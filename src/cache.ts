@@ -13,14 +13,13 @@ import { ComputedValues, nameOfKey } from "./cache/computed-values.ts";
 import { cachedIn, nameOfOwnKey, nameOfUrl } from "./cache/http/cached.ts";
 import type { CachedOptions } from "./cache/http/options.ts";
 import type { CacheRpc } from "./cache/rpc.ts";
-import { isolateCaller } from "./caller/isolate.ts";
+import { isolateCaller, isolateConfig } from "./caller/isolate.ts";
 import { MembershipClient } from "./caller/membership-client.ts";
 import { RingFollower } from "./caller/ring-follower.ts";
 import { isolateRouter } from "./caller/router.ts";
 import { tokensIn } from "./config.ts";
 import { authorize } from "./http/api/authorization.ts";
 import { purgeApi } from "./http/api/purge-api.ts";
-import { parseLimiterConfig } from "./limiter-config.ts";
 import { bindingsOf, extraNamespace } from "./protocol/bindings.ts";
 import { stubOf } from "./protocol/rpc.ts";
 import { keyHasher } from "./ring/key-hash.ts";
@@ -106,7 +105,7 @@ export function cache(env: object = environment, { region }: ValueCacheOptions =
  * @example app.route("/_turnpike/v1/cache", cacheApi());
  */
 export function cacheApi(): HonoBase {
-  const config = { ...parseLimiterConfig(environment), tokens: tokensIn(environment) };
+  const config = { ...isolateConfig(), tokens: tokensIn(environment) };
   return purgeApi(authorize(isolateCaller(), config), config.tokens.length > 0, cache());
 }
 
@@ -122,10 +121,11 @@ function here(env: object): Isolate {
 }
 
 function newIsolate(env: object): Isolate {
-  const { hashSecret, homeRegion, ownersPerRegion, deadlineMs } = parseLimiterConfig(env);
+  const { hashSecret, homeRegion, ownersPerRegion, deadlineMs } = isolateConfig();
   const at = ["TURNPIKE_CACHE", "Cache", "turnpike/cache"] as const;
   const namespace = extraNamespace<CacheRpc>(...at, env, exports);
   const router = isolateRouter(ownersPerRegion);
+  // Not the isolate's client, which requires the owners of counters: a Worker may have a cache alone.
   const { TURNPIKE_MEMBERSHIP: membership } = bindingsOf(env, exports);
   const memberships = membership && new MembershipClient(membership, WORKERS);
   const follower = new RingFollower({ router, memberships, runtime: WORKERS, deadlineMs });
@@ -152,7 +152,7 @@ function newIsolate(env: object): Isolate {
       const known = regions.get(region);
       if (known) return known;
       const client = newClient(region);
-      const made = { client, values: new ComputedValues(client, WORKERS) };
+      const made = { client, values: new ComputedValues(client) };
       regions.set(region, made);
       return made;
     },

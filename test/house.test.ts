@@ -55,7 +55,7 @@ const MAY_IMPORT: Record<string, string[]> = {
   "workers.ts": ["caller", "runtime.ts", "cloudflare:"],
   "cache.ts": [
     ...["workers.ts", "http", "objects", "cache", "caller", "protocol", "ring", "config.ts"],
-    ...["limiter-config.ts", "runtime.ts", "hono", "cloudflare:"],
+    ...["runtime.ts", "hono", "cloudflare:"],
   ],
   "events.ts": [
     ...["objects", "events", "caller", "protocol", "ring", "limit"],

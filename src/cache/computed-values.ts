@@ -5,7 +5,7 @@
 import * as v from "valibot";
 import { durationSchema } from "../limit/duration.ts";
 import { MisuseError, parse } from "../limit/misuse.ts";
-import type { Runtime } from "../runtime.ts";
+import { Refreshes } from "./refreshes.ts";
 import {
   type CacheStore,
   type Computed,
@@ -63,13 +63,10 @@ export function nameOfKey(key: string): string {
 
 export class ComputedValues {
   readonly #store: CacheStore;
-  readonly #runtime: Runtime;
-  /** Keys for which this isolate has another value computed. */
-  readonly #refreshing = new Set<string>();
+  readonly #refreshes = new Refreshes();
 
-  constructor(store: CacheStore, runtime: Runtime) {
+  constructor(store: CacheStore) {
     this.#store = store;
-    this.#runtime = runtime;
   }
 
   /**
@@ -119,15 +116,11 @@ export class ComputedValues {
     compute: () => unknown,
     kept: Omit<Computed, "value">,
   ): void {
-    if (this.#refreshing.has(name)) return;
-    this.#refreshing.add(name);
     const computed = async () => {
       const bytes = encode(await compute());
       return bytes && { value: bytes, ...kept };
     };
-    // If it fails, the stale value is served until its time is over.
-    const refreshing = this.#store.lookUp(name, computed, version).catch(() => {});
-    this.#runtime.keepAlive(refreshing.finally(() => this.#refreshing.delete(name)));
+    this.#refreshes.begin(name, () => this.#store.lookUp(name, computed, version));
   }
 }
 

@@ -1,13 +1,12 @@
 /** `getOrCompute`, upon a store within the test. */
 import { describe, expect, it, vi } from "vitest";
 import { ComputedValues } from "../../src/cache/computed-values.ts";
-import { STILL } from "../fake-runtime.ts";
 import { MemoryStore } from "./http/memory-store.ts";
 import { movingDate, settled } from "./moving-date.ts";
 
 const pass = movingDate();
 
-const newValues = () => new ComputedValues(new MemoryStore(), STILL);
+const newValues = () => new ComputedValues(new MemoryStore());
 
 describe("a computed value", () => {
   it.each([[{ a: [1, "ü", null] }], ["text"], [0], [false], [null], [Uint8Array.of(0, 255)]])(
@@ -48,6 +47,21 @@ describe("a computed value", () => {
     expect(await get()).toBe(2);
     pass(15_000);
     expect(await get()).toBe(3);
+  });
+
+  it("is asked for anew though the runtime has ended the request that did so", async () => {
+    const store = new MemoryStore();
+    const values = new ComputedValues(store);
+    const options = { ttl: "10s", staleFor: "1m" };
+    await values.getOrCompute("k", options, () => "old");
+    pass(10_000);
+    const lookUp = vi.spyOn(store, "lookUp");
+    for (const ms of [0, 29_999, 1]) {
+      pass(ms);
+      expect(await values.getOrCompute("k", options, () => new Promise(() => {}))).toBe("old");
+    }
+    const refreshes = lookUp.mock.calls.filter(([, , newerThan]) => newerThan);
+    expect(refreshes).toHaveLength(2);
   });
 
   it("stays stale where the next computation fails", async () => {

@@ -7,6 +7,7 @@
 import type { Context, MiddlewareHandler } from "hono";
 import { MisuseError } from "../../limit/misuse.ts";
 import { parseUrl } from "../../limit/url.ts";
+import { Refreshes } from "../refreshes.ts";
 import type { CacheStore } from "../value.ts";
 import { serveCopy } from "./copy.ts";
 import { type CachedOptions, type CacheOptions, parseOptions } from "./options.ts";
@@ -33,7 +34,7 @@ export function cachedIn(
   options: CachedOptions = {},
 ): MiddlewareHandler {
   const parsed = parseOptions(options);
-  const refreshing = new Set<string>();
+  const refreshes = new Refreshes();
   return async function cached(c, next) {
     const { method } = c.req;
     const { headers } = c.req.raw;
@@ -55,7 +56,7 @@ export function cachedIn(
     const name = nameOf(c, parsed);
     const copy = method === "GET" && !parsed.clientMayRefresh ? store.copyOf(name) : undefined;
     if (copy && serveCopy(c, headers, copy)) return;
-    const visit = new Visit(c, next, store, parsed, refreshing);
+    const visit = new Visit(c, next, store, parsed, refreshes);
     await visit.serve(name);
   };
 }

@@ -1,6 +1,7 @@
 /** One GET or HEAD request on its way through the cache: what is looked for, served and stored. */
 import type { Context, Next } from "hono";
 import { WORKERS } from "../../runtime.ts";
+import type { Refreshes } from "../refreshes.ts";
 import type { CacheStore } from "../value.ts";
 import { type Directives, parseCacheControl } from "./cache-control.ts";
 import type { CacheStatus } from "./cache-status.ts";
@@ -17,8 +18,7 @@ export class Visit {
   readonly #next: Next;
   readonly #store: CacheStore;
   readonly #options: CacheOptions;
-  /** Keys for which this isolate has another response made. */
-  readonly #refreshing: Set<string>;
+  readonly #refreshes: Refreshes;
   /** As the client sent them: while the handler runs, the context has others. */
   readonly #request: Headers;
   readonly #directives: Directives;
@@ -32,13 +32,13 @@ export class Visit {
     next: Next,
     store: CacheStore,
     options: CacheOptions,
-    refreshing: Set<string>,
+    refreshes: Refreshes,
   ) {
     this.#c = c;
     this.#next = next;
     this.#store = store;
     this.#options = options;
-    this.#refreshing = refreshing;
+    this.#refreshes = refreshes;
     this.#request = c.req.raw.headers;
     this.#directives = directivesOf(this.#request);
     // A copy: to read `c.res` would make the handler's answer another.
@@ -166,13 +166,11 @@ export class Visit {
 
   /** Has the handler make another response, while this one is served. */
   #refreshLater(entry: Entry): void {
-    const { key } = entry.place;
-    if (this.#refreshing.has(key)) return;
-    this.#refreshing.add(key);
-    const exchange = this.#newExchange(laterHandlers(this.#c), new Headers());
-    const refreshing = lookUp(this.#store, entry.place, this.#request, exchange, entry);
-    const end = () => this.#refreshing.delete(key);
-    WORKERS.keepAlive(refreshing.then(end, end));
+    const { place } = entry;
+    this.#refreshes.begin(place.key, () => {
+      const exchange = this.#newExchange(laterHandlers(this.#c), new Headers());
+      return lookUp(this.#store, place, this.#request, exchange, entry);
+    });
   }
 }
 
