@@ -23,7 +23,7 @@ import { purgeApi } from "./http/api/purge-api.ts";
 import { bindingsOf, extraNamespace } from "./protocol/bindings.ts";
 import { stubOf } from "./protocol/rpc.ts";
 import { keyHasher } from "./ring/key-hash.ts";
-import { nearestRegion, type Region } from "./ring/region.ts";
+import { nearestRegion, perRegion, type Region } from "./ring/region.ts";
 import { WORKERS } from "./runtime.ts";
 
 export type { ComputeOptions } from "./cache/computed-values.ts";
@@ -31,12 +31,7 @@ export type { CachedOptions } from "./cache/http/options.ts";
 export { Cache } from "./objects/cache.ts";
 
 /** What an isolate has one of; made when something is first looked up. */
-interface Isolate {
-  home: Region;
-  regionOf(region: Region): { client: CacheClient; values: ComputedValues };
-}
-
-let isolate: Isolate | undefined;
+let isolate: ReturnType<typeof newIsolate> | undefined;
 
 /**
  * Makes a middleware that keeps responses of the handlers behind it, by RFC 9111 as a shared cache.
@@ -115,13 +110,13 @@ function clientFor(c: Context): CacheClient {
   return regionOf(nearestRegion(cf, home)).client;
 }
 
-function here(env: object): Isolate {
+function here(env: object) {
   isolate ??= newIsolate(env);
   return isolate;
 }
 
-function newIsolate(env: object): Isolate {
-  const { hashSecret, homeRegion, ownersPerRegion, deadlineMs } = isolateConfig();
+function newIsolate(env: object) {
+  const { hashSecret, homeRegion: home, ownersPerRegion, deadlineMs } = isolateConfig();
   const at = ["TURNPIKE_CACHE", "Cache", "turnpike/cache"] as const;
   const namespace = extraNamespace<CacheRpc>(...at, env, exports);
   const router = isolateRouter(ownersPerRegion);
@@ -130,13 +125,12 @@ function newIsolate(env: object): Isolate {
   const memberships = membership && new MembershipClient(membership, WORKERS);
   const follower = new RingFollower({ router, memberships, runtime: WORKERS, deadlineMs });
   const hash = keyHasher(hashSecret);
-  const regions = new Map<Region, ReturnType<Isolate["regionOf"]>>();
   const routeOf = (key: string, region: Region) => {
     const { owner, version } = router.ownerOf(hash([key]), region);
     return { owner, version, name: `${version} ${key}` };
   };
-  const newClient = (own: Region) =>
-    new CacheClient({
+  const regionOf = perRegion((own) => {
+    const client = new CacheClient({
       runtime: WORKERS,
       deadlineMs,
       stubOf: (owner) => stubOf(namespace, owner),
@@ -146,15 +140,7 @@ function newIsolate(env: object): Isolate {
       allRoutesOf: async (key) => (await follower.inUse()).map((region) => routeOf(key, region)),
       allOwners: async () => (await follower.inUse()).flatMap((region) => router.ownersOf(region)),
     });
-  return {
-    home: homeRegion,
-    regionOf: (region) => {
-      const known = regions.get(region);
-      if (known) return known;
-      const client = newClient(region);
-      const made = { client, values: new ComputedValues(client) };
-      regions.set(region, made);
-      return made;
-    },
-  };
+    return { client, values: new ComputedValues(client) };
+  });
+  return { home, regionOf };
 }

@@ -13,7 +13,7 @@ import { parse } from "./limit/misuse.ts";
 import { parseLimiterConfig } from "./limiter-config.ts";
 import { stubOf } from "./protocol/rpc.ts";
 import { keyHasher } from "./ring/key-hash.ts";
-import type { Region } from "./ring/region.ts";
+import { perRegion, type Region } from "./ring/region.ts";
 import { runtimeWith } from "./runtime.ts";
 
 export type { Count, Distinct, Point, Top, TopEntry } from "./events/answers.ts";
@@ -41,15 +41,9 @@ export interface EventOptions {
   region?: Region;
 }
 
-/** What an isolate has one of; made when something is first counted or read. */
-interface Isolate {
-  home: Region;
-  reader: EventReader;
-  senderOf: (region: Region) => EventSender;
-}
-
 const runtime = runtimeWith(waitUntil);
-let isolate: Isolate | undefined;
+/** What an isolate has one of; made when something is first counted or read. */
+let isolate: ReturnType<typeof newIsolate> | undefined;
 
 /**
  * Returns the counters of this Worker.
@@ -91,36 +85,28 @@ export function ownEvents(env: object, onSend?: () => void) {
   };
 }
 
-function newIsolate(env: object, onSend?: () => void): Isolate {
+function newIsolate(env: object, onSend?: () => void) {
   const { hashSecret, homeRegion: home, ownersPerRegion } = parseLimiterConfig(env);
   const namespace = eventsNamespace(env, exports);
   const router = isolateRouter(ownersPerRegion);
   const hash = keyHasher(hashSecret);
   const stub = (name: string) => stubOf(namespace, name);
-  const senders = new Map<Region, EventSender>();
-  const newSender = (region: Region) =>
-    new EventSender({
-      runtime,
-      ownerOf: (name, by) => router.ownerOf(hash([name, by]), region).owner,
-      record: (owner, batch) => stub(owner).record(batch),
-      newSender: () => crypto.randomUUID(),
-      random: () => Math.random(),
-      onSend,
-    });
-  return {
-    home,
-    senderOf: (region) => {
-      const known = senders.get(region);
-      if (known) return known;
-      const sender = newSender(region);
-      senders.set(region, sender);
-      return sender;
-    },
-    reader: new EventReader({
-      runtime,
-      stubOf: stub,
-      directory: directoryOf(home),
-      hash: (value) => hash([value]),
-    }),
-  };
+  const senderOf = perRegion(
+    (region) =>
+      new EventSender({
+        runtime,
+        ownerOf: (name, by) => router.ownerOf(hash([name, by]), region).owner,
+        record: (owner, batch) => stub(owner).record(batch),
+        newSender: () => crypto.randomUUID(),
+        random: () => Math.random(),
+        onSend,
+      }),
+  );
+  const reader = new EventReader({
+    runtime,
+    stubOf: stub,
+    directory: directoryOf(home),
+    hash: (value) => hash([value]),
+  });
+  return { home, senderOf, reader };
 }

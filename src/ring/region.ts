@@ -14,6 +14,20 @@ export type Region = (typeof REGIONS)[number];
 
 export const regionSchema = oneOf(REGIONS);
 
+/** Returns a function that makes something for a region when it is first asked for, and keeps it. */
+export function perRegion<Made extends object>(
+  make: (region: Region) => Made,
+): (region: Region) => Made {
+  const regions = new Map<Region, Made>();
+  return (region) => {
+    const known = regions.get(region);
+    if (known) return known;
+    const made = make(region);
+    regions.set(region, made);
+    return made;
+  };
+}
+
 /** The parts of `request.cf` that tell where a request entered. */
 export interface Place {
   continent?: string | undefined;
