@@ -6,6 +6,8 @@
  * cannot reset all keys at once, since Turnpike keeps hashes of them: give it another prefix instead.
  */
 const LIMIT = 1_000_000_000;
+/** A call that takes longer fails, so that no request of the app waits without an end. */
+const DEADLINE_MS = 2_000;
 
 export class TurnpikeStore {
   readonly localKeys = false;
@@ -18,8 +20,12 @@ export class TurnpikeStore {
   /**
    * @param api the API of a deployed Turnpike, such as `https://limit.example.com/_turnpike/v1`
    * @param token one that its `TOKEN` has
+   * @throws {TypeError} naming the argument that is missing, or is no URL
    */
   constructor(api: string, token: string, prefix: string) {
+    if (!URL.canParse(api)) throw new TypeError(`api must be a URL, got ${api}`);
+    if (!token) throw new TypeError("token must not be empty: is its variable set?");
+    if (!prefix) throw new TypeError("prefix must not be empty");
     this.#api = api;
     this.#token = token;
     this.prefix = prefix;
@@ -47,7 +53,8 @@ export class TurnpikeStore {
   }
 
   async #call(name: string, key: string, cost = 1): Promise<Response> {
-    const response = await fetch(`${this.#api}/${name}`, {
+    const url = `${this.#api}/${name}`;
+    const response = await fetch(url, {
       method: "POST",
       headers: { Authorization: `Bearer ${this.#token}` },
       body: JSON.stringify({
@@ -57,9 +64,12 @@ export class TurnpikeStore {
         window: `${this.#windowMs}ms`,
         start: "first",
       }),
+      signal: AbortSignal.timeout(DEADLINE_MS),
+    }).catch((cause) => {
+      throw new Error(`Turnpike does not answer at ${url}: ${cause}`, { cause });
     });
-    if (!response.ok) throw new Error(await response.text());
-    return response;
+    if (response.ok) return response;
+    throw new Error(`Turnpike answers ${response.status} at ${url}: ${await response.text()}`);
   }
 }
 

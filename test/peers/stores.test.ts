@@ -183,10 +183,37 @@ describe.each(Object.entries(PEERS))("%s over Turnpike", (_, peer) => {
 
 it("fails with what the API says", async () => {
   const store = new TurnpikeStore(api, "wrong", "a prefix");
-  await expect(store.increment("ada")).rejects.toThrow('"status":401');
+  await expect(store.increment("ada")).rejects.toThrow(`401 at ${api}/check: {`);
   const short = newStore();
   short.init({ windowMs: 50 });
   await expect(short.increment("ada")).rejects.toThrow("window must be a duration from 1s to 366d");
+});
+
+it.each([
+  [undefined, "secret-1", "a", "api must be a URL, got undefined"],
+  ["https://limit.example.com/_turnpike/v1", undefined, "a", "token must not be empty"],
+  ["https://limit.example.com/_turnpike/v1", "secret-1", "", "prefix must not be empty"],
+])(
+  "names what it lacks, as where an app's variables are not set: %#",
+  (url, token, prefix, why) => {
+    expect(() => new TurnpikeStore(url as string, token as string, prefix)).toThrow(why);
+  },
+);
+
+it("lets an app choose what happens while Turnpike is silent", async () => {
+  const silent = createServer(() => {}).listen(0, "127.0.0.1");
+  await once(silent, "listening");
+  onTestFinished(() => {
+    silent.closeAllConnections();
+    silent.close();
+  });
+  const url = `http://127.0.0.1:${(silent.address() as AddressInfo).port}`;
+  const store = new TurnpikeStore(url, "secret-1", "a");
+  await expect(store.increment("ada")).rejects.toThrow(`does not answer at ${url}/check: Timeout`);
+  const app = express();
+  app.use("/", rateLimit({ store, passOnStoreError: true, validate: false }));
+  app.all("/", (_, response) => void response.end("passed"));
+  expect((await (await listen(app))()).status).toBe(200);
 });
 
 describe("@fastify/rate-limit over Turnpike", () => {
