@@ -15,3 +15,10 @@ it("says where objects live", () => {
     expect(() => new Class()).toThrow("turnpike's objects live in a Cloudflare Worker only");
   }
 });
+
+it("says in an Express app whose middleware it is", async () => {
+  const limit = outside.rateLimit({ limit: 1, window: "1m" });
+  // Express calls it with its own request and response.
+  const called = limit({ url: "/", headers: {} } as never, (() => {}) as never);
+  await expect(called).rejects.toThrow("a middleware for Hono");
+});
