@@ -70,14 +70,15 @@ const memberships = isolateMembershipClient();
 RateLimiter.onEvicted = watching?.evicted;
 OperatedRateLimiter.onWritten = watching?.written;
 listPolicies(() => follower.policies);
-TurnpikeWithEvents.begin = () => follower.begin(config.homeRegion);
+TurnpikeWithEvents.begin = () => follower.begin(() => config.homeRegion);
 const { ORIGIN_SERVICE: service } = env as { ORIGIN_SERVICE?: Fetcher };
 
 const app = newApp();
 app.onError(internalError);
 app.use((c, next) => {
-  const { cf } = c.req.raw;
-  const begun = follower.begin(nearestRegion(cf as IncomingRequestCfProperties, config.homeRegion));
+  const begun = follower.begin(() =>
+    nearestRegion(c.req.raw.cf as IncomingRequestCfProperties, config.homeRegion),
+  );
   return begun ? begun.then(next) : next();
 });
 const eventsOf: EventsOf = (region) => events(env, region && { region });

@@ -79,13 +79,13 @@ export class PoliciesFollower {
    * To be awaited before a decision; undefined once this isolate knows which policies are live.
    * Never rejects.
    *
-   * @param region whose membership object is asked: the one where the request entered
+   * @param regionOf gives the region whose membership object is asked: the one of the request
    */
-  begin(region: Region): Promise<void> | undefined {
+  begin(regionOf: () => Region): Promise<void> | undefined {
     if (this.#hasBegun) return undefined;
     const { runtime, deadlineMs } = this.#options;
     if (!this.#beginning) {
-      this.#beginning = this.#fetch(region, DEPLOYED_VERSION);
+      this.#beginning = this.#fetch(regionOf(), DEPLOYED_VERSION);
       runtime.keepAlive(this.#beginning);
     }
     // Each request has a timer of its own: the one that asks may end before the others.

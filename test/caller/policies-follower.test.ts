@@ -138,7 +138,7 @@ describe("an isolate", () => {
 
   it("asks the home region where the nearest one does not answer", async () => {
     answers = { oc: new Error("out of reach"), weur: documentOf(2) };
-    await follower.begin("oc");
+    await follower.begin(() => "oc");
     expect(follower.policies).toHaveLength(2);
   });
 
@@ -200,15 +200,15 @@ describe("an isolate", () => {
 describe("a new isolate", () => {
   it("waits for one answer before its first decisions, and then never again", async () => {
     answers = { sam: documentOf(4) };
-    await Promise.all([follower.begin("sam"), follower.begin("sam")]);
+    await Promise.all([follower.begin(() => "sam"), follower.begin(() => "sam")]);
     expect(follower.policies).toHaveLength(2);
-    expect(follower.begin("sam")).toBeUndefined();
+    expect(follower.begin(() => "sam")).toBeUndefined();
     expect(asked).toEqual([["sam", 0]]);
   });
 
   it("asks nobody where nobody can change policies, and follows what it hears all the same", async () => {
     follower = new PoliciesFollower({ ...options, deadlineMs: 0 });
-    expect(follower.begin("sam")).toBeUndefined();
+    expect(follower.begin(() => "sam")).toBeUndefined();
     expect(asked).toEqual([]);
     answers = { sam: documentOf(1) };
     follower.hear(1, "sam");
@@ -218,8 +218,8 @@ describe("a new isolate", () => {
 
   it("begins with the deployment's policies where nobody answers", async () => {
     answers = { sam: new Error("out of reach") };
-    await follower.begin("sam");
+    await follower.begin(() => "sam");
     expect(follower.policies).toBe(DEPLOYED);
-    expect(follower.begin("sam")).toBeUndefined();
+    expect(follower.begin(() => "sam")).toBeUndefined();
   });
 });

@@ -90,7 +90,7 @@ export class Live {
     const { world, isFaulty } = this.#options;
     const { ledger } = world;
     const { machine, caller, follower } = isolate;
-    await follower.begin(REGION);
+    await follower.begin(() => REGION);
     const { policies } = follower;
     ledger.asked(LIVE, policies);
     const [reply] = await caller.check([questionOf(LIVE, policies)]);
