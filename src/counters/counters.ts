@@ -21,7 +21,7 @@ const MAX_BLOCKS = 1_000_000;
 
 export interface CountersOptions extends TablesOptions {
   /** Called after a policy has blocked a key. */
-  onBlock?: (policy: CounterPolicy, key: KeyHash) => void;
+  onBlock?: (policy: CounterPolicy) => unknown;
 }
 
 export class Counters {
@@ -129,28 +129,21 @@ export class Counters {
   /**
    * Denies the key everything until `untilMs`. An earlier block that ends later stays.
    *
-   * @returns the name of the table that has changed
    * @throws {Error} if there are as many blocks as an owner keeps, which are never evicted
    */
-  block(key: KeyHash, untilMs: number): string[] {
+  block(key: KeyHash, untilMs: number): void {
     const state = this.tables.get(BLOCKED, key);
     if (!state && (this.tables.blocks?.size ?? 0) >= MAX_BLOCKS) {
       throw new Error(`an owner keeps at most ${MAX_BLOCKS} blocks: unblock some keys first`);
     }
     this.tables.set(BLOCKED, key, [Math.max(untilMs, state?.[0] ?? 0)]);
-    return [BLOCKED];
   }
 
-  /**
-   * Ends all blocks of a key, by operators and by policies, as if it had never been denied.
-   *
-   * @returns the names of the tables that may have had one
-   */
-  unblock(key: KeyHash): string[] {
-    const blocks = [...this.tables.byName].filter(([, { kind }]) => kind === "block");
-    const names = blocks.map(([name]) => name);
-    for (const name of names) this.tables.delete(name, key);
-    return names;
+  /** Ends all blocks of a key, by operators and by policies, as if it had never been denied. */
+  unblock(key: KeyHash): void {
+    for (const [name, { kind }] of this.tables.byName) {
+      if (kind === "block") this.tables.delete(name, key);
+    }
   }
 
   /** How long an operator's block still lasts, in milliseconds; 0 without a block. */

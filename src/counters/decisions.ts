@@ -13,10 +13,10 @@ import type { Tables } from "./tables.ts";
 
 export class Decisions {
   readonly #tables: Tables;
-  readonly #onBlock: (policy: CounterPolicy, key: KeyHash) => void;
+  readonly #onBlock: (policy: CounterPolicy) => unknown;
 
   /** @param onBlock called after a policy has blocked a key */
-  constructor(tables: Tables, onBlock: (policy: CounterPolicy, key: KeyHash) => void) {
+  constructor(tables: Tables, onBlock: (policy: CounterPolicy) => unknown) {
     this.#tables = tables;
     this.#onBlock = onBlock;
   }
@@ -99,6 +99,6 @@ export class Decisions {
     const waitMs = policy.algorithm === "concurrency" ? 0 : retryAfterMs;
     const block = nextBlock(before, policy.blockFor as BlockFor, nowMs, waitMs);
     this.#tables.setWithin(blocksName(policy), key, block, nowMs);
-    this.#onBlock(policy, key);
+    this.#onBlock(policy);
   }
 }

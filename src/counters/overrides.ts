@@ -61,7 +61,6 @@ export class Overrides {
    * Gives a key another limit, or with null the policy's own again. A higher one ends the block
    * that the policy has put on the key.
    *
-   * @returns the names of the tables that may have changed
    * @throws {Error} if there are as many overrides as an owner keeps
    */
   set(
@@ -70,7 +69,7 @@ export class Overrides {
     limit: number | null,
     untilMs: number,
     nowMs: number,
-  ): string[] {
+  ): void {
     const name = overridesName(policy);
     const before = this.#find(policy, key, nowMs)?.[1] ?? policy.limit;
     const from = this.#inForce(policy, key, nowMs);
@@ -80,8 +79,7 @@ export class Overrides {
       this.#tables.set(name, key, [untilMs, limit]);
     }
     if ((limit ?? policy.limit) > before) this.#tables.delete(blocksName(policy), key);
-    const counted = this.#keepUnits(key, from, this.#inForce(policy, key, nowMs), nowMs);
-    return [name, blocksName(policy), counted];
+    this.#keepUnits(key, from, this.#inForce(policy, key, nowMs), nowMs);
   }
 
   /** Returns the override of a key in numbers and in words, and the limit to show. */
@@ -115,19 +113,16 @@ export class Overrides {
   /**
    * Has a bucket hold as many units as before. Its state is a time, which means more units under a
    * higher limit. All other states count units.
-   *
-   * @returns the name of the table
    */
-  #keepUnits(key: KeyHash, from: CounterPolicy, to: CounterPolicy, nowMs: number): string {
+  #keepUnits(key: KeyHash, from: CounterPolicy, to: CounterPolicy, nowMs: number): void {
     const { name, table } = this.#tables.tableFor(to);
     const state = table?.get(key);
     const isChanged = from.limit !== to.limit && from.limit > 0 && to.limit > 0;
-    if (!state || !isChanged || !to.algorithm.endsWith("bucket")) return name;
+    if (!state || !isChanged || !to.algorithm.endsWith("bucket")) return;
     const before = Math.ceil(level(state, from, nowMs) / from.windowMs);
     // Only what is owed by now goes on above the capacity.
     const units = before > from.capacity ? before : Math.min(before, to.capacity);
     if (units > 0) this.#tables.set(name, key, overfill(undefined, to, nowMs, units), table);
-    return name;
   }
 }
 

@@ -1,68 +1,43 @@
 /**
- * Rows that must be on disk before an answer leaves: what durable policies counted, and what
- * operators did. All rows of one call are appended at once.
+ * Makes answers wait for the disk: those on what durable policies counted, and on what operators
+ * did. All that one call changed is written at once.
  */
 import type { Check } from "../counters/check.ts";
-import type { Counters } from "../counters/counters.ts";
-import { ANSWERS, holdsName, tableName } from "../counters/table-name.ts";
-import type { KeyHash } from "../ring/key-hash.ts";
-import { Changes } from "./checkpoint/changes.ts";
-import type { Checkpoint } from "./checkpoint/checkpoint.ts";
-import type { Schedule } from "./schedule.ts";
-
-export interface DurableRowsOptions {
-  counters: Counters;
-  checkpoint: Checkpoint;
-  schedule: Schedule;
-}
 
 export class DurableRows {
-  readonly #options: DurableRowsOptions;
-  #changes = new Changes();
+  readonly #write: () => Promise<void> | undefined;
+  #isDue = false;
   #written: Promise<unknown> | undefined;
 
-  constructor(options: DurableRowsOptions) {
-    this.#options = options;
+  /** @param write has all that changed on disk before the answer; undefined if it is there */
+  constructor(write: () => Promise<void> | undefined) {
+    this.#write = write;
   }
 
   /**
-   * Resolves when all that was appended is on disk; rejects if it can't be written. Undefined if
+   * Resolves when all that was noted is on disk; rejects if it can't be written. Undefined if
    * nothing is on its way there.
    */
   get written(): Promise<unknown> | undefined {
     return this.#written;
   }
 
-  /** Notes a row that was set or deleted. */
-  add(table: string, key: KeyHash): void {
-    this.#changes.add(table, key);
+  /** Notes that a row was set or deleted that must be on disk before the answer. */
+  note(): void {
+    this.#isDue = true;
   }
 
   /** Notes what durable policies have counted. */
-  addCounted({ key, policies, requestId }: Check): void {
-    for (const policy of policies) {
-      if (!policy.durable) continue;
-      const table = tableName(policy);
-      this.add(table, key);
-      // A hold must not come back from the disk without what it has spent, or after it is settled.
-      this.add(holdsName(table), key);
-      if (requestId !== undefined) this.add(ANSWERS, key);
-    }
+  noteCounted({ policies }: Check): void {
+    this.#isDue ||= policies.some(({ durable }) => durable);
   }
 
-  /** Appends what was noted; see `written`. */
-  append(): void {
-    const changes = this.#changes;
-    if (changes.isEmpty) return;
-    this.#changes = new Changes();
-    const { counters, checkpoint, schedule } = this.#options;
-    const tables = counters.tables.byName;
-    // Without a table, nothing on disk matters: an object without clients stays empty.
-    if (![...changes.keys.keys()].some((table) => tables.has(table))) return;
-    // After a crash, keys that are not on disk yet are imported again, over these rows. So they
-    // must reach the disk with them.
-    const saving = schedule.hasImports ? schedule.save() : undefined;
-    this.holdFor(Promise.all([saving, checkpoint.append(changes, tables)]));
+  /** Writes what was noted; see `written`. */
+  write(): void {
+    if (!this.#isDue) return;
+    this.#isDue = false;
+    const writing = this.#write();
+    if (writing) this.holdFor(writing);
   }
 
   /** Makes answers wait until something is written; see `written`. */

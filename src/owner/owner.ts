@@ -1,7 +1,6 @@
 /** The process that owns counters: the verbs on what it counts, and what they answer. */
 import type { checkOnce } from "../counters/answers.ts";
 import type { Check, CounterPolicy, Explanation, Refund } from "../counters/check.ts";
-import { blocksName, tableName } from "../counters/table-name.ts";
 import type { Answer } from "../protocol/wire-answer.ts";
 import type { KeyHash } from "../ring/key-hash.ts";
 import { RecentResets } from "./recent-resets.ts";
@@ -42,10 +41,10 @@ export class Owner extends StoredCounters {
       }
       const once = check.requestId === undefined ? undefined : this.#checkOnce;
       const each = once?.(this.counters, check, atMs) ?? this.counters.check(check, atMs);
-      if (each.every(({ allowed }) => allowed)) this.durable.addCounted(check);
+      if (each.every(({ allowed }) => allowed)) this.durable.noteCounted(check);
       return this.counters.overrides.noteLimits(check, each, atMs);
     });
-    this.durable.append();
+    this.durable.write();
     return answer;
   }
 
@@ -69,10 +68,10 @@ export class Owner extends StoredCounters {
       // Most refunds end no denial. If each began an epoch, callers would soon trust nothing that
       // they remember of this owner.
       if (settled ? settled.frees : this.counters.refund(each, atMs)) this.beginEpoch();
-      this.durable.addCounted(each);
+      this.durable.noteCounted(each);
       return settled?.was;
     });
-    this.durable.append();
+    this.durable.write();
     return { ...this.peek(batch), ...(was.some(Boolean) && { was }) };
   }
 
@@ -81,33 +80,29 @@ export class Owner extends StoredCounters {
     const nowMs = this.now();
     this.beginEpoch();
     for (const each of batch) {
-      const { key, policies } = each;
       this.counters.reset(each);
-      this.#resets.add(key, nowMs);
-      for (const policy of policies) {
-        this.durable.add(tableName(policy), key);
-        this.durable.add(blocksName(policy), key);
-      }
+      this.#resets.add(each.key, nowMs);
     }
-    this.durable.append();
+    this.durable.note();
+    this.durable.write();
     return this.peek(batch);
   }
 
   /** Denies a key everything for `durationMs`. An earlier block that lasts longer stays. */
   block(key: KeyHash, durationMs: number): void {
-    this.#operate(key, (nowMs) => this.counters.block(key, nowMs + durationMs));
+    this.#operate((nowMs) => this.counters.block(key, nowMs + durationMs));
   }
 
   unblock(key: KeyHash): void {
-    this.#operate(key, () => this.counters.unblock(key));
+    this.#operate(() => this.counters.unblock(key));
   }
 
   /** Gives a key another limit for `durationMs`, or with null the policy's own; see `Overrides`. */
   override(key: KeyHash, policy: CounterPolicy, limit: number | null, durationMs: number): void {
-    this.#operate(key, (nowMs) => {
+    this.#operate((nowMs) => {
       // A lease has units of the limit before.
       this.#resets.add(key, nowMs);
-      return this.counters.overrides.set(key, policy, limit, nowMs + durationMs, nowMs);
+      this.counters.overrides.set(key, policy, limit, nowMs + durationMs, nowMs);
     });
   }
 
@@ -125,12 +120,12 @@ export class Owner extends StoredCounters {
     this.#epoch++;
   }
 
-  /** @param act returns the names of the tables in which the key's rows have changed */
-  #operate(key: KeyHash, act: (nowMs: number) => string[]): void {
+  #operate(act: (nowMs: number) => void): void {
     const nowMs = this.now();
     this.beginEpoch();
-    for (const table of act(nowMs)) this.durable.add(table, key);
-    this.durable.append();
+    act(nowMs);
+    this.durable.note();
+    this.durable.write();
   }
 
   #newAnswer(batch: readonly Check[], atMs: number): Answer {

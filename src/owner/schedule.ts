@@ -5,7 +5,8 @@ import { logSeldom } from "../log.ts";
 import { MAX_LOSS_AGE_MS } from "../protocol/ring-record.ts";
 import type { KeyHash } from "../ring/key-hash.ts";
 import type { Runtime } from "../runtime.ts";
-import type { Checkpoint, Found } from "./checkpoint/checkpoint.ts";
+import { type Checkpoint, type Found, UNCONFIRMED } from "./checkpoint/checkpoint.ts";
+import { CRASH_MARK } from "./checkpoint/format.ts";
 import { DropWarning, type OnEvicted } from "./drop-warning.ts";
 
 /** Time from the first change after a pause to the checkpoint that has it. */
@@ -20,12 +21,15 @@ const NEVER_MS = Number.POSITIVE_INFINITY;
 /** In place of the time when a checkpoint is due. */
 const AT_ONCE_MS = 0;
 
-export type AlarmStorage = Pick<DurableObjectStorage, "getAlarm" | "setAlarm" | "sync">;
+export type ScheduleStorage = Pick<
+  DurableObjectStorage,
+  "put" | "delete" | "getAlarm" | "setAlarm" | "sync"
+>;
 
 export interface ScheduleOptions {
   counters: Counters;
   checkpoint: Checkpoint;
-  storage: AlarmStorage;
+  storage: ScheduleStorage;
   runtime: Runtime;
   /** The owner's clock. */
   now: () => number;
@@ -38,11 +42,11 @@ export interface ScheduleOptions {
 }
 
 export class Schedule {
-  /** Whether rows of other owners were put in place that no checkpoint has yet. */
-  hasImports = false;
   readonly #options: ScheduleOptions;
   readonly #checkpoint: Checkpoint;
   readonly #dropWarning: DropWarning;
+  /** Whether a checkpoint is needed, if only of the head. */
+  #isDirty = false;
   /** Whether the disk says that changes may be in memory alone. */
   #isMarked = false;
   /** When the next checkpoint is due; timers for any other time are void. */
@@ -61,21 +65,20 @@ export class Schedule {
   async begin({ isDamaged, isCrash }: Found): Promise<void> {
     this.#alarmMs = (await this.#options.storage.getAlarm()) ?? NEVER_MS;
     this.#isMarked = isCrash;
-    // A crash may have come between an appended row and the alarm that cleans up after it.
-    const isAlarmLost = this.#alarmMs === NEVER_MS && !this.#checkpoint.isEmpty;
+    // A crash may have come between a durable row and the alarm that cleans up after it.
+    const isAlarmLost = this.#alarmMs === NEVER_MS && this.#checkpoint.head.sequence > 0;
     // A loss is to be known after another restart, too.
-    if (isDamaged || isCrash || isAlarmLost) this.schedule();
+    this.#isDirty = isDamaged || isCrash || isAlarmLost;
+    if (this.#isDirty) this.schedule();
   }
 
   /** To be called when a counter was set or deleted. */
   change(table: string, key: KeyHash): void {
     if (!this.#isMarked) this.#mark();
-    this.#checkpoint.change(
-      table,
-      key,
-      () => this.#options.counters.tables.get(table, key)?.length ?? 0,
-    );
-    if (this.#checkpoint.changedBytes < MAX_CHANGED_BYTES) this.schedule();
+    this.#isDirty = true;
+    const { changes } = this.#checkpoint;
+    changes.change(table, key, () => this.#options.counters.tables.get(table, key)?.length ?? 0);
+    if (changes.bytes < MAX_CHANGED_BYTES) this.schedule();
     else this.#saveAt(AT_ONCE_MS);
   }
 
@@ -93,8 +96,8 @@ export class Schedule {
     const { counters, storage, now } = this.#options;
     const nowMs = now();
     this.#dueMs = NEVER_MS;
+    this.#isDirty = false;
     this.#writtenAtMs = nowMs;
-    this.hasImports = false;
     const { tables } = counters;
     tables.sweep(nowMs, SWEEP_ROWS);
     // What got lost may matter although nothing is counted now.
@@ -102,18 +105,18 @@ export class Schedule {
     const inexactMs = Math.max(lostMs, crashedMs) + MAX_LOSS_AGE_MS;
     if (tables.byName.size === 0 && inexactMs <= nowMs) return this.clear();
     if (this.#isMarked) this.schedule();
-    const writes = [this.#checkpoint.write(nowMs, tables.byName)];
+    const writes = [this.#checkpoint.write(nowMs, tables.byName, UNCONFIRMED)];
     const alarmMs = this.#alarmMs;
     const lastMs = this.#lastExpiryMs || inexactMs;
     if (lastMs < alarmMs) {
       this.#alarmMs = lastMs;
-      writes.push(storage.setAlarm(this.#alarmMs, { allowUnconfirmed: true }));
+      writes.push(storage.setAlarm(this.#alarmMs, UNCONFIRMED));
     }
     try {
       await Promise.all(writes);
     } catch (error) {
       this.#alarmMs = alarmMs;
-      this.hasImports = true;
+      this.#isDirty = true;
       logSeldom("error", "checkpoint-failed", "", { detail: String(error) });
       this.schedule();
       throw error;
@@ -160,7 +163,7 @@ export class Schedule {
     const { counters, now } = this.#options;
     const { evicted, size } = counters.tables;
     const isLeftToTell = this.#dropWarning.tell(evicted, size, now());
-    if (!this.#checkpoint.hasAll) await this.save();
+    if (this.#isDirty || !this.#checkpoint.hasAll) await this.save();
     else if (this.#isMarked) await this.#unmark();
     if (isLeftToTell) this.schedule();
   }
@@ -168,7 +171,7 @@ export class Schedule {
   /** Has a crash told from an eviction, by a mark that is on disk before the next answer. */
   #mark(): void {
     this.#isMarked = true;
-    const marking = this.#checkpoint.mark().catch(() => {
+    const marking = this.#options.storage.put({ [CRASH_MARK]: 1 }).catch(() => {
       // The next change tries it again. Counts that need not be on disk need no mark, either.
       this.#isMarked = false;
     });
@@ -181,7 +184,7 @@ export class Schedule {
     await this.#options.storage.sync();
     if (!this.#checkpoint.hasAll) return;
     this.#isMarked = false;
-    await this.#checkpoint.unmark();
+    await this.#options.storage.delete([CRASH_MARK], UNCONFIRMED);
   }
 
   /** When the last counter expires; without counters, when the last mark of a ring change does. */

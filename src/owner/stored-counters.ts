@@ -7,7 +7,7 @@
  */
 import type { CounterTable } from "../counters/counter-table.ts";
 import { Counters } from "../counters/counters.ts";
-import { blocksName, INEXACT } from "../counters/table-name.ts";
+import { INEXACT } from "../counters/table-name.ts";
 import type { State } from "../limit/algorithm.ts";
 import { InvalidError } from "../limit/misuse.ts";
 import { log } from "../log.ts";
@@ -19,10 +19,10 @@ import { Checkpoint, type CheckpointStorage, type Found } from "./checkpoint/che
 import { Clock } from "./clock.ts";
 import { DurableRows } from "./durable-rows.ts";
 import { InexactCounts, type Loss } from "./inexact.ts";
-import { type AlarmStorage, Schedule, type ScheduleOptions } from "./schedule.ts";
+import { Schedule, type ScheduleOptions, type ScheduleStorage } from "./schedule.ts";
 
 /** The part of a Durable Object's storage that an owner needs. */
-export type OwnerStorage = CheckpointStorage & AlarmStorage;
+export type OwnerStorage = CheckpointStorage & ScheduleStorage;
 
 export interface StoredCountersOptions extends Pick<ScheduleOptions, "onEvicted"> {
   /** Its clock may run backwards: the owner's own never does. */
@@ -48,10 +48,8 @@ export class StoredCounters {
     const counters = new Counters({
       maxBytes,
       onChange: (table, key) => this.#schedule.change(table, key),
-      onDrop: (table) => this.#checkpoint.drop(table),
-      onBlock: (policy, key) => {
-        if (policy.durable) this.durable.add(blocksName(policy), key);
-      },
+      onDrop: (table) => this.#checkpoint.changes.drop(table),
+      onBlock: ({ durable }) => durable && this.durable.note(),
     });
     const checkpoint = new Checkpoint(storage);
     const now = () => this.now();
@@ -61,7 +59,9 @@ export class StoredCounters {
     const all = { counters, checkpoint, storage, runtime, now, onCleared, hold, onEvicted };
     const schedule = new Schedule(all);
     this.#schedule = schedule;
-    this.durable = new DurableRows({ counters, checkpoint, schedule });
+    this.durable = new DurableRows(() =>
+      checkpoint.hasAll ? undefined : checkpoint.write(now(), counters.tables.byName),
+    );
     this.inexact = new InexactCounts(counters.tables);
   }
 
@@ -112,7 +112,6 @@ export class StoredCounters {
   putRow(table: string, key: KeyHash, state: State): void {
     this.counters.tables.set(table, key, state);
     if (this.tables.get(table)?.kind === "hold") this.counters.holds.noteRow(state);
-    this.#schedule.hasImports = true;
     this.inexact.noteRow(table, state);
   }
 
@@ -142,7 +141,6 @@ export class StoredCounters {
     head.lostMs = Math.max(head.lostMs, lostMs);
     head.crashedMs = Math.max(head.crashedMs, crashedMs);
     this.inexact.noteDisk(head);
-    this.#schedule.hasImports = true;
   }
 
   /** Notes which counts of more than one key got lost, in place of those noted before. */

@@ -258,7 +258,8 @@ describe("owner", () => {
     const rig = new OwnerRig();
     const durable = { ...TEN_A_DAY, name: "durable", durable: true };
     const owner = await rig.start();
-    spend(owner, 4, [durable, TEN_A_DAY]);
+    spend(owner, 4, [durable]);
+    spend(owner, 3, [TEN_A_DAY]);
     const crashed = await rig.start();
     const look = (each: Owner) =>
       each.peek([{ key: KEY, policies: [durable, TEN_A_DAY] }]).verdicts[0];

@@ -4,7 +4,7 @@ import { FixedRows } from "../../counters/fixed-rows.ts";
 import { packRows, type Row } from "../../counters/segment.ts";
 import { stateNumbersOf } from "../../counters/table-name.ts";
 import type { KeyHash } from "../../ring/key-hash.ts";
-import { DROPPED, type Section } from "./format.ts";
+import { CHANGED, DROPPED, type Section } from "./format.ts";
 
 /** A row in the log besides its numbers, about. */
 const ROW_HEAD_BYTES = 8;
@@ -19,20 +19,24 @@ export class Changes {
   /** What the rows take in the log, bytes, about. */
   bytes = 0;
   /** Changed keys by table: sets that take 16 bytes a key. */
-  readonly keys = new Map<string, FixedRows>();
-  /** Dropped before the rows in `keys` were set. */
+  readonly #keys = new Map<string, FixedRows>();
+  /** Dropped before these rows were set. */
   readonly #dropped = new Set<string>();
 
   get isEmpty(): boolean {
-    return this.keys.size === 0 && this.#dropped.size === 0;
+    return this.#keys.size === 0 && this.#dropped.size === 0;
   }
 
-  /** @param numbers how many numbers the row's state has, if that varies */
-  add(table: string, key: KeyHash, numbers = () => 0): void {
-    let keys = this.keys.get(table);
+  /**
+   * Notes that a row was set or deleted.
+   *
+   * @param numbers how many numbers its state has, if that varies
+   */
+  change(table: string, key: KeyHash, numbers = () => 0): void {
+    let keys = this.#keys.get(table);
     if (!keys) {
       keys = new FixedRows(1);
-      this.keys.set(table, keys);
+      this.#keys.set(table, keys);
     }
     const { size } = keys;
     keys.set(key, PRESENT);
@@ -41,29 +45,22 @@ export class Changes {
     this.bytes += ROW_HEAD_BYTES + count * Float64Array.BYTES_PER_ELEMENT;
   }
 
+  /** Notes that a table is gone with all its rows. */
   drop(table: string): void {
-    this.keys.delete(table);
+    this.#keys.delete(table);
     this.#dropped.add(table);
   }
 
-  /** Returns these changes and later ones. Neither of the two may be used from then on. */
-  with(later: Changes): Changes {
-    if (this.isEmpty) return later;
+  /** Adds later changes. */
+  add(later: Changes): void {
     for (const table of later.#dropped) this.drop(table);
-    for (const [table, keys] of later.keys) keys.visit((key) => this.add(table, key));
-    return this;
+    for (const [table, keys] of later.#keys) keys.visit((key) => this.change(table, key));
   }
 
-  /**
-   * Returns what log entries hold of them: a row as it is now, or that it is gone.
-   *
-   * @param count see `Section`
-   */
-  sections(tables: Tables, count: 0 | 1): Section[] {
-    const sections = [...this.#dropped].map(
-      (table): Section => ({ table, index: DROPPED, count, rows: new Uint8Array() }),
-    );
-    for (const [name, keys] of this.keys) {
+  /** Returns what log entries hold of them: a row as it is now, or that it is gone. */
+  sections(tables: Tables): Section[] {
+    const sections = [...this.#dropped].map((table) => section(table, DROPPED, new Uint8Array()));
+    for (const [name, keys] of this.#keys) {
       const table = tables.get(name);
       const rows: Row[] = [];
       keys.visit((key) => {
@@ -72,10 +69,14 @@ export class Changes {
       const numbers = stateNumbersOf(name);
       const step = SECTION_ROWS[numbers ? 0 : 1];
       for (let from = 0; from < rows.length; from += step) {
-        const some = packRows(numbers, rows.slice(from, from + step));
-        sections.push({ table: name, index: 0, count, rows: some });
+        sections.push(section(name, CHANGED, packRows(numbers, rows.slice(from, from + step))));
       }
     }
     return sections;
   }
+}
+
+function section(table: string, index: number, rows: Uint8Array<ArrayBuffer>): Section {
+  // Earlier releases tell by the count that a head was written, too.
+  return { table, index, count: 1, rows };
 }

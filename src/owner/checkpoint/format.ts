@@ -5,6 +5,7 @@
  * Log entries hold sections, each with rows of one table. A damaged value reads as undefined, so it
  * costs only itself.
  */
+import { isOperators } from "../../counters/table-name.ts";
 import { InvalidError } from "../../limit/misuse.ts";
 
 export const VERSION = 5;
@@ -14,15 +15,19 @@ export const HEAD = "head";
 export const CRASH_MARK = "open";
 /** Prefix of the storage keys of log entries. */
 export const LOG = "log/";
+/** In place of an index: these are rows that changed. */
+export const CHANGED = 0;
 /** In place of an index: the table was dropped before the rows of this log entry. */
 export const DROPPED = 1;
-/** Added to an index: these are all rows of that segment. Else they are rows that changed. */
+/** Added to an index: these are all rows of that segment. */
 export const COPIED = 2;
 
 /** Checksum and version as words, then the sequence. */
 const FRAME_BYTES = 16;
 /** Bytes of the name and of the rows, index and count, as words. */
 const SECTION_BYTES = 16;
+/** A value gets no more sections once it has that much: on disk it may have 2 MB. */
+const VALUE_BYTES = 500_000;
 const WORD_BYTES = Uint32Array.BYTES_PER_ELEMENT;
 const NUMBER_BYTES = Float64Array.BYTES_PER_ELEMENT;
 const SEQUENCE_DIGITS = 16;
@@ -32,12 +37,9 @@ const FNV_PRIME = 0x01000193;
 /** Rows of one table, as `packRows` writes them. */
 export interface Section {
   table: string;
-  /** `DROPPED`, 0 for rows that changed, or `COPIED` and which of the table's segments it is. */
+  /** `CHANGED`, `DROPPED`, or `COPIED` and which of the table's segments it is. */
   index: number;
-  /**
-   * Of a copied segment: how many the table had. Of others: 1 if a head was written with them, so
-   * that a head that is missing is noticed, else 0.
-   */
+  /** Of a copied segment: how many the table had. */
   count: number;
   rows: Uint8Array<ArrayBuffer>;
 }
@@ -74,9 +76,7 @@ export function logKey(sequence: number): string {
 
 export function encodeHead(head: Head): Uint8Array<ArrayBuffer> {
   const numbers = Float64Array.from(HEAD_FIELDS, (field) => head[field]);
-  const bytes = new Uint8Array(FRAME_BYTES + numbers.byteLength);
-  bytes.set(new Uint8Array(numbers.buffer), FRAME_BYTES);
-  return framed(head.sequence, bytes);
+  return framed(head.sequence, [new Uint8Array(numbers.buffer)]);
 }
 
 /**
@@ -95,24 +95,33 @@ export function decodeHead(value: unknown): Head | undefined {
 }
 
 export function encodeSections({ sequence, sections }: Value): Uint8Array<ArrayBuffer> {
-  const names = sections.map(({ table }) => new TextEncoder().encode(table));
-  const length = sections.reduce(
-    (sum, { rows }, at) => sum + SECTION_BYTES + padded(names[at]?.length ?? 0) + rows.length,
-    FRAME_BYTES,
-  );
-  const bytes = new Uint8Array(length);
-  const words = new Uint32Array(bytes.buffer);
-  let at = FRAME_BYTES;
-  for (const [nth, { rows, index, count }] of sections.entries()) {
-    const name = names[nth] as Uint8Array;
-    words.set([name.length, rows.length, index, count], at / WORD_BYTES);
-    at += SECTION_BYTES;
-    bytes.set(name, at);
-    at += padded(name.length);
-    bytes.set(rows, at);
-    at += rows.length;
+  const parts = sections.flatMap(({ table, index, count, rows }) => {
+    const name = new TextEncoder().encode(table);
+    const words = Uint32Array.of(name.length, rows.length, index, count);
+    return [new Uint8Array(words.buffer), name, rows];
+  });
+  return framed(sequence, parts);
+}
+
+/**
+ * Returns the sections of each value of a log entry. What operators set has values of its own: none
+ * of it gets lost with a damaged count.
+ */
+export function split(sections: readonly Section[]): Section[][] {
+  const parts: Section[][] = [];
+  for (const isOf of [true, false]) {
+    let bytes = VALUE_BYTES;
+    for (const section of sections) {
+      if (isOperators(section.table) !== isOf) continue;
+      if (bytes >= VALUE_BYTES) {
+        parts.push([]);
+        bytes = 0;
+      }
+      parts.at(-1)?.push(section);
+      bytes += section.rows.length;
+    }
   }
-  return framed(sequence, bytes);
+  return parts;
 }
 
 /** Returns undefined if it is damaged or of another version. */
@@ -135,9 +144,16 @@ export function decodeSections(value: unknown): Value | undefined {
 
 const HEAD_FIELDS = Object.keys(NEW_HEAD) as (keyof Head)[];
 
-/** Fills in the frame of a value. */
-function framed(sequence: number, bytes: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
+/** Puts parts together behind a frame, each padded to whole numbers. */
+function framed(sequence: number, parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
+  const length = parts.reduce((sum, part) => sum + padded(part.length), FRAME_BYTES);
+  const bytes = new Uint8Array(length);
   const words = new Uint32Array(bytes.buffer);
+  let at = FRAME_BYTES;
+  for (const part of parts) {
+    bytes.set(part, at);
+    at += padded(part.length);
+  }
   words[1] = VERSION;
   new Float64Array(bytes.buffer)[1] = sequence;
   words[0] = checksum(bytes.subarray(WORD_BYTES));

@@ -24,32 +24,45 @@ const ENTRY_BYTES = 500_000;
 
 export type WriteStorage = ReadStorage & Pick<DurableObjectStorage, "put" | "delete">;
 
-/** @returns whether a page was damaged */
-export async function replacePages(storage: WriteStorage): Promise<boolean> {
-  if ((await storage.list({ prefix: PAGE, limit: 1 })).size === 0) return false;
+/** Does nothing if the pages were replaced before. */
+export async function replacePages(storage: WriteStorage): Promise<void> {
   const found = decodeHead(await storage.get(HEAD));
-  let isDamaged = false;
-  // Else they were replaced before, and only their removal was interrupted.
+  const hasPages = (await storage.list({ prefix: PAGE, limit: 1 })).size > 0;
+  if (!hasPages && !found?.pages) return;
+  // Else only their removal was interrupted.
   if (found?.pages !== 0) {
     const head = found ?? NEW_HEAD;
     const tables = new Map<string, CounterTable>();
-    const sequences = await readPages(storage, tables);
-    const log = await readLog(storage, tables, head.oldestLog);
-    isDamaged = log.isDamaged || sequences.length < head.pages;
-    const sequence = Math.max(head.sequence, ...sequences, ...log.bytes.keys());
-    // All that was lost was counted before that.
-    const lostMs = isDamaged ? head.clockMs : head.lostMs;
-    await replaceByLog(storage, tables, { ...head, lostMs, sequence, pages: 0 });
+    const { pages, isLess } = await readPages(storage, tables, head.pages);
+    let placed = 0;
+    const placeBefore = (sequence: number) => {
+      for (; (pages[placed]?.sequence ?? sequence) < sequence; placed++) pages[placed]?.place();
+    };
+    // A page has all that was logged until it was written.
+    const log = await readLog(storage, tables, head.oldestLog, placeBefore);
+    placeBefore(Number.POSITIVE_INFINITY);
+    const sequence = Math.max(
+      head.sequence,
+      pages.at(-1)?.sequence ?? 0,
+      ...log.bytes.keys(),
+      ...log.unneeded,
+    );
+    const isDamaged = !found || isLess || log.isDamaged;
+    await replaceByLog(storage, tables, { ...head, sequence, pages: 0 }, isDamaged);
   }
   await removeAll(storage, [PAGE]);
-  return isDamaged;
 }
 
-/** Writes tables as log entries and a head, one at a time. They count once the head is there. */
+/**
+ * Writes tables as log entries and a head, one at a time. They count once the head is there.
+ *
+ * @param isDamaged whether what was replaced had lost anything
+ */
 export async function replaceByLog(
   storage: WriteStorage,
   tables: ReadonlyMap<string, CounterTable>,
   head: Head,
+  isDamaged = false,
 ): Promise<void> {
   const first = head.sequence + 1;
   let { sequence } = head;
@@ -71,7 +84,8 @@ export async function replaceByLog(
     }
   }
   await write();
-  const logs = sequence + 1 - first;
+  // One too many is missed by each start until the first checkpoint, which notes the loss.
+  const logs = sequence + 1 - first + (isDamaged ? 1 : 0);
   await storage.put({ [HEAD]: encodeHead({ ...head, sequence, oldestLog: first, logs }) });
 }
 
@@ -81,22 +95,21 @@ export async function removeAll(storage: WriteStorage, prefixes: readonly string
   }
 }
 
-/** @returns at which sequence each page was written that is whole */
-async function readPages(
-  storage: ReadStorage,
-  tables: Map<string, CounterTable>,
-): Promise<number[]> {
+/** Reads pages in the order in which they were written, which is not that of their keys. */
+async function readPages(storage: ReadStorage, tables: Map<string, CounterTable>, count: number) {
   const pages: { sequence: number; place: () => void }[] = [];
+  let whole = 0;
   for await (const [, value] of scan(storage, PAGE)) {
-    const { sequence, sections } = decodeSections(value) ?? { sequence: 0, sections: [] };
-    for (const { table, index, count, rows } of sections) {
+    const page = decodeSections(value);
+    if (!page) continue;
+    whole++;
+    const { sequence } = page;
+    for (const { table, index, count: segments, rows } of page.sections) {
       const segment = segmentFrom(table, rows);
-      const place = () => named(tables, table).place(segment, index, count, sequence);
+      const place = () => named(tables, table).place(segment, index, segments, sequence);
       pages.push({ sequence, place });
     }
   }
-  // They come in the order of their keys, and count in the order in which they were written.
   pages.sort((one, other) => one.sequence - other.sequence);
-  for (const { place } of pages) place();
-  return pages.map(({ sequence }) => sequence);
+  return { pages, isLess: whole < count };
 }

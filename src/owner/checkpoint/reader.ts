@@ -2,7 +2,7 @@
  * Reads the log into tables, a few values at a time, so that no more than those and the tables are
  * in memory. A damaged value is skipped, and costs only what it held.
  */
-import { type CounterTable, segmentOf } from "../../counters/counter-table.ts";
+import type { CounterTable } from "../../counters/counter-table.ts";
 import { type Segment, unpackRows } from "../../counters/segment.ts";
 import { newSegment, newTable, stateNumbersOf } from "../../counters/table-name.ts";
 import { COPIED, DROPPED, decodeSections, LOG, type Section } from "./format.ts";
@@ -13,34 +13,37 @@ export type ReadStorage = Pick<DurableObjectStorage, "get" | "list">;
 const BATCH_VALUES = 16;
 
 export interface Log {
-  /** Bytes of each value, by sequence in order; 0 if it is damaged or no longer needed. */
+  /** Bytes of each value, by sequence in order. */
   bytes: Map<number, number>;
+  /** Sequences of values that are damaged or no longer needed. */
+  unneeded: number[];
   isDamaged: boolean;
-  /** Whether anything was written together with a head. */
-  hasHead: boolean;
 }
 
 /**
  * Reads the log in order: a row replaces the one before, a copy the whole segment.
  *
  * @param oldest the sequence of the first log entry that is needed
+ * @param onValue called before each value is read, with its sequence
  */
 export async function readLog(
   storage: ReadStorage,
   tables: Map<string, CounterTable>,
   oldest: number,
+  onValue = (_sequence: number) => {},
 ): Promise<Log> {
-  const log: Log = { bytes: new Map(), isDamaged: false, hasHead: false };
+  const log: Log = { bytes: new Map(), unneeded: [], isDamaged: false };
   for await (const [key, value] of scan(storage, LOG)) {
-    const found = decodeSections(value);
-    if (!found) log.isDamaged = true;
-    // The next log entry must not take the key of a damaged one, since that is deleted.
-    const sequence = found?.sequence ?? (Number(key.slice(LOG.length)) || 0);
-    const isNeeded = found !== undefined && sequence >= oldest;
-    log.bytes.set(sequence, isNeeded ? (value as Uint8Array).length : 0);
-    if (!isNeeded) continue;
-    log.hasHead ||= found.sections.some(({ count }) => count > 0);
-    for (const section of found.sections) readSection(section, tables, sequence);
+    const sequence = Number(key.slice(LOG.length)) || 0;
+    const { sections } = decodeSections(value) ?? {};
+    if (!sections) log.isDamaged = true;
+    if (!sections || sequence < oldest) {
+      log.unneeded.push(sequence);
+      continue;
+    }
+    log.bytes.set(sequence, (value as Uint8Array).length);
+    onValue(sequence);
+    for (const section of sections) readSection(section, tables, sequence);
   }
   return log;
 }
@@ -60,26 +63,25 @@ export async function* scan(
   }
 }
 
+/** @param sequence at which it was written */
 function readSection(
   { table: name, index, count, rows }: Section,
   tables: Map<string, CounterTable>,
   sequence: number,
 ): void {
-  const table = named(tables, name);
-  const { copiedAt } = table;
   if (index === DROPPED) {
-    // A page may be newer.
-    if (copiedAt.every((copied) => copied < sequence)) tables.delete(name);
-  } else if (index >= COPIED) {
-    table.place(segmentFrom(name, rows), index - COPIED, count, sequence);
-  } else {
-    unpackRows(stateNumbersOf(name), rows, (key, state) => {
-      // So may it here.
-      if ((copiedAt[segmentOf(key, copiedAt.length)] as number) >= sequence) return;
-      if (state) table.set(key, state);
-      else table.delete(key);
-    });
+    tables.delete(name);
+    return;
   }
+  const table = named(tables, name);
+  if (index >= COPIED) {
+    table.place(segmentFrom(name, rows), index - COPIED, count, sequence);
+    return;
+  }
+  unpackRows(stateNumbersOf(name), rows, (key, state) => {
+    if (state) table.set(key, state);
+    else table.delete(key);
+  });
 }
 
 export function named(tables: Map<string, CounterTable>, name: string): CounterTable {
