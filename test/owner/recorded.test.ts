@@ -4,6 +4,7 @@
  */
 import { expect, it, vi } from "vitest";
 import type { CounterPolicy } from "../../src/counters/check.ts";
+import { HEAD } from "../../src/owner/checkpoint/format.ts";
 import { PAGE } from "../../src/owner/checkpoint/pages.ts";
 import { PUBLIC_SIP_KEY, sipHash } from "../../src/ring/key-hash.ts";
 import version4 from "./checkpoint-4.json";
@@ -89,6 +90,32 @@ it("an owner lets go of the pages of an earlier release once its log has all of 
   }
   expect((await rig.start()).keys).toBe(5_000 + 39 + 3 * 40 + 3 + 1);
 });
+
+it.each([false, true])(
+  "an owner that is killed once it has replaced pages knows that one was damaged (head damaged: %s)",
+  async (isHeadDamaged) => {
+    vi.spyOn(console, "error").mockImplementation(() => {});
+    const pages = [...(await unpacked(pages5)).storage.entries.keys()].filter((key) =>
+      key.startsWith(PAGE),
+    );
+    for (const page of pages) {
+      const rig = await unpacked(pages5);
+      for (const key of isHeadDamaged ? [page, HEAD] : [page]) {
+        const bytes = rig.storage.entries.get(key) as Uint8Array;
+        bytes[30] = (bytes[30] ?? 0) ^ 1;
+      }
+      for (let start = 0; start < 3; start++) {
+        const owner = await rig.start();
+        const { inexact } = owner.peek([
+          { key: sipHash(PUBLIC_SIP_KEY, "9"), policies: [DURABLE] },
+        ]);
+        expect(inexact).toEqual([true]);
+        if (start > 0) await owner.save();
+      }
+    }
+    vi.restoreAllMocks();
+  },
+);
 
 it("an owner that is killed while it replaces what version 4 wrote has all of it", async () => {
   for (let calls = 0; ; calls++) {
