@@ -51,10 +51,12 @@ export class Changes {
     this.#dropped.add(table);
   }
 
-  /** Adds later changes. */
-  add(later: Changes): void {
+  /** Returns these changes and later ones. Neither of the two may be used from then on. */
+  with(later: Changes): Changes {
+    if (this.isEmpty) return later;
     for (const table of later.#dropped) this.drop(table);
     for (const [table, keys] of later.#keys) keys.visit((key) => this.change(table, key));
+    return this;
   }
 
   /** Returns what log entries hold of them: a row as it is now, or that it is gone. */

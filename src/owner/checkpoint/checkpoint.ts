@@ -52,7 +52,7 @@ export interface Found {
 
 /** A log entry. It has several values if it is large, or if operators set some of it. */
 class Entry {
-  readonly changes = new Changes();
+  changes = new Changes();
   /** What these take, bytes. */
   bytes = 0;
   /** Of its values. */
@@ -163,7 +163,7 @@ export class Checkpoint {
     else if (this.#entry.isWritten && this.#entry.isFull) this.#entry = new Entry();
     const entry = this.#entry;
     entry.isWritten = false;
-    entry.changes.add(this.changes);
+    entry.changes = entry.changes.with(this.changes);
     this.changes = new Changes();
     const sections = entry.changes.sections(tables);
     const bytes = sections.reduce((sum, { rows }) => sum + rows.length, LEAST_VALUE_BYTES);
