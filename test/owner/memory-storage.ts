@@ -1,6 +1,9 @@
-/** An owner's storage in memory. */
+/** An owner's storage in memory, with the platform's bounds on one call and one value. */
 import type { OwnerStorage } from "../../src/owner/stored-counters.ts";
 import { listed } from "./listed.ts";
+
+const MAX_KEYS = 128;
+const MAX_VALUE_BYTES = 2 * 1_024 * 1_024;
 
 export class MemoryStorage implements OwnerStorage {
   entries = new Map<string, unknown>();
@@ -17,12 +20,16 @@ export class MemoryStorage implements OwnerStorage {
   }
   async put(entries: string | object): Promise<void> {
     this.puts++;
+    requireFew(Object.keys(entries));
     for (const [key, value] of Object.entries(entries)) {
       this.entries.set(key, structuredClone(value));
-      if (value instanceof Uint8Array) this.bytes += value.length;
+      if (!(value instanceof Uint8Array)) continue;
+      if (value.length > MAX_VALUE_BYTES) throw new Error(`a value has ${value.length} bytes`);
+      this.bytes += value.length;
     }
   }
   async delete(keys: string | string[]): Promise<never> {
+    requireFew([...keys]);
     for (const key of keys) this.entries.delete(key);
     return 0 as never;
   }
@@ -37,4 +44,8 @@ export class MemoryStorage implements OwnerStorage {
   async setAlarm(time: number | Date): Promise<void> {
     this.alarmMs = Number(time);
   }
+}
+
+function requireFew({ length }: readonly string[]): void {
+  if (length > MAX_KEYS) throw new Error(`one call has ${length} keys`);
 }
