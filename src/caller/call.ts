@@ -162,7 +162,8 @@ export function isVerdict(verdict: Verdict, policy: CounterPolicy): boolean {
   return (
     reason !== "failed" &&
     allowed === (retryAfterMs === 0) &&
-    !(reason === "limited" && remaining >= cost) &&
+    // A check that costs nothing is denied where one unit would be.
+    !(reason === "limited" && remaining >= (cost || 1)) &&
     isWhole(remaining, capacity) &&
     isWhole(limit ?? 0, MAX_UNITS) &&
     isWhole(taken, allowed ? cost : 0) &&

@@ -21,12 +21,19 @@ beforeEach(() => {
 /** The API in an isolate of its own, over the owners of all. */
 function isolate(owners: Pick<typeof env.TURNPIKE_OWNERS, "getByName"> = env.TURNPIKE_OWNERS) {
   const app = api(new Caller({ owners, runtime: WORKERS, ...config } as never), config);
-  return (authorization: string | undefined, path = "/peek", address = ip, method = "POST") =>
+  return (
+    authorization: string | undefined,
+    path = "/peek",
+    address = ip,
+    method = "POST",
+    others: Record<string, string> = {},
+  ) =>
     app.request(path, {
       method,
       headers: {
         "CF-Connecting-IP": address,
         ...(authorization !== undefined && { Authorization: authorization }),
+        ...others,
       },
       ...(method === "POST" && { body: JSON.stringify(bodyOf(path)) }),
     });
@@ -35,7 +42,7 @@ function isolate(owners: Pick<typeof env.TURNPIKE_OWNERS, "getByName"> = env.TUR
 function bodyOf(path: string) {
   const { duration, key, ...policy } = JSON.parse(BODY) as Record<string, string>;
   if (path === "/block") return { key, duration };
-  return path === "/unblock" ? { key } : { key, ...policy };
+  return path === "/unblock" ? { ip } : { key, ...policy };
 }
 
 async function statuses(requests: Iterable<Response | Promise<Response>>): Promise<number[]> {
@@ -132,6 +139,26 @@ describe("an address that sends wrong tokens", () => {
     expect((await send("Bearer rules", "/peek", ip.replace("::1", "::2"))).status).toBe(429);
   });
 
+  it("is not refused for its right tokens once the lock is lifted, however many come at once", async () => {
+    const send = isolate();
+    for (let n = 0; n < 12; n++) await send("Bearer wrong");
+    const [, refused] = await Promise.all([send("Bearer wrong"), send("Bearer rules")]);
+    expect(refused.status).toBe(429);
+    expect((await send("Bearer rules", "/unblock", "2001:db8:fffe::1")).status).toBe(204);
+    for (let round = 0; round < 3; round++) {
+      const right = Array.from({ length: 30 }, () => send("Bearer rules"));
+      expect(new Set(await statuses(right))).toEqual(new Set([200]));
+    }
+  });
+
+  it("is told in JSON, whatever it accepts", async () => {
+    const send = isolate();
+    for (let n = 0; n < 11; n++) await send("Bearer wrong");
+    const refused = await send("Bearer wrong", "/peek", ip, "POST", { Accept: "text/html" });
+    expect(refused.status).toBe(429);
+    expect(refused.headers.get("Content-Type")).toBe("application/problem+json");
+  });
+
   it("may be sent by a page that it looks at, which guesses nothing", async () => {
     const send = isolate();
     for (let n = 0; n < 15; n++) {
@@ -152,7 +179,7 @@ describe("an address that sends wrong tokens", () => {
     expect(owners.calls.map(({ verb }) => verb)).toEqual(["check"]);
     await send("Bearer wrong", "/check");
     await send("Bearer rules", "/check");
-    expect(owners.calls.map(({ verb }) => verb)).toEqual(["check", "check", "peek", "check"]);
+    expect(owners.calls.map(({ verb }) => verb)).toEqual(["check", "check", "check", "check"]);
   });
 });
 

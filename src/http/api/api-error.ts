@@ -26,6 +26,14 @@ export function answerError(error: Error): Response {
   return internalError(error);
 }
 
+/** @param cause what the client has done */
+export function tooMany(cause: string, retryAfterMs: number): Response {
+  const seconds = String(Math.ceil(retryAfterMs / 1_000));
+  const detail = `${cause} Try again in ${seconds} s.`;
+  const headers = { "Retry-After": seconds };
+  return problem({ status: 429, title: "Too many requests", detail }, headers);
+}
+
 /** Answers a path without a call, and every call if no token is set. */
 export function notFound(): Response {
   const detail =

@@ -4,21 +4,21 @@
  * The limiter itself counts wrong tokens, by client address. An address that sent too many gets 429,
  * even for a right token: otherwise it could go on guessing. Clients that share the address have to
  * wait, too. An admin at another address can lift the lock by `unblock` or `reset`. A right token
- * costs no call to an owner, unless this isolate saw its address fail in the last minute.
+ * counts nothing. It costs no call to an owner, unless this isolate saw its address fail in the last
+ * minute.
  */
 
 import { createMiddleware } from "hono/factory";
 import type { Caller } from "../../caller/caller.ts";
-import type { Question } from "../../caller/question.ts";
+import { decided, type Question } from "../../caller/question.ts";
 import type { Config, Scope, Token } from "../../config.ts";
 import { type Policy, parsePolicy } from "../../limit/policy.ts";
 import type { LimiterConfig } from "../../limiter-config.ts";
 import { logSeldom } from "../../log.ts";
 import { nearestRegion, type Region } from "../../ring/region.ts";
 import { problem } from "../answer/problem.ts";
-import { refuse } from "../answer/refusal.ts";
-import { rulingsOf } from "../answer/ruling.ts";
 import { clientAddress, clientKey, warnNoAddress } from "../key/identity.ts";
+import { tooMany } from "./api-error.ts";
 import { sessionsOf } from "./session.ts";
 
 /** RFC 6750, section 2.1. */
@@ -29,6 +29,9 @@ const FAILURES: Policy = {
   // A policy's name cannot have a blank, so no API call can give guesses back.
   name: "wrong token",
 };
+
+/** Costs nothing, so right tokens deny nobody. Passes as long as one more guess would. */
+const RIGHT: Policy = { ...FAILURES, limit: FAILURES.limit - 1, cost: 0 };
 
 /** The most failing addresses that an isolate remembers. Owners count those that it forgets. */
 const MAX_SUSPECTS = 10_000;
@@ -63,18 +66,13 @@ export function authorize(caller: Caller, config: LimiterConfig & Pick<Config, "
     const address = clientAddress(headers, config);
     if (!address && scope === undefined) warnNoAddress(headers, FAILURES.name, config);
     const client = clientKey(address, headers, config);
-    const failures = suspects.failuresOf(client.join(), scope === undefined, Date.now());
-    if (failures > 0) {
+    if (suspects.includes(client.join(), scope === undefined, Date.now())) {
       const region = nearestRegion(cf as IncomingRequestCfProperties, config.homeRegion);
-      const questions = [wrongTokensOf(client, region)];
-      // After many failures a check is due: a peek could overtake guesses on their way to the owner.
-      const peeks = scope !== undefined && failures < FAILURES.limit;
-      const replies = await (peeks ? caller.peek(questions) : caller.check(questions));
-      const rulings = rulingsOf(replies);
-      if (rulings.some(({ decision }) => !decision.allowed))
-        return refuse(c, rulings, "This address has sent too many wrong tokens.");
-      // An admin has lifted the lock, and a right token must not close it again.
-      if (scope !== undefined && !peeks) await caller.undo(replies);
+      const question = wrongTokensOf(client, region);
+      // A check even of a right token: a peek could overtake guesses on their way to the owner.
+      const asked = scope === undefined ? question : { ...question, policies: [RIGHT] };
+      const { allowed, retryAfterMs } = decided(await caller.check([asked]));
+      if (!allowed) return tooMany("This address has sent too many wrong tokens.", retryAfterMs);
     }
     if (scope === undefined) return unauthorized("This token is not valid.");
     c.set("scope", scope);
@@ -89,18 +87,15 @@ export function wrongTokensOf(client: readonly string[], region: Region): Questi
 
 /** The addresses that failed in this isolate. */
 class Suspects {
-  readonly #known = new Map<string, { failures: number; untilMs: number }>();
+  readonly #untilMs = new Map<string, number>();
 
-  /** Returns how often an address failed in its minute, including now if it `fails`. */
-  failuresOf(address: string, fails: boolean, nowMs: number): number {
-    const known = this.#known.get(address);
-    const entry =
-      known && nowMs < known.untilMs ? known : { failures: 0, untilMs: nowMs + FAILURES.windowMs };
-    if (!fails) return entry.failures;
-    entry.failures++;
-    if (this.#known.size >= MAX_SUSPECTS) this.#known.clear();
-    this.#known.set(address, entry);
-    return entry.failures;
+  /** Has an address failed in the last minute, or does it now, if it `fails`? */
+  includes(address: string, fails: boolean, nowMs: number): boolean {
+    if (fails) {
+      if (this.#untilMs.size >= MAX_SUSPECTS) this.#untilMs.clear();
+      this.#untilMs.set(address, nowMs + FAILURES.windowMs);
+    }
+    return nowMs < (this.#untilMs.get(address) ?? 0);
   }
 }
 
