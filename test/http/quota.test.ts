@@ -89,6 +89,8 @@ describe("the quota of a browser", () => {
     const refused = await send("/_turnpike/v1/quota");
     expect(refused.status).toBe(429);
     expect(refused.headers.get("Retry-After")).toMatch(/^\d+$/);
+    const opened = await send("/_turnpike/v1/quota", { headers: { Accept: "text/html" } });
+    expect(opened.headers.get("Content-Type")).toBe("application/problem+json");
     // The page's own requests go on.
     expect((await send("/")).status).toBe(200);
   });
@@ -97,7 +99,9 @@ describe("the quota of a browser", () => {
     ip = "203.0.113.77";
     expect(await left()).toEqual({});
     ip = "203.0.113.66";
-    expect((await send("/_turnpike/v1/quota")).status).toBe(403);
+    const refused = await send("/_turnpike/v1/quota", { headers: { Accept: "text/html" } });
+    expect(refused.status).toBe(403);
+    expect(refused.headers.get("Content-Type")).toBe("application/problem+json");
   });
 
   it.each([

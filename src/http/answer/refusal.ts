@@ -33,31 +33,29 @@ export function refusePath(): Response {
   return problem({ status: 400, title: "Not a valid path", detail });
 }
 
-/** Answers a request from an address that a `deny` list has. */
-export function refuseListed(c: Context): Response | Promise<Response> {
+/**
+ * Answers a request from an address that a `deny` list has.
+ *
+ * @param c absent for a call of the API, which has no pages
+ */
+export function refuseListed(c?: Context): Response | Promise<Response> {
   const detail = "Requests from this address are not answered.";
   const body = { status: 403, title: "Forbidden", detail } as const;
-  return prefersHtml(c) ? page(c, body) : problem(body);
+  return c && prefersHtml(c) ? page(c, body) : problem(body);
 }
 
 /**
  * Answers a denied request: 429, or 503 if no owner answered and the policy's `onFailure` denies.
- *
- * @param cause what the client has done, if it is not what the policy's quota says
  */
-export function refuse(
-  c: Context,
-  rulings: readonly Ruling[],
-  cause?: string,
-): Response | Promise<Response> {
+export function refuse(c: Context, rulings: readonly Ruling[]): Response | Promise<Response> {
   if (prefersHtml(c)) {
-    const { body, headers } = refusalOf(rulings, cause);
+    const { body, headers } = refusalOf(rulings);
     return page(c, body, headers);
   }
   const only = rulings.length === 1 ? rulings[0] : undefined;
   const known = only && refusals.get(only.policy);
   if (known && hasSameText(known.decision, only.decision)) return new Response(...known.parts);
-  const { body, headers } = refusalOf(rulings, cause);
+  const { body, headers } = refusalOf(rulings);
   const parts = problemParts(body, headers);
   if (only) refusals.set(only.policy, { decision: only.decision, parts });
   return new Response(...parts);
@@ -81,10 +79,10 @@ export function refusalHeaders(rulings: readonly Ruling[]): Record<string, strin
   };
 }
 
-function refusalOf(rulings: readonly Ruling[], given?: string) {
+function refusalOf(rulings: readonly Ruling[]) {
   const { policy, decision } = decidingRuling(rulings);
   const { status, type, title, cause } =
-    decision.reason === "failed" ? OUT_OF_REACH : tooMany(policy, decision, given);
+    decision.reason === "failed" ? OUT_OF_REACH : tooMany(policy, decision);
   const headers = { ...refusalHeaders(rulings), Vary: "Accept" };
   const body = {
     type: `https://iana.org/assignments/http-problem-types#${type}`,
@@ -98,8 +96,8 @@ function refusalOf(rulings: readonly Ruling[], given?: string) {
   return { body, headers };
 }
 
-function tooMany(policy: Policy, { reason }: Decision, given = quotaText(policy)) {
-  const cause = reason === "blocked" ? "This client is blocked for now." : given;
+function tooMany(policy: Policy, { reason }: Decision) {
+  const cause = reason === "blocked" ? "This client is blocked for now." : quotaText(policy);
   // A policy may set the status of its refusal and nothing else.
   const status = (policy.refusal?.status ?? 429) as ContentfulStatusCode;
   return { status, type: "quota-exceeded", title: "Too many requests", cause };

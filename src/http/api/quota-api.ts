@@ -9,6 +9,7 @@
 import { Context } from "hono";
 import type { HonoBase } from "hono/hono-base";
 import type { Caller } from "../../caller/caller.ts";
+import { decided } from "../../caller/question.ts";
 import type { Config } from "../../config.ts";
 import { isListed } from "../../limit/address-list.ts";
 import { MisuseError } from "../../limit/misuse.ts";
@@ -16,14 +17,14 @@ import { type Policy, parsePolicy } from "../../limit/policy.ts";
 import { parseUrl } from "../../limit/url.ts";
 import { nearestRegion } from "../../ring/region.ts";
 import { problem, wrongMethod } from "../answer/problem.ts";
-import { refuse, refuseListed } from "../answer/refusal.ts";
+import { refuseListed } from "../answer/refusal.ts";
 import { type Ruling, rulingsOf } from "../answer/ruling.ts";
 import { newApp } from "../app.ts";
 import { clientAddress, clientKey } from "../key/identity.ts";
 import { RuleMatcher } from "../match/rule-matcher.ts";
 import type { Rule } from "../rule-functions.ts";
 import { applyAddressLists, questionsOf, readRules } from "../rules.ts";
-import { answerError } from "./api-error.ts";
+import { answerError, tooMany } from "./api-error.ts";
 
 /** What is left under one policy. */
 export interface Quota {
@@ -71,17 +72,18 @@ export function quotaApi(
     const { headers, cf } = c.req.raw;
     const address = clientAddress(headers, config);
     if (isListed(address, config.allow)) return c.json({ quotas: [] });
-    if (isListed(address, config.deny)) return refuseListed(c);
+    if (isListed(address, config.deny)) return refuseListed();
     const region = nearestRegion(cf as IncomingRequestCfProperties, config.homeRegion);
     const key = ["quota", ...clientKey(address, headers, config)];
-    const reads = rulingsOf(await caller.check([{ key, policies: [READS], region }]));
-    if (!reads.every(({ decision }) => decision.allowed)) return refuse(c, reads);
+    const reads = await caller.check([{ key, policies: [READS], region }]);
+    const { allowed, retryAfterMs } = decided(reads);
+    if (!allowed) return tooMany("A client may ask 120 times a minute.", retryAfterMs);
 
     const asked = askedAbout(c);
     const found = new RuleMatcher(rulesNow()).match(asked);
     if (!found) throw new MisuseError("path", "must be a path that is not refused", asked.req.url);
     const { refusing, counting } = applyAddressLists(found, address);
-    if (refusing) return refuseListed(c);
+    if (refusing) return refuseListed();
     const wanted = c.req.query("policy");
     const rules = counting.filter(
       ({ policy }) => !policy.shadow && policy.name === (wanted ?? policy.name),
