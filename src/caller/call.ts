@@ -44,6 +44,9 @@ export class CallError extends Error {
   }
 }
 
+/** For calls by an operator, to objects that may be far away and cold. */
+export const OPERATOR_DEADLINE_MS = 5_000;
+
 export interface CallOptions {
   namespace: CounterNamespace;
   runtime: Runtime;

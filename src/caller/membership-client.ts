@@ -14,10 +14,7 @@ import {
 } from "../protocol/rpc.ts";
 import { REGIONS, type Region } from "../ring/region.ts";
 import type { Runtime } from "../runtime.ts";
-import { CallError } from "./call.ts";
-
-/** For operators, who would rather wait than get no answer: the object asks each of its owners. */
-const OPERATOR_DEADLINE_MS = 5_000;
+import { CallError, OPERATOR_DEADLINE_MS } from "./call.ts";
 
 export class MembershipClient {
   readonly #namespace: ObjectNamespace<MembershipRpc>;

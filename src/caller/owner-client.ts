@@ -6,10 +6,15 @@ import type { CounterStub } from "../protocol/rpc.ts";
 import type { Batch } from "../protocol/wire.ts";
 import type { Answer } from "../protocol/wire-answer.ts";
 import { Batcher } from "./batcher.ts";
-import { askOwner, CallError, type CallOptions, callOwner, type Verb } from "./call.ts";
+import {
+  askOwner,
+  CallError,
+  type CallOptions,
+  callOwner,
+  OPERATOR_DEADLINE_MS,
+  type Verb,
+} from "./call.ts";
 
-/** For calls by an operator, to owners that may be far away and cold. */
-const OPERATOR_DEADLINE_MS = 5_000;
 /** The least time between two reports of one owner. */
 const REPORT_INTERVAL_MS = 10_000;
 

@@ -14,7 +14,7 @@ import { type Dimensions, dimensionsOf, pairsOf, UNKNOWN } from "./tuple.ts";
 export type ValueHash = (value: string) => KeyHash;
 
 /** The values of one dimension. */
-export interface Values {
+export interface DimensionValues {
   heaviest: SpaceSaving;
   distinct: HyperLogLog;
 }
@@ -50,7 +50,7 @@ export class Tally {
   unknown = 0;
   readonly tuples = new SpaceSaving();
   readonly #hash: ValueHash;
-  #dimensions: Map<string, Values> | undefined;
+  #dimensions: Map<string, DimensionValues> | undefined;
 
   constructor(hash: ValueHash) {
     this.#hash = hash;
@@ -91,13 +91,13 @@ export class Tally {
   }
 
   /** Keeps each dimension by itself from now on. */
-  split(): Map<string, Values> {
+  split(): Map<string, DimensionValues> {
     this.#dimensions ??= this.#gatherValues();
     return this.#dimensions;
   }
 
   /** Returns each dimension by itself. */
-  dimensions(): Map<string, Values> {
+  dimensions(): Map<string, DimensionValues> {
     return this.#dimensions ?? this.#gatherValues();
   }
 
@@ -160,13 +160,13 @@ export class Tally {
     return tally;
   }
 
-  #gatherValues(): Map<string, Values> {
-    const dimensions = new Map<string, Values>();
+  #gatherValues(): Map<string, DimensionValues> {
+    const dimensions = new Map<string, DimensionValues>();
     for (const { key, count } of this.tuples.entries()) this.#addValues(dimensions, key, count);
     return dimensions;
   }
 
-  #addValues(dimensions: Map<string, Values>, key: string, amount: number): void {
+  #addValues(dimensions: Map<string, DimensionValues>, key: string, amount: number): void {
     for (const [name, value] of pairsOf(key)) {
       const { heaviest, distinct } = valuesIn(dimensions, name);
       heaviest.add(value, amount);
@@ -182,7 +182,7 @@ export function sumOf(entries: Iterable<Entry>): number {
   return sum;
 }
 
-function valuesIn(dimensions: Map<string, Values>, name: string): Values {
+function valuesIn(dimensions: Map<string, DimensionValues>, name: string): DimensionValues {
   let values = dimensions.get(name);
   if (!values) {
     values = { heaviest: new SpaceSaving(), distinct: new HyperLogLog() };

@@ -23,16 +23,16 @@ export type Answer =
       status: number;
       headers: Headers;
       body: Body | null;
-      entry: Entry;
+      toStore: ToStore;
       tags: string[];
     }
   /** One that may not: it passes as the handler made it. */
   | { kind: "passing"; response: Response; reason: Reason }
   /** The stored response, confirmed by a 304, or in place of an error. */
-  | { kind: "known"; aged: Aged; forwardStatus: number; entry: Entry; tags: string[] };
+  | { kind: "known"; aged: Aged; forwardStatus: number; toStore: ToStore; tags: string[] };
 
 /** Undefined if there is nothing to store after all. */
-type Entry = Promise<StoredResponse | undefined>;
+type ToStore = Promise<StoredResponse | undefined>;
 
 export interface ExchangeOptions {
   /** Runs the handler with these headers. `hasFailed` if it threw. */
@@ -97,7 +97,7 @@ export class Exchange {
     if (answer.kind === "passing") {
       return LASTING.includes(answer.reason) ? marker(PASSING_MS, { kind: "passing" }) : undefined;
     }
-    const response = await answer.entry;
+    const response = await answer.toStore;
     if (!response) return marker(PASSING_MS, { kind: "passing" });
     const vary = new Headers(response.headers).get("Vary");
     const choosing = newNames(vary, names);
@@ -123,12 +123,12 @@ export class Exchange {
       isUsableOnError(known.response.life, known.residentMs)
     ) {
       await body?.cancel();
-      const entry = Promise.resolve(aged(known));
+      const toStore = Promise.resolve(aged(known));
       return {
         kind: "known",
         aged: known,
         forwardStatus: status,
-        entry,
+        toStore,
         tags: this.#tags(known.response.status, known.response.headers),
       };
     }
@@ -141,13 +141,13 @@ export class Exchange {
     const isCoded = /gzip/i.test(headers.get("Content-Encoding") ?? "");
     const stored = this.#fields(headers, life.omitted, times.receivedMs);
     if (isCoded) decoded(stored);
-    const entry = (reading?.whole ?? Promise.resolve(new Uint8Array())).then((whole) => {
+    const toStore = (reading?.whole ?? Promise.resolve(new Uint8Array())).then((whole) => {
       // A handler that codes the body itself says so to the runtime, but not to us.
       if (!whole || (isCoded && isGzip(whole))) return undefined;
       return newResponse(life, status, stored, whole);
     });
     const tags = this.#tags(status, stored);
-    return { kind: "storable", status, headers, body: reading, entry, tags };
+    return { kind: "storable", status, headers, body: reading, toStore, tags };
   }
 
   #confirmed(
@@ -166,7 +166,7 @@ export class Exchange {
       kind: "known",
       aged: { response: told, residentMs: 0 },
       forwardStatus: 304,
-      entry: Promise.resolve(isStorable ? told : undefined),
+      toStore: Promise.resolve(isStorable ? told : undefined),
       tags: this.#tags(status, fields),
     };
   }
