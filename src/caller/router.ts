@@ -1,7 +1,8 @@
 /**
- * Each region's ring as this isolate knows it: first as configured, then as owners report it.
+ * Each region's ring as this isolate knows it: first as configured, then as it is reported.
  *
- * Nobody polls for a ring. A caller with an old one gets the new one with an owner's next answer.
+ * A caller with an old ring gets the new one with an owner's next answer. For the cache, which makes
+ * no checks, `RingFollower` asks.
  */
 
 import { ownerNames, type RingRecord } from "../protocol/ring-record.ts";
@@ -60,7 +61,7 @@ export class Router {
 
 let router: Router | undefined;
 
-/** Returns the rings that this isolate knows, which its caller and its events share. */
+/** Returns the rings that this isolate knows, which its caller, events and cache share. */
 export function isolateRouter(ownersPerRegion: number): Router {
   router ??= new Router(ownersPerRegion);
   return router;

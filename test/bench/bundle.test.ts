@@ -13,7 +13,7 @@ const MAX_LIMITER_KIB = 45;
 /** The same in a Worker that others call by a service binding. */
 const MAX_CALLED_KIB = 60.75;
 /**
- * The deployed Worker has the gateway, events, the purge of caches, live policies, the API with its
+ * The deployed Worker has the gateway, events, live policies, the API with its
  * document and both pages besides; the chart takes 22.
  */
 const MAX_GATEWAY_KIB = 142;
