@@ -5,10 +5,14 @@
  */
 import type { HonoBase } from "hono/hono-base";
 import type { Config } from "../config.ts";
-import { problem, wrongMethod } from "../http/answer/problem.ts";
+import { wrongMethod } from "../http/answer/problem.ts";
+import { answerError } from "../http/api/api-error.ts";
 import { type Authorize, requireScope } from "../http/api/authorization.ts";
+import { queryOf } from "../http/api/query.ts";
 import { sessionsOf } from "../http/api/session.ts";
 import { newApp } from "../http/app.ts";
+import { parse } from "../limit/misuse.ts";
+import { oneOf } from "../limit/schemas.ts";
 import type { RingStatus } from "../protocol/rpc.ts";
 import { WORKERS } from "../runtime.ts";
 import page from "./live.html";
@@ -22,6 +26,8 @@ const STREAM_MS = 600_000;
 /** How soon a browser asks again when a stream has ended. */
 const RETRY_MS = 1_000;
 
+const rangeSchema = oneOf(Object.keys(RANGES) as RangeName[]);
+
 /**
  * Makes the app at `/_turnpike`.
  *
@@ -34,6 +40,7 @@ export function livePage(
   ringsOf: () => Promise<RingStatus[]>,
 ): HonoBase {
   const app = newApp();
+  app.onError(answerError);
   const sessions = sessionsOf(config);
   const views = new Map<RangeName, LiveView>();
   const viewOf = (range: RangeName) => {
@@ -57,11 +64,7 @@ export function livePage(
   app.all("/session", () => wrongMethod("POST, DELETE"));
   app.use("/live", authorized, requireScope("admin"));
   app.get("/live", (c) => {
-    const range = c.req.query("range") ?? "10m";
-    if (!isRange(range)) {
-      const detail = `range must be one of ${Object.keys(RANGES).join(", ")}, got ${range.slice(0, 20)}`;
-      return problem({ status: 400, title: "Not a valid request", detail, field: "range" });
-    }
+    const range = parse(rangeSchema, queryOf(c).range ?? "10m", "range");
     const headers = { "Content-Type": "text/event-stream", "Cache-Control": "no-store" };
     return c.body(streamOf(viewOf(range)), 200, headers);
   });
@@ -85,8 +88,4 @@ function streamOf(view: LiveView): ReadableStream<Uint8Array> {
     if (WORKERS.now() >= endMs) controller.close();
   };
   return new ReadableStream({ pull }, { highWaterMark: 0 });
-}
-
-function isRange(text: string): text is RangeName {
-  return Object.hasOwn(RANGES, text);
 }

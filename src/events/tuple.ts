@@ -32,17 +32,19 @@ export const valueSchema = v.pipe(v.string(valueRule), v.maxLength(MAX_VALUE_CHA
 const FORBIDDEN = ["__proto__", "prototype", "constructor"];
 
 const forbidden = v.never(`must have no dimension that is called ${FORBIDDEN.join(", ")}`);
+const objectRule = "must be an object of texts";
 const allowed = v.pipe(
-  v.record(nameSchema, valueSchema, "must be an object of texts"),
+  v.record(nameSchema, valueSchema, objectRule),
   v.check(
     (dimensions) => Object.keys(dimensions).length <= MAX_DIMENSIONS,
     `must be at most ${MAX_DIMENSIONS} dimensions`,
   ),
 );
-export const dimensionsSchema = v.lazy(
-  (dimensions): v.GenericSchema<unknown, Dimensions> =>
-    FORBIDDEN.some((name) => Object.hasOwn(Object(dimensions), name)) ? forbidden : allowed,
-);
+export const dimensionsSchema = v.lazy((dimensions): v.GenericSchema<unknown, Dimensions> => {
+  // For valibot a list is a record.
+  if (Array.isArray(dimensions)) return v.never(objectRule);
+  return FORBIDDEN.some((name) => Object.hasOwn(Object(dimensions), name)) ? forbidden : allowed;
+});
 
 /** Names that the limiter keeps for what it counts of itself. */
 const RESERVED = /^turnpike[.-]/;

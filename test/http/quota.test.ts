@@ -109,6 +109,8 @@ describe("the quota of a browser", () => {
     ["?path=", "path"],
     ["?path=/login%2500", "path"],
     ["?method=TRACE", "method"],
+    ["?method=GET&method=POST", "method"],
+    ["?policy=day&policy=search", "policy"],
     ["?method=a%20b", "method"],
   ])("needs a request that there can be: %s", async (query, field) => {
     fresh();

@@ -114,8 +114,9 @@ function override(schema: GenericSchema, converted: JsonSchema): JsonSchema | un
     entries?: object;
   };
   if (getter) {
-    const forms = [...new Set(SAMPLES.map((sample) => getter(sample)))];
-    const [only, ...others] = forms.map((form) => requestOf(form) as JsonSchema);
+    const forms = new Set(SAMPLES.map((sample) => getter(sample)));
+    const possible = [...forms].filter(({ type }) => type !== "never");
+    const [only, ...others] = possible.map((form) => requestOf(form) as JsonSchema);
     return others.length === 0 ? only : ({ anyOf: [only, ...others] } as JsonSchema);
   }
   if (type === "custom") {

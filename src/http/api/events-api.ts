@@ -11,6 +11,7 @@ import { MisuseError, parse } from "../../limit/misuse.ts";
 import type { Region } from "../../ring/region.ts";
 import { wrongMethod } from "../answer/problem.ts";
 import { jsonBody } from "./json-body.ts";
+import { queryOf } from "./query.ts";
 
 export const manyEventsSchema = v.strictObject({ events: eventsSchema });
 
@@ -34,28 +35,35 @@ export function countEvents(
   app.all("/events", () => wrongMethod("POST"));
 }
 
-/** Adds the calls that read, for tokens that may. */
+/** Adds the calls that read, for tokens that may. What a query lacks, the counters name. */
 export function readEvents(app: HonoBase, eventsOf: EventsOf): void {
   app.get("/events/top", async (c) => {
-    const { name = "", by, n, ...range } = c.req.query();
-    const dimensions = by === undefined ? [] : by.split(",");
-    return c.json(await eventsOf().top(name, dimensions, n as number | undefined, range as Range));
+    const { name, by, n, ...range } = queryOf(c);
+    const dimensions = by?.split(",");
+    const top = eventsOf().top(name as string, dimensions, n as number | undefined, range as Range);
+    return c.json(await top);
   });
   app.get("/events/series", async (c) => {
-    const { name = "", filter: _, ...range } = c.req.query();
-    const filter = Object.fromEntries((c.req.queries("filter") ?? []).map(pairIn));
-    return c.json({ points: await eventsOf().series(name, filter, range as Range) });
+    const { name, filter: _, ...range } = queryOf(c, "filter");
+    const filter = filterIn(c.req.queries("filter"));
+    return c.json({ points: await eventsOf().series(name as string, filter, range as Range) });
   });
   app.get("/events/distinct", async (c) => {
-    const { name = "", dimension = "", ...range } = c.req.query();
-    return c.json(await eventsOf().distinct(name, dimension, range as Range));
+    const { name, dimension, ...range } = queryOf(c);
+    return c.json(await eventsOf().distinct(name as string, dimension as string, range as Range));
   });
   for (const call of ["/events/top", "/events/series", "/events/distinct"]) {
     app.all(call, () => wrongMethod("GET, HEAD"));
   }
 }
 
-/** @throws {MisuseError} if it has no colon */
+/** @throws {MisuseError} if a text has no colon, or two have the same dimension */
+function filterIn(texts: readonly string[] = []): Record<string, string> {
+  const filter = Object.fromEntries(texts.map(pairIn));
+  if (Object.keys(filter).length === texts.length) return filter;
+  throw new MisuseError("filter", "must name each dimension once", texts);
+}
+
 function pairIn(text: string): [dimension: string, value: string] {
   const colon = text.indexOf(":");
   if (colon >= 0) return [text.slice(0, colon), text.slice(colon + 1)];

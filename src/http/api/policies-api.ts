@@ -17,6 +17,7 @@ import {
 import { problem, wrongMethod } from "../answer/problem.ts";
 import { newApp } from "../app.ts";
 import { jsonBody } from "./json-body.ts";
+import { queryOf } from "./query.ts";
 
 const MAX_BY_CHARS = 64;
 const byRule = `must be text of at most ${MAX_BY_CHARS} characters`;
@@ -66,7 +67,7 @@ export function policiesApi(
     return change(given, { source: "live", policies: JSON.stringify(policies), by });
   });
   app.delete("/", async (c) => {
-    const by = parse(bySchema, c.req.query("by"), "by") ?? null;
+    const by = parse(bySchema, queryOf(c).by, "by") ?? null;
     const policies = JSON.stringify(writtenPolicies);
     // It overwrites nobody's work: the history keeps it.
     return change(c.req.header("If-Match") ?? ANY, { source: "deployment", policies, by });

@@ -25,6 +25,7 @@ import { RuleMatcher } from "../match/rule-matcher.ts";
 import type { Rule } from "../rule-functions.ts";
 import { applyAddressLists, questionsOf, readRules } from "../rules.ts";
 import { answerError, tooMany } from "./api-error.ts";
+import { queryOf } from "./query.ts";
 
 /** What is left under one policy. */
 export interface Quota {
@@ -84,7 +85,7 @@ export function quotaApi(
     if (!found) throw new MisuseError("path", "must be a path that is not refused", asked.req.url);
     const { refusing, counting } = applyAddressLists(found, address);
     if (refusing) return refuseListed();
-    const wanted = c.req.query("policy");
+    const wanted = queryOf(c).policy;
     const rules = counting.filter(
       ({ policy }) => !policy.shadow && policy.name === (wanted ?? policy.name),
     );
@@ -99,7 +100,7 @@ export function quotaApi(
 
 /** Returns the request that is asked about: this one, with another path and method. */
 function askedAbout(c: Context): Context {
-  const { path = "/", method = "GET" } = c.req.query();
+  const { path = "/", method = "GET" } = queryOf(c);
   const url = path.startsWith("/") ? parseUrl(`${parseUrl(c.req.url)?.origin}${path}`) : null;
   if (!url) throw new MisuseError("path", 'must be a path such as "/search?q=1"', path);
   if (!/^(?:GET|HEAD|POST|PUT|PATCH|DELETE)$/.test(method)) {
