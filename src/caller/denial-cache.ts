@@ -3,9 +3,9 @@
  *
  * A remembered denial is as exact as the owner's, with one exception. After a reset, a refund, an
  * unblock or an override elsewhere, this isolate goes on denying for at most `MAX_DENIAL_MS`, or
- * `MAX_CHARGED_DENIAL_MS` under a `charge` that looks at responses. What this isolate gives back
- * itself, it forgets at once. A denial by `concurrency` is never trusted, since a slot may be freed
- * at any moment; it only makes its key suspect.
+ * `MAX_CHARGED_DENIAL_MS` under a `charge` that looks at responses. A refund, reset,
+ * unblock or override by this isolate ends its denial at once. A denial by `concurrency` is never
+ * trusted, since a slot may be freed at any moment; it only makes its key suspect.
  *
  * Denials are kept as numbers, in one list for each key, within a bound in bytes.
  */
@@ -32,8 +32,8 @@ export const MAX_DENIAL_BYTES = 25_000_000;
 const LIST_BYTES = 100;
 const NUMBER_BYTES = 8;
 /**
- * The least time between two looks for denials that are over, and what a look leaves of a full
- * cache. A look walks over the gaps of all that was removed before, so it should be worth it.
+ * The least time between two sweeps, and the part of the bound that a sweep leaves full. A `Map`
+ * steps over its deleted entries, so a sweep removes many at once.
  */
 const SWEEP_MS = 1_000;
 const SWEPT_PART = 0.95;
@@ -88,7 +88,7 @@ export class DenialCache {
     return this.#generations[lo % GENERATIONS] as number;
   }
 
-  /** Does a trusted denial cover this check, with no request due to renew it? Changes nothing. */
+  /** Returns true if a trusted denial covers the check and needs no renewal yet. Changes nothing. */
   denies(asked: Asked, nowMs: number): boolean {
     return this.find(asked, nowMs, false) !== undefined;
   }
@@ -251,9 +251,9 @@ function trustMs(policies: readonly Policy[], verdicts: readonly Verdict[]): num
 }
 
 /**
- * Does the owner begin an epoch whenever this denial ends early? It begins one where a refund finds
- * nothing left. If some units are left, now or after a while, a refund may end the denial without
- * one.
+ * Returns true if each refund that ends this denial also begins an epoch of its owner. Only a refund
+ * that finds nothing left begins one. Where some units are left, a refund may end the denial
+ * without an epoch.
  */
 function isRenewable({ cost, algorithm }: Policy, verdict?: Verdict): boolean {
   return verdict?.remaining === 0 && (cost === 1 || algorithm === "fixed-window");

@@ -21,7 +21,7 @@ export class LocalAnswers {
 
   /** Returns the reply to a check that needs no call. */
   find(message: Message, nowMs: number): Reply | undefined {
-    if (isOfBefore(message)) return undefined;
+    if (mayBeRepeated(message)) return undefined;
     const leased = this.leases.spend(message, nowMs);
     if (leased) return replyOf(message.question, [leased], "lease", nowMs);
     const denial = this.denials.find(message, nowMs);
@@ -30,7 +30,7 @@ export class LocalAnswers {
 
   /** Returns what a check asks of its owner, and tells it, about leases. */
   leaseRequest(message: Message, nowMs: number): LeaseRequest {
-    return isOfBefore(message) ? NO_LEASE : this.leases.request(message, nowMs);
+    return mayBeRepeated(message) ? NO_LEASE : this.leases.request(message, nowMs);
   }
 
   /**
@@ -45,7 +45,7 @@ export class LocalAnswers {
     index: number,
     { sentMs, receivedAtMs }: { sentMs: number; receivedAtMs: number },
   ): Reply | "again" | undefined {
-    if (isOfBefore(message)) return undefined;
+    if (mayBeRepeated(message)) return undefined;
     const { owner, lease, generation } = message;
     const { epoch, atMs, ring } = answer;
     const verdicts = answer.verdicts[index] ?? [];
@@ -70,7 +70,7 @@ export class LocalAnswers {
   }
 }
 
-/** May the answer be about the key as it was before? */
-function isOfBefore({ question }: Message): boolean {
+/** Returns true for a check with a `requestId`: its answer may be that of an earlier try. */
+function mayBeRepeated({ question }: Message): boolean {
   return question.requestId !== undefined;
 }

@@ -4,6 +4,7 @@
  */
 
 import type { CounterPolicy, Refund } from "../counters/check.ts";
+import type { Quota } from "../limit/algorithm.ts";
 import type { Policy } from "../limit/policy.ts";
 import type { Batch } from "../protocol/wire.ts";
 import type { Region } from "../ring/region.ts";
@@ -63,7 +64,9 @@ export function counterPolicy(policy: Policy): CounterPolicy {
   const known = counterPolicies.get(policy);
   if (known) return known;
   const { name, algorithm, limit, windowMs, capacity, cost, shadow, durable } = policy;
-  const made: CounterPolicy = { name, algorithm, limit, windowMs, capacity, cost, shadow, durable };
+  // `Required`, so that the compiler asks for a new field that an algorithm counts by.
+  const quota: Required<Quota> = { limit, windowMs, capacity };
+  const made: CounterPolicy = { name, algorithm, ...quota, cost, shadow, durable };
   // Rare fields are left out, so that other policies send nothing for them.
   if (policy.start !== "aligned") made.start = policy.start;
   if (policy.blockFor) made.blockFor = policy.blockFor;

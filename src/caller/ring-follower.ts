@@ -1,5 +1,6 @@
 /**
- * Tells an isolate of the rings where no owner of counters does: one that only caches makes no checks.
+ * Keeps up with the rings in an isolate that only caches. Elsewhere the owners' answers to checks
+ * carry the ring, but such an isolate makes no checks.
  *
  * It asks the membership object before a region is first used, and then every 5 s of traffic. Without
  * membership objects the rings never change.

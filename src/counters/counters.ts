@@ -105,7 +105,7 @@ export class Counters {
       const { name, algorithm, table } = this.tables.tableFor(policy);
       const before = table?.get(key);
       if (!before || policy.limit === 0) continue;
-      // Was not counted, unless it is a slot that was taken before.
+      // Checks of an unlimited key are not counted. A slot taken before the override still is.
       if (policy.isUnlimited && policy.algorithm !== "concurrency") continue;
       endsDenial ||=
         policy.algorithm !== "concurrency" &&

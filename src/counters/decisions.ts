@@ -72,7 +72,7 @@ export class Decisions {
     if (policy.isUnlimited) return EVERYTHING;
     const { algorithm, table } = this.#tables.tableFor(policy);
     const { windowMs, capacity } = policy;
-    // Only a policy in shadow is asked for more than could ever pass.
+    // As in shadow, under a lower override, or where `CostlyChecks` asks for the limit.
     const isTooMuch = cost > capacity;
     const decided =
       policy.limit === 0

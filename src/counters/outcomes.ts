@@ -1,4 +1,4 @@
-/** What comes out where no algorithm is asked, and what is told of what comes out. */
+/** Outcomes under a limit of 0 and of unlimited keys; and how an outcome becomes a verdict. */
 import type { Outcome } from "../limit/algorithm.ts";
 import type { Verdict } from "../limit/decision.ts";
 import { MAX_UNITS } from "../limit/policy-schema.ts";

@@ -6,7 +6,7 @@
  *
  * What is counted stays counted. An unlimited key passes uncounted, so that nothing is owed once
  * the override ends. A bucket's capacity changes in proportion to the limit. Its weakness: once an
- * override ends by itself, a bucket stays as full in proportion as it was.
+ * override ends by itself, a bucket keeps its proportion: 10 of 20 left become 5 of 10.
  */
 import type { State } from "../limit/algorithm.ts";
 import { level, overfill } from "../limit/bucket.ts";
@@ -120,7 +120,7 @@ export class Overrides {
     const isChanged = from.limit !== to.limit && from.limit > 0 && to.limit > 0;
     if (!state || !isChanged || !to.algorithm.endsWith("bucket")) return;
     const before = Math.ceil(level(state, from, nowMs) / from.windowMs);
-    // Only what is owed by now goes on above the capacity.
+    // A bucket stays above its capacity only if it was above it before the change.
     const units = before > from.capacity ? before : Math.min(before, to.capacity);
     if (units > 0) this.#tables.set(name, key, overfill(undefined, to, nowMs, units), table);
   }

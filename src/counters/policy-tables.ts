@@ -57,10 +57,7 @@ export class PolicyTables {
     if (table === this.#policies.get(policyName)?.table) this.#policies.delete(policyName);
   }
 
-  /**
-   * Would the policy of that table deny a key in this state one unit now? Yes, if the policy is
-   * unknown.
-   */
+  /** Returns true if the table's policy denies one unit in this state, or if it is unknown. */
   denies([name, table]: NamedTable, state: State, nowMs: number): boolean {
     if (table.kind === "answer") return false;
     if (table.kind === "hold") return nextEndMs(state) > nowMs;

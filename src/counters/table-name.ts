@@ -35,7 +35,7 @@ const KINDS: Record<AlgorithmName, Kind> & Partial<Record<string, Kind>> = {
   concurrency: ["counter", 0],
   [BLOCKED]: ["block", 1],
   [BLOCKED_BY]: ["block", 3],
-  // As the version before reads a table that it does not know.
+  // 0, since older versions read a table that they do not know as rows of any length.
   [OVERRIDES]: ["override", 0],
   [ANSWERS]: ["answer", 0],
   [HOLDS]: ["hold", 0],

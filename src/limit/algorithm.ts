@@ -32,7 +32,7 @@ export interface Quota {
   limit: number;
   /** Length of a window, ms. */
   windowMs: number;
-  /** The most units that can be spent at once: `limit`, or what a bucket holds. */
+  /** The most units that can be spent at once, when nothing is spent: `limit`, or a bucket's burst. */
   capacity: number;
 }
 
@@ -47,7 +47,8 @@ export interface Algorithm {
   /**
    * Decides one check.
    *
-   * A cost of 0 asks without spending: `remaining` and `resetMs` are then those of now.
+   * A cost of 0 asks without spending: `remaining` and `resetMs` are then those of now. Once
+   * `resetMs` is over, `remaining` is `quota.capacity` again.
    *
    * @param nowMs the owner's clock, ms since the epoch, never less than in the call before
    * @param cost units, a whole number from 0 to `quota.capacity`

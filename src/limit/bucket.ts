@@ -10,7 +10,7 @@ import { MAX_WINDOW_MS, type Outcome, type Quota, type State, stateOf } from "./
 /**
  * @param expiresAtMs the TAT, rounded up
  * @param surplus how much earlier than `expiresAtMs` it is empty, in `limit`ths of a millisecond.
- *   Where more was charged than the bucket holds, −1 − that. Earlier versions take this for full.
+ *   Of an overfull bucket it is −1 − surplus: older versions read a negative number as a full one.
  */
 type BucketState = readonly [expiresAtMs: number, surplus: number];
 

@@ -63,7 +63,7 @@ export function readMode(
         ? algorithm
         : "";
   if (waiting) refuse(`must be "before" with "${waiting}", which says when a handler starts`);
-  // The first is on disk before the answer. The others are settled when the response has come.
+  // `durable` is on disk before the answer; `actual` and `charge` settle after the response.
   const settled = durable ? "durable" : actual ? "actual" : charge !== "always" ? "charge" : "";
   if (mode === "after" && settled) {
     refuse(`must be "before" or "alongside" with "${settled}", which waits for the owner`);

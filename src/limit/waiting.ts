@@ -61,7 +61,7 @@ export function turnMs(
   if (algorithm === "token-bucket" || algorithm === "leaky-bucket") {
     return retryAfterMs + Math.ceil((ahead * windowMs) / limit);
   }
-  // A lower override denies it whenever its turn comes.
+  // Under a lower override, this cost never passes.
   if (cost > limit) return retryAfterMs;
   // The most units of one window that can be spent at this cost.
   const most = limit - (limit % cost);

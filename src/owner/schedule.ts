@@ -9,16 +9,16 @@ import { type Checkpoint, type Found, UNCONFIRMED } from "./checkpoint/checkpoin
 import { CRASH_MARK } from "./checkpoint/format.ts";
 import { DropWarning, type OnEvicted } from "./drop-warning.ts";
 
-/** Time from the first change after a pause to the checkpoint that has it. */
+/** How long after the first change a checkpoint is written, if the last one is long past. */
 export const CHECKPOINT_DELAY_MS = 500;
 /** The least time between two checkpoints, unless much changes: a crash can lose that much. */
 export const CHECKPOINT_INTERVAL_MS = 2_000;
 /** With this many bytes of changes a checkpoint is due at once: more would hold up the checks. */
 const MAX_CHANGED_BYTES = 16_000;
-/** Rows that a checkpoint looks at for expired ones. No checks may come to do that. */
+/** Rows that a checkpoint looks at for expired ones. Checks do so, too, but may not come. */
 const SWEEP_ROWS = 1_024;
 const NEVER_MS = Number.POSITIVE_INFINITY;
-/** In place of the time when a checkpoint is due. */
+/** A time that has always passed: the checkpoint is due now. */
 const AT_ONCE_MS = 0;
 
 export type ScheduleStorage = Pick<

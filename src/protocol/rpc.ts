@@ -8,7 +8,8 @@
  *
  * A check. The caller sends the version it knows. If the owner knows a later ring, it answers for
  * its own keys and sends that ring for the others: they have *moved*. If the owner knows only an
- * earlier ring, it first asks the membership object (`ring`). Nobody polls.
+ * earlier ring, it first asks the membership object (`ring`). Only an isolate that makes
+ * no checks, since it only caches, asks by itself (`ring-follower.ts`).
  *
  * A change, as from ring 7 to ring 8 when an owner joins or leaves:
  * 1. The membership object writes ring 8 to disk, with ring 7 as `previous`. It sends that to the
