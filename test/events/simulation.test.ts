@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { WRITE_MS } from "../../src/events/event-owner.ts";
 import { keyOf } from "../../src/events/tuple.ts";
 import { Ring } from "../../src/ring/ring.ts";
 import { Ledger, World } from "./world.ts";
@@ -98,6 +99,18 @@ describe("events, simulated", () => {
       let number = 0;
       world.tamper = (batch) => ({ ...batch, number: ++number });
       await run(world, { crashes: false });
+      wrong.push(...wrongIn(world, await readTuples(world)));
+    }
+    expect(wrong.length).toBeGreaterThan(0);
+  });
+
+  it("catches an owner that writes later than after an interval", async () => {
+    const wrong: string[] = [];
+    for (const seed of SEEDS) {
+      const world = new World(seed);
+      world.lateMs = WRITE_MS;
+      await run(world, { crashes: true });
+      for (const owner of world.owners) world.crash(owner);
       wrong.push(...wrongIn(world, await readTuples(world)));
     }
     expect(wrong.length).toBeGreaterThan(0);

@@ -78,6 +78,8 @@ export class World {
   ring: Ring;
   /** Breaks the protocol on purpose. */
   tamper = (batch: Batch) => batch;
+  /** How much later tasks of owners run than they ask for: a fault, too. */
+  lateMs = 0;
   readonly #machines = new Map<string, Machine>();
   readonly #directory = new EventDirectory(sqliteStorage());
   #isolates: Isolate[] = [];
@@ -209,7 +211,7 @@ export class World {
     return {
       now: () => schedule.nowMs,
       wait: (ms) => new Promise((resolve) => later(ms, resolve)),
-      after: (ms, task) => later(ms, () => void task()),
+      after: (ms, task) => later(ms + this.lateMs, () => void task()),
       keepAlive: () => {},
     };
   }
