@@ -12,6 +12,8 @@ import { UserError } from "./user-error.ts";
 
 /** wrangler's own, in its own order. */
 const CONFIG_FILES = ["wrangler.json", "wrangler.jsonc", "wrangler.toml"];
+/** Of a line that wrangler cannot read. */
+const MAX_SHOWN_CHARS = 80;
 
 /** Policies, and the configuration that says who is a client. */
 export interface Configured {
@@ -117,15 +119,19 @@ export async function variablesIn(file: string, env: string | undefined): Promis
     );
   });
   try {
-    return readConfig({ config: file, env }, { hideWarnings: true }).vars;
+    const read = readConfig({ config: file, env }, { hideWarnings: true });
+    const { vars, definedEnvironments } = read;
+    // If the file has none at all, wrangler would take the variables of no environment.
+    if (env === undefined || definedEnvironments?.length) return vars;
+    throw new UserError(`${file} has no environment ${env}: leave --env out`);
   } catch (error) {
+    if (error instanceof UserError) throw error;
     const { message, location } = error as Error & {
-      location?: { line: number; lineText: string };
+      location?: { line: number; lineText: string | null };
     };
     // wrangler's messages do not say where it is.
-    const [where, what] = location
-      ? [`:${location.line}`, ` (${location.lineText.trim()})`]
-      : ["", ""];
+    const line = location?.lineText?.trim().slice(0, MAX_SHOWN_CHARS);
+    const [where, what] = [location ? `:${location.line}` : "", line ? ` (${line})` : ""];
     throw new UserError(`${file}${where}: ${message}${what}`);
   }
 }

@@ -1,5 +1,6 @@
 /** All commands of `npx turnpike`, and how errors become exit codes. */
 import { createRequire } from "node:module";
+import { debuglog } from "node:util";
 import { Command, CommanderError } from "commander";
 import { InvalidError } from "../limit/misuse.ts";
 import { conformanceCommand } from "./conformance/command.ts";
@@ -9,11 +10,12 @@ import { ringCommand } from "./operate/ring.ts";
 import { topCommand } from "./operate/top.ts";
 import { replayCommand } from "./replay/command.ts";
 import { suggestCommand } from "./suggest/command.ts";
-import { UserError } from "./user-error.ts";
+import { oneLine, UserError } from "./user-error.ts";
 import { validateCommand } from "./validate/command.ts";
 
 /** The exit code of a command that was typed wrongly, or that could not run. */
 const FAILED = 2;
+const debug = debuglog("turnpike");
 
 /**
  * Runs one command. Its exit code is in `process.exitCode`.
@@ -26,11 +28,9 @@ export async function run(args: readonly string[]): Promise<void> {
   } catch (error) {
     if (error instanceof CommanderError) {
       process.exitCode = error.exitCode === 0 ? 0 : FAILED;
-    } else if (error instanceof UserError || error instanceof InvalidError || isOfSystem(error)) {
-      process.stderr.write(`turnpike: ${error.message}\n`);
-      process.exitCode = FAILED;
     } else {
-      throw error;
+      process.stderr.write(`turnpike: ${said(error)}\n`);
+      process.exitCode = FAILED;
     }
   }
 }
@@ -63,7 +63,13 @@ function failInOneLine(command: Command, path: string): void {
   for (const each of command.commands) failInOneLine(each, `${path} ${each.name()}`);
 }
 
-/** Is it what the system says of a file or a network, such as "EACCES: permission denied"? */
-function isOfSystem(error: unknown): error is Error {
-  return error instanceof Error && "syscall" in error;
+/** Says in a line what went wrong; of a mistake of our own, also how to see where it is. */
+function said(error: unknown): string {
+  if (error instanceof UserError) return error.message;
+  const text = oneLine(error instanceof Error ? error.message : String(error));
+  // The system says such as "EACCES: permission denied".
+  const isOfSystem = error instanceof Error && "syscall" in error;
+  if (error instanceof InvalidError || isOfSystem) return text;
+  debug("%o", error);
+  return `${text}: a mistake in turnpike itself, which NODE_DEBUG=turnpike shows whole`;
 }

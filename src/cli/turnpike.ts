@@ -9,10 +9,18 @@ process.stdout.on("error", ({ code, message }: NodeJS.ErrnoException) => {
   process.exit(FAILED);
 });
 process.stderr.on("error", () => process.exit(FAILED));
-process.on("SIGINT", () => {
-  process.stderr.write("\nturnpike: stopped by Ctrl-C; start it again to see the whole\n");
-  process.exit(FAILED);
-});
+for (const [signal, what] of [
+  ["SIGINT", "Ctrl-C"],
+  ["SIGTERM", "SIGTERM"],
+] as const) {
+  process.on(signal, () => {
+    // By then a progress bar has left the terminal as it was.
+    process.once("exit", () => {
+      process.stderr.write(`\nturnpike: stopped by ${what}; start it again to see the whole\n`);
+    });
+    process.exit(FAILED);
+  });
+}
 
 const { run } = await import("./program.ts");
 await run(process.argv.slice(2));

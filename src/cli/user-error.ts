@@ -1,6 +1,25 @@
-/** A mistake of the person who typed the command: one line says what it is and what to do. */
+/** Mistakes of the person who typed the command: one line each says what it is and what to do. */
+
+/** A line of a file that has no line ends would fill the screen. */
+const MAX_LINE_CHARS = 1_000;
+
 export class UserError extends Error {
   override readonly name = "UserError";
+
+  constructor(...mistakes: string[]) {
+    super(mistakes.map(oneLine).join("\n"));
+  }
+}
+
+/**
+ * Makes one line of a text. What a file or a server says may hold anything, so nothing in the line
+ * moves the cursor of a terminal or colours it.
+ */
+export function oneLine(text: string): string {
+  return text
+    .replace(/\p{Cc}+/gu, " ")
+    .trim()
+    .slice(0, MAX_LINE_CHARS);
 }
 
 /**
@@ -17,8 +36,13 @@ export function named<Value>(what: string, act: () => Value): Value {
   }
 }
 
-function whyFailed(error: unknown): string {
+/** Says why something could not be done with a file. */
+export function whyFailed(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
-  const isFolder = "code" in error && error.code === "EISDIR";
-  return isFolder ? "is a directory: name a file in it" : error.message;
+  const code = "code" in error ? String(error.code) : "";
+  if (code === "ENOENT") return "no such file or folder";
+  if (code === "EISDIR") return "is a directory: name a file in it";
+  if (code === "EACCES") return "permission denied";
+  if (/^Z(?:STD)?_/.test(code)) return "is cut off or damaged, or not packed as its name says";
+  return error.message;
 }

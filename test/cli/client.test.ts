@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { createServer, type RequestListener } from "node:http";
 import { type AddressInfo, createServer as createTcpServer, type Server } from "node:net";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { turnpikeHere } from "./turnpike.ts";
+import { fileWith, removeFiles, turnpikeHere } from "./turnpike.ts";
 
 const servers: Server[] = [];
 const { TURNPIKE_TOKEN } = process.env;
@@ -12,6 +12,7 @@ beforeAll(() => {
 });
 afterAll(() => {
   for (const server of servers) server.close();
+  removeFiles();
   if (TURNPIKE_TOKEN === undefined) delete process.env.TURNPIKE_TOKEN;
   else process.env.TURNPIKE_TOKEN = TURNPIKE_TOKEN;
 });
@@ -24,12 +25,14 @@ async function urlOf(server: Server): Promise<string> {
 
 const answering = (listener: RequestListener) => urlOf(createServer(listener));
 
+const mapping = fileWith("mapping.json", '{"allowed": "ok"}');
+
 /** Expects one line on standard error, and exit code 2. */
 async function said(url: string): Promise<string> {
-  for (const args of [["ring"], ["policies", "get"], ["top"]]) {
+  for (const args of [["ring"], ["policies", "get"], ["top"], ["block", "ann"], ["conformance"]]) {
     const { code, out, error } = await turnpikeHere(...args, "--url", url);
     expect([code, out]).toEqual([2, ""]);
-    expect(error).toMatch(/^turnpike: .*\n$/);
+    expect(error).toMatch(/^turnpike: \P{Cc}+\n$/u);
   }
   return (await turnpikeHere("peek", "ann", "--policy", "default", "--url", url)).error;
 }
@@ -38,6 +41,19 @@ describe("a server that is no Turnpike", () => {
   it("answers a page", async () => {
     const url = await answering((_, response) => response.end("<html>hello</html>"));
     expect(await said(url)).toContain("answers no JSON: is it a Turnpike?");
+    const { code, error } = await turnpikeHere("conformance", "--url", url, "--mapping", mapping);
+    expect([code, error]).toEqual([2, expect.stringContaining("answers no JSON, in which")]);
+  });
+
+  it("answers nothing", async () => {
+    const url = await answering((_, response) => response.end());
+    expect(await said(url)).toContain("answers no JSON: is it a Turnpike?");
+  });
+
+  it("says something that would colour a terminal", async () => {
+    const body = JSON.stringify({ detail: "\u001b[31mred\nand more" });
+    const url = await answering((_, response) => response.writeHead(400).end(body));
+    expect(await said(url)).toBe("turnpike: [31mred and more\n");
   });
 
   it("answers an error of its own", async () => {
@@ -50,8 +66,8 @@ describe("a server that is no Turnpike", () => {
     expect(await said(url)).toContain("does not know /_turnpike/v1/peek: is it a Turnpike");
   });
 
-  it("answers JSON of another kind", async () => {
-    const url = await answering((_, response) => response.end("[1, null]"));
+  it.each(["[1, null]", "null", "7", '"text"'])("answers JSON such as %s", async (body) => {
+    const url = await answering((_, response) => response.end(body));
     expect(await said(url)).toContain("answers JSON of another kind: is it a Turnpike?");
   });
 
@@ -64,7 +80,7 @@ describe("a server that is no Turnpike", () => {
     expect(await said(url)).toContain(
       "sends us on to https://login.example.com: write --url https://login.example.com?",
     );
-    expect(calls).toBe(4);
+    expect(calls).toBe(6);
   });
 
   it("breaks off in the middle of its answer", async () => {

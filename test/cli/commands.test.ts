@@ -5,7 +5,8 @@ import { mkdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { gzipSync, zstdCompressSync } from "node:zlib";
 import { parse as parseToml } from "smol-toml";
-import { afterAll, describe, expect, it } from "vitest";
+import { afterAll, describe, expect, it, vi } from "vitest";
+import { withProgress } from "../../src/cli/replay/command.ts";
 import { meantBy } from "../../src/cli/validate/near-miss.ts";
 import { parsePolicies } from "../../src/limit/policies.ts";
 import { sampleLog } from "./sample-log.ts";
@@ -157,6 +158,9 @@ describe("a mistake", () => {
   const folder = join(dirname(log), "folder");
   mkdirSync(folder);
   const binary = fileWith("binary", Buffer.from([1, 0, 2, 0]));
+  // As an editor writes it that means UTF-16.
+  const words = fileWith("utf16.toml", Buffer.from('\ufeffname = "w"\n', "utf16le"));
+  const toml = fileWith("wrangler.toml", 'name = "w"\n[env.staging.vars]\nOWNERS = 2\n');
   const cut = fileWith("cut.log.gz", gzipSync(LOG).subarray(0, 2_000));
   it.each([
     [["replay", "missing.log", ...LIMIT], "missing.log: no such file"],
@@ -171,6 +175,13 @@ describe("a mistake", () => {
     [["replay", log, "--config", "missing.toml"], "missing.toml: no such file"],
     [["replay", log, "--config", log], "is no configuration: its name must end in .toml"],
     [["replay", log, "--config", folder], "is a directory: name a file in it"],
+    [["replay", log, "--config", words], "UTF-16 LE byte order marker"],
+    [["validate", words], "UTF-16 LE byte order marker"],
+    [["policies", "diff", fileWith("bits.toml", "\u001b[31m\u0007=\r\n")], "Invalid TOML"],
+    [["validate", toml, "--env", "stagign"], "No environment found"],
+    [["validate", fileWith("wrangler.toml", ""), "--env", "staging"], "has no environment staging"],
+    [["conformance", "--mapping", "missing.json"], "missing.json: no such file"],
+    [["conformance", "--mapping", fileWith("map.json", "{\n]")], "--mapping"],
     [["replay", log, log, ...LIMIT], "is named twice"],
     [["replay", cut, ...LIMIT], "is cut off or damaged"],
     [["suggest", folder], "is a directory: name the files in it"],
@@ -193,7 +204,17 @@ describe("a mistake", () => {
     const { code, out, error } = await turnpikeHere(...args);
     expect([code, out]).toEqual([2, ""]);
     expect(error).toContain(sentence);
-    expect(error).toMatch(/^turnpike: .*\n$/);
+    expect(error).toMatch(/^turnpike: \P{Cc}+\n$/u);
+  });
+
+  it("of turnpike's own is told as such, without a stack trace", async () => {
+    vi.spyOn(process, "cwd").mockImplementation(() => {
+      throw new TypeError("an oversight");
+    });
+    const { code, out, error } = await turnpikeHere("validate", toml);
+    vi.restoreAllMocks();
+    expect([code, out]).toEqual([2, ""]);
+    expect(error).toMatch(/^turnpike: .*an oversight.*\n$/);
   });
 
   it("is no stack trace in a process of its own, either", async () => {
@@ -216,6 +237,28 @@ describe("a mistake", () => {
       2,
       expect.stringMatching(/^\nturnpike: stopped by Ctrl-C; .*\n$/),
     ]);
+  });
+
+  it("or a stop leaves a terminal with a progress bar as it was", async () => {
+    const { isTTY } = process.stderr;
+    const before = process.listeners("exit");
+    let shown = "";
+    const write = vi.spyOn(process.stderr, "write").mockImplementation((text) => {
+      shown += text;
+      return true;
+    });
+    process.stderr.isTTY = true;
+    try {
+      void withProgress([log], () => new Promise(() => {}));
+      // Line wrapping off, and on.
+      await expect.poll(() => shown).toContain("\u001b[?7l");
+      const added = process.listeners("exit").filter((each) => !before.includes(each));
+      for (const each of added) (each as () => void)();
+      expect(shown.lastIndexOf("\u001b[?7h")).toBeGreaterThan(shown.lastIndexOf("\u001b[?7l"));
+    } finally {
+      process.stderr.isTTY = isTTY;
+      write.mockRestore();
+    }
   });
 
   it.each([

@@ -4,27 +4,14 @@ import { Command, Option } from "commander";
 import { ALGORITHMS, type AlgorithmName } from "../../limit/algorithms.ts";
 import { parseJson } from "../../limit/json.ts";
 import type { VectorCheck, VectorDecision, VectorReport } from "../../testing/index.ts";
-import { bearer, fetched, parsedUrl } from "../operate/client.ts";
+import { call, fetched, parsedUrl } from "../operate/client.ts";
 import { count, tableOf } from "../text.ts";
 import { UserError } from "../user-error.ts";
-import { decisionIn, type Mapping, readMapping, requestFor } from "./mapping.ts";
+import { decisionIn, type Mapping, readMapping, readsJson, requestFor } from "./mapping.ts";
 
 /** The exit code if something differs. */
 const DIFFERS = 1;
 const MAX_SHOWN = 20;
-
-/** The API of Turnpike itself. */
-const OWN: Omit<Mapping, "headers"> = {
-  method: "POST",
-  path: "/_turnpike/v1/check",
-  body: {
-    ...{ key: "{key}", limit: "{limit}", window: "{window}", algorithm: "{algorithm}" },
-    ...{ cost: "{cost}", burst: "{burst}", start: "{start}", blockFor: "{blockFor}" },
-  },
-  allowed: "allowed",
-  remaining: "remaining",
-  retryAfterMs: "retryAfterMs",
-};
 
 const HELP = `
 A mapping says how a check is sent and where the answer stands, for example:
@@ -60,17 +47,25 @@ interface Options {
 }
 
 async function run({ url, mapping: file, algorithm, json }: Options): Promise<void> {
-  const base = parsedUrl(url);
-  const mapping = file === undefined ? { ...OWN, headers: bearer(base) } : readMapping(file);
+  const mapping = file === undefined ? undefined : readMapping(file);
+  const { href } = parsedUrl(url);
   // What an earlier run has spent must not count.
   const prefix = randomUUID();
   const check = (asked: VectorCheck) =>
-    ask(base.href, mapping, { ...asked, key: `${prefix} ${asked.key}` });
+    mapping
+      ? ask(href, mapping, { ...asked, key: `${prefix} ${asked.key}` })
+      : askTurnpike(url, { ...asked, key: `${prefix} ${asked.key}` });
   // Loaded here, since the vectors would hold up every other command.
   const { runVectors } = await import("../../testing/index.ts");
   const report = await runVectors(check, algorithm ? { algorithms: algorithm } : {});
   process.stdout.write(json ? `${JSON.stringify(report, null, 2)}\n` : printed(report));
   if (report.differences.length > 0) process.exitCode = DIFFERS;
+}
+
+async function askTurnpike(url: string, { atMs: _, ...body }: VectorCheck) {
+  const answer = (await call(url, { method: "POST", path: "/check", body })) as VectorDecision;
+  if (typeof answer.allowed === "boolean") return answer;
+  throw new UserError(`${url} answers JSON of another kind: is it a Turnpike?`);
 }
 
 async function ask(url: string, mapping: Mapping, check: VectorCheck): Promise<VectorDecision> {
@@ -79,8 +74,14 @@ async function ask(url: string, mapping: Mapping, check: VectorCheck): Promise<V
   if (response.status === 401 || response.status === 403 || response.status === 404) {
     throw new UserError(`${request.url} answers ${response.status}: ${text.slice(0, 200)}`);
   }
+  const json = parseJson(text);
   // The answer may be in headers and status alone.
-  return decisionIn(mapping, response, parseJson(text));
+  if (json === undefined && response.status < 300 && readsJson(mapping)) {
+    throw new UserError(
+      `${request.url} answers no JSON, in which the mapping looks for the answer`,
+    );
+  }
+  return decisionIn(mapping, response, json);
 }
 
 function printed({ run, left, differences }: VectorReport): string {

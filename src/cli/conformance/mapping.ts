@@ -57,6 +57,11 @@ export function requestFor(url: string, mapping: Mapping, check: VectorCheck): R
   });
 }
 
+/** Does a mapping look into the JSON of an answer? */
+export function readsJson({ allowed, remaining, retryAfterMs }: Mapping): boolean {
+  return [allowed, remaining, retryAfterMs].some((place) => place && !place.startsWith(HEADER));
+}
+
 /** Reads what a limiter answered. */
 export function decisionIn(
   { allowed, remaining, retryAfterMs }: Mapping,

@@ -61,8 +61,9 @@ export async function call(url: string, { method, path, body, ifVersion }: Call)
   }
   const answer = parseJson(text);
   if (status >= 300) throw new RefusedError(status, whyRefused(status, answer, base, path));
-  if (text === "" || answer !== undefined) return answer;
-  throw new UserError(`${base.origin} answers no JSON: is it a Turnpike?`);
+  if (status === 204 || (answer as object | undefined)?.constructor === Object) return answer;
+  const what = answer === undefined ? "no JSON" : "JSON of another kind";
+  throw new UserError(`${base.origin} answers ${what}: is it a Turnpike?`);
 }
 
 /**

@@ -95,11 +95,17 @@ export async function withProgress<Value>(
     format: "{bar} {percentage} % of {megabytes} MB, {eta_formatted} left",
     clearOnComplete: true,
     stream: process.stderr,
+    // It would take SIGTERM for its own, and the process would go on.
+    gracefulExit: false,
   });
+  // It turns the terminal's line wrapping off.
+  const stop = () => bar.stop();
+  process.once("exit", stop);
   bar.start(total, 0, { megabytes: Math.ceil(total / 1e6) });
   try {
     return await work((bytes) => bar.increment(bytes));
   } finally {
-    bar.stop();
+    process.off("exit", stop);
+    stop();
   }
 }

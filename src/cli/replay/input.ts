@@ -3,7 +3,7 @@ import { createReadStream, statSync } from "node:fs";
 import { open } from "node:fs/promises";
 import type { Transform } from "node:stream";
 import * as zlib from "node:zlib";
-import { UserError } from "../user-error.ts";
+import { named, UserError, whyFailed } from "../user-error.ts";
 
 /** In chunks of an eighth, as Node reads them by default, it takes three times as long. */
 const CHUNK_BYTES = 512 * 1024;
@@ -34,7 +34,7 @@ export async function readLines(
       await splitLines(chunksOf(file, onRead), file, onLine);
     } catch (error) {
       if (!isSystemError(error)) throw error;
-      throw new UserError(`${file}: ${whyUnread(error)}`);
+      throw new UserError(`${file}: ${whyFailed(error)}`);
     }
   }
 }
@@ -66,12 +66,7 @@ export function totalBytes(files: readonly string[]): number | undefined {
   let total = 0;
   for (const file of files) {
     if (file === STDIN) return undefined;
-    let stats: ReturnType<typeof statSync>;
-    try {
-      stats = statSync(file);
-    } catch (error) {
-      throw new UserError(`${file}: ${whyUnread(error)}`);
-    }
+    const stats = named(file, () => statSync(file));
     if (stats.isDirectory()) throw new UserError(`${file} is a directory: name the files in it`);
     if (!stats.isFile()) return undefined;
     total += stats.size;
@@ -167,14 +162,4 @@ async function splitLines(
 
 function isSystemError(error: unknown): error is NodeJS.ErrnoException {
   return error instanceof Error && "code" in error;
-}
-
-function whyUnread(error: unknown): string {
-  const { code, message } = error as NodeJS.ErrnoException;
-  if (code === "ENOENT") return "no such file";
-  if (code === "EISDIR") return "is a directory: name the files in it";
-  if (code === "EACCES") return "may not be read";
-  if (code?.startsWith("Z_") || code?.startsWith("ZSTD"))
-    return "is cut off or damaged, or not packed as its name says";
-  return message;
 }

@@ -55,7 +55,7 @@ async function run(given: string | undefined, { env, json }: { env?: string; jso
   }
   if (mistakes.length === 0) return;
   const said = mistakes.map(({ line, message }) => `${file}${line ? `:${line}` : ""}: ${message}`);
-  throw new UserError(said.join("\n"));
+  throw new UserError(...said);
 }
 
 /** Other variables are an app's own, but not those that are almost ours. */
