@@ -210,6 +210,12 @@ describe("the API", () => {
       allowed: false,
       limit: 10,
     });
+    for (const [more, field] of [
+      ["&policy=hour", "policy"],
+      ["&color=red", "color"],
+    ] as const) {
+      expect(await answer(send("GET", `/overrides${query}${more}`))).toMatchObject({ field });
+    }
     for (const [change, field] of [
       [{ limit: 1.5 }, "limit"],
       [{ limit: "many" }, "limit"],

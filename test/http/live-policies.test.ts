@@ -85,6 +85,9 @@ describe("the policies in force", () => {
     const live = { policies, source: "live", version, by: "kim", at: expect.stringMatching(/Z$/) };
     expect(changed).toEqual({ status: 200, etag: `"${version}"`, json: live });
     expect((await call("GET")).json).toEqual(live);
+    for (const path of ["?by=lee&by=kim", "?who=lee"]) {
+      expect(await call("DELETE", { path })).toMatchObject({ status: 400 });
+    }
     const gone = await call("DELETE", { path: "?by=lee", ifMatch: changed.etag });
     expect(gone).toMatchObject({
       etag: `"${version + 1}"`,

@@ -78,9 +78,7 @@ describe("the quota of a browser", () => {
     expect(await left("?path=/keyed&policy=key", { "X-Api-Key": "one" })).toEqual({ key: 6 });
     expect(await left("?path=/keyed&policy=key", { "X-Api-Key": "two" })).toEqual({ key: 7 });
     fresh();
-    expect(await left(`?ip=192.0.2.${clients - 1}&key=192.0.2.${clients - 1}`)).toEqual({
-      day: 100,
-    });
+    expect(await left()).toEqual({ day: 100 });
   });
 
   it("is asked for twice a second at most, on average", async () => {
@@ -112,6 +110,7 @@ describe("the quota of a browser", () => {
     ["?method=GET&method=POST", "method"],
     ["?policy=day&policy=search", "policy"],
     ["?method=a%20b", "method"],
+    ["?ip=192.0.2.1", "ip"],
   ])("needs a request that there can be: %s", async (query, field) => {
     fresh();
     const response = await send(`/_turnpike/v1/quota${query}`);

@@ -21,12 +21,10 @@ import { queryOf } from "./query.ts";
 
 const MAX_BY_CHARS = 64;
 const byRule = `must be text of at most ${MAX_BY_CHARS} characters`;
-const bySchema = v.optional(v.pipe(v.string(byRule), v.maxLength(MAX_BY_CHARS, byRule)));
+const by = v.optional(v.pipe(v.string(byRule), v.maxLength(MAX_BY_CHARS, byRule)));
 
-export const policiesSchema = v.strictObject(
-  { policies: v.unknown(), by: bySchema },
-  "must be an object",
-);
+export const policiesSchema = v.strictObject({ policies: v.unknown(), by }, "must be an object");
+const deleteSchema = v.strictObject({ by });
 
 /** RFC 9110, section 8.8.3: a strong tag, as `GET` gives it. */
 const ETAG = /^"(\d{1,10})"$/;
@@ -67,7 +65,7 @@ export function policiesApi(
     return change(given, { source: "live", policies: JSON.stringify(policies), by });
   });
   app.delete("/", async (c) => {
-    const by = parse(bySchema, queryOf(c).by, "by") ?? null;
+    const { by = null } = parse(deleteSchema, queryOf(c));
     const policies = JSON.stringify(writtenPolicies);
     // It overwrites nobody's work: the history keeps it.
     return change(c.req.header("If-Match") ?? ANY, { source: "deployment", policies, by });

@@ -8,11 +8,12 @@
  */
 import { Context } from "hono";
 import type { HonoBase } from "hono/hono-base";
+import * as v from "valibot";
 import type { Caller } from "../../caller/caller.ts";
 import { decided } from "../../caller/question.ts";
 import type { Config } from "../../config.ts";
 import { isListed } from "../../limit/address-list.ts";
-import { MisuseError } from "../../limit/misuse.ts";
+import { MisuseError, parse } from "../../limit/misuse.ts";
 import { type Policy, parsePolicy } from "../../limit/policy.ts";
 import { parseUrl } from "../../limit/url.ts";
 import { nearestRegion } from "../../ring/region.ts";
@@ -44,6 +45,16 @@ const READS: Policy = {
   name: "quota reads",
 };
 const PREFLIGHT_SECONDS = 3_600;
+
+const methodSchema = v.picklist(
+  ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"],
+  "must be GET, HEAD, POST, PUT, PATCH or DELETE",
+);
+const querySchema = v.strictObject({
+  path: v.optional(v.string(), "/"),
+  method: v.optional(methodSchema, "GET"),
+  policy: v.optional(v.string()),
+});
 
 /** @param rulesNow returns the rules in force */
 export function quotaApi(
@@ -80,12 +91,12 @@ export function quotaApi(
     const { allowed, retryAfterMs } = decided(reads);
     if (!allowed) return tooMany("A client may ask 120 times a minute.", retryAfterMs);
 
-    const asked = askedAbout(c);
+    const { path, method, policy: wanted } = parse(querySchema, queryOf(c));
+    const asked = askedAbout(c, path, method);
     const found = new RuleMatcher(rulesNow()).match(asked);
     if (!found) throw new MisuseError("path", "must be a path that is not refused", asked.req.url);
     const { refusing, counting } = applyAddressLists(found, address);
     if (refusing) return refuseListed();
-    const wanted = queryOf(c).policy;
     const rules = counting.filter(
       ({ policy }) => !policy.shadow && policy.name === (wanted ?? policy.name),
     );
@@ -99,13 +110,9 @@ export function quotaApi(
 }
 
 /** Returns the request that is asked about: this one, with another path and method. */
-function askedAbout(c: Context): Context {
-  const { path = "/", method = "GET" } = queryOf(c);
+function askedAbout(c: Context, path: string, method: string): Context {
   const url = path.startsWith("/") ? parseUrl(`${parseUrl(c.req.url)?.origin}${path}`) : null;
   if (!url) throw new MisuseError("path", 'must be a path such as "/search?q=1"', path);
-  if (!/^(?:GET|HEAD|POST|PUT|PATCH|DELETE)$/.test(method)) {
-    throw new MisuseError("method", "must be GET, HEAD, POST, PUT, PATCH or DELETE", method);
-  }
   const { headers, cf } = c.req.raw;
   return new Context(new Request(url, { method, headers, ...(cf && { cf }) }));
 }
