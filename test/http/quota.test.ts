@@ -124,7 +124,11 @@ describe("the quota of a browser", () => {
     const preflight = await send("/_turnpike/v1/quota", { method: "OPTIONS", headers });
     expect(preflight.status).toBe(204);
     expect(preflight.headers.get("Access-Control-Allow-Headers")).toBe("x-api-key");
-    for (const response of [preflight, await send("/_turnpike/v1/quota", { headers })]) {
+    const get = (query = "") => send(`/_turnpike/v1/quota${query}`, { headers });
+    const answers = [preflight, await get(), await get("?path=x")];
+    while (answers.at(-1)?.status !== 429) answers.push(await get());
+    expect(answers.at(-1)?.headers.get("Access-Control-Expose-Headers")).toBe("Retry-After");
+    for (const response of answers) {
       expect(response.headers.get("Access-Control-Allow-Origin")).toBe(APP);
       expect(response.headers.get("Access-Control-Allow-Credentials")).toBe("true");
       expect(response.headers.get("Vary")).toContain("Origin");

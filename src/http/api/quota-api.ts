@@ -17,6 +17,7 @@ import { MisuseError, parse } from "../../limit/misuse.ts";
 import { type Policy, parsePolicy } from "../../limit/policy.ts";
 import { parseUrl } from "../../limit/url.ts";
 import { nearestRegion } from "../../ring/region.ts";
+import { EXPOSE } from "../answer/cors.ts";
 import { problem, wrongMethod } from "../answer/problem.ts";
 import { refuseListed } from "../answer/refusal.ts";
 import { type Ruling, rulingsOf } from "../answer/ruling.ts";
@@ -64,15 +65,17 @@ export function quotaApi(
 ): HonoBase {
   const app = newApp();
   app.onError(answerError);
-  app.use((c, next) => {
+  app.use(async (c, next) => {
     const origin = c.req.header("Origin");
     if (origin === undefined) return next();
-    c.header("Vary", "Origin");
     const isOwn = origin === parseUrl(c.req.url)?.origin;
-    if (!isOwn && !config.quotaOrigins.includes(origin)) return Promise.resolve(refuseOrigin());
+    if (!isOwn && !config.quotaOrigins.includes(origin)) return refuseOrigin();
+    await next();
+    // Hono adds headers that were set before to its own answers only, and not to a problem.
+    c.header("Vary", "Origin");
     c.header("Access-Control-Allow-Origin", origin);
     c.header("Access-Control-Allow-Credentials", "true");
-    return next();
+    c.header(EXPOSE, "Retry-After");
   });
   app.options("/", (c) => {
     c.header("Access-Control-Allow-Methods", "GET, HEAD");
