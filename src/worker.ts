@@ -103,7 +103,8 @@ if (watching) {
 }
 app.use((c, next) => {
   if (isOrdinary(c.req.url)) return passHead(c, next);
-  if (isReserved(c.req.url)) return Promise.resolve(notFound());
+  if (isReserved(c.req.url))
+    return Promise.resolve(notFound(config.tokens.length === 0 && "TOKEN"));
   if (readingsOf(c.req.url)) return passHead(c, next);
   allowEveryPage(c);
   return Promise.resolve(refusePath());

@@ -298,6 +298,9 @@ describe("who may call it", () => {
         body: JSON.stringify({ key: "k", limit: 1, window: "1s" }),
       });
       expect(response.status).toBe(404);
+      expect(await answer(response)).toMatchObject({
+        detail: "Without the variable TOKEN, the API has no such call.",
+      });
     }
   });
 

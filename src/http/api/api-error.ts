@@ -34,9 +34,12 @@ export function tooMany(cause: string, retryAfterMs: number): Response {
   return problem({ status: 429, title: "Too many requests", detail }, headers);
 }
 
-/** Answers a path without a call, and every call if no token is set. */
-export function notFound(): Response {
-  const detail =
-    "The API has no such call. Calls need the variable TOKEN, and quota needs QUOTA_ORIGINS.";
+/**
+ * Answers a path without a call, and every call if no token is set.
+ *
+ * @param missing the variable that is not set
+ */
+export function notFound(missing: string | false): Response {
+  const detail = `${missing ? `Without the variable ${missing}, the` : "The"} API has no such call.`;
   return problem({ status: 404, title: "Not found", detail });
 }

@@ -44,11 +44,14 @@ export function api(
   follow: (document: PoliciesDocument) => void = () => {},
 ): HonoBase {
   const app = newApp();
-  app.notFound(notFound);
+  const isOpen = config.tokens.length > 0;
+  app.notFound(() => notFound(!isOpen && "TOKEN"));
   app.onError(answerError);
   app.get("/openapi.json", (c) => c.json(openapi));
   app.all("/openapi.json", () => wrongMethod("GET, HEAD"));
-  if (config.tokens.length === 0) return app;
+  // Where it is set, `quotaApi` answers.
+  app.all("/quota", () => notFound("QUOTA_ORIGINS"));
+  if (!isOpen) return app;
 
   app.use(authorized, requireScope("check"));
   app.post("/check", async (c) => {

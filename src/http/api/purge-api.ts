@@ -61,7 +61,7 @@ export function purgeApi(authorized: Authorize, isOpen: boolean, cache: Purges):
     });
     app.all("/purge", () => wrongMethod("POST"));
   }
-  app.all("*", notFound);
+  app.all("*", () => notFound(!isOpen && "TOKEN"));
   return app;
 }
 

@@ -95,6 +95,10 @@ export function quotaApi(
     if (!allowed) return tooMany("A client may ask 120 times a minute.", retryAfterMs);
 
     const { path, method, policy: wanted } = parse(querySchema, queryOf(c));
+    const told = rulesNow().filter(({ policy }) => !policy.shadow);
+    if (wanted !== undefined && !told.some(({ policy }) => policy.name === wanted)) {
+      throw new MisuseError("policy", "must be the name of a policy", wanted);
+    }
     const asked = askedAbout(c, path, method);
     const found = new RuleMatcher(rulesNow()).match(asked);
     if (!found) throw new MisuseError("path", "must be a path that is not refused", asked.req.url);
