@@ -1,5 +1,5 @@
 /** The policies that a command is to try: those of a configuration, of a file, or of options. */
-import { existsSync, readFileSync, statSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { InvalidError } from "../limit/misuse.ts";
 import { parsePolicies } from "../limit/policies.ts";
 import type { Policy } from "../limit/policy.ts";
@@ -8,12 +8,8 @@ import {
   parseLimiterConfig,
   parsePoliciesVariable,
 } from "../limiter-config.ts";
+import { hasConfiguration, readPolicyFile } from "./policy-file.ts";
 import { UserError } from "./user-error.ts";
-
-/** wrangler's own, in its own order. */
-const CONFIG_FILES = ["wrangler.json", "wrangler.jsonc", "wrangler.toml"];
-/** Of a line that wrangler cannot read. */
-const MAX_SHOWN_CHARS = 80;
 
 /** Policies, and the configuration that says who is a client. */
 export interface Configured {
@@ -57,7 +53,7 @@ export async function policiesOf(
   }
 }
 
-/** Reads a configuration's file, a list of policies in JSON, or `limit=10,window=60s`. */
+/** Reads a file with policies, or `limit=10,window=60s`. */
 export async function policiesIn(text: string, env?: string): Promise<Configured> {
   if (existsSync(text) || !text.includes("=")) return configured(text, env);
   const fields = text.split(",").map((pair) => pair.split(/=(.*)/s).map((part) => part.trim()));
@@ -73,65 +69,10 @@ function onePolicy(fields: Record<string, string | undefined>): Omit<Configured,
 }
 
 async function configured(given: string | undefined, env?: string): Promise<Configured> {
-  if (!given && !CONFIG_FILES.some((name) => existsSync(name))) {
+  if (!given && !hasConfiguration()) {
     throw new UserError("no wrangler.toml here: write --config FILE, or --limit 10 --window 60s");
   }
-  const file = configFile(given);
-  const list = listIn(file);
-  const vars = list ? { POLICIES: list } : await variablesIn(file, env);
-  return { source: file, policies: parsePoliciesVariable(vars), config: parseLimiterConfig(vars) };
-}
-
-/**
- * @param given the file. Default the one that wrangler finds.
- * @throws {UserError} if wrangler finds no file
- */
-export function configFile(given: string | undefined): string {
-  const file = given ?? CONFIG_FILES.find((name) => existsSync(name)) ?? "wrangler.toml";
-  const stats = statSync(file, { throwIfNoEntry: false });
-  if (!stats) throw new UserError(`${file}: no such file`);
-  if (stats.isDirectory()) throw new UserError(`${file} is a directory: name a file in it`);
-  // Of any other name, wrangler reads nothing and says nothing.
-  if (/\.(?:toml|jsonc?)$/.test(file)) return file;
-  throw new UserError(`${file} is no configuration: its name must end in .toml, .json or .jsonc`);
-}
-
-/** Returns the list in a file of JSON; undefined if the file has something else. */
-function listIn(file: string): unknown[] | undefined {
-  if (!file.endsWith(".json")) return undefined;
-  try {
-    const value: unknown = JSON.parse(readFileSync(file, "utf8"));
-    return Array.isArray(value) ? value : undefined;
-  } catch {
-    return undefined;
-  }
-}
-
-/**
- * Returns the variables of a configuration, as wrangler reads it.
- *
- * @throws {UserError} if wrangler refuses it
- */
-export async function variablesIn(file: string, env: string | undefined): Promise<object> {
-  const { unstable_readConfig: readConfig } = await import("wrangler").catch(() => {
-    throw new UserError(
-      "wrangler is not installed here, and it reads the configuration: npm install -D wrangler",
-    );
-  });
-  try {
-    const read = readConfig({ config: file, env }, { hideWarnings: true });
-    const { vars, definedEnvironments } = read;
-    // If the file has none at all, wrangler would take the variables of no environment.
-    if (env === undefined || definedEnvironments?.length) return vars;
-    throw new UserError(`${file} has no environment ${env}: leave --env out`);
-  } catch (error) {
-    if (error instanceof UserError) throw error;
-    const { message, location } = error as Error & {
-      location?: { line: number; lineText: string | null };
-    };
-    // wrangler's messages do not say where it is.
-    const line = location?.lineText?.trim().slice(0, MAX_SHOWN_CHARS);
-    const [where, what] = [location ? `:${location.line}` : "", line ? ` (${line})` : ""];
-    throw new UserError(`${file}${where}: ${message}${what}`);
-  }
+  const { file, variables } = await readPolicyFile(given, env);
+  const policies = parsePoliciesVariable(variables);
+  return { source: file, policies, config: parseLimiterConfig(variables) };
 }

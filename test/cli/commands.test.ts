@@ -16,6 +16,19 @@ const LOG = sampleLog();
 const log = fileWith("access.log", LOG);
 const LIMIT = ["--limit", "10", "--window", "60s"];
 
+/** One policy, in each form that a file may have. */
+const LOGIN = JSON.stringify([{ name: "login", path: "/login", limit: 5, window: "10m" }]);
+const LOGIN_TOML = `name = "login"\npath = "/login"\nlimit = 5\nwindow = "10m"\n`;
+const FORMS = [
+  fileWith("wrangler.toml", `name = "w"\n[vars]\nPOLICIES = '${LOGIN}'\n`),
+  fileWith("wrangler.jsonc", `{ "name": "w", "vars": { "POLICIES": ${LOGIN} } }`),
+  fileWith("list.json", LOGIN),
+  fileWith("list.jsonc", `// ours\n${LOGIN.replace("]", ", ]")}`),
+  // As `policies get --json` writes it.
+  fileWith("live.json", `{ "policies": ${LOGIN}, "source": "live", "version": 3 }`),
+  fileWith("policies.toml", `[[policies]]\n${LOGIN_TOML}`),
+];
+
 afterAll(removeFiles);
 
 async function report(args: string[], input?: string | Buffer) {
@@ -63,11 +76,8 @@ describe("turnpike replay", () => {
     expect(other.policies[0]).toMatchObject({ algorithm: "sliding-log", window: "1m" });
   });
 
-  it("takes the policies of a configuration", async () => {
-    const policies = [{ name: "login", path: "/login", limit: 5, window: "10m" }];
-    const toml = `name = "w"\ncompatibility_date = "2026-01-01"\n[vars]\nPOLICIES = '${JSON.stringify(policies)}'\n`;
-    const list = fileWith("policies.json", JSON.stringify(policies));
-    for (const file of [fileWith("wrangler.toml", toml), list]) {
+  it("takes the policies of a configuration, or of a file with nothing else", async () => {
+    for (const file of FORMS) {
       const { reports } = await report([log, "--config", file]);
       expect(reports[0]).toMatchObject({ deniedClients: 1, policies: [{ name: "login" }] });
     }
@@ -364,6 +374,44 @@ cost = "max_tokens"
     );
     const { code, out } = await turnpikeHere("validate", file);
     expect([code, out]).toEqual([0, `${file}: 2 policies, no mistake\n`]);
+  });
+
+  it("reads each form of a file, and names the line", async () => {
+    for (const file of FORMS) {
+      expect((await turnpikeHere("validate", file)).out).toBe(`${file}: 1 policy, no mistake\n`);
+    }
+    const wrong = [
+      ["list.json", '[\n{ "window": "1m",\n"limit": -1 }]'],
+      ["live.json", '{ "policies": [{ "window": "1m",\n\n"limit": -1 }]}'],
+      ["policies.toml", '[[policies]]\nwindow = "1m"\nlimit = -1\n'],
+    ];
+    for (const [name = "", text = ""] of wrong) {
+      const file = fileWith(name, text);
+      const { error } = await turnpikeHere("validate", file);
+      expect(error).toContain(`${file}:3: POLICIES[0].limit must be`);
+    }
+  });
+
+  it("takes no default for the policies of a file that has none", async () => {
+    for (const [name, text] of [
+      ["other.json", '{"polices": []}'],
+      ["wrangler.toml", '[vars]\nAPP = "x"\n'],
+    ] as const) {
+      const file = fileWith(name, text);
+      const error = `turnpike: ${file}: no policies in it: write POLICIES under [vars], [[policies]], or a list in JSON\n`;
+      for (const args of [
+        ["validate", file],
+        ["replay", log, "--config", file],
+        ["replay", log, ...LIMIT, "--against", file],
+        ["policies", "diff", file],
+      ]) {
+        expect(await turnpikeHere(...args)).toEqual({ code: 2, out: "", error });
+      }
+    }
+    const app = fileWith("wrangler.jsonc", '{ "name": "app", "main": "src/index.ts" }');
+    expect((await turnpikeHere("validate", app)).out).toBe(
+      `${app}: no policies, unless its code has them, no mistake\n`,
+    );
   });
 
   it("says what wrangler cannot read", async () => {

@@ -130,7 +130,7 @@ describe("turnpike policies", () => {
     for (const verb of ["diff", "apply"]) {
       const { code, out, error } = await turnpikeHere("policies", verb, wrong, "--url", "nowhere");
       expect([code, out]).toEqual([2, ""]);
-      expect(error).toMatch(/^turnpike: policies\[0\]\.limit must be .*\n$/);
+      expect(error).toMatch(/^turnpike: POLICIES\[0\]\.limit must be .*\n$/);
     }
   });
 

@@ -1,9 +1,6 @@
 /** Policies as they are written in a file, and how they differ from others. */
-import { readFileSync } from "node:fs";
 import { parseConfig } from "../../config.ts";
-import { parseJson } from "../../limit/json.ts";
-import { parsePolicies } from "../../limit/policies.ts";
-import { configFile, variablesIn } from "../policies.ts";
+import { readPolicyFile } from "../policy-file.ts";
 
 /** A policy as it is written. */
 export type Written = Record<string, unknown>;
@@ -12,44 +9,18 @@ export type Written = Record<string, unknown>;
 const DEFAULT_NAME = "default";
 
 /**
- * Reads a configuration of wrangler, or a file with nothing but policies: a list in JSON, or an
- * object that has them under `policies`, as the API answers; in TOML, tables `[[policies]]`.
+ * Reads the policies of a file.
  *
  * @param given the file; default the configuration that wrangler finds
- * @throws {UserError} if it cannot be read
+ * @throws {UserError} if it cannot be read, or has no policies
  * @throws {MisuseError} naming the field, the rule and the value
  */
 export async function readPolicies(
   given: string | undefined,
   env: string | undefined,
 ): Promise<{ file: string; policies: Written[] }> {
-  const file = configFile(given);
-  const alone = await policiesAlone(file);
-  if (alone === undefined) {
-    const { writtenPolicies } = parseConfig(await variablesIn(file, env));
-    return { file, policies: writtenPolicies as Written[] };
-  }
-  parsePolicies(alone, "policies");
-  return { file, policies: alone as Written[] };
-}
-
-async function policiesAlone(file: string): Promise<unknown> {
-  const content = file.endsWith(".toml")
-    ? await tomlIn(file)
-    : parseJson(readFileSync(file, "utf8").replace(/^\ufeff/, ""));
-  if (Array.isArray(content)) return content;
-  const { policies, POLICIES = policies } = Object(content) as Record<string, unknown>;
-  return POLICIES;
-}
-
-async function tomlIn(file: string): Promise<unknown> {
-  const { getStaticTOMLValue, parseTOML } = await import("toml-eslint-parser");
-  try {
-    return getStaticTOMLValue(parseTOML(readFileSync(file, "utf8")));
-  } catch {
-    // What is wrong with it, wrangler will say.
-    return undefined;
-  }
+  const { file, variables } = await readPolicyFile(given, env);
+  return { file, policies: parseConfig(variables).writtenPolicies as Written[] };
 }
 
 /**

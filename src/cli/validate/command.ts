@@ -1,14 +1,12 @@
 /** `turnpike validate`: the mistakes in a configuration, each with its line. */
-import { readFileSync } from "node:fs";
 import { Command } from "commander";
 import { parseConfig } from "../../config.ts";
 import { unboundedPolicies } from "../../limit/made-up-keys.ts";
 import { InvalidError } from "../../limit/misuse.ts";
-import { configFile, variablesIn } from "../policies.ts";
+import { type FieldPath, noneIn, readConfiguration } from "../policy-file.ts";
 import { count } from "../text.ts";
 import { UserError } from "../user-error.ts";
 import { meantBy } from "./near-miss.ts";
-import type { FieldPath } from "./positions.ts";
 
 /** A mistake hides those behind it, so each is taken out, and the rest is read again. */
 const MAX_MISTAKES = 50;
@@ -29,29 +27,32 @@ export function validateCommand(): Command {
 }
 
 async function run(given: string | undefined, { env, json }: { env?: string; json?: true }) {
-  const file = configFile(given);
-  const variables = await variablesIn(file, env);
+  const read = await readConfiguration(given, env);
+  const { file, text, variables, scope, place } = read;
   // Loaded here, since the parsers would hold up every other command.
   const { lineOf } = await import("./positions.ts");
-  const text = readFileSync(file, "utf8");
-  const scope = env === undefined ? ["vars"] : ["env", env, "vars"];
   const mistakes = [...nearMisses(variables), ...mistakesIn(variables)].map(
-    ({ field, message }): Mistake => ({
-      line: lineOf(file, text, [...scope, ...pathOf(field)]) ?? null,
-      field,
-      message,
-    }),
+    ({ field, message }): Mistake => {
+      const [variable = "", ...within] = pathOf(field);
+      const path = variable === "POLICIES" ? place : [...scope, variable];
+      return { line: lineOf(file, text, [...path, ...within]) ?? null, field, message };
+    },
   );
+  const hasPolicies = variables.POLICIES !== undefined;
+  if (!hasPolicies && !read.hasCode && mistakes.length === 0) {
+    mistakes.push({ line: null, field: "POLICIES", message: noneIn(read) });
+  }
   if (json) {
     process.stdout.write(`${JSON.stringify({ file, mistakes }, null, 2)}\n`);
   } else if (mistakes.length === 0) {
-    const { policies } = parseConfig(variables);
+    const policies = hasPolicies ? parseConfig(variables).policies : [];
+    const found = hasPolicies
+      ? count(policies.length, "policy", "policies")
+      : "no policies, unless its code has them";
     const notes = unboundedPolicies(policies).map(
       ({ name }) => `Note: policy "${name}" is no limit by itself: clients make its key up.`,
     );
-    process.stdout.write(
-      `${[`${file}: ${count(policies.length, "policy", "policies")}, no mistake`, ...notes].join("\n")}\n`,
-    );
+    process.stdout.write(`${[`${file}: ${found}, no mistake`, ...notes].join("\n")}\n`);
   }
   if (mistakes.length === 0) return;
   const said = mistakes.map(({ line, message }) => `${file}${line ? `:${line}` : ""}: ${message}`);

@@ -1,9 +1,7 @@
 /** Where in a configuration's file a field stands. */
 import { findNodeAtLocation, parseTree } from "jsonc-parser";
 import { type AST, parseTOML } from "toml-eslint-parser";
-
-/** Names and list indices, from the top of the file. */
-export type FieldPath = readonly (string | number)[];
+import type { FieldPath } from "../policy-file.ts";
 
 /**
  * Returns the line of the field, or of the innermost field around it that the file has; undefined
