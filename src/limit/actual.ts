@@ -14,16 +14,16 @@ export const actualSchema = textLike(
   'must be "bytes", a header such as "header:X-Cost" or a path such as "json:usage.total_tokens"',
 );
 
-/** What of a response tells its cost. */
+/** Which part of a response tells its cost. */
 export interface Actual {
   from: "bytes" | "header" | "json";
-  /** The header's. */
+  /** Name of the header. */
   name?: string;
   /** The names that lead to the value in the JSON. */
   path?: readonly string[];
 }
 
-/** Reads what `actualSchema` lets pass. */
+/** Reads a text that `actualSchema` accepts. */
 export function readActual(text: string): Actual {
   const [from = "", rest = ""] = text.split(/:(.*)/s);
   if (from === "header") return { from, name: rest };

@@ -32,7 +32,9 @@ export interface Quota {
   limit: number;
   /** Length of a window, ms. */
   windowMs: number;
-  /** The most units that can be spent at once, when nothing is spent: `limit`, or a bucket's burst. */
+  /**
+   * The most units that can be spent at once, when nothing is spent: `limit`, or a bucket's burst.
+   */
   capacity: number;
 }
 
@@ -71,13 +73,13 @@ export interface Algorithm {
   ): State | undefined;
 
   /**
-   * Spends units that nobody asked about: more than the limit, if it must be. What is owed delays
-   * the next checks.
+   * Spends units without a decision, even beyond the limit: an actual cost above its estimate, for
+   * example. Units beyond the limit delay the next checks.
    *
    * @param cost units, a whole number from 1 on
    */
   charge(state: State | undefined, quota: Quota, nowMs: number, cost: number): State;
 
-  /** Says in words what is stored, for a person who asks why. */
+  /** Describes the state in words, for a person who asks why a check was denied. */
   describe(state: State | undefined, quota: Quota, nowMs: number): string;
 }

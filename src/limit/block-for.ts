@@ -15,8 +15,8 @@ import { either, isTable } from "./schemas.ts";
 const MIN_BLOCK_MS = 1_000;
 const DEFAULT_MAX_MS = 86_400_000;
 /**
- * How long a key is remembered after a block, in lengths of that block. Denied again by then, it is
- * a repeater.
+ * How long a key is remembered after a block, in lengths of that block. A key that is denied again
+ * within that time is a repeater.
  */
 const MEMORY_LENGTHS = 2;
 /** How much longer a repeater's next block is. */
@@ -29,7 +29,7 @@ export interface BlockFor {
   maxMs: number;
 }
 
-/** When a block is forgotten, when it ends, both ms since the epoch, and its length, ms. */
+/** When a block is forgotten and when it ends, both ms since the epoch, and its length in ms. */
 export type BlockState = readonly [expiresAtMs: number, untilMs: number, lengthMs: number];
 
 const blockDurationSchema = durationSchema(MIN_BLOCK_MS, MAX_WINDOW_MS);
@@ -53,7 +53,7 @@ export function readBlockFor(given: number | TableFields, at: string): BlockFor 
   throw new MisuseError(fieldPath(at, "max"), rule, formatDuration(maxMs));
 }
 
-/** How long a block still lasts, in milliseconds; 0 without a block. */
+/** Returns how long a block still lasts, in milliseconds; 0 without a block. */
 export function blockLeftMs(state: State | undefined, nowMs: number): number {
   return Math.max(0, (state?.[1] ?? 0) - nowMs);
 }

@@ -1,16 +1,16 @@
 /**
  * The bucket that two algorithms share: units drain at a constant limit/window.
  *
- * Kept as GCRA keeps it (ITU-T I.371): as one time, the theoretical arrival time (TAT), at which the
- * bucket will be empty. The TAT is no whole number of milliseconds. So the state has it rounded up,
- * and by how much, in `limit`ths of a millisecond. No rounding error ever adds up.
+ * Kept as GCRA keeps it (ITU-T I.371): as one time, the theoretical arrival time (TAT), at which
+ * the bucket will be empty. The TAT need not be a whole number of milliseconds. So the state has it
+ * rounded up, and how much that added, in `limit`ths of a millisecond. No rounding error adds up.
  */
 import { MAX_WINDOW_MS, type Outcome, type Quota, type State, stateOf } from "./algorithm.ts";
 
 /**
  * @param expiresAtMs the TAT, rounded up
  * @param surplus how much earlier than `expiresAtMs` it is empty, in `limit`ths of a millisecond.
- *   Of an overfull bucket it is −1 − surplus: older versions read a negative number as a full one.
+ *   For an overfull bucket, −1 − surplus: older versions read a negative number as a full bucket.
  */
 type BucketState = readonly [expiresAtMs: number, surplus: number];
 
@@ -26,11 +26,10 @@ export function level(
   if (!state) return 0;
   const [expiresAtMs, second] = state as unknown as BucketState;
   const isOwed = second < 0;
-  // If the limit was lowered since, the surplus is worth less.
+  // A surplus that was written under a higher limit may be too large for this one.
   const surplus = Math.min(isOwed ? -1 - second : second, limit - 1);
   const amount = (expiresAtMs - nowMs) * limit - surplus;
-  // A bucket holds no more than its present quota allows, whatever was poured in before. What is
-  // owed stays owed.
+  // A lowered capacity cuts what was poured in before. What an overfull bucket owes stays owed.
   return Math.max(0, isOwed ? amount : Math.min(amount, capacity * windowMs));
 }
 
@@ -57,14 +56,14 @@ export function pour(
 }
 
 /**
- * Takes up to `cost` out again, as far as it has not drained yet.
+ * Takes a cost out again, except what has drained of it.
  *
  * What is poured first drains first. So a cost has drained at the time that `resetMs` named when it
- * was poured. The weakness: if costs that were poured before it are taken out meanwhile, it drains
- * earlier than that. The bucket then gives back up to `cost` too much.
+ * was poured. The weakness: if an earlier cost is taken out meanwhile, this one drains earlier than
+ * that. The bucket then gives back up to `cost` too much.
  *
- * @param spentAtMs when it was poured; absent if unknown
- * @param resetMs what the bucket answered then; absent: as if the bucket had been full
+ * @param spentAtMs when the cost was poured; absent if unknown
+ * @param resetMs the outcome's `resetMs` then; absent for that of a full bucket
  */
 export function scoop(
   state: State | undefined,
@@ -80,7 +79,7 @@ export function scoop(
   return write(before - taken, quota, nowMs);
 }
 
-/** Pours `cost` in whether there is room or not, up to what drains within a year. */
+/** Pours `cost` in whether there is room or not, up to what drains within `MAX_WINDOW_MS`. */
 export function overfill(state: State | undefined, quota: Quota, nowMs: number, cost: number) {
   const most = Math.min(MAX_WINDOW_MS * quota.limit, Number.MAX_SAFE_INTEGER);
   const poured = level(state, quota, nowMs) + cost * quota.windowMs;

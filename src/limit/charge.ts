@@ -4,7 +4,7 @@ import type { Policy } from "./policy.ts";
 /** Least status of a response that failed. */
 const FAILURE = 400;
 
-/** Does a response of this status keep its cost? */
+/** Returns true if a response with this status is charged. */
 export function isCharged({ charge }: Pick<Policy, "charge">, status: number): boolean {
   if (charge === "always") return true;
   if (typeof charge === "object") return charge.includes(status);

@@ -2,9 +2,9 @@
  * Concurrency: at most the limit in flight. A unit is freed when it is given back, or after one
  * window if its holder has vanished.
  *
- * The middleware gives it back when the body is sent or breaks off, when a WebSocket closes, or
- * when nothing is left to send. It also does when the client has left and the handler has ended. A
- * response with a status that code cannot make (600 and above) ends with its head.
+ * The middleware gives a unit back when the body is sent or breaks off, when a WebSocket closes, or
+ * when there is no body. If the client leaves earlier, it does so once the handler has ended, or
+ * after 25 s. It cannot watch a response with a status of 600 or above, which ends with its head.
  *
  * It is a sliding log whose entries may leave early. Its weakness is the window: a request that
  * runs longer no longer counts. With a window of 30 s and a request of 40 s from 0:00 on, limit + 1
@@ -17,7 +17,7 @@ export const concurrency: Algorithm = {
   decide: slidingLog.decide,
 
   refund(state, { windowMs }, nowMs, cost, spentAtMs) {
-    // Nobody knows which entry it was. The oldest has most likely ended.
+    // Without the time, the entry is unknown. The oldest has most likely ended.
     const untilMs = spentAtMs === undefined ? undefined : spentAtMs + windowMs;
     return writeLog(take(readLog(state, nowMs), cost, untilMs));
   },

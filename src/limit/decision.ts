@@ -20,7 +20,7 @@ export type Source = "owner" | "lease" | "denial-cache" | "fallback" | "local" |
 
 /** What one policy says to one check. */
 export interface Verdict {
-  /** May it pass, as far as this policy is concerned? */
+  /** True if this policy lets the check pass. */
   allowed: boolean;
   /** Units that could be spent right now, ≥ 0. */
   remaining: number;
@@ -31,15 +31,15 @@ export interface Verdict {
   /** Leaky bucket only: milliseconds to hold the request, else 0. */
   delayMs: number;
   reason: Reason;
-  /** Units taken of the cost, 0 if it was denied. Only where the check asked for `atMost`. */
+  /** Units that a check with `atMost` took, 0 if it was denied; absent for other checks. */
   taken?: number;
-  /** Units in a whole quota, where an override says so instead of the policy. */
+  /** Units in a whole quota, if an override sets them; absent if the policy does. */
   limit?: number;
 }
 
 /** The reasons that an owner gives. As a number, a reason is its index here. */
 export const OWNER_REASONS: readonly Reason[] = ["ok", "shadow", "limited", "blocked"];
-/** The first reasons allow. */
+/** Reasons below this index allow. */
 const ALLOWING_REASONS = 2;
 
 /** Returns an owner's verdict from numbers. A reason that is no index becomes `failed`. */
@@ -62,21 +62,21 @@ export function verdictOf(
 
 /** A verdict, and where it comes from. */
 export interface Decision extends Verdict {
-  /** Name of the policy that decided: the one that denied, else the one with the least left. */
+  /** Name of the policy that decided. */
   policy: string;
   /** Units in a whole quota. */
   limit: number;
   source: Source;
   /**
-   * False if the answer may be off: from a lease or the fallback, and while the owner may have lost
-   * some of the count.
+   * False if the answer may be off: from a lease, the fallback or mode `after`, and while the owner
+   * may have lost some of the count.
    */
   exact: boolean;
 }
 
 /**
- * Picks the decision that counts among those of several policies on one request: the denial that
- * lasts longest, else the one with the least left.
+ * Picks, of the decisions of several policies on one request, the one that decides: the denial with
+ * the longest wait, else the one with the least left.
  *
  * @throws {TypeError} without a decision
  */

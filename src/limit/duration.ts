@@ -61,7 +61,7 @@ export function durationSchema(minMs: number, maxMs: number) {
 /** Returns what was probably meant by `1h30m`, `PT1M`, `90 minutes`, `1.5h`, `1mo` or `60`. */
 function guess(input: unknown): number | undefined {
   const isNumber = typeof input === "number";
-  // Other limiters take milliseconds; less than a second of them is meant as seconds.
+  // From 1,000 on, a number is taken as milliseconds, as other limiters have it; below, as seconds.
   const unit = isNumber && input >= UNIT_MS.s ? "ms" : "";
   const text = isNumber || typeof input === "string" ? input + unit : "";
   // In ISO 8601, an M means months before the T and minutes behind it.

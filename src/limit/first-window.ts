@@ -22,7 +22,7 @@ export const firstWindow: Algorithm = {
 
   refund(state, quota, nowMs, cost, spentAtMs) {
     const refunded = fixedWindow.refund(state, quota, nowMs, cost, spentAtMs);
-    // With nothing spent, the next request is the first again.
+    // Once all is given back, the next request begins a new window.
     return hasBegun(refunded, nowMs) ? refunded : undefined;
   },
 
@@ -37,7 +37,7 @@ export const firstWindow: Algorithm = {
   },
 };
 
-/** Has something been spent in a window that has not ended? */
+/** Returns true if something is spent in a window that has not ended. */
 function hasBegun(state: State | undefined, nowMs: number): boolean {
   return state !== undefined && nowMs < state[0] && (state[1] as number) > 0;
 }

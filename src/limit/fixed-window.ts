@@ -27,7 +27,7 @@ export const fixedWindow: Algorithm = {
   refund(state, { windowMs }, nowMs, cost, spentAtMs = nowMs) {
     const windowEndMs = endOf(state, windowMs, nowMs);
     const spent = spentIn(state, nowMs);
-    // An earlier window is forgotten, so nothing of it is given back in this one.
+    // Units of an earlier window no longer count, so there is nothing to give back.
     if (spent === 0 || spentAtMs < windowEndMs - windowMs) return state;
     return stateOf(windowEndMs, Math.max(0, spent - cost));
   },
@@ -43,7 +43,7 @@ export const fixedWindow: Algorithm = {
   },
 };
 
-/** When the window ends that `nowMs` lies in, ms since the epoch. */
+/** Returns the end of the window that contains `nowMs`, ms since the epoch. */
 function endOf(state: State | undefined, windowMs: number, nowMs: number): number {
   return state && nowMs < state[0] ? state[0] : nowMs - (nowMs % windowMs) + windowMs;
 }

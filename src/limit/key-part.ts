@@ -21,9 +21,9 @@ const ADDRESS_PART = /^ip(?:\/(?:3[2-9]|[4-9]\d|1[01]\d|12[0-8]))?$/;
 /** All other parts. Names are as in RFC 9110, section 5.6.2. */
 const OTHER_PART =
   /^(?:host|path|method|country|asn|ja4|bot|param:[A-Za-z_]\w*|(?:header|cookie|query):[\w!#$%&'*+.^`|~-]+)$/;
-/** A client can put any value there, and each is a key of its own. */
+/** Parts in which a client can put any value, and so get a key of its own for each. */
 const MADE_UP_PART = /^(?:header|cookie|query|ja4)(?::|$)/;
-/** Only the platform says these, or there are few of them. */
+/** Parts that the platform tells, or that have few values. */
 const GIVEN_PART = /^(?:ip(?:\/\d+)?|bot|host|method|country|asn)$/;
 
 export const keyPartSchema = v.pipe(
@@ -34,7 +34,7 @@ export const keyPartSchema = v.pipe(
   ),
 );
 
-/** Is the client's address part of the key? With `bot`, all but verified bots count by it. */
+/** Returns true if the key has the client's address. With `bot`, only verified bots lack it. */
 export function hasAddress(key: readonly string[]): boolean {
   return key.some(isAddressPart);
 }
@@ -43,12 +43,12 @@ export function isAddressPart(part: string): boolean {
   return part === "bot" || ADDRESS_PART.test(part);
 }
 
-/** Can a client get a new quota by making up another value? */
+/** Returns true if a client can get new quotas without end by making up values. */
 export function isMadeUp(key: readonly string[]): boolean {
   return key.some((part) => MADE_UP_PART.test(part));
 }
 
-/** Is a client unable to change its key by what it sends? */
+/** Returns true if a client can get only a few keys, whatever it sends. */
 export function isGiven(key: readonly string[]): boolean {
   return key.every((part) => GIVEN_PART.test(part));
 }

@@ -12,7 +12,7 @@ import { level, overfill, pour, scoop } from "./bucket.ts";
 export const leakyBucket: Algorithm = {
   decide(state, quota, nowMs, cost) {
     const outcome = pour(state, quota, nowMs, cost);
-    // It leaves when everything before it has left.
+    // A request leaves when everything before it has left.
     const delayMs = Math.ceil(level(state, quota, nowMs) / quota.limit);
     return { ...outcome, delayMs: outcome.allowed && cost > 0 ? delayMs : 0 };
   },

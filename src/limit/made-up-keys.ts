@@ -1,7 +1,8 @@
 /**
- * Finds the policies that are no limit by themselves: a client gets past them by making up keys.
+ * Finds the policies that limit nobody: a client gets past them by making up keys.
  *
- * It is enough if each of their requests also meets a policy that counts by address, for example.
+ * A policy is fine if each of its requests also meets another one whose keys cannot be made up,
+ * such as one by address.
  */
 import { isGiven, isMadeUp } from "./key-part.ts";
 import type { Policy } from "./policy.ts";
@@ -14,7 +15,7 @@ export function unboundedPolicies(policies: readonly Policy[]): Policy[] {
   );
 }
 
-/** Does each request that meets `other` meet the first policy too? In doubt the answer is no. */
+/** Returns true if each request that meets `other` surely meets the first policy, too. */
 function covers({ path, method, except }: Policy, other: Policy): boolean {
   const prefix = path.endsWith("/*") ? path.slice(0, -1) : undefined;
   const isBelow = prefix !== undefined && `${other.path}/`.startsWith(prefix);

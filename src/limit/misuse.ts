@@ -46,7 +46,7 @@ export function parse<const Schema extends v.GenericSchema>(
   }
   const result = v.safeParse(schema, input, { abortEarly: true });
   if (result.success) return result.output;
-  // First, since a name with a typing mistake leaves the right one missing.
+  // Unknown fields come first: a mistyped name also leaves the right one missing.
   requireKnownFields(schema, input, at, Failure);
   const [issue] = result.issues;
   const field = (issue.path ?? []).reduce((before, { key }) => fieldPath(before, key), at);
@@ -90,7 +90,7 @@ export function fieldPath(before: string, key: unknown): string {
 
 function show(value: unknown): string {
   if (value === undefined) return "nothing";
-  // JSON has no NaN and no Infinity and turns both into null.
+  // JSON would write NaN and Infinity as null.
   const text = typeof value === "number" ? String(value) : toJson(value);
   return text.length > MAX_SHOWN_CHARS ? `${text.slice(0, MAX_SHOWN_CHARS)}…` : text;
 }

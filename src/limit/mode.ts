@@ -12,8 +12,8 @@ const MODES = ["before", "alongside", "after"] as const;
 export type Mode = (typeof MODES)[number];
 
 /**
- * Beside HEAD. It changes nothing at an origin (RFC 9110, section 9.2.1), so a denied one may
- * start.
+ * The methods that mode `alongside` applies to by default. `GET` includes `HEAD`. Both change
+ * nothing at an origin (RFC 9110, section 9.2.1), so a handler may start even if it is then denied.
  */
 const SAFE_METHODS = ["GET"];
 
@@ -22,13 +22,13 @@ const rule =
 
 const wordSchema = v.picklist(MODES, rule);
 
-/** Returns a schema for the field. */
+/** @param methods the schema of a list of methods */
 export function modeSchema<const Methods extends v.GenericSchema<string[]>>(methods: Methods) {
   const tableSchema = v.strictObject({ alongside: methods }, rule);
   return either(isTable, tableSchema, wordSchema);
 }
 
-/** What the rest of a policy says that a mode depends on. */
+/** The other fields of a policy, some of which rule a mode out. */
 interface Others {
   algorithm: string;
   charge: unknown;

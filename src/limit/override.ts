@@ -5,7 +5,7 @@ import { type Policy, withQuota } from "./policy.ts";
 import { limitSchema } from "./policy-schema.ts";
 import { either } from "./schemas.ts";
 
-/** In place of a limit: all passes, and nothing is counted. */
+/** The limit of an unlimited key: all its checks pass, and none is counted. */
 export const UNLIMITED = Number.POSITIVE_INFINITY;
 
 const unlimitedSchema = v.pipe(
@@ -22,7 +22,7 @@ export const overrideLimitSchema = either(
 /**
  * Reads the limit of an override under a policy.
  *
- * @throws {MisuseError} if it is no limit, or more than the policy's algorithm can count
+ * @throws {MisuseError} if the input is no limit, or more than the policy's algorithm can count
  */
 export function readOverrideLimit(policy: Policy, input: unknown): number {
   const limit = parse(overrideLimitSchema, input, "limit");

@@ -4,7 +4,7 @@ import { type Policy, parsePolicy } from "./policy.ts";
 import { requireOverrides } from "./policy-overrides.ts";
 import { withBoundedDelay } from "./waiting.ts";
 
-/** What the name of a second policy must be, as the rest of a sentence. */
+/** The rule that a repeated name breaks, as the rest of a sentence. */
 export const OTHER_NAME =
   'must be different for each policy: write another name in one of the two (without one it is "default")';
 

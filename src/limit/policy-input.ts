@@ -16,21 +16,21 @@ export interface PolicyInput extends CountingFields, Omit<QuotaFields, "cost">, 
    */
   cost?: number | string | undefined;
   /**
-   * Where the response tells what it came to, a whole number from 0 on: `"header:X-Cost"`,
+   * Where the response tells its actual cost, a whole number from 0 on: `"header:X-Cost"`,
    * `"json:usage.total_tokens"` (its JSON, or the last event of a stream that has it) or `"bytes"`.
    * Default: nowhere. Not beside `lease`, nor with `"concurrency"`.
    *
-   * `cost` is the estimate then, reserved before the handler runs. It stands if the response does
-   * not say. What is owed beyond the limit delays the next requests.
+   * `cost` is then an estimate that is reserved before the handler runs, and charged if the
+   * response tells nothing. Units beyond the limit delay the next requests.
    */
   actual?: string | undefined;
   /**
-   * Who is told apart. Default `["ip"]`, at least one part: `ip`, `ip/32` to `ip/128`, `host`, `path`,
-   * `param:NAME`, `method`, `country`, `asn`, `ja4`, `bot`, `header:NAME`, `cookie:NAME`,
-   * `query:NAME`.
+   * The parts that tell clients apart. Default `["ip"]`, at least one: `ip`, `ip/32` to `ip/128`,
+   * `host`, `path`, `param:NAME`, `method`, `country`, `asn`, `ja4`, `bot`, `header:NAME`,
+   * `cookie:NAME`, `query:NAME`.
    *
-   * Clients behind one address share its quota. A value that a client makes up (`header:`, `cookie:`,
-   * `query:`, `ja4`) gets a quota of its own, so put a policy by `ip` beside it.
+   * Clients behind one address share its quota. A value that a client makes up (`header:`,
+   * `cookie:`, `query:`, `ja4`) gets a quota of its own, so put a policy by `ip` beside it.
    */
   key?: readonly string[] | undefined;
   /**
@@ -41,7 +41,7 @@ export interface PolicyInput extends CountingFields, Omit<QuotaFields, "cost">, 
    * on denying for 1 s after that.
    */
   charge?: "always" | "failure" | "success" | readonly number[] | undefined;
-  /** What answers a denied request. Default: the standard 429 with a problem in JSON. */
+  /** The answer to a denied request. Default: the standard 429, as problem JSON or as a page. */
   refusal?: RefusalInput | undefined;
 }
 
@@ -56,7 +56,8 @@ export interface RequestFields {
   /**
    * Requests that do not count, by path: a list such as `["/assets/*", "*.css"]`. Default none.
    *
-   * A path that an origin may read in another way counts. Extensions are for `GET` and `HEAD` alone.
+   * A path that an origin may read in another way counts. Extensions are for `GET` and `HEAD`
+   * alone.
    */
   except?: readonly string[] | undefined;
   /** Requests that count, by method, in capitals. Default all. `"GET"` includes `"HEAD"`. */
@@ -72,13 +73,13 @@ export interface RequestFields {
    * When a request is decided. Default `"before"`.
    *
    * - `"before"`: the handler starts when the verdict is there. Exact.
-   * - `"alongside"`: the handler starts at once, and its answer is held until the verdict. Exact. If
-   *   it denies, nothing of the answer is sent, and `c.req.raw.signal` is aborted; what the handler
-   *   did by then stays done. For `GET` and `HEAD` alone; `{ alongside: ["GET", "POST"] }` names
-   *   others.
-   * - `"after"`: answered from what this isolate knows, and counted within 50 ms, 100 checks in a
-   *   call. Not exact: once a limit is spent, each isolate lets pass what arrives there until it next
-   *   hears of the owner. Decisions have `source: "local"` and `exact: false`.
+   * - `"alongside"`: the handler starts at once, and its answer is held until the verdict. Exact.
+   *   After a denial nothing of the answer is sent, and `c.req.raw.signal` is aborted; what the
+   *   handler did by then stays done. For `GET` and `HEAD` alone; `{ alongside: ["GET", "POST"] }`
+   *   names others.
+   * - `"after"`: the isolate decides from what it knows, and tells the owner within 50 ms, up to
+   *   100 checks in a call. Not exact: once a limit is spent, each isolate lets requests pass until
+   *   it next hears from the owner. Decisions have `source: "local"` and `exact: false`.
    *
    * Only `"before"` with `concurrency`, `leaky-bucket` and `maxWait`; not `"after"` with `durable`,
    * `actual` or a `charge` that looks at the response. Of several policies, the strictest decides
@@ -113,9 +114,9 @@ export interface QuotaFields {
   /** Units that a request takes: from 1 to what passes at once. Default 1. */
   cost?: number | undefined;
   /**
-   * Other limits for some keys, up to 1,000: an exact key of one part, or a network of addresses such
-   * as `"192.0.2.0/24"`. Default none. An exact key wins, then the smallest network. Refused where
-   * `limit` or `window` is a function.
+   * Other limits for some keys, up to 1,000: an exact key of one part, or a network of addresses
+   * such as `"192.0.2.0/24"`. Default none. An exact key wins, then the smallest network. Refused
+   * where `limit` or `window` is a function.
    */
   overrides?: readonly { key: string; limit: number }[] | undefined;
 }
@@ -141,33 +142,33 @@ export interface CountingFields {
    */
   algorithm?: AlgorithmName | undefined;
   /**
-   * When a window begins: `"aligned"` (default) to the minute, hour or day of UTC, or `"first"`, with
-   * a key's first request. Only for `"fixed-window"`.
+   * When a window begins: `"aligned"` (default) to the minute, hour or day of UTC, or `"first"`,
+   * with a key's first request. Only for `"fixed-window"`.
    */
   start?: Start | undefined;
   /**
    * Token bucket: tokens that it holds, default `limit`. Leaky bucket: requests that wait, default
    * `limit` − 1. A whole number from 1 to 1,000,000,000. Refused with any other algorithm.
    *
-   * A bucket must fill or drain within 366 days. The middleware holds no request for more than 60 s:
-   * it shortens the default burst of a leaky bucket to that, and refuses a longer one.
+   * A bucket must fill or drain within 366 days. The middleware holds no request for more than
+   * 60 s: it shortens the default burst of a leaky bucket to that, and refuses a longer one.
    */
   burst?: number | undefined;
   /** Counts and reports, but denies nothing: for a trial of a new limit. Default false. */
   shadow?: boolean | undefined;
   /**
-   * How long a key stays blocked once it is denied: `"1s"` to `"366d"`, or the first and the longest
-   * such block. Default none. Not beside `maxWait` or `lease`.
+   * How long a key stays blocked once it is denied: `"1s"` to `"366d"`, or the first and the
+   * longest such block. Default none. Not beside `maxWait` or `lease`.
    *
    * A key that is denied again within two blocks' length after its last one is blocked for twice as
    * long. Clients that share a key share its block.
    */
   blockFor?: string | BlockForInput | undefined;
   /**
-   * Writes each count to disk before it is answered, so that a crash loses none. Default false, which
-   * can lose about the last 2 s.
+   * Writes each count to disk before it is answered, so that a crash loses none. Default false,
+   * which can lose about the last 2 s.
    *
-   * Costs two more rows for each check, one of them deleted later, and the time to write it.
+   * Costs two more rows for each check, and the time to write them.
    */
   durable?: boolean | undefined;
   /**
@@ -179,7 +180,7 @@ export interface CountingFields {
   lease?: number | undefined;
   /**
    * What happens to a check whose owner does not answer: `"local"` (default) counts in the isolate,
-   * `"allow"` passes it, `"deny"` denies it with a 503.
+   * `"allow"` lets it pass, `"deny"` denies it with a 503.
    *
    * With `"local"`, each isolate lets a whole limit pass.
    */
@@ -202,17 +203,18 @@ export interface BlockForInput {
 
 export interface RefusalInput {
   /**
-   * Status: 400 to 599, default 429, but none of 401, 405, 407, 408, 421, 425, 426. Beside `redirect`
-   * it is 302 or 303, default 303.
+   * Status: 400 to 599, default 429, but none of 401, 405, 407, 408, 421, 425, 426. Beside
+   * `redirect` it is 302 or 303, default 303.
    */
   status?: number | undefined;
   /**
-   * Body: text, or a table or list that is sent as JSON; at most 16,384 characters. Default: that of
-   * the standard refusal. Not beside `redirect`.
+   * Body: text, or a table or list that is sent as JSON; at most 16,384 characters. Default: the
+   * standard body. Not beside `redirect`.
    */
   body?: string | object | undefined;
   /**
-   * Media type of `body`, in UTF-8. Default `text/plain`, or `application/json` for a table or list.
+   * Media type of `body`, in UTF-8. Default `text/plain`, or `application/json` for a table or
+   * list.
    */
   type?: string | undefined;
   /** Where the client is sent: a path on the same site, or a URL with `http` or `https`. */

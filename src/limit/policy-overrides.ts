@@ -10,7 +10,7 @@ import { fieldPath, MisuseError } from "./misuse.ts";
 import { type Policy, withQuota } from "./policy.ts";
 import { withShortQueue } from "./waiting.ts";
 
-/** The policies that overrides have made of a policy: the same object each time, by limit. */
+/** Policies with an overridden limit, by policy and limit, so that each is made only once. */
 const made = new WeakMap<Policy, Map<number, Policy>>();
 
 /** @throws {MisuseError} if the policy cannot have one of the limits */
@@ -27,7 +27,7 @@ export function requireOverrides(policy: Policy, at: string): void {
 /**
  * Returns the policy as it holds for a key.
  *
- * @param key its parts, in the order of the policy's `key`
+ * @param key the key's parts, in the order of the policy's `key`
  */
 export function policyFor(policy: Policy, key: readonly string[]): Policy {
   const { overrides } = policy;
@@ -42,7 +42,7 @@ export function policyFor(policy: Policy, key: readonly string[]): Policy {
   return overridden;
 }
 
-/** Returns the policy with another limit. The queue of a leaky bucket stays as short, in time. */
+/** Returns the policy with another limit. A queue that was shortened is shortened again. */
 function withLimit(policy: Policy, limit: number): Policy {
   const { windowMs, capacity } = policy;
   const isShort = capacity < withQuota(policy, policy.limit, windowMs).capacity;

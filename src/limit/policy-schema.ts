@@ -31,7 +31,7 @@ const MAX_LEASE = 0.5;
 
 const NAME_PATTERN = /^[A-Za-z0-9._-]{1,64}$/;
 const METHOD_PATTERN = /^[A-Z]{1,20}$/;
-/** A segment's text, with no dots to resolve and no encoded structure. */
+/** A segment's text: not `.` or `..`, and with none of `#%./;?\` or a control encoded. */
 const TEXT = String.raw`(?!:|\.\.?(?:\/|$))(?:[^\s/*{}?#%\\]|%(?!2[35ef]|3[bf]|5c|[01])[\da-f]{2})+`;
 /** Segments: `*`, `:name` or text. At the end also `*` and an extension, which needs no slash. */
 const PATH_PATTERN = new RegExp(
@@ -44,12 +44,12 @@ const nameSchema = textLike(
   "must be 1 to 64 letters, digits, dots, dashes or underscores",
 );
 
-/** What a bucket holds, or the cost of a check. */
+/** A bucket's `burst`, or the cost of a check. */
 export const unitsSchema = wholeNumber(1, MAX_UNITS);
 
 const costSchema = either((cost) => typeof cost === "string", costTextSchema, unitsSchema);
 
-/** Units in a window; with 0, none pass. */
+/** Units in a window; with 0, nothing passes. */
 export const limitSchema = wholeNumber(0, MAX_UNITS);
 
 const windowTextSchema = durationSchema(MIN_WINDOW_MS, MAX_WINDOW_MS);

@@ -1,5 +1,5 @@
 /**
- * A policy: how many units one key may spend in which window, and what its requests are.
+ * A policy: which requests it counts, by which key, and how many units a key may spend in a window.
  *
  * Reads and checks what a person wrote, in `wrangler.toml` or in code. The result is what all other
  * code uses: defaults filled in, every duration in milliseconds.
@@ -33,20 +33,20 @@ export interface Policy
       | "mode"
     >,
     Quota {
-  /** Units that a check takes; 1 where the request's body tells it. */
+  /** Units that a check takes; 1 if the request's body tells the cost. */
   cost: number;
   /** The names that lead to the cost in the JSON of the request's body. */
   costPath?: readonly string[];
-  /** What of the response tells the actual cost. */
+  /** Which part of the response tells the actual cost. */
   actual?: Actual;
   start: Start;
-  /** As written. `capacity` is what follows from it. */
+  /** The field as written. `capacity` is computed from it. */
   burst: number | undefined;
-  /** Only of a check: takes what is left of the cost instead of being denied. */
+  /** Set by a check, never in a configuration: the check takes what is left of its cost. */
   atMost?: true;
-  /** A check's cost is held until it is settled, if it reserves. */
+  /** In a check that reserves, the cost is held until it is settled. */
   held?: true;
-  /** Does each request have a cost of its own? */
+  /** True if two requests may have different costs. */
   isPriced?: boolean;
   maxWaitMs: number;
   blockFor: BlockFor | undefined;
@@ -83,7 +83,7 @@ export function parsePolicy(input: unknown, at = ""): Policy {
   const isBucket = algorithm === "token-bucket" || algorithm === "leaky-bucket";
   forbid("burst", burst && !isBucket, 'unless the algorithm is "token-bucket" or "leaky-bucket"');
   forbid("start", start && !isFixed, 'unless the algorithm is "fixed-window"');
-  // With other algorithms a unit counts from when it is spent, and a lease spends it earlier.
+  // With other algorithms a unit counts from the time when it is spent, and leases spend too early.
   const isLeasable = isFixed && charge === "always";
   forbid(
     "lease",
@@ -92,7 +92,8 @@ export function parsePolicy(input: unknown, at = ""): Policy {
   );
   forbid("lease", lease && actual, 'beside "actual"');
   forbid("actual", actual && algorithm === "concurrency", "with this algorithm");
-  // A request would wait out its own block, or be denied for a slice that it did not ask for.
+  // With `maxWait`, a request would wait out its own block. With `lease`, a key would be blocked
+  // because an isolate asked for more than the request costs.
   forbid("blockFor", blockFor && (maxWait || lease), 'beside "maxWait" or "lease"');
   const names = fields.path.split("/").filter((segment) => segment.startsWith(":"));
   if (new Set(names).size < names.length) {
@@ -130,12 +131,12 @@ export function parsePolicy(input: unknown, at = ""): Policy {
 }
 
 /**
- * Returns the policy with another limit or window, as a request's plan may ask for.
+ * Returns the policy with another limit or window, such as those of a customer's plan.
  *
- * @throws {MisuseError} if its algorithm cannot count that high
+ * @throws {MisuseError} if its algorithm cannot count that high, or its burst takes over 366 days
  */
 export function withQuota(policy: Policy, limit: number, windowMs: number, at = ""): Policy {
-  // Nothing ever passes, so there is nothing to wait for.
+  // With a limit of 0 nothing ever passes, so waiting is useless.
   if (limit === 0) return { ...policy, limit, windowMs, capacity: 0, maxWaitMs: 0 };
   const { algorithm, burst } = policy;
   const most = mostUnits(algorithm, windowMs);
@@ -156,20 +157,21 @@ export function withQuota(policy: Policy, limit: number, windowMs: number, at = 
   return { ...policy, limit, windowMs, capacity };
 }
 
-/** The highest limit, and the most that a bucket may hold, with an algorithm and a window. */
+/** Returns the highest limit, and the most that a bucket may hold, with an algorithm and window. */
 export function mostUnits(algorithm: AlgorithmName, windowMs: number): number {
   if (algorithm === "fixed-window") return MAX_UNITS;
   if (algorithm === "sliding-log" || algorithm === "concurrency") return MAX_LOG_LIMIT;
   // The compiler asks here for the bound of a new algorithm.
   algorithm satisfies "sliding-window" | "token-bucket" | "leaky-bucket";
-  // Their sums are of units × ms, in doubles, and stay exact below 2^53.
+  // These algorithms add up units × ms in doubles, which are exact below 2^53.
   return Math.min(MAX_UNITS, Math.floor(Number.MAX_SAFE_INTEGER / 4 / windowMs));
 }
 
 /**
- * Makes sure that a cost can pass at all. Under a limit of 0, every cost is denied; in shadow, none.
+ * Makes sure that a cost can pass at all. Any cost is accepted under a limit of 0, which denies
+ * all, and in shadow, which denies none.
  *
- * @throws {MisuseError} if it exceeds what can be spent at once: waiting would not help
+ * @throws {MisuseError} if the cost exceeds what can be spent at once: waiting would not help
  */
 export function requireFits(cost: number, { name, capacity, shadow }: Policy, at = "cost"): void {
   if (cost <= capacity || capacity === 0 || shadow) return;

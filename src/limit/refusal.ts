@@ -1,8 +1,8 @@
 /**
  * A policy's own refusal: what answers instead of the standard 429.
  *
- * All of it is the operator's, and nothing is a client's. So a redirect leads only where the
- * operator said.
+ * The operator writes all of it, and nothing comes from a client. So a redirect leads only where
+ * the operator wants.
  */
 import * as v from "valibot";
 import { fieldPath, MisuseError } from "./misuse.ts";
@@ -11,12 +11,12 @@ import { parseUrl } from "./url.ts";
 
 const DEFAULT_STATUS = 429;
 const DEFAULT_REDIRECT_STATUS = 303;
-/** Statuses that need a field of their own, or that browsers answer with a new request at once. */
+/** Statuses that need a header such as `Allow`, or after which browsers try again at once. */
 const OTHERS_STATUSES = [401, 405, 407, 408, 421, 425, 426];
 const MAX_BODY_CHARS = 16_384;
 /** Text is sent in UTF-8, so no other charset can be right. */
 const TYPE_PATTERN = /^[a-z][\w.+-]*\/[\w.+-]+(?:; ?charset=utf-8)?$/i;
-/** Stands for the site that a path is on. */
+/** The base for reading a path; stands for the Worker's own site. */
 const SITE = "http://site";
 
 const statusRule = `must be a whole number from 400 to 599, and none of ${OTHERS_STATUSES.join(", ")}, or 302 or 303 beside "redirect"`;
@@ -40,7 +40,7 @@ const tableRule = "must be a table of status, body, type and redirect";
 const fieldsSchema = v.strictObject({
   /** 400 to 599, default 429; 302 or 303, default 303, beside `redirect`. */
   status: v.optional(v.custom<number>(isStatus, statusRule)),
-  /** Text, or what is sent as JSON; at most 16,384 characters. Default: as without a refusal. */
+  /** Text, or a value sent as JSON; at most 16,384 characters. Default: the standard body. */
   body: v.optional(
     v.custom<string | object>(
       (body) => (textOf(body)?.length ?? Infinity) <= MAX_BODY_CHARS,
@@ -49,13 +49,12 @@ const fieldsSchema = v.strictObject({
   ),
   /** The body's media type. Default `text/plain`, or `application/json` for a table or list. */
   type: v.optional(textLike(TYPE_PATTERN, 'must be a media type such as "text/html"')),
-  /** A path on the same site, or a URL; goes with no `body`. */
+  /** A path on the same site, or a URL. Not beside `body`. */
   redirect: v.optional(
     v.custom<string>((text) => typeof text === "string" && !!locationOf(text), redirectRule),
   ),
 });
 
-/** Reads the fields of a refusal. */
 export const refusalSchema = v.pipe(v.custom<RefusalFields>(isTable, tableRule), fieldsSchema);
 
 /**
@@ -93,11 +92,11 @@ function isStatus(status: unknown): boolean {
 
 function isObject(value: unknown): boolean {
   if (typeof value !== "object" || value === null) return false;
-  // JSON would have nothing of a Map, a Set or a class's instance but `{}`.
+  // JSON writes a Map or a Set as `{}`, and leaves out what a class keeps privately.
   return Array.isArray(value) || [Object.prototype, null].includes(Object.getPrototypeOf(value));
 }
 
-/** Returns the text of a body; undefined if it has none, such as an object that contains itself. */
+/** Returns a body's text; undefined if JSON cannot write it, such as an object in itself. */
 function textOf(body: unknown): string | undefined {
   if (typeof body === "string") return body;
   if (!isObject(body)) return undefined;
@@ -114,10 +113,10 @@ function bodyOf(body: string | object, given: string | undefined): Refusal["body
   return { text: textOf(body) ?? "", type: isBare ? `${type}; charset=utf-8` : type };
 }
 
-/** Returns the value of `Location`, in ASCII; undefined if the text leads to no known place. */
+/** Returns the value of `Location`, in ASCII; undefined if the text is no path and no HTTP URL. */
 function locationOf(text: string): string | undefined {
   const url = parseUrl(text, SITE);
-  // URL parsers leave some of these out.
+  // URL parsers drop some control characters, such as tabs.
   if (!url || /\p{Cc}/u.test(text)) return undefined;
   if (text.startsWith("/")) {
     // Two slashes, or what browsers read as such, name another host.

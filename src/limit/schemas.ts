@@ -3,7 +3,7 @@ import * as v from "valibot";
 
 export const textSchema = v.string("must be text");
 
-/** A schema for text of a form. */
+/** A schema for text that matches a pattern. */
 export function textLike(form: RegExp, rule: string) {
   return v.pipe(textSchema, v.regex(form, rule));
 }
@@ -35,7 +35,7 @@ export function listOf<const Schema extends v.GenericSchema>(
   return v.pipe(someOf(item, rule), v.maxLength(most, rule));
 }
 
-/** Is a value an object with fields? For valibot alone a list would be one. */
+/** Returns true for an object that is not a list. valibot takes a list for an object, too. */
 export function isTable(input: unknown): input is object {
   return typeof input === "object" && input !== null && !Array.isArray(input);
 }

@@ -1,8 +1,8 @@
 /**
  * Sliding log: never more than the limit in *any* span of one window.
  *
- * The only one that is exact at every instant: at 10 a minute, the eleventh request waits until the
- * first is a full minute old. Its weakness is memory, 16 bytes for each millisecond in which
+ * The only window that is exact at every instant: at 10 a minute, the eleventh request waits until
+ * the first is a full minute old. Its weakness is memory, 16 bytes for each millisecond in which
  * something was spent, so the limit is bounded.
  */
 import type { Algorithm, State } from "./algorithm.ts";
@@ -36,7 +36,7 @@ export const slidingLog: Algorithm = {
   refund(state, { windowMs }, nowMs, cost, spentAtMs) {
     const log = readLog(state, nowMs);
     if (spentAtMs !== undefined) return writeLog(take(log, cost, spentAtMs + windowMs));
-    // Nobody knows which entry it was. The newest would have counted for longest.
+    // Without the time, the entry is unknown. The newest would count longest, so it goes first.
     return writeLog(take(log.reverse(), cost).reverse());
   },
 
@@ -51,7 +51,7 @@ export const slidingLog: Algorithm = {
   },
 };
 
-/** The entries that still count, the oldest first. */
+/** Returns the entries that still count, the oldest first. */
 export function readLog(state: State | undefined, nowMs: number): Entry[] {
   const log: Entry[] = [];
   if (!state) return log;

@@ -9,11 +9,11 @@
  */
 import type { Algorithm, State } from "./algorithm.ts";
 
-/** It expires when the present window will no longer overlap, at the end of the next one. */
+/** A state expires at the end of the next window, since the present count weighs until then. */
 type SlidingWindowState = readonly [expiresAtMs: number, previous: number, current: number];
 
 export const slidingWindow: Algorithm = {
-  // All sums are of units × ms, so that they stay whole numbers: `withQuota` bounds them.
+  // Sums are in units × ms, so they are whole numbers. `withQuota` keeps them exact in a double.
   decide(state, { limit, windowMs }, nowMs, cost) {
     const [expiresAtMs, previous, before] = read(state, windowMs, nowMs);
     const overlapMs = expiresAtMs - windowMs - nowMs;
@@ -56,7 +56,7 @@ export const slidingWindow: Algorithm = {
   },
 };
 
-/** The state of the window that `nowMs` lies in. */
+/** Returns the state of the window that contains `nowMs`. */
 function read(state: State | undefined, windowMs: number, nowMs: number): SlidingWindowState {
   const expiresAtMs = nowMs - (nowMs % windowMs) + 2 * windowMs;
   const [until, previous = 0, current = 0] = state ?? [0];
@@ -65,7 +65,7 @@ function read(state: State | undefined, windowMs: number, nowMs: number): Slidin
   return [expiresAtMs, 0, 0];
 }
 
-/** Milliseconds until `cost` fits if nothing else is spent: in this window, or else in the next. */
+/** Returns the milliseconds until `cost` fits, in this window or the next, if nobody spends. */
 function waitMs(
   previous: number,
   current: number,

@@ -1,7 +1,4 @@
-/**
- * `URL.parse`, which every runtime has that can run this, and which not every version of its types
- * knows in full.
- */
+/** `URL.parse`. Every runtime that can run this has it, but not every version of its types does. */
 interface UrlParser {
   parse(text: string, base?: string): URL | null;
 }

@@ -1,5 +1,5 @@
 /**
- * How long a request that is held waits for its turn, and how long at most.
+ * How long a held request waits for its turn, and the longest that a leaky bucket may hold one.
  *
  * Pure. Turns are an estimate: an isolate knows only the requests that wait in it.
  */
@@ -16,7 +16,7 @@ export const MAX_DELAY_MS = 60_000;
  * `MAX_DELAY_MS`.
  *
  * @param at path of the policy, for the error
- * @throws {MisuseError} if its burst or its cost exceeds that
+ * @throws {MisuseError} if the burst or the cost needs a longer queue
  */
 export function withBoundedDelay(policy: Policy, at = ""): Policy {
   const bounded = withShortQueue(policy);
@@ -43,8 +43,8 @@ export function withShortQueue(policy: Policy): Policy {
  * Returns the milliseconds until a denied request could pass, after those that wait for the same
  * quota.
  *
- * In a bucket, units come back at a constant pace. Elsewhere the pace varies within a window; the
- * estimate takes it for constant, too.
+ * In a bucket, units come back at a constant pace. Elsewhere the pace varies within a window, but
+ * the estimate takes it for constant.
  *
  * @param ahead units that the waiting requests cost
  */
