@@ -1,11 +1,11 @@
 /**
- * What a key's checks were answered, by their `requestId`: asked again within a minute, a check
- * answers as the first time, and counts nothing.
+ * The answers to a key's checks, by their `requestId`. A check that is repeated within a minute
+ * gets the first answer again, and counts nothing.
  *
- * One row for each key, so that it moves with the key and expires as counts do. A key that is asked
- * more often than a row has room for forgets its oldest answers early.
+ * A key has one row, which moves with the key and expires as counts do. If a row is full, it
+ * forgets its oldest answers early.
  *
- * Only the deployed Worker's owners do this: nobody else sends a `requestId`.
+ * Only the deployed Worker's owners do this: no other caller sends a `requestId`.
  */
 import type { State } from "../limit/algorithm.ts";
 import { OWNER_REASONS, type Verdict, verdictOf } from "../limit/decision.ts";
@@ -14,29 +14,29 @@ import type { Counters } from "./counters.ts";
 import { ANSWERS } from "./table-name.ts";
 
 const KNOWN_MS = 60_000;
-/** As many as the longest log has: about 2,000 answers. */
+/** The most numbers in a row, as many as in the longest sliding log: about 2,000 answers. */
 const MAX_NUMBERS = 20_000;
 
-/** In place of units taken, where the check does not ask for them. */
+/** Stands for no `taken`, in the answer to a check that is not `atMost`. */
 const NONE = -1;
-/** Numbers before an answer's verdicts: its `requestId`, when it is forgotten, how many verdicts. */
+/** Numbers before an answer's verdicts: `requestId`, when it is forgotten, how many verdicts. */
 const HEAD_NUMBERS = 3;
 const VERDICT_NUMBERS = 6;
 
-/** Answers a check as the first time, if it was asked before under its `requestId`. */
+/** Checks, or returns the first answer if a check with this `requestId` was already answered. */
 export function checkOnce(counters: Counters, check: Check, nowMs: number): Verdict[] {
   const { key, requestId = Number.NaN } = check;
   const { tables } = counters;
   const known = answerIn(tables.get(ANSWERS, key), requestId, nowMs);
   if (known) return known;
   const verdicts = counters.check(check, nowMs);
-  // Read again: the check may have swept it.
+  // Read again: the check may have swept the row.
   const state = withAnswer(tables.get(ANSWERS, key), requestId, verdicts, nowMs);
   tables.setWithin(ANSWERS, key, state, nowMs);
   return verdicts;
 }
 
-/** Returns what a check with this `requestId` was answered; undefined if that is not known. */
+/** Returns the answer to the check with this `requestId`; undefined if it is not known. */
 function answerIn(
   state: State | undefined,
   requestId: number,
@@ -52,7 +52,7 @@ function answerIn(
   return undefined;
 }
 
-/** Returns the state with one more answer, and without those that are forgotten by now. */
+/** Returns the state with one more answer, without those that are too old or have no room. */
 function withAnswer(
   state: State | undefined,
   requestId: number,

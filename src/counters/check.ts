@@ -10,21 +10,22 @@ export interface CounterPolicy extends Quota {
   algorithm: AlgorithmName;
   /** Absent if windows are aligned. */
   start?: Start;
-  /** Units, a whole number from 1 to `capacity`. */
+  /** Units, a whole number from 1 on. A cost above `capacity` never passes. */
   cost: number;
   /**
-   * Takes what is left of the cost instead of denying. In one check, all policies have it or none.
+   * Takes as much of the cost as is left instead of denying. In a check, all policies have this
+   * field or none.
    */
   atMost?: true;
-  /** In a check that reserves: its cost is held until it is settled. */
+  /** In a check that reserves: the cost is held under this policy until it is settled. */
   held?: true;
-  /** Of a key that an override leaves unlimited; set by its owner. Limit and capacity are unused. */
+  /** Set by the owner if an override leaves the key unlimited: limit and capacity are unused. */
   isUnlimited?: true;
   /** How long a denied key stays blocked; absent if it does not. */
   blockFor?: BlockFor | undefined;
   /** Decided and counted, never enforced. */
   shadow: boolean;
-  /** Written to disk before it is answered. */
+  /** What this policy counts is on disk before a check is answered. */
   durable: boolean;
 }
 
@@ -33,34 +34,34 @@ export interface Check {
   key: KeyHash;
   /** At least one, with distinct names. */
   policies: readonly CounterPolicy[];
-  /** Asked again under it, a check answers as the first time; see `answers.ts`. */
+  /** A check that is repeated with the same number gets the first answer; see `answers.ts`. */
   requestId?: number;
   /** Reserves the cost under the policies that are `held`; see `holds.ts`. */
   reserve?: Reservation;
-  /** In a settlement: what a hold came to. */
+  /** In a settlement: the actual cost of a hold. */
   settle?: Settlement;
 }
 
 export interface Reservation {
-  /** A number by chance, below 2^53. */
+  /** A random whole number below 2^53. */
   id: number;
   /** How long the hold lives if nobody settles it. */
   ttlMs: number;
 }
 
 export interface Settlement {
-  /** The hold's, as in {@link Reservation}. */
+  /** The hold's id, as in {@link Reservation}. */
   id: number;
   /** Units, a whole number from 0 on; 0 gives all back. */
   actual: number;
   /**
-   * Whether the caller has made the hold itself. If the owner does not know it, as where the
-   * fallback counted it, the actual cost is charged.
+   * Whether the caller's own check made the hold. If the owner does not know such a hold, perhaps
+   * because the fallback counted it, it charges the actual cost.
    */
   isMade: boolean;
 }
 
-/** What a hold was when it was settled. */
+/** The state that a hold was in when it was settled. */
 export const HELD = ["unknown", "live", "ended", "settled"] as const;
 
 export type WasHeld = (typeof HELD)[number];
@@ -72,7 +73,7 @@ export interface Refund extends Check {
    * confirmed the caller's lease on the key; absent if the caller has none.
    */
   spentAtMs?: number | undefined;
-  /** The verdict's `resetMs` then, if there was one policy; absent if unknown. */
+  /** The verdict's `resetMs` when it was spent, if there was one policy; absent if unknown. */
   resetMs?: number | undefined;
 }
 
@@ -87,9 +88,9 @@ export interface Explanation {
   state: string;
   /** The stored state itself; null if the key has no row. */
   stored: readonly number[] | null;
-  /** Milliseconds until one unit more can be spent than now; 0 if all can. */
+  /** Milliseconds until one more unit can be spent than now; 0 if nothing is spent. */
   nextUnitMs: number;
-  /** How many holds are live, and how many of the spent units are theirs; absent without one. */
+  /** How many holds are live, and how many of the spent units they have; absent without a hold. */
   holds?: { count: number; units: number };
   /** The override that `limit` comes from; absent without one. */
   override?: { limit: number | "unlimited"; leftMs: number };

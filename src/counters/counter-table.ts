@@ -11,8 +11,8 @@ import { MAX_FEW_ROWS } from "./few-rows.ts";
 import type { Segment } from "./segment.ts";
 
 /**
- * Bytes that a segment's rows take on average; the largest have twice that. On disk, a segment is a
- * part of a log entry, and a checkpoint writes two or so: larger ones would hold up the checks.
+ * Bytes that a segment's rows take on average; the largest segments have twice that. A checkpoint
+ * copies one or two segments into the log, and larger ones would hold up the checks.
  */
 const SEGMENT_BYTES = 20_480;
 /**
@@ -21,7 +21,8 @@ const SEGMENT_BYTES = 20_480;
  */
 const MIN_FILL = 0.25;
 /**
- * Rows at which a segment keeps few rows again: below `MAX_FEW_ROWS`, or it would soon change back.
+ * Rows at which a segment becomes `FewRows` again: fewer than `MAX_FEW_ROWS`, or it would soon
+ * change back.
  */
 const FEW_ROWS_AGAIN = MAX_FEW_ROWS / 2;
 
@@ -61,7 +62,7 @@ export class CounterTable {
     return this.#size;
   }
 
-  /** Bytes that the rows take; their buffers take up to 1.67 times that. */
+  /** Bytes that the rows take; their buffers take about 1.67 times that, see `FixedRows`. */
   get bytes(): number {
     return this.#bytes;
   }
@@ -71,8 +72,8 @@ export class CounterTable {
   }
 
   /**
-   * For each segment, which log entry on disk has all rows of it, by that entry's sequence, or a
-   * lower number; 0 if none has.
+   * For each segment, the sequence of the log entry on disk that has all its rows, or a lower
+   * number; 0 if no entry has them.
    */
   get copiedAt(): number[] {
     return this.#copiedAt;
@@ -106,10 +107,10 @@ export class CounterTable {
   }
 
   /**
-   * Goes on where it stopped, and removes what expired at or before `nowMs`.
+   * Goes on from where the last sweep stopped, and removes rows that expired at or before `nowMs`.
    *
-   * @param steps the most rows to look at, about; if infinite, begins anew and sweeps all
-   * @returns how many steps are left; 0 unless it came to the end of the table
+   * @param steps about the most rows to look at; if infinite, begins anew and sweeps all
+   * @returns how many steps are left; 0 unless it reached the end of the table
    */
   sweep(nowMs: number, steps: number): number {
     if (steps === Number.POSITIVE_INFINITY) this.#hand = 0;
@@ -134,9 +135,9 @@ export class CounterTable {
   }
 
   /**
-   * Puts a segment in place of one that was read from disk before.
+   * Replaces a segment by a copy that was read from disk.
    *
-   * @param count how many segments the table had when it was written
+   * @param count how many segments the table had when the copy was written
    * @param copiedAt see `copiedAt`
    */
   place(segment: Segment, index: number, count: number, copiedAt: number): void {
@@ -159,7 +160,7 @@ export class CounterTable {
     return this.#segments[segmentOf(key, this.#segments.length)] as Segment;
   }
 
-  /** Corrects the sums after a segment of that size has changed. */
+  /** Corrects the sums after a segment has changed, which had `size` and `bytes` before. */
   #resum(segment: Segment, size: number, bytes: number): void {
     if (segment.size === size && segment.bytes === bytes) return;
     this.#size += segment.size - size;
@@ -169,7 +170,7 @@ export class CounterTable {
     if (isMany || isFew) this.#refit(segment);
   }
 
-  /** Makes a segment anew if one of its size now keeps its rows in another way. */
+  /** Rebuilds a segment if another class keeps that many rows. */
   #refit(segment: Segment): void {
     const fitting = this.#newSegment(segment.size);
     if (fitting.constructor === segment.constructor) return;
@@ -215,13 +216,13 @@ export class CounterTable {
   }
 }
 
-/** Index of the segment that a key belongs to in a table of `count`. */
+/** Returns the index of a key's segment in a table of `count` segments. */
 export function segmentOf({ hi, lo }: KeyHash, count: number): number {
   return indexOf(hi + lo, count);
 }
 
 function indexOf(hash: number, count: number): number {
-  // One less than the power of two that is not below `count`.
+  // One less than the smallest power of two that is at least `count`.
   const mask = (1 << (32 - Math.clz32(count - 1))) - 1;
   const at = hash & mask;
   return at < count ? at : at & (mask >>> 1);

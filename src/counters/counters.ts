@@ -11,7 +11,7 @@ import type { KeyHash } from "../ring/key-hash.ts";
 import type { Check, CounterPolicy, Explanation, Refund, Settlement } from "./check.ts";
 import { Decisions } from "./decisions.ts";
 import { deniedFor, Holds } from "./holds.ts";
-import { enforced } from "./outcomes.ts";
+import { toVerdict } from "./outcomes.ts";
 import { Overrides } from "./overrides.ts";
 import { BLOCKED, blocksName, holdsName, tableName } from "./table-name.ts";
 import { Tables, type TablesOptions } from "./tables.ts";
@@ -39,7 +39,7 @@ export class Counters {
 
   /** Spends under all the policies, or, if one that is enforced denies, under none. */
   check(asked: Check, nowMs: number): Verdict[] {
-    // Asked here, since a call that changes nothing would take a twentieth of the whole check.
+    // Tested here, since a call to `apply` alone takes a twentieth of the whole check.
     const isPlain = this.tables.overrides.size === 0;
     const check = isPlain ? asked : this.overrides.apply(asked, nowMs);
     const { key, policies, reserve } = check;
@@ -47,7 +47,7 @@ export class Counters {
     if (reserve) return this.#reserve(check, nowMs);
     if (policies[0]?.atMost) return this.#atMost("check", check, nowMs);
     if (this.blockedMs(key, nowMs) > 0) return this.peek(check, nowMs);
-    // Most checks name one policy, which need not be asked beforehand whether it passes.
+    // Most checks name one policy. It can spend at once, since no other policy can deny.
     if (policies.length === 1)
       return [this.#decisions.spend(key, policies[0] as CounterPolicy, nowMs)];
     const passes = policies.every((policy) => this.#decisions.passes(key, policy, nowMs));
@@ -68,7 +68,7 @@ export class Counters {
     return policies.map((policy) => {
       const decided = this.#decisions.decide(key, policy, nowMs, policy.cost);
       const { remaining, resetMs } = this.#decisions.decide(key, policy, nowMs, 0);
-      if (blockedMs === 0) return enforced(policy, { ...decided, remaining, resetMs });
+      if (blockedMs === 0) return toVerdict(policy, { ...decided, remaining, resetMs });
       return {
         allowed: false,
         remaining,
@@ -117,7 +117,7 @@ export class Counters {
     return endsDenial;
   }
 
-  /** Forgets what the key spent under these policies, what it holds, and how they have blocked it. */
+  /** Forgets what the key spent under these policies, its holds, and the policies' blocks. */
   reset({ key, policies }: Check): void {
     for (const policy of policies) {
       this.tables.delete(tableName(policy), key);
@@ -129,7 +129,7 @@ export class Counters {
   /**
    * Denies the key everything until `untilMs`. An earlier block that ends later stays.
    *
-   * @throws {Error} if there are as many blocks as an owner keeps, which are never evicted
+   * @throws {Error} if the owner has `MAX_BLOCKS` already: blocks are never evicted
    */
   block(key: KeyHash, untilMs: number): void {
     const state = this.tables.get(BLOCKED, key);
@@ -159,7 +159,7 @@ export class Counters {
       const { name, algorithm, windowMs, capacity } = policy;
       const {
         limit = policy.limit,
-        words: unlike,
+        words: overrideWords,
         ...override
       } = this.overrides.describe(policy, key, nowMs);
       const stored = this.tables.tableFor(policy).table?.get(key);
@@ -173,7 +173,7 @@ export class Counters {
         limit,
         windowMs,
         remaining,
-        state: algorithmOf(policy).describe(stored, policy, nowMs) + words + block + unlike,
+        state: algorithmOf(policy).describe(stored, policy, nowMs) + words + block + overrideWords,
         stored: stored ?? null,
         nextUnitMs:
           remaining >= capacity

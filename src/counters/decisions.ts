@@ -7,7 +7,7 @@ import { type BlockFor, blockLeftMs, nextBlock } from "../limit/block-for.ts";
 import type { Verdict } from "../limit/decision.ts";
 import type { KeyHash } from "../ring/key-hash.ts";
 import type { Check, CounterPolicy } from "./check.ts";
-import { EVERYTHING, enforced, nothing } from "./outcomes.ts";
+import { toVerdict, UNLIMITED_OUTCOME, zeroLimitOutcome } from "./outcomes.ts";
 import { blocksName } from "./table-name.ts";
 import type { Tables } from "./tables.ts";
 
@@ -21,12 +21,12 @@ export class Decisions {
     this.#onBlock = onBlock;
   }
 
-  /** Would a check pass under this policy? */
+  /** Returns true if a check would pass under this policy; in shadow it always does. */
   passes(key: KeyHash, policy: CounterPolicy, nowMs: number): boolean {
     return policy.shadow || this.decide(key, policy, nowMs, policy.cost).allowed;
   }
 
-  /** Decides, and spends if that passes. */
+  /** Decides, and spends if the check passes. */
   spend(key: KeyHash, policy: CounterPolicy, nowMs: number): Verdict {
     let outcome = this.decide(key, policy, nowMs, policy.cost);
     if (outcome.allowed && outcome.state) {
@@ -37,10 +37,10 @@ export class Decisions {
       this.#block(key, policy, nowMs, outcome.retryAfterMs);
       outcome = this.decide(key, policy, nowMs, policy.cost);
     }
-    return enforced(policy, outcome);
+    return toVerdict(policy, outcome);
   }
 
-  /** Makes the policies that deny block the key, unless an enforced one blocks it already. */
+  /** Blocks the key under each denying policy, unless an enforced one blocks it already. */
   blockDenied({ key, policies }: Check, nowMs: number): void {
     const denying = policies.flatMap((policy) => {
       if (!policy.blockFor) return [];
@@ -53,7 +53,7 @@ export class Decisions {
     }
   }
 
-  /** Returns how the policy has blocked the key, if it has. */
+  /** Returns the policy's last block on the key, which may be over; undefined without one. */
   blockOf(policy: CounterPolicy, key: KeyHash): State | undefined {
     return this.#tables.get(blocksName(policy), key);
   }
@@ -62,21 +62,21 @@ export class Decisions {
   decide(key: KeyHash, policy: CounterPolicy, nowMs: number, cost: number): Outcome {
     const { limit, blockFor, capacity, isUnlimited } = policy;
     if (limit === 0 || blockFor || cost > capacity || isUnlimited)
-      return this.#decideSeldom(key, policy, nowMs, cost);
+      return this.#decideRareCase(key, policy, nowMs, cost);
     const { algorithm, table } = this.#tables.tableFor(policy);
     return algorithm.decide(table?.get(key), policy, nowMs, cost);
   }
 
-  /** Decides under the rarer policies, apart from the fast path of all others. */
-  #decideSeldom(key: KeyHash, policy: CounterPolicy, nowMs: number, cost: number): Outcome {
-    if (policy.isUnlimited) return EVERYTHING;
+  /** Decides the rare cases, apart from the fast path. */
+  #decideRareCase(key: KeyHash, policy: CounterPolicy, nowMs: number, cost: number): Outcome {
+    if (policy.isUnlimited) return UNLIMITED_OUTCOME;
     const { algorithm, table } = this.#tables.tableFor(policy);
     const { windowMs, capacity } = policy;
-    // As in shadow, under a lower override, or where `CostlyChecks` asks for the limit.
+    // Happens in shadow, under a lower override, and when `CostlyChecks` asks for the limit.
     const isTooMuch = cost > capacity;
     const decided =
       policy.limit === 0
-        ? nothing(policy, nowMs)
+        ? zeroLimitOutcome(policy, nowMs)
         : algorithm.decide(table?.get(key), policy, nowMs, isTooMuch ? 0 : cost);
     const outcome =
       isTooMuch && capacity > 0 ? { ...decided, allowed: false, retryAfterMs: windowMs } : decided;
@@ -95,7 +95,7 @@ export class Decisions {
 
   #block(key: KeyHash, policy: CounterPolicy, nowMs: number, retryAfterMs: number): void {
     const before = this.blockOf(policy, key);
-    // A slot is most likely free long before its window ends.
+    // Most likely a slot is free long before its window ends, so its wait does not count.
     const waitMs = policy.algorithm === "concurrency" ? 0 : retryAfterMs;
     const block = nextBlock(before, policy.blockFor as BlockFor, nowMs, waitMs);
     this.#tables.setWithin(blocksName(policy), key, block, nowMs);

@@ -1,7 +1,7 @@
 /**
  * Which row a full owner evicts: the one that matters least.
  *
- * Approximate: the best of a sample. To keep rows in order would cost every check.
+ * Approximate: it picks the best of a sample. Keeping rows in order would slow down every check.
  */
 import type { State } from "../limit/algorithm.ts";
 import { isSameKey, type KeyHash } from "../ring/key-hash.ts";
@@ -19,7 +19,7 @@ export interface Place {
 
 export interface Candidate extends Place {
   expiresAtMs: number;
-  /** Whether its key is denied now. Such a row matters more than any whose key is not. */
+  /** Whether its key is denied now. Such a row matters more than any row of another key. */
   denied: boolean;
 }
 
@@ -27,8 +27,8 @@ export interface Candidate extends Place {
  * Picks the row that expires first among the sampled rows whose key is not denied. If all are
  * denied, picks among all.
  *
- * @param tables where to sample; the next one only once the one before has no more rows
- * @param newest the row that came last: rows around its key are sampled, and it is left out
+ * @param tables where to sample; a table is used only if those before it have too few rows
+ * @param newest the row that was set last: it is left out, and rows around its key are sampled
  * @returns undefined if there is no other row
  */
 export function evictionCandidate(
@@ -43,7 +43,7 @@ export function evictionCandidate(
     table.visit(newest.key, (key, state) => {
       if (name === newest.table && isSameKey(key, newest.key)) return false;
       const [expiresAtMs] = state;
-      // Whether a key is denied takes longest to find out, and mostly does not matter.
+      // `denies` takes longest, and is mostly not needed.
       if (!least || least.denied || expiresAtMs < least.expiresAtMs) {
         const candidate = { table: name, key, expiresAtMs, denied: denies(named, state) };
         if (!least || isLess(candidate, least)) least = candidate;

@@ -1,6 +1,6 @@
 /**
- * A few rows of a fixed size in one small array: a table of one row takes a sixth of what it would
- * take in the buffers of `FixedRows`.
+ * A few rows of a fixed size in one small array: a table of one row takes a sixth of the memory of
+ * `FixedRows`.
  *
  * Each call looks at all rows, so a table keeps no more than `MAX_FEW_ROWS` this way.
  */
@@ -8,14 +8,14 @@ import { type State, stateOf } from "../limit/algorithm.ts";
 import type { KeyHash } from "../ring/key-hash.ts";
 import { packRows, type Row, type Segment, unpackRows } from "./segment.ts";
 
-/** With more rows, looking at all of them takes longer than to hash into a buffer. */
+/** With more rows, looking at all of them takes longer than hashing into a buffer. */
 export const MAX_FEW_ROWS = 8;
 const HASH_NUMBERS = 2;
 
 export class FewRows implements Segment {
   /** Numbers in a row: the hash's halves, then the state. */
   readonly #rowNumbers: number;
-  /** The rows. Copied to grow, since an array that is pushed to gets room for 16 more numbers. */
+  /** The rows. Copied to grow, since `push` would reserve room for 16 more numbers. */
   #numbers: number[] = [];
   #lastExpiryMs = 0;
 
@@ -27,7 +27,7 @@ export class FewRows implements Segment {
   get size(): number {
     return this.#numbers.length / this.#rowNumbers;
   }
-  /** As many as in `FixedRows`, so that a table's bytes do not depend on how it keeps its rows. */
+  /** Counted as in `FixedRows`, so that a table's bytes do not depend on how it keeps its rows. */
   get bytes(): number {
     return this.size * (this.#rowNumbers - 1) * Float64Array.BYTES_PER_ELEMENT;
   }

@@ -1,19 +1,21 @@
 /**
  * Rows in one flat buffer: open addressing, linear probing, no object per key.
  *
- * A row is the 64-bit key hash and the numbers of a state, as many for each key. The number of
- * slots is no power of two, so that the buffer can grow by a quarter: at most 1.67 slots a row,
- * where doubling would need 2.67. To grow, all of it is copied, so a table keeps each buffer small.
+ * A row is the 64-bit key hash and a state, which has the same number of numbers for each key. The
+ * number of slots is no power of two, so that the buffer can grow by a quarter: to 1.67 slots a
+ * row, where doubling would make it 2.67. After deletions it may have 3.33. To grow, the buffer is
+ * copied, so a table keeps each one small.
  */
 import { type State, stateOf } from "../limit/algorithm.ts";
 import type { KeyHash } from "../ring/key-hash.ts";
 import type { Segment } from "./segment.ts";
 
 const MIN_SLOTS = 16;
-/** Load above which the buffer grows: lookups of absent keys get long. */
+/** Load above which the buffer grows: above it, lookups of absent keys get long. */
 const MAX_LOAD = 0.75;
 /** Load after growing or shrinking. */
 const NEW_LOAD = 0.6;
+/** Load below which the buffer shrinks. */
 const MIN_LOAD = 0.3;
 const NUMBER_BYTES = Float64Array.BYTES_PER_ELEMENT;
 /** 2³² ÷ the golden ratio: spreads hashes that are not uniform, such as a test's. */

@@ -3,17 +3,20 @@ import type { State } from "../limit/algorithm.ts";
 
 export interface Hold {
   id: number;
-  /** Ms since the epoch; of one that was settled after its end, when that was. */
+  /** When it ends, ms since the epoch; once it is settled late, when it was settled. */
   endMs: number;
-  /** Units that it has spent; 0 if a policy in shadow let it pass and counted nothing. */
+  /**
+   * Units that it has spent, or {@link ENDED}, or {@link SETTLED}. 0 if nothing was counted: a
+   * policy in shadow let it pass, or the key is unlimited.
+   */
   amount: number;
   /** When it was spent, ms since the epoch. */
   atMs: number;
-  /** The verdict's `resetMs` then, less what holds before it have given back since. */
+  /** The verdict's `resetMs` when it was spent, less what earlier holds have given back since. */
   resetMs: number;
 }
 
-/** The most live holds of a key under one policy. Those that have ended have the room they leave. */
+/** The most live holds of a key under one policy. Ended holds are kept in the room they leave. */
 export const MAX_HOLDS = 1_000;
 /** The most settled holds that a row remembers, so that none is settled twice. */
 const MAX_SETTLED = 100;
@@ -22,12 +25,12 @@ const LATE_MS = 3_600_000;
 /** How long after its end a settled hold is remembered. */
 const SETTLED_MS = 60_000;
 
-/** In place of the amount: it has ended, and was given back. */
+/** Stands for the amount of a hold that has ended and was given back. */
 export const ENDED = -1;
-/** In place of the amount: it was settled. */
+/** Stands for the amount of a hold that was settled. */
 export const SETTLED = -2;
 
-/** Numbers of a row before its holds: when it expires, and when its next hold ends; 0: none does. */
+/** Numbers of a row before its holds: when it expires, and when the next live hold ends, or 0. */
 const HEAD_NUMBERS = 2;
 const HOLD_NUMBERS = 5;
 
@@ -35,7 +38,7 @@ export function isLive({ amount }: Hold): boolean {
   return amount >= 0;
 }
 
-/** When the first live hold of a row ends, ms since the epoch; 0 without one. */
+/** Returns when the next live hold of a row ends, ms since the epoch; 0 without a live hold. */
 export function nextEndMs(row: State | undefined): number {
   return row?.[1] ?? 0;
 }
@@ -51,7 +54,7 @@ export function readHolds(row: State | undefined): Hold[] {
 }
 
 /**
- * Writes a row without the holds that are to be forgotten; undefined if none is left.
+ * Returns the row of the holds that must still be known; undefined if there are none.
  *
  * @param countedUntilMs when the key's count expires. Until then a live hold has something to give
  *   back, so its row must not be swept.

@@ -1,12 +1,11 @@
 /**
  * Holds: units that a key has reserved until their actual cost is known.
  *
- * A hold is spent at once, so checks count it by the algorithm's own rule and need not know of it.
- * Its row says when it was spent. Settled, it gives back what was too much, or charges what was too
- * little. If nobody settles it, it ends by itself: the next call about its key gives its amount
- * back, exactly as if that had been done at its end.
+ * A hold's amount is spent at once, so the algorithms need not know of holds. Settling a hold gives
+ * back what was too much, or charges what was too little. A hold that nobody settles ends by
+ * itself: the next call about its key gives the amount back, as if at the moment when it ended.
  *
- * A key has one row for each policy. It moves with the key, and is on disk as counts are.
+ * A key has one row of holds for each policy. It moves with the key, and is on disk as counts are.
  */
 import type { State } from "../limit/algorithm.ts";
 import type { Verdict } from "../limit/decision.ts";
@@ -35,7 +34,7 @@ interface Place {
 }
 
 export class Holds {
-  /** Whether there ever was one here. Without one, checks look up none. */
+  /** Whether this owner ever had a hold. Until then, checks skip the look-up. */
   hasAny = false;
   readonly #tables: Tables;
   readonly #giveBack: (refund: Refund, nowMs: number) => boolean;
@@ -49,7 +48,7 @@ export class Holds {
     this.#giveBack = giveBack;
   }
 
-  /** To be called when rows were read from disk. */
+  /** Notes all holds after the rows were read from disk. */
   load(): void {
     for (const { kind, segments } of this.#tables.byName.values()) {
       if (kind !== "hold") continue;
@@ -63,7 +62,7 @@ export class Holds {
     for (const { endMs } of readHolds(row).filter(isLive)) this.#count(endMs, 1);
   }
 
-  /** Has a hold ended by itself since this was asked last? Tells up to a second late. */
+  /** Returns true if a hold has ended by itself since the last call; up to a second late. */
   hasEnded(nowMs: number): boolean {
     const second = Math.floor(nowMs / SECOND_MS);
     if (second === this.#second) return false;
@@ -73,7 +72,7 @@ export class Holds {
     return this.#ends.size < size;
   }
 
-  /** Ends the holds of a key whose time has come. To be called before its counts are read. */
+  /** Ends the holds of a key that are due. Call this before reading the key's counts. */
   end({ key, policies }: Check, nowMs: number): void {
     for (const policy of policies) {
       const nextMs = nextEndMs(this.#row(policy, key));
@@ -83,14 +82,14 @@ export class Holds {
       due.sort((one, other) => one.endMs - other.endMs);
       for (const hold of due) {
         this.#return(place, hold, hold.amount, hold.endMs);
-        // Where nothing was counted, nothing is charged late.
+        // A hold that counted nothing is charged nothing if it is settled late.
         hold.amount = hold.amount === 0 ? SETTLED : ENDED;
       }
       this.#write(place, nowMs);
     }
   }
 
-  /** How long until the key may have one hold more, in milliseconds; 0 if it may now. */
+  /** Returns the milliseconds until the key may have one more hold; 0 if it may now. */
   fullMs({ key, policies }: Check, nowMs: number): number {
     const waits = policies.map((policy) => {
       const isFull = this.#placeOf(policy, key).holds.filter(isLive).length >= MAX_HOLDS;
@@ -109,7 +108,7 @@ export class Holds {
       const amount = reason === "ok" && !policy.isUnlimited ? policy.cost : 0;
       const place = this.#placeOf(policy, key);
       const hold = { id: reserve.id, endMs, amount, atMs: nowMs, resetMs };
-      // Its caller has taken it for lost, and has settled it before it came.
+      // The caller took this check for lost and settled its hold. The check arrives only now.
       const isSettled = place.holds.some(({ id }) => id === reserve.id);
       place.holds.push(hold);
       if (isSettled) {
@@ -121,7 +120,8 @@ export class Holds {
   }
 
   /**
-   * Replaces what a hold has spent by its actual cost. A hold that has ended is charged all of it.
+   * Replaces what a hold has spent by its actual cost. A hold that has ended was given back, so it
+   * is charged all of its cost.
    *
    * @returns what the hold was before, and whether a denial that callers remember may end early
    */
@@ -159,7 +159,7 @@ export class Holds {
     return { was: "ended", frees };
   }
 
-  /** Returns how many holds of a key are live and have how many units, and that in words. */
+  /** Returns the number of a key's live holds and of their units, also in words. */
   describe(policy: CounterPolicy, key: KeyHash, nowMs: number) {
     const live = this.#placeOf(policy, key).holds.filter(isLive);
     if (live.length === 0) return { words: "" };
@@ -192,7 +192,7 @@ export class Holds {
     const before = this.#resetMs(policy, key, nowMs);
     const policies = [{ ...policy, cost }];
     const frees = this.#giveBack({ key, policies, spentAtMs, resetMs }, nowMs);
-    // In a bucket, all that was poured in after it now drains earlier.
+    // In a bucket, all that was poured in after this hold now drains earlier.
     const earlierMs = before - this.#resetMs(policy, key, nowMs);
     for (const later of holds.slice(holds.indexOf(hold) + 1)) {
       later.resetMs = Math.max(0, later.resetMs - earlierMs);
@@ -220,7 +220,7 @@ export class Holds {
   }
 }
 
-/** Returns the verdict on a key that has as many holds as it may, and may have one more later. */
+/** Returns the denial of a key that has the most holds, and may have one more in `waitMs`. */
 export function deniedFor(waitMs: number, verdict: Verdict): Verdict {
   const retryAfterMs = Math.max(waitMs, verdict.retryAfterMs);
   const denial = { allowed: false, remaining: 0, delayMs: 0, reason: "limited" } as const;

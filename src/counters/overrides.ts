@@ -41,8 +41,8 @@ export class Overrides {
   }
 
   /**
-   * Adds to each verdict the limit that an override says. Under a lower one, no wait outlasts the
-   * override.
+   * Adds to each verdict the limit of the key's override. Under an override that lowers the limit,
+   * no wait outlasts it.
    */
   noteLimits({ key, policies }: Check, verdicts: Verdict[], nowMs: number): Verdict[] {
     if (this.#tables.overrides.size === 0) return verdicts;
@@ -58,10 +58,10 @@ export class Overrides {
   }
 
   /**
-   * Gives a key another limit, or with null the policy's own again. A higher one ends the block
+   * Gives a key another limit, or with null the policy's own again. A higher limit ends the block
    * that the policy has put on the key.
    *
-   * @throws {Error} if there are as many overrides as an owner keeps
+   * @throws {Error} if the owner has `MAX_OVERRIDES` already
    */
   set(
     key: KeyHash,
@@ -111,8 +111,8 @@ export class Overrides {
   }
 
   /**
-   * Has a bucket hold as many units as before. Its state is a time, which means more units under a
-   * higher limit. All other states count units.
+   * Keeps the units in a bucket when its limit changes. A bucket's state is a time, which means
+   * more units under a higher limit. All other states count units.
    */
   #keepUnits(key: KeyHash, from: CounterPolicy, to: CounterPolicy, nowMs: number): void {
     const { name, table } = this.#tables.tableFor(to);

@@ -1,7 +1,7 @@
 /**
- * Which policies are counted in which tables, and what a policy makes of a row of its table.
+ * Which policy is counted in which table, and whether it denies a key in its table.
  *
- * Remembered, since to make a table's name costs as much as a check.
+ * A policy's table is remembered, since building the table's name costs as much as a check.
  */
 import type { Algorithm, State } from "../limit/algorithm.ts";
 import { algorithmOf } from "../limit/algorithms.ts";
@@ -12,7 +12,7 @@ import type { NamedTable } from "./eviction.ts";
 import { nextEndMs } from "./hold-rows.ts";
 import { policyNameOf, tableName } from "./table-name.ts";
 
-/** A policy as last asked for, and where it is counted. */
+/** A policy as it was last asked for, and where it is counted. */
 export interface PolicyTable {
   policy: CounterPolicy;
   algorithm: Algorithm;
@@ -25,7 +25,7 @@ export class PolicyTables {
   readonly #byName: ReadonlyMap<string, CounterTable>;
   /** The policies that have tables, by their names. */
   readonly #policies = new Map<string, PolicyTable>();
-  /** The policy asked for last: most of a batch asks for it again. */
+  /** The policy asked for last: most checks of a batch have the same one. */
   #last: PolicyTable | undefined;
 
   /** @param byName all tables */
@@ -41,7 +41,7 @@ export class PolicyTables {
       const name = tableName(policy);
       const table = this.#byName.get(name);
       found = { policy, algorithm: algorithmOf(policy), name, table };
-      // Not remembered: it may have a table by the next time.
+      // Not remembered: the policy may have a table by the next call.
       if (!table) return found;
       this.#policies.set(policy.name, found);
     }
@@ -69,7 +69,7 @@ export class PolicyTables {
   }
 }
 
-/** Are both counted in one table, and in the same way? */
+/** Returns true if both are counted in one table, by one algorithm. */
 function isCountedAlike(one: CounterPolicy, other: CounterPolicy): boolean {
   return (
     one.algorithm === other.algorithm &&

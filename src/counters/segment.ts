@@ -1,6 +1,6 @@
 /**
- * A part of a counter table: rows that are kept, swept and written to disk by themselves. So none
- * of it takes longer as the table grows.
+ * Part of a counter table: rows that are kept, swept and written to disk on their own. So no step
+ * takes longer as the table grows.
  */
 import { type State, stateOf } from "../limit/algorithm.ts";
 import type { KeyHash } from "../ring/key-hash.ts";
@@ -21,19 +21,19 @@ export interface Segment {
   delete(key: KeyHash): void;
 
   /**
-   * Goes on where it stopped, and removes what expired at or before `nowMs`.
+   * Goes on from where the last sweep stopped, and removes rows that expired at or before `nowMs`.
    *
-   * @param steps the most rows to look at; as many as there are, or more, sweeps all
-   * @returns whether it came past the end
+   * @param steps the most rows, or free places for rows, to look at; infinite to sweep all
+   * @returns whether it reached the segment's end
    */
   sweep(nowMs: number, steps: number): boolean;
 
-  /** Calls `each` with every row, in no order, until it returns true. */
+  /** Calls `each` with every row, in no order but from around `near` on, until it returns true. */
   visit(each: (key: KeyHash, state: State) => unknown, near?: KeyHash): void;
 
-  /** Returns all rows as `packRows` writes them, in memory of their own. */
+  /** Returns all rows as `packRows` writes them, in a buffer of their own. */
   toRows(): Uint8Array<ArrayBuffer>;
-  /** Adds what `toRows` gave to an empty segment that was made for as many rows. */
+  /** Adds the rows that `toRows` returned. The segment is empty and was made for that many rows. */
   addRows(bytes: Uint8Array<ArrayBuffer>): void;
 }
 

@@ -13,7 +13,7 @@ export const BLOCKED = "blocked";
 const BLOCKED_BY = "blocked-by";
 /** Tables of limits that operators give single keys; see `overrides.ts`. */
 const OVERRIDES = "overrides";
-/** The table of what checks with a `requestId` were answered; see `answers.ts`. */
+/** The table of answers to checks with a `requestId`; see `answers.ts`. */
 export const ANSWERS = "answers";
 /** Tables of holds; see `holds.ts`. */
 const HOLDS = "holds";
@@ -25,7 +25,7 @@ export const INEXACT = "unsure";
 
 type Kind = readonly [TableKind, stateNumbers: number];
 
-/** By the first part of a name: what is in the table, and how many numbers each of its states has. */
+/** What is in a table, and how many numbers each state has, by the first part of its name. */
 const KINDS: Record<AlgorithmName, Kind> & Partial<Record<string, Kind>> = {
   "fixed-window": ["counter", 2],
   "sliding-window": ["counter", 3],
@@ -61,12 +61,12 @@ export function blocksName({ name }: Pick<CounterPolicy, "name">): string {
   return `${BLOCKED_BY}/${name}`;
 }
 
-/** Returns the name of the table of overrides of a policy, which outlast any change of its quota. */
+/** Returns the name of the table of a policy's overrides. They outlast any change of its quota. */
 export function overridesName({ name }: Pick<CounterPolicy, "name">): string {
   return `${OVERRIDES}/${name}`;
 }
 
-/** Returns the name of the table of holds that have spent in that table. */
+/** Returns the name of the table of holds whose units are counted in that table. */
 export function holdsName(tableName: string): string {
   return `${HOLDS}/${tableName}`;
 }
@@ -76,7 +76,7 @@ export function importedName(version: number): string {
   return `${IMPORTED}/${version}`;
 }
 
-/** Returns the name of the policy that a table belongs to; "" if it is of none. */
+/** Returns the name of the policy that a table belongs to; another word if it belongs to none. */
 export function policyNameOf(tableName: string): string {
   return tableName.slice(tableName.lastIndexOf("/") + 1);
 }
@@ -87,7 +87,7 @@ export function newTable(name: string): CounterTable {
   return new CounterTable(kind, newSegments(stateNumbers));
 }
 
-/** Is it a table of what operators have set, so that none of it may be evicted? */
+/** Returns true for tables of what operators have set, which are never evicted. */
 export function isOperators(tableName: string): boolean {
   return tableName === BLOCKED || kindOf(tableName)[0] === "override";
 }
@@ -97,7 +97,7 @@ export function newSegment(name: string, rows: number): Segment {
   return newSegments(stateNumbersOf(name))(rows);
 }
 
-/** How many numbers each state of a table has; 0 if that varies. */
+/** Returns how many numbers each state of a table has; 0 if that varies. */
 export function stateNumbersOf(tableName: string): number {
   return kindOf(tableName)[1];
 }
@@ -107,7 +107,7 @@ function kindOf(tableName: string): readonly [TableKind, stateNumbers: number] {
   return KINDS[first] ?? ["counter", 0];
 }
 
-/** What makes segments, by the numbers in a state. Shared, or each table would have its own. */
+/** The functions that make segments, by the numbers in a state. All tables share them. */
 const NEW_SEGMENT: ((rows: number) => Segment)[] = [() => new VariableRows()];
 
 function newSegments(stateNumbers: number): (rows: number) => Segment {

@@ -18,8 +18,8 @@ export const MAX_BYTES = 40_000_000;
 /** What a table takes besides its rows, its name and its policy included, about. */
 export const TABLE_BYTES = 500;
 /**
- * One new key in this many sweeps some rows; a power of two. A few rows for each key would be read
- * from memory one by one; many in a row are there before they are needed.
+ * One new key in this many sweeps some rows; a power of two. Many rows in a sequence are prefetched
+ * from memory. A few for each new key would each be waited for.
  */
 const SWEEP_EVERY = 16;
 /** Rows that each of these sweeps looks at: 8 for each new key, or expired ones could pile up. */
@@ -27,10 +27,11 @@ const SWEEP_ROWS = 8 * SWEEP_EVERY;
 /** Looking at a table takes about as long as looking at this many of its rows. */
 const TABLE_STEPS = 2;
 /**
- * The most rows that each new one evicts: enough for a table, and for an overfull owner to shrink.
+ * The most rows that a new row evicts: enough to make room for a new table, and for an overfull
+ * owner to shrink.
  */
 export const MAX_EVICTIONS = 64;
-/** Tables that each eviction looks at, besides the largest of those before. */
+/** Tables that each eviction looks at, besides the largest one that earlier evictions found. */
 const SAMPLE_TABLES = 16;
 
 export interface TablesOptions {
@@ -38,7 +39,7 @@ export interface TablesOptions {
   maxBytes?: number | undefined;
   /** Called after a key's row was set or deleted, but not after it was evicted or swept. */
   onChange?: (table: string, key: KeyHash) => void;
-  /** Called after a table went with all its rows. */
+  /** Called after a table was dropped with all its rows. */
   onDrop?: (table: string) => void;
 }
 
@@ -54,14 +55,15 @@ export class Tables {
   readonly #maxBytes: number;
   readonly #onChange: (table: string, key: KeyHash) => void;
   readonly #onDrop: (table: string) => void;
-  /** Rows of all tables, and bytes of all tables and rows. */
   #size = 0;
   #bytes = 0;
-  /** The table that sweeps have reached, and those that come after it. */
+  /** The table that sweeps have reached. */
   #swept: NamedTable | undefined;
+  /** The tables that are swept after it, round and round. */
   readonly #toSweep = endless(this.#byName);
-  /** The largest table that evictions have found, and those that they look at next. */
+  /** The largest table that evictions have found. */
   #largest: NamedTable | undefined;
+  /** The tables that evictions look at next, round and round. */
   readonly #toEvict = endless(this.#byName);
 
   constructor({ maxBytes = MAX_BYTES, onChange = () => {}, onDrop = () => {} }: TablesOptions) {
@@ -132,8 +134,8 @@ export class Tables {
   }
 
   /**
-   * Sets a row. If that takes more room, sweeps some rows now and then, and evicts some if the
-   * owner is full.
+   * Sets a row. If the tables grow by that, one call in `SWEEP_EVERY` sweeps some rows, and a full
+   * owner evicts some.
    */
   setWithin(
     name: string,
@@ -152,10 +154,10 @@ export class Tables {
   }
 
   /**
-   * Goes on where it stopped, and removes what has expired. A table goes when all its rows have
-   * expired, or when it is found empty.
+   * Goes on from where the last sweep stopped, and removes expired rows. Drops a table that is
+   * empty, or whose rows have all expired.
    *
-   * @param rows how many to look at, about; all if absent, which takes time in proportion to them
+   * @param rows about how many rows to look at; all if absent, which takes time in proportion
    */
   sweep(nowMs: number, rows = Number.POSITIVE_INFINITY): void {
     let left = rows;
@@ -216,7 +218,7 @@ export class Tables {
     return table;
   }
 
-  /** Returns some tables, the largest first: of few, all. */
+  /** Returns a sample of tables, the largest first, without those of what operators have set. */
   #largeTables(): NamedTable[] {
     const tables = this.#largest ? [this.#largest] : [];
     for (let n = Math.min(SAMPLE_TABLES, this.#byName.size); n > 0; n--) {
@@ -244,7 +246,7 @@ export class Tables {
   }
 }
 
-/** Goes round the entries of a map again and again. To be asked only while there are any. */
+/** Yields the entries of a map round and round. With an empty map, `next` never returns. */
 function* endless<Key, Value>(map: ReadonlyMap<Key, Value>): Generator<[Key, Value], never> {
   for (;;) yield* map;
 }

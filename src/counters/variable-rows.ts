@@ -1,7 +1,8 @@
 /**
- * Rows with states of any length: an array for each key, for the algorithms that keep every entry.
+ * Rows with states of any length: an array for each key. For algorithms that keep every entry, and
+ * for overrides, answers and holds.
  *
- * Takes about 100 bytes a key more than `FixedRows`.
+ * A key takes about 100 bytes more than in `FixedRows`.
  */
 import type { State } from "../limit/algorithm.ts";
 import { hashText, type KeyHash } from "../ring/key-hash.ts";
@@ -20,7 +21,7 @@ export class VariableRows implements Segment {
   readonly #rows = new Map<string, Row>();
   #numbers = 0;
   #lastExpiryMs = 0;
-  /** Where the next sweep begins. Rows set meanwhile are swept in their turn. */
+  /** Where the next sweep begins. A sweep also meets rows that are set after it began. */
   #hand = this.#rows.entries();
 
   get size(): number {
