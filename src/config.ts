@@ -47,7 +47,7 @@ export const gatewaySchema = v.strictObject({
    */
   FORWARDED: v.optional(oneOf(FORWARDED_FORMS), "x-forwarded"),
   /**
-   * A list of policies, or the same as JSON text. Default: 10 requests a minute for each address.
+   * A list of policies, or such a list as JSON text. Default: 10 requests a minute per address.
    */
   POLICIES: policiesVariable(),
   /**
@@ -57,13 +57,13 @@ export const gatewaySchema = v.strictObject({
    */
   TOKEN: v.optional(v.unknown()),
   /**
-   * How clients are called in what the limiter counts of itself: `"prefix"` (default), `"full"` or
-   * `"hashed"`. With `"off"`, and without a `TOKEN`, it counts nothing of itself.
+   * How the live page and the log name clients: `"prefix"` (default), `"full"` or `"hashed"`. With
+   * `"off"`, or without a `TOKEN`, the limiter counts nothing of itself.
    */
   WATCH: v.optional(oneOf(WATCH_FORMS), "prefix"),
   /**
-   * Share of denials that are logged, 0 (default) to 1; in each isolate at most one line for each
-   * policy and second. Needs `WATCH`. A line never has a whole key.
+   * Share of denials that are logged, 0 (default) to 1; each isolate logs at most one line a second
+   * for each policy. Needs `WATCH`. A line never has a whole key.
    */
   LOG_DENIALS: v.optional(
     v.pipe(
@@ -77,8 +77,9 @@ export const gatewaySchema = v.strictObject({
     0,
   ),
   /**
-   * Origins, such as `"https://app.example.com"`, whose pages may ask `GET /_turnpike/v1/quota` what
-   * their visitor has left; the Worker's own may, too. Default none: there is no such call.
+   * Origins, such as `"https://app.example.com"`, whose pages may ask `GET /_turnpike/v1/quota`
+   * what their visitor has left. Pages of the Worker's own origin may, too. Default none: no such
+   * call.
    */
   QUOTA_ORIGINS: v.optional(
     fromJson(
@@ -112,7 +113,7 @@ export interface Config extends LimiterConfig {
   origin: string;
   forwarded: ForwardedForm;
   policies: readonly Policy[];
-  /** The same as they are written. */
+  /** The policies as they are written in the variable. */
   writtenPolicies: unknown;
   watch: (typeof WATCH_FORMS)[number];
   loggedDenials: number;
@@ -150,7 +151,7 @@ export function tokensIn(env: object): Token[] {
   throw hidden("TOKEN", "must not name one token twice");
 }
 
-/** Is it a URL without what each request brings itself, a query and credentials? */
+/** Returns true for an HTTP URL without credentials, query and fragment. */
 function isOrigin(text: string): boolean {
   const url = parseUrl(text);
   if (!url || !/^https?:$/.test(url.protocol)) return false;

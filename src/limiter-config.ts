@@ -47,7 +47,7 @@ export const limiterSchema = v.strictObject({
   /** Bits of an IPv6 address that tell clients apart, 32 to 128. Default 64. */
   IPV6_PREFIX: v.optional(numberVariable(32, 128), 64),
   /**
-   * The header that names the client; if it is a list, by its last entry. Default
+   * The header with the client's address; of a list, the last entry counts. Default
    * `CF-Connecting-IP`. A client can forge any other, unless a proxy sets it.
    */
   IP_HEADER: v.optional(
@@ -109,9 +109,8 @@ export function parseLimiterConfig(env: object): LimiterConfig {
   };
 }
 
-/** Returns a schema for `POLICIES`, which only some Workers have. */
+/** Returns the schema of `POLICIES`, a variable that only some Workers have. */
 export function policiesVariable() {
-  // The original's: 10 requests a minute for each address.
   return v.optional(fromJson(v.unknown()), [{ limit: 10, window: "60s" }]);
 }
 
@@ -126,7 +125,7 @@ function requireOrder(min: number, start: number, max: number): void {
   if (max < start) throw new MisuseError("OWNERS_MAX", `must be at least OWNERS, ${start}`, max);
 }
 
-/** Reads the variables that a schema has, and no others. */
+/** Reads the variables that a schema names, and no others. */
 export function readVariables<const Entries extends v.ObjectEntries>(
   schema: v.StrictObjectSchema<Entries, undefined>,
   env: object,
@@ -135,7 +134,7 @@ export function readVariables<const Entries extends v.ObjectEntries>(
   return parse(schema, Object.fromEntries(given));
 }
 
-/** Reads a secret, which no error may show. */
+/** Reads a secret. An error about it never shows it. */
 export function secret(name: string, value: unknown): string | undefined {
   if (value === undefined || value === "") return undefined;
   if (typeof value === "string") return value;

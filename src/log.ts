@@ -25,7 +25,7 @@ export type LogEvent =
    * names.
    */
   | "clients-not-told-apart"
-  /** A clock was set back by more than 1 s. The owner's time goes on from where it was. */
+  /** A machine's clock was set back by over 1 s. The owner's time goes on from where it was. */
   | "clock-set-back"
   /** A `cost` function threw or gave no cost; the request was answered with 500. */
   | "cost-function-failed"
@@ -69,13 +69,13 @@ export type LogEvent =
   | "owner-silent"
   /** An owner that was down answers again and rejoins the ring. */
   | "owner-up"
-  /** An operator has changed the policies; `by` is who that is, as the call says. */
+  /** An operator has changed the policies; `by` is the name that the call gave. */
   | "policies-changed"
-  /** An isolate could not fetch live policies; those before stay in force until it can. */
+  /** An isolate could not fetch live policies; the ones it has stay in force until it can. */
   | "policies-not-fetched"
   /** A region could not be told of the live policies; its object is told again. */
   | "policies-not-sent"
-  /** Live policies make no sense to this version of the code; those before stay in force. */
+  /** Live policies make no sense to this version of the code; the previous ones stay in force. */
   | "policies-refused"
   /** A purge did not reach an owner of the cache; what it keeps may be served until it is stale. */
   | "purge-failed"
@@ -85,7 +85,7 @@ export type LogEvent =
   | "release-failed"
   /** A request failed by a mistake in Turnpike; the client got a 500. */
   | "request-failed"
-  /** An isolate that only caches could not ask for a ring; it goes by the one that it knows. */
+  /** An isolate that only caches could not fetch a ring; it keeps the one that it knows. */
   | "ring-not-fetched"
   /** An owner was told of a ring that can't be right, or of a version that nobody knows. */
   | "ring-refused"
@@ -117,7 +117,7 @@ interface Told {
 
 const told = new Map<string, Told>();
 
-/** Events that are not logged: none, but for the test kit. */
+/** Events that are not logged. Only the test kit adds some. */
 export const unlogged = new Set<LogEvent>();
 
 export function log(level: LogLevel, event: LogEvent, fields: object = {}): void {
@@ -148,7 +148,7 @@ export function logSeldom(
   log(level, event, { ...fields, times: (last?.untold ?? 0) + 1 });
 }
 
-/** Returns the subject's own entry; if all are taken, the one that the others share. */
+/** Returns the id of the subject's entry; if all are taken, that of the entry that others share. */
 function idOf(event: LogEvent, subject: string, nowMs: number): string {
   const id = `${event} ${subject}`;
   if (told.has(id) || told.size < MAX_SUBJECTS) return id;
@@ -156,7 +156,7 @@ function idOf(event: LogEvent, subject: string, nowMs: number): string {
   return told.size < MAX_SUBJECTS ? id : `${event} and others`;
 }
 
-/** Was the last line within the interval? If the clock was set back since, it was not. */
+/** Returns true if the last line is within the interval; false if the clock was set back since. */
 function isRecent({ atMs }: Told, nowMs: number): boolean {
   return nowMs >= atMs && nowMs - atMs < INTERVAL_MS;
 }

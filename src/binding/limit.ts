@@ -21,7 +21,7 @@ export interface LimitOptions {
   delta?: number | undefined;
 }
 
-/** What Cloudflare's binding answers, `success`, and what libraries look for besides. */
+/** `success` is what Cloudflare's binding answers. Libraries look for the other fields, too. */
 export interface LimitOutcome {
   success: boolean;
   /** Units in a whole quota. */

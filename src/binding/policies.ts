@@ -9,7 +9,7 @@ import { parsePoliciesVariable } from "../limiter-config.ts";
 
 let listed: (() => readonly Policy[]) | undefined;
 
-/** Has bindings name these policies in place of the variable's: the deployed Worker's change. */
+/** Lets bindings name these policies in place of `POLICIES`. The deployed Worker lists live ones. */
 export function listPolicies(policies: () => readonly Policy[]): void {
   listed = policies;
 }
@@ -29,7 +29,7 @@ export function policyNamed(name: unknown, env: object, at: string): Policy {
   throw new MisuseError(at, `must be the name of a policy, one of ${names}${how}`, name);
 }
 
-/** A Worker that makes its policies in code has no other, unless it lists some. */
+/** Returns the policies that a binding may name. If code makes some, `POLICIES` has no default. */
 function known(env: object): Policy[] {
   const claimed = claimedPolicies();
   if (claimed.length > 0 && Reflect.get(env, "POLICIES") === undefined) return claimed;

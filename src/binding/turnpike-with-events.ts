@@ -1,7 +1,7 @@
 /**
  * The entrypoint of the deployed Worker: what `Turnpike` offers, and counters of events.
  *
- * Each method is the one of `events()` with the same name, or takes many events at once.
+ * The methods that count and read events are those of `events()`. `countMany` counts many at once.
  */
 
 import { eventsSchema } from "../events/tuple.ts";
@@ -26,7 +26,7 @@ export interface EventToCount {
 
 /** All methods reject with a `MisuseError` that names the field, the rule and the value. */
 export class TurnpikeWithEvents extends Turnpike {
-  /** Returns what a call waits for before it is decided; undefined if nothing. */
+  /** Returns a promise that each call on policies waits for; undefined if there is no need. */
   static begin: () => Promise<void> | undefined = () => undefined;
 
   async count(name: string, dimensions?: Dimensions, amount?: number): Promise<void> {
@@ -57,6 +57,7 @@ export class TurnpikeWithEvents extends Turnpike {
   }
 }
 
+// The methods of `Turnpike` wait for `begin` first.
 for (const name of Object.getOwnPropertyNames(Turnpike.prototype)) {
   const method: unknown = Reflect.get(Turnpike.prototype, name);
   if (name === "constructor" || typeof method !== "function") continue;

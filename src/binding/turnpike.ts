@@ -2,11 +2,11 @@
  * The entrypoint that other Workers bind to, as `services` of their `wrangler.toml`. Each binding
  * names its policy in `props`; Workers that name the same policy share its counters.
  *
- * `limit` is the interface of Cloudflare's rate limiting binding, so that libraries written for that
- * one work. The other methods are those of `limiter()`, and answer with whole decisions.
+ * `limit` is the interface of Cloudflare's rate limiting binding, so that libraries written for
+ * that one work. The other methods are those of `limiter()`, and answer with whole decisions.
  *
- * Takes every key, an empty or a long one too: a library that calls `limit` would answer 500 to an
- * error. A check here knows no request, so it counts in the home region unless it names another.
+ * A key may be empty or long: a library that calls `limit` would answer an error with 500. A check
+ * has no request that tells its region, so it counts in the home region unless it names another.
  */
 import { WorkerEntrypoint } from "cloudflare:workers";
 import * as v from "valibot";
@@ -67,7 +67,7 @@ const checkSchema = v.strictObject(
 
 /** All methods reject with a `MisuseError` that names the field, the rule and the value. */
 export class Turnpike extends WorkerEntrypoint<unknown, TurnpikeProps> {
-  /** Decides as Cloudflare's binding does; {@link readLimit} says where that differs from `check`. */
+  /** Decides as Cloudflare's binding does; `limit.ts` says where that differs from `check`. */
   async limit(options: LimitOptions): Promise<LimitOutcome> {
     const { key, delta } = readLimit(options);
     const policy = this.#policy(undefined, "");
@@ -77,7 +77,7 @@ export class Turnpike extends WorkerEntrypoint<unknown, TurnpikeProps> {
   }
 
   /**
-   * Spends the cost if it may pass. If the owner does not answer, follows the policy's `onFailure`.
+   * Spends the cost if the check passes. If the owner does not answer, `onFailure` decides.
    */
   async check(key: string | KeyCheck, options?: KeyOptions): Promise<Decision> {
     return decided(await isolateCaller().check(await this.#askPossible(key, options)));
@@ -111,8 +111,8 @@ export class Turnpike extends WorkerEntrypoint<unknown, TurnpikeProps> {
   }
 
   /**
-   * Spends an amount, if it may pass, until its actual cost is known. `hold` is what `settle` and
-   * `release` are told; absent if it was denied.
+   * Spends an amount, if that passes, until the actual cost is known. `hold` is the name that
+   * `settle` and `release` take; absent after a denial.
    */
   async reserve(
     key: string | KeyCheck,
@@ -165,8 +165,8 @@ export class Turnpike extends WorkerEntrypoint<unknown, TurnpikeProps> {
   }
 
   /**
-   * Gives the key another limit, `"unlimited"` too, in all regions, for `"30d"`, say, else for a
-   * year.
+   * Gives the key another limit, or `"unlimited"`, in all regions. `duration` is a text such as
+   * `"30d"`, default 366 days.
    */
   async override(
     key: string | KeyCheck,

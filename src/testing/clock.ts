@@ -3,16 +3,16 @@ import { durationSchema } from "../limit/duration.ts";
 import { MisuseError, parse } from "../limit/misuse.ts";
 import type { Runtime } from "../runtime.ts";
 
-/** A Thursday at midnight UTC: each window that is aligned begins here. */
+/** A Thursday at midnight UTC, when aligned windows of a minute, hour, day or week begin. */
 const START_MS = Date.UTC(2026, 0, 1);
 const MAX_STEP_MS = 100 * 366 * 86_400_000;
 
-/** Taken as this module is loaded, before a test puts timers of its own in its place. */
+/** The real timer, taken as this module loads: a test may install fake timers later. */
 const { setTimeout } = globalThis;
 
 /** The clock of the test kit. */
 export interface Clock {
-  /** Milliseconds since the epoch. Begins at 2026-01-01T00:00:00Z, where no window is half over. */
+  /** Milliseconds since the epoch. Begins at 2026-01-01T00:00:00Z, a Thursday. */
   now(): number;
   /**
    * Moves the clock on, by `"90s"` or by milliseconds. Requests that are held until then go on, so
@@ -22,7 +22,7 @@ export interface Clock {
   /**
    * Moves the clock on to a time: a `Date`, its text, or milliseconds since the epoch.
    *
-   * @throws {MisuseError} if that is earlier than now
+   * @throws {MisuseError} if the time is earlier than now
    */
   set(time: Date | string | number): Promise<void>;
 }
@@ -77,7 +77,7 @@ export class TestClock implements Clock {
     );
   }
 
-  /** Begins anew, and lets go what still waits. */
+  /** Sets the clock back to its start, and ends all waits. */
   reset(): void {
     this.#nowMs = START_MS;
     for (const { end } of this.#waits.splice(0)) end();
@@ -85,7 +85,7 @@ export class TestClock implements Clock {
 
   /** Ends the waits that are over by then, one after the other, each at its own time. */
   async #passUntil(endMs: number): Promise<void> {
-    // What the test began has to come to its waits first.
+    // Code that the test has started must get as far as its waits first.
     await turn();
     for (;;) {
       const next = this.#waits[0];
@@ -112,7 +112,7 @@ export class TestClock implements Clock {
   }
 }
 
-/** Until all that follows at once has happened. */
+/** Resolves once all code that can run now has run. */
 function turn(): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, 0));
 }

@@ -15,18 +15,18 @@ import { type Call, RecordingCaller } from "./recording-caller.ts";
 
 /** Longer waits of a caller are deadlines, which owners in memory never miss. */
 const LONGEST_PAUSE_MS = 1_000;
-/** Requests that tests make have no address, and that is no mistake. */
+/** An event that the kit does not log: requests in tests have no address. */
 const NO_NEWS = "clients-not-told-apart";
 
 export interface TestKit {
-  /** Stands still until the test moves it. */
+  /** The clock of all limiters. It stands still until the test moves it. */
   readonly clock: Clock;
   /**
-   * Uses up a key's quota, so that its next request is denied as by its policy, until the clock has
-   * moved on.
+   * Uses up a key's quota, so that its policy denies its next requests until the clock has moved
+   * on.
    *
    * @param key an address, or as `calls()` shows it: a text, or a list of parts. Default every key
-   * @param policy its name. Default every policy
+   * @param policy name of a policy. Default every policy
    * @throws {MisuseError} if the app has made no policy of that name
    */
   deny(key?: string | readonly string[], policy?: string): void;
@@ -35,23 +35,23 @@ export interface TestKit {
   /**
    * From now until `reset`, no owner answers, so each policy does what its `onFailure` says.
    *
-   * @throws {MisuseError} after a call: what an isolate remembers of it would still be answered
+   * @throws {MisuseError} after a call, since an isolate may answer from what it remembers of it
    */
   failOwners(): void;
   /**
-   * Begins anew: no counts, no calls, no denials, owners that answer, the clock at its start. An app
-   * that is made anew may give its policies other fields under the same names.
+   * Begins anew: no counts, no calls, no denials, owners that answer, the clock at its start. An
+   * app that is made anew may give its policies other fields under the same names.
    */
   reset(): void;
-  /** Has the app count again as it did before the kit. */
+  /** Lets the app count again as it did without the kit. */
   uninstall(): void;
 }
 
 let installed: TestKit | undefined;
 
 /**
- * Has all limiters of this process, or of this Worker, count in memory. Where the kit is installed
- * already, resets it.
+ * Makes all limiters of this process, or of this Worker, count in memory. Resets the kit if it is
+ * already installed.
  *
  * @example
  * const kit = installTestKit();
@@ -127,14 +127,14 @@ function newKit(): TestKit {
   return kit;
 }
 
-/** Pauses take no time. A deadline never ends. */
+/** Waits for a caller: a pause takes no time, and a deadline never ends. */
 function pause(ms: number): Promise<void> {
   return new Promise((resolve) => {
     if (ms <= LONGEST_PAUSE_MS) resolve();
   });
 }
 
-/** A text is a key, and may be an address, whose key under `ip` is its network or its IPv4 form. */
+/** Returns the keys that a text may mean: the text, and for an address also its key under `ip`. */
 function keysOf(key: string | readonly string[] | undefined): (readonly string[] | undefined)[] {
   if (typeof key !== "string") return [key];
   const address = readAddress(key);

@@ -25,7 +25,7 @@ export class MemoryOwners implements CounterNamespace {
   isFailing = false;
 
   constructor(runtime: Runtime) {
-    // Nothing is due later: there is no disk to write to.
+    // Owners schedule only writes to disk, and there is no disk.
     this.#runtime = { ...runtime, after: () => {} };
   }
 
@@ -56,7 +56,7 @@ export class MemoryOwners implements CounterNamespace {
     };
   }
 
-  /** Has an owner answer a call. A test may override it. */
+  /** Lets an owner answer a call. Tests override it. */
   async respond<Reply>(_verb: string, _owner: string, behave: () => Reply): Promise<Reply> {
     if (this.isFailing) throw new Error("failOwners() of the test kit");
     return behave();

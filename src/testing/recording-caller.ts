@@ -22,15 +22,15 @@ export interface Call {
   policies: readonly string[];
   /** Units that were asked for. */
   cost: number;
-  /** Whether it may pass; absent where nothing was decided. */
+  /** Whether the check passed; absent for a call that decides nothing. */
   allowed?: boolean;
 }
 
-/** Whose quota is to be used up; by default that of each key, under each policy. */
+/** A quota that the test wants used up. Undefined means every key, or every policy. */
 interface Denial {
   key: readonly string[] | undefined;
   policy: string | undefined;
-  /** Where that has been done. */
+  /** The policies and keys whose quota is used up already. */
   done: Set<string>;
 }
 
@@ -50,14 +50,14 @@ export class RecordingCaller extends Caller {
     return this.#calls;
   }
 
-  /** Forgets the calls, the denials, and what an isolate remembers. */
+  /** Forgets the calls, the denials, and what the caller remembers. */
   restart(): void {
     this.#caller = new Caller(this.#options);
     this.#calls = [];
     this.#denials = [];
   }
 
-  /** Uses up what a key has left, as its next call finds it: at its owner, so a lease is let go. */
+  /** Uses up a key's quota before its next call. Leases are forgotten, so owners decide. */
   deny(key: readonly string[] | undefined, policy: string | undefined): void {
     this.#caller = new Caller(this.#options);
     this.#denials.push({ key, policy, done: new Set() });
@@ -137,7 +137,7 @@ export class RecordingCaller extends Caller {
   async #useUp(questions: readonly Question[]): Promise<void> {
     for (const { key, policies, region } of questions) {
       const denied = policies.filter((policy) => this.#isToDeny(key, policy));
-      // Each by itself: under several, a check takes the least that one of them leaves.
+      // One check for each policy: under several, it takes the least that one of them has left.
       for (const policy of denied) {
         const all = { ...upTo(policy, policy.capacity), lease: 0 };
         await this.#caller.check([{ key, policies: [all], region }]);
@@ -145,7 +145,7 @@ export class RecordingCaller extends Caller {
     }
   }
 
-  /** Is this policy's quota of the key to be used up now? Says so once. */
+  /** Returns true, once for each denial, if the key's quota under this policy must be used up. */
   #isToDeny(key: readonly string[], { name, capacity }: Policy): boolean {
     const place = JSON.stringify([name, key]);
     const due = this.#denials.filter(

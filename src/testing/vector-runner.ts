@@ -4,22 +4,22 @@ import { VECTORS, type VectorPolicy, type VectorStep, type VectorVerb } from "./
 
 /** A full minute, at which the windows of all vectors begin. */
 const START_MS = 1_800_000_000_000;
-/** From one scenario to the next: longer than any, so that the clock only moves on. */
+/** Time from one scenario's start to the next. No scenario is longer, so time never goes back. */
 const SCENARIO_MS = 86_400_000;
-/** How often a scenario that differs is tried again where time passes between its steps. */
+/** How often a scenario that differs is tried again, if the limiter's clock cannot be set. */
 const MORE_ATTEMPTS = 2;
 
 /** What a limiter is asked about one key. Each scenario has a key of its own. */
 export interface VectorCheck extends VectorPolicy {
   key: string;
   algorithm: string;
-  /** Units; of a block, how many milliseconds it lasts. */
+  /** Units; for a block, its length in milliseconds. */
   cost: number;
   /** When it is asked, ms since the epoch. It never goes back. */
   atMs: number;
 }
 
-/** What comes out. Of the last three, those that a limiter does not know are not compared. */
+/** A limiter's answer. Of the last three fields, those that it leaves out are not compared. */
 export interface VectorDecision {
   allowed: boolean;
   remaining?: number | undefined;
@@ -29,20 +29,20 @@ export interface VectorDecision {
 
 type Answer = VectorDecision | Promise<VectorDecision>;
 
-/** A limiter under test. What it has no method for is left out of its vectors. */
+/** A limiter under test. Steps that it has no method for are left out. */
 export interface VectorLimiter {
   check(check: VectorCheck): Answer;
-  /** Without it, looks are left out. */
+  /** Without this method, its steps are left out, and the scenario goes on. */
   peek?(check: VectorCheck): Answer;
-  /** Gives units back, and answers as `peek`. Without this or one of the next, a scenario ends. */
+  /** Gives units back, and answers as `peek`. A scenario ends where it needs a missing method. */
   refund?(check: VectorCheck): Answer;
   reset?(check: VectorCheck): void | Promise<void>;
   block?(check: VectorCheck): void | Promise<void>;
   unblock?(check: VectorCheck): void | Promise<void>;
   /**
-   * Moves the limiter's clock on. Without it, as for a server, only what a scenario asks at its
-   * first instant is run, and no time is compared. One that differs is tried twice more, with other
-   * keys, since a bucket may have refilled or a window ended on the way.
+   * Moves the limiter's clock on. Without it, as for a server, only the steps at a scenario's first
+   * instant are run, and no times are compared. A scenario that differs is tried twice more, with
+   * other keys: a bucket may have refilled, or a window ended, between two steps.
    */
   setClock?(atMs: number): void | Promise<void>;
 }
@@ -54,7 +54,7 @@ export interface VectorOptions {
   usesAtMs?: boolean;
 }
 
-/** A field of an answer that is not as the vectors say. */
+/** A field of an answer that differs from the vectors. */
 export interface VectorDifference {
   algorithm: string;
   scenario: string;
@@ -132,7 +132,7 @@ export async function runVectors(
 function stepsFor(limiter: VectorLimiter, steps: readonly VectorStep[], hasClock: boolean) {
   const indexed = steps.map((step, index) => ({ step, index }));
   const end = indexed.findIndex(({ step: [atMs, verb] }) => {
-    // A look changes nothing, so what follows can be compared without it.
+    // A peek changes nothing, so the steps after it can be compared without it.
     const isMissing = verb !== "peek" && !limiter[verb];
     return isMissing || (!hasClock && atMs !== steps[0]?.[0]);
   });
@@ -140,7 +140,7 @@ function stepsFor(limiter: VectorLimiter, steps: readonly VectorStep[], hasClock
   return reached.filter(({ step: [, verb] }) => limiter[verb]);
 }
 
-/** Returns the fields that are not as a step says. */
+/** Returns the fields that differ from what a step expects. */
 function compare(step: VectorStep, got: VectorDecision, hasClock: boolean) {
   const [, , , allowed, remaining, retryAfterMs, delayMs] = step;
   const times = hasClock ? { retryAfterMs, delayMs } : {};

@@ -20,7 +20,7 @@ export interface VectorPolicy {
   blockFor?: string | { first: string; max: string };
 }
 
-/** What a step does at a time, and what must come out. The cost of a block is its length in ms. */
+/** What a step does and when, and the expected answer. The cost of a block is its length in ms. */
 export type VectorStep = [
   atMs: number,
   verb: VectorVerb,
@@ -37,7 +37,7 @@ export interface Scenario {
   steps: VectorStep[];
 }
 
-/** By name of the file. Each algorithm has one. */
+/** The vectors by name of their file. Each algorithm has a file. */
 const FILES = {
   "fixed-window": fixedWindow,
   "first-window": firstWindow,
