@@ -2,17 +2,13 @@
  * Says which live policies a deployment leaves in force. They stay until an operator ends them, so
  * that a deployment of something else does not undo what was changed at night.
  */
-import { call } from "./operate/client.ts";
-import { differences, type Written } from "./operate/written-policies.ts";
+import {
+  differences,
+  type InForce,
+  policiesInForce,
+  type Written,
+} from "./operate/written-policies.ts";
 import type { UploadedBinding } from "./upload.ts";
-
-interface InForce {
-  policies: Written[];
-  source: "deployment" | "live";
-  version: number;
-  by: string | null;
-  at: string | null;
-}
 
 /**
  * Asks the deployed Worker.
@@ -35,7 +31,7 @@ export async function livePolicies(
   }
   let inForce: InForce;
   try {
-    inForce = (await call(url, { method: "GET", path: "/policies" })) as InForce;
+    inForce = await policiesInForce(url);
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
     return { isLive: false, notes: [`whether live policies are in force is not known: ${why}`] };

@@ -2,6 +2,11 @@
 import Table from "cli-table3";
 import { formatDuration } from "../limit/duration.ts";
 
+/** Prints an answer as text, or as JSON. */
+export function print({ json }: { json?: true | undefined }, answer: unknown, text: string): void {
+  process.stdout.write(`${json ? JSON.stringify(answer, null, 2) : text}\n`);
+}
+
 export function tableOf(head: string[], rows: readonly unknown[][]): string {
   const table = new Table({ head, style: { head: [], border: [] } });
   table.push(...rows.map((row) => row.map((cell) => String(cell ?? ""))));

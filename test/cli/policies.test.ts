@@ -11,6 +11,8 @@ import { fileWith, removeFiles, turnpike, turnpikeHere } from "./turnpike.ts";
 
 let server: WorkerdServer;
 beforeAll(async () => {
+  // It takes seconds, in which the Worker would close a connection that the next call takes.
+  await import("wrangler");
   server = await startGate({ TOKEN: "dev", WATCH: "full" }, ALL_OBJECTS);
 });
 afterAll(async () => {
@@ -81,8 +83,8 @@ describe("turnpike policies", () => {
       expect.stringMatching(/^now version 1, live, by ann at 20/),
     ]);
     expect((await policies("apply", NEW, "--yes")).out).toContain("no difference, nothing changed");
-    await policies("apply", TOML, "--yes");
-    await policies("apply", WRANGLER, "--yes");
+    expect((await policies("apply", TOML, "--yes")).error).not.toContain("turnpike: ");
+    expect((await policies("apply", WRANGLER, "--yes")).error).not.toContain("turnpike: ");
     expect((await policies("get")).out).toMatch(/│ default │ 40 /);
     const running = fileWith("running.json", (await policies("get", "--json")).out);
     expect((await policies("diff", running)).code).toBe(0);

@@ -5,7 +5,7 @@ import { ALGORITHMS, type AlgorithmName } from "../../limit/algorithms.ts";
 import { parseJson } from "../../limit/json.ts";
 import type { VectorCheck, VectorDecision, VectorReport } from "../../testing/index.ts";
 import { call, fetched, parsedUrl } from "../operate/client.ts";
-import { count, tableOf } from "../text.ts";
+import { count, print, tableOf } from "../text.ts";
 import { UserError } from "../user-error.ts";
 import { decisionIn, type Mapping, readMapping, readsJson, requestFor } from "./mapping.ts";
 
@@ -58,7 +58,7 @@ async function run({ url, mapping: file, algorithm, json }: Options): Promise<vo
   // Loaded here, since the vectors would hold up every other command.
   const { runVectors } = await import("../../testing/index.ts");
   const report = await runVectors(check, algorithm ? { algorithms: algorithm } : {});
-  process.stdout.write(json ? `${JSON.stringify(report, null, 2)}\n` : printed(report));
+  print({ json }, report, printed(report));
   if (report.differences.length > 0) process.exitCode = DIFFERS;
 }
 
@@ -86,7 +86,7 @@ async function ask(url: string, mapping: Mapping, check: VectorCheck): Promise<V
 
 function printed({ run, left, differences }: VectorReport): string {
   const summary = `${count(run, "step")} run, ${differences.length} differ; ${left} left out, which need a clock or another call`;
-  if (differences.length === 0) return `${summary}\n`;
+  if (differences.length === 0) return summary;
   const head = ["algorithm", "scenario", "step", "field", "expected", "got"];
   const rows = differences
     .slice(0, MAX_SHOWN)
@@ -94,5 +94,5 @@ function printed({ run, left, differences }: VectorReport): string {
       ...[algorithm, scenario, step, field, expected, got].map(String),
     ]);
   const more = differences.length - MAX_SHOWN;
-  return `${[summary, tableOf(head, rows), ...(more > 0 ? [`and ${more} more`] : [])].join("\n")}\n`;
+  return [summary, tableOf(head, rows), ...(more > 0 ? [`and ${more} more`] : [])].join("\n");
 }

@@ -67,6 +67,20 @@ export async function call(url: string, { method, path, body, ifVersion }: Call)
 }
 
 /**
+ * Makes something of an answer.
+ *
+ * @throws {UserError} if that fails, for JSON that is no answer of Turnpike
+ */
+export function made<Value>(make: () => Value): Value {
+  try {
+    return make();
+  } catch (error) {
+    if (!(error instanceof TypeError)) throw error;
+    throw new UserError("the Worker answers JSON of another kind: is it a Turnpike?");
+  }
+}
+
+/**
  * Fetches an answer whole.
  *
  * @throws {UserError} if the Worker does not answer, or its answer breaks off

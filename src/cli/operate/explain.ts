@@ -1,7 +1,8 @@
 /** What a Worker says of a key: under one policy, or under each that can count it. */
-import { rounded, tableOf } from "../text.ts";
-import { call, RefusedError } from "./client.ts";
-import { answered, made, print, type WorkerOptions } from "./worker-command.ts";
+import { print, rounded, tableOf } from "../text.ts";
+import { call, made, RefusedError } from "./client.ts";
+import { answered, type WorkerOptions } from "./worker-command.ts";
+import { nameOf, policiesInForce } from "./written-policies.ts";
 
 interface Explained {
   blockedMs: number;
@@ -24,12 +25,10 @@ export async function explainByAll(who: object, options: WorkerOptions): Promise
 }
 
 async function explainedByAll(who: object, { url }: WorkerOptions): Promise<Explained> {
-  const inForce = (await call(url, { method: "GET", path: "/policies" })) as {
-    policies: { name?: string }[];
-  };
+  const inForce = await policiesInForce(url);
   const all: Explained = { blockedMs: 0, policies: [] };
   let refusal: RefusedError | undefined;
-  for (const { name: policy = "default" } of made(() => [...inForce.policies])) {
+  for (const policy of inForce.policies.map(nameOf)) {
     const body = { ...who, policy };
     try {
       const one = (await call(url, { method: "POST", path: "/explain", body })) as Explained;

@@ -5,25 +5,25 @@
 import { userInfo } from "node:os";
 import { createInterface } from "node:readline/promises";
 import { Command } from "commander";
-import { count, tableOf } from "../text.ts";
+import { count, print, tableOf } from "../text.ts";
 import { UserError } from "../user-error.ts";
 import { call, RefusedError } from "./client.ts";
-import { answered, made, print, type WorkerOptions, withWorker } from "./worker-command.ts";
-import { differences, fieldsOf, nameOf, readPolicies, type Written } from "./written-policies.ts";
+import { answered, type WorkerOptions, withWorker } from "./worker-command.ts";
+import {
+  differences,
+  fieldsOf,
+  type InForce,
+  nameOf,
+  policiesInForce,
+  readPolicies,
+  type Written,
+} from "./written-policies.ts";
 
 const PATH = "/policies";
 /** The exit code if policies differ, or if a change was not wanted. */
 const DIFFERS = 1;
 const MAX_BY_CHARS = 64;
 const LOST_RACE = 412;
-
-interface InForce {
-  policies: Written[];
-  source: "deployment" | "live";
-  version: number;
-  by: string | null;
-  at: string | null;
-}
 
 interface FileOptions extends WorkerOptions {
   env?: string;
@@ -92,7 +92,7 @@ function changing(command: Command): Command {
 
 async function diff(given: string | undefined, options: FileOptions): Promise<void> {
   const { file, policies } = await readPolicies(given, options.env);
-  const running = await policiesInForce(options);
+  const running = await policiesInForce(options.url);
   const found = differences(running.policies, policies);
   const title = `${versionText(running)}, and ${file}:`;
   const text = found.length > 0 ? [title, ...found].join("\n") : `${title} no difference`;
@@ -102,11 +102,11 @@ async function diff(given: string | undefined, options: FileOptions): Promise<vo
 
 async function apply(given: string | undefined, options: ChangeOptions): Promise<void> {
   const { policies } = await readPolicies(given, options.env);
-  await change(await policiesInForce(options), policies, options);
+  await change(await policiesInForce(options.url), policies, options);
 }
 
 async function rollback(given: string, options: ChangeOptions): Promise<void> {
-  const running = await policiesInForce(options);
+  const running = await policiesInForce(options.url);
   const { versions } = await calledHistory(options);
   const found = versions.find(({ version }) => String(version) === given);
   if (given === "0" || found?.source === "deployment") {
@@ -162,17 +162,11 @@ async function put(
     return (await call(options.url, { ...what, ifVersion })) as InForce;
   } catch (error) {
     if (!(error instanceof RefusedError) || error.status !== LOST_RACE) throw error;
-    const now = versionText(await policiesInForce(options));
+    const now = versionText(await policiesInForce(options.url));
     throw new UserError(
       `the policies have changed meanwhile: ${now}. Nothing was changed: say policies diff, and try again`,
     );
   }
-}
-
-async function policiesInForce({ url }: WorkerOptions): Promise<InForce> {
-  const inForce = (await call(url, { method: "GET", path: PATH })) as InForce;
-  made(() => inForce.policies.map(nameOf));
-  return inForce;
 }
 
 async function calledHistory({ url }: WorkerOptions): Promise<{ versions: InForce[] }> {

@@ -2,10 +2,10 @@
 import { setTimeout as wait } from "node:timers/promises";
 import { Command, Option } from "commander";
 import { parseDuration } from "../../limit/duration.ts";
-import { tableOf } from "../text.ts";
+import { print, tableOf } from "../text.ts";
 import { UserError } from "../user-error.ts";
-import { call } from "./client.ts";
-import { made, print, type WorkerOptions, withWorker } from "./worker-command.ts";
+import { call, made } from "./client.ts";
+import { type WorkerOptions, withWorker } from "./worker-command.ts";
 
 const COLUMNS = ["requests", "denied"] as const;
 /** Tuples that are asked for: a key has one for each policy and outcome. */

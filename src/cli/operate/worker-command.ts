@@ -1,7 +1,7 @@
 /** What all commands against a running Worker share: their options, and how they print an answer. */
 import { type Command, Option } from "commander";
-import { UserError } from "../user-error.ts";
-import { type Call, call } from "./client.ts";
+import { print } from "../text.ts";
+import { type Call, call, made } from "./client.ts";
 
 /** Where `npm start` listens. */
 const LOCAL_URL = "http://127.0.0.1:8787";
@@ -21,11 +21,6 @@ export function withWorker(command: Command): Command {
     .addHelpText("after", TOKEN_HELP);
 }
 
-/** Prints an answer as text, or as JSON. */
-export function print({ json }: Pick<WorkerOptions, "json">, answer: unknown, text: string): void {
-  process.stdout.write(`${json ? JSON.stringify(answer, null, 2) : text}\n`);
-}
-
 /** Makes a call and prints its answer, or in JSON the answer as it came. */
 export async function answered<Answer>(
   options: WorkerOptions,
@@ -39,20 +34,6 @@ export async function answered<Answer>(
     made(() => text(answer)),
   );
   return answer;
-}
-
-/**
- * Makes something of an answer.
- *
- * @throws {UserError} if that fails, for JSON that is no answer of Turnpike
- */
-export function made<Value>(make: () => Value): Value {
-  try {
-    return make();
-  } catch (error) {
-    if (!(error instanceof TypeError)) throw error;
-    throw new UserError("the Worker answers JSON of another kind: is it a Turnpike?");
-  }
 }
 
 /** Makes a call that changes something, and says so. */

@@ -1,9 +1,19 @@
-/** Policies as they are written in a file, and how they differ from others. */
+/** Policies as they are written in a file, or in force in a Worker, and how they differ. */
 import { parseConfig } from "../../config.ts";
 import { readPolicyFile } from "../policy-file.ts";
+import { call, made } from "./client.ts";
 
 /** A policy as it is written. */
 export type Written = Record<string, unknown>;
+
+/** What a Worker says of its policies. */
+export interface InForce {
+  policies: Written[];
+  source: "deployment" | "live";
+  version: number;
+  by: string | null;
+  at: string | null;
+}
 
 /** The name of a policy that has none. */
 const DEFAULT_NAME = "default";
@@ -21,6 +31,13 @@ export async function readPolicies(
 ): Promise<{ file: string; policies: Written[] }> {
   const { file, variables } = await readPolicyFile(given, env);
   return { file, policies: parseConfig(variables).writtenPolicies as Written[] };
+}
+
+/** Asks a Worker. */
+export async function policiesInForce(url: string): Promise<InForce> {
+  const inForce = (await call(url, { method: "GET", path: "/policies" })) as InForce;
+  made(() => inForce.policies.map(nameOf));
+  return inForce;
 }
 
 /**

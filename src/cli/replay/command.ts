@@ -2,6 +2,7 @@
 import { writeFileSync } from "node:fs";
 import { Command, Option } from "commander";
 import { type Configured, type PolicyOptions, policiesIn, policiesOf } from "../policies.ts";
+import { print } from "../text.ts";
 import { named } from "../user-error.ts";
 import { STDIN, totalBytes } from "./input.ts";
 import { type FieldNames, parseFieldNames } from "./json-lines.ts";
@@ -80,7 +81,7 @@ async function run(files: string[], options: Options): Promise<void> {
     const { htmlOf } = await import("./html.ts");
     named(`--html ${file}`, () => writeFileSync(file, htmlOf(result)));
   }
-  process.stdout.write(options.json ? `${JSON.stringify(result, null, 2)}\n` : printed(result));
+  print(options, result, printed(result));
 }
 
 /** Shows how much of the files has been read, on a terminal. */

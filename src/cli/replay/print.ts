@@ -19,7 +19,7 @@ export function printed({ lines, reports }: Result): string {
     ...noteOn(lines).map((note) => styleText("yellow", note)),
     ...reports.map((report, at) => section(report, reports.length > 1 ? "AB"[at] : undefined)),
   ];
-  return `${parts.join("\n")}\n`;
+  return parts.join("\n");
 }
 
 /** What a reader should know of the lines that did not count as they stand. */

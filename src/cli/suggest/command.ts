@@ -6,7 +6,7 @@ import { Clients } from "../replay/clients.ts";
 import { type LogOptions, withLogOptions, withProgress } from "../replay/command.ts";
 import { noteOn } from "../replay/print.ts";
 import { type Lines, readRecords } from "../replay/records.ts";
-import { count } from "../text.ts";
+import { count, print } from "../text.ts";
 import { type Suggestion, Survey } from "./suggest.ts";
 
 export function suggestCommand(): Command {
@@ -29,9 +29,7 @@ async function run(files: string[], { json, ...options }: LogOptions & { json?: 
     ),
   );
   const suggestions = survey.suggestions();
-  process.stdout.write(
-    json ? `${JSON.stringify({ lines, suggestions }, null, 2)}\n` : asToml(lines, suggestions),
-  );
+  print({ json }, { lines, suggestions }, asToml(lines, suggestions));
 }
 
 function asToml(lines: Lines, suggestions: readonly Suggestion[]): string {
@@ -43,7 +41,7 @@ function asToml(lines: Lines, suggestions: readonly Suggestion[]): string {
     "[[vars.POLICIES]] or a line of [vars]. To try them first, save them as new.toml, and say:",
     "turnpike replay access.log --config new.toml, or turnpike policies diff new.toml",
   ];
-  return `${[comment(head), ...suggestions.map(policyToml)].join("\n")}\n`;
+  return [comment(head), ...suggestions.map(policyToml)].join("\n");
 }
 
 function policyToml(suggestion: Suggestion): string {
