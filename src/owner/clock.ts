@@ -1,20 +1,20 @@
 /**
- * An owner's clock, which never runs backwards. If the machine's was ahead and is set back, time
- * goes on from where it was: if time stood still, no window would end meanwhile.
+ * An owner's clock, which never runs backwards. If the machine's clock is set back, this one runs
+ * on from where it was: if it stood still, no window would end until the machine's has caught up.
  */
 import { logSeldom } from "../log.ts";
 import type { Runtime } from "../runtime.ts";
 
 /**
- * By how much the clocks of owners may differ. An owner that is behind by less lets its time stand
- * still until its clock has caught up.
+ * The most that the clocks of owners may differ. If a machine's clock is behind by less, the
+ * owner's clock stands still until the machine's has caught up.
  */
 const MOST_SKEW_MS = 1_000;
 
 export class Clock {
   readonly #runtime: Pick<Runtime, "now">;
   #nowMs = 0;
-  /** By how much this clock is ahead of the machine's, which was set back. */
+  /** How far this clock runs ahead of the machine's, after that was set back. */
   #aheadMs = 0;
 
   constructor(runtime: Pick<Runtime, "now">) {

@@ -1,13 +1,13 @@
 /**
- * Logs that counters were evicted: seldom while it goes on, and once more when it has ended. The
- * owner's object may be evicted after that, and forget what it has not logged.
+ * Logs that counters were evicted: at most once a minute while evictions go on, and once more when
+ * they have ended. Then the runtime may evict the object, which forgets what it has not logged.
  */
 import { log } from "../log.ts";
 
-/** The least time between two warnings while it goes on. */
+/** The least time between two warnings while evictions go on. */
 const INTERVAL_MS = 60_000;
 
-/** Is told how many counters were evicted since it was last told. */
+/** Called with the number of counters evicted since the last call. */
 export type OnEvicted = (count: number) => void;
 
 export class DropWarning {

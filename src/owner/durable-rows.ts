@@ -1,6 +1,6 @@
 /**
- * Makes answers wait for the disk: those on what durable policies counted, and on what operators
- * did. All that one call changed is written at once.
+ * Makes answers wait for the disk if a durable policy counted or an operator changed something. All
+ * changes of one call are written at once.
  */
 import type { Check } from "../counters/check.ts";
 
@@ -9,7 +9,7 @@ export class DurableRows {
   #isDue = false;
   #written: Promise<unknown> | undefined;
 
-  /** @param write has all that changed on disk before the answer; undefined if it is there */
+  /** @param write writes all changes to disk; undefined if they are there already */
   constructor(write: () => Promise<void> | undefined) {
     this.#write = write;
   }
@@ -27,7 +27,7 @@ export class DurableRows {
     this.#isDue = true;
   }
 
-  /** Notes what durable policies have counted. */
+  /** Notes a check that has counted, if one of its policies is durable. */
   noteCounted({ policies }: Check): void {
     this.#isDue ||= policies.some(({ durable }) => durable);
   }
@@ -40,7 +40,7 @@ export class DurableRows {
     if (writing) this.holdFor(writing);
   }
 
-  /** Makes answers wait until something is written; see `written`. */
+  /** Makes answers wait for this write, too; see `written`. */
   holdFor(writing: Promise<unknown>): void {
     const written = Promise.all([this.#written, writing]);
     const settle = () => {

@@ -18,7 +18,7 @@ import type { KeyHash } from "../ring/key-hash.ts";
 export interface Loss {
   /** Ms since the epoch. */
   atMs: number;
-  /** Tells whether counts of a key were among them. */
+  /** Returns true if counts of the key were among them. */
   includes: (key: KeyHash) => boolean;
 }
 
@@ -30,29 +30,31 @@ export class InexactCounts {
   #losses: readonly Loss[] = [];
   /** When a single key's counts got lost last, ms since the epoch. */
   #keyLostMs = NEVER_MS;
-  /** When counts of any key got lost on disk, ms since the epoch. */
+  /** When counts of any key got lost on disk last, ms since the epoch. */
   #lostMs = NEVER_MS;
-  /** The same for policies that are not durable. */
+  /** When a crash last lost counts of policies that are not durable, ms since the epoch. */
   #crashedMs = NEVER_MS;
 
   constructor(tables: Tables) {
     this.#tables = tables;
   }
 
-  /** To be called when rows were read from disk. */
+  /** Notes the rows that were read from disk. */
   load(): void {
     for (const segment of this.#tables.byName.get(INEXACT)?.segments ?? []) {
       segment.visit((_, state) => this.noteRow(INEXACT, state));
     }
   }
 
-  /** Notes what got lost on this owner's disk, or on that of an owner whose keys it has imported. */
+  /**
+   * Notes what got lost on this owner's disk, or on that of an owner whose keys it has imported.
+   */
   noteDisk({ lostMs, crashedMs }: DiskLosses): void {
     this.#lostMs = lostMs || NEVER_MS;
     this.#crashedMs = crashedMs || NEVER_MS;
   }
 
-  /** To be called when a row was put in place. */
+  /** Notes a row that was read or imported, if it is one of the table `INEXACT`. */
   noteRow(table: string, [, lostMs = NEVER_MS]: State): void {
     if (table === INEXACT) this.#keyLostMs = Math.max(this.#keyLostMs, lostMs);
   }
@@ -62,14 +64,14 @@ export class InexactCounts {
     this.#losses = losses;
   }
 
-  /** Tells for each check whether some of its count may be lost; undefined if all are exact. */
+  /** Returns for each check whether some of its count may be lost; undefined if all are exact. */
   of(checks: readonly Check[], nowMs: number): boolean[] | undefined {
     const onceMs = Math.max(this.#keyLostMs, this.#lostMs, this.#crashedMs);
     if (this.#losses.length === 0 && onceMs === NEVER_MS) return undefined;
     const lastMs = this.#losses.reduce((ms, { atMs }) => Math.max(ms, atMs), onceMs);
     const inexact = checks.map(({ key, policies }) => {
       const sinceMs = nowMs - longestMatterMs(policies);
-      // Most losses are too long ago, so that no key need be looked up.
+      // Most losses are too old to matter. Then no key is looked up.
       if (lastMs <= sinceMs) return false;
       if (this.#lostMs > sinceMs) return true;
       if (this.#crashedMs > sinceMs && policies.some(({ durable }) => !durable)) return true;

@@ -30,7 +30,7 @@ export class LoadMeter {
   }
 }
 
-/** Is an owner so busy that it reports its load? */
+/** Returns true if an owner is so busy that it reports its load. */
 export function isBusy(checksPerSecond: number, highWater: number): boolean {
   return highWater > 0 && checksPerSecond > highWater / 2;
 }

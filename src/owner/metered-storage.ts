@@ -1,8 +1,8 @@
 /**
- * An owner's storage that counts what is written to it. The deployed Worker's only.
+ * An owner's storage that counts what is written to it. Only the deployed Worker uses it.
  *
- * It measures no time: inside an object, the clock stands still while code runs. What is written
- * says how much work a checkpoint is, what answers wait for, and what Cloudflare bills.
+ * It measures no time, since the clock of an object stands still while code runs. The amounts show
+ * how much work checkpoints are, how often answers wait for the disk, and what Cloudflare bills.
  */
 import { CRASH_MARK, HEAD } from "./checkpoint/format.ts";
 import type { OwnerStorage } from "./stored-counters.ts";
@@ -10,7 +10,10 @@ import type { OwnerStorage } from "./stored-counters.ts";
 /** The least time between two reports while an owner goes on writing: each costs a call. */
 const REPORT_INTERVAL_MS = 10_000;
 
-/** Checkpoints, or else what answers wait for: durable counts, what operators did, rings. */
+/**
+ * Why something was written: as a checkpoint, or because an answer waits for it, such as a ring or
+ * a crash mark. A checkpoint that an answer waits for counts as a checkpoint.
+ */
 export type Writer = "checkpoint" | "awaited";
 
 /** What has reached the storage since the last report. */
@@ -26,7 +29,7 @@ export type OnWritten = (writer: Writer, written: Written) => void;
 
 export type MeteredStorage = OwnerStorage & Pick<DurableObjectStorage, "get" | "put">;
 
-/** @param onWritten told every 10 s while an owner writes, and once it rests */
+/** @param onWritten called every 10 s while an owner writes, and once more when it stops */
 export function meteredStorage(
   storage: MeteredStorage,
   now: () => number,
@@ -64,7 +67,7 @@ export function meteredStorage(
       const values = Object.values(entries);
       let bytes = 0;
       for (const value of values) if (ArrayBuffer.isView(value)) bytes += value.byteLength;
-      // The head is in one of the puts of a checkpoint.
+      // A checkpoint is the put with the head. A ring written again is no write of its own.
       note(writer, writer === "checkpoint" ? Number(hasHead) : 1, values.length, bytes, false);
     },
     async delete(keys: string[], options?: DurableObjectPutOptions) {

@@ -7,7 +7,7 @@ import { RecentResets } from "./recent-resets.ts";
 import { StoredCounters, type StoredCountersOptions } from "./stored-counters.ts";
 
 export interface OwnerOptions extends StoredCountersOptions {
-  /** Decides a check that has a `requestId`; absent where none has one. */
+  /** Decides a check that has a `requestId`; absent if no check has one. */
   checkOnce?: typeof checkOnce | undefined;
 }
 
@@ -24,12 +24,12 @@ export class Owner extends StoredCounters {
   override async load(): Promise<void> {
     await super.load();
     const nowMs = this.now();
-    // Higher than before the restart, unless over 1,000 epochs a second began then.
+    // Higher than any epoch before the restart, unless over 1,000 began in each second.
     this.#epoch = nowMs;
     this.#resets.begin(nowMs);
   }
 
-  /** Decides checks in order, all at one time; see {@link Counters.check}. */
+  /** Decides checks in order, all at the same time on the clock; see {@link Counters.check}. */
   check(batch: readonly Refund[]): Answer {
     const atMs = this.now();
     const answer = this.#newAnswer(batch, atMs);
@@ -100,7 +100,7 @@ export class Owner extends StoredCounters {
   /** Gives a key another limit for `durationMs`, or with null the policy's own; see `Overrides`. */
   override(key: KeyHash, policy: CounterPolicy, limit: number | null, durationMs: number): void {
     this.#operate((nowMs) => {
-      // A lease has units of the limit before.
+      // A lease holds units of the previous limit.
       this.#resets.add(key, nowMs);
       this.counters.overrides.set(key, policy, limit, nowMs + durationMs, nowMs);
     });
@@ -115,7 +115,7 @@ export class Owner extends StoredCounters {
     };
   }
 
-  /** To be called when a denial or a lease that callers remember may end early: they ask again. */
+  /** Makes callers ask again: a denial or a lease that they remember may end early. */
   beginEpoch(): void {
     this.#epoch++;
   }

@@ -1,8 +1,8 @@
 /**
- * Which keys were reset lately, so that older leases on them end. The counters no longer count a
- * lease's units after a reset. They would pass in addition to a whole new quota.
+ * Which keys were reset lately, so that older leases on them end. After a reset, the counters no
+ * longer count a lease's units, so those would pass in addition to a whole new quota.
  *
- * Bounded. Before the oldest reset that is remembered, every key is taken to have been reset.
+ * Bounded: once a reset is forgotten, every key is taken to have been reset at that time.
  */
 import { first53Bits, type KeyHash } from "../ring/key-hash.ts";
 
@@ -13,7 +13,7 @@ export class RecentResets {
   readonly #atMs = new Map<number, number>();
   #forgottenMs = Number.NEGATIVE_INFINITY;
 
-  /** To be called when an owner starts: it knows of no earlier reset. */
+  /** Takes every key to have been reset at the owner's start, since it knows no earlier resets. */
   begin(nowMs: number): void {
     this.#forgottenMs = nowMs;
   }
@@ -29,7 +29,7 @@ export class RecentResets {
     this.#forgottenMs = oldest[1];
   }
 
-  /** May the key have been reset at that time or later? */
+  /** Returns true if the key may have been reset at `atMs` or later. */
   isSince(key: KeyHash, atMs: number): boolean {
     return atMs <= (this.#atMs.get(first53Bits(key)) ?? this.#forgottenMs);
   }

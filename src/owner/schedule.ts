@@ -35,9 +35,9 @@ export interface ScheduleOptions {
   now: () => number;
   /** Called in the turn in which everything on disk is deleted, since nothing is live. */
   onCleared: () => void;
-  /** Called with what answers must wait for. */
+  /** Makes answers wait for a write. */
   hold: (writing: Promise<unknown>) => void;
-  /** Told at most once a minute. */
+  /** Called at most once a minute while evictions go on, and once they have ended. */
   onEvicted?: OnEvicted | undefined;
 }
 
@@ -47,7 +47,7 @@ export class Schedule {
   readonly #dropWarning: DropWarning;
   /** Whether a checkpoint is needed, if only of the head. */
   #isDirty = false;
-  /** Whether the disk says that changes may be in memory alone. */
+  /** Whether the crash mark is on disk: changes may be in memory alone. */
   #isMarked = false;
   /** When the next checkpoint is due; timers for any other time are void. */
   #dueMs = NEVER_MS;
@@ -61,18 +61,18 @@ export class Schedule {
     this.#dropWarning = new DropWarning(options.onEvicted);
   }
 
-  /** To be awaited with what reading the checkpoint found, before anything else is called. */
+  /** Takes what reading the disk found. Await this before calling anything else. */
   async begin({ isDamaged, isCrash }: Found): Promise<void> {
     this.#alarmMs = (await this.#options.storage.getAlarm()) ?? NEVER_MS;
     this.#isMarked = isCrash;
     // A crash may have come between a durable row and the alarm that cleans up after it.
     const isAlarmLost = this.#alarmMs === NEVER_MS && this.#checkpoint.head.sequence > 0;
-    // A loss is to be known after another restart, too.
+    // A loss must still be known after another restart.
     this.#isDirty = isDamaged || isCrash || isAlarmLost;
     if (this.#isDirty) this.schedule();
   }
 
-  /** To be called when a counter was set or deleted. */
+  /** Notes that a row was set or deleted. */
   change(table: string, key: KeyHash): void {
     if (!this.#isMarked) this.#mark();
     this.#isDirty = true;
@@ -82,7 +82,7 @@ export class Schedule {
     else this.#saveAt(AT_ONCE_MS);
   }
 
-  /** To be called when the alarm goes off: removes what has expired. */
+  /** Removes what has expired, when the alarm goes off. */
   async wake(): Promise<void> {
     this.#alarmMs = NEVER_MS;
     this.#options.counters.tables.dropExpired(this.#options.now());
@@ -90,7 +90,7 @@ export class Schedule {
   }
 
   /**
-   * Writes what changed, in one turn. What is written after this call reaches the disk no earlier.
+   * Writes what changed, in one turn. Later writes reach the disk no earlier than this one.
    */
   async save(): Promise<void> {
     const { counters, storage, now } = this.#options;
@@ -100,7 +100,7 @@ export class Schedule {
     this.#writtenAtMs = nowMs;
     const { tables } = counters;
     tables.sweep(nowMs, SWEEP_ROWS);
-    // What got lost may matter although nothing is counted now.
+    // A loss may still matter, although nothing is counted now.
     const { lostMs, crashedMs } = this.#checkpoint.head;
     const inexactMs = Math.max(lostMs, crashedMs) + MAX_LOSS_AGE_MS;
     if (tables.byName.size === 0 && inexactMs <= nowMs) return this.clear();
@@ -152,12 +152,12 @@ export class Schedule {
     this.#dueMs = atMs;
     const { runtime, now } = this.#options;
     runtime.after(Math.max(0, atMs - now()), async () => {
-      // A failure is in the log, and is tried again.
+      // `save` has logged the failure and scheduled another try.
       if (this.#dueMs === atMs) await this.#run().catch(() => {});
     });
   }
 
-  /** What is due: the checkpoint; or once all is on disk, to take the mark away. */
+  /** Writes the checkpoint that is due, or removes the crash mark once everything is on disk. */
   async #run(): Promise<void> {
     this.#dueMs = NEVER_MS;
     const { counters, now } = this.#options;
@@ -168,26 +168,28 @@ export class Schedule {
     if (isLeftToTell) this.schedule();
   }
 
-  /** Has a crash told from an eviction, by a mark that is on disk before the next answer. */
+  /** Puts the crash mark on disk before the next answer, so that a crash shows after a restart. */
   #mark(): void {
     this.#isMarked = true;
     const marking = this.#options.storage.put({ [CRASH_MARK]: 1 }).catch(() => {
-      // The next change tries it again. Counts that need not be on disk need no mark, either.
+      // The next change tries again. Counts that need not be on disk need no mark, either.
       this.#isMarked = false;
     });
     this.#options.hold(marking);
   }
 
-  /** Takes the mark away, unless anything changes before the last checkpoint is on disk. */
+  /** Removes the crash mark, unless something changes before the last checkpoint is on disk. */
   async #unmark(): Promise<void> {
-    // A checkpoint counts as written before the runtime has confirmed it, and may fail until then.
+    // `hasAll` is already true while the last write is unconfirmed and may still fail.
     await this.#options.storage.sync();
     if (!this.#checkpoint.hasAll) return;
     this.#isMarked = false;
     await this.#options.storage.delete([CRASH_MARK], UNCONFIRMED);
   }
 
-  /** When the last counter expires; without counters, when the last mark of a ring change does. */
+  /**
+   * When the last counter expires. If there are only marks of imports and losses, the last mark.
+   */
   get #lastExpiryMs(): number {
     const tables = [...this.#options.counters.tables.byName.values()];
     const counters = tables.filter(({ kind }) => kind !== "imported" && kind !== "inexact");

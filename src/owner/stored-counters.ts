@@ -71,15 +71,15 @@ export class StoredCounters {
   }
 
   /**
-   * Resolves when what must be on disk before an answer is there: what durable policies counted and
-   * operators did, which rejects if it can't be written, and the mark that tells of a crash, which
-   * never rejects. Undefined if nothing is on its way there.
+   * Resolves when everything that an answer waits for is on disk. Rejects if what durable policies
+   * counted or operators did can't be written. A crash mark is waited for, too, but may fail.
+   * Undefined if nothing is being written.
    */
   get written(): Promise<unknown> | undefined {
     return this.durable.written;
   }
 
-  /** Reads what is on disk. To be awaited before anything else is called. */
+  /** Reads what is on disk. Await this before calling anything else. */
   async load(): Promise<void> {
     let found: Found = { isDamaged: true, isCrash: false };
     try {
@@ -88,7 +88,7 @@ export class StoredCounters {
       if (found.isDamaged) log("error", "checkpoint-damaged");
       for (const [name, table] of tables) this.counters.tables.addTable(name, table);
     } catch (error) {
-      // A read that fails may succeed later. Only what makes no sense is thrown away.
+      // A read that fails may succeed later. Only a checkpoint that makes no sense is thrown away.
       if (!(error instanceof InvalidError)) throw error;
       log("error", "checkpoint-refused", { detail: String(error) });
       await this.#checkpoint.clear();
@@ -129,13 +129,15 @@ export class StoredCounters {
     this.putRow(INEXACT, key, [nowMs + MAX_LOSS_AGE_MS, nowMs]);
   }
 
-  /** What got lost on disk and may be among what this owner exports; undefined if nothing. */
+  /** When this owner lost counts on disk, which its exports may lack; undefined if it never did. */
   get diskLosses(): DiskLosses | undefined {
     const { lostMs, crashedMs } = this.#checkpoint.head;
     return lostMs + crashedMs > 0 ? { lostMs, crashedMs } : undefined;
   }
 
-  /** Takes over the losses of an owner whose keys were imported. They make every key here inexact. */
+  /**
+   * Takes over the losses of an owner whose keys were imported. They make every key here inexact.
+   */
   addDiskLosses({ lostMs, crashedMs }: DiskLosses): void {
     const { head } = this.#checkpoint;
     head.lostMs = Math.max(head.lostMs, lostMs);
@@ -143,12 +145,12 @@ export class StoredCounters {
     this.inexact.noteDisk(head);
   }
 
-  /** Notes which counts of more than one key got lost, in place of those noted before. */
+  /** Replaces the losses of more than one key. */
   setLosses(losses: readonly Loss[]): void {
     this.inexact.setLosses(losses);
   }
 
-  /** Writes what changed. What is written after this call reaches the disk no earlier. */
+  /** Writes what changed. Later writes reach the disk no earlier than this one. */
   save(): Promise<void> {
     return this.#schedule.save();
   }
@@ -163,7 +165,7 @@ export class StoredCounters {
     return this.#schedule.clear();
   }
 
-  /** To be called when the alarm goes off: removes what has expired. */
+  /** Removes what has expired, when the alarm goes off. */
   wake(): Promise<void> {
     return this.#schedule.wake();
   }

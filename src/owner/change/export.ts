@@ -35,7 +35,7 @@ export class Exporter {
     this.#owner = owner;
   }
 
-  /** To be called when another ring is in force: an export under way begins again. */
+  /** Makes exports under way begin again, since another ring is in force. */
   restart(): void {
     this.#exports.clear();
   }
@@ -50,9 +50,9 @@ export class Exporter {
   }
 
   /**
-   * Returns all that is counted for some of the keys that are `to`'s now.
+   * Returns all rows of some of the keys that are `to`'s now.
    *
-   * @param cursor 0 at first, then as the chunk before says
+   * @param cursor 0 at first, then `next` of the previous chunk
    * @param isTheirs tells whether a key is `to`'s
    */
   exportChunk(to: string, cursor: number, isTheirs: (key: KeyHash) => boolean): ExportChunk {
@@ -75,7 +75,7 @@ export class Exporter {
   }
 
   /**
-   * Drops the rows of keys that belong to others. Each step is a segment, so that checks may come
+   * Drops the rows of keys that belong to others, one segment a step, so that checks may come in
    * between.
    *
    * @param owns tells whether a key is still this owner's

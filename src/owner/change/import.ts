@@ -1,9 +1,9 @@
 /**
- * The new owner's side of a ring change: gets the counters of keys that are its own now. Gets them
- * key by key as checks ask for them, and all the rest in the background.
+ * The new owner's side of a ring change: imports the counters of keys that are its own now, key by
+ * key as checks ask for them, and the rest in the background.
  *
- * May ask again after any failure, since to export is to read. A key whose counters can't be had in
- * time is counted anew, and its decisions say `exact: false`.
+ * It may ask again after any failure, since an export only reads. A key whose counters do not come
+ * in time is counted anew, and its decisions say `exact: false`.
  */
 
 import { decodeRows } from "../../counters/segment.ts";
@@ -36,7 +36,7 @@ export interface ImporterOptions {
   runtime: Runtime;
 }
 
-/** How long one call imports before it says how far it has come. */
+/** How long one call imports before it returns its progress. */
 const IMPORT_ALL_MS = 5_000;
 /** How long another owner may take to look through its counters for a chunk. */
 const CHUNK_DEADLINE_MS = 5_000;
@@ -50,7 +50,7 @@ export class Importer {
     this.#options = options;
   }
 
-  /** Waits until the counters of those keys that are this owner's are here. */
+  /** Waits until the counters of this owner's keys among these are here. */
   async ensureHere(keys: readonly KeyHash[]): Promise<void> {
     const { view } = this.#options;
     const missing = () => keys.filter((key) => view.owns(key) && view.previousHolderOf(key));
@@ -155,12 +155,12 @@ export class Importer {
         imported.set(hashText(key), key);
       });
     }
-    // Only now, since a key may have rows in several tables.
+    // Marked only now, since a key may have rows in several tables.
     for (const key of imported.values()) view.markImported(key);
   }
 
   /**
-   * Returns what was released, if the ring is still the one that it was asked for in.
+   * Returns what was released; undefined if the ring has changed since it was asked for.
    *
    * @throws {Error} if it was released for another version
    */
@@ -174,7 +174,7 @@ export class Importer {
       throw new Error(`released for version ${released.version}, not ${version}`);
     }
     if (view.ring.version !== version) return undefined;
-    // What was counted by the other's clock must not lie in the future here.
+    // What the other owner counted by its clock must not lie in the future here.
     owner.now(released.atMs);
     if (released.losses) owner.addDiskLosses(released.losses);
     return released.what;

@@ -1,10 +1,10 @@
 /**
- * An owner that tells its callers of live policies: with its next answer, each caller that names an
- * earlier version, or none, hears of the later one. The deployed Worker's only.
+ * An owner that tells its callers of live policies: a caller that names an earlier version, or
+ * none, hears of the later one with the next answer. Only the deployed Worker has it.
  *
- * It knows the version and not the policies. It hears of it with a ring: from its membership object
- * when it starts without one, whenever that object sends it one, and when a caller names a later
- * version. A version is on disk beside the ring.
+ * The owner knows the version, not the policies. The version comes with each ring that the
+ * membership object sends. The owner asks for one if it starts without a ring, or if a caller names
+ * a later version. The version is on disk beside the ring.
  */
 import { DEPLOYED_VERSION, liveVersionIn } from "../../protocol/policies-document.ts";
 import { type RingRecord, regionOfOwner } from "../../protocol/ring-record.ts";
@@ -108,7 +108,7 @@ export class OperatedRingOwner extends RingOwner {
     runtime.keepAlive(asked.then((record) => this.#hear(record)).catch(() => {}));
   }
 
-  /** An owner that is in no ring leaves nothing on disk. */
+  /** Writes the version to disk. An owner that is in no ring leaves nothing there. */
   async #store(ring: RingRecord | undefined, options: DurableObjectPutOptions = {}): Promise<void> {
     const { storage, name } = this.#options;
     if (!ring?.owners.includes(name) || this.#stored === this.#version) return;

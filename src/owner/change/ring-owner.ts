@@ -61,7 +61,7 @@ interface Change {
   importer: Importer;
 }
 
-/** From one report of a high load to the next. */
+/** The least time between two reports of a high load. */
 const REPORT_INTERVAL_MS = 5_000;
 
 export class RingOwner implements OwnerRpc {
@@ -89,7 +89,7 @@ export class RingOwner implements OwnerRpc {
     this.#change = { view, exporter, importer };
   }
 
-  /** Reads what is on disk. To be awaited before anything else is called. */
+  /** Reads what is on disk. Await this before calling anything else. */
   async load(): Promise<void> {
     await this.#owner.load();
     await this.#change?.view.load();
@@ -178,8 +178,8 @@ export class RingOwner implements OwnerRpc {
   }
 
   /**
-   * Answers in the version that it was asked in. What must not be lost is on disk before; rejects
-   * if it can't be written.
+   * Answers in the wire version that it was asked in, once what must not be lost is on disk.
+   * Rejects if that can't be written.
    */
   #answer(verb: Verb, batch: WireBatch): WireAnswer | Promise<WireAnswer> {
     const { wireVersion = 1 } = batch;
@@ -250,19 +250,21 @@ export class RingOwner implements OwnerRpc {
     if (!membershipStub || !this.#change || !isBusy(rate, highWater)) return;
     if (nowMs - this.#reportedMs < REPORT_INTERVAL_MS) return;
     this.#reportedMs = nowMs;
-    // A report that gets lost is made up for by the next one.
+    // The next report makes up for a lost one.
     membershipStub(regionOfOwner(name))
       .reportLoad(name, rate)
       .catch(() => {});
   }
 }
 
-/** Has another ring come since `settleKeys`, by which some of the keys are still elsewhere? */
+/** Returns true if a ring that came after `settleKeys` leaves some of the keys elsewhere. */
 function isMissing({ view }: Change, checks: readonly Pick<Check, "key">[]): boolean {
   return checks.some(({ key }) => view.owns(key) && view.previousHolderOf(key) !== undefined);
 }
 
-/** Waits until the owner knows that version, and has the counters of those keys that are its own. */
+/**
+ * Waits until the owner knows that version, and has the counters of those keys that are its own.
+ */
 async function settleKeys(
   { view, importer }: Change,
   version: number,

@@ -2,9 +2,9 @@
  * What an owner knows of its ring: which keys are its own, and which of them are still with their
  * previous owner.
  *
- * The membership object sends rings. The owner asks that object if it has no ring, or if a caller or
- * another owner knows a later one. A ring is on disk before an answer by it leaves: an owner that
- * forgot it would count keys that have moved.
+ * The membership object sends rings. The owner asks that object if it has no ring, or if a caller
+ * or another owner knows a later one. A ring is on disk before an answer by it leaves: an owner
+ * that forgot it would count keys that have moved.
  */
 
 import { importedName } from "../../counters/table-name.ts";
@@ -36,7 +36,7 @@ export interface RingViewOptions {
 }
 
 const STORAGE_KEY = "ring";
-/** The version as long as no ring is known; no caller has it. */
+/** The version of the ring as long as none is known. No caller has it. */
 const UNKNOWN_VERSION = -1;
 /** How long the membership object may take to answer. */
 const ASK_DEADLINE_MS = 2_000;
@@ -70,7 +70,7 @@ export class RingView {
     return this.#previous;
   }
 
-  /** Is that version the owner's, and nothing left to import? Then no key need be looked at. */
+  /** Returns true if the ring has that version and nothing is left to import. */
   isSettledAt(version: number): boolean {
     return version === this.#ring.version && !this.#previous;
   }
@@ -79,8 +79,8 @@ export class RingView {
     const stored = await this.#options.storage.get(STORAGE_KEY);
     const record = stored === undefined ? undefined : this.#read(stored);
     if (record) this.#apply(record);
-    // An owner outside the ring must not take a caller's word for it. If nobody answers now, the
-    // first check asks again.
+    // Asks now, since a caller may take an owner outside the ring for one of it. If the membership
+    // object does not answer, the first check asks again.
     if (!this.#record) await this.catchUp(1).catch(() => {});
   }
 
@@ -92,8 +92,8 @@ export class RingView {
    */
   async catchUp(version: number): Promise<boolean> {
     const isBehind = () => !this.#record || version > this.#record.version;
-    // The first answer may have been under way for an earlier question, before there was such a
-    // ring.
+    // Asks twice at most: the first answer may be one to an earlier question, from before there was
+    // such a ring.
     for (let asked = 0; asked < 2 && isBehind(); asked++) await this.#ask();
     if (!isBehind()) return true;
     const { name: owner } = this.#options;
@@ -135,8 +135,8 @@ export class RingView {
   }
 
   /**
-   * Was an owner given up in the change under way, with all that it held? An owner that was given
-   * up earlier and has come back holds counts again.
+   * Returns true if an owner was given up in the change under way, with all that it held. An owner
+   * that was given up earlier and has come back holds counts again.
    */
   isGivenUp(owner: string): boolean {
     return this.#givenUp.has(owner);
@@ -149,7 +149,7 @@ export class RingView {
     void storage.put({ [STORAGE_KEY]: this.#record }, { allowUnconfirmed: true });
   }
 
-  /** Asks once, however many wait for the answer. */
+  /** Asks the membership object, once for all that wait for the answer. */
   #ask(): Promise<void> {
     this.#asking ??= withDeadline(ASK_DEADLINE_MS, this.#options.askRing(), this.#options.runtime)
       .then((record) => this.adopt(record))
@@ -185,7 +185,7 @@ export class RingView {
     }
     this.#apply(record);
     if (!isPart) return owner.clear();
-    // In one turn: beside a new ring on disk, old counters would come back.
+    // In one turn: old counters beside a new ring on disk would come back after a restart.
     const saved = record.previous ? undefined : owner.save();
     await Promise.all([saved, storage.put({ [STORAGE_KEY]: record })]);
   }

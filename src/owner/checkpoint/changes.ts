@@ -1,4 +1,4 @@
-/** Which rows changed, and which tables were dropped; the same as sections of a log entry. */
+/** Which rows changed and which tables were dropped, and how a log entry holds them as sections. */
 import type { CounterTable } from "../../counters/counter-table.ts";
 import { FixedRows } from "../../counters/fixed-rows.ts";
 import { packRows, type Row } from "../../counters/segment.ts";
@@ -6,21 +6,23 @@ import { stateNumbersOf } from "../../counters/table-name.ts";
 import type { KeyHash } from "../../ring/key-hash.ts";
 import { CHANGED, DROPPED, type Section } from "./format.ts";
 
-/** A row in the log besides its numbers, about. */
+/** About the bytes that a row takes in the log besides the numbers of its state. */
 const ROW_HEAD_BYTES = 8;
 /** The state of a key in a set of keys. */
 const PRESENT = [1] as const;
-/** Rows in a section: of one size, and of any. Of the latter, each may take 80 KB. */
+/**
+ * The most rows in a section, of a fixed size and of any size. The latter take up to 160 KB each.
+ */
 const SECTION_ROWS = [4_096, 16] as const;
 
 export type Tables = ReadonlyMap<string, CounterTable>;
 
 export class Changes {
-  /** What the rows take in the log, bytes, about. */
+  /** About the bytes that the rows take in the log. */
   bytes = 0;
   /** Changed keys by table: sets that take 16 bytes a key. */
   readonly #keys = new Map<string, FixedRows>();
-  /** Dropped before these rows were set. */
+  /** Tables that were dropped before these rows were set. */
   readonly #dropped = new Set<string>();
 
   get isEmpty(): boolean {
@@ -59,7 +61,7 @@ export class Changes {
     return this;
   }
 
-  /** Returns what log entries hold of them: a row as it is now, or that it is gone. */
+  /** Returns the sections of a log entry. A row is written as it is now, or as deleted. */
   sections(tables: Tables): Section[] {
     const sections = [...this.#dropped].map((table) => section(table, DROPPED, new Uint8Array()));
     for (const [name, keys] of this.#keys) {
@@ -79,6 +81,6 @@ export class Changes {
 }
 
 function section(table: string, index: number, rows: Uint8Array<ArrayBuffer>): Section {
-  // Earlier releases tell by the count that a head was written, too.
+  // In earlier releases, a count of 1 says that the entry was written together with a head.
   return { table, index, count: 1, rows };
 }

@@ -1,11 +1,12 @@
 /**
  * What an owner has on disk: a log, and a head that says where it begins.
  *
- * Each checkpoint writes the rows that changed as one log entry, and now and then copies of the
+ * Each checkpoint writes the rows that changed as one log entry. Now and then it adds copies of the
  * segments whose copies are oldest, so that the oldest entries can go. So its cost follows the
  * traffic, not the size of the tables. While the last entry is small, the next checkpoint puts it
- * again with what changed since: that writes one row, and a new entry two, since it is deleted
- * later. An entry keeps its changes until it is on disk, so a failed write leaves nothing to undo.
+ * again with the later changes: that writes one row, where a new entry costs two, its deletion
+ * included. An entry keeps its changes until it is on disk, so a failed write leaves nothing to
+ * undo.
  */
 import type { CounterTable } from "../../counters/counter-table.ts";
 import { Changes, type Tables } from "./changes.ts";
@@ -24,15 +25,15 @@ import { replacePages } from "./pages.ts";
 import { type Log, type ReadStorage, readLog } from "./reader.ts";
 import { replaceVersion4 } from "./version-4.ts";
 
-/** Nothing is copied while the log takes less: most owners are small, and write few bytes so. */
+/** While the log takes less, no segment is copied: a small owner, the most common, writes less. */
 const SMALL_LOG_BYTES = 64_000;
-/** A value of the log counts as that much at least, so that a log of small ones has few. */
+/** The least that a log value counts for, so that a log of small values does not get many. */
 const LEAST_VALUE_BYTES = 2_000;
-/** An entry with more is not put again. */
+/** An entry with more bytes is not put again. */
 const MOST_PUT_AGAIN_BYTES = 18_000;
 /** The most keys that one `delete` takes. */
 const MAX_DELETED_KEYS = 128;
-/** Answers don't wait for the disk. */
+/** Lets answers leave before the runtime has confirmed the write. */
 export const UNCONFIRMED = { allowUnconfirmed: true };
 
 /** The part of a Durable Object's storage that a checkpoint needs. */
@@ -53,9 +54,9 @@ export interface Found {
 /** A log entry. It has several values if it is large, or if operators set some of it. */
 class Entry {
   changes = new Changes();
-  /** What these take, bytes. */
+  /** Bytes that the changes take. */
   bytes = 0;
-  /** Of its values. */
+  /** The sequences of its values. */
   sequences: number[] = [];
   /** Whether later changes need another entry. */
   isFull = false;
@@ -69,12 +70,12 @@ export class Checkpoint {
   changes = new Changes();
   readonly #storage: CheckpointStorage;
   readonly #copies = new Copies();
-  /** Values of the log that are needed. */
+  /** Bytes of the log values that are needed, by sequence. */
   #log: Log["bytes"] = new Map();
   /** Sequences of values that are not needed once the next checkpoint is there. */
   #unneeded: number[] = [];
   #entry = new Entry();
-  /** Counts checkpoints: each has all that those before it were to write. */
+  /** The number of checkpoints. Each also has what an earlier one was to write, if that failed. */
   #nth = 0;
 
   constructor(storage: CheckpointStorage) {
@@ -181,7 +182,7 @@ export class Checkpoint {
       values[logKey(sequence)] = value;
     }
     entry.bytes = bytes;
-    // If it were put again, it would lack these copies.
+    // An entry that is put again would lack these copies.
     entry.isFull = bytes > MOST_PUT_AGAIN_BYTES || parts.length > 1 || copies.length > 0;
     return copies;
   }

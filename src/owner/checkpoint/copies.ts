@@ -1,20 +1,20 @@
 /**
- * Copies segments forward in the log, the one whose copy is oldest first. All older log entries are
- * free then, since the rows that they have are in later ones.
+ * Copies segments forward in the log, the one whose copy is oldest first. Then all older log
+ * entries can be deleted, since their rows are in later ones.
  */
 import type { Segment } from "../../counters/segment.ts";
 import type { Tables } from "./changes.ts";
 import { COPIED, type Section } from "./format.ts";
 
-/** For each byte of changes, this many are copied. So the log takes about twice the tables. */
+/** Bytes that are copied for each byte of changes. So the log takes about twice the tables. */
 const COPY_SHARE = 1.5;
-/** Copied at once, about. A log entry with copies is not put again, so small ones would cost rows. */
+/** About the bytes copied at once. An entry with copies is not put again, which costs rows. */
 const COPY_BYTES = 20_000;
-/** What a segment takes in the log besides its rows, about. */
+/** About the bytes that a segment takes in the log besides its rows. */
 const HEAD_BYTES = 64;
-/** The least sequence of a log entry. 0 stands for none, and so for a segment that has no copy. */
+/** The least sequence of a log entry. 0 stands for no entry: the segment has no copy. */
 const FIRST = 1;
-/** Segments are looked for that many times while all are copied once. To look costs by the table. */
+/** How often segments are looked for while all are copied once. A look visits every segment. */
 const LOOKS_A_ROUND = 16;
 
 export interface Copy extends Section {
@@ -24,9 +24,9 @@ export interface Copy extends Section {
 export class Copies {
   /** The sequence of the oldest log entry that is needed. */
   oldest = 0;
-  /** Bytes that are yet to be copied. Below 0, since segments are copied whole. */
+  /** Bytes that are yet to be copied. May be below 0, since segments are copied whole. */
   #left = 0;
-  /** Those to copy next, by table and index. */
+  /** The segments to copy next, by table and index; the last one first. */
   #next: (readonly [table: string, index: number])[] = [];
   /** The last log entry when segments were last looked for; `FIRST` if there was none. */
   #lookedAt = FIRST;
@@ -62,12 +62,12 @@ export class Copies {
       copies.push({ table, index: COPIED + at, count: segments.length, rows, segment });
       this.#left -= rows.length + HEAD_BYTES;
     }
-    // All are copied.
+    // Every segment is copied: what is left of the share is not carried over.
     this.#left = Math.min(this.#left, 0);
     return copies;
   }
 
-  /** To be called once copies are on disk. A segment that was split or joined since has none. */
+  /** Notes copies that are on disk now. A segment that was split or joined since has no copy. */
   confirm(copies: readonly Copy[], tables: Tables, sequence: number): void {
     for (const { table: name, index, segment } of copies) {
       const table = tables.get(name);
@@ -79,14 +79,14 @@ export class Copies {
   /**
    * Looks for the segments whose copies are oldest.
    *
-   * @param from those with an older copy were found before
-   * @returns the same for the next time
+   * @param from earlier looks have found the segments with older copies
+   * @returns `from` for the next look
    */
   #look(tables: Tables, from: number, last: number): number {
     let oldest = last + 1;
     for (const { copiedAt } of tables.values()) {
       for (const [at, copied] of copiedAt.entries()) {
-        // All that is in a new table was logged after segments were last looked for.
+        // A segment without a copy is of a new table, which was logged after the last look.
         const copiedOnce = copied || this.#lookedAt;
         copiedAt[at] = copiedOnce;
         oldest = Math.min(oldest, copiedOnce);

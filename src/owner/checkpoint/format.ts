@@ -11,22 +11,22 @@ import { InvalidError } from "../../limit/misuse.ts";
 export const VERSION = 5;
 /** Storage key of the head. */
 export const HEAD = "head";
-/** Storage key that is there while changes may be in memory alone: it tells a crash. */
+/** Storage key of the crash mark, which is there while changes may be in memory alone. */
 export const CRASH_MARK = "open";
 /** Prefix of the storage keys of log entries. */
 export const LOG = "log/";
-/** In place of an index: these are rows that changed. */
+/** Index of a section whose rows have changed. */
 export const CHANGED = 0;
-/** In place of an index: the table was dropped before the rows of this log entry. */
+/** Index of a section without rows: its table was dropped before the other rows were set. */
 export const DROPPED = 1;
-/** Added to an index: these are all rows of that segment. */
+/** Index of a section that has all rows of a segment; the segment's own index is added. */
 export const COPIED = 2;
 
 /** Checksum and version as words, then the sequence. */
 const FRAME_BYTES = 16;
-/** Bytes of the name and of the rows, index and count, as words. */
+/** Length of the name and of the rows in bytes, index and count, as words. */
 const SECTION_BYTES = 16;
-/** A value gets no more sections once it has that much: on disk it may have 2 MB. */
+/** A value with that many bytes gets no more sections. The storage allows 2 MB. */
 const VALUE_BYTES = 500_000;
 const WORD_BYTES = Uint32Array.BYTES_PER_ELEMENT;
 const NUMBER_BYTES = Float64Array.BYTES_PER_ELEMENT;
@@ -39,12 +39,12 @@ export interface Section {
   table: string;
   /** `CHANGED`, `DROPPED`, or `COPIED` and which of the table's segments it is. */
   index: number;
-  /** Of a copied segment: how many the table had. */
+  /** Of a copied segment: how many segments the table had. */
   count: number;
   rows: Uint8Array<ArrayBuffer>;
 }
 
-/** A log entry. */
+/** A value of the log. An entry has one, or several. */
 export interface Value {
   sequence: number;
   sections: Section[];
@@ -54,12 +54,13 @@ export interface Value {
 export const NEW_HEAD = {
   /** The owner's clock, ms since the epoch. */
   clockMs: 0,
-  /** Of the last checkpoint. */
+  /** The last sequence in use. */
   sequence: 0,
   /** How many pages there are, which only earlier releases wrote; see `pages.ts`. */
   pages: 0,
-  /** The oldest log entry that is needed, and how many there are from there on. */
+  /** Sequence of the oldest log value that is needed. */
   oldestLog: 0,
+  /** How many log values there are from there on. */
   logs: 0,
   /** When counts were lost last by the owner's clock, ms since the epoch; 0 if never. */
   lostMs: 0,
@@ -69,7 +70,7 @@ export const NEW_HEAD = {
 
 export type Head = typeof NEW_HEAD;
 
-/** Log entries are listed in the order of their sequence. */
+/** Returns the storage key of a log value. The storage lists them in the order of `sequence`. */
 export function logKey(sequence: number): string {
   return `${LOG}${String(sequence).padStart(SEQUENCE_DIGITS, "0")}`;
 }
@@ -104,8 +105,8 @@ export function encodeSections({ sequence, sections }: Value): Uint8Array<ArrayB
 }
 
 /**
- * Returns the sections of each value of a log entry. What operators set has values of its own: none
- * of it gets lost with a damaged count.
+ * Distributes the sections of a log entry over values. What operators set has values of its own, so
+ * that it does not get lost with a damaged count.
  */
 export function split(sections: readonly Section[]): Section[][] {
   const parts: Section[][] = [];

@@ -19,17 +19,17 @@ import { named, type ReadStorage, readLog, scan, segmentFrom } from "./reader.ts
 
 /** Prefix of the storage keys of pages. They have the form of a log entry. */
 export const PAGE = "page/";
-/** A log entry gets no more than that, about. */
+/** About the most bytes of a log entry. */
 const ENTRY_BYTES = 500_000;
 
 export type WriteStorage = ReadStorage & Pick<DurableObjectStorage, "put" | "delete">;
 
-/** Does nothing if the pages were replaced before. */
+/** Replaces the pages, if there are any. */
 export async function replacePages(storage: WriteStorage): Promise<void> {
   const found = decodeHead(await storage.get(HEAD));
   const hasPages = (await storage.list({ prefix: PAGE, limit: 1 })).size > 0;
   if (!hasPages && !found?.pages) return;
-  // Else only their removal was interrupted.
+  // A head that counts no pages has replaced them: only their removal was interrupted.
   if (found?.pages !== 0) {
     const head = found ?? NEW_HEAD;
     const tables = new Map<string, CounterTable>();
@@ -54,7 +54,7 @@ export async function replacePages(storage: WriteStorage): Promise<void> {
 }
 
 /**
- * Writes tables as log entries and a head, one at a time. They count once the head is there.
+ * Writes tables as log entries, one at a time, and then the head that makes them count.
  *
  * @param isDamaged whether what was replaced had lost anything
  */
@@ -84,7 +84,8 @@ export async function replaceByLog(
     }
   }
   await write();
-  // One too many is missed by each start until the first checkpoint, which notes the loss.
+  // After damage the head counts one value too many. So each start finds a loss until the first
+  // checkpoint has noted it.
   const logs = sequence + 1 - first + (isDamaged ? 1 : 0);
   await storage.put({ [HEAD]: encodeHead({ ...head, sequence, oldestLog: first, logs }) });
 }

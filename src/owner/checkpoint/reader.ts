@@ -9,7 +9,7 @@ import { COPIED, DROPPED, decodeSections, LOG, type Section } from "./format.ts"
 
 export type ReadStorage = Pick<DurableObjectStorage, "get" | "list">;
 
-/** Values that are in memory at once, besides the tables. */
+/** The most values that are in memory at once. */
 const BATCH_VALUES = 16;
 
 export interface Log {
@@ -21,7 +21,7 @@ export interface Log {
 }
 
 /**
- * Reads the log in order: a row replaces the one before, a copy the whole segment.
+ * Reads the log in order: a row replaces the key's earlier row, a copy the whole segment.
  *
  * @param oldest the sequence of the first log entry that is needed
  * @param onValue called before each value is read, with its sequence
@@ -48,7 +48,7 @@ export async function readLog(
   return log;
 }
 
-/** Goes through the values under a prefix, in the order of their keys. */
+/** Yields the values under a prefix, in the order of their keys. */
 export async function* scan(
   storage: ReadStorage,
   prefix: string,
@@ -63,7 +63,7 @@ export async function* scan(
   }
 }
 
-/** @param sequence at which it was written */
+/** @param sequence that of the section's log value */
 function readSection(
   { table: name, index, count, rows }: Section,
   tables: Map<string, CounterTable>,
@@ -91,7 +91,7 @@ export function named(tables: Map<string, CounterTable>, name: string): CounterT
 }
 
 export function segmentFrom(table: string, rows: Uint8Array<ArrayBuffer>): Segment {
-  // Of states of any length, it needs no room.
+  // `VariableRows` ignores the number.
   const rowBytes = (1 + stateNumbersOf(table)) * Float64Array.BYTES_PER_ELEMENT;
   const segment = newSegment(table, rows.length / rowBytes);
   segment.addRows(rows);

@@ -1,7 +1,7 @@
 /**
- * Reads what version 4 left on disk: segments with free slots, in pieces; changed rows since; single
- * rows in a journal; and a manifest that says which of all that counts. It is replaced
- * once it is read. A later version than 5 may delete this file.
+ * Replaces what version 4 left on disk: segments with free slots, in pieces; rows that changed
+ * later; single rows in a journal; and a manifest that says which of these count. A version after 5
+ * may delete this file.
  */
 import { type CounterTable, segmentOf } from "../../counters/counter-table.ts";
 import { decodeRows } from "../../counters/segment.ts";
@@ -29,12 +29,13 @@ interface Manifest {
 
 interface JournalEntry extends KeyHash {
   table: string;
-  /** Null if it was deleted. */
+  /** Null if the row was deleted. */
   state: number[] | null;
 }
 
 /**
- * Replaces what version 4 wrote, if it wrote last. That counts until a head is there.
+ * Replaces what version 4 wrote, if version 4 wrote last. If that is interrupted, the next start
+ * does it again.
  *
  * @throws {InvalidError} if it is not whole
  */
@@ -42,7 +43,7 @@ export async function replaceVersion4(storage: WriteStorage): Promise<void> {
   if (await isVersion4(storage)) {
     const tables = new Map<string, CounterTable>();
     const { clockMs, number } = await readVersion4(storage, tables);
-    // Left by an earlier version 5, before version 4 was put back.
+    // Version 5 may have run before, until version 4 was put back.
     await removeAll(storage, [PAGE, LOG]);
     await replaceByLog(storage, tables, { ...NEW_HEAD, clockMs, sequence: number });
     // Without the manifest, the rest is no checkpoint.
@@ -51,7 +52,7 @@ export async function replaceVersion4(storage: WriteStorage): Promise<void> {
   await removeAll(storage, [`${MANIFEST}/`, JOURNAL]);
 }
 
-/** Version 5 deletes its manifest. */
+/** Returns true if version 4 wrote last. Version 5 deletes the manifest. */
 async function isVersion4(storage: ReadStorage): Promise<boolean> {
   if ((await storage.get(MANIFEST)) !== undefined) return true;
   if ((await storage.get(HEAD)) !== undefined) return false;
@@ -108,7 +109,7 @@ async function readTable(
   return table;
 }
 
-/** A segment of rows of one size is its slots, free ones included: those have no expiry. */
+/** Visits the rows of a segment. Rows of one size stand in slots; a free slot has no expiry. */
 function eachRow(
   name: string,
   bytes: Uint8Array<ArrayBuffer>,
