@@ -95,6 +95,62 @@ describe("a replay", () => {
     expect(report().policies[0]?.limits["1%"]).toBe(3);
   });
 
+  it("finds the limit of a bucket with its burst, so that one less would deny", () => {
+    const waits = fc.oneof(fc.constant(0), fc.integer({ min: 0, max: 9 }));
+    const request = fc.record({ waits, status: fc.constantFrom(200, 200, 401) });
+    const algorithm = fc.constantFrom("token-bucket", "leaky-bucket");
+    const charge = fc.constantFrom("always", "failure");
+    fc.assert(
+      fc.property(
+        ...([fc.array(request, { minLength: 1, maxLength: 60 }), algorithm, charge] as const),
+        fc.integer({ min: 2, max: 5 }),
+        (all, algorithm, charge, ratio) => {
+          const replayed = (limit: number) => {
+            const isLeaky = algorithm === "leaky-bucket";
+            const burst = ratio * limit - (isLeaky ? 1 : 0);
+            const policy = { limit, window: "3s", algorithm, burst, charge };
+            const { take, report } = start([policy]);
+            let seconds = 0;
+            for (const { waits, status } of all) {
+              seconds += waits;
+              take("192.0.2.1", seconds, { status });
+            }
+            return report().policies[0];
+          };
+          // Under a high limit nothing is denied, and the limit that is found is the least.
+          const { limits, bursts } = replayed(200) ?? {};
+          const least = limits?.["1%"] ?? 0;
+          expect(bursts?.["1%"]).toBe(ratio * least - (algorithm === "leaky-bucket" ? 1 : 0));
+          expect(replayed(least)?.denied).toBe(0);
+          if (least > 1) expect(replayed(least - 1)?.denied).toBeGreaterThan(0);
+        },
+      ),
+    );
+  });
+
+  it.each(["token-bucket", "leaky-bucket", "sliding-log", "fixed-window"])(
+    "names no higher limit for %s than one that denies nobody, and a higher one than one that does",
+    (algorithm) => {
+      fc.assert(
+        fc.property(fc.array(fc.integer({ min: 0, max: 40 }), { maxLength: 60 }), (waits) => {
+          const { take, report } = start([
+            { name: "a", limit: 2, window: "10s", algorithm },
+            // What it denies, the other one does not count.
+            { name: "b", limit: 1, window: "10s" },
+          ]);
+          let seconds = 0;
+          for (const wait of waits) {
+            seconds += wait;
+            take("192.0.2.1", seconds);
+          }
+          const [{ denied = 0, limits = {} } = {}] = report().policies;
+          if (denied === 0) expect(limits["0.1%"]).toBeLessThanOrEqual(2);
+          else expect(limits["0.1%"]).toBeGreaterThan(2);
+        }),
+      );
+    },
+  );
+
   it("follows address lists", () => {
     const { take, report } = start([{ limit: 1, window: "1h" }], {
       ALLOW: ["192.0.2.1"],

@@ -20,7 +20,8 @@ Examples:
 
 Reads the common and the combined format, also with the host in front, and JSON lines as nginx,
 Caddy and Cloudflare Logpush write them. Lines may be up to a minute out of order.
-"limit for 1%" is the least limit that would deny at most 1 % of the policy's clients.`;
+"limit for 1%" is the least limit that would deny at most 1 % of the policy's clients.
+A burst keeps its ratio to the limit.`;
 
 /** Options that say which lines a log has. */
 export interface LogOptions {

@@ -66,11 +66,16 @@ export class Column {
     return positive;
   }
 
-  /** The counts above 0, ascending. */
-  sorted(): Int32Array {
+  /**
+   * The counts above 0, ascending.
+   *
+   * @param made makes another number of each
+   */
+  sorted(made = (count: number, _number: number) => count): Int32Array {
     const sorted = new Int32Array(this.positive());
     for (let number = 0, next = 0; number < this.#end; number++) {
-      if (this.of(number) > 0) sorted[next++] = this.of(number);
+      const count = this.of(number);
+      if (count > 0) sorted[next++] = made(count, number);
     }
     return sorted.sort();
   }

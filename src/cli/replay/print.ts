@@ -57,11 +57,15 @@ export function policyTable({ policies }: Pick<Report, "policies">) {
   const head = ["policy", "limit", "algorithm", "requests", "denied", "clients denied"];
   const rows = policies.map((policy) => [
     policy.shadow ? `${policy.name} (shadow)` : policy.name,
-    `${policy.limit} per ${policy.window}`,
+    withBurst(`${policy.limit} per ${policy.window}`, policy.burst),
     ...[policy.algorithm, policy.requests, policy.denied, policy.deniedClients],
-    ...shares.map((share) => policy.limits[share] ?? ""),
+    ...shares.map((share) => withBurst(policy.limits[share] ?? "", policy.bursts?.[share])),
   ]);
   return { head: [...head, ...shares.map((share) => `limit for ${share}`)], rows };
+}
+
+function withBurst<Limit>(limit: Limit, burst: number | undefined): Limit | string {
+  return burst === undefined ? limit : `${limit}, burst ${burst}`;
 }
 
 /** Two lines of bars: requests and, of them, denials. */

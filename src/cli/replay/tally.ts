@@ -3,7 +3,7 @@ import type { Verdict } from "../../limit/decision.ts";
 import { formatDuration } from "../../limit/duration.ts";
 import type { Policy } from "../../limit/policy.ts";
 import type { Clients } from "./clients.ts";
-import { DEMAND_NUMBERS, Demand } from "./demand.ts";
+import { DEMAND_NUMBERS, Demand, ROUNDING } from "./demand.ts";
 import { NumberedRows } from "./numbered-rows.ts";
 import { pathOf } from "./record.ts";
 import { type Interval, Timeline } from "./timeline.ts";
@@ -18,6 +18,8 @@ const MAX_LISTED = 10;
 export interface PolicyReport {
   name: string;
   limit: number;
+  /** Absent without a burst of its own. */
+  burst?: number | undefined;
   window: string;
   algorithm: string;
   /** Denied only in the report, as in production. */
@@ -30,6 +32,8 @@ export interface PolicyReport {
   delayed: number;
   /** The limits that touch 0.1 %, 1 % and 5 % of the policy's clients. */
   limits: Record<string, number>;
+  /** The bursts beside these limits, in the same ratio; absent without a burst. */
+  bursts?: Record<string, number> | undefined;
 }
 
 export interface Report {
@@ -155,19 +159,35 @@ function reportOf(
   { policy, demand, deniedAt, ...counts }: PolicyTally,
   rows: NumberedRows,
 ): PolicyReport {
-  const { name, limit, windowMs, algorithm, shadow } = policy;
-  const peaks = demand.peaks().sorted();
-  const limits = SHARES.map((share) => [`${share * 100}%`, limitFor(peaks, share)]);
+  const { name, limit, burst, windowMs, algorithm, shadow } = policy;
+  const deniedOf = rows.column(deniedAt);
+  // The verdicts are certain, and what a client needs is close for some algorithms.
+  const peaks = demand
+    .peaks()
+    .sorted((peak, client) =>
+      deniedOf.of(client) > 0 ? Math.max(peak, limit + 1) : Math.min(peak, limit),
+    );
+  const limits = SHARES.map((share) => [`${share * 100}%`, limitFor(peaks, share)] as const);
   return {
     name,
     limit,
+    burst,
     window: formatDuration(windowMs),
     algorithm,
     shadow,
     ...counts,
-    deniedClients: rows.column(deniedAt).positive(),
+    deniedClients: deniedOf.positive(),
     limits: Object.fromEntries(limits),
+    bursts:
+      burst === undefined || limit === 0
+        ? undefined
+        : Object.fromEntries(limits.map(([share, other]) => [share, burstFor(policy, other)])),
   };
+}
+
+/** Returns the burst that is to another limit what the policy's is to its own. */
+function burstFor({ limit, burst = 0, capacity }: Policy, other: number): number {
+  return Math.max(1, Math.ceil((capacity / limit) * other - ROUNDING) - (capacity - burst));
 }
 
 /**

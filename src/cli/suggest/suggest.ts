@@ -188,7 +188,7 @@ function withDistinctNames(suggestions: readonly Suggestion[]): Suggestion[] {
 }
 
 function minutely(windowMs: number): Demand {
-  return new Demand({ windowMs, cost: 1, algorithm: "fixed-window" });
+  return new Demand({ windowMs, cost: 1, algorithm: "fixed-window", limit: 1, capacity: 1 });
 }
 
 /** Rounds up to two digits, the second of them 0 or 5: `roundUp(61) // 65`. */
