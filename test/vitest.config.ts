@@ -21,7 +21,7 @@ const SERVERS = [
   "test/http/{legacy,models,passthrough}.test.ts",
   "test/ring/{change,elastic,interrupted}.test.ts",
   "test/cli/{deploy,operate,policies}.test.ts",
-  "test/dashboard/{demo,live,slow-reader}.test.ts",
+  "test/dashboard/{demo,explain,live,slow-reader}.test.ts",
   "test/watch/{agreement,watch}.test.ts",
   "test/{bench,binding,faults,peers,simulation}/**/*.test.ts",
 ];

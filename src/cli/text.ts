@@ -1,6 +1,5 @@
 /** Words and tables that several commands print. */
 import Table from "cli-table3";
-import { formatDuration } from "../limit/duration.ts";
 
 /** Prints an answer as text, or as JSON. */
 export function print({ json }: { json?: true | undefined }, answer: unknown, text: string): void {
@@ -16,13 +15,4 @@ export function tableOf(head: string[], rows: readonly unknown[][]): string {
 /** Writes a number with its noun: "1 line", "2 lines". */
 export function count(number: number, noun: string, plural = `${noun}s`): string {
   return `${number} ${number === 1 ? noun : plural}`;
-}
-
-/** From that many of a unit on, a smaller one is left out. */
-const ENOUGH = 10;
-
-/** Writes a duration for a person, rounded up: `rounded(13_196) // "14s"`. */
-export function rounded(ms: number): string {
-  const unitMs = [86_400_000, 3_600_000, 60_000].find((each) => ms >= ENOUGH * each) ?? 1_000;
-  return formatDuration(Math.ceil(ms / unitMs) * unitMs);
 }

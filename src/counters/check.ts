@@ -83,8 +83,10 @@ export interface Explanation {
   algorithm: AlgorithmName;
   limit: number;
   windowMs: number;
+  /** The most that `remaining` can be: of a bucket what it holds, else the limit. */
+  capacity: number;
   remaining: number;
-  /** What is stored, in words. */
+  /** What is stored, in words for a person. */
   state: string;
   /** The stored state itself; null if the key has no row. */
   stored: readonly number[] | null;

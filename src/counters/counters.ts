@@ -7,6 +7,7 @@
 import { algorithmOf } from "../limit/algorithms.ts";
 import { blockLeftMs } from "../limit/block-for.ts";
 import type { Verdict } from "../limit/decision.ts";
+import { rounded } from "../limit/duration.ts";
 import type { KeyHash } from "../ring/key-hash.ts";
 import type { Check, CounterPolicy, Explanation, Refund, Settlement } from "./check.ts";
 import { Decisions } from "./decisions.ts";
@@ -165,13 +166,15 @@ export class Counters {
       const stored = this.tables.tableFor(policy).table?.get(key);
       const { remaining } = this.#decisions.decide(key, policy, nowMs, 0);
       const blockedMs = blockLeftMs(this.#decisions.blockOf(policy, key), nowMs);
-      const block = policy.blockFor && blockedMs > 0 ? `; blocked for ${blockedMs} ms more` : "";
+      const block =
+        policy.blockFor && blockedMs > 0 ? `; blocked for ${rounded(blockedMs)} more` : "";
       const { holds, words } = this.holds.describe(policy, key, nowMs);
       return {
         policy: name,
         algorithm,
         limit,
         windowMs,
+        capacity: policy.isUnlimited ? limit : capacity,
         remaining,
         state: algorithmOf(policy).describe(stored, policy, nowMs) + words + block + overrideWords,
         stored: stored ?? null,

@@ -6,6 +6,7 @@
  * rounded up, and how much that added, in `limit`ths of a millisecond. No rounding error adds up.
  */
 import { MAX_WINDOW_MS, type Outcome, type Quota, type State, stateOf } from "./algorithm.ts";
+import { formatDuration } from "./duration.ts";
 
 /**
  * @param expiresAtMs the TAT, rounded up
@@ -84,6 +85,11 @@ export function overfill(state: State | undefined, quota: Quota, nowMs: number, 
   const most = Math.min(MAX_WINDOW_MS * quota.limit, Number.MAX_SAFE_INTEGER);
   const poured = level(state, quota, nowMs) + cost * quota.windowMs;
   return write(Math.min(most, poured), quota, nowMs) as State;
+}
+
+/** Writes how long one unit takes to drain: `"50ms"`. */
+export function pace({ limit, windowMs }: Quota): string {
+  return formatDuration(Number((windowMs / limit).toFixed(3)));
 }
 
 function write(

@@ -42,6 +42,16 @@ export function formatDuration(ms: number): string {
   return `${ms / unitMs}${unit}`;
 }
 
+/** From that many of a unit on, a smaller one is left out. */
+const ENOUGH = 10;
+
+/** Writes a duration for a person, rounded up: `rounded(13_196) // "14s"`. */
+export function rounded(ms: number): string {
+  const { d, h, m, s } = UNIT_MS;
+  const unitMs = [d, h, m].find((each) => ms >= ENOUGH * each) ?? s;
+  return formatDuration(Math.ceil(ms / unitMs) * unitMs);
+}
+
 /** A schema for a duration within bounds, read as milliseconds. */
 export function durationSchema(minMs: number, maxMs: number) {
   const example = formatDuration(Math.min(60_000, maxMs));

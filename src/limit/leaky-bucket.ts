@@ -7,7 +7,7 @@
  * turn. The middleware holds no request for more than 60 s; see `waiting.ts`.
  */
 import type { Algorithm } from "./algorithm.ts";
-import { level, overfill, pour, scoop } from "./bucket.ts";
+import { level, overfill, pace, pour, scoop } from "./bucket.ts";
 
 export const leakyBucket: Algorithm = {
   decide(state, quota, nowMs, cost) {
@@ -23,7 +23,6 @@ export const leakyBucket: Algorithm = {
 
   describe(state, quota, nowMs) {
     const queued = level(state, quota, nowMs) / quota.windowMs;
-    const paceMs = quota.windowMs / quota.limit;
-    return `${queued.toFixed(3)} of ${quota.capacity} in the bucket, one leaves each ${paceMs.toFixed(3)} ms`;
+    return `${queued.toFixed(3)} of ${quota.capacity} in the bucket, one leaves each ${pace(quota)}`;
   },
 };

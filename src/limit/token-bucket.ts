@@ -6,7 +6,7 @@
  * limit, spent tokens come back in the time that they would have taken before.
  */
 import type { Algorithm } from "./algorithm.ts";
-import { level, overfill, pour, scoop } from "./bucket.ts";
+import { level, overfill, pace, pour, scoop } from "./bucket.ts";
 
 export const tokenBucket: Algorithm = {
   decide: (state, quota, nowMs, cost) => ({ ...pour(state, quota, nowMs, cost), delayMs: 0 }),
@@ -17,7 +17,6 @@ export const tokenBucket: Algorithm = {
 
   describe(state, quota, nowMs) {
     const tokens = quota.capacity - level(state, quota, nowMs) / quota.windowMs;
-    const paceMs = quota.windowMs / quota.limit;
-    return `${tokens.toFixed(3)} of ${quota.capacity} tokens, one more each ${paceMs.toFixed(3)} ms`;
+    return `${tokens.toFixed(3)} of ${quota.capacity} tokens, one more each ${pace(quota)}`;
   },
 };

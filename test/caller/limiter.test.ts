@@ -87,7 +87,7 @@ describe("limiter", () => {
         {
           policy: name,
           remaining: 3,
-          state: expect.stringMatching(/^2 of 5 spent in the window that ends in \d+ ms$/),
+          state: expect.stringMatching(/^2 of 5 spent in the window that ends in \d+[smhd]$/),
           nextUnitMs: expect.any(Number),
         },
       ],

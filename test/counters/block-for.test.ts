@@ -234,7 +234,7 @@ describe("the blocks of several policies", () => {
     expect(counters.explain(check, START_MS + 1_000)).toMatchObject([
       {
         remaining: 0,
-        state: "1 of 1 spent in the window that ends in 59000 ms; blocked for 3599000 ms more",
+        state: "1 of 1 spent in the window that ends in 59s; blocked for 1h more",
         nextUnitMs: 3_599_000,
       },
     ]);

@@ -123,7 +123,7 @@ describe("the library and the API", () => {
     expect(await logins.refund("ada")).toMatchObject({ allowed: false, reason: "blocked" });
     expect(await logins.explain("ada")).toMatchObject({
       blockedMs: 0,
-      policies: [{ state: expect.stringContaining("; blocked for 3600000 ms more") }],
+      policies: [{ state: expect.stringContaining("; blocked for 1h more") }],
     });
     await logins.reset("ada");
     expect(await logins.check("ada")).toMatchObject({ allowed: true });

@@ -112,8 +112,11 @@ export const ANSWERS = {
           algorithm: text("How it counts."),
           limit: whole("Units in a window."),
           windowMs: whole("Length of a window."),
+          capacity: whole(
+            "The most that `remaining` can be: of a bucket what it holds, else the limit.",
+          ),
           remaining: number("Units that could be spent right now."),
-          state: text("What is stored, in words."),
+          state: text("What is stored, in words for a person."),
           stored: {
             type: ["array", "null"],
             items: { type: "number" },

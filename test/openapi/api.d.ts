@@ -798,9 +798,11 @@ export interface components {
                 limit: number;
                 /** @description Length of a window. */
                 windowMs: number;
+                /** @description The most that `remaining` can be: of a bucket what it holds, else the limit. */
+                capacity: number;
                 /** @description Units that could be spent right now. */
                 remaining: number;
-                /** @description What is stored, in words. */
+                /** @description What is stored, in words for a person. */
                 state: string;
                 /** @description The stored state itself. */
                 stored: number[] | null;

@@ -1,12 +1,13 @@
 /** What a Worker says of a key: under one policy, or under each that can count it. */
-import { print, rounded, tableOf } from "../text.ts";
+import { rounded } from "../../limit/duration.ts";
+import { print, tableOf } from "../text.ts";
 import { call, made, RefusedError } from "./client.ts";
 import { answered, type WorkerOptions } from "./worker-command.ts";
 import { nameOf, policiesInForce } from "./written-policies.ts";
 
 interface Explained {
   blockedMs: number;
-  policies: { policy: string; owner: string; limit: number; remaining: number; state: string }[];
+  policies: { policy: string; owner: string; capacity: number; remaining: number; state: string }[];
 }
 
 /** @param body of the call: the key and its policy */
@@ -45,19 +46,9 @@ async function explainedByAll(who: object, { url }: WorkerOptions): Promise<Expl
 }
 
 function textOf({ blockedMs, policies }: Explained): string {
-  const rows = policies.map(({ policy, remaining, limit, owner, state }) => [
-    ...[policy, leftOf(remaining, limit), owner, readable(state)],
+  const rows = policies.map(({ policy, remaining, capacity, owner, state }) => [
+    ...[policy, `${remaining} of ${capacity}`, owner, state],
   ]);
   const block = blockedMs > 0 ? `\nBlocked by an operator for ${rounded(blockedMs)} more.` : "";
   return tableOf(["policy", "left", "owner", "what is stored"], rows) + block;
-}
-
-/** Writes long times in a text of an owner as a person says them. */
-function readable(state: string): string {
-  return state.replace(/(?<![\d.])\d{4,} ms\b/g, (time) => rounded(Number.parseInt(time, 10)));
-}
-
-/** A bucket may hold more than its limit, which is then no measure of what is left. */
-export function leftOf(remaining: number, limit: number): string {
-  return remaining > limit ? String(remaining) : `${remaining} of ${limit}`;
 }

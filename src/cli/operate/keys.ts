@@ -2,10 +2,10 @@
 import { styleText } from "node:util";
 import { Command } from "commander";
 import type { Decision } from "../../limit/decision.ts";
-import { rounded } from "../text.ts";
+import { rounded } from "../../limit/duration.ts";
 import { UserError } from "../user-error.ts";
 import type { Call } from "./client.ts";
-import { explain, explainByAll, leftOf } from "./explain.ts";
+import { explain, explainByAll } from "./explain.ts";
 import { answered, changed, type WorkerOptions, withWorker } from "./worker-command.ts";
 
 /** In front of a client's address. */
@@ -166,4 +166,9 @@ function decisionText(decision: Decision): string {
     : `may pass in ${rounded(retryAfterMs)}`;
   const certainty = exact ? "exact" : "may be off";
   return `${verdict}: ${leftOf(remaining, limit)} left under "${policy}", ${next} (${reason}, by the ${source}, ${certainty})`;
+}
+
+/** A bucket may hold more than its limit, which is then no measure of what is left. */
+function leftOf(remaining: number, limit: number): string {
+  return remaining > limit ? String(remaining) : `${remaining} of ${limit}`;
 }

@@ -1,0 +1,73 @@
+/** What the live page says of one client, in a real browser: under each algorithm. */
+import type { Browser, Page } from "playwright-core";
+import { afterAll, beforeAll, expect, it } from "vitest";
+import type { WorkerdServer } from "../bench/workerd-server.ts";
+import { startBrowser } from "../browser.ts";
+import { ALL_OBJECTS, startGate } from "../http/gate-server.ts";
+
+const POLICIES = [
+  { name: "fixed", limit: 5, window: "1d" },
+  { name: "first", limit: 5, window: "15m", start: "first" },
+  { name: "sliding", limit: 5, window: "1h", algorithm: "sliding-window" },
+  { name: "log", limit: 5, window: "15m", algorithm: "sliding-log" },
+  { name: "tokens", limit: 20, window: "1s", algorithm: "token-bucket", burst: 300 },
+  { name: "slow", limit: 1, window: "1s", algorithm: "token-bucket", burst: 30 },
+  { name: "leaky", limit: 1000, window: "1s", algorithm: "leaky-bucket", burst: 30 },
+  { name: "parallel", limit: 2, window: "30s", algorithm: "concurrency" },
+].map((policy) => ({ path: `/${policy.name}`, ...policy }));
+
+let server: WorkerdServer;
+let browser: Browser;
+
+beforeAll(async () => {
+  const vars = { POLICIES: JSON.stringify(POLICIES), TOKEN: "dev", WATCH: "full" };
+  server = await startGate(vars, ALL_OBJECTS);
+  browser = await startBrowser();
+});
+
+afterAll(async () => {
+  await browser?.close();
+  await server?.kill();
+});
+
+async function open(): Promise<Page> {
+  const page = await browser.newPage({ locale: "en-US" });
+  await page.goto(`${server.url}_turnpike/`);
+  await page.locator("#token").fill("dev");
+  await page.getByRole("button", { name: "Log in" }).click();
+  await page.locator("#board").waitFor();
+  return page;
+}
+
+/** What the page says of a client under each policy. */
+async function explained(page: Page, client: string): Promise<string[]> {
+  await page.locator("#why-ip").fill(client);
+  await page.getByRole("button", { name: "Explain" }).click();
+  await page.locator("#why-answer li").first().waitFor();
+  return page.locator("#why-answer li").allTextContents();
+}
+
+async function visit(path: string, client = "192.0.2.1"): Promise<number> {
+  const response = await fetch(server.url + path, { headers: { "CF-Connecting-IP": client } });
+  await response.body?.cancel();
+  return response.status;
+}
+
+it("shows what is left of all that a policy holds, and times as long as they are", async () => {
+  for (const { name } of POLICIES) expect(await visit(name)).toBe(200);
+  const page = await open();
+  const said = await explained(page, "192.0.2.1");
+  const rest = "left[a-z]+/\\d: ";
+  expect(said).toEqual(
+    [
+      `fixed4 of 5 ${rest}1 of 5 spent in the window that ends in \\d+[hms]`,
+      `first4 of 5 ${rest}1 of 5 spent in the window that ends in 15m`,
+      `sliding4 of 5 ${rest}1 spent in this window and 0 in the one before it, weighed by the \\d+[ms] of 1h that still overlap, against 5`,
+      `log4 of 5 ${rest}1 of 5 spent within one window, the oldest for another 15m`,
+      `tokens300 of 300 ${rest}300.000 of 300 tokens, one more each 50ms`,
+      `slow(29|30) of 30 ${rest}(29|30)\\.\\d{3} of 30 tokens, one more each 1s`,
+      `leaky31 of 31 ${rest}0.000 of 31 in the bucket, one leaves each 1ms`,
+      `parallel2 of 2 ${rest}0 of 2 in flight`,
+    ].map((text) => expect.stringMatching(new RegExp(`^${text}$`))),
+  );
+});
