@@ -77,22 +77,22 @@ export class AllOrNone {
     const all = [...group.keys()];
     const replies = new Array<Reply | undefined>(group.length).fill(undefined);
     const plan: Plan<Each> = { group, stages: [all], replies, underWay: undefined };
-    // A check that is alone looks itself up.
+    // A single check is looked up when it is made.
     if (group.length < 2) return plan;
     const knownDenied = all.filter((at) => this.#denials.denies(group[at] as Each, nowMs));
     if (knownDenied.length > 0) return { ...plan, stages: [knownDenied] };
     // Narrow keys first; among them, those that were denied last time.
-    let isSuspected = false;
+    let wereDenied = false;
     const ranks = group.map((each) => {
-      const suspected = this.#denials.suspects(each);
-      isSuspected ||= suspected;
-      return 2 * breadthOf(each) + (suspected ? 0 : 1);
+      const wasDenied = this.#denials.wasDenied(each);
+      wereDenied ||= wasDenied;
+      return 2 * breadthOf(each) + (wasDenied ? 0 : 1);
     });
     const narrowest = Math.min(...ranks);
     if (ranks.every((rank) => rank === narrowest)) return plan;
     plan.underWay = first53Bits((group[ranks.indexOf(narrowest)] as Each).key);
     const isCrowded = this.#count(plan.underWay, 1) > MAX_AT_ONCE;
-    if (!isCrowded && !isSuspected) return plan;
+    if (!isCrowded && !wereDenied) return plan;
     const stages = [...Map.groupBy(all, (at) => ranks[at] as number)];
     stages.sort(([one], [other]) => one - other);
     return { ...plan, stages: stages.map(([, stage]) => stage) };
@@ -120,10 +120,10 @@ async function checkStage<Each>(
   }
 }
 
-/** By the list of a key's parts, which is the same object in each request. */
+/** The breadth of keys, by the list of a key's parts, which is the same object in each request. */
 const breadths = new WeakMap<readonly string[], number>();
 
-/** 0 for a client's own key, 1 for a network's, 2 for what all clients share. */
+/** Returns 0 for a client's own key, 1 for a network's, 2 for one that all clients share. */
 function breadthOf({ policies }: Asked): number {
   const { key } = policies[0] as Policy;
   let breadth = breadths.get(key);

@@ -19,8 +19,8 @@ export function upTo(policy: Policy, cost: number): Policy {
  * Returns the reply to a check that takes what is left. Each decision says how much it took. The
  * question then costs that much, so that a refund gives back the same amount.
  *
- * @param verdicts what each policy took. Absent where an owner of an earlier version does not say,
- *   and where no owner was asked: then it is all of the cost, or nothing.
+ * @param verdicts what each policy took. An owner of an earlier version does not say, and a policy
+ *   that nobody counted cannot: then it took all of the cost, or nothing.
  */
 export function withTaken(
   question: Question,
@@ -38,7 +38,7 @@ export function withTaken(
   };
 }
 
-/** The most that can pass at once. A policy in shadow lowers nothing. */
+/** Returns the most of the cost that can pass at once: in shadow, all of it. */
 function mostOf({ cost, capacity, shadow }: Policy): number {
   return shadow ? cost : Math.min(cost, capacity || cost);
 }

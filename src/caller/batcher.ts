@@ -15,7 +15,7 @@ const GATHER_MS = 1;
 export const MAX_BATCH = 256;
 /** With this many calls under way to one owner, the next one waits `TURN_MS` for one to end. */
 const MANY_CALLS = 2;
-/** Short for an owner that is far away. An owner nearby has answered within it. */
+/** Time in which an owner nearby has answered. For one that is far away, it is short. */
 const TURN_MS = 5;
 /**
  * The most calls under way to one owner while more checks gather. A slow owner then gets larger
@@ -84,8 +84,8 @@ export class Batcher {
     };
     this.#queues.set(owner, queue);
     const { gathering, callsInFlight } = queue;
-    // An owner looks at single keys only if the batch's ring is not its own. So batches are not
-    // mixed.
+    // An owner looks at single keys only if the batch's ring is not its own. So all checks of a
+    // batch are of one ring.
     if (gathering?.version === version && gathering.checks.length < MAX_BATCH) {
       return this.#follow(gathering, queue, version, check);
     }
@@ -103,7 +103,7 @@ export class Batcher {
     version: number,
     check: Check,
   ): Promise<Answer> {
-    // This request's own promise, which the sender settles: to await the sender's promise costs
+    // This request's own promise, which the sender settles: awaiting the sender's promise costs
     // more.
     const { promise, resolve, reject } = Promise.withResolvers<Answer | undefined>();
     gathering.checks.push(check);

@@ -22,8 +22,8 @@ import type { Runtime } from "../runtime.ts";
 export type Verb = "check" | "peek" | "refund" | "reset";
 
 /**
- * Why a call failed. `threw`: the runtime or the object raised an error. `moved`: a key kept moving.
- * `wire-version`: the object is of a version too far from this one.
+ * Why a call failed. `threw`: the runtime or the object raised an error. `moved`: a key kept
+ * moving. `wire-version`: the object is of a version too far from this one.
  */
 export type CallFailure =
   | "deadline"
@@ -44,7 +44,7 @@ export class CallError extends Error {
   }
 }
 
-/** For calls by an operator, to objects that may be far away and cold. */
+/** Deadline of an operator's call, whose object may be far away and cold. */
 export const OPERATOR_DEADLINE_MS = 5_000;
 
 export interface CallOptions {
@@ -155,7 +155,7 @@ function isOtherRing(ring: unknown, version: number, owner: string): boolean {
   }
 }
 
-/** Could an owner that works correctly give this verdict under that policy? */
+/** Returns true if an owner that works correctly could give this verdict under the policy. */
 export function isVerdict(verdict: Verdict, policy: CounterPolicy): boolean {
   const { allowed, remaining, resetMs, retryAfterMs, delayMs, reason, taken = 0, limit } = verdict;
   const { windowMs, cost } = policy;
@@ -165,7 +165,7 @@ export function isVerdict(verdict: Verdict, policy: CounterPolicy): boolean {
   return (
     reason !== "failed" &&
     allowed === (retryAfterMs === 0) &&
-    // A check that costs nothing is denied where one unit would be.
+    // A check that costs nothing is denied if one unit would be.
     !(reason === "limited" && remaining >= (cost || 1)) &&
     isWhole(remaining, capacity) &&
     isWhole(limit ?? 0, MAX_UNITS) &&

@@ -1,8 +1,8 @@
 /**
  * A call that looks local: keys and policies in, decisions out, wherever the counters live.
  *
- * A check's path: key hash → ring → lease → denial cache → owner, or the fallback. One instance serves
- * an isolate. A failing owner is an error where nothing stands in: reset, block, override, explain.
+ * A check's path: key hash → ring → lease → denial cache → owner, or the fallback. An isolate has
+ * one. A failing owner is an error where nothing stands in: reset, block, override, explain.
  */
 import type { Source } from "../limit/decision.ts";
 import type { CounterNamespace } from "../protocol/rpc.ts";
@@ -42,7 +42,7 @@ export interface CallerOptions {
   runtime: Runtime;
   /** Tells the membership object that an owner is out of reach. */
   reportFailure?: ((owner: string) => void) | undefined;
-  /** Is told what checks and requests came to. */
+  /** Receives what was decided. */
   observer?: Omit<Observer, "called"> | undefined;
 }
 
@@ -81,7 +81,7 @@ export class Caller {
     this.background = new Background({ runtime, local: this.#local, route, ask, observer });
   }
 
-  /** Asks what a request asks, and spends each question's cost under all of its policies or none. */
+  /** Answers a request's questions. Spends each one's cost under all of its policies or none. */
   async check(questions: readonly Question[]): Promise<Reply[]> {
     const replies = await this.#check(questions);
     this.#observer?.requested(replies);
@@ -106,7 +106,7 @@ export class Caller {
     return this.#askOrStandIn("peek", this.#routeAll(questions));
   }
 
-  /** Gives back what checks spent; never rejects. Where an owner is silent, the units stay spent. */
+  /** Gives back what checks spent; never rejects. If an owner is silent, the units stay spent. */
   async undo(replies: readonly Reply[]): Promise<void> {
     const toOwners: Returned[] = [];
     const holds: Promise<unknown>[] = [];
@@ -128,7 +128,7 @@ export class Caller {
     const messages = settlements.map((each, index) => this.#route(each.question, index, each));
     for (const { message, answer, index } of await this.#operator.settle(messages, this.#runtime)) {
       this.#local.denials.forget(message.key, message.owner);
-      // An owner of an earlier version does not say.
+      // An owner of an earlier version does not send it.
       const was = answer?.was?.[index] ?? "live";
       settled[message.index] = { ...ownerReply(message, answer as Answer, index), was };
     }
@@ -169,7 +169,7 @@ export class Caller {
     await this.#operate(key, (hash) => this.#operator.unblock(hash));
   }
 
-  /** Gives a key another limit, infinite or whole; with null the policies' own. As `block` does. */
+  /** Gives a key another limit, infinite or whole; with null the policies'. Rejects as `block`. */
   async override({ key, policies }: Question, limit: number | null, durationMs = 0): Promise<void> {
     for (const policy of policies) {
       await this.#operate(key, (hash) => this.#operator.override(hash, policy, limit, durationMs));
@@ -220,7 +220,7 @@ export class Caller {
    * Asks the owners about checks, and puts their replies in place.
    *
    * @param mayLease whether hot keys ask for a slice
-   * @returns those that an owner denied with a slice, and may allow without it
+   * @returns the checks that an owner denied with a slice, and may allow without it
    */
   async #checkAtOwners(
     messages: readonly Message[],
@@ -240,7 +240,7 @@ export class Caller {
     return again;
   }
 
-  /** Asks the owners what no lease or denial may answer. */
+  /** Asks the owners without looking at leases and denials here. */
   async #askOrStandIn(verb: "peek" | "refund", messages: readonly Message[]): Promise<Reply[]> {
     const replies = new Array<Reply>(messages.length);
     const sentMs = this.#runtime.now();
@@ -260,7 +260,7 @@ export class Caller {
     mayLease = false,
   ): Promise<Dispatched<Message, Answer>[]> {
     return dispatch(this.#router, messages, async (owner, batch) => {
-      // Anew for each owner: a key that has moved has no lease at its new one.
+      // Asked for each owner anew: a key that has moved has no lease at its new owner.
       if (mayLease) {
         for (const message of batch) message.lease = this.#local.leaseRequest(message, sentMs);
       }

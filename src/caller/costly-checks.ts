@@ -2,8 +2,9 @@
  * Checks that cost more than a policy lets pass at once.
  *
  * Such a cost is a mistake, unless an override raises the key's limit, which only its owner knows.
- * So the owner is asked before the check is. It is asked about the least cost that is too much: a
- * denial of that covers all others, and so a flood of them makes almost no calls.
+ * So the owner is asked for that limit before the check is made. It is asked about the least cost
+ * that is too much: a denial of that cost covers all higher ones, so a flood of them makes almost
+ * no calls.
  */
 import { withLimit } from "../counters/overrides.ts";
 import { type Policy, requireFits } from "../limit/policy.ts";
@@ -40,7 +41,7 @@ export class CostlyChecks {
     );
     for (const { question, policy } of costly) {
       const limit = await this.#limitOf(question, policy);
-      // An unlimited key is told the most units that there are.
+      // The limit of an unlimited key is `MAX_UNITS`.
       if (limit < MAX_UNITS)
         requireFits(policy.cost, { ...policy, ...withLimit(policy, limit) }, field);
     }
@@ -58,7 +59,7 @@ export class CostlyChecks {
     const [{ decisions }] = (await peek(message)) as [Reply];
     const [{ limit, source }] = decisions as [Reply["decisions"][number]];
     if (source === "fallback") return Number.POSITIVE_INFINITY;
-    // Other answers of the owner do not renew it: an override that is set meanwhile tells nobody.
+    // Not renewed by other answers of the owner: an override may end without a new epoch.
     const when = { sentMs, epoch: Number.NaN, receivedAtMs: runtime.now(), generation };
     denials.add(message, decisions, when);
     return limit;

@@ -2,10 +2,10 @@
  * Remembers denials in this isolate, so that a client over its limit costs no calls.
  *
  * A remembered denial is as exact as the owner's, with one exception. After a reset, a refund, an
- * unblock or an override elsewhere, this isolate goes on denying for at most `MAX_DENIAL_MS`, or
- * `MAX_CHARGED_DENIAL_MS` under a `charge` that looks at responses. A refund, reset,
- * unblock or override by this isolate ends its denial at once. A denial by `concurrency` is never
- * trusted, since a slot may be freed at any moment; it only makes its key suspect.
+ * unblock or an override elsewhere, this isolate goes on denying for at most `DENIAL_TRUST_MS`, or
+ * `CHARGED_DENIAL_TRUST_MS` under a `charge` that looks at responses. A refund, reset, unblock or
+ * override by this isolate ends its denial at once. A denial by `concurrency` is never trusted,
+ * since a slot may be freed at any moment; it only decides which keys are asked first.
  *
  * Denials are kept as numbers, in one list for each key, within a bound in bytes.
  */
@@ -17,18 +17,18 @@ import { MAX_SILENCE_MS, OwnerPulse } from "./owner-pulse.ts";
 import { PolicyNumbers } from "./policy-numbers.ts";
 
 /** How long a denial is trusted after its owner was last heard of. */
-export const MAX_DENIAL_MS = MAX_SILENCE_MS;
+export const DENIAL_TRUST_MS = MAX_SILENCE_MS;
 /**
- * The same where the cost depends on responses, or is settled later: one that costs nothing may let
- * the next check pass.
+ * How long a denial is trusted if costs depend on responses, or are settled later: any cost that
+ * comes back may let the next check pass.
  */
-export const MAX_CHARGED_DENIAL_MS = 1_000;
+export const CHARGED_DENIAL_TRUST_MS = 1_000;
 /**
  * The most bytes that all denials take, as counted here: 25 to 28 MB of the isolate's 128,
  * measured. That is 102,000 denials under one policy each, or 20,000 under 16.
  */
 export const MAX_DENIAL_BYTES = 25_000_000;
-/** A list and its entry in the map, without its numbers. */
+/** Bytes of a list and its entry in the map, without the list's numbers. */
 const LIST_BYTES = 100;
 const NUMBER_BYTES = 8;
 /**
@@ -82,19 +82,22 @@ export class DenialCache {
   }
 
   /**
-   * Changes whenever the key is forgotten. A denial that was under way by then must not be kept.
+   * Returns a number that changes when the key is forgotten. A denial that was under way then must
+   * not be kept.
    */
   generationOf({ lo }: KeyHash): number {
     return this.#generations[lo % GENERATIONS] as number;
   }
 
-  /** Returns true if a trusted denial covers the check and needs no renewal yet. Changes nothing. */
+  /**
+   * Returns true if a trusted denial covers the check and needs no renewal yet. Changes nothing.
+   */
   denies(asked: Asked, nowMs: number): boolean {
     return this.find(asked, nowMs, false) !== undefined;
   }
 
-  /** Was this denied when it was last asked about, no matter how long ago? */
-  suspects(asked: Asked): boolean {
+  /** Returns true if the last answer to this check was a denial, however long ago. */
+  wasDenied(asked: Asked): boolean {
     const list = this.#denials.get(first53Bits(asked.key));
     return list !== undefined && this.#find(list, asked) >= 0;
   }
@@ -119,7 +122,7 @@ export class DenialCache {
 
   /**
    * Notes what an owner answered. A denial is kept until time alone may change it; see
-   * `MAX_DENIAL_MS` for how long it is trusted.
+   * `DENIAL_TRUST_MS` for how long it is trusted.
    *
    * @param when `sentMs`: the check was sent. `receivedAtMs`: the answer arrived. `epoch` is the
    *   owner's, and `generation` what `generationOf` said of the key when the check was sent.
@@ -183,7 +186,7 @@ export class DenialCache {
     return -1;
   }
 
-  /** Is the denial of the same key, owner and policies? Their costs may differ. */
+  /** Returns true if the denial is of the same key, owner and policies. Their costs may differ. */
   #isAlike(list: readonly number[], at: number, { key, owner, policies }: Asked): boolean {
     const number = this.#owners.get(owner);
     if (number === undefined || !denial.isOf(list, at, key, number, policies.length)) return false;
@@ -239,20 +242,20 @@ export class DenialCache {
   }
 }
 
-/** Returns how long a denial is trusted: less where any isolate may give back what denies it. */
+/** Returns how long a denial is trusted: less if any isolate may give back what causes it. */
 function trustMs(policies: readonly Policy[], verdicts: readonly Verdict[]): number {
-  let ms = MAX_DENIAL_MS;
+  let ms = DENIAL_TRUST_MS;
   for (const [at, { algorithm, charge, held }] of policies.entries()) {
     if (verdicts[at]?.reason !== "limited") continue;
     if (algorithm === "concurrency") return 0;
-    if (charge !== "always" || held) ms = MAX_CHARGED_DENIAL_MS;
+    if (charge !== "always" || held) ms = CHARGED_DENIAL_TRUST_MS;
   }
   return ms;
 }
 
 /**
- * Returns true if each refund that ends this denial also begins an epoch of its owner. Only a refund
- * that finds nothing left begins one. Where some units are left, a refund may end the denial
+ * Returns true if each refund that ends this denial also begins an epoch of its owner. Only a
+ * refund that finds nothing left begins one. Where some units are left, a refund may end the denial
  * without an epoch.
  */
 function isRenewable({ cost, algorithm }: Policy, verdict?: Verdict): boolean {

@@ -99,7 +99,7 @@ export function isOf(list: List, at: number, key: KeyHash, owner: number, polici
   );
 }
 
-/** Does each policy now cost as much as in the denial, or more? */
+/** Returns true if each policy costs at least as much as in the denial. */
 export function isCovered(list: List, at: number, policies: readonly Policy[]): boolean {
   for (let index = 0; index < policies.length; index++) {
     const { cost } = policies[index] as Policy;
@@ -116,7 +116,7 @@ export function policyAt(list: List, at: number, index: number): number {
   return list[at + HEAD + index * EACH + POLICY] as number;
 }
 
-/** When trust in it ends, ms since the epoch. Time may end the denial before that. */
+/** Returns when trust in a denial ends, ms since the epoch. Time may end the denial before that. */
 export function trustedUntilMs(list: List, at: number, heard: Heard | undefined): number {
   const isSameEpoch = heard !== undefined && heard.epoch === list[at + EPOCH];
   const fromMs = isSameEpoch ? heard.sentMs : (list[at + SENT_MS] as number);
@@ -127,7 +127,10 @@ export function isTrusted(list: List, at: number, trustedUntilMs: number, nowMs:
   return nowMs < trustedUntilMs && nowMs < (list[at + PASSES_AT_MS] as number);
 }
 
-/** Does trust run out soon, before time ends the denial, with no request yet sent to renew it? */
+/**
+ * Returns true if trust runs out soon, before time ends the denial, and no request was sent to
+ * renew it.
+ */
 export function isDue(list: List, at: number, trustedUntilMs: number, nowMs: number): boolean {
   if (list[at + IS_RENEWING] === 1 || trustedUntilMs > (list[at + PASSES_AT_MS] as number))
     return false;
@@ -163,7 +166,7 @@ export function verdictsOf(list: List, at: number, nowMs: number): Verdict[] {
   return verdicts;
 }
 
-/** Milliseconds until time changes one of the verdicts. */
+/** Returns the milliseconds until time changes one of the verdicts. */
 function changesInMs(verdicts: readonly Verdict[]): number {
   let soonestMs = Number.POSITIVE_INFINITY;
   for (const { retryAfterMs, resetMs } of verdicts) {

@@ -10,7 +10,7 @@ import type { Runtime } from "../runtime.ts";
 /** Names this isolate in its reports, so that the object can count who reports. */
 let isolateId: string | undefined;
 
-/** Reports an owner. A report that gets lost is made up for by the next one. */
+/** Reports an owner. The next report makes up for a lost one. */
 export function reportFailure(
   namespace: ObjectNamespace<RingRpc>,
   runtime: Runtime,

@@ -33,7 +33,7 @@ export class Fallback {
   /** Decides as the owner would, from what this isolate has counted while the owner was gone. */
   decide(
     verb: "check" | "peek",
-    // Holds nothing: what was reserved is charged once it is settled.
+    // Makes no hold: the owner charges the actual cost when the hold is settled.
     { policies: all, reserve: _, ...check }: Check,
     policies: readonly Policy[],
     nowMs: number,
@@ -67,7 +67,7 @@ export class Fallback {
   }
 }
 
-/** Nobody knows what is left, so the verdict promises nothing. */
+/** Returns the verdict under a policy that does not count here: nobody knows what is left. */
 function uncounted({ onFailure, shadow }: Policy): Verdict {
   const allowed = onFailure === "allow" || shadow;
   const retryAfterMs = allowed ? 0 : OPEN_MS;

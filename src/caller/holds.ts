@@ -19,7 +19,7 @@ const DEFAULT_TTL = "60s";
 const MAX_TTL_MS = 3_600_000;
 const MAX_ACTUAL = 1_000_000_000;
 const RADIX = 36;
-/** Ends the name of a hold that no owner has counted, since it did not answer. */
+/** Last character of the name of a hold that an owner has not counted, since it did not answer. */
 const UNCOUNTED = "!";
 
 export const ttlSchema = v.optional(durationSchema(1, MAX_TTL_MS), DEFAULT_TTL);
@@ -38,7 +38,7 @@ export interface SettledDecision extends Decision {
 /**
  * Reserves an amount for each of these questions, all or none.
  *
- * @returns the decision, and what the hold is called; undefined if it was denied
+ * @returns the decision, and the hold's name; undefined if it was denied
  * @throws {MisuseError} if the amount could never pass
  */
 export async function reserve(
@@ -60,11 +60,11 @@ export async function reserve(
 }
 
 /**
- * Replaces what a hold has spent by what it came to: 0 releases it.
+ * Replaces what a hold has spent by its actual cost; 0 releases it.
  *
- * @param questions those that it was made for, whatever they cost
- * @param isMade whether this isolate made it: then its cost is charged even if its owner crashed
- * @throws {MisuseError} if it is no hold of theirs
+ * @param questions those that the hold was made for, whatever they cost
+ * @param isMade whether this isolate made the hold: then the owner charges it even after a crash
+ * @throws {MisuseError} if these questions have no such hold
  * @throws {CallError} if an owner does not answer
  */
 export async function settle(
@@ -91,18 +91,20 @@ export async function settle(
   throw new MisuseError("hold", rule, hold);
 }
 
-/** @throws {MisuseError} if the amount is no whole number, or the policy frees its units by itself */
+/**
+ * @throws {MisuseError} if the amount is no whole number, or the policy frees its units by itself
+ */
 function heldPolicy(policy: Policy, amount: number): Policy {
   parse(unitsSchema, amount, "amount");
   if (policy.algorithm === "concurrency") {
     const rule = 'must be another than "concurrency" to reserve: a slot has no cost to be settled';
     throw new MisuseError("algorithm", rule, policy.algorithm);
   }
-  // What a lease has paid for, no owner could settle.
+  // An owner could not settle what a lease has paid for.
   return { ...policy, cost: amount, lease: 0, held: true };
 }
 
-/** Returns what a question needs to make a hold. */
+/** Returns a reservation with a random id. */
 export function newReservation(ttlMs: number): Reservation {
   const [high = 0, low = 0] = crypto.getRandomValues(new Uint32Array(2));
   return { id: (high % 2 ** 21) * 2 ** 32 + low, ttlMs };

@@ -67,9 +67,9 @@ export function isolateConfig(): LimiterConfig {
 }
 
 /**
- * Returns the isolate's caller. One that is kept may be outdated: a test kit replaces it.
+ * Returns the isolate's caller. Do not keep it: a test kit may replace it.
  *
- * @param observer is told what the caller does, if this is the first call
+ * @param observer told what the caller does; ignored after the first call, as `through` is
  * @param through stands between that caller and its owners
  * @throws {MisuseError} if a binding is missing or of another kind, or objects can't be called
  */
@@ -78,12 +78,12 @@ export function isolateCaller(observer?: Observer, through?: Through): Caller {
   return caller;
 }
 
-/** Makes sure, as a limiter is made, that it can count. Outside a Worker only its calls throw. */
+/** Throws as a limiter is made if it could not count. Outside a Worker, only its calls throw. */
 export function requireCaller(): void {
   if (worker) isolateCaller();
 }
 
-/** Has all limiters count by another caller. Returns the one before. */
+/** Makes all limiters count by another caller. Returns the previous one. */
 export function replaceCaller(next: Caller | undefined): Caller | undefined {
   const before = caller;
   caller = next;
@@ -124,13 +124,13 @@ export function claimName(policy: Policy, { maker, isNamed, functions = [] }: Or
     }
   }
   if (claims.size >= MAX_CLAIMS) {
-    // A service binding may name those that the Worker made as it was loaded.
+    // Policies made as the Worker was loaded stay, since a service binding may name them.
     for (const [each, { isOfStart }] of claims) if (!isOfStart) claims.delete(each);
   }
   claims.set(name, { policy, description, functions, isOfStart: isStarting(), isFree: false });
 }
 
-/** Lets other policies take the names. Those that have them keep counting. */
+/** Lets other policies take the names. The policies that have them keep counting. */
 export function freeNames(): void {
   for (const claim of claims.values()) claim.isFree = true;
 }
@@ -140,7 +140,7 @@ export function claimedPolicies(): Policy[] {
   return Array.from(claims.values(), ({ policy }) => policy);
 }
 
-/** Is the Worker still being loaded? The runtime gives no random numbers until then. */
+/** Returns true while the Worker is being loaded: the runtime gives no random numbers then. */
 function isStarting(): boolean {
   if (hasStarted) return false;
   try {

@@ -138,7 +138,7 @@ export class Leases {
     });
   }
 
-  /** Puts units back that the key's lease has paid. */
+  /** Puts the cost of a check back into the lease that has paid it. */
   undo(asked: Asked, nowMs: number): void {
     const [policy] = asked.policies;
     const lease = policy && this.#get(asked.key, policy, nowMs);

@@ -18,7 +18,7 @@ import { claimName, isolateCaller, isolateConfig, requireCaller } from "./isolat
 import { keySchema } from "./key.ts";
 import { decided, type ExplainedKey, type Question } from "./question.ts";
 
-/** A policy without the fields that only a request can answer to. */
+/** A policy without the fields that need a request. */
 export interface LimiterOptions extends CountingFields, QuotaFields {
   /**
    * Which owners count a key: `"global"` (default), those of `HOME_REGION`, or `"region"`, those of
@@ -62,9 +62,9 @@ export interface ReserveOptions extends Pick<CheckOptions, "region"> {
   ttl?: string | undefined;
 }
 
-/** The decision on a reservation, and what ends the hold. Both reject if there is no hold. */
+/** The decision on a reservation, and two ways to end its hold, which reject if there is none. */
 export interface Reserved extends Decision {
-  /** What the hold is called, to be settled elsewhere; absent if it was denied. */
+  /** The hold's name, by which it can be settled elsewhere; absent if it was denied. */
   hold?: string;
   /** As {@link Limiter.settle}. */
   settle: (actual: number) => Promise<SettledDecision>;
@@ -110,8 +110,8 @@ export interface Limiter {
   /** Ends all blocks of the key, in all regions. Rejects if an owner does not answer. */
   unblock(key: string): Promise<void>;
   /**
-   * Gives the key another limit, `"unlimited"` too, for a duration such as `"30d"`, else for a year.
-   * What is counted stays counted. In all regions; rejects if an owner does not answer.
+   * Gives the key another limit, or `"unlimited"`, in all regions. `duration` is such as `"30d"`;
+   * default 366 days. What is counted stays counted. Rejects if an owner does not answer.
    */
   override(key: string, limit: number | "unlimited", duration?: string): Promise<void>;
   /** Gives the key the policy's own limit again, in all regions. Rejects as `override` does. */
@@ -124,7 +124,7 @@ export const atMostSchema = booleanSchema;
 
 export const blockSchema = durationSchema(1, MAX_WINDOW_MS);
 
-/** How long an override holds: as long as one may, if nothing is said. */
+/** How long an override holds. Default as long as it may. */
 export const overrideDurationSchema = v.optional(blockSchema, formatDuration(MAX_WINDOW_MS));
 
 /**

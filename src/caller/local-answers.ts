@@ -1,8 +1,8 @@
 /**
  * What this isolate answers by itself, without a call: a lease pays, or a denial still holds.
  *
- * Both come from earlier answers of the key's owner, and both end soon after its last word. A check
- * with a `requestId` stays out of it: the answer to it may be from before.
+ * Both come from earlier answers of the key's owner, and are trusted for seconds after its last
+ * one. A check with a `requestId` always goes to its owner, and its answer is not remembered here.
  */
 import type { Answer } from "../protocol/wire-answer.ts";
 import type { KeyHash } from "../ring/key-hash.ts";

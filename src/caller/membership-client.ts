@@ -1,4 +1,4 @@
-/** The membership objects as an operator reaches them: one for each region, named after it. */
+/** Calls the membership objects, one for each region, with the deadline of an operator. */
 
 import { missingMethod, wrongClass } from "../protocol/bindings.ts";
 import { withDeadline } from "../protocol/deadline.ts";
@@ -39,7 +39,7 @@ export class MembershipClient {
   /**
    * Returns a region's ring.
    *
-   * @param isWanted whether the region gets one if it has none yet; if not, undefined says so
+   * @param isWanted whether a region without a ring gets one; if not, returns undefined
    * @throws {CallError} if the membership object does not answer
    */
   async ring(region: Region, isWanted: boolean): Promise<RingRecord | undefined> {
@@ -48,7 +48,7 @@ export class MembershipClient {
         return await stub.ringIfUsed();
       } catch (error) {
         if (missingMethod(error) !== "ringIfUsed") throw error;
-        // An older version, during a deployment. A ring that nobody uses is better than one missed.
+        // An older version, during a deployment. Better to make an unused ring than to miss one.
         return stubOf(this.#namespace, region).ring();
       }
     };
@@ -76,7 +76,7 @@ export class MembershipClient {
     return this.#operate(regionOfOwner(name) as Region, (stub) => stub.remove(name));
   }
 
-  /** Returns the policies in force if their version is later; see {@link status} for errors. */
+  /** Returns the policies in force if their version is above `known`. Rejects as {@link status}. */
   policies(region: Region, known: number): Promise<PoliciesDocument | null> {
     return this.#operate(region, (stub) => stub.policies(known));
   }

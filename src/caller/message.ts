@@ -27,7 +27,7 @@ export interface Message extends Asked {
   returned: Returned | undefined;
 }
 
-/** Returns what the owner is sent. A slice for a lease is spent beyond the cost of the one policy. */
+/** Returns what the owner is sent. A slice for a lease is added to the cost. */
 export function checkOf({ key, policies, returned, lease, question }: Message): Refund {
   const counted = policies.map(counterPolicy);
   if (returned) {
@@ -46,7 +46,7 @@ export function checkOf({ key, policies, returned, lease, question }: Message): 
   };
 }
 
-/** Returns the batch for one owner. Its messages were routed at one time, and so by one ring. */
+/** Returns the batch for one owner. All its messages were routed by the same ring. */
 export function batchOf(messages: readonly Message[]): Batch {
   return {
     version: messages[0]?.version ?? 0,

@@ -1,6 +1,7 @@
 /**
- * What must reach an owner: what operators do to keys (reset, block, unblock, override, explain),
- * and holds to be settled. All but the last reach every region, since a client may enter anywhere.
+ * Calls that must reach an owner: what operators do to keys (reset, block, unblock, override,
+ * explain), and settlements. A reset, block, unblock or override reaches every region, since a
+ * client may enter anywhere.
  *
  * Nothing stands in for an owner here. If one does not answer, the call rejects, and other owners
  * may have done their part by then. Each call may be repeated.
@@ -84,7 +85,7 @@ export class Operator {
 
   /**
    * Settles holds. Asks again if an owner does not answer: a hold is settled once, however often
-   * that is asked.
+   * the owner is asked.
    *
    * @throws {CallError} if an owner does not answer
    */

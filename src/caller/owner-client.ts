@@ -18,7 +18,7 @@ import {
 /** The least time between two reports of one owner. */
 const REPORT_INTERVAL_MS = 10_000;
 
-/** How long an owner must have been late every time before the deadline is to blame. */
+/** How long all answers of an owner must have been late before the deadline is to blame. */
 const ALWAYS_LATE_MS = 2 * OPEN_MS;
 
 export class OwnerClient {
@@ -102,7 +102,7 @@ export class OwnerClient {
     const nowMs = this.#options.runtime.now();
     const isLate = failure === "deadline";
     const { failures, isSkipped } = this.#breaker.failed(owner, nowMs, isLate);
-    // Already in the log, and no other owner would help.
+    // The wrong class is in the log already. All owners have it, so a report would not help.
     if (failure === "wrong-class") return;
     if (isSkipped) this.#reportOnce(owner, nowMs);
     const fields = { owner, failure, detail, failuresInARow: failures };

@@ -4,7 +4,8 @@
  * A memory (a denial or a lease) is trusted for `MAX_SILENCE_MS`. Each later answer of its owner,
  * about any key, extends the trust, as long as the owner's epoch stays the same. So one call renews
  * everything remembered of an owner. An owner begins an epoch with a block, an unblock, an
- * override, a reset, a new ring, and a refund to a key that had nothing left.
+ * override, a reset, a new ring, a refund or settlement that may end a denial, and a hold that
+ * ends.
  */
 
 /** How long a memory is trusted after its owner was last heard of. */
@@ -28,7 +29,7 @@ export interface Memory {
    */
   epoch: number | undefined;
   lastHeard: Heard;
-  /** Has a request been let through to renew it? */
+  /** Whether a request has been let through to renew the trust. */
   isRenewing: boolean;
 }
 
@@ -55,7 +56,7 @@ export function trustedUntilMs({ sentMs, epoch, lastHeard }: Memory): number {
   return MAX_SILENCE_MS + (lastHeard.epoch === epoch ? lastHeard.sentMs : sentMs);
 }
 
-/** Does trust in the memory run out soon, with no request yet sent to renew it? */
+/** Returns true if trust in the memory runs out soon and no request was sent to renew it. */
 export function isDue(memory: Memory, nowMs: number): boolean {
   return !memory.isRenewing && nowMs >= trustedUntilMs(memory) - RENEWAL_MS;
 }

@@ -5,8 +5,8 @@
  * one says so with its answer. The isolate then fetches the document once, in the background, and
  * new requests are decided under it; those under way end under the policies they began with.
  *
- * A new isolate asks before its first decision. Its weakness: if no membership object answers within
- * the deadline, that decision is made under the deployment's policies.
+ * A new isolate asks before its first decision. Its weakness: if no membership object answers
+ * within the deadline, that decision is made under the deployment's policies.
  */
 import { parseJson } from "../limit/json.ts";
 import { InvalidError } from "../limit/misuse.ts";
@@ -41,12 +41,12 @@ export interface PoliciesFollowerOptions {
 /** How long a membership object may take. Two are asked, one after the other. */
 const ASK_DEADLINE_MS = 1_500;
 /**
- * How long until the next question if one fails: at first, and at most. The longest is short enough
- * to follow within 5 s, and long enough to let an object recover that a thousand isolates ask.
+ * The pause after a question that fails. It doubles up to `MAX_FAILED_MS`, which is short enough to
+ * follow within 5 s, and lets an object recover that a thousand isolates ask.
  */
 const FAILED_MS = 1_000;
 const MAX_FAILED_MS = 3_000;
-/** The same if nobody hears what became of it. */
+/** The pause after a question that never ends, since the runtime has ended its request. */
 const LOST_MS = 4_000;
 
 export class PoliciesFollower {
@@ -55,7 +55,7 @@ export class PoliciesFollower {
   #version = DEPLOYED_VERSION;
   #hasBegun: boolean;
   #beginning: Promise<void> | undefined;
-  /** Until when nobody else asks. A time, since the runtime may end the request that asks. */
+  /** Until when no other request asks. A time, since the runtime may end the request that asks. */
   #askingUntilMs = 0;
   #failedMs = FAILED_MS;
 
@@ -65,7 +65,7 @@ export class PoliciesFollower {
     this.#hasBegun = options.deadlineMs === 0;
   }
 
-  /** The policies in force: the same list until others are. */
+  /** The policies in force: the same list object until they change. */
   get policies(): readonly Policy[] {
     return this.#policies;
   }
@@ -76,10 +76,10 @@ export class PoliciesFollower {
   }
 
   /**
-   * To be awaited before a decision; undefined once this isolate knows which policies are live.
+   * Learns which policies are live. Await this before a decision; undefined once they are known.
    * Never rejects.
    *
-   * @param regionOf gives the region whose membership object is asked: the one of the request
+   * @param regionOf returns the request's region, whose membership object is asked
    */
   begin(regionOf: () => Region): Promise<void> | undefined {
     if (this.#hasBegun) return undefined;
@@ -96,7 +96,7 @@ export class PoliciesFollower {
       });
   }
 
-  /** Returns the owners, with the version named to them and heard from them. */
+  /** Wraps the owners: each call names this isolate's version, and hears the owner's. */
   through(owners: CounterNamespace): CounterNamespace {
     return {
       getByName: (name, options) =>
@@ -111,7 +111,7 @@ export class PoliciesFollower {
     runtime.keepAlive(this.#fetch(region, version));
   }
 
-  /** Has later policies be in force for new requests. */
+  /** Puts later policies in force for new requests. */
   follow({ version, source, policies: text }: PoliciesDocument): void {
     if (version <= this.#version) return;
     this.#version = version;
@@ -126,7 +126,7 @@ export class PoliciesFollower {
     }
   }
 
-  /** Fetches the document of that version or a later one, from the region if it has it. */
+  /** Fetches the document of that version or a later one; from the home region if need be. */
   async #fetch(region: Region, version: number): Promise<void> {
     const { ask, homeRegion, runtime } = this.#options;
     this.#askingUntilMs = runtime.now() + LOST_MS;
@@ -150,7 +150,7 @@ export class PoliciesFollower {
   }
 
   /**
-   * Returns the policies, those that are as before as the same objects: much is remembered by them.
+   * Returns the policies, and unchanged ones as the same objects: much is remembered by object.
    */
   #kept(policies: readonly Policy[]): Policy[] {
     const before = new Map(this.#policies.map((policy) => [JSON.stringify(policy), policy]));

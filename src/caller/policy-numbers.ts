@@ -1,5 +1,5 @@
 /**
- * A number for each policy that denials are remembered under, so that a denial holds only numbers.
+ * A number for each policy that something is remembered under, so that a denial holds only numbers.
  *
  * Policies that count the same way have the same number. A limit that comes from a function makes a
  * new policy object in each request, and so does each inline policy of the API.
@@ -18,7 +18,7 @@ export class PolicyNumbers {
   #byPolicy = new WeakMap<Policy, number>();
   #next = 0;
 
-  /** Is the bound reached, so that all numbers should be forgotten, with the denials under them? */
+  /** Whether all numbers should be forgotten, with everything that is remembered under them. */
   get isFull(): boolean {
     return this.#byText.size > MAX_POLICIES;
   }
@@ -45,7 +45,7 @@ export class PolicyNumbers {
     return number;
   }
 
-  /** Forgets all policies. No number is ever given to a second one. */
+  /** Forgets all policies. A number is never given to another policy. */
   clear(): void {
     this.#byText.clear();
     this.#byPolicy = new WeakMap();

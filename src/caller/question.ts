@@ -14,8 +14,8 @@ export interface Question {
   /** Where the request came from, for policies with the scope `region`. */
   region: Region;
   /**
-   * A hash of what the check is called. Asked again under it within a minute, the owner answers as
-   * the first time and counts nothing.
+   * A hash of the id that a client gave the check. If the check is repeated with that id within a
+   * minute, the owner gives its first answer again and counts nothing.
    */
   requestId?: number;
   /** The hold to make under the policies that are `held`. */
@@ -31,11 +31,11 @@ export interface Reply {
   atMs: number;
 }
 
-/** Is told what an isolate's caller does. */
+/** Receives what an isolate's caller does. */
 export interface Observer {
   /** Replies to checks, by an owner or by this isolate, and when the checks were asked. */
   decided: (replies: readonly Reply[], askedMs: number) => void;
-  /** All replies to a request, once, though some were decided after others. */
+  /** All replies to a request, once, even if some were decided later than others. */
   requested: (replies: readonly Reply[]) => void;
   /** A call to an owner. */
   called: (owner: string) => void;
@@ -44,14 +44,14 @@ export interface Observer {
 /** What was spent on a question, to be given back, or a hold to be settled. */
 export interface Returned {
   question: Question;
-  /** When it was spent, by that same clock; absent if unknown. */
+  /** When it was spent, as in {@link Reply}; absent if unknown. */
   atMs?: number | undefined;
-  /** The verdict's `resetMs` then, if there was one policy; absent if unknown. */
+  /** The verdict's `resetMs` when it was spent, if there was one policy; absent if unknown. */
   resetMs?: number | undefined;
   settle?: Settlement;
 }
 
-/** What became of a hold: what it was, and the decisions that `peek` would give since. */
+/** What a settlement found: the state of the hold, and the decisions that `peek` gives now. */
 export interface Settled extends Reply {
   was: WasHeld;
 }
@@ -61,7 +61,7 @@ export interface ExplainedKey extends Explained {
   owner: string;
 }
 
-/** Returns the decision that counts, of all policies and keys that were asked. */
+/** Returns the decision that counts among those on all policies and keys. */
 export function decided(replies: readonly Reply[]): Decision {
   return decisive(replies.flatMap(({ decisions }) => decisions));
 }

@@ -38,7 +38,7 @@ export function replyOf(
   return { question, decisions, atMs };
 }
 
-/** False without an answer, for a key that kept moving, and for verdicts that make no sense. */
+/** Returns false without an answer, if the key kept moving, and if the verdicts make no sense. */
 export function isAnswered(answer: Answer | undefined, index: number): answer is Answer {
   return (answer?.verdicts[index]?.length ?? 0) > 0;
 }

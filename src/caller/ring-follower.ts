@@ -2,8 +2,8 @@
  * Keeps up with the rings in an isolate that only caches. Elsewhere the owners' answers to checks
  * carry the ring, but such an isolate makes no checks.
  *
- * It asks the membership object before a region is first used, and then every 5 s of traffic. Without
- * membership objects the rings never change.
+ * It asks the membership object before a region is first used, and then every 5 s of traffic.
+ * Without membership objects the rings never change.
  */
 import { logSeldom } from "../log.ts";
 import { withDeadline } from "../protocol/deadline.ts";
@@ -16,7 +16,7 @@ interface RingFollowerOptions {
   router: Router;
   memberships: Pick<MembershipClient, "ring"> | undefined;
   runtime: Runtime;
-  /** How long the first request waits for the ring. Then it goes by the configured one. */
+  /** How long the first request waits for the ring. After that it uses the configured one. */
   deadlineMs: number;
 }
 
@@ -24,14 +24,14 @@ const ASK_INTERVAL_MS = 5_000;
 
 export class RingFollower {
   readonly #options: RingFollowerOptions;
-  /** When each region was last asked for its ring, and the call. */
+  /** When each region's ring was last asked for, and the call. */
   readonly #asked = new Map<Region, { atMs: number; call: Promise<unknown> }>();
 
   constructor(options: RingFollowerOptions) {
     this.#options = options;
   }
 
-  /** Returns what to wait for before the region's ring is used; undefined if it is known. */
+  /** Returns what to await before the region's ring is used; undefined if the ring is known. */
   begin(region: Region): Promise<unknown> | undefined {
     const { router, memberships, runtime, deadlineMs } = this.#options;
     if (!memberships) return undefined;

@@ -1,5 +1,5 @@
 import { describe, expect, it, vi } from "vitest";
-import { MAX_DENIAL_MS } from "../../src/caller/denial-cache.ts";
+import { DENIAL_TRUST_MS } from "../../src/caller/denial-cache.ts";
 import type { Question, Reply } from "../../src/caller/question.ts";
 import { parsePolicy } from "../../src/limit/policy.ts";
 import { ask, caller, check, isolate, owners, useFreshIsolate } from "./fake-isolate.ts";
@@ -92,7 +92,7 @@ describe("several questions taken together", () => {
   it("spend nothing if one is denied", async () => {
     for (let n = 0; n < 2; n++) await caller.checkAllOrNone([inTwoRegions()]);
     for (let n = 0; n < 3; n++) {
-      vi.advanceTimersByTime(MAX_DENIAL_MS);
+      vi.advanceTimersByTime(DENIAL_TRUST_MS);
       const [replies] = await caller.checkAllOrNone([inTwoRegions()]);
       expect(
         replies?.flatMap(({ decisions }) => decisions.map(({ allowed }) => allowed)),
@@ -108,12 +108,12 @@ describe("several questions taken together", () => {
     const [near, home] = inTwoRegions() as [Question, Question];
     const take = () => caller.checkAllOrNone([[near, { ...home, key: ["another"] }]]);
     for (let n = 0; n < 3; n++) await take();
-    vi.advanceTimersByTime(MAX_DENIAL_MS - 100);
+    vi.advanceTimersByTime(DENIAL_TRUST_MS - 100);
     owners.calls.length = 0;
     for (let n = 0; n < 3; n++) await take();
     const renewing = owners.calls.filter(({ owner }) => owner.startsWith("sam/"));
     expect(renewing).toHaveLength(1);
-    vi.advanceTimersByTime(MAX_DENIAL_MS - 300);
+    vi.advanceTimersByTime(DENIAL_TRUST_MS - 300);
     owners.calls.length = 0;
     await take();
     expect(owners.calls).toEqual([]);

@@ -1,8 +1,8 @@
 import { describe, expect, it } from "vitest";
 import {
+  CHARGED_DENIAL_TRUST_MS,
+  DENIAL_TRUST_MS,
   DenialCache,
-  MAX_CHARGED_DENIAL_MS,
-  MAX_DENIAL_MS,
 } from "../../src/caller/denial-cache.ts";
 import { OwnerPulse } from "../../src/caller/owner-pulse.ts";
 import { type Policy, parsePolicy } from "../../src/limit/policy.ts";
@@ -59,7 +59,7 @@ function asking(cache: DenialCache, atMs: number): number {
 describe("a remembered denial", () => {
   it("lets one request ask again just before its end, and all after it", () => {
     const cache = cacheWith(60_000);
-    expect([0, 4_700, 4_800, 4_900, MAX_DENIAL_MS].map((ms) => asking(cache, ms))).toEqual([
+    expect([0, 4_700, 4_800, 4_900, DENIAL_TRUST_MS].map((ms) => asking(cache, ms))).toEqual([
       0, 0, 1, 0, 20,
     ]);
   });
@@ -97,7 +97,7 @@ describe("a denial whose owner was heard of since", () => {
     const cache = cacheWith(60_000);
     hear(cache, ASKED.owner, EPOCH, 2_000);
     hear(cache, ASKED.owner, EPOCH + 1, 4_000);
-    expect([4_700, MAX_DENIAL_MS].map((ms) => asking(cache, ms))).toEqual([0, 20]);
+    expect([4_700, DENIAL_TRUST_MS].map((ms) => asking(cache, ms))).toEqual([0, 20]);
   });
 
   it("is not renewed by an earlier answer, or by another owner", () => {
@@ -105,13 +105,13 @@ describe("a denial whose owner was heard of since", () => {
     hear(cache, "weur/1", EPOCH, 4_000);
     hear(cache, ASKED.owner, EPOCH + 1, 3_000);
     hear(cache, ASKED.owner, EPOCH, 2_000);
-    expect(asking(cache, MAX_DENIAL_MS)).toBe(20);
+    expect(asking(cache, DENIAL_TRUST_MS)).toBe(20);
   });
 
   it("is asked about again if some units were left when it was given", () => {
     const cache = cacheWith(60_000, 3);
     hear(cache, ASKED.owner, EPOCH, 4_000);
-    expect(asking(cache, MAX_DENIAL_MS)).toBe(20);
+    expect(asking(cache, DENIAL_TRUST_MS)).toBe(20);
   });
 });
 
@@ -167,7 +167,7 @@ describe("denials of one key", () => {
     const cache = new WatchedCache();
     const charged = [policy({ charge: "failure" })];
     remember(cache, charged);
-    const last = MAX_CHARGED_DENIAL_MS;
+    const last = CHARGED_DENIAL_TRUST_MS;
     expect([0, last - 251, last].map((ms) => found(cache, charged, ms))).toEqual([1, 1, undefined]);
     hear(cache, ASKED.owner, EPOCH, 900);
     expect(found(cache, charged, 1_600)).toBe(1);
@@ -181,9 +181,9 @@ describe("denials of one key", () => {
     remember(cache, slots);
     expect(found(cache, slots)).toBeUndefined();
     expect(cache.denies({ ...ASKED, policies: slots }, NOW_MS)).toBe(false);
-    expect(cache.suspects({ ...ASKED, policies: slots })).toBe(true);
+    expect(cache.wasDenied({ ...ASKED, policies: slots })).toBe(true);
     const other = { ...ASKED, key: { hi: 1, lo: 3 }, policies: slots };
-    expect(cache.suspects(other)).toBe(false);
+    expect(cache.wasDenied(other)).toBe(false);
   });
 
   it("are renewed by answers about other keys only if a refund would begin an epoch", () => {

@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, it, vi } from "vitest";
-import { MAX_DENIAL_MS } from "../../src/caller/denial-cache.ts";
+import { DENIAL_TRUST_MS } from "../../src/caller/denial-cache.ts";
 import { parsePolicy } from "../../src/limit/policy.ts";
 import { ask, caller, check, isolate, nowMs, owners, useFreshIsolate } from "./fake-isolate.ts";
 
@@ -35,7 +35,7 @@ describe("the denial cache", () => {
   });
 
   it("remembers for 5 s at most", async () => {
-    vi.advanceTimersByTime(MAX_DENIAL_MS - 300);
+    vi.advanceTimersByTime(DENIAL_TRUST_MS - 300);
     expect(await check(ask({ cost: 3 }))).toMatchObject({ source: "denial-cache" });
     vi.advanceTimersByTime(300);
     expect(await check(ask({ cost: 3 }))).toMatchObject({ source: "owner" });
@@ -47,12 +47,12 @@ describe("the denial cache", () => {
     await check(ask({ cost: 10 }), here);
     await check(ask(), here);
     for (let n = 0; n < 3; n++) {
-      vi.advanceTimersByTime(MAX_DENIAL_MS - 300);
+      vi.advanceTimersByTime(DENIAL_TRUST_MS - 300);
       await another();
       expect(await check(ask(), here)).toMatchObject({ allowed: false, source: "denial-cache" });
     }
     await elsewhere.reset([ask()]);
-    vi.advanceTimersByTime(MAX_DENIAL_MS - 300);
+    vi.advanceTimersByTime(DENIAL_TRUST_MS - 300);
     await another();
     expect(await check(ask(), here)).toMatchObject({ allowed: true, source: "owner" });
   });

@@ -1,5 +1,5 @@
 import { describe, expect, it, vi } from "vitest";
-import { MAX_DENIAL_MS } from "../../src/caller/denial-cache.ts";
+import { DENIAL_TRUST_MS } from "../../src/caller/denial-cache.ts";
 import { MAX_FAILURES, MAX_LATE, OPEN_MS } from "../../src/protocol/breaker.ts";
 import { WIRE_VERSION } from "../../src/protocol/wire.ts";
 import { STILL, turn } from "../fake-runtime.ts";
@@ -201,7 +201,7 @@ describe("an owner that fails", () => {
   it("never stands in the way of a plain denial", async () => {
     await check(ask({ cost: 10 }));
     for (let n = 0; n < 10; n++) {
-      vi.advanceTimersByTime(MAX_DENIAL_MS);
+      vi.advanceTimersByTime(DENIAL_TRUST_MS);
       expect(await check()).toMatchObject({ allowed: false, source: "owner", exact: true });
     }
     expect(warnings).toEqual([]);

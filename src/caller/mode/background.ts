@@ -1,13 +1,13 @@
 /**
- * Answers checks whose mode is `after` from what this isolate knows, and has their owners count them
- * in the background.
+ * Answers checks whose mode is `after` from what this isolate knows, and has their owners count
+ * them in the background.
  *
- * What it knows: denials, leases, and what keys had left by their owner's last word, less what is on
- * its way there. Where that leaves no room, the owner is asked first. So nobody is denied without an
- * owner's word. A batch is sent 50 ms after its first check, or with its 100th.
+ * What it knows: denials, leases, and what keys had left by their owner's last word, less what is
+ * on its way there. Where that leaves no room, the owner is asked first. So nobody is denied
+ * without an owner's word. A batch is sent 50 ms after its first check, or with its 100th.
  *
- * The bound: once a limit is spent, an isolate lets pass at most what arrives there between two words
- * of the owner, and never more than the last word had left.
+ * The bound: once a limit is spent, an isolate lets pass at most what arrives there between two
+ * words of the owner, and never more than the last word had left.
  */
 import { algorithmOf } from "../../limit/algorithms.ts";
 import type { Decision, Verdict } from "../../limit/decision.ts";
@@ -23,19 +23,19 @@ import { hear, LastWords, type Word } from "./last-words.ts";
 export const MAX_GATHER_MS = 50;
 /** The most checks in one call. */
 export const MAX_CHECKS = 100;
-/** After this, the request that began a batch is gone, and the next one sends it. */
+/** After this, the request that began a batch must have ended, and the next check sends it. */
 const OVERDUE_MS = 2 * MAX_GATHER_MS;
 
 export interface BackgroundOptions {
   runtime: Runtime;
   local: LocalAnswers;
   route: (question: Question) => Message;
-  /** Asks the owners, and puts their replies in place: none where an owner does not answer. */
+  /** Asks the owners, and puts their replies in place. An owner that is silent leaves a gap. */
   ask: (messages: readonly Message[], replies: (Reply | undefined)[]) => Promise<void>;
   observer?: Omit<Observer, "called"> | undefined;
 }
 
-/** What is known about a check. Its owner is to be asked if it is neither denied nor may pass. */
+/** What is known about a check. If it is neither denied nor may pass, its owner must be asked. */
 export interface Look {
   message: Message;
   /** When the look was taken, ms since the epoch. */
@@ -54,9 +54,9 @@ interface Batch {
 export class Background {
   readonly #options: BackgroundOptions;
   readonly #words = new LastWords();
-  /** What is gathered for each owner. */
+  /** The checks gathered for each owner. */
   readonly #batches = new Map<string, Batch>();
-  /** When owners failed that have not been heard of since, ms since the epoch. */
+  /** When an owner failed, ms since the epoch; absent once it has been heard of again. */
   readonly #failedMs = new Map<string, number>();
 
   constructor(options: BackgroundOptions) {
@@ -83,7 +83,7 @@ export class Background {
     return { message, nowMs, words, denial: undefined, mayPass };
   }
 
-  /** Lets a check pass that may, and counts it in the background. */
+  /** Replies to a check that may pass, and has it counted in the background. */
   pass({ message, nowMs, words }: Look): Reply {
     const { policies, question } = message;
     const leased = this.#options.local.leases.spend(message, nowMs);
@@ -93,7 +93,7 @@ export class Background {
     return this.#told(replyOf(question, verdicts, "local", nowMs));
   }
 
-  /** Notes what an owner decided that was asked about a check. */
+  /** Notes the decisions of an owner that was asked about a check. */
   hear({ message }: Look, decisions: readonly Decision[]): void {
     this.#hear(message, decisions, 0);
   }
@@ -142,13 +142,13 @@ export class Background {
     await this.#options.ask(messages, replies);
     for (const [index, message] of messages.entries()) {
       const reply = replies[index];
-      // What an owner may have counted or not stays spent here.
+      // An owner that does not answer may have counted the check, so its units stay spent here.
       if (reply) this.#hear(message, reply.decisions, 1);
       else this.#failedMs.set(owner, this.#options.runtime.now());
     }
   }
 
-  /** @param times how often the check was on its way */
+  /** @param times 1 if the check's cost was on its way to the owner, else 0 */
   #hear({ key, policies }: Message, decisions: readonly Decision[], times: number): void {
     const nowMs = this.#options.runtime.now();
     for (const [at, policy] of policies.entries()) {
@@ -157,7 +157,7 @@ export class Background {
     }
   }
 
-  /** Has an owner failed, and was not heard of since? */
+  /** Returns true if an owner has failed and was not heard of since. */
   #isSilent(owner: string): boolean {
     const failedMs = this.#failedMs.get(owner);
     if (failedMs === undefined) return false;
@@ -168,7 +168,7 @@ export class Background {
   }
 }
 
-/** Is there room under all policies, as far as is known? A policy in shadow needs none. */
+/** Returns true if all policies have room, as far as is known. A policy in shadow needs none. */
 function leavesRoom(policies: readonly Policy[], words: readonly Word[]): boolean {
   return policies.every((policy, at) => {
     const { remaining = policy.capacity, onTheWay } = words[at] as Word;
@@ -176,7 +176,7 @@ function leavesRoom(policies: readonly Policy[], words: readonly Word[]): boolea
   });
 }
 
-/** Puts a cost on its way to the owner. */
+/** Notes that a cost is on its way to the owner, and returns the verdict. */
 function spend(word: Word, policy: Policy, nowMs: number): Verdict {
   const { remaining, limit, wholeAtMs } = word;
   const left = (remaining ?? policy.capacity) - word.onTheWay - policy.cost;
@@ -192,7 +192,7 @@ function spend(word: Word, policy: Policy, nowMs: number): Verdict {
   };
 }
 
-/** Milliseconds until the quota of a key without counts is whole again after a check. */
+/** Returns the milliseconds after a key's first check until its quota is whole again. */
 function freshResetMs(policy: Policy, nowMs: number): number {
   return algorithmOf(policy).decide(undefined, policy, nowMs, policy.cost).resetMs;
 }

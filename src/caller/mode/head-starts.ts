@@ -2,12 +2,13 @@
  * Decides which handlers may start before the verdict on their request is there.
  *
  * A denied request whose handler has started makes an origin work for nothing. So a handler starts
- * only if the verdict will most likely allow it: its key was not denied lately, and its owner's last
- * word leaves room for all that is on its way. Of a key without such a word, one handler starts.
+ * only if the verdict will most likely allow it: its key was not denied lately, and its owner's
+ * last word leaves room for all that is on its way. Of a key without such a word, one handler
+ * starts.
  *
- * The bound: where one isolate serves a key, at most one handler of a denied request starts in each
- * window. Where several do, those that are on their way when an isolate first hears of a denial: at
- * most as many as its owner's last word had left.
+ * The bound: if one isolate serves a key, at most one handler of a denied request starts in each
+ * window. If several do, those handlers start that are under way when an isolate first hears of a
+ * denial: at most as many as the owner's last word had left.
  */
 import { first53Bits, type KeyHash } from "../../ring/key-hash.ts";
 import type { Runtime } from "../../runtime.ts";
@@ -17,12 +18,12 @@ import { hear, LastWords } from "./last-words.ts";
 
 /** The most keys remembered as denied lately: 5 MB. While there are more, all handlers wait. */
 const MAX_DENIED = 100_000;
-/** The least time between two looks for keys that may start again. */
+/** The least time between two sweeps that remove keys whose handlers may start again. */
 const SWEEP_MS = 1_000;
 
 export interface HeadStartOptions {
   runtime: Runtime;
-  denials: Pick<DenialCache, "suspects">;
+  denials: Pick<DenialCache, "wasDenied">;
   route: (question: Question) => Asked;
 }
 
@@ -30,7 +31,7 @@ export interface HeadStartOptions {
 export interface HeadStart {
   mayStart: boolean;
   /**
-   * To be called with the replies to its questions, or to some of them if another was denied first.
+   * Takes the replies to the questions. If one was denied first, some replies may be missing.
    */
   end: (replies: readonly Reply[]) => void;
 }
@@ -46,12 +47,12 @@ export class HeadStarts {
     this.#options = options;
   }
 
-  /** To be called before the questions are asked. */
+  /** Decides whether the handler may start, before the questions are asked. */
   begin(questions: readonly Question[]): HeadStart {
     const { runtime, denials, route } = this.#options;
     const nowMs = runtime.now();
     const asked = questions.map(route);
-    let mayStart = this.#hasRoom(nowMs) && !asked.some((each) => denials.suspects(each));
+    let mayStart = this.#hasRoom(nowMs) && !asked.some((each) => denials.wasDenied(each));
     for (const { key, policies } of asked) {
       mayStart &&= nowMs >= (this.#deniedUntilMs.get(first53Bits(key)) ?? 0);
       for (const policy of policies) {

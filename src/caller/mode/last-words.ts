@@ -1,8 +1,9 @@
 /**
- * What keys had left when their owners last told, and what of it is on its way to them.
+ * The owner's last word on each key: what it had left. Besides, the units of checks that are on
+ * their way to the owner.
  *
- * An estimate: other isolates spend meanwhile. Bounded, the key that was asked about longest ago
- * goes first.
+ * An estimate, since other isolates spend meanwhile. Bounded: the keys that were asked about
+ * longest ago are forgotten first.
  */
 import type { Decision } from "../../limit/decision.ts";
 import type { Policy } from "../../limit/policy.ts";
@@ -16,7 +17,9 @@ const MAX_KEYS = 50_000;
 export interface Word {
   /** See `PolicyNumbers`. */
   readonly policy: number;
-  /** Units left by the owner's last word; undefined before it, and once the quota is whole again. */
+  /**
+   * Units left by the owner's last word; undefined before it, and once the quota is whole again.
+   */
   remaining: number | undefined;
   /** Units in a whole quota, by the same word. */
   limit: number;

@@ -1,14 +1,16 @@
-/** Splits the questions of a request into those that are asked, and those that are counted later. */
+/** Splits the questions of a request into those asked now and those counted later. */
 import { isAllowed, type Question, type Reply } from "../question.ts";
 import type { Background, Look } from "./background.ts";
 
-/** All or none: nothing is asked after a known denial, and nothing counted later after another. */
+/**
+ * All or none: a known denial ends it before anything is asked. Any other denial counts nothing.
+ */
 export class LaterChecks {
   readonly asked: Question[] = [];
   readonly #background: Background;
   readonly #looks: Look[] = [];
   readonly #denials: Reply[] = [];
-  /** What to tell of the reply to a question that is asked: its decisions from a policy on. */
+  /** Which look learns from the reply to a question: from its decisions from index `from` on. */
   readonly #heard: { asked: Question; look: Look; from: number }[] = [];
 
   constructor(background: Background, questions: readonly Question[]) {
@@ -22,19 +24,19 @@ export class LaterChecks {
       this.#looks.push(look);
       if (look.denial) this.#denials.push(look.denial);
     }
-    // A known denial decides, so nobody is asked.
+    // A known denial decides, so no owner is asked.
     if (this.#denials.length > 0) this.asked.length = 0;
     else for (const look of this.#looks) if (!look.mayPass) this.#ask(look);
   }
 
-  /** Returns the replies to the others, given those to what was asked. */
+  /** Returns the replies to the questions that are counted later, given those to what was asked. */
   complete(replies: readonly Reply[]): Reply[] {
     for (const { asked, look, from } of this.#heard) {
       const reply = replies.find(({ question }) => question === asked);
       if (reply) this.#background.hear(look, reply.decisions.slice(from));
     }
     const completed = this.#others(replies.every(isAllowed));
-    // Else who was asked has told of the request.
+    // If something was asked, the caller has told the observer of the request.
     if (this.asked.length === 0) this.#background.requested(completed);
     return completed;
   }
