@@ -9,7 +9,7 @@ import { parsePoliciesVariable } from "../limiter-config.ts";
 
 let listed: (() => readonly Policy[]) | undefined;
 
-/** Lets bindings name these policies in place of `POLICIES`. The deployed Worker lists live ones. */
+/** Lets bindings name these policies in place of `POLICIES`: in the deployed Worker, live ones. */
 export function listPolicies(policies: () => readonly Policy[]): void {
   listed = policies;
 }

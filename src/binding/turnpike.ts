@@ -1,5 +1,5 @@
 /**
- * The entrypoint that other Workers bind to, as `services` of their `wrangler.toml`. Each binding
+ * The entrypoint that other Workers bind to, as `[[services]]` of `wrangler.toml`. Each binding
  * names its policy in `props`; Workers that name the same policy share its counters.
  *
  * `limit` is the interface of Cloudflare's rate limiting binding, so that libraries written for

@@ -18,7 +18,7 @@ import { WaitingRoom } from "./waiting-room.ts";
 export interface Admission {
   replies: Reply[];
   rulings: Ruling[];
-  /** Has the client left? Then the cost has been given back. */
+  /** True if the client has left. Its cost has then been given back. */
   hasLeft: boolean;
 }
 
@@ -27,7 +27,7 @@ const room = new WaitingRoom();
 /**
  * Takes the cost of the questions, and holds the request as its policies say.
  *
- * @param isKept whether this goes on if the client leaves
+ * @param isKept whether the runtime lets this code go on if the client leaves
  */
 export async function admit(
   c: Context,
@@ -52,12 +52,12 @@ export async function admit(
   return { replies, rulings, hasLeft: signal.aborted };
 }
 
-/** Returns the admission where every policy is counted later. */
+/** Returns the admission of a request whose policies all count later. */
 export function nobodyAsked(): Admission {
   return { replies: [], rulings: [], hasLeft: false };
 }
 
-/** Does a policy hold requests that pass, as leaky buckets do? */
+/** Returns true if a policy holds requests that it allows, as leaky buckets do. */
 export function isQueued(questions: readonly Question[]): boolean {
   return questions.some(({ policies }) =>
     policies.some(({ algorithm }) => algorithm === "leaky-bucket"),
@@ -72,7 +72,7 @@ async function takeInTime(
 ): Promise<{ replies: Reply[]; rulings: Ruling[] }> {
   let waitedMs = 0;
   for (;;) {
-    // A single question needs no give-back.
+    // The owner of a single question takes all or nothing, so there is nothing to give back.
     const replies =
       questions.length > 1
         ? (await caller.checkAllOrNone([questions])).flat()
@@ -92,7 +92,7 @@ async function takeInTime(
   }
 }
 
-/** Returns what the request waits for, and when its turn is after those that wait already. */
+/** Returns the units that the request waits for, by quota, and rulings that tell its turn. */
 function queue(replies: readonly Reply[], nowMs: number) {
   const awaited = new Map<string, number>();
   const turns = replies.flatMap(({ question, decisions }) =>
@@ -116,9 +116,9 @@ function deniedForSpace({ policy, decision }: Ruling): Ruling {
   return { policy, decision: { ...decision, ...denial } };
 }
 
-/** Waits, and leaves the waiting room. Returns false, and at once, if the client leaves. */
+/** Waits, and leaves the waiting room. Returns false at once if the client leaves. */
 function pause(ms: number, signal: AbortSignal, leave: () => void): Promise<boolean> {
-  // A request that is not kept alive runs no code after this event.
+  // After this event, the runtime runs no more code of a request that is not kept alive.
   signal.addEventListener("abort", leave);
   return WORKERS.wait(ms, signal)
     .then(

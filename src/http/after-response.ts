@@ -1,6 +1,6 @@
 /**
- * What the response decides: costs that only some responses are charged, and the slots of requests
- * in flight.
+ * What is settled after the response: costs that only some responses are charged, actual costs, and
+ * the slots of requests in flight.
  *
  * A cost is taken before the handler runs and given back after it. Else parallel requests could
  * exceed the limit before the first of them has ended.
@@ -24,7 +24,7 @@ const INTERNAL_ERROR = 500;
  */
 const LEFT_MS = 25_000;
 
-/** Does a policy wait for the response, to give back its cost or its slot? */
+/** Returns true if a policy waits for the response, to settle its cost or to free its slot. */
 export function needsSettlement(questions: readonly Question[]): boolean {
   return questions.some(({ policies }) =>
     policies.some(
@@ -64,7 +64,7 @@ export async function settle(
     meter: undefined,
     hasLeft: false,
   };
-  // A client that leaves ends its request, and all work that is not kept alive.
+  // If the client leaves, the runtime ends its request, and all work that is not kept alive.
   if (holds.length > 0) {
     WORKERS.keepAlive(ended.promise.then(() => settleHolds(c, caller, holds, rules, outcome)));
   }
@@ -109,7 +109,7 @@ function giveUncharged(
     (policy) => !ruleOf(policy) && !isCharged(policy, status ?? INTERNAL_ERROR),
   );
   if (free.length > 0) WORKERS.keepAlive(caller.undo(free));
-  // A handler that threw has no response to look at, and is charged.
+  // If the handler threw, there is no response to look at, and the cost stays.
   if (status === undefined) return;
   for (const rule of asking) {
     const asked = repliesOf(replies, (policy) => ruleOf(policy) === rule);
@@ -120,8 +120,8 @@ function giveUncharged(
 
 /**
  * Gives back what was taken for a request that never reached the handler. A leaky bucket keeps the
- * turn: the requests behind already have their own times to leave, so a request that took the turn
- * would leave together with the last of them.
+ * turn: the requests behind it already have their times to leave. If it gave the turn back, the
+ * next request would leave together with the last of them.
  */
 export function giveAllBack(caller: Caller, replies: readonly Reply[]): Promise<void> {
   return caller.undo(repliesOf(replies, ({ algorithm }) => algorithm !== "leaky-bucket"));

@@ -2,8 +2,9 @@
  * Runs the handlers of a request ahead of its verdict, and holds their answer until then.
  *
  * After a denial nothing of that answer is sent: its body is cancelled, its socket closed, and what
- * the handlers did to the context is undone. What else a handler has done stays done, such as writes
- * and tasks given to `waitUntil`. One that goes on after its signal was aborted ends with its request.
+ * the handlers did to the context is undone. What else a handler has done stays done, such as
+ * writes and tasks given to `waitUntil`. A handler that ignores the aborted signal ends with its
+ * request.
  */
 import type { Context, Next } from "hono";
 import { WORKERS } from "../runtime.ts";
@@ -13,8 +14,8 @@ import { withChanges } from "./key/normalize-headers.ts";
 /** How long a refusal waits for handlers whose signal was aborted. Most of them end at once. */
 const MAX_ENDING_MS = 50;
 /**
- * Microtasks in which middlewares in front may still change a refusal whose handlers go on. No
- * handler's timer or I/O comes between microtasks.
+ * How many microtasks the middlewares in front have to change the refusal while handlers still run.
+ * No timer or I/O of a handler comes between microtasks.
  */
 const UNWINDING_TURNS = 100;
 /** "Try again later", in IANA's registry of close codes. */
@@ -35,7 +36,8 @@ export interface Ahead {
 export function runAhead(c: Context, next: Next): Ahead {
   const { raw } = c.req;
   const controller = new AbortController();
-  // A copy: to read `c.res` would make the answer lose its bytes and its status.
+  // A copy of the headers set so far. If `c.res` were read, Hono would copy the answer later, and
+  // a copy can lose the answer's bytes and status.
   const { headers: prepared } = c.newResponse(null);
   const signal = AbortSignal.any([raw.signal, controller.signal]);
   c.req.raw = withChanges(raw, { signal });
@@ -72,7 +74,7 @@ export function runAhead(c: Context, next: Next): Ahead {
   };
 }
 
-/** Makes the response the last word, whatever handlers that go on do to the context. */
+/** Fixes the response, so that handlers that still run cannot change it. */
 async function seal(c: Context): Promise<void> {
   for (let turn = 0; turn < UNWINDING_TURNS; turn++) await undefined;
   const { res } = c;

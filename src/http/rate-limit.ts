@@ -1,6 +1,6 @@
 /**
- * The middleware: finds the policies that a request meets, checks them, and lets the request pass or
- * refuses it.
+ * The middleware: finds the policies that a request meets, checks them, and lets the request pass
+ * or refuses it.
  *
  * It decides before the handler runs, alongside it or without asking, as the policies' `mode` says.
  * Policies on one key are checked in one call to its owner. Different keys are checked in parallel,
@@ -46,7 +46,7 @@ import {
 /** nginx's status for a client that closed the connection. Nobody reads it. */
 const CLIENT_CLOSED_REQUEST = 499;
 
-/** Policies that count a request whose handlers run ahead of the verdict. */
+/** Names of the policies that count a request whose handlers run ahead of the verdict. */
 const underWay = new WeakMap<Context, readonly string[]>();
 
 /** What the middleware sets for the handlers after it. */
@@ -54,8 +54,8 @@ export interface RateLimitEnv {
   Variables: {
     /**
      * The decision with the least left, of all policies that have counted the request so far.
-     * Undefined if none has, as under `except`, an `allow` list or a limit of `Infinity`. Under
-     * `mode: "alongside"` the handler starts without it; it is there after `next()`.
+     * Undefined if no policy has, as under `except`, an `allow` list or a limit of `Infinity`.
+     * Under `mode: "alongside"` the handler starts without a decision; it is there after `next()`.
      */
     decision: Decision | undefined;
     /** The decisions of all policies that have counted the request so far. */
@@ -66,8 +66,8 @@ export interface RateLimitEnv {
 /**
  * Makes a middleware that limits the requests of a Hono app, under one policy or several.
  *
- * The policies of one call take their costs all or none. Separate calls decide separately. A policy
- * counts a request once, even if the request passes several middlewares that have it.
+ * The policies of one middleware take their costs all or none. Two middlewares decide separately. A
+ * policy counts a request once, even if the request passes several middlewares that have it.
  *
  * @throws {MisuseError} naming the field, the rule and the value
  * @example app.use("/api/*", rateLimit({ limit: 100, window: "1m" }));
@@ -111,7 +111,7 @@ const OWN_APP: Placement = {
 /**
  * Makes the middleware from rules that are already parsed.
  *
- * @param callers who counts a request, or a function that says so anew for each
+ * @param callers the caller, or a function that returns it for each request
  */
 export function enforce(
   given: readonly Rule[],
@@ -167,7 +167,7 @@ export function enforce(
     const headStart =
       hasModes && isAlongside(c, asked) ? caller.headStarts.begin(asked) : undefined;
     const admission = asked.length > 0 ? admit(c, caller, asked, isKept) : undefined;
-    // A request ends where it waits if its client leaves. Then nothing would give the cost back.
+    // If the client leaves, the request ends where it waits, and nobody would give the cost back.
     if (admission && isKept) WORKERS.keepAlive(admission.catch(() => {}));
     let ahead: Ahead | undefined;
     if (headStart?.mayStart) {
@@ -210,7 +210,9 @@ function uncounted(c: Context<RateLimitEnv>, rules: readonly Rule[]): readonly R
   return rules.filter(({ policy }) => !counted.includes(policy.name));
 }
 
-/** May the handlers run ahead of these answers, by every reading of the method? */
+/**
+ * Returns true if the handlers may run ahead of these verdicts, under each method that is named.
+ */
 function isAlongside(c: Context, asked: readonly Question[]): boolean {
   if (asked.length === 0) return false;
   const methods = methodsOf(c.req);
@@ -222,7 +224,7 @@ function isAlongside(c: Context, asked: readonly Question[]): boolean {
     );
 }
 
-/** Tells the handlers, beside what other limiters decided. */
+/** Sets the variables that handlers read; the decisions of earlier limiters stay in them. */
 function noteDecisions(c: Context<RateLimitEnv>, decisions: Decision[]): void {
   const others = c.get("decisions");
   const all = others ? [...others, ...decisions] : decisions;
@@ -230,7 +232,7 @@ function noteDecisions(c: Context<RateLimitEnv>, decisions: Decision[]): void {
   c.set("decisions", all);
 }
 
-/** Answers a request whose cost could never pass, or for which a rule's function failed. */
+/** Answers a request that could not be counted: too high a cost, or a rule's function failed. */
 function refuseUncounted(error: unknown): Response {
   if (error instanceof RuleError) {
     const detail = "This request could not be counted.";

@@ -1,4 +1,4 @@
-/** What is read of a request: Hono's context has it, and so has a line of a log. */
+/** The part of Hono's context that rules and keys read. A line of an access log has it, too. */
 export interface RequestContext {
   readonly req: {
     readonly url: string;

@@ -26,9 +26,9 @@ export interface Rule {
   limit?: PerRequest<number> | undefined;
   window?: PerRequest<string | number> | undefined;
   cost?: PerRequest<number> | undefined;
-  /** Returns what the response in `c.res` came to. */
+  /** Returns the actual cost of the response in `c.res`. */
   actual?: PerRequest<number> | undefined;
-  /** The policy's path, if its key has a part of it. `RuleMatcher` sets it. */
+  /** The policy's path, if its key has a part of the path. `RuleMatcher` sets it. */
   pattern?: PathPattern | undefined;
   refusal?: RefusalFunction | undefined;
   /** Returns whether the response in `c.res` is charged. */
@@ -73,7 +73,7 @@ export async function readPolicy(
   return read;
 }
 
-/** Returns whether the response in `c.res` is charged. It is if the function fails. */
+/** Returns whether the response in `c.res` is charged. If the function fails, it is. */
 export async function readCharge(c: Context, { policy, charge }: Rule): Promise<boolean> {
   try {
     const given: unknown = await charge?.(c);
@@ -85,7 +85,7 @@ export async function readCharge(c: Context, { policy, charge }: Rule): Promise<
   }
 }
 
-/** Returns the parts of a key from a function, or, if it fails, the shared key `unknown`. */
+/** Returns the key parts that a function returns; if it fails, the shared key `unknown`. */
 export async function readKey(
   c: Context,
   key: NonNullable<Rule["key"]>,
@@ -132,7 +132,7 @@ function windowOf(given: unknown): number {
   return parse(windowSchema, isRead ? given : kindOf(given), "window");
 }
 
-/** Says the type of a value, and not the value: a client may have written it. */
+/** Returns the type of a value, to be named in place of the value: a client may have written it. */
 function kindOf(given: unknown): string {
   return typeof given;
 }

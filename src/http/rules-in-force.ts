@@ -1,6 +1,6 @@
 /**
- * The limiter under the policies in force, which may be others for each request. A request is
- * decided under those that it began with.
+ * The limiter under the live policies. They may change between two requests; a request is decided
+ * under those that it began with.
  */
 import type { Context, MiddlewareHandler, Next } from "hono";
 import type { Policy } from "../limit/policy.ts";
@@ -15,8 +15,8 @@ export class RulesInForce {
   #limit!: MiddlewareHandler<RateLimitEnv>;
 
   /**
-   * @param source returns the same list until other policies are in force
-   * @param make makes the limiter of these rules
+   * @param source has the same list until other policies are in force
+   * @param make makes the limiter of the given rules
    */
   constructor(
     source: { readonly policies: readonly Policy[] },
@@ -24,7 +24,7 @@ export class RulesInForce {
   ) {
     this.#source = source;
     this.#make = make;
-    // As the Worker starts, and not in its first request.
+    // Makes the limiter as the Worker starts, and not in its first request.
     this.#keepUp();
   }
 
@@ -33,7 +33,6 @@ export class RulesInForce {
     return this.#rules;
   }
 
-  /** The middleware. */
   readonly limit = (c: Context<RateLimitEnv>, next: Next) => {
     this.#keepUp();
     return this.#limit(c, next);

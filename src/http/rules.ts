@@ -37,17 +37,17 @@ export interface RateLimitOptions
     RequestFields,
     Pick<QuotaFields, "overrides"> {
   /**
-   * Who is limited: parts as in `limit/key-part.ts`, default `["ip"]`, or a function that returns one
-   * text or a list of parts. If the function fails, the request counts under the key `unknown`,
-   * shared with all such requests, and a warning is logged. A client can make up a key that it
-   * writes itself: return `addressKey(c)` for keys that you do not know, or add a policy by `ip`.
+   * What tells clients apart: parts as in `limit/key-part.ts`, default `["ip"]`, or a function that
+   * returns one text or a list of parts. If the function fails, the request counts under the key
+   * `unknown`, shared with all such requests, and a warning is logged. A client can make up a key
+   * that it writes itself: return `addressKey(c)` for unknown keys, or add a policy by `ip`.
    */
   key?: PolicyInput["key"] | PerRequest<string | string[] | undefined>;
   /**
-   * Units in a window, a whole number from 0 to 1,000,000,000, or a function that returns them, such
-   * as a customer's plan. With 0 nothing passes, and a client is told to come back when the window
-   * ends. If the function returns `Infinity`, the policy does not count the request. If it fails,
-   * the response is 500, and an error is logged.
+   * Units in a window, a whole number from 0 to 1,000,000,000, or a function that returns them,
+   * such as a customer's plan. With 0 nothing passes, and a client is told to come back when the
+   * window ends. If the function returns `Infinity`, the policy does not count the request. If it
+   * fails, the response is 500, and an error is logged.
    */
   limit: number | PerRequest<number>;
   /**
@@ -56,34 +56,36 @@ export interface RateLimitOptions
    */
   window: string | PerRequest<string | number>;
   /**
-   * Units a request costs, where its body says so (`"json:max_tokens"`), or a function that returns
-   * them. Default 1. The response is 400 if the cost could never pass, and 500 if the function
-   * fails. For a cost above the limit the owner is asked first whether an override allows it.
+   * Units that a request costs: a number, where its body tells them (`"json:max_tokens"`), or a
+   * function that returns them. Default 1. The response is 400 if the cost could never pass, and
+   * 500 if the function fails. For a cost above the limit, the owner first says whether an override
+   * allows it.
    */
   cost?: number | string | PerRequest<number>;
   /**
-   * Where the response tells what it came to: `"header:X-Cost"`, `"json:usage.total_tokens"` (its
-   * JSON, or the last event of a stream that has it), `"bytes"`, or a function that returns it of
-   * the response in `c.res`. `cost` is the estimate then, and stands if the function fails.
+   * Where the response tells its actual cost: `"header:X-Cost"`, `"json:usage.total_tokens"` (its
+   * JSON, or the last event of a stream that has it), `"bytes"`, or a function that returns the
+   * cost of the response in `c.res`. `cost` is then an estimate, which stands if the function
+   * fails.
    */
   actual?: string | PerRequest<number>;
   /**
    * Which responses are charged: `"always"` (default), `"failure"` (status 400 and above),
    * `"success"` (below), a list of statuses, or a function that returns whether the response in
-   * `c.res` is. The cost is taken before the handler runs and given back after. If the function
-   * fails, the response is charged, and an error is logged.
+   * `c.res` is charged. The cost is taken before the handler runs and given back after. If the
+   * function fails, the response is charged, and an error is logged.
    */
   charge?: PolicyInput["charge"] | PerRequest<boolean>;
   /**
-   * What answers a denied request: a status, a body or a redirect, or a function of the request and
-   * the decision that returns the response. The RateLimit fields, `Cache-Control: no-store` and, if
-   * it is missing, `Retry-After` are added. If the function fails, the client gets the standard
-   * refusal, and an error is logged.
+   * The answer to a denied request: a status, a body or a redirect, or a function of the request
+   * and the decision that returns the response. The RateLimit fields, `Cache-Control: no-store`
+   * and, if it is missing, `Retry-After` are added. If the function fails, the client gets the
+   * standard refusal, and an error is logged.
    */
   refusal?: PolicyInput["refusal"] | RefusalFunction;
 }
 
-/** How long a request may run before what it has reserved comes back, ms. */
+/** How long a request may run before the units that it has reserved come back, ms. */
 const HOLD_MS = 300_000;
 
 /** @throws {MisuseError} naming the field, the rule and the value */
@@ -122,10 +124,10 @@ export function parseRule({
     limit: given.limit ? (options.burst ?? 1) : limit,
     // The shortest window allows the highest limit.
     window: given.window ? "1s" : window,
-    // Not "always", so that the response is looked at.
+    // Any value but "always" has the cost settled after the response.
     charge: given.charge ? "failure" : charge,
     refusal: given.refusal ? undefined : refusal,
-    // So that the hold is settled.
+    // Any source has the cost held and settled.
     actual: given.actual ? "header:-" : actual,
     cost: given.cost || (given.limit && typeof cost === "number") ? undefined : cost,
   });
@@ -142,7 +144,7 @@ function functionOf<Field>(
     : undefined;
 }
 
-/** Checks a fixed cost under a limit by function: it can be judged only if the burst is fixed. */
+/** Checks a fixed cost where the limit is a function: only a fixed burst says what can pass. */
 function withCost(policy: Policy, cost: number): Policy {
   parse(unitsSchema, cost, "cost");
   if (policy.burst !== undefined) requireFits(cost, policy);
@@ -173,15 +175,15 @@ export interface ReadRule extends Pick<Rule, "policy" | "pattern"> {
   keyParts?: string[];
 }
 
-/** Has the rule a function that each request calls before it is counted? */
+/** Returns true if the rule has a function that each request calls before it is counted. */
 export function isRead({ key, limit, window, cost }: Rule): boolean {
   return (key ?? limit ?? window ?? cost) !== undefined;
 }
 
 /**
- * Calls the functions of rules. Returns no rule whose policy does not limit the request.
+ * Calls the functions of rules. Leaves out rules whose limit is `Infinity` for this request.
  *
- * @throws {RuleError} if a function fails
+ * @throws {RuleError} if a function other than `key` fails
  */
 export async function readRules(c: Context, rules: readonly Rule[]): Promise<ReadRule[]> {
   const read: ReadRule[] = [];
@@ -195,8 +197,9 @@ export async function readRules(c: Context, rules: readonly Rule[]): Promise<Rea
 }
 
 /**
- * Returns one question for each key and scope, since policies with the same owner are decided in one
- * call. A policy with a part of the path in its key has a question for each reading of the path.
+ * Returns one question for each key and scope, since policies with the same owner are decided in
+ * one call. A policy with a part of the path in its key has a question for each reading of the
+ * path.
  */
 export function questionsOf(
   c: Context,
@@ -221,7 +224,7 @@ export function questionsOf(
   return questions;
 }
 
-/** Have both policies one owner for a key, and is it asked about both at one time? */
+/** Returns true if one owner has the key under both policies, and is asked about both at once. */
 function isAskedWith({ scope, mode }: Policy, other: Policy | undefined): boolean {
   return other?.scope === scope && (other.mode === "after") === (mode === "after");
 }

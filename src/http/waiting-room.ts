@@ -1,8 +1,8 @@
 /**
  * The requests that this isolate holds: how many wait, and for what.
  *
- * A place is free again when its wait is over, even if nothing says that its request has ended. The
- * runtime does not, without `enable_request_signal`.
+ * A place is free again when its wait is over, even if its request has not left it. Without
+ * `enable_request_signal`, the runtime does not tell that a client has left.
  */
 
 /**

@@ -1,9 +1,9 @@
 /**
  * CORS: which answers pages of other sites may read, and their preflights.
  *
- * Every page may read the gate's own refusals. A refusal says only how long to wait, and a page that
- * cannot read it tries again at once. The gate leaves the CORS headers of the origin as they are. In
- * a user's own app, `cors()` in front of the limiter decides.
+ * Every page may read the gate's own refusals. A refusal says only how long to wait, and a page
+ * that cannot read it tries again at once. The gate leaves the CORS headers of the origin as they
+ * are. In a user's own app, `cors()` in front of the limiter decides.
  */
 import type { Context } from "hono";
 import { parsePolicy } from "../../limit/policy.ts";
@@ -21,10 +21,10 @@ export const LEGACY_FIELDS = "X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLi
 /** An origin as browsers write it. `null` and other text are answered with `*`. */
 const ORIGIN = /^[a-z][a-z\d+.-]*:\/\/[\w.:[\]-]{1,260}$/i;
 
-/** Browsers send none of these with a preflight. Some servers read another method from them. */
+/** Headers that browsers never send with a preflight: credentials, and overrides of the method. */
 const NEVER_SENT = ["Cookie", "Authorization", ...METHOD_OVERRIDES];
 
-/** The least limit of preflights a minute for one client. */
+/** The least limit for the preflights of one client in a minute. */
 const LEAST_PREFLIGHTS = 600;
 const MINUTE_MS = 60_000;
 
@@ -66,8 +66,8 @@ export function allowEveryPage(c: Context): void {
 }
 
 /**
- * Is this a CORS preflight (https://fetch.spec.whatwg.org)? Any client can write one, so preflights
- * have a limit too, and reach the origin only as `OPTIONS`.
+ * Returns true for a CORS preflight (https://fetch.spec.whatwg.org). Any client can write one, so
+ * preflights have a limit too, and reach the origin only as `OPTIONS`.
  */
 export function isPreflight(request: Request): boolean {
   // Headers cost a call into the runtime, and nearly no request needs them here.
@@ -82,8 +82,8 @@ export function isPreflight(request: Request): boolean {
 
 /**
  * Makes the function that returns the rules of a preflight: those that name `OPTIONS` in `method`,
- * or else one rule for preflights alone, by address. Its limit is twice that of the fastest rule, and
- * at least 600 a minute. So preflights take nothing from the quota of requests.
+ * or else one rule for preflights alone, by address. Its limit is twice that of the fastest rule,
+ * and at least 600 a minute. So preflights take nothing from the quota of requests.
  */
 export function preflightRules(rules: readonly Rule[]) {
   const paces = rules.map(({ policy: { limit, windowMs } }) => (2 * limit * MINUTE_MS) / windowMs);

@@ -1,7 +1,7 @@
 /**
  * A policy's own refusal: a status, a body, a redirect, or a function's response.
  *
- * Each of them has the RateLimit fields and `no-store`.
+ * Each of these answers has the RateLimit fields and `no-store`.
  */
 
 import type { Context } from "hono";
@@ -58,10 +58,10 @@ function withRefusalHeaders(given: unknown, rulings: readonly Ruling[]): Respons
   return response;
 }
 
-/** Would the redirect send the client to the URL that it asked for, and so without end? */
+/** Returns true if the redirect leads to the URL that the client asked for, and so never ends. */
 function pointsToItself(c: Context, { location }: NonNullable<Refusal["redirect"]>): boolean {
   const here = parseUrl(c.req.url);
-  // The client's URL is unknown if its `Host` cannot be parsed.
+  // If the client's `Host` cannot be parsed, its URL is unknown, and a redirect might not end.
   if (!here) return true;
   const there = new URL(location, here);
   return there.host === here.host && there.pathname === here.pathname;

@@ -20,17 +20,17 @@ export interface Fields {
   quotas: string;
 }
 
-/** What the legacy fields say of one policy. */
+/** The numbers in the legacy fields, of one policy. */
 export interface QuotaState {
   /** Requests in a whole quota. */
   quota: number;
   remaining: number;
-  /** As for `waitSeconds`. */
+  /** As `waitSeconds` returns it. */
   seconds: number;
 }
 
 /**
- * Returns the headers to set on a response that passed, instead of those that it has.
+ * Returns headers to set on an allowed response. They replace its own of the same names.
  *
  * @param isLegacy whether `X-RateLimit-*` are set too
  */
@@ -110,7 +110,7 @@ export function legacyFields(headers: Headers, rulings: readonly Ruling[]): Head
   ];
 }
 
-/** Returns the state of the policy with the least left; concurrency counts only if it denied. */
+/** Returns the state with the least left, without `concurrency` unless it denied or is alone. */
 export function strictest(rulings: readonly Ruling[]): QuotaState | undefined {
   const told = rulings.filter(
     ({ policy, decision }) => !policy.shadow && decision.reason !== "failed",
@@ -118,9 +118,9 @@ export function strictest(rulings: readonly Ruling[]): QuotaState | undefined {
   const counting = told.filter(
     ({ policy, decision }) => !decision.allowed || policy.algorithm !== "concurrency",
   );
-  const services = (counting.length > 0 ? counting : told).map(stateOf);
-  services.sort((one, other) => one.remaining - other.remaining || other.seconds - one.seconds);
-  return services[0];
+  const states = (counting.length > 0 ? counting : told).map(stateOf);
+  states.sort((one, other) => one.remaining - other.remaining || other.seconds - one.seconds);
+  return states[0];
 }
 
 function stateOf(ruling: Ruling): QuotaState {
@@ -137,14 +137,14 @@ function left({ policy, decision }: Ruling): number {
   return decision.reason === "blocked" ? 0 : requests(policy, decision.remaining);
 }
 
-/** Converts units to requests. A cost by function may differ for the next request, so it stays. */
+/** Converts units to requests. Units stay units if the next request may have another cost. */
 function requests({ cost, isPriced }: Policy, units: number): number {
   return isPriced ? units : Math.floor(units / cost);
 }
 
 /**
- * Returns the most requests that the other policies let pass within this one's `t`. Otherwise, 9,000
- * left of a day would suggest 900 requests a second in its last ten seconds.
+ * Returns the most requests that the other policies let pass within this one's `t`. Otherwise,
+ * 9,000 left of a day would suggest 900 requests a second in its last ten seconds.
  */
 function maxUntilReset(rulings: readonly Ruling[], { policy, decision }: Ruling): number {
   if (policy.algorithm === "concurrency") return Number.POSITIVE_INFINITY;
@@ -164,9 +164,9 @@ function maxUntilReset(rulings: readonly Ruling[], { policy, decision }: Ruling)
   return most;
 }
 
-/** Does `other` count every request that `policy` counts, under the same key? */
+/** Returns true if `other` counts every request that `policy` counts, under the same key. */
 function bounds(other: Policy, policy: Policy): boolean {
-  // Concurrency limits no requests per time.
+  // Concurrency does not limit how many requests pass in a time.
   if (other === policy || other.shadow || other.algorithm === "concurrency") return false;
   const isWider = other.path === "/*" || String(other.path) === String(policy.path);
   return (

@@ -18,8 +18,8 @@ const MAX_ACCEPT_CHARS = 1_024;
 const RANGE = /^\s*([^\s;]+)(?:.*;\s*q\s*=\s*([\d.]+))?/i;
 
 /**
- * Does the client prefer a page, as browsers do? A script names no type. A long list is not read,
- * since no browser writes one and each entry takes time.
+ * Returns true if the client prefers a page, as browsers do; scripts seldom name a type. A long
+ * `Accept` is not read, since no browser writes one and each entry takes time.
  */
 export function prefersHtml(c: Context): boolean {
   const accept = c.req.header("Accept") ?? "";
@@ -35,7 +35,7 @@ export function prefersHtml(c: Context): boolean {
   return preferred.startsWith("text/");
 }
 
-/** Answers with a page. It must have no text of a client, since nothing is escaped. */
+/** Answers with a page. It must not have a client's text, since nothing is escaped. */
 export function page(
   c: Context,
   { status, title, detail }: { status: ContentfulStatusCode; title: string; detail: string },

@@ -1,9 +1,9 @@
 /**
  * Tells when a response has ended, without a change to its bytes, length and headers.
  *
- * The runtime does not say when it has sent a response, so the body passes through a stream of ours.
- * A fetched body is decoded there and encoded again when it is sent, unless `fetch` was called with
- * `encodeResponseBody: "manual"`, as the gateway does.
+ * The runtime does not say when it has sent a response, so the body passes through a stream of
+ * ours. A fetched body is decoded there and encoded again when it is sent, unless `fetch` was
+ * called with `encodeResponseBody: "manual"`, as the gateway does.
  */
 import type { Context } from "hono";
 import { WORKERS } from "../../runtime.ts";
@@ -23,7 +23,7 @@ const LENGTH = Object.getOwnPropertySymbols(ReadableStream.prototype).find(
   ({ description }) => description === "length",
 );
 
-/** The runtime's own is fast. Outside a Worker, as under the test kit, the standard's does. */
+/** The runtime's own stream is fast. Outside a Worker, as under the test kit, this one does. */
 const Identity =
   typeof IdentityTransformStream === "undefined" ? TransformStream : IdentityTransformStream;
 
@@ -69,9 +69,8 @@ export function untilEnd(
 }
 
 /**
- * Writes a body on, and shows each chunk to `look`.
- *
- * In fewer and larger chunks than a `TransformStream`, which takes several times as long.
+ * Writes a body on, and shows each chunk to `look`. It reads fewer and larger chunks than a
+ * `TransformStream`, which takes several times as long.
  */
 async function passOn(
   body: ReadableStream<Uint8Array>,
@@ -100,7 +99,7 @@ async function passOn(
   }
 }
 
-/** Reads whatever is there, up to `CHUNK_BYTES`. A stream made in code may have chunks of its own. */
+/** Returns a reader of up to `CHUNK_BYTES` at once, if the body is a byte stream. */
 function readerOf(body: ReadableStream<Uint8Array>) {
   let byob: ReadableStreamBYOBReader;
   try {
@@ -118,16 +117,16 @@ function lengthOf(body: ReadableStream): bigint | undefined {
   return LENGTH && (body as unknown as Record<symbol, bigint | undefined>)[LENGTH];
 }
 
-/** A body that is encoded again may have other bytes than those the origin's tag means. */
+/** Weakens an `ETag`: a body that is encoded again may have other bytes than the origin's. */
 function weakenTag(headers: Headers): void {
   const tag = headers.get("ETag");
   if (tag?.startsWith('"')) headers.set("ETag", `W/${tag}`);
 }
 
 /**
- * Resolves if the body is never read: an outer middleware has replaced the response, or has answered
- * before the handler, as `timeout()` does. Else the runtime starts to read as soon as the last
- * middleware is done.
+ * Resolves if the body is never read: an outer middleware has replaced the response, or has
+ * answered before the handler, as `timeout()` does. Otherwise the runtime starts to read the body
+ * as soon as the last middleware is done.
  */
 async function untilDropped(c: Context, body: ReadableStream): Promise<void> {
   for (let pauseMs = 1; pauseMs <= MAX_UNREAD_PAUSE_MS; pauseMs *= 2) {

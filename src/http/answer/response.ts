@@ -6,8 +6,8 @@ import type { Header } from "./cors.ts";
 const BODILESS = [101, 204, 205, 304];
 
 /**
- * Can code copy this response? An origin may send a status outside 200 to 599, or a body with a
- * status that has none. Code can make neither.
+ * Returns true if code can copy this response. An origin may send a status outside 200 to 599, or a
+ * body with a status that has none. Code can make neither.
  */
 export function isCopyable({ status, body, webSocket }: Response): boolean {
   if (webSocket) return true;

@@ -9,7 +9,7 @@ export interface Ruling {
   decision: Decision;
 }
 
-/** Returns one decision for each policy. */
+/** Returns one ruling for each policy. */
 export function rulingsOf(replies: readonly Reply[]): Ruling[] {
   const rulings: Ruling[] = [];
   for (const { question, decisions } of replies) {
@@ -25,7 +25,7 @@ export function rulingsOf(replies: readonly Reply[]): Ruling[] {
   return rulings;
 }
 
-/** Returns the ruling that decides about the request, see `decisive`. */
+/** Returns the ruling that decides about the request; see `decisive`. */
 export function decidingRuling(rulings: readonly Ruling[]): Ruling {
   const decision = decisive(rulings.map((ruling) => ruling.decision));
   return rulings.find((ruling) => ruling.decision === decision) as Ruling;

@@ -1,6 +1,6 @@
 /**
- * What a response came to, by its policy's `actual`: a header, a value in its JSON, its bytes, or a
- * function of it. What says nothing, or nonsense, leaves the estimate as it is.
+ * The actual cost of a response, by its policy's `actual`: a header, a value in its JSON, its
+ * bytes, or a function of it. If that is missing or no cost, the estimate stands.
  */
 import type { Context } from "hono";
 import type { Caller } from "../../caller/caller.ts";
@@ -17,13 +17,13 @@ export interface Outcome {
   /** Undefined if the handler threw, or the client left before it ended. */
   response: Response | undefined;
   status: number;
-  /** Looked at the body; undefined if it could not be looked at. */
+  /** The meter that watches the body; undefined if the body cannot be watched. */
   meter: BodyMeter | undefined;
-  /** Did the client leave before the handler ended? Then it is charged, whatever the status. */
+  /** True if the client left before the handler ended. It is then charged, whatever the status. */
   hasLeft: boolean;
 }
 
-/** Returns what looks at the body, if one of the policies needs that. */
+/** Returns a meter for the body; undefined if none of the policies needs it. */
 export function meterFor(policies: readonly Policy[]): BodyMeter | undefined {
   const sources = policies.flatMap(({ actual }) => actual ?? []);
   const paths = sources.flatMap(({ path }) => (path ? [path] : []));
@@ -33,7 +33,7 @@ export function meterFor(policies: readonly Policy[]): BodyMeter | undefined {
 }
 
 /**
- * Settles the holds of a request, once what it came to is known.
+ * Settles the holds of a request, once its actual costs are known.
  *
  * @param replies those of policies that are `held`
  * @param rules the rules that count the request
@@ -79,7 +79,7 @@ async function actualOf(
   return policy.cost;
 }
 
-/** Returns what the response says; undefined if it says nothing that can be a cost. */
+/** Returns the cost that the response tells; undefined if it tells none. */
 function told({ actual }: Policy, { response, meter }: Outcome): number | undefined {
   if (!actual || !response) return undefined;
   const { from, path, name = "" } = actual;

@@ -1,4 +1,4 @@
-/** Reads encoded bodies, which only the gateway passes on as they are. */
+/** Decodes bodies in order to read them. Only the gateway passes encoded bodies on as they are. */
 
 /** Takes a body's chunks one after the other, then its end. */
 export interface ChunkReader {
@@ -6,10 +6,10 @@ export interface ChunkReader {
   end(): void | Promise<void>;
 }
 
-/** Returns what reads the body with these headers and hands it on decoded. */
+/** Returns a reader that decodes a body with these headers for `reader`; undefined if it cannot. */
 export type Decode = (headers: Headers, reader: ChunkReader) => ChunkReader | undefined;
 
-/** Encodings, and what the runtime calls them. One that it does not decode is not read. */
+/** Content encodings, and the runtime's names for them. A body in any other is not read. */
 const FORMATS: Record<string, string> = {
   gzip: "gzip",
   "x-gzip": "gzip",

@@ -1,9 +1,8 @@
 /**
  * The estimated cost of a request, from its body: `cost = "json:max_tokens"`.
  *
- * The body is read up to a bound, from a copy. The handler and the origin get all of it, unchanged.
- * A client that writes no such number, or hides it behind the bound, is reserved one unit, and
- * charged what the response came to.
+ * The body is read from a copy. The handler and the origin get all of it, unchanged. If the body
+ * has no such number, or is longer than `MAX_BODY_BYTES`, one unit is reserved.
  */
 import type { Context } from "hono";
 import { parseJson } from "../../limit/json.ts";
@@ -11,12 +10,12 @@ import type { Policy } from "../../limit/policy.ts";
 import { logSeldom } from "../../log.ts";
 import { isUnits, valueAt } from "./json-values.ts";
 
-/** Bytes of a body that are looked at. */
+/** A longer body is not looked at. */
 export const MAX_BODY_BYTES = 1_048_576;
 /** The cost of a request that names none. */
 const LEAST = 1;
 
-/** What was read of bodies: several policies may look at one. */
+/** The JSON of bodies, by request: several policies may look at one body. */
 const bodies = new WeakMap<Request, Promise<unknown>>();
 
 /** Returns the function that reads a policy's cost. */
@@ -35,7 +34,7 @@ export function costInBody({ name }: Policy, path: readonly string[]) {
 
 async function jsonOf(c: Context): Promise<unknown> {
   const { raw } = c.req;
-  // Another middleware has read it by Hono, which keeps it.
+  // Another middleware has read the body through Hono, which keeps it.
   if (raw.bodyUsed) return c.req.json().catch(() => undefined);
   if (!raw.body || Number(raw.headers.get("Content-Length")) > MAX_BODY_BYTES) return undefined;
   const decoder = new TextDecoder();
@@ -44,7 +43,7 @@ async function jsonOf(c: Context): Promise<unknown> {
   try {
     for await (const chunk of raw.clone().body as AsyncIterable<Uint8Array>) {
       bytes += chunk.length;
-      // Breaks off, and so cancels the copy.
+      // Leaving the loop cancels the copy.
       if (bytes > MAX_BODY_BYTES) return undefined;
       text += decoder.decode(chunk, { stream: true });
     }

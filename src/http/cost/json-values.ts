@@ -2,7 +2,7 @@
  * Finds whole numbers in an answer's JSON, or in the last event of a stream that has them.
  *
  * Keeps one answer or one event at a time, up to `MAX_CHARS`. Reads an event stream as the HTML
- * standard has it (9.2.6), without the fields that are not `data`.
+ * standard says (9.2.6), but only its `data` fields.
  */
 import { parseJson } from "../../limit/json.ts";
 import { MAX_UNITS } from "../../limit/policy-schema.ts";
@@ -20,9 +20,9 @@ export interface JsonValues {
 }
 
 /**
- * Returns what reads an answer of that type; undefined if it has no JSON.
+ * Returns a reader for an answer of that media type; undefined if the type has no JSON.
  *
- * @param found is called with each value that was found, by the index of its path
+ * @param found is called with each value that is found, and the index of its path
  */
 export function jsonValues(
   type: string,
@@ -43,7 +43,7 @@ export function jsonValues(
   return /\bjson\b/i.test(type) ? new Whole(look) : undefined;
 }
 
-/** Returns what is at a path in a value made of JSON; undefined if there is nothing. */
+/** Returns the value at a path in JSON; undefined if there is none. */
 export function valueAt(json: unknown, path: readonly string[]): unknown {
   let value = json;
   for (const name of path) {
@@ -54,7 +54,7 @@ export function valueAt(json: unknown, path: readonly string[]): unknown {
   return value;
 }
 
-/** Is it a cost, a whole number from 0 on? */
+/** Returns true for a cost: a whole number from 0 to `MAX_UNITS`. */
 export function isUnits(value: unknown): value is number {
   return typeof value === "number" && Number.isInteger(value) && value >= 0 && value <= MAX_UNITS;
 }

@@ -1,5 +1,6 @@
 /**
- * Looks at a body on its way to the client: how many bytes it has, and which values are in its JSON.
+ * Looks at a body on its way to the client: how many bytes it has, and which values are in its
+ * JSON.
  */
 import type { ChunkReader, Decode } from "./decoding.ts";
 import { jsonValues } from "./json-values.ts";
@@ -11,7 +12,7 @@ export class BodyMeter {
   readonly #values = new Map<readonly string[], number>();
   #reader: ChunkReader | undefined;
 
-  /** @param paths of the values to be found, each the same list as `valueAt` is asked for */
+  /** @param paths paths of the values to find. `valueAt` takes these same lists, not copies */
   constructor(paths: readonly (readonly string[])[]) {
     this.#paths = paths;
   }
@@ -19,7 +20,7 @@ export class BodyMeter {
   /**
    * Begins with a response.
    *
-   * @param decode if its body is as its `Content-Encoding` says
+   * @param decode reads the body if it is encoded; undefined if the runtime has decoded it
    */
   begin({ headers }: Response, decode: Decode | undefined): void {
     if (this.#paths.length === 0) return;

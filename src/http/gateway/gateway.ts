@@ -2,8 +2,8 @@
  * Forwards requests to the origin and its responses to the client, both as streams.
  *
  * Methods, bodies, upgrades and headers pass unchanged, but for the host, hop-by-hop headers, and
- * headers with which a client could pose as a proxy. The path passes as a URL parser writes it: dots
- * resolved, percent-encodings unchanged. If the client leaves, the request to the origin ends.
+ * headers with which a client could pose as a proxy. The path passes as a URL parser writes it:
+ * dots resolved, percent-encodings unchanged. If the client leaves, the request to the origin ends.
  */
 
 import type { Context } from "hono";
@@ -72,7 +72,7 @@ export function gateway(route: Route, options: ForwardedOptions) {
   const rewriteHeaders = headersForOrigin(options);
   return async function gateway(c: Context): Promise<Response> {
     const { raw } = c.req;
-    // Resolves the dots, or they could lead out of the path in `ORIGIN`.
+    // Parsing resolves dots. Otherwise they could lead out of the path in `ORIGIN`.
     const url = parseUrl(raw.url);
     if (!url) {
       allowEveryPage(c);

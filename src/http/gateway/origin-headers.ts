@@ -1,9 +1,10 @@
 /**
  * Tells the origin the public host, the scheme, and the client's address.
  *
- * A client can send such headers itself, under many names. The gate forwards none of them: an origin
- * that trusts one would link to the attacker's host, or log a forged address. The price: behind
- * another proxy, the origin is told that proxy's host and scheme, unless `FORWARDED` is `"keep"`.
+ * A client can send such headers itself, under many names. The gate forwards none of them: an
+ * origin that trusts one would link to the attacker's host, or log a forged address. The price:
+ * behind another proxy, the origin is told that proxy's host and scheme, unless `FORWARDED` is
+ * `"keep"`.
  */
 import type { ForwardedForm } from "../../config.ts";
 import { isIpv6 } from "../../limit/address-list.ts";
@@ -29,13 +30,13 @@ const PATH_OVERRIDES =
   "x-(?:.+-)?(?:original|rewrit(?:e|ten)|override|replaced|request|forwarded|real|matched|unencoded)-(?:url|uri|path|prefix|method)|" +
   "x-(?:invoke|now-route|waws|middleware(?!-prefetch$))-.+|" +
   "x-http-destinationurl|(?:x-)?script-name|x-accel-mapping|x-sendfile-type|" +
-  // With dashes they pass: `RuleMatcher` counts the request under both methods.
+  // Spelled with dashes, these pass: `RuleMatcher` counts the request under both methods.
   "(?=.*_)x-(?:http-)?method(?:-override)?";
 
 /** From these headers, servers read the client's address, the public host, and the scheme. */
 const CLIENT_CLAIMS =
   "(?:.+-)?forwarded(?:-.+)?|(?:.+-)?forward-for|" +
-  // Cloudflare's own stays.
+  // `CF-Connecting-IP` and `-IPv6` stay, since Cloudflare writes them.
   "(?!cf-connecting-)(?:.+-)?(?:real|true|client|connecting|connection|socket|remote|peer|viewer|visitor|source|src|original|originating|proxyuser|appengine-user)" +
   "-?(?:ip(?:v[46])?|(?:ip-?)?addr(?:ess)?|port)|" +
   "x-envoy-(?:external-address|internal)|" +
@@ -51,8 +52,8 @@ const DROPPED = pattern(...HOP_BY_HOP, PATH_OVERRIDES, CLIENT_CLAIMS);
 const HEADER_NAMES = /[\w!#$%&'*+.^`|~-]+/g;
 
 /**
- * Set by proxies in front of the gate. A client must not be able to remove them by listing them in
- * `Connection`.
+ * Headers that proxies in front of the gate set. A client must not be able to remove them by
+ * listing them in `Connection`.
  */
 const PROXY_HEADERS = /^(?:upgrade|host|cf-.*|x-forwarded-.*|x-real-ip|true-client-ip)$/i;
 

@@ -1,6 +1,6 @@
 /**
- * The legacy fields and `Retry-After` of an origin that has limits of its own: each keeps the stricter
- * value, in the origin's form.
+ * The legacy fields and `Retry-After` of an origin that has limits of its own: each keeps the
+ * stricter value, in the origin's form.
  */
 import type { Header } from "../answer/cors.ts";
 import type { QuotaState } from "../answer/fields.ts";
@@ -8,11 +8,11 @@ import type { QuotaState } from "../answer/fields.ts";
 const LEGACY = "X-RateLimit";
 const LEGACY_FAMILIES = [LEGACY, "RateLimit", "X-Rate-Limit"];
 
-/** A time above these is in seconds since the epoch, or in milliseconds since the epoch. */
+/** A number from these on is a time since the epoch, in seconds or in milliseconds. */
 const EPOCH_SECONDS = 1_000_000_000;
 const EPOCH_MS = 1_000_000_000_000;
 
-/** Has a response legacy fields, under any of their names? */
+/** Returns true if a response has legacy fields, under any of their names. */
 export function hasLegacyFields(headers: Headers): boolean {
   return LEGACY_FAMILIES.some((family) => headers.has(`${family}-Remaining`));
 }
@@ -40,7 +40,7 @@ export function legacyHeaders(
     ] as const) {
       const theirs = headers.get(`${family}-${part}`);
       if (theirs === null && !isOwn) continue;
-      // Ours replaces a value that cannot be read, if `X-RateLimit-*` are to be written.
+      // Our value replaces one that cannot be read, if `X-RateLimit-*` are to be written.
       const value = stricter(theirs ?? "") ?? (isOwn ? stricter("") : theirs);
       if (value !== theirs) changes.push([`${family}-${part}`, value ?? ""]);
     }
@@ -55,7 +55,7 @@ export function laterRetryAfter(headers: Headers, { seconds }: QuotaState, nowMs
   return value === null || value === undefined || value === theirs ? undefined : value;
 }
 
-/** Returns the smaller number. Theirs may be a list. Undefined if it cannot be read. */
+/** Returns the smaller number; undefined if `theirs` is not a number or a list of them. */
 function fewer(theirs: string, ours: number): string | undefined {
   if (!theirs) return String(ours);
   const numbers = theirs.split(",").map((part) => Number(/^\s*(\d+)\s*(?:;.*)?$/.exec(part)?.[1]));
@@ -63,7 +63,7 @@ function fewer(theirs: string, ours: number): string | undefined {
   return ours < Math.min(...numbers) ? String(ours) : theirs;
 }
 
-/** Returns the later time, in the form of theirs; undefined if that cannot be read. */
+/** Returns the later time, in the form of `theirs`; undefined if that cannot be read. */
 function later(theirs: string, seconds: number, nowMs: number): string | undefined {
   if (!theirs) return String(seconds);
   const untilMs = nowMs + seconds * 1_000;

@@ -1,10 +1,10 @@
 /**
  * Merges our RateLimit fields with those of an origin that has limits of its own.
  *
- * A proxy may make the fields stricter, never looser, and removing them is looser (draft 11, section
- * 7.2). So both stand side by side, the stricter first, for clients that read one item. Items that
- * cannot be parsed are dropped, since they would make the whole field unreadable. Older drafts are
- * rewritten.
+ * A proxy may make the fields stricter, never looser, and removing them is looser (draft 11,
+ * section 7.2). So both stand side by side, the stricter first, for clients that read one item.
+ * Items that cannot be parsed are dropped, since they would make the whole field unreadable. Fields
+ * of older drafts are rewritten.
  */
 import {
   type Fields,
@@ -24,7 +24,7 @@ interface Item {
   units: number;
 }
 
-// RFC 9651, sections 3.1 and 3.3.
+// Items of a list, as in RFC 9651, sections 3.1 and 3.3.
 const STRING = '"(?:[ !#-\\[\\]-~]|\\\\["\\\\])*"';
 const NUMBER = "-?(?:\\d{1,12}\\.\\d{1,3}|\\d{1,15})";
 const TOKEN = "[A-Za-z*][\\w!#$%&'*+.^`|~:/-]*";
@@ -38,7 +38,7 @@ const OLD_POLICY = /(?:^|,)\s*(\d{1,15})\s*(?:;\s*w=(\d{1,15}))?[^,]*/g;
 /** The most items that are read of one field. */
 const MAX_ITEMS = 32;
 
-/** The name of items in an older form, which has none. */
+/** The name of items from older drafts, which have no names. */
 const UNNAMED = "origin";
 
 /** Returns the fields, merged with the origin's own. */
@@ -60,8 +60,8 @@ export const headersBesideOrigin: QuotaHeaders = (headers, rulings, isLegacy) =>
 /**
  * Merges both fields with the origin's.
  *
- * Of two equal policies with one name, the stricter quota stands. If two different policies have one
- * name, the origin's gets the prefix `origin.`.
+ * Of two equal policies with one name, the stricter quota stands. If two different policies have
+ * one name, the origin's gets the prefix `origin.`.
  */
 export function mergeFields(headers: Headers, ours: Fields): Fields {
   const quotas = headers.get(QUOTA_FIELD) ?? "";
@@ -109,7 +109,7 @@ function readItems(text: string, parameter: "r" | "q"): Item[] {
   return items;
 }
 
-/** Returns the last parameter of the name, which counts (RFC 9651, section 4.2.3.2). */
+/** Returns a parameter's number. Of several, the last counts (RFC 9651, section 4.2.3.2). */
 function numberOf(parameters: string, name: string): number | undefined {
   const [, number] = new RegExp(`.*; *${name}=(\\d{1,15})(?![^;])`).exec(parameters) ?? [];
   return number === undefined ? undefined : Number(number);

@@ -1,6 +1,6 @@
 /**
- * Replaces the origin's own address in a response's headers by the gate's. A client that followed
- * the origin's would go past every limit from then on.
+ * Replaces the origin's own address in a response's headers by the gate's. A client that follows
+ * the origin's address would go past every limit from then on.
  *
  * It does what nginx's `proxy_redirect default` and `proxy_cookie_domain` do, for `Location`,
  * `Content-Location`, `Refresh`, `Link` and the attributes of cookies. Relative addresses, those of
@@ -50,7 +50,7 @@ function pointTo(name: string, value: string, translate: (text: string) => strin
 }
 
 function publicAddress(given: string, base: URL, url: URL): string {
-  // URL parsers ignore these.
+  // URL parsers ignore tabs and line ends.
   const text = given.replace(/[\t\r\n]/g, "").trim();
   const [authority, scheme] = AUTHORITY.exec(text) ?? [];
   if (authority === undefined) return given;
@@ -61,7 +61,7 @@ function publicAddress(given: string, base: URL, url: URL): string {
   const rest = belowPrefix(path, prefixOf(base));
   if (rest === undefined) return given;
   const address = url.origin + rest;
-  // An origin that redirects to another scheme than ORIGIN's would redirect without end.
+  // An origin that redirects to the other scheme would otherwise send the client in a circle.
   const isCircle = target.protocol !== base.protocol && parseUrl(address)?.href === url.href;
   return isCircle ? given : address;
 }

@@ -1,5 +1,5 @@
 /**
- * The region of a client, which is read once for each address: the runtime parses `cf` to read it.
+ * The region of a client. It is read once for each address, since reading parses all of `cf`.
  */
 import { RecentMap } from "../../caller/recent-map.ts";
 import type { Address } from "../../limit/address-list.ts";
@@ -7,7 +7,7 @@ import { nearestRegion, type Region } from "../../ring/region.ts";
 
 /**
  * The most clients remembered, 0.4 MB. With ten times as many, a look-up that misses takes four
- * times as long, and under many clients most of them miss.
+ * times as long, and under many clients most look-ups miss.
  */
 const MAX_CLIENTS = 4_000;
 

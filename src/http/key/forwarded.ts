@@ -1,8 +1,8 @@
 /**
- * Reads the client's address from a header, in the forms that proxies write: nginx and HAProxy a bare
- * address, Azure and AWS one with a port, RFC 7239 `for="[2001:db8::1]:4711";proto=https`.
+ * Reads the client's address from a header, in the forms that proxies write: nginx and HAProxy a
+ * bare address, Azure and AWS one with a port, RFC 7239 `for="[2001:db8::1]:4711";proto=https`.
  *
- * Only the last entry counts: the proxy in front wrote it. A client may have written those before.
+ * Only the last entry counts: the proxy in front wrote it. A client may have written the others.
  */
 import { type Address, readAddress } from "../../limit/address-list.ts";
 import { trimEnd } from "./trim-end.ts";
@@ -15,7 +15,7 @@ const PAIR = /([\w!#$%&'*+.^`|~-]+)=(?:"((?:[^"\\]|\\.)*)"|([^\s",;]*))/g;
 const LAST_ELEMENT = new RegExp(`(?:^|,)\\s*(${PAIR.source}(?:\\s*;\\s*${PAIR.source})*)$`);
 /** `[IPV6]`, with or without a port. A port may be obfuscated (RFC 7239, section 6). */
 const BRACKETED = /^\[([^\]]*)\](?::[\w.-]*)?$/;
-/** A port without brackets, as CloudFront writes it. After IPv6 it may also be a part of that. */
+/** A port without brackets, as CloudFront writes it. After IPv6 it may be part of the address. */
 const PORT = /(?<=[\da-f]):(?:\d{1,5}|_[\w.-]+)$/i;
 /** The zone of a link-local address (RFC 4007, section 11). */
 const ZONE = /%.*$/;
@@ -30,7 +30,7 @@ export function readForwarded(listed: string): Address | undefined {
   return readAddress(host) ?? readAddress(host.replace(PORT, ""));
 }
 
-/** Says why a header has no address, without the header's own text. */
+/** Returns why a header has no address, without the header's own text. */
 export function whyNoAddress(listed: string | null): string {
   if (listed === null) return "it is absent";
   const node = lastNode(listed);

@@ -23,14 +23,14 @@ export const UNKNOWN = "unknown";
 export const CROSS_ZONE_WORKER = "2a06:98c0:3600::103";
 
 /**
- * Each of these methods has keys of its own. All others share one, since a client can make them up.
+ * Methods with keys of their own. All others share one, since a client can make up methods.
  */
 const METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
 const OTHER_METHOD = "other";
 /** All values of the key part `method`. */
 export const METHOD_PARTS: readonly string[] = [...METHODS, OTHER_METHOD];
 
-/** A warning is due if a value was absent for this long, in at least this many requests. */
+/** A key part is warned about if it was absent for this long, in at least this many requests. */
 const ABSENT_MS = 60_000;
 const ABSENT_REQUESTS = 3;
 
@@ -69,10 +69,10 @@ export function clientAddress(
 /**
  * Returns a request's key under a policy.
  *
- * Warns if clients cannot be told apart: no address, or a value that no request has.
+ * Warns if clients cannot be told apart: without an address, or by a value that no request has.
  *
- * @param policy its `key` names the parts. `ip/48` cuts an IPv6 address to that many bits; an IPv4
- *   address stays whole
+ * @param policy its `key` names the parts. `ip/48` cuts an IPv6 address to 48 bits; an IPv4 address
+ *   stays whole
  * @param client the result of `clientAddress`
  * @param match for `path` and `param:NAME`
  * @example keyOf(c, { name: "site", key: ["ip", "method"] }, client, options) // ["2001:db8::/64", "GET"]
@@ -177,7 +177,7 @@ function methodOf(method: string): string {
   return METHODS.includes(method) ? method : OTHER_METHOD;
 }
 
-/** Returns the value, and warns if no request has had one for a while. */
+/** Returns the value, and warns if no request of the last minute had one. */
 function warnIfNeverSent(policy: string, part: string, value: string): string {
   const id = `${policy} ${part}`;
   const nowMs = Date.now();

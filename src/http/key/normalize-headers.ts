@@ -2,8 +2,9 @@
  * Rewrites the headers and cookies that a key names, so that the handler and the origin read the
  * value that was counted.
  *
- * Otherwise a client could vary the counted value, and send its real key in a second place that only
- * the origin reads. Two header lines become one, and of two cookies with one name the first stays.
+ * Otherwise a client could vary the counted value, and send its real key in a second place that
+ * only the origin reads. Two header lines become one, and of two cookies with one name the first
+ * stays.
  */
 import type { Context } from "hono";
 import type { Policy } from "../../limit/policy.ts";
@@ -38,7 +39,7 @@ export function headerNormalizer(
   };
 }
 
-/** Returns the headers that must change, so that a key's part can be read in one way only. */
+/** Returns the headers to change, so that a key part can be read in one way only. */
 function changesFor(headers: Headers, part: string): [name: string, text: string][] {
   const [kind, name = ""] = part.split(/:(.*)/s);
   if (kind === "cookie") {
@@ -66,7 +67,7 @@ export function withChanges(
   changes: { headers?: Headers; signal?: AbortSignal },
 ): Request {
   const { signal, method, url, headers, cf, bodyUsed } = raw as Request<unknown, CfProperties>;
-  // A middleware has read the body, and Hono keeps what it read.
+  // A middleware has read the body through Hono, which keeps it.
   if (bodyUsed) return new Request(url, { method, headers, signal, ...(cf && { cf }), ...changes });
   return new Request(raw, { signal, ...changes });
 }

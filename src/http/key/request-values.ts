@@ -7,7 +7,9 @@
 import { decodeUtf8 } from "../match/percent.ts";
 import { trimEnd } from "./trim-end.ts";
 
-/** Stands for a value that is absent, or that servers read differently. No header can have a NUL. */
+/**
+ * Stands for a value that is absent, or that servers read differently. No header can have a NUL.
+ */
 export const MISSING = "\0";
 
 /** A scheme and a token, as with `Bearer` and `Basic`, or a token by itself. */
@@ -16,7 +18,7 @@ const CREDENTIALS = /^[\s,]*(?:([^\s,]+)\s+([^\s,]+)(?![^\s,])|([^\s,]+)(?=,|$))
 const PARAMETER = /^[^=]+=[^=]/;
 /** A cookie's name, for any server: some also split at commas and blanks. */
 const COOKIE_NAMES = /(?:^|[;,\s])([^\s;,="]+)\s*=/g;
-/** After a blank, this ends a value for Python: anything but words, and the names of its flags. */
+/** Text after a blank that ends a value for Python: anything but words, or a flag's name. */
 const BEHIND_VALUE = /\s(?:\S*[^\w.\s-]|(?:secure|httponly|partitioned)(?!\S))/i;
 /** A value without quotes before a blank, as Python reads it. */
 const PYTHON_VALUE = /^[!#-:<-[\]-~]+(?=\s)/;
@@ -26,7 +28,7 @@ const QUOTED = /^"((?:[^"\\]|\\.)*)"/;
 /** An escaped character in quotes (Python, RFC 2109). */
 const ESCAPED = /\\(?:([0-3][0-7]{2})|(.))/g;
 
-/** A value, and the header's text that every server reads as this value. */
+/** A value, and a header text that every server reads as this value. */
 export interface RequestValue {
   value: string;
   /** Absent if the header needs no change; empty if the header must go. */
@@ -60,7 +62,10 @@ function readCredentials(text: string): RequestValue {
   return normalized === text ? { value } : { value, normalized };
 }
 
-/** Decoders skip other characters, accept both alphabets, and drop the last bits. */
+/**
+ * Writes Base64 in one way. Decoders skip other characters, accept both alphabets, and drop spare
+ * bits.
+ */
 function canonicalBase64(text: string): string {
   const digits = text
     .replace(/[^\w+/-]/g, "")
@@ -75,8 +80,8 @@ function canonicalBase64(text: string): string {
 
 /**
  * Reads the first cookie of a name. The normalized text has no other pair that a server could read
- * under that name: with another case or encoding, with `.` for `_`, or after a comma or a blank. The
- * runtime joins two header lines with a comma; the normalized text separates them with `;`.
+ * under that name: with another case or encoding, with `.` for `_`, or after a comma or a blank.
+ * The runtime joins two header lines with a comma; the normalized text separates them with `;`.
  */
 export function readCookie(text: string | null, name: string): RequestValue {
   if (!text) return { value: MISSING };
@@ -163,7 +168,7 @@ export function readParameter(url: string, name: string): string {
   return value ?? MISSING;
 }
 
-/** Can the text be another spelling of the name? A quick check that most texts fail. */
+/** Returns true if the text may be another spelling of the name: a quick test that most fail. */
 function mayBeSpelling(text: string, name: string): boolean {
   return text.length === name.length || /[%+[\s?]/.test(text);
 }

@@ -8,9 +8,9 @@ import { fold } from "./path.ts";
 import { decodeSegments } from "./percent.ts";
 
 export class PathPattern {
-  /** Does the pattern end in an extension, such as `*.css`? */
+  /** True if the pattern ends in an extension, such as `*.css`. */
   readonly isExtension: boolean;
-  /** The first segment of every reading that matches; undefined where it may be any. */
+  /** The first segment of every reading that matches; undefined if it may be any segment. */
   readonly first: string | undefined;
   readonly #expression: RegExp;
   readonly #names: string[] = [];

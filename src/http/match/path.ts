@@ -2,12 +2,12 @@
  * The path of a request, in every way that an origin may read it.
  *
  * Origins differ. One cuts `;parameters` and then decodes, another decodes and then splits, a third
- * decodes twice because a proxy in front did so already. So an odd path has a set of readings: what
- * any chain of such steps makes of it, with up to three decodings. A request meets a policy if one
- * reading matches.
+ * decodes after a proxy in front has done so. So an odd path has a set of readings: the results of
+ * every chain of such steps, with up to three decodings. A request meets a policy if one reading
+ * matches.
  *
- * A path that hides dots or a NUL in an encoding is refused. Dots can remove any part of a path, and
- * only attackers encode them.
+ * A path that hides dots or a NUL in an encoding is refused. Dots can remove any part of a path,
+ * and only attackers encode them.
  *
  * The price: paths that an origin tells apart by case or by `;parameters` may count together.
  */
@@ -52,14 +52,14 @@ const STEPS: readonly ((path: string) => string)[] = [
   (path) => path.replace(/;.*/s, ""),
   // Servers that decode first see the start of a query or a fragment.
   (path) => path.replace(/[?#].*/s, ""),
-  // Windows and Node's `url`.
+  // Windows and Node's `url` read a backslash as a slash.
   (path) => path.replaceAll("\\", "/"),
   bestFit,
-  // URL parsers.
+  // URL parsers drop tabs and line ends.
   (path) => path.replace(/[\t\n\r]/g, ""),
-  // Windows at the end of each name, URL parsers at the end of the path.
+  // Windows drops dots and blanks at the end of each name, URL parsers at the end of the path.
   (path) => path.replace(/(?<![.\s\p{Cc}])[.\s\p{Cc}]+(?=\/|$)/gu, ""),
-  // nginx.
+  // nginx merges slashes.
   (path) => path.replace(/\/\/+/g, "/"),
   // `new URL(request.url, base)` reads the first segment after two slashes as a host.
   (path) => path.replace(/^\/\/+[^/]*/, "") || "/",
@@ -67,7 +67,9 @@ const STEPS: readonly ((path: string) => string)[] = [
   decodeSegments,
 ];
 
-/** The last odd URL and its readings, since the readings of one request are needed several times. */
+/**
+ * The last odd URL and its readings, since the readings of one request are needed several times.
+ */
 let last: { url: string; hasDots: boolean; readings: readonly string[] | undefined } | undefined;
 
 /**
@@ -77,8 +79,8 @@ let last: { url: string; hasDots: boolean; readings: readonly string[] | undefin
  * has readings with its empty segments, since some origins keep them.
  *
  * @param resolvesDots whether the handler gets the path with dots resolved, as behind the gate.
- *   Hono's router does not resolve dots, so a user's own app refuses them. Browsers and HTTP clients
- *   resolve dots before they send a request
+ *   Hono's router does not resolve dots, so a user's own app refuses them. Browsers and HTTP
+ *   clients resolve dots before they send a request
  * @example readingsOf("https://a.example/Login;v=1") // ["/login;v=1", "/login"]
  */
 export function readingsOf(url: string, resolvesDots = true): readonly string[] | undefined {
@@ -87,7 +89,7 @@ export function readingsOf(url: string, resolvesDots = true): readonly string[] 
   if (last?.url !== url) {
     const path = pathnameOf(url);
     const readings = path === undefined ? path : explore(path);
-    // As Hono's router takes it, from the URL's text.
+    // Hono's router reads the path from the URL's text.
     const text = fold(decodeSegments(PATH_TEXT.exec(url)?.[1] ?? ""));
     const hasDots = HIDDEN.test(text);
     const more = hasDots ? [] : [text, withoutSlash(text)];
@@ -96,7 +98,7 @@ export function readingsOf(url: string, resolvesDots = true): readonly string[] 
   return last.hasDots && !resolvesDots ? undefined : last.readings;
 }
 
-/** Can the gate forward this URL without a look at its path? */
+/** Returns true if the gate can forward this URL without a look at its path. */
 export function isOrdinary(url: string): boolean {
   return (
     !url.includes("%") &&
@@ -107,7 +109,7 @@ export function isOrdinary(url: string): boolean {
 }
 
 /**
- * Could any server read this path as the API's?
+ * Returns true if any server could read this path as the API's.
  *
  * The API answers the paths that the router gives it. Any other path in which `_turnpike` can be
  * read, in any case, place and encoding, is 404: its request may carry the API's token, so it is
@@ -129,8 +131,9 @@ export function fold(text: string): string {
 }
 
 /**
- * Returns the path that the gate would forward; undefined for a URL that cannot be read, or not in
- * one way. The runtime's URL is the client's `Host` and the request line's path, dots unresolved.
+ * Returns the path that the gate would forward; undefined for a URL that cannot be read, or that
+ * two parsers read differently. The runtime's URL has the client's `Host` and the request line's
+ * path, dots unresolved.
  */
 function pathnameOf(url: string): string | undefined {
   return ODD_HOST.test(url) ? undefined : parseUrl(url)?.pathname;
@@ -140,7 +143,7 @@ function pathnameOf(url: string): string | undefined {
 function explore(path: string): readonly string[] | undefined {
   const text = decodeSegments(path);
   const fitted = bestFit(text);
-  // Only letters, of any script.
+  // A path of letters alone, in any script, needs no steps.
   if (!NEEDS_STEPS.test(text) && !NEEDS_STEPS.test(fitted))
     return [...new Set([text, fitted].map(withoutSlash))];
   if (path.length > MAX_ODD_CHARS || isHidden(path)) return undefined;
@@ -174,7 +177,7 @@ function explore(path: string): readonly string[] | undefined {
   }
 }
 
-/** Tries the chain of steps that most attacks use, so that refusing them costs little. */
+/** Tries the chain of steps that most attacks use, so that refusing an attack costs little. */
 function isHidden(path: string): boolean {
   let text = path;
   for (let decodings = 0; decodings < MAX_DECODINGS; decodings++) {

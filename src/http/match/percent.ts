@@ -1,13 +1,13 @@
 /**
  * Decodes the percent-encodings of a path as origins do, strictly or loosely.
  *
- * Each function decodes once: what comes out is not decoded again.
+ * Each function decodes once, and does not decode its own result.
  */
 
 const ENCODED = /%([0-7][\da-f])|(?:%[89a-f][\da-f])+/gi;
 /** Encoded characters that cannot change a path's structure: no slash, backslash, `%` or NUL. */
 const HARMLESS = /%(?!2f|5c|25|00)([0-7][\da-f])|(?:%[89a-f][\da-f])+/gi;
-/** What lenient decoders decode besides: `%u002f`, and bytes that are not UTF-8. */
+/** Encodings that lenient decoders decode: also `%u002f`, and bytes that are not UTF-8. */
 const LOOSE = /%u([\da-f]{4})|%([0-7][\da-f])|(?:%[89a-f][\da-f])+/gi;
 
 /** The least code point that UTF-8 writes with one, two and three continuation bytes. */
@@ -23,7 +23,7 @@ export function decodeUtf8(text: string): string {
   return decode(text, ENCODED);
 }
 
-/** Decodes besides what only lenient decoders do: `%u002f`, and bytes that are not UTF-8. */
+/** Decodes as lenient decoders do: also `%u002f`, and bytes that are not UTF-8. */
 export function decodeLoosely(text: string): string {
   return text.replace(LOOSE, (run, unit?: string, ascii?: string) => {
     const hex = unit ?? ascii;
@@ -42,7 +42,7 @@ function fromHex(hex: string): string {
 }
 
 /**
- * Decodes UTF-8. `decodeURIComponent` would take 20 µs to throw on bytes that are not UTF-8.
+ * Decodes UTF-8. On other bytes `decodeURIComponent` would throw, which takes 20 µs.
  *
  * @param run percent-encoded bytes beyond ASCII
  * @param isLoose whether overlong forms are decoded, and other bytes as Latin-1; else both stay

@@ -4,7 +4,7 @@ import type { Rule } from "../rule-functions.ts";
 import { readingsOf } from "./path.ts";
 import { PathPattern } from "./path-pattern.ts";
 
-/** Each key of a request costs a check, and a client can write a path that has many. */
+/** The most keys of a request: each costs a check, and a client can write a path with many. */
 const MAX_KEYS = 16;
 
 /** Frameworks read the method from these headers, so a request counts under both methods. */
@@ -13,7 +13,7 @@ export const METHOD_OVERRIDES = ["X-HTTP-Method-Override", "X-HTTP-Method", "X-M
 interface Entry {
   rule: Rule;
   path: PathPattern;
-  /** Undefined for all methods. */
+  /** The methods that count; undefined for all. */
   methods: ReadonlySet<string> | undefined;
   except: readonly PathPattern[];
 }
