@@ -164,6 +164,45 @@ describe("turnpike suggest", () => {
   });
 });
 
+describe("turnpike suggest and replay", () => {
+  it("count the same requests, however odd their paths are", async () => {
+    const odd = [
+      ...["GET /style.css;v=1", "GET /style.css?v=1", "GET /Logo.PNG", "GET /a%2ejs", "GET //a.js"],
+      ...[
+        "POST /LOGIN",
+        "POST /login/",
+        "POST //login",
+        "POST /login;a=1",
+        "POST /",
+        "POST /x.css",
+      ],
+      ...["GET /..%2f/etc/passwd", "POST /%6cogin", "GET /a.css/b", "DELETE /login", "GET *"],
+    ];
+    const [line = ""] = LOG.split("\n");
+    const lines = odd.map((request) => line.replace(/"\w+ \S+ /, `"${request} `));
+    const file = fileWith("odd.log", `${lines.join("\n")}\n${LOG}`);
+    const { suggestions } = JSON.parse((await turnpikeHere("suggest", file, "--json")).out);
+    const toml = fileWith("suggested.toml", (await turnpikeHere("suggest", file)).out);
+    const [{ policies }] = (await report([file, "--config", toml])).reports;
+    const counted = (all: { name: string; requests: number }[]) =>
+      all.map(({ name, requests }) => [name, requests]);
+    expect(counted(suggestions)).toEqual(counted(policies));
+    expect(counted(policies)).toHaveLength(2);
+  });
+
+  it("say what policies in shadow would deny", async () => {
+    const toml = fileWith("shadow.toml", `[[policies]]\n${LOGIN_TOML}shadow = true\n`);
+    const page = fileWith("report.html", "");
+    const { out } = await turnpikeHere("replay", log, "--config", toml, "--html", page);
+    expect(out).toContain("\n0 (0.0 %) of 2000 requests denied, of 0 (0.0 %) of 62 clients\n");
+    const line = /^Shadow policies would also deny 1\d\d .* of 1 \(1\.6 %\) of 62 clients$/m;
+    expect(out).toMatch(line);
+    expect(out).toMatch(/│ client +│ requests │ would be denied │\n.*\n│ 203\.0\.113\.9 +│ 200 /);
+    expect(out).toMatch(/│ path +│ would be denied │\n.*\n│ \/login /);
+    expect(readFileSync(page, "utf8")).toContain("Clients that shadow policies would deny most");
+  });
+});
+
 describe("a mistake", () => {
   const folder = join(dirname(log), "folder");
   mkdirSync(folder);

@@ -162,10 +162,27 @@ describe("a replay", () => {
     expect(report()).toMatchObject({ denied: 1, deniedClients: 1, requests: 3 });
   });
 
-  it("reports shadow without denying", () => {
-    const { take, report } = start([{ limit: 1, window: "1h", shadow: true }]);
-    expect([take("192.0.2.1", 0), take("192.0.2.1", 1)]).toEqual([true, true]);
-    expect(report()).toMatchObject({ denied: 0, policies: [{ denied: 1, shadow: true }] });
+  it("reports shadow without denying, and what it would deny", () => {
+    const { take, report } = start([
+      { name: "a", limit: 2, window: "1h", shadow: true },
+      { name: "b", limit: 1, window: "1h", shadow: true },
+      { name: "c", limit: 3, window: "1h" },
+    ]);
+    for (const seconds of [0, 1, 2]) expect(take("192.0.2.1", seconds)).toBe(true);
+    expect(take("192.0.2.1", 3, { target: "/a?b" })).toBe(false);
+    expect(take("192.0.2.2", 4)).toBe(true);
+    expect(report()).toMatchObject({
+      denied: 1,
+      deniedPaths: [{ path: "/a", denied: 1 }],
+      // What is denied in any case is not counted again.
+      shadow: {
+        denied: 2,
+        deniedClients: 1,
+        worstClients: [{ client: "192.0.2.1", requests: 4, denied: 2 }],
+        deniedPaths: [{ path: "/", denied: 2 }],
+      },
+      policies: [{ denied: 2, shadow: true }, { denied: 3 }, { denied: 1 }],
+    });
   });
 
   it("says which policies a log cannot replay", () => {

@@ -2,7 +2,8 @@
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { html, raw } from "hono/html";
-import { noteOn, policyTable } from "./print.ts";
+import type { DenialsReport } from "./denials.ts";
+import { hasShadow, noteOn, policyTable, shadowLine } from "./print.ts";
 import type { Result } from "./run.ts";
 
 type Reported = Result["reports"][number];
@@ -73,25 +74,24 @@ ${reports.map(section)}
 `);
 }
 
-function section({
-  source,
-  requests,
-  denied,
-  clients,
-  deniedClients,
-  timeline,
-  ...report
-}: Reported) {
-  const { policies, omitted, worstClients, deniedPaths } = report;
-  const { head, rows } = policyTable({ policies });
+function section(report: Reported) {
+  const { source, requests, denied, clients, deniedClients, timeline, omitted, shadow } = report;
+  const { head, rows } = policyTable(report);
   return html`
 <h2>${source}</h2>
 <p>${denied} of ${requests} requests denied, of ${deniedClients} of ${clients} clients.</p>
+${hasShadow(report) ? html`<p>${shadowLine(report)}.</p>` : ""}
 ${omitted.map(({ policy, why }) => html`<p>Policy "${policy}" is not replayed: ${why}.</p>`)}
 <div class="chart" data-intervals="${JSON.stringify(timeline)}" role="img" aria-label="Requests and denials over time"></div>
 ${table("Policies", head, rows, "policies")}
-${table("Clients denied most", ["client", "requests", "denied"], worstClients.map(Object.values))}
-${table("Paths denied most", ["path", "denied"], deniedPaths.map(Object.values))}`;
+${denialTables(report, "denied")}
+${denialTables(shadow, "that shadow policies would deny")}`;
+}
+
+function denialTables({ worstClients, deniedPaths }: DenialsReport, what: string) {
+  const column = what === "denied" ? what : "would be denied";
+  return html`${table(`Clients ${what} most`, ["client", "requests", column], worstClients.map(Object.values))}
+${table(`Paths ${what} most`, ["path", column], deniedPaths.map(Object.values))}`;
 }
 
 function table(caption: string, head: string[], rows: (string | number)[][], name = "") {

@@ -1,11 +1,14 @@
 /** Prints what a replay found. */
 import { styleText } from "node:util";
 import { count, tableOf } from "../text.ts";
+import type { DenialsReport } from "./denials.ts";
 import type { Result } from "./run.ts";
 import type { Report } from "./tally.ts";
 import type { Interval } from "./timeline.ts";
 
 const BARS = " ▁▂▃▄▅▆▇█";
+/** The column of policies in shadow. */
+const WOULD_BE_DENIED = "would be denied";
 /** Columns of a chart. */
 const WIDTH = 60;
 
@@ -34,21 +37,41 @@ export function noteOn({ unreadable, skipped, late }: Result["lines"]): string[]
 }
 
 function section(report: Reported, letter: string | undefined): string {
-  const { requests, denied, clients, deniedClients, source, omitted } = report;
+  const { source, omitted, shadow } = report;
   const title = letter ? `${letter}: ${source}` : source;
-  const summary = `${amount(denied, requests)} requests denied, of ${amount(deniedClients, clients)} clients`;
-  const out = ["", styleText("bold", title), summary];
+  const out = ["", styleText("bold", title), headline(report)];
+  if (hasShadow(report)) out.push(shadowLine(report));
   for (const { policy, why } of omitted) {
     out.push(styleText("yellow", `Note: policy "${policy}" is not replayed: ${why}.`));
   }
   const { head, rows } = policyTable(report);
-  out.push(tableOf(head, rows));
-  if (denied > 0) {
-    const { worstClients, deniedPaths, timeline } = report;
-    out.push(tableOf(["client", "requests", "denied"], worstClients.map(Object.values)));
-    out.push(tableOf(["path", "denied"], deniedPaths.map(Object.values)), ...chart(timeline));
-  }
+  out.push(tableOf(head, rows), ...denialTables(report, "denied"));
+  if (report.denied > 0) out.push(...chart(report.timeline));
+  out.push(...denialTables(shadow, WOULD_BE_DENIED));
   return out.join("\n");
+}
+
+function headline({ denied, requests, deniedClients, clients }: Report): string {
+  return `${amount(denied, requests)} requests denied, of ${amount(deniedClients, clients)} clients`;
+}
+
+/** Is there a policy whose denials are not among those of the report? */
+export function hasShadow({ policies }: Pick<Report, "policies">): boolean {
+  return policies.some(({ shadow }) => shadow);
+}
+
+/** Says what policies in shadow would deny of what passes. */
+export function shadowLine({ shadow, requests, clients }: Omit<Report, "omitted">): string {
+  const { denied, deniedClients } = shadow;
+  return `Shadow policies would also deny ${amount(denied, requests)} requests, of ${amount(deniedClients, clients)} clients`;
+}
+
+function denialTables({ denied, worstClients, deniedPaths }: DenialsReport, column: string) {
+  if (denied === 0) return [];
+  return [
+    tableOf(["client", "requests", column], worstClients.map(Object.values)),
+    tableOf(["path", column], deniedPaths.map(Object.values)),
+  ];
 }
 
 /** Returns the table of a report's policies. */

@@ -32,6 +32,14 @@ export type LineReader = (
   to: number,
 ) => LogRecord | typeof NO_REQUEST | undefined;
 
+/** For a line without a host: what `host` in a key then is, for all requests. */
+const NO_HOST = "log.invalid";
+
+/** Returns the whole address that was asked for. */
+export function urlOf({ target, values: { host = NO_HOST } }: LogRecord): string {
+  return `https://${host}${target.startsWith("/") ? target : `/${target}`}`;
+}
+
 export function pathOf(target: string): string {
   const query = target.indexOf("?");
   return query < 0 ? target : target.slice(0, query);

@@ -20,7 +20,7 @@ import type { KeyHash } from "../../ring/key-hash.ts";
 import type { Clients } from "./clients.ts";
 import { FIRST_KEY } from "./demand.ts";
 import { keyOfNumber, newNumberedTable } from "./numbered-table.ts";
-import type { LogRecord } from "./record.ts";
+import { type LogRecord, urlOf } from "./record.ts";
 import { Tally } from "./tally.ts";
 
 /** The values of a key that a log can have. */
@@ -28,8 +28,6 @@ const LOGGED_PARTS =
   /^(?:ip|ip\/\d+|host|path|param:.*|method|country|asn|query:.*|header:(?:user-agent|referer))$/i;
 /** Matched targets that are remembered. */
 const MAX_REMEMBERED = 10_000;
-/** For a line without a host: what `host` in a key then is, for all requests. */
-const NO_HOST = "log.invalid";
 
 /** One key, and the policies that count under it. */
 interface Asked {
@@ -43,8 +41,8 @@ interface Asked {
 class LoggedRequest implements RequestContext {
   readonly req;
 
-  constructor({ method, target, values }: LogRecord) {
-    const { host = NO_HOST, country, asn, userAgent, referer } = values;
+  constructor(record: LogRecord) {
+    const { country, asn, userAgent, referer } = record.values;
     const headers = () => {
       const all = new Headers();
       if (userAgent !== undefined) all.set("User-Agent", userAgent);
@@ -52,8 +50,8 @@ class LoggedRequest implements RequestContext {
       return all;
     };
     this.req = {
-      method,
-      url: `https://${host}${target.startsWith("/") ? target : `/${target}`}`,
+      method: record.method,
+      url: urlOf(record),
       raw: {
         cf: { country, asn },
         get headers() {
@@ -125,6 +123,7 @@ export class Replay {
     const asked = this.#askedFor(record, client, rules);
     const verdicts = this.#decide(asked, atMs);
     let isAllowed = true;
+    let isSpared = false;
     for (let at = 0; at < asked.length; at++) {
       const { number, policies } = asked[at] as Asked;
       for (let each = 0; each < policies.length; each++) {
@@ -132,10 +131,13 @@ export class Replay {
         const policy = policies[each] as Policy;
         tally.decided(client, atMs, policy, number, verdict, isCharged(policy, record.status));
         isAllowed &&= verdict.allowed;
+        isSpared ||= verdict.reason === "shadow";
       }
     }
-    if (isAllowed && !this.#chargesAll) this.#giveUncharged(asked, verdicts, record);
-    return isAllowed || tally.refused(client, target);
+    if (!isAllowed) return tally.refused(client, target);
+    if (isSpared) tally.spared(client, target);
+    if (!this.#chargesAll) this.#giveUncharged(asked, verdicts, record);
+    return true;
   }
 
   #rulesFor(record: LogRecord): readonly Rule[] | undefined {

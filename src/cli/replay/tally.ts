@@ -4,16 +4,12 @@ import { formatDuration } from "../../limit/duration.ts";
 import type { Policy } from "../../limit/policy.ts";
 import type { Clients } from "./clients.ts";
 import { DEMAND_NUMBERS, Demand, ROUNDING } from "./demand.ts";
+import { Denials, type DenialsReport, MAX_LISTED } from "./denials.ts";
 import { NumberedRows } from "./numbered-rows.ts";
-import { pathOf } from "./record.ts";
 import { type Interval, Timeline } from "./timeline.ts";
 
 /** Shares of clients that a limit may touch. */
 export const SHARES = [0.001, 0.01, 0.05] as const;
-/** Paths whose denials are counted; others count together. */
-const MAX_PATHS = 10_000;
-const OTHER_PATHS = "(other paths)";
-const MAX_LISTED = 10;
 
 export interface PolicyReport {
   name: string;
@@ -36,18 +32,16 @@ export interface PolicyReport {
   bursts?: Record<string, number> | undefined;
 }
 
-export interface Report {
+/** Its denials are those by a policy, by a list and for a path. */
+export interface Report extends DenialsReport {
   requests: number;
   clients: number;
-  /** Requests that were refused, by a policy, a list or for their path. */
-  denied: number;
-  deniedClients: number;
+  /** What passes, and would be denied if no policy were in shadow. */
+  shadow: DenialsReport;
   policies: PolicyReport[];
   /** Policies that a log cannot replay. */
   omitted: { policy: string; why: string }[];
   busiestClients: { client: string; requests: number }[];
-  worstClients: { client: string; requests: number; denied: number }[];
-  deniedPaths: { path: string; denied: number }[];
   timeline: Interval[];
 }
 
@@ -64,21 +58,24 @@ interface PolicyTally {
 /** What stands in a client's row: its requests, its denials, and numbers of each policy. */
 const REQUESTS = 0;
 const DENIED = 1;
-const FIRST_OF_POLICIES = 2;
+const DENIED_IN_SHADOW = 2;
+const FIRST_OF_POLICIES = 3;
 const POLICY_NUMBERS = DEMAND_NUMBERS + 1;
 
 export class Tally {
   requests = 0;
-  denied = 0;
   readonly #clients: Clients;
   readonly #byPolicy: Map<Policy, PolicyTally>;
   readonly #rows: NumberedRows;
-  readonly #deniedByPath = new Map<string, number>();
+  readonly #denials: Denials;
+  readonly #inShadow: Denials;
   readonly #timeline = new Timeline();
 
   constructor(policies: readonly Policy[], clients: Clients) {
     this.#clients = clients;
     this.#rows = new NumberedRows(FIRST_OF_POLICIES + policies.length * POLICY_NUMBERS);
+    this.#denials = new Denials(this.#rows, DENIED);
+    this.#inShadow = new Denials(this.#rows, DENIED_IN_SHADOW);
     this.#byPolicy = new Map(
       policies.map((policy, at) => {
         const first = FIRST_OF_POLICIES + at * POLICY_NUMBERS;
@@ -114,14 +111,14 @@ export class Tally {
 
   /** @returns false, as the request does not pass */
   refused(client: number, target: string): false {
-    this.denied++;
-    this.#count(client, DENIED);
+    this.#denials.add(client, target);
     this.#timeline.deny();
-    const path = pathOf(target);
-    const name =
-      this.#deniedByPath.has(path) || this.#deniedByPath.size < MAX_PATHS ? path : OTHER_PATHS;
-    this.#deniedByPath.set(name, (this.#deniedByPath.get(name) ?? 0) + 1);
     return false;
+  }
+
+  /** Notes that the request passes, and only because a policy is in shadow. */
+  spared(client: number, target: string): void {
+    this.#inShadow.add(client, target);
   }
 
   #count(client: number, at: number): void {
@@ -131,25 +128,15 @@ export class Tally {
 
   report(): Omit<Report, "omitted"> {
     const requests = this.#rows.column(REQUESTS);
-    const denied = this.#rows.column(DENIED);
     return {
       requests: this.requests,
       clients: requests.positive(),
-      denied: this.denied,
-      deniedClients: denied.positive(),
+      ...this.#denials.report(this.#clients, requests),
+      shadow: this.#inShadow.report(this.#clients, requests),
       policies: [...this.#byPolicy.values()].map((tally) => reportOf(tally, this.#rows)),
       busiestClients: requests
         .largest(MAX_LISTED)
         .map(({ number, count }) => ({ client: this.#clients.nameOf(number), requests: count })),
-      worstClients: denied.largest(MAX_LISTED).map(({ number, count }) => ({
-        client: this.#clients.nameOf(number),
-        requests: requests.of(number),
-        denied: count,
-      })),
-      deniedPaths: [...this.#deniedByPath]
-        .map(([path, denied]) => ({ path, denied }))
-        .sort((one, other) => other.denied - one.denied)
-        .slice(0, MAX_LISTED),
       timeline: this.#timeline.intervals(),
     };
   }

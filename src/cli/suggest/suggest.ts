@@ -1,8 +1,9 @@
 /** Finds the policies that we would start with, from what the clients of a log do. */
 
+import { readingsOf } from "../../http/match/path.ts";
 import type { Clients } from "../replay/clients.ts";
 import { Demand } from "../replay/demand.ts";
-import { type LogRecord, pathOf } from "../replay/record.ts";
+import { type LogRecord, pathOf, urlOf } from "../replay/record.ts";
 import { limitFor } from "../replay/tally.ts";
 
 const WINDOW_MS = 60_000;
@@ -11,11 +12,11 @@ const LOGIN_WINDOW_MS = 600_000;
 /** Methods that change something, and cost more. */
 const WRITES = ["POST", "PUT", "PATCH", "DELETE"];
 /** Extensions of the files that a page brings along. */
-const ASSET = /\.(css|js|mjs|map|png|jpe?g|gif|svg|webp|avif|ico|woff2?|ttf|otf|eot)$/i;
+const ASSET = /\.(css|js|mjs|map|png|jpe?g|gif|svg|webp|avif|ico|woff2?|ttf|otf|eot)$/;
 /** Assets are excepted if they are at least this share of all requests. */
 const ASSET_SHARE = 0.2;
-/** A path that a policy can name as it stands. */
-const PLAIN_PATH = /^\/[\w./-]*$/;
+/** A reading of a path that a policy can name as it stands; the root's is empty. */
+const PLAIN_PATH = /^(?:\/[\w.-]+)*$/;
 /** Paths that are looked at by themselves; others are covered by the policy for all. */
 const MAX_PATHS = 1_000;
 const MAX_OWN = 5;
@@ -64,6 +65,7 @@ export class Survey {
   readonly #clients: Clients;
   readonly #all = minutely(WINDOW_MS);
   readonly #pages = minutely(WINDOW_MS);
+  /** By a reading of the path, as the Worker finds a policy. */
   readonly #writes = new Map<string, Path>();
   readonly #extensions = new Set<string>();
   #requests = 0;
@@ -73,20 +75,29 @@ export class Survey {
     this.#clients = clients;
   }
 
-  take({ address, atMs, method, target, status }: LogRecord): void {
+  take(record: LogRecord): void {
+    const readings = readingsOf(urlOf(record));
+    // The Worker refuses such a path, and counts it nowhere.
+    if (!readings) return;
     this.#requests++;
+    const { address, atMs, method } = record;
     const client = this.#clients.clientOf(address);
     this.#all.add(client, client, atMs);
-    const path = pathOf(target);
-    const [, extension] = method === "GET" || method === "HEAD" ? (ASSET.exec(path) ?? []) : [];
-    if (extension) {
+    const extensions = readings.map((reading) => ASSET.exec(reading)?.[1]);
+    const isRead = method === "GET" || method === "HEAD";
+    if (isRead && extensions.every((extension) => extension !== undefined)) {
       this.#assets++;
-      this.#extensions.add(extension.toLowerCase());
+      for (const extension of extensions) this.#extensions.add(extension as string);
       return;
     }
     this.#pages.add(client, client, atMs);
     if (!WRITES.includes(method)) return;
-    const known = this.#writes.get(path) ?? this.#newPath(path);
+    for (const reading of readings) this.#takeWrite(reading, client, record);
+  }
+
+  /** @param reading of the path: a policy for that path counts the request */
+  #takeWrite(reading: string, client: number, { atMs, method, target, status }: LogRecord): void {
+    const known = this.#writes.get(reading) ?? this.#newPath(reading, pathOf(target));
     if (!known) return;
     known.requests++;
     known.methods.add(method);
@@ -119,8 +130,9 @@ export class Survey {
     return withDistinctNames([site, ...own]);
   }
 
-  #newPath(path: string): Path | undefined {
-    if (this.#writes.size >= MAX_PATHS || !PLAIN_PATH.test(path)) return undefined;
+  #newPath(reading: string, written: string): Path | undefined {
+    if (this.#writes.size >= MAX_PATHS || !PLAIN_PATH.test(reading)) return undefined;
+    const path = written.toLowerCase() === reading ? written : reading || "/";
     const added = {
       path,
       requests: 0,
@@ -130,7 +142,7 @@ export class Survey {
       demand: minutely(WINDOW_MS),
       failed: minutely(LOGIN_WINDOW_MS),
     };
-    this.#writes.set(path, added);
+    this.#writes.set(reading, added);
     return added;
   }
 
