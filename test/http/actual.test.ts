@@ -21,7 +21,7 @@ const events = (...data: unknown[]) =>
     { headers: { "Content-Type": "text/event-stream" } },
   );
 
-/** An app under one policy whose handler answers as it is told; and what is spent in the end. */
+/** Makes an app under one policy, whose handler gives the answer. `spent` is what it cost. */
 function appOf(options: Partial<RateLimitOptions>, answer: () => Response | Promise<Response>) {
   const name = crypto.randomUUID();
   const app = new Hono<RateLimitEnv>();
@@ -119,11 +119,11 @@ describe("the actual cost", () => {
     expect(lines).toHaveLength(1);
   });
 
-  it("is reserved at once: of 50 at once pass as many as their estimates let", async () => {
+  it("is estimated and reserved at once: of 50 parallel requests, only what the estimates allow passes", async () => {
     const app = appOf({ actual: "header:X-Cost" }, () => json({}, { "X-Cost": "700" }));
     const all = await Promise.all(Array.from({ length: 50 }, () => app.send()));
     const passed = all.filter(({ status }) => status === 200).length;
-    // Those that end early leave room for others.
+    // Requests that end early leave room for others.
     expect(passed).toBeGreaterThanOrEqual(10);
     expect(passed * 700).toBeLessThanOrEqual(LIMIT + 300);
     await vi.waitFor(async () => expect(await app.spent()).toBe(passed * 700), 5_000);
@@ -212,7 +212,7 @@ describe("the actual cost", () => {
     expect(await (await app.send()).text()).toBe(text);
   });
 
-  it("is told in units, and bytes in their own", async () => {
+  it("is told in units, and bytes have a unit of their own", async () => {
     const told = async (options: Partial<RateLimitOptions>) =>
       (await appOf(options, () => json({})).send()).headers.get("RateLimit-Policy");
     expect(await told({ actual: "bytes" })).toMatch(/;q=10000;qu="content-bytes";w=86400$/);
@@ -268,7 +268,7 @@ describe("the estimate in a request's body", () => {
     expect(await app.spent()).toBe(0);
   });
 
-  it("is read of a body that another middleware has read", async () => {
+  it("is read from a body that another middleware has read", async () => {
     const app = new Hono();
     app.use(async (c, next) => {
       await c.req.json();
@@ -281,7 +281,7 @@ describe("the estimate in a request's body", () => {
   });
 });
 
-describe("a place of costs that is none", () => {
+describe("a source of costs that does not exist", () => {
   it.each<[object, string]>([
     [{ actual: "usage.total_tokens" }, 'actual must be "bytes", a header such as "header:X-Cost"'],
     [{ actual: "json:" }, 'actual must be "bytes"'],

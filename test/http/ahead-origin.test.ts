@@ -1,6 +1,7 @@
 /**
- * Under `alongside` the gate asks its origin ahead of the verdict, here a real one through a socket.
- * Nothing that the origin answers to a denied request leaves the gate, and its request ends.
+ * Under `alongside` the gate asks its origin ahead of the verdict, here a real one through a
+ * socket. Nothing that the origin answers to a denied request leaves the gate, and its request
+ * ends.
  */
 import { once } from "node:events";
 import { createServer, type Server } from "node:http";
@@ -29,11 +30,11 @@ const SETTLED = { timeout: 60_000 };
 
 let origin: Server;
 let gate: WorkerdServer;
-/** Requests that the origin has answered as far as it does, and those that have not ended. */
+/** How many requests the origin has begun to answer, and how many are still open. */
 let answered = 0;
 let open = 0;
 let clients = 0;
-/** What owners wait for. */
+/** Owners answer once it resolves. */
 let verdict = Promise.resolve();
 let onAnswered = () => {};
 
@@ -71,7 +72,7 @@ afterAll(async () => {
   origin.close();
 });
 
-/** Spends a client's quota by the API. The gate's handlers that run ahead do not hear of it. */
+/** Spends a client's quota by the API, so that handlers still run ahead of their verdict. */
 async function spend(client: string): Promise<void> {
   verdict = Promise.resolve();
   const response = await fetch(`${gate.url}_turnpike/v1/check`, {
@@ -82,7 +83,7 @@ async function spend(client: string): Promise<void> {
   expect(await response.json()).toMatchObject({ allowed: true, remaining: 0 });
 }
 
-/** Returns every byte of the gate's answer. The verdict comes after the origin's answer. */
+/** Returns every byte of the gate's answer. The verdict waits for the origin's answer. */
 function ask(path: string, client: string): Promise<string> {
   verdict = new Promise((resolve) => {
     onAnswered = resolve;

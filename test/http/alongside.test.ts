@@ -6,7 +6,7 @@ import { alongsideApp } from "./alongside-app.ts";
 
 useStoppedClock();
 
-/** An app whose key another isolate has spent, and which does not know it. */
+/** Makes an app whose isolate does not know yet that another isolate has spent the key's quota. */
 function spentApp(...policies: Parameters<typeof alongsideApp>) {
   const made = alongsideApp(...policies);
   const elsewhere = alongsideApp(...policies);

@@ -6,7 +6,7 @@ function sendBytes(path: string, body: Uint8Array) {
   return app.request(path, { method: "POST", headers, body });
 }
 
-describe("what it refuses", () => {
+describe("the API", () => {
   const key = fresh();
   const refusals: [string, unknown, string, string][] = [
     ["no JSON", "{", "", 'input must be JSON, got "{"'],
@@ -133,7 +133,7 @@ describe("what it refuses", () => {
     ],
   ];
 
-  it.each(refusals)("is %s", async (_, body, field, detail) => {
+  it.each(refusals)("refuses a body with a mistake: %s", async (_, body, field, detail) => {
     for (const path of ["/check", "/peek", "/reset"]) {
       const response = await post(path, body);
       expect(response.status).toBe(400);
@@ -145,7 +145,7 @@ describe("what it refuses", () => {
     expect(await answer(post("/peek", { key, policy: "day" }))).toMatchObject({ remaining: 10 });
   });
 
-  it("is a body that is not UTF-8, whatever is asked", async () => {
+  it("refuses a body that is not UTF-8, in every call", async () => {
     const texts: Record<string, string> = {
       "/check": '"policy":"day"',
       "/peek": '"policy":"day"',
@@ -172,7 +172,7 @@ describe("what it refuses", () => {
     expect((await sendBytes("/check", Uint8Array.of(0xff, 0xfe, ...utf16))).status).toBe(400);
   });
 
-  it("is not a byte order mark, nor a key beyond ASCII", async () => {
+  it("takes a byte order mark, and a key beyond ASCII", async () => {
     const text = JSON.stringify({ key: `é${key}`, policy: "day" });
     const bytesOf = (body: string) => new TextEncoder().encode(body);
     expect(await answer(sendBytes("/check", bytesOf(`\ufeff${text}`)))).toMatchObject({
@@ -181,7 +181,7 @@ describe("what it refuses", () => {
     expect(await answer(sendBytes("/peek", bytesOf(text)))).toMatchObject({ remaining: 9 });
   });
 
-  it("is a body over 64 KB", async () => {
+  it("refuses a body over 64 KB", async () => {
     const response = await post("/check", { key, policy: "day", pad: "x".repeat(65_536) });
     expect(response.status).toBe(413);
     expect(response.headers.get("Content-Type")).toBe("application/problem+json");
@@ -192,14 +192,14 @@ describe("what it refuses", () => {
     expect(endless.status).toBe(413);
   });
 
-  it("is any other path, and another method", async () => {
+  it("refuses any other path, and another method", async () => {
     expect((await post("/cheque", {})).status).toBe(404);
     const headers = { Authorization: "Bearer secret-1" };
     const wrong = await app.request("/check", { headers });
     expect([wrong.status, wrong.headers.get("Allow")]).toEqual([405, "POST"]);
   });
 
-  it("is a block or an unblock that makes no sense", async () => {
+  it("refuses a block or an unblock that makes no sense", async () => {
     const durations = ["", "0s", "367d", "ten minutes", 600];
     for (const duration of durations) {
       const response = await post("/block", { key, duration });

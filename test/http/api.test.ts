@@ -38,7 +38,7 @@ describe("the API", () => {
     });
   });
 
-  it("takes a policy written into the call, and counts all of its window together", async () => {
+  it("takes an inline policy, and counts all inline policies of one window together", async () => {
     const inline = { key: fresh(), limit: 5, window: "1d", algorithm: "fixed-window" };
     expect(await answer(post("/check", inline))).toMatchObject({ limit: 5, remaining: 4 });
     expect(await answer(post("/check", { ...inline, limit: 100 }))).toMatchObject({
@@ -126,7 +126,7 @@ describe("the API", () => {
     expect(await answer(post("/check", { key, policy: "day" }))).toMatchObject({ remaining: 9 });
   });
 
-  it("blocks an address under every policy where one that all requests meet is keyed by it", async () => {
+  it("blocks an address under every policy if one that all requests meet counts by address", async () => {
     const POLICIES = [
       { limit: 10, window: "1d" },
       { name: "each", path: "/each/*", key: ["ip", "path"], limit: 10, window: "1d" },
@@ -154,7 +154,7 @@ describe("the API", () => {
     }
     const first = { ...POLICIES[0], allow: [ip] };
     expect((await ask({ POLICIES: [first] }, { ip, duration: "1m" })).status).toBe(400);
-    // A whole site's policy that some requests do not meet denies these nothing.
+    // A policy that some requests do not meet, or that counts them otherwise, does not deny these.
     for (const gap of [{ except: ["/each/a"] }, { method: ["GET"] }, { key: ["bot"] }]) {
       const change = { POLICIES: [{ ...POLICIES[0], ...gap }, POLICIES[1]] };
       const partly = await ask(change, { ip, duration: "1m" });
@@ -289,8 +289,8 @@ describe("the API", () => {
   });
 });
 
-describe("who may call it", () => {
-  it("is nobody where no token is set", async () => {
+describe("the API's token", () => {
+  it("is needed in the configuration: without one there are no calls", async () => {
     const closed = api(caller, parseConfig({}));
     for (const token of ["", "undefined", "secret-1"]) {
       const response = await closed.request("/check", {
@@ -312,7 +312,7 @@ describe("who may call it", () => {
     "Basic c2VjcmV0LTE=",
     "secret-1",
     "Bearer a b",
-  ])("is not who says %j", async (authorization) => {
+  ])("is not accepted as %j", async (authorization) => {
     const key = fresh();
     const response = await post("/check", { key, policy: "day" }, { Authorization: authorization });
     expect(response.status).toBe(401);

@@ -1,4 +1,6 @@
-/** Blocks that policies put on keys: through the middleware, the library, the API and the objects. */
+/**
+ * Blocks that policies put on keys: through the middleware, the library, the API and the objects.
+ */
 import { abortAllDurableObjects, evictDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { Hono } from "hono";
@@ -52,7 +54,7 @@ async function decide({ caller }: ReturnType<typeof isolate>, question = ask()) 
 }
 
 describe("a client that is denied under blockFor", () => {
-  it("stays denied so long, is told how long, and then passes", async () => {
+  it("stays denied for that long, is told how long, and then passes", async () => {
     const send = appWith({ name: "blocks" });
     await send();
     await send();
@@ -86,7 +88,7 @@ describe("a client that is denied under blockFor", () => {
       await deny();
     }
     expect(lengths).toEqual([60, 120, 240, 300, 300]);
-    // Two lengths after its last block ended it is a client like all others.
+    // Two lengths after its last block, the client is like any other.
     vi.setSystemTime(atMs + 300_000 + 599_999);
     await deny();
     vi.setSystemTime(atMs + 300_000 + 599_999 + 300_000 + 600_000);
@@ -154,7 +156,7 @@ describe("the library and the API", () => {
 });
 
 describe("an isolate", () => {
-  it("remembers a block for all its length, as long as it hears of the owner", async () => {
+  it("remembers a block for all its length, as long as it hears from the owner", async () => {
     const home = isolate();
     await decide(home);
     expect(await decide(home)).toMatchObject({ reason: "blocked", source: "owner" });
@@ -175,7 +177,7 @@ describe("an isolate", () => {
     expect(await decide(home)).toMatchObject({ allowed: true, source: "owner" });
   });
 
-  it("does not deny by it under a policy of the same name that blocks nobody", async () => {
+  it("does not apply a block under a policy of the same name without `blockFor`", async () => {
     const home = isolate();
     await decide(home);
     await decide(home);
@@ -226,7 +228,7 @@ describe("an owner", () => {
     expect(longer.verdicts).toMatchObject([[{ retryAfterMs: 2 * 86_400_000 }]]);
   });
 
-  it("has a block by a durable policy on disk before it tells of it, and that it was ended", async () => {
+  it("has a durable policy's block, and its end, on disk before it answers", async () => {
     const name = `weur/${crypto.randomUUID()}`;
     const owner = () => env.TURNPIKE_OWNERS.getByName(name);
     const durable = asked({ durable: true });

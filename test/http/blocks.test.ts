@@ -80,7 +80,7 @@ describe("what an operator did survives kill -9 right after the 204", () => {
     expect((await visit(blocked)).status).toBe(429);
     expect((await visit(freed)).status).toBe(429);
     for (let n = 0; n < 5; n++) await visit(spent);
-    // Until a checkpoint holds what was spent.
+    // By then, a checkpoint has what was spent.
     await sleep(3_000);
     expect((await visit(spent)).status).toBe(429);
     expect(await post("unblock", { key: freed })).toBe(204);
@@ -93,7 +93,7 @@ describe("what an operator did survives kill -9 right after the 204", () => {
   });
 });
 
-it("a block is on disk in every region, where nobody had been before", async () => {
+it("a block is on disk in every region, even where nothing has been counted", async () => {
   const [blocked, freed] = ["192.0.2.201", "192.0.2.202"];
   for (const ip of [blocked, freed]) await call("block", { ip, duration: "10d" });
   expect(await post("unblock", { ip: freed })).toBe(204);
@@ -105,13 +105,13 @@ it("a block is on disk in every region, where nobody had been before", async () 
 });
 
 describe("a block of an address", () => {
-  /** What a client with this address gets under each policy. */
+  /** Returns the status that a client with this address gets under each policy. */
   const met = async (address: string) => {
     const paths = ["plain/x", "wide/x", "each/x"];
     return Promise.all(paths.map(async (path) => (await visit(address, path)).status));
   };
 
-  it("denies it under every policy that is keyed by it, and names the others", async () => {
+  it("denies the address under every policy that counts by it, and names the other policies", async () => {
     const ip = "203.0.113.7";
     const answer = await call("block", { ip, duration: "1h" });
     expect(answer).toEqual({ status: 200, body: { unreached: ["each", "header"] } });
@@ -121,7 +121,7 @@ describe("a block of an address", () => {
     expect(await met("203.0.113.8")).toEqual([200, 200, 200]);
     expect(await post("unblock", { ip })).toBe(204);
     expect(await met(ip)).toEqual([200, 200, 429]);
-    // The address as a key is one and the same.
+    // The address given as a key blocks the same client.
     const text = await call("block", { key: ip, duration: "1h" });
     expect(text).toEqual({ status: 200, body: { unreached: ["each", "header", "method"] } });
     expect(await met(ip)).toEqual([429, 429, 429]);
@@ -130,7 +130,7 @@ describe("a block of an address", () => {
     expect(await met(ip)).toEqual([200, 200, 200]);
   });
 
-  it("denies it under each method where that is the other part of the key", async () => {
+  it("denies the address under each method if the method is part of the key", async () => {
     const ip = "203.0.113.77";
     const each = async () => {
       const methods = ["GET", "HEAD", "POST", "OPTIONS", "DELETE", "PROPFIND"];
@@ -155,7 +155,7 @@ describe("a block of an address", () => {
     ["2001:db8:1:2::9", "2001:db8:1:2::1", "2001:db8:1:ffff::1", "2001:db8:2::1"],
     ["2001:DB8:5:4:0:0:0:9", "2001:db8:5:4::1", "2001:db8:5:5::1", "2001:db8:6::1"],
     ["::ffff:198.51.100.9", "198.51.100.9", "198.51.100.10", "198.51.100.11"],
-  ])("is one of its network, in any spelling: %s", async (ip, same, near, far) => {
+  ])("blocks the network of the address, in any spelling: %s", async (ip, same, near, far) => {
     expect((await call("block", { ip, duration: "1h" })).status).toBe(200);
     expect(await met(same)).toEqual([429, 429, 200]);
     expect(await met(near)).toEqual([200, near.includes(":") ? 429 : 200, 200]);
@@ -180,7 +180,7 @@ describe("a block of an address", () => {
     "203.000.113.007",
     "fe80::1%eth0",
     "203.0.113.0/24",
-  ])("is refused where it could never be in force: %s", async (key) => {
+  ])("is refused if it could never be in force: %s", async (key) => {
     for (const [verb, body] of Object.entries({
       block: { key, duration: "1h" },
       unblock: { key },
@@ -190,14 +190,14 @@ describe("a block of an address", () => {
       expect([verb, status, problem.field]).toEqual([verb, 400, "key"]);
       expect(problem.detail).toMatch(/^key is the key of no policy: write \{"ip": "[\w:.]+"\} for/);
     }
-    // An app that counts such texts by calls of its own says so.
+    // As a list of parts, such a text is a key like any other.
     expect(await post("block", { key: [key], duration: "1h" })).toBe(204);
     expect(await call("check", { key, limit: 9, window: "1h" })).toMatchObject({
       body: { allowed: false, reason: "blocked" },
     });
   });
 
-  it("reaches a Worker of another zone by its two parts, and not all of them by one", async () => {
+  it("reaches a Worker of another zone by both parts of its key, and never all such Workers", async () => {
     const shared = "2a06:98c0:3600::103";
     const asWorker = async (zone: string) =>
       (await visit(shared, "plain/x", { "CF-Worker": zone })).status;
@@ -236,7 +236,7 @@ describe("an admin at another address", () => {
     expect((await call("check", check, locked)).status).toBe(429);
     expect(await post(verb, { ip: locked })).toBe(204);
     for (let n = 0; n < 15; n++) expect((await call("check", check, locked)).status).toBe(200);
-    // What is counted is what is wrong.
+    // Right tokens have counted nothing: ten wrong ones lock the address again.
     for (let n = 0; n < 11; n++) await call("check", check, locked, "wrong");
     expect((await call("check", check, locked)).status).toBe(429);
   });

@@ -100,7 +100,7 @@ afterAll(async () => {
   origin.close();
 });
 
-/** All that comes back, without the fields, which tell the policies apart. */
+/** Returns all that comes back, without the RateLimit fields, which differ by policy. */
 async function answerTo(
   server: WorkerdServer,
   line: string,
@@ -148,7 +148,7 @@ describe("an answer", () => {
     }
   });
 
-  it("is 400 where the host leaves no path to be read", async () => {
+  it("is 400 if the host makes the path unreadable", async () => {
     for (const host of [
       "gate.example#",
       "gate.example?",

@@ -81,7 +81,7 @@ function items(field: string | null, parameter: string): Record<string, number> 
   );
 }
 
-/** One client's requests, all at one time. */
+/** Sends requests of one client in parallel. */
 const burst = (client: string, requests: number) =>
   Promise.all(Array.from({ length: requests }, () => visit(client)));
 const statuses = (visits: { status: number }[]) => visits.map(({ status }) => status).sort();
@@ -89,7 +89,7 @@ const statuses = (visits: { status: number }[]) => visits.map(({ status }) => st
 describe("under load", () => {
   const YEAR = "366d";
   const MANY = 50_000;
-  /** Each limit tells the version. */
+  /** The limit tells which version decided. */
   const busy = (n: number, more: object = {}): Written => ({
     ...{ name: "busy", limit: MANY + n, window: YEAR },
     ...more,
@@ -99,19 +99,19 @@ describe("under load", () => {
   });
   const VERSIONS: ((n: number) => Written[])[] = [
     (n) => [busy(n), beside("other", n)],
-    // Renamed, removed, and there again.
+    // The second policy is renamed, removed, and put again.
     (n) => [busy(n), beside("another", n)],
     (n) => [busy(n)],
     (n) => [beside("another", n), busy(n)],
-    // Another window, and the one from before.
+    // The first policy has another window, and then the previous one again.
     (n) => [busy(n, { window: "300d" })],
     (n) => [busy(n), beside("other", n)],
-    // Another algorithm.
+    // The first policy has another algorithm.
     (n) => [busy(n, { algorithm: "sliding-window" }), beside("other", n)],
     (n) => [busy(n, { algorithm: "token-bucket" }), beside("another", n)],
     (n) => [busy(n, { algorithm: "sliding-log", limit: 9_000 + n })],
     (n) => [busy(n, { algorithm: "concurrency", limit: 9_000 + n, window: "1m" })],
-    // Another mode, and leases.
+    // The first policy has another mode, and leases.
     (n) => [busy(n, { mode: "after" })],
     (n) => [busy(n, { mode: "alongside" }), beside("other", n)],
     (n) => [busy(n, { name: "leased", lease: 0.001 })],
@@ -122,7 +122,7 @@ describe("under load", () => {
     Object.fromEntries(policiesOf(n).map(({ name, limit }) => [name, limit]));
   const versionOf = (limits: object) =>
     VERSIONS.findIndex((_, n) => JSON.stringify(limitsOf(n)) === JSON.stringify(limits));
-  /** Policies that count in one place. */
+  /** Policies with the same place share their counts. */
   const placeOf = ({ name, window, algorithm }: Written) => [algorithm, window, name].join();
 
   it("each request is decided under one version, and counts go on where they can", async () => {
@@ -158,14 +158,14 @@ describe("under load", () => {
       await Promise.all(load);
     }
     expect(wrong).toEqual([]);
-    // What is counted later is counted by then.
+    // Polls, since mode `after` counts later.
     const [last] = policiesOf(VERSIONS.length - 1) as [Written];
     const left = async () =>
       (await call("POST", "/peek", { ip: client, policy: last.name })).json.remaining;
     const expectedLeft = last.limit - (counted.get(placeOf(last)) as number);
     await expect.poll(left, { interval: 20, timeout: 60_000 }).toBe(expectedLeft);
     for (const [n] of VERSIONS.entries()) {
-      // There the isolate answers by what it heard last under this very version.
+      // Under mode `after`, the isolate answers by what it last heard under this version.
       if (policiesOf(n)[0]?.mode === "after") continue;
       await put(...policiesOf(n));
       const { limits, left } = await visit(client);
@@ -177,7 +177,7 @@ describe("under load", () => {
         counted.set(place, count);
         const spent = limit - (left[name] as number);
         const expected = algorithm === "concurrency" ? 1 : count;
-        // What is left of a lease is lost.
+        // The unused rest of a lease is lost.
         if (policy.lease) expect(spent).toBeGreaterThanOrEqual(expected);
         else expect(`${spent} of ${place} in ${n}`).toBe(`${expected} of ${place} in ${n}`);
       }
@@ -185,7 +185,7 @@ describe("under load", () => {
   });
 });
 
-describe("of a policy that is removed and put again", () => {
+describe("when a policy is removed and put again", () => {
   const OTHER: Written = { name: "other", limit: 1_000_000, window: "1d" };
 
   it("a lease pays for no more than its limit", async () => {

@@ -23,7 +23,7 @@ describe("cost and limit", () => {
     expect(more.headers.get("RateLimit-Policy")).toMatch(/;q=100;/);
   });
 
-  it("denies all until the window ends, where a plan gives nothing", async () => {
+  it("denies all requests until the window ends, if a plan's limit is 0", async () => {
     const free = (c: Context) => c.req.header("X-Plan") !== "gold";
     const limit = (c: Context) => (free(c) ? 0 : 100);
     for (const algorithm of Object.keys(ALGORITHMS) as AlgorithmName[]) {
@@ -85,7 +85,7 @@ describe("cost and limit", () => {
       "no database",
     ],
   ] as const)(
-    "whose %s function fails are told to the operator alone",
+    "answers 500 if its %s function fails, and tells the operator alone why",
     async (field, policy, why) => {
       const error = vi.spyOn(console, "error").mockImplementation(() => {});
       const name = crypto.randomUUID();
@@ -108,7 +108,7 @@ describe("cost and limit", () => {
     },
   );
 
-  it("refuses a function of the cost where the response decides on the charge", () => {
+  it("refuses a cost function if the response decides on the charge", () => {
     expect(() => rateLimit({ limit: 1, window: "1h", charge: "failure", cost: () => 1 })).toThrow(
       'cost must be a number where "charge" looks at the response, got "a function"',
     );
@@ -136,7 +136,7 @@ describe("charge", () => {
     expect(await statuses(send, [{}, {}, {}])).toEqual([200, 200, 429]);
   });
 
-  it("lets no more attempts through in parallel than may fail", async () => {
+  it("lets no more attempts pass in parallel than may fail", async () => {
     const send = appWith({ charge: "failure", limit: 5 });
     const all = await Promise.all(Array.from({ length: 40 }, () => send({ path: "/fail" })));
     expect(all.filter(({ status }) => status === 401)).toHaveLength(5);
@@ -186,7 +186,7 @@ describe("charge by what a response says", () => {
   it.each([
     ["throws", () => Promise.reject(new Error("mine"))],
     ["gives no boolean", (() => undefined) as unknown as () => boolean],
-  ])("charges the response where its function %s, and logs that once", async (_, charge) => {
+  ])("charges the response if its function %s, and logs that once", async (_, charge) => {
     const error = vi.spyOn(console, "error").mockImplementation(() => {});
     const send = appWith({ charge });
     expect(await statuses(send, [{}, {}, {}])).toEqual([200, 200, 429]);

@@ -93,7 +93,7 @@ async function fetchFromPage(
     }
     return seen;
   })()`;
-  // Left open: this browser ends with its last page.
+  // The page stays open: this browser ends with its last page.
   return (await page.evaluate(script)) as Seen[];
 }
 
@@ -194,7 +194,7 @@ describe("a preflight", () => {
 });
 
 describe("a refusal", () => {
-  it("names the origin that asks, and nobody where none could be named", async () => {
+  it("names the origin that asks, or * for text that is no origin", async () => {
     const refused = (Origin: string) =>
       ask("listed", { Origin, "CF-Connecting-IP": "192.0.2.1" }).then(({ status, headers }) => [
         status,
@@ -209,7 +209,7 @@ describe("a refusal", () => {
     }
   });
 
-  it("has no CORS headers where no page asks", async () => {
+  it("has no CORS headers if no page asks", async () => {
     const { headers } = await ask("listed", { "CF-Connecting-IP": "192.0.2.1" });
     expect([...headers.keys()].filter((name) => name.startsWith("access-"))).toEqual([]);
   });

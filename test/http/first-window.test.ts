@@ -61,7 +61,7 @@ function turnpikeStore(name: string): Store {
 }
 
 describe("a policy that starts with the first request", () => {
-  it("says a whole window at the first, less at the next, and all is back together", async () => {
+  it("tells a whole window at the first request, less at the next, and gives all back at once", async () => {
     const send = limited();
     expect((await send()).headers.get("RateLimit")).toMatch(/;r=1;t=60$/);
     vi.setSystemTime(now() + 45_000);

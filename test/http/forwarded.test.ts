@@ -49,7 +49,7 @@ describe("the header that names the client", () => {
     ['"', "198.51.100.1:80", "198.51.100.1"],
     ["for=192.0.2.9;", "198.51.100.1", "198.51.100.1"],
     ['for=192.0.2.9\\"', 'for="198.51.100.1";by="203.0.113.1"', "198.51.100.1"],
-  ])("is not reached into by a client that wrote %s before", (client, proxy, address) => {
+  ])("names the proxy's client, whatever a client wrote before: %s", (client, proxy, address) => {
     expect(readForwarded(`${client}, ${proxy}`)).toBe(address);
   });
 
@@ -65,7 +65,7 @@ describe("the header that names the client", () => {
     ["for=203.0.113.9;for=203.0.113.8", "its last entry has no for="],
     ["203.0.113.9, gate.example", "its last entry is not an address"],
     ["203.0.113.9, unix:", "its last entry is not an address"],
-  ])("that names no client has a fault that can be said: %s", (text, fault) => {
+  ])("tells why it names no client: %s", (text, fault) => {
     expect(readForwarded(text ?? "")).toBeUndefined();
     expect(whyNoAddress(text)).toBe(fault);
     expect(whyNoAddress(text)).not.toMatch(/203|gate|SEV/);
@@ -83,7 +83,7 @@ const node = fc.oneof(
 const quoted = (text: string) => (/[[:]/.test(text) ? `"${text}"` : text);
 
 describe("any list of entries", () => {
-  it("ends where the npm package `forwarded` sees its end", () => {
+  it("has the last entry that the npm package `forwarded` finds", () => {
     const lists = fc.array(fc.oneof(v4, v6), { minLength: 1, maxLength: 4 });
     fc.assert(
       fc.property(lists, fc.constantFrom(", ", ",", " , "), (entries, comma) => {
@@ -98,7 +98,7 @@ describe("any list of entries", () => {
     );
   });
 
-  it("as RFC 7239 has it ends where the npm package `forwarded-parse` sees its end", () => {
+  it("in RFC 7239's form has the last entry that the npm package `forwarded-parse` finds", () => {
     const name = fc.constantFrom("for", "For", "FOR");
     const extra = fc.constantFrom("", ";proto=https", ";by=203.0.113.43", ';host="a,b;for=c"');
     const element = fc
@@ -115,7 +115,7 @@ describe("any list of entries", () => {
     );
   });
 
-  it("is one client however its proxy writes him", () => {
+  it("names one client, however its proxy writes the address", () => {
     fc.assert(
       fc.property(node, ([host, bare, withPort]) => {
         const spellings = [host, bare, withPort, `"${withPort}"`, `for="${withPort}"`];

@@ -106,7 +106,7 @@ describe("paths that could be the API's", () => {
     expect(received).toEqual([]);
   });
 
-  it("are not forwarded where another host's name makes them", async () => {
+  it("are not forwarded if the host's text makes them so", async () => {
     // The API answers the first one itself: it takes no GET there.
     for (const host of ["gate.example/_turnpike", "gate.example\\_turnpike\\?"]) {
       expect(await send("/v1/check", host), host).toMatch(/^HTTP\/1.1 40[45] /);
@@ -166,14 +166,14 @@ describe("a policy's path", () => {
     expect(metPolicies(await send(target))).toEqual(["default", "login"]);
   });
 
-  it("is not left by a host that hides it, which is refused", async () => {
+  it("is not escaped by a host that hides it: the request is refused", async () => {
     expect(await send("/x", "gate.example\\login?")).toMatch(
       /^HTTP\/1.1 400 .*"Not a valid path"/s,
     );
     expect(received).toEqual([]);
   });
 
-  it("is neither met nor left by what only a decoder would resolve", async () => {
+  it("is neither met nor escaped by dots that only a decoder resolves: the request is refused", async () => {
     for (const target of [
       "/x%2f..%2flogin",
       "/x%5c..%5clogin",
@@ -191,7 +191,7 @@ describe("a policy's path", () => {
     expect(received).toEqual([]);
   });
 
-  it("is not met by others", async () => {
+  it("is not met by other paths", async () => {
     for (const target of [
       "/logins",
       "/login/x",
@@ -221,7 +221,7 @@ describe("a policy's path", () => {
     expect(metPolicies(await send("/pages/a.css"))).toEqual(["default"]);
   });
 
-  it("has one quota in all spellings where the path is the key", async () => {
+  it("has one quota in all spellings if the path is the key", async () => {
     expect(await send("/each/a")).toMatch(/^HTTP\/1.1 200 /);
     for (const target of [
       ...["/each/a/", "//each//a", "/EACH/A", "/each/%61", "/each/a;b", "/each/a;/x"],
@@ -243,7 +243,7 @@ describe("a path that is refused", () => {
     expect(received).toEqual([]);
   });
 
-  it("is no other one, however long or odd", async () => {
+  it("is never one that is only long or odd", async () => {
     for (const target of [
       `/${"x".repeat(8_000)}`,
       "/a/.well-known/...",

@@ -120,7 +120,7 @@ describe("gateway", () => {
     outgoing.destroy();
   });
 
-  it("does not forward what is asked of its own API, which may carry the token", async () => {
+  it("does not forward calls of its own API, which may carry the token", async () => {
     const asked = ["", "/", "/metrics", "/v1/check", "/v1/cheque", "/v1/check/", "/v1"];
     for (const path of asked) {
       for (const method of ["GET", "POST"]) {
@@ -135,7 +135,7 @@ describe("gateway", () => {
     const { incoming } = await send("GET", "/limited");
     expect(incoming.headers.ratelimit).toMatch(/^"origin";r=3;t=5, "gate-1000";r=9\d\d;t=\d+$/);
     expect(incoming.headers["ratelimit-policy"]).toBe('"origin";q=1, "gate-1000";q=1000;w=86400');
-    // An origin's own denial is its own to explain.
+    // The origin's own denial keeps the origin's own explanation.
     expect(incoming.statusCode).toBe(429);
     expect(incoming.headers).toMatchObject({ "retry-after": "7", "x-ratelimit-limit": "10" });
   });
@@ -181,7 +181,7 @@ describe("gateway", () => {
       expect(JSON.parse(text)).toMatchObject({ status: 429, "violated-policies": ["gate-1"] });
     }));
 
-  it("answers 502 as a problem where the origin is down, and charges for it", () =>
+  it("answers 502 as a problem if the origin is down, and charges for it", () =>
     against(start("http://127.0.0.1:1", 2), async () => {
       for (const left of [1, 0]) {
         const { incoming, text } = await send("GET", "/");
@@ -193,12 +193,12 @@ describe("gateway", () => {
       expect((await send("GET", "/")).incoming.statusCode).toBe(429);
     }));
 
-  it("refuses to go round in circles where there is no zone", () =>
+  it("refuses to forward to itself where there is no zone", () =>
     against(start("zone"), async () => {
       expect((await send("GET", "/")).incoming.statusCode).toBe(502);
     }));
 
-  it("forwards to a service binding where there is one", async () => {
+  it("forwards to a service binding if there is one", async () => {
     const answer = '"service " + new URL(request.url).pathname';
     const upstream = `export default { fetch: (request) => new Response(${answer}) }`;
     const gate = await deployed([{ limit: 1_000, window: "1d" }]);

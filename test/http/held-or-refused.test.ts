@@ -29,7 +29,7 @@ describe("shadow", () => {
     expect(reasons).toEqual(["ok", "ok", "shadow", "shadow"]);
   });
 
-  it("lets an enforced policy decide beside one in shadow, which does not count what it denies", async () => {
+  it("lets an enforced policy decide beside one in shadow, which counts no denied request", async () => {
     const send = appWith({ name: "trial-2", shadow: true, limit: 1 }, { name: "real", limit: 3 });
     expect(await statuses(send, [{}, {}, {}, {}])).toEqual([200, 200, 200, 429]);
   });
@@ -53,7 +53,7 @@ describe("shadow", () => {
 describe("maxWait", () => {
   it("holds a denied request within maxWait until it may pass", async () => {
     const waits = vi.spyOn(scheduler, "wait").mockImplementation(async (ms) => {
-      // The deadline of a call is no part of this; it loses the race.
+      // The wait for a call's deadline never ends, so the call always answers in time.
       if (ms === DEADLINE_MS) return new Promise(() => {});
       vi.setSystemTime(Date.now() + ms);
     });
@@ -140,7 +140,7 @@ describe("an owner out of reach", () => {
   }
   const broken = () => Promise.reject(new Error("broken"));
 
-  it("answers 503 where no owner answers and the policy says deny, without what is left", async () => {
+  it("answers 503 if no owner answers and the policy says deny, without what is left", async () => {
     const response = await appOver(broken, { onFailure: "deny" }).request("/");
     expect(response.status).toBe(503);
     expect(response.headers.get("Retry-After")).toBe("1");
@@ -150,7 +150,7 @@ describe("an owner out of reach", () => {
     });
   });
 
-  it("allows where no owner answers and the policy says allow", async () => {
+  it("allows if no owner answers and the policy says allow", async () => {
     const response = await appOver(broken, { onFailure: "allow" }).request("/");
     expect([response.status, response.headers.get("RateLimit")]).toEqual([200, null]);
   });

@@ -22,7 +22,7 @@ describe("identity", () => {
     expect(keyOf("::FFFF:0102:0304")).toEqual(["1.2.3.4"]);
   });
 
-  it("leaves IPv4 alone that is in IPv6 in another way, in either spelling", () => {
+  it("leaves other forms of IPv4 in IPv6 as they are, in either spelling", () => {
     for (const address of ["::1.2.3.4", "::102:304"]) expect(keyOf(address)).toEqual(["::/64"]);
     for (const address of ["64:ff9b::1.2.3.4", "64:FF9B::102:304"]) {
       expect(keyOf(address)).toEqual(["64:ff9b::/64"]);
@@ -56,7 +56,7 @@ describe("identity", () => {
     expect(clientKey(headers, { ipv6Prefix: 128 })).toEqual(["2001:db8:1:2:3:4:5:6/128"]);
   });
 
-  it("is one shared `unknown` where the address is absent or garbled", () => {
+  it("is one shared `unknown` if the address is absent or garbled", () => {
     expect(clientKey(new Headers())).toEqual(["unknown"]);
     const garbled = [
       "",
@@ -107,7 +107,7 @@ describe("identity", () => {
     expect(clientKey(headers, { ipHeader: "X-Forwarded-For" })).toEqual(["203.0.113.7"]);
   });
 
-  it("takes the last element of Forwarded, where the operator names it", () => {
+  it("takes the last element of Forwarded, if the operator names it", () => {
     const headers = new Headers({ Forwarded: "for=9.9.9.9" });
     headers.append("Forwarded", 'For="[2001:db8:cafe::17]:4711";proto=https;by=203.0.113.43');
     expect(clientKey(headers, { ipHeader: "Forwarded" })).toEqual(["2001:db8:cafe::/64"]);

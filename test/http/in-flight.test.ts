@@ -1,6 +1,6 @@
 /**
- * What a request takes comes back, however it ends and whenever its client leaves: against a workerd
- * with nothing in front, since the proxy of `wrangler dev` hides a client that leaves.
+ * What a request takes comes back, however it ends and whenever its client leaves: against a
+ * workerd with nothing in front, since the proxy of `wrangler dev` hides a client that leaves.
  */
 import { once } from "node:events";
 import { Agent, createServer, type IncomingMessage, request } from "node:http";
@@ -50,7 +50,7 @@ async function control<Value>(what: string): Promise<Value> {
   return JSON.parse((await get(`control/${what}`)).body) as Value;
 }
 
-/** What can be spent under a policy, as soon as it is that much, else at the end. */
+/** Returns what a policy has left, as soon as it is the wanted number, or at last. */
 async function settled(policy: string, wanted: number): Promise<number> {
   for (const endMs = Date.now() + SETTLED_MS; ; await sleep(50)) {
     const { policies } = await control<{ policies: { remaining: number }[] }>(policy);
@@ -320,7 +320,7 @@ describe("a WebSocket", () => {
     expect(await settled("slots", LIMIT)).toBe(LIMIT);
   });
 
-  it("is refused where no slot is left", async () => {
+  it("is refused if no slot is left", async () => {
     const path = "limit-2/socket";
     const sockets = await Promise.all([open(path), open(path)]);
     const third = new WebSocket(`${server.url.replace("http", "ws")}${path}`);

@@ -20,7 +20,7 @@ function lastIn(text: string, cuts: readonly number[], type = "text/event-stream
   return last;
 }
 
-/** What a well-kept parser makes of it. */
+/** Returns what a well-kept parser reads of the same text. */
 function lastByLibrary(text: string): number | undefined {
   let last: number | undefined;
   const parser = createParser({

@@ -1,6 +1,6 @@
 /**
- * Keys on the wire: what counts as one client, and that the origin is sent what was counted. Through
- * raw sockets on both sides of a workerd with nothing in front.
+ * Keys on the wire: what counts as one client, and that the origin is sent what was counted.
+ * Through raw sockets on both sides of a workerd with nothing in front.
  */
 import { once } from "node:events";
 import { type AddressInfo, connect, createServer, type Server } from "node:net";
@@ -85,7 +85,7 @@ async function statuses(target: string, clients: readonly (readonly string[])[])
   return found;
 }
 
-/** The lines of a name that the origin got, of its last request. */
+/** Returns the header lines of a name in the last request that the origin got. */
 function sent(name: string): string[] {
   const lines = received.at(-1)?.split("\r\n") ?? [];
   return lines.filter((line) => line.toLowerCase().startsWith(`${name.toLowerCase()}:`));
@@ -131,16 +131,16 @@ describe("a key of Authorization", () => {
 });
 
 describe("a key of another header", () => {
-  it("counts what the origin reads, where the header stands twice", async () => {
+  it("counts what the origin reads, if the header stands twice", async () => {
     expect(await send("/api", ["X-Api-Key: k1"])).toBe(200);
     expect(sent("X-Api-Key")).toEqual(["X-Api-Key: k1"]);
     expect(await send("/api", ["X-Api-Key: k1", "X-Api-Key: junk1"])).toBe(200);
-    // No server reads k1 in that.
+    // No server reads k1 from this line.
     expect(sent("X-Api-Key")).toEqual(["X-Api-Key: k1, junk1"]);
     expect(await send("/api", ["X-Api-Key: k1", "X-Api-Key: junk1"])).toBe(429);
   });
 
-  it("counts one value, where a proxy doubled the line or left one empty", async () => {
+  it("counts one value, if a proxy doubled the line or left one empty", async () => {
     expect(await send("/api", ["X-Api-Key: twin"])).toBe(200);
     for (const more of ["X-Api-Key: twin", "X-Api-Key:"]) {
       expect(await send("/api", ["X-Api-Key: twin", more])).toBe(429);
@@ -149,7 +149,7 @@ describe("a key of another header", () => {
     expect(sent("X-Api-Key")).toEqual(["X-Api-Key: single"]);
   });
 
-  it("counts nothing that CGI, WSGI or PHP would take for another name", async () => {
+  it("leaves the origin no other header that CGI, WSGI or PHP take for the same", async () => {
     expect(await send("/api", ["X-Api-Key: k2", "X_Api_Key: real", "X-Api_Key: real"])).toBe(200);
     expect(received.at(-1)).not.toContain("real");
     expect(sent("X-Api-Key")).toEqual(["X-Api-Key: k2"]);
@@ -157,7 +157,7 @@ describe("a key of another header", () => {
     expect(received.at(-1)).not.toMatch(/X_Api_Key/i);
   });
 
-  it("leaves headers alone that no key names", async () => {
+  it("leaves headers that no key names as they are", async () => {
     expect(await send("/elsewhere", ["X-Api-Key: a", "X-Api-Key: b", "X_Api_Key: c"])).toBe(200);
     expect(sent("X-Api-Key")).toEqual(["X-Api-Key: a", "X-Api-Key: b"]);
     expect(sent("X_Api_Key")).toEqual(["X_Api_Key: c"]);
@@ -224,7 +224,7 @@ describe("a key of a cookie", () => {
     expect(await send("/cookie", ["Cookie: session=lines"])).toBe(429);
   });
 
-  it("leaves a request as it is where nothing is odd, or where no key names the cookie", async () => {
+  it("leaves a request as it is if nothing is odd, or no key names the cookie", async () => {
     const cookie = 'Cookie: a="x, y";b=1;  session=plain ;c={"d":1}; e';
     expect(await send("/cookie", [cookie])).toBe(200);
     expect(sent("Cookie")).toEqual([cookie]);
@@ -234,7 +234,7 @@ describe("a key of a cookie", () => {
     }
   });
 
-  it("counts a value up to a blank where Python could, and sends all of it on", async () => {
+  it("counts a value up to a blank if Python could, and sends all of it on", async () => {
     const cookie = "Cookie: session=Ada (L.); theme=dark";
     expect(await statuses("/cookie", [[cookie], ["Cookie: session=Ada"]])).toEqual([200, 429]);
     expect(await send("/elsewhere", [cookie])).toBe(200);
@@ -242,7 +242,7 @@ describe("a key of a cookie", () => {
     expect(sent("Cookie")).toEqual(["Cookie: session=Bob \xc3\xa9; theme=dark"]);
   });
 
-  it("keeps all values apart where several are part of one key", async () => {
+  it("keeps all values apart if several are part of one key", async () => {
     const lines = ["Cookie: a=1; b=2; a=3; b=4", "X-A: 5", "X-A: 6"];
     expect(await statuses("/two", [lines, lines])).toEqual([200, 429]);
     expect([sent("Cookie"), sent("X-A")]).toEqual([["Cookie: a=1; b=2"], ["X-A: 5, 6"]]);
@@ -266,7 +266,7 @@ describe("a key of the query", () => {
     expect(await send("/query?api_key=a%2Bb", [])).toBe(200);
   });
 
-  it("is that of no parameter, where origins could differ on which one counts", async () => {
+  it("counts as no parameter, if origins could differ on which one counts", async () => {
     expect(await send("/query", [])).toBe(200);
     for (const n of [1, 2]) {
       for (const query of [
@@ -319,7 +319,7 @@ describe("a key of what the request line says", () => {
 });
 
 describe("an address that a proxy wrote", () => {
-  it("is the client's in whatever form", async () => {
+  it("is read in every form", async () => {
     for (const spellings of [
       ["198.51.100.1:50001", "198.51.100.1", '"198.51.100.1:80"'],
       ["198.51.100.2:50001", "9.9.9.9, 198.51.100.2", "for=198.51.100.2;proto=https"],
@@ -362,7 +362,7 @@ describe("a key that only the client writes", () => {
 });
 
 describe("a value that no request has", () => {
-  it("is told by policy and name, and one that most have is not", async () => {
+  it("is logged with policy and name, and one that most requests have is not", async () => {
     for (let n = 0; n < 4; n++) await send("/absent", [n === 0 ? "X-A: 1" : "X-B: 1"]);
     const told = log.match(/\{"event":"clients-not-told-apart".*\}/g) ?? [];
     const parts = told.map((line) => JSON.parse(line)).filter(({ policy }) => policy === "absent");

@@ -70,7 +70,7 @@ describe("legacy fields", () => {
 
   it("are read by a parser of such fields", async () => {
     const headers = new Headers((await fetch(`${gate.url}ten/b`)).headers);
-    // It looks for the standard field first, and knows that in the form of draft 7 only.
+    // The parser looks for the standard field first, and knows only its form of draft 7.
     headers.delete("RateLimit");
     const seconds = Number(headers.get("X-RateLimit-Reset"));
     const { reset, ...counts } = parseRateLimit(headers) ?? {};
@@ -78,7 +78,7 @@ describe("legacy fields", () => {
     expect(Math.abs((reset?.getTime() ?? 0) - Date.now() - seconds * 1_000)).toBeLessThan(60_000);
   });
 
-  it("are an origin's own where those are stricter", async () => {
+  it("are an origin's own if those are stricter", async () => {
     const { headers } = await fetch(`${gate.url}ten/own`);
     expect(NAMES.map((name) => headers.get(name))).toEqual(["2", "0", "86400"]);
   });

@@ -152,7 +152,7 @@ describe("a change", () => {
     expect((await call("GET")).etag).toBe(etag);
   });
 
-  it("back to the deployment needs no If-Match, and obeys one that is there", async () => {
+  it("back to the deployment needs no If-Match, but obeys one", async () => {
     const { etag } = await put([{ name: "brief", limit: 9, window: "1h" }]);
     expect((await call("DELETE", { ifMatch: '"1"' })).status).toBe(412);
     expect((await call("GET")).etag).toBe(etag);
@@ -160,7 +160,7 @@ describe("a change", () => {
     expect([status, json.source]).toEqual([200, "deployment"]);
   });
 
-  it("is lost by the second of two at one time", async () => {
+  it("is refused for the second of two operators at one time", async () => {
     const { etag } = await call("GET");
     const both = await Promise.all(
       [8, 9].map((limit) =>
@@ -175,13 +175,13 @@ describe("a change", () => {
   });
 
   it.each(['W/"1"', "1", '"abc"', '"1", "2"', '"99999999999999999999"'])(
-    "is refused where If-Match names no version: %s",
+    "is refused if If-Match names no version: %s",
     async (ifMatch) => {
       expect((await call("PUT", { body: { policies: DEPLOYED }, ifMatch })).status).toBe(412);
     },
   );
 
-  it("replaces any version where If-Match is *", async () => {
+  it("replaces any version if If-Match is *", async () => {
     const body = { policies: [{ limit: 2, window: "1h" }] };
     expect((await call("PUT", { body, ifMatch: "*" })).status).toBe(200);
   });
@@ -206,7 +206,7 @@ describe("a change", () => {
     expect((await call("GET")).etag).toBe(etag);
   });
 
-  it("is refused where the body is too large", async () => {
+  it("is refused if the body is too large", async () => {
     const body = JSON.stringify({ policies: DEPLOYED, by: "x".repeat(600_000) });
     expect((await call("PUT", { body, ifMatch: "*" })).status).toBe(413);
   });
@@ -240,14 +240,14 @@ describe("requests", () => {
     expect(left).toBeLessThan(9 - 3);
   });
 
-  it("are decided under it from the first one of a new isolate on", async () => {
+  it("are decided under a new version from a new isolate's first request on", async () => {
     await put([{ name: "site", limit: 77, window: "1d" }]);
     await server.stop();
     await start();
     expect(await visit("192.0.2.2")).toMatchObject({ limits: [77], left: 76 });
   });
 
-  it("are not denied by what was denied under the version before", async () => {
+  it("are not denied because of a denial under the previous version", async () => {
     const client = "192.0.2.3";
     await put([{ name: "site", limit: 1, window: "1d" }]);
     const status = async () => (await visit(client)).status;

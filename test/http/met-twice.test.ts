@@ -12,7 +12,7 @@ import { FakeOwners } from "../caller/fake-owners.ts";
 const limiterOf = (name: string, limit = 10) =>
   rateLimit({ name: `${name}-${crypto.randomUUID()}`, limit, window: "1d", key: () => "all" });
 
-it("counts once, and is told once", async () => {
+it("a limiter that is mounted twice counts a request once, and its fields are told once", async () => {
   const limiter = limiterOf("same");
   const other = limiterOf("other");
   const app = new Hono<RateLimitEnv>();
@@ -29,7 +29,7 @@ it("counts once, and is told once", async () => {
   }
 });
 
-it("counts once where it is made anew under its name", async () => {
+it("a limiter that is made twice under one name counts a request once", async () => {
   const name = `anew-${crypto.randomUUID()}`;
   const make = () => rateLimit({ name, limit: 10, window: "1d", key: ["host"] });
   const app = new Hono<RateLimitEnv>();
@@ -38,7 +38,7 @@ it("counts once where it is made anew under its name", async () => {
   expect(await (await app.request("/")).json()).toBe(9);
 });
 
-it("still counts its other policies", async () => {
+it("a limiter still counts the policies that no earlier limiter has counted", async () => {
   const policyOf = (name: string) => {
     return { name: `${name}-${crypto.randomUUID()}`, limit: 10, window: "1d", key: ["host"] };
   };
@@ -50,7 +50,7 @@ it("still counts its other policies", async () => {
   expect(await (await app.request("/")).json()).toEqual([9, 9]);
 });
 
-it("holds one slot", async () => {
+it("a limiter that is mounted twice takes one slot", async () => {
   const slot = rateLimit({
     name: `slot-${crypto.randomUUID()}`,
     algorithm: "concurrency",
@@ -67,7 +67,7 @@ it("holds one slot", async () => {
   }
 });
 
-it("is told in legacy fields by the stricter of two limiters", async () => {
+it("the legacy fields are those of the stricter of two limiters", async () => {
   const config = parseConfig({ HEADERS: "legacy" });
   const caller = new Caller({ owners: new FakeOwners(), runtime: WORKERS, ...config });
   const limiterOf = (name: string, limit: number) =>

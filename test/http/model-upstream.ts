@@ -1,6 +1,6 @@
 /**
  * An upstream that answers as model providers do, in OpenAI's and Anthropic's formats, streaming or
- * not. A request says in its first message what it will come to.
+ * not. A request says in its first message how many tokens it will use.
  */
 import { once } from "node:events";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";

@@ -81,7 +81,7 @@ const provider = (name: string) =>
     headers: headersOf(name),
   });
 
-/** Each asks for so many tokens, and returns what the client says was used. */
+/** Official clients. Each asks for a number of tokens, and returns how many it says were used. */
 const CLIENTS: [string, string, (name: string, tokens: number) => Promise<number | undefined>][] = [
   [
     "openai",
@@ -177,11 +177,11 @@ describe.each(CLIENTS)("%s", (_, policy, ask) => {
     const total = used.reduce((sum, tokens) => sum + tokens, 0);
     const short = used.reduce((sum, tokens) => sum + Math.max(0, tokens - ESTIMATE), 0);
     expect(total).toBeLessThanOrEqual(LIMIT + short);
-    // Above the limit, no more than that is told to be spent.
+    // The API never tells more than the limit as spent.
     expect(await spentBy(name, policy)).toBe(Math.min(LIMIT, total));
   });
 
-  it("is charged each one after another, too", async () => {
+  it("is charged for requests one after another, too", async () => {
     const name = crypto.randomUUID();
     let total = 0;
     for (const tokens of [7, 700, 33]) total += (await ask(name, tokens)) ?? Number.NaN;

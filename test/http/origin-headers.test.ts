@@ -82,7 +82,7 @@ describe("the origin", () => {
     }
   });
 
-  it("gets what only looks alike", () => {
+  it("gets headers that only look like those", () => {
     const headers = {
       "x-forward": "1",
       "x-original-language": "2",
@@ -107,7 +107,7 @@ describe("the origin", () => {
     expect(told(headers)).toMatchObject(headers);
   });
 
-  it("gets all that a trusted proxy wrote, if that is asked for", () => {
+  it("gets all that a trusted proxy wrote, if FORWARDED is keep", () => {
     const headers = { "x-forwarded-for": "192.0.2.1, 192.0.2.2", "x-forwarded-proto": "https" };
     expect(told(headers, "keep")).toEqual({ ...OWN, ...headers });
   });

@@ -34,14 +34,14 @@ describe("RateLimit fields of an origin", () => {
     expect(merge('"burst";r=6').quotas).toBe('"default";r=5;t=30, "burst";r=6');
   });
 
-  it("have another name where ours has it", () => {
+  it("get another name if a policy of ours has theirs", () => {
     expect(merge('"default";r=1;t=2', '"default";q=5;w=2')).toEqual({
       quotas: '"origin.default";r=1;t=2, "default";r=5;t=30',
       policies: '"origin.default";q=5;w=2, "default";q=10;w=60',
     });
   });
 
-  it("are one with ours where both tell of the same policy", () => {
+  it("become one with ours if both tell of the same policy", () => {
     expect(merge('"default";r=1;t=2', OURS.policies)).toEqual({
       quotas: '"default";r=1;t=30',
       policies: OURS.policies,
@@ -80,7 +80,7 @@ describe("RateLimit fields of an origin", () => {
     expect(merge(odd, odd)).toEqual(OURS);
   });
 
-  it("leave ours readable and themselves no looser, whatever they are", () => {
+  it("leave ours readable, and get no looser, whatever they say", () => {
     const piece = fc.oneof(
       fc.constantFrom(
         ...['"a"', '"default"', ";r=", ";t=", ";q=", ", ", ",", ";", "=", " ", '"', "\\"],
@@ -156,7 +156,7 @@ describe("legacy fields of an origin", () => {
     expect(reset("soon")).toBe("soon");
   });
 
-  it("may be lists, and what no number stands in stays", () => {
+  it("may be lists, and stay as they are without a number", () => {
     const remaining = (value: string) =>
       legacy({ "X-RateLimit-Remaining": value })["x-ratelimit-remaining"];
     expect(remaining("100, 3")).toBe("2");
@@ -165,7 +165,7 @@ describe("legacy fields of an origin", () => {
     expect(remaining("unlimited")).toBe("unlimited");
   });
 
-  it("are left out where neither the origin nor HEADERS asks for them", () => {
+  it("are left out if neither the origin nor HEADERS asks for them", () => {
     expect(legacy({})).toEqual({});
     expect(legacy({ "X-RateLimit-Limit": "9" })).toEqual({ "x-ratelimit-limit": "9" });
     const ours = {

@@ -16,7 +16,7 @@ const LIMIT = 3;
 const TRIES = 10;
 const ORIGINS = /^(?:Express 4|Fastify 4|Node|nginx|nginx that writes paths anew.*)$/;
 
-/** Each of them passed the policy before one of these origins, or before Tomcat or Jetty. */
+/** Each spelling once got past the policy to one of these origins, or to Tomcat or Jetty. */
 const SPELLINGS = [
   "/login",
   "/a%5cb%2f..%2flogin",

@@ -2,9 +2,9 @@
  * The gate against going direct, byte for byte and header for header: the same requests, through
  * sockets, to real servers. What differs is named in `meant` and `asSeen`, and meant.
  *
- * The runtime differs by itself, as a Worker of three lines shows: it takes no body of unknown length
- * for a GET, says 100 before the origin does, drops 103 and trailers, and refuses a target with bytes
- * beyond ASCII.
+ * The runtime differs by itself, as a Worker of three lines shows: it takes no body of unknown
+ * length for a GET, says 100 before the origin does, drops 103 and trailers, and refuses a target
+ * with bytes beyond ASCII.
  */
 import { once } from "node:events";
 import { setTimeout as sleep } from "node:timers/promises";

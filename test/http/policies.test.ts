@@ -48,7 +48,7 @@ describe("several policies", () => {
     expect(await statuses(send, spent)).toEqual([200, 200, 200, 429]);
     const other = { ip: "2001:db8:2::1" };
     expect(await statuses(send, [other, other, other])).toEqual([200, 200, 429]);
-    // No IPv4 neighbours are held together.
+    // IPv4 neighbours are not counted together.
     const neighbours = [1, 2, 3, 4, 5, 6].map((n) => ({ ip: `192.0.2.${n}` }));
     expect(await statuses(send, neighbours)).toEqual([200, 200, 200, 200, 200, 200]);
   });
@@ -162,7 +162,7 @@ describe("500 made-up keys from one address", () => {
     },
   );
 
-  it("gives made-up keys one quota where the key function knows the keys", async () => {
+  it("gives made-up keys one quota if the key function knows the keys", async () => {
     const customers = new Set(["customer-1"]);
     const key = (c: Context) => {
       const given = c.req.header("X-Api-Key");
@@ -186,7 +186,7 @@ describe("a key function", () => {
     [{ id: 1 }, "gave an object"],
     ["\ud800", "gave text that is not well-formed Unicode"],
   ])(
-    "counts requests as unknown where a key function gives %j, and logs what to give",
+    "counts requests as unknown if a key function gives %j, and logs what to give",
     async (given, said) => {
       const warn = vi.spyOn(console, "warn").mockImplementation(() => {});
       const send = appWith({ key: (() => given) as () => string, limit: 1 });

@@ -3,7 +3,7 @@ import { publicHeaders } from "../../src/http/gateway/public-address.ts";
 
 const SHOP = new URL("https://shop.example/asked");
 
-/** What becomes of one header of an answer. */
+/** Returns what becomes of one header of an answer. */
 function published(name: string, value: string, origin = "http://origin.internal:8080/app") {
   const [change] = publicHeaders(new Headers({ [name]: value }), new URL(origin), SHOP);
   return change?.[1][0] ?? value;
@@ -62,7 +62,7 @@ describe("Location", () => {
     }
   });
 
-  it("is the origin's own where an origin that insists on HTTPS would send it in circles", () => {
+  it("stays the origin's own if the gate's would send the client in circles", () => {
     const origin = "http://origin.example";
     const asked = "https://origin.example/asked";
     expect(published("Location", asked, origin)).toBe(asked);

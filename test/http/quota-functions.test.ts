@@ -33,7 +33,7 @@ describe("overrides", () => {
     expect(await response.json()).toMatchObject({ decision: { limit: 5, remaining: 4 } });
   });
 
-  it("stand beside no function, which may say the same", () => {
+  it("are refused beside a function, which can say the same", () => {
     const overrides = [{ key: "user-1", limit: 5 }];
     expect(() => appWith({ overrides, limit: () => 5 })).toThrow("overrides must be left out");
   });
@@ -87,7 +87,7 @@ describe("a limit function that gives Infinity", () => {
   });
 
   it.each([Number.NEGATIVE_INFINITY, Number.NaN, -1, 1.5, 1e10])(
-    "is the operator's mistake where it gives %d",
+    "is the operator's mistake if it gives %d",
     async (limit) => {
       const { send } = appWith({ limit: () => limit });
       const log = vi.spyOn(console, "error").mockImplementation(() => {});
@@ -198,7 +198,7 @@ describe("a window function", () => {
     ["what a client wrote", /got \\"string\\""/],
     [undefined, /got \\"undefined\\""/],
     [Number.NaN, /got NaN"/],
-  ])("is the operator's mistake where it gives %s", async (given, message) => {
+  ])("is the operator's mistake if it gives %s", async (given, message) => {
     const log = vi.spyOn(console, "error").mockImplementation(() => {});
     const { send } = appWith({ window: () => given as string });
     const response = await send();

@@ -1,7 +1,7 @@
 /**
- * Handlers of every kind against their verdict, in every order: of a denied one nothing is sent.
+ * Handlers of every kind against their verdict, in every order: a denied one sends nothing.
  *
- * RACES=10000 makes so many.
+ * RACES=10000 runs as many races.
  */
 import type { Context } from "hono";
 import { etag } from "hono/etag";
@@ -10,7 +10,7 @@ import { alongsideApp } from "./alongside-app.ts";
 
 const MOST_MS = 4;
 const AT_ONCE = 20;
-/** In whatever a handler sends. */
+/** A text in everything that a handler sends. */
 const MARK = "of-the-handler";
 const headers = { "X-Mark": MARK, "Set-Cookie": MARK };
 

@@ -56,7 +56,7 @@ describe("rateLimit", () => {
     expect(await statuses(again.map((ip) => send(ip)))).toEqual([429, 429]);
   });
 
-  it("is not impressed by X-Forwarded-For", async () => {
+  it("ignores X-Forwarded-For", async () => {
     const { send } = appWith({ limit: 1 });
     const forge = (ip: string) => send("1.2.3.4", "/", { headers: { "X-Forwarded-For": ip } });
     expect((await forge("9.9.9.1")).status).toBe(200);
@@ -87,7 +87,7 @@ describe("rateLimit", () => {
     expect((await as("ada", "2.2.2.2")).status).toBe(429);
   });
 
-  it("limits as unknown, with a warning, where the key function throws", async () => {
+  it("limits as unknown, with a warning, if the key function throws", async () => {
     const warn = vi.spyOn(console, "warn").mockImplementation(() => {});
     const { send } = appWith({ limit: 1, key: () => Promise.reject(new Error("no session")) });
     expect((await send("1.1.1.1")).status).toBe(200);
@@ -102,7 +102,7 @@ describe("rateLimit", () => {
     );
   });
 
-  it("adds to what a limiter further in said", async () => {
+  it("adds its fields to those of a limiter further in", async () => {
     const app = new Hono();
     app.use(rateLimit({ name: "outer", limit: 100, window: "1h" }));
     app.use("/in/*", rateLimit({ name: "inner", limit: 5, window: "1m" }));
@@ -169,7 +169,7 @@ describe("the refusal", () => {
     "application/*, text/html;q=0.9",
     // No browser writes so much.
     `text/html,${"a/b,".repeat(300)}*/*`,
-  ])("stays one for Accept: %s", async (accept) => {
+  ])("stays problem+json for Accept: %s", async (accept) => {
     const response = await refused(accept);
     expect(response.headers.get("Content-Type")).toBe("application/problem+json");
   });

@@ -57,7 +57,7 @@ describe("a refusal of a policy's own", () => {
     expectFields(response, "own-json");
   });
 
-  it("is only another status, with the page or the problem that says so", async () => {
+  it("may be only another status, with the standard page or problem", async () => {
     const send = appWith({ name: "own-status", refusal: { status: 503 } });
     const problem = await send();
     expect(problem.status).toBe(503);
@@ -71,7 +71,7 @@ describe("a refusal of a policy's own", () => {
     expect(await page.text()).toContain("<!doctype html>");
   });
 
-  it("is a redirect, which says not when it is to be followed", async () => {
+  it("may be a redirect, without Retry-After", async () => {
     const send = appWith({ name: "own-place", refusal: { redirect: "/wait?from=gate" } });
     const response = await send("/shop?next=https://evil.example", { method: "POST" });
     expect(response.status).toBe(303);
@@ -126,7 +126,7 @@ describe("a refusal of a policy's own", () => {
     owners.misbehave = undefined;
   });
 
-  it("is in force for one policy beside others without", async () => {
+  it("answers for one policy beside others without one", async () => {
     const send = appWith({ limit: 9, refusal: { body: "never" } }, { limit: 1 });
     expect((await send()).status).toBe(200);
     expect(await (await send()).json()).toMatchObject({ status: 429 });
@@ -212,7 +212,7 @@ describe("a refusal function", () => {
     expect(line.length).toBeLessThan(400);
   });
 
-  it("is asked about an owner that is silent, too", async () => {
+  it("answers for an owner that is silent, too", async () => {
     vi.spyOn(console, "warn").mockImplementation(() => {});
     const refusal = (c: Context, { reason }: Decision) => c.text(reason);
     const config = parseConfig({ POLICIES: [{ limit: 1, window: "1h", onFailure: "deny" }] });

@@ -5,7 +5,7 @@ import { answer, fresh, post } from "./api-client.ts";
 const CHECKS = 1_000;
 
 describe("a check with a requestId", () => {
-  it("counts once where each of 1,000 is sent twice, a tenth of them at once", async () => {
+  it("counts once if each of 1,000 is sent twice, a tenth of them in parallel", async () => {
     const inline = { key: fresh(), limit: 5_000, window: "1d" };
     const ids = Array.from({ length: CHECKS }, fresh);
     const check = (requestId: string) =>
@@ -15,7 +15,7 @@ describe("a check with a requestId", () => {
       const first = await Promise.all(
         some.map(async (requestId, index) => {
           const sent = check(requestId);
-          // Each tenth pair is under way at once.
+          // Each tenth check is sent twice in parallel.
           const again = index % 10 === 0 ? check(requestId) : sent.then(() => check(requestId));
           return Promise.all([sent, again]);
         }),
@@ -33,14 +33,14 @@ describe("a check with a requestId", () => {
     await post("/check", { ...others, cost: 7 });
     expect(await answer(post("/check", others))).toMatchObject({ allowed: false });
     expect(await answer(post("/check", { ...body, cost: 3 }))).toEqual(first);
-    // So does a denial.
+    // A denial is repeated, too.
     const denied = await answer(post("/check", { ...body, requestId: "order 2" }));
     expect(denied).toMatchObject({ allowed: false, reason: "limited" });
     await post("/reset", others);
     expect(await answer(post("/check", { ...body, requestId: "order 2" }))).toEqual(denied);
   });
 
-  it("is another one for another key, and under another policy", async () => {
+  it("is another check for another key, and under another policy", async () => {
     const requestId = fresh();
     const key = fresh();
     for (const body of [

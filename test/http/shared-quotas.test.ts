@@ -1,6 +1,6 @@
 /**
- * Floods of requests that are denied, on a workerd with nothing in front: what they take from others
- * who share a quota with their client, and what they cost the owners.
+ * Floods of requests that are denied, on a workerd with nothing in front: what they take from
+ * others who share a quota with their client, and what they cost the owners.
  */
 import { once } from "node:events";
 import { Agent, createServer, request, type Server } from "node:http";
@@ -104,12 +104,12 @@ describe("a client that is over its own limit", () => {
       leastLeft = Math.min(leastLeft, (left.site ?? 0) + n);
     }
     expect(await stop()).toBeGreaterThan(CONNECTIONS);
-    // One of its own that passed, and at any moment two that did not.
+    // The flood has taken one unit, and at any moment holds two that it gives back.
     expect(leastLeft).toBeGreaterThanOrEqual(SITE - 3);
     expect((await ask("203.0.113.1")).left.site).toBe(SITE - 1 - OTHERS - 1);
   });
 
-  it("leaves them that while it holds its own slot", async () => {
+  it("leaves others what they share while it holds its own slot", async () => {
     const site = { name: "site", key: ["host"], limit: SITE, ...DAY };
     const slot = { name: "slot", limit: 1, window: "10m", algorithm: "concurrency" };
     await start(site, slot, { name: "login", limit: 1, ...DAY, charge: "failure" });
@@ -121,7 +121,7 @@ describe("a client that is over its own limit", () => {
 });
 
 describe("a flood of denied requests", () => {
-  /** Asked again once a second, or every five; a machine that is slow has no more of them. */
+  /** An owner is asked again once a second, or every five. So a slow machine may ask more. */
   const mostAsked = (startedMs: number) => 20 + (2 * (Date.now() - startedMs)) / 1_000;
 
   async function flooded(requests: number, send: (n: number) => Promise<Answer>) {
@@ -144,13 +144,13 @@ describe("a flood of denied requests", () => {
     await flooded(1_500, (n) => ask("192.0.2.1", n % 2 ? "/a" : "/b"));
   });
 
-  it("costs owners next to nothing where the response decides on the charge", async () => {
+  it("costs owners next to nothing if the response decides on the charge", async () => {
     await start({ name: "login", limit: 1, ...DAY, charge: "failure" });
     expect((await ask("192.0.2.1")).status).toBe(401);
     await flooded(1_500, () => ask("192.0.2.1"));
   });
 
-  it("costs them no more while others give back all the time", async () => {
+  it("costs owners no more while others give back all the time", async () => {
     await start({ name: "login", limit: 5, ...DAY, charge: "failure" });
     for (let n = 0; n < 5; n++) expect((await ask("192.0.2.1")).status).toBe(401);
     const statuses = new Set<number>();

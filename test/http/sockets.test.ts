@@ -62,7 +62,7 @@ async function open(path: string): Promise<{ socket: WebSocket; next: () => Prom
   return { socket, next };
 }
 
-/** What both ends are told when the client says that. */
+/** Returns what both ends are told when the client parts as `part` does. */
 async function endOf(path: string, part: (socket: WebSocket) => void) {
   const { socket, next } = await open(path);
   await next();

@@ -12,7 +12,9 @@ import { startGate } from "./gate-server.ts";
 
 const MB = 1 << 20;
 const TOTAL = Number(process.env.GATE_MB ?? 256) * MB;
-/** More than the sockets of two connections, the runtime and Node hold when a body does not move. */
+/**
+ * More than the sockets of two connections, the runtime and Node hold when a body does not move.
+ */
 const MAX_HELD = 128 * MB;
 /** More than the runtime takes with an empty heap and a body that waits. */
 const MAX_RESIDENT = 200 * MB;

@@ -68,7 +68,7 @@ describe.concurrent("maxWait", () => {
     );
     const passed = answers.filter(({ status }) => status === 200);
     const refused = answers.filter(({ status }) => status === 429);
-    // At most three windows begin within 10 s, and at least two.
+    // Two or three more windows begin within 10 s.
     expect(passed.length).toBeGreaterThanOrEqual(3 * LIMIT);
     const last = Math.max(...passed.map(({ afterMs }) => afterMs));
     expect(Math.max(...refused.map(({ afterMs }) => afterMs))).toBeLessThan(last);
@@ -76,7 +76,7 @@ describe.concurrent("maxWait", () => {
     expect(Math.min(...refused.map(({ retryAfterMs }) => retryAfterMs))).toBeGreaterThan(WINDOW_MS);
   });
 
-  it("tells the truth: who waits as told passes", async () => {
+  it("tells the truth: a client that waits as told passes", async () => {
     const client = "192.0.2.2";
     const asked = Array.from({ length: 60 }, () => ask("window", client));
     const refusal = await Promise.any(
@@ -91,12 +91,12 @@ describe.concurrent("maxWait", () => {
     await Promise.all(asked);
   });
 
-  it("refuses at once what no wait would help", async () => {
+  it("refuses at once a request that no wait would help", async () => {
     const answers = await Promise.all(Array.from({ length: 50 }, () => ask("closed", "192.0.2.3")));
     expect(answers.filter(({ status }) => status === 429)).toHaveLength(49);
   });
 
-  it("forgets who has left", async () => {
+  it("forgets requests whose clients have left", async () => {
     const port = Number(new URL(gate.url).port);
     for (let n = 0; n < 40; n++) {
       const socket = connect(port, "127.0.0.1").on("error", () => {});
@@ -105,13 +105,13 @@ describe.concurrent("maxWait", () => {
       setTimeout(() => socket.resetAndDestroy(), 300);
     }
     await sleep(600);
-    // Were they ahead of it, its turn would come too late.
+    // If they still waited ahead of this request, its turn would come too late.
     expect((await ask("window", "192.0.2.4")).status).toBe(200);
   });
 });
 
 describe("an isolate", () => {
-  it("holds a bounded number for a leaky bucket, and refuses the rest at once", async () => {
+  it("holds a bounded number of requests for a leaky bucket, and refuses the rest at once", async () => {
     const asked = Array.from({ length: MAX_HELD + 300 }, () => ask("queue", "192.0.2.5"));
     const refused = countRefused(asked);
     await expect.poll(() => refused.count, { timeout: 50_000 }).toBeGreaterThan(0);

@@ -15,7 +15,7 @@ const sequences = fc.record({
     fc.record({
       afterMs: fc.oneof(fc.nat(5), fc.nat(400), fc.nat(4_000)),
       cost: fc.integer({ min: 1, max: 3 }),
-      /** Charged without a question, after it. */
+      /** Units that are charged after the check, without a decision. */
       charged: fc.option(fc.integer({ min: 1, max: 30 }), { freq: 1, nil: 0 }),
     }),
     { minLength: 1, maxLength: 40 },
@@ -76,7 +76,7 @@ describe.each(NAMES)("%s", (name) => {
       afterMs: fc.nat(1_500),
       cost: fc.integer({ min: 1, max: 3 }),
       refund: fc.boolean(),
-      /** How long ago it was spent; absent where not known. */
+      /** How long ago the units were spent; absent if unknown. */
       ageMs: fc.option(fc.nat(4_000), { nil: undefined }),
     });
     fc.assert(
@@ -106,7 +106,7 @@ describe.each(NAMES)("%s", (name) => {
     );
   });
 
-  it("is as if it had never been spent, once it is given back at the same moment", () => {
+  it("is as if a cost had never been spent, once it is given back at the same moment", () => {
     fc.assert(
       fc.property(sequences, fc.integer({ min: 1, max: 3 }), (sequence, cost) => {
         const quota = quotaOf(name, sequence);

@@ -21,14 +21,14 @@ const quotas = fc.record({ limit: units, burst: fc.option(units), window: window
 const steps = fc.array(
   fc.record({
     afterMs: fc.oneof(fc.nat(5), fc.nat(4_000), fc.nat(DAY_MS), fc.nat(400 * DAY_MS)),
-    /** Of what could be spent at once, or units. */
+    /** The share of what could be spent at once that a check costs; null if it costs `cost`. */
     share: fc.option(fc.double({ min: 0, max: 1, noNaN: true })),
     cost: fc.integer({ min: 1, max: 3 }),
   }),
   { minLength: 1, maxLength: 20 },
 );
 
-/** The policy, or undefined where such a configuration is refused. */
+/** Returns the policy, or undefined if the configuration is refused. */
 function policyOf(algorithm: AlgorithmName, { limit, burst, window }: Quota): Policy | undefined {
   const isBucket = algorithm.endsWith("bucket");
   try {
@@ -62,7 +62,7 @@ describe.each(NAMES)("a state of %s", (algorithm) => {
             expect(verdict?.allowed).toBe(peeked?.allowed);
             counters.explain({ key: KEY, policies: [asked] }, atMs);
             if (!verdict?.allowed) continue;
-            // As if nothing had been spent under the quotas before: no more than that ever passes.
+            // No more ever passes than if nothing had been spent under the earlier quotas.
             expect(isLawful(algorithm, passed, policy, { atMs, cost })).toBe(true);
             passed.push({ atMs, cost });
           }

@@ -79,7 +79,7 @@ describe("duration", () => {
     {},
     Object.create(null),
     "∞",
-  ])("refuses %j without a guess where there is none within bounds", (value) => {
+  ])("refuses %j without a guess if no guess is within bounds", (value) => {
     expect(() => parse(windows, value, "window")).toThrow(`${rule}, got`);
   });
 });

@@ -19,9 +19,9 @@ const sequences = fc.record({
     fc.record({
       afterMs: fc.oneof(fc.nat(5), fc.nat(400), fc.nat(4_000)),
       cost: fc.integer({ min: 1, max: 3 }),
-      /** Which of those that passed is given back after it. */
+      /** Which of the checks that passed is given back after this step. */
       back: fc.option(fc.nat(10), { freq: 4 }),
-      /** Is it known when that was spent? */
+      /** Whether the refund says when its units were spent. */
       isDated: fc.boolean(),
     }),
     { minLength: 1, maxLength: 40 },
@@ -95,7 +95,7 @@ describe("a window that begins with the first request", () => {
           const returned = passed[passed.length - 1 - (back ?? passed.length)];
           if (!returned) continue;
           passed.splice(passed.indexOf(returned), 1);
-          // Not known when: what is left of the window that is under way may be given back.
+          // Without the time, what is spent in the present window may be given back.
           if (!isDated && model.endMs(atMs) - windowMs > returned.atMs) continue;
           const spentAtMs = isDated ? returned.atMs : undefined;
           state = firstWindow.refund(state, quota, atMs, returned.cost, spentAtMs);
@@ -137,7 +137,7 @@ describe("a window that begins with the first request", () => {
     expect(fixedWindow.decide(first, quota, START_MS + 100_000, 1).resetMs).toBe(20_000);
   });
 
-  it("says in words what has begun, and that nothing has", () => {
+  it("describes a window that has begun, and that none has", () => {
     const quota = { limit: 10, windowMs: 60_000, capacity: 10 };
     const { state } = firstWindow.decide(undefined, quota, START_MS + 40_000, 4);
     expect(firstWindow.describe(state, quota, START_MS + 41_000)).toBe(

@@ -25,7 +25,7 @@ describe("a policy whose key clients can make up", () => {
   });
 
   it.each([["ip"], ["ip/48"], ["bot"], ["host"], ["ip", "method"], ["country"]])(
-    "is one with another beside it: %j",
+    "is a limit with another policy beside it: %j",
     (...key) => {
       expect(unbounded(API_KEY, { key })).toEqual([]);
       expect(unbounded({ key })).toEqual([]);
@@ -33,7 +33,7 @@ describe("a policy whose key clients can make up", () => {
   );
 
   it.each([{ path: "/api/*" }, { path: "/*", method: ["GET", "POST"] }])(
-    "is one with another on the same requests: %j",
+    "is a limit with another policy on the same requests: %j",
     (bound) => {
       expect(unbounded({ ...API_KEY, method: ["POST"] }, bound)).toEqual([]);
     },
@@ -49,7 +49,7 @@ describe("a policy whose key clients can make up", () => {
     { key: ["path"] },
     { key: ["ip", "path"] },
     { key: ["cookie:session"] },
-  ])("is none with another that leaves some of its requests out: %j", (bound) => {
+  ])("is no limit beside a policy that does not bound each of its requests: %j", (bound) => {
     expect(unbounded(API_KEY, bound)).toContain("p0");
   });
 });

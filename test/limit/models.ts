@@ -10,8 +10,8 @@ export interface Event {
 const sum = (events: Event[]) => events.reduce((total, { cost }) => total + cost, 0);
 
 /**
- * May `cost` pass at `nowMs`, given all that has passed? In whole numbers throughout, so that the
- * model has no rounding of its own.
+ * Returns true if a cost may pass, given all that has passed. In whole numbers throughout, so that
+ * the model has no rounding of its own.
  */
 export const MODELS: Record<AlgorithmName, (passed: Event[], quota: Quota, now: Event) => boolean> =
   {
@@ -30,14 +30,14 @@ export const MODELS: Record<AlgorithmName, (passed: Event[], quota: Quota, now: 
     },
     "sliding-log": (passed, { limit, windowMs }, { atMs, cost }) =>
       sum(passed.filter((event) => event.atMs > atMs - windowMs)) + cost <= limit,
-    // Never given back here, so each slot is held for a window.
+    // Slots are never given back here, so each is held for a window.
     concurrency: (passed, { limit, windowMs }, { atMs, cost }) =>
       sum(passed.filter((event) => event.atMs > atMs - windowMs)) + cost <= limit,
     "token-bucket": bucketModel,
     "leaky-bucket": bucketModel,
   };
 
-/** Over every span that ends now, no more than the bucket holds and what drained meanwhile. */
+/** Over every span that ends now, only what the bucket holds and what has drained may pass. */
 function bucketModel(
   passed: Event[],
   { limit, windowMs, capacity }: Quota,

@@ -25,24 +25,24 @@ describe("an override of the configuration", () => {
     ["2001:db8:1:2::/64", 6],
     ["user-1", 0],
     ["unknown", 10],
-  ])("is of an exact key, else of the smallest network: %s", (key, limit) => {
+  ])("comes from an exact key, else from the smallest network: %s", (key, limit) => {
     expect(policyFor(policy(), [key])).toMatchObject({ limit, capacity: limit });
   });
 
-  it("looks for an address where the policy has one, and nowhere else", () => {
+  it("looks for an address only in the key part that has one", () => {
     const made = policy({ key: ["header:x-a", "ip"] });
     expect(policyFor(made, ["192.0.2.7", "198.51.100.1"]).limit).toBe(10);
     expect(policyFor(made, ["a", "192.0.2.7"]).limit).toBe(5);
     expect(policyFor(policy({ key: ["header:x-a"] }), ["192.0.2.8"]).limit).toBe(10);
   });
 
-  it("makes the same policy each time, so that a batch has it once", () => {
+  it("gives the same policy object each time, so that a batch has it once", () => {
     const own = policy();
     expect(policyFor(own, ["192.0.2.7"])).toBe(policyFor(own, ["192.0.2.7"]));
     expect(policyFor(own, ["elsewhere"])).toBe(own);
   });
 
-  it("keeps the queue of a leaky bucket as short", () => {
+  it("keeps the queue of a leaky bucket as short in time", () => {
     const [leaky] = parsePolicies(
       [
         {
@@ -69,7 +69,7 @@ describe("an override of the configuration", () => {
       { overrides: [{ key: "a", limit: 10_001 }], algorithm: "sliding-log" },
       "overrides[0].limit must be at most 10000",
     ],
-  ])("is refused where it is written: %j", (change, sentence) => {
+  ])("is refused by its place in the configuration: %j", (change, sentence) => {
     const given = [{ limit: 10, window: "1d", ...change }];
     expect(() => parsePolicies(given, "POLICIES")).toThrow(`POLICIES[0].${sentence}`);
   });

@@ -108,7 +108,7 @@ describe("policy", () => {
     expectTypeOf<Documented>().toEqualTypeOf<v.InferInput<typeof policySchema>>();
   });
 
-  it("fills in the original's defaults", () => {
+  it("fills in the defaults", () => {
     expect(parsePolicy({ limit: 10, window: "60s" })).toEqual({
       name: "default",
       limit: 10,
@@ -307,7 +307,7 @@ describe("policy", () => {
       `colour is not one of the fields ${Object.keys(policySchema.entries).join(", ")}, got 10`,
     ],
     [{ limits: 10 }, 'limits is not a known field (did you mean "limit"?), got 10'],
-    // Before what the mistake leaves missing, and before other mistakes.
+    // A mistyped name is told before the field that it leaves missing, and before other mistakes.
     [
       { window: undefined, windw: "1m" },
       'windw is not a known field (did you mean "window"?), got "1m"',
@@ -354,7 +354,7 @@ describe("policy", () => {
     expect(parsePolicy({ ...VALID, blockFor }).blockFor).toEqual(read);
   });
 
-  it("refuses a body that JSON cannot say", () => {
+  it("refuses a body that JSON cannot write", () => {
     const body: Record<string, unknown> = {};
     body.body = body;
     for (const each of [body, { a: 5n }]) {

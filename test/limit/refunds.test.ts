@@ -1,4 +1,6 @@
-/** What is given back, against models that keep every event: nothing that time has given already. */
+/**
+ * What is given back, against models that keep every event: nothing that time has given already.
+ */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { Quota, State } from "../../src/limit/algorithm.ts";
@@ -21,7 +23,7 @@ const sequences = fc.record({
     fc.record({
       afterMs: fc.oneof(fc.nat(5), fc.nat(400), fc.nat(4_000)),
       cost: fc.integer({ min: 1, max: 3 }),
-      /** Which of those that passed is given back after it. */
+      /** Which of the checks that passed is given back after this step. */
       back: fc.option(fc.nat(10), { freq: 1 }),
     }),
     { minLength: 1, maxLength: 40 },
@@ -33,7 +35,7 @@ function spend(name: AlgorithmName, state: State | undefined, quota: Quota, even
 }
 
 describe.each(WINDOWED)("what %s is given back", (name) => {
-  it("is as if it had never been spent, whenever it was", () => {
+  it("is as if it had never been spent, whenever it was spent", () => {
     fc.assert(
       fc.property(sequences, ({ steps, burst: _, ...given }) => {
         const quota = { ...given, capacity: given.limit };
@@ -108,7 +110,7 @@ describe.each(BUCKETS)("what %s is given back", (name) => {
     ["a window later", 5, 60_000, 5, 5],
     ["as soon as it has drained", 2, 24_000, 5, 5],
     ["half drained", 4, 24_000, 3, 3],
-  ])("is nothing, or the rest, where time was faster: %s", (_, first, laterMs, second, most) => {
+  ])("is only what time has not given back already: %s", (_, first, laterMs, second, most) => {
     const quota = { limit: 5, windowMs: 60_000, capacity: 5 };
     const spent = spend(name, undefined, quota, { atMs: START_MS, cost: first });
     const atMs = START_MS + laterMs;
@@ -121,7 +123,7 @@ describe.each(BUCKETS)("what %s is given back", (name) => {
     expect(left(refund())).toBeLessThanOrEqual(left(again.state));
   });
 
-  it("is nothing a whole bucket later, even if it is unknown how full it was", () => {
+  it("is nothing once a whole bucket has drained, even if it is unknown how full it was", () => {
     const quota = { limit: 5, windowMs: 60_000, capacity: 5 };
     const { state } = spend(name, undefined, quota, { atMs: START_MS + 60_000, cost: 5 });
     const after = ALGORITHMS[name].refund(state, quota, START_MS + 60_000, 5, START_MS);

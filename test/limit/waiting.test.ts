@@ -43,19 +43,19 @@ const denied = fc
   });
 
 describe("a turn", () => {
-  it("is when the request passes, if those ahead of it pass at theirs", () => {
+  it("is when the request passes, if those ahead of it pass at their turns", () => {
     fc.assert(
       fc.property(denied, fc.integer({ min: 1, max: 60 }), (setting, waiting) => {
         const { policy, decide, nowMs, outcome } = setting;
         let { state } = setting;
         for (let ahead = 0; ahead < waiting * policy.cost; ahead += policy.cost) {
           const turn = turnMs(policy, outcome, ahead);
-          // A bucket's pace is no whole number of milliseconds, and is rounded up.
+          // A bucket's pace is rounded up to whole milliseconds.
           const isEarliest = ahead === 0 || policy.algorithm !== "fixed-window";
           if (isEarliest) {
             expect(decide(state, policy, nowMs + turn - 2, policy.cost).allowed).toBe(false);
           }
-          // So each that has passed may make the next one a millisecond late.
+          // So each request that has passed may make the next one a millisecond late.
           const lateMs = ahead / policy.cost;
           const passing = decide(state, policy, nowMs + turn + lateMs, policy.cost);
           expect(passing.allowed).toBe(true);
@@ -66,14 +66,14 @@ describe("a turn", () => {
     );
   });
 
-  it("comes evenly where the units of a window come back one by one", () => {
+  it("comes at an even pace if the units of a window come back one by one", () => {
     const policy = parsePolicy({ algorithm: "sliding-log", limit: 10, window: "10s" });
     const outcome = { retryAfterMs: 1_000, resetMs: 10_000 };
     const turns = [0, 1, 5, 9, 10, 11].map((ahead) => turnMs(policy, outcome, ahead));
     expect(turns).toEqual([1_000, 1_900, 5_500, 9_100, 11_000, 11_900]);
   });
 
-  it("comes at the pace of the key's override, and is an end of a wait under any", () => {
+  it("comes at the pace of the key's override, and after a finite wait under any limit", () => {
     const policy = parsePolicy({ algorithm: "sliding-log", limit: 10, window: "10s", cost: 2 });
     const turn = (limit: number, cost = 2) =>
       turnMs({ ...policy, cost }, { limit, retryAfterMs: 1_000, resetMs: 10_000 }, 6);
@@ -107,7 +107,7 @@ describe("a leaky bucket", () => {
     expect(() => parsePolicies([policy], "POLICIES")).toThrow("POLICIES[0].cost must be at most 2");
   });
 
-  it("holds as many as leave within 60 s, if its burst does not say", () => {
+  it("holds as many as leave within 60 s, unless its burst says fewer", () => {
     const capacityOf = (limit: number, window: string) =>
       withShortQueue(parsePolicy({ algorithm: "leaky-bucket", limit, window })).capacity;
     expect(capacityOf(10, "1m")).toBe(10);
