@@ -57,6 +57,28 @@ describe("a check with a requestId", () => {
     expect(await answer(post("/peek", { key, policy: "hour" }))).toMatchObject({ remaining: 3 });
   });
 
+  it("is the same one in whatever order its policies are written", async () => {
+    const requestId = fresh();
+    const key = fresh();
+    const policies = [{ policy: "hour" }, { policy: "day" }];
+    const first = await answer(post("/check", { key, policies, requestId, cost: 2 }));
+    expect(first).toMatchObject({ policy: "hour", remaining: 3 });
+    policies.reverse();
+    expect(await answer(post("/check", { key, policies, requestId, cost: 2 }))).toEqual(first);
+    expect(await answer(post("/peek", { key, policy: "day" }))).toMatchObject({ remaining: 8 });
+  });
+
+  it("is another one at another cost, or under another limit", async () => {
+    const body = { key: fresh(), window: "1d", requestId: fresh() };
+    const check = (limit: number, cost: number) => answer(post("/check", { ...body, limit, cost }));
+    expect(await check(9, 2)).toMatchObject({ allowed: true, remaining: 7, exact: true });
+    expect(await check(5, 2)).toMatchObject({ allowed: true, remaining: 1, exact: true });
+    const denied = await check(9, 8);
+    expect(denied).toMatchObject({ allowed: false, remaining: 5, exact: true });
+    expect(await check(9, 3)).toMatchObject({ allowed: true, remaining: 2, exact: true });
+    expect(await check(9, 8)).toEqual(denied);
+  });
+
   it("may be one of many, and take what is left", async () => {
     const checks = [
       { key: fresh(), policy: "day", cost: 8, requestId: "a" },

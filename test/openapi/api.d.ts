@@ -472,7 +472,7 @@ export interface components {
             cost?: number;
             /** @description Takes what is left of `cost` instead of denying; `taken` says how much. Default false. */
             atMost?: boolean;
-            /** @description Only for check: asked again under it for the same key and policies within a minute, it answers as the first time and counts once. */
+            /** @description Only for check: sent again within a minute, and otherwise the same, it counts once and answers as the first time, a denial too. For a later try, take another. */
             requestId?: string;
             /** @description Name of a policy of the configuration, in place of an inline one. */
             policy?: string;

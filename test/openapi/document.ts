@@ -55,7 +55,7 @@ const DESCRIPTIONS: Record<string, string> = {
   cost: "Units to spend. Default the policy's `cost`, which is 1 unless it says otherwise.",
   atMost: "Takes what is left of `cost` instead of denying; `taken` says how much. Default false.",
   requestId:
-    "Only for check: asked again under it for the same key and policies within a minute, it answers as the first time and counts once.",
+    "Only for check: sent again within a minute, and otherwise the same, it counts once and answers as the first time, a denial too. For a later try, take another.",
   policy: "Name of a policy of the configuration, in place of an inline one.",
   policies: "Several policies, decided all or none, in place of one.",
   name: "What an inline policy counts by. Default its algorithm and window.",

@@ -95,9 +95,10 @@ export function readChecks(
     }
     return Array.from(alike.values(), (group) => {
       const question = { key: keyOf(group[0] as Policy), policies: group, region };
-      return requestId === undefined
-        ? question
-        : { ...question, requestId: hashOf(requestId, group) };
+      if (requestId === undefined) return question;
+      // In whatever order they are written, it is one check.
+      group.sort((one, other) => (one.name < other.name ? -1 : 1));
+      return { ...question, requestId: hashOf(requestId, group) };
     });
   }
 
@@ -157,10 +158,18 @@ export function readUnblock(body: unknown, options: ClientKeyOptions): string[][
   return keysOf(parse(unblockBodySchema, body), options).keys;
 }
 
-/** Under other policies, the same `requestId` is another check. */
+/** At another cost, or under other policies or limits, the same `requestId` is another check. */
 function hashOf(requestId: string, policies: readonly Policy[]): number {
-  const text = JSON.stringify([requestId, ...policies.map(({ name }) => name)]);
-  return first53Bits(sipHash(PUBLIC_SIP_KEY, text));
+  const asked = policies.map(({ name, algorithm, windowMs, limit, capacity, cost, atMost }) => [
+    name,
+    algorithm,
+    windowMs,
+    limit,
+    capacity,
+    cost,
+    atMost,
+  ]);
+  return first53Bits(sipHash(PUBLIC_SIP_KEY, JSON.stringify([requestId, asked])));
 }
 
 function keysOf(who: WhoBody, options: ClientKeyOptions): ClientKeys {

@@ -66,7 +66,7 @@ export const checkSchema = v.strictObject(
     ...whoFields,
     cost: v.optional(unitsSchema),
     atMost: v.optional(atMostSchema, false),
-    /** Asked again under it within a minute, a check answers as the first time and counts once. */
+    /** Sent again within a minute, the same check answers as the first time and counts once. */
     requestId: v.optional(
       v.pipe(
         v.string(requestIdRule),
