@@ -52,8 +52,8 @@ export const gatewaySchema = v.strictObject({
   POLICIES: policiesVariable(),
   /**
    * A secret: one token, or several separated by spaces. A token with `check:` in front may check,
-   * peek, refund, reserve and count events; one with `metrics:` may read the metrics. One with
-   * `admin:` or nothing in front may do everything. Default none: no API.
+   * peek, refund, reserve, settle, release and count events; one with `metrics:` may read the
+   * metrics. One with `admin:` or nothing in front may do everything. Default none: no API.
    */
   TOKEN: v.optional(v.unknown()),
   /**

@@ -111,6 +111,17 @@ describe("the API", () => {
     expect(await answer(post("/refund", refund))).toMatchObject({ allowed: true, remaining: 10 });
   });
 
+  it("refunds what was spent under a limit that is no longer in force", async () => {
+    const key = fresh();
+    const day = { key, policy: "day" };
+    await send("PUT", "/overrides", { ...day, limit: 30 });
+    await post("/check", { ...day, cost: 25 });
+    await send("DELETE", `/overrides?key=${key}&policy=day`);
+    expect(await answer(post("/peek", day))).toMatchObject({ allowed: false, remaining: 0 });
+    expect((await post("/refund", { ...day, cost: 25 })).status).toBe(200);
+    expect(await answer(post("/peek", day))).toMatchObject({ remaining: 10 });
+  });
+
   it("blocks a key under every policy, and unblocks it", async () => {
     const key = fresh();
     expect((await post("/block", { key, duration: "10m" })).status).toBe(204);

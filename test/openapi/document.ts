@@ -153,7 +153,7 @@ function described(schema: Schema, descriptions: Record<string, string>): Schema
 const PROBLEMS = {
   400: "A field breaks a rule; `field` and `detail` name both.",
   401: "No token, or one that is not valid.",
-  403: 'The token has not the scope "admin", or a page\'s origin may not read this.',
+  403: "The token has not the scope that this call needs, or a page's origin may not read this.",
   404: "The key has no override under this policy, or the call is not set up.",
   405: "Another method than this call takes.",
   409: "Another change is under way, or this one makes no sense.",
@@ -197,7 +197,7 @@ function operation(id: string, { summary, description, tag, body, parameters, ..
     tags: [tag],
     ...(parameters && { parameters }),
     ...(body && { requestBody: { required: true, content: content(body) } }),
-    responses: { ...said.answers, ...problems(...said.problems) },
+    responses: { ...said.answers, ...problems(...said.problems, 405) },
   };
 }
 
@@ -205,15 +205,14 @@ const ok = (schema: Schema, description: string) => ({
   200: { description, content: content(schema) },
 });
 const DONE = { 204: { description: "Done, in all regions, and on disk." } };
-const OF_A_CHECK: Status[] = [400, 401, 413, 429];
-const OF_AN_ADMIN: Status[] = [400, 401, 403, 413, 429];
+const OF_A_BODY: Status[] = [400, 401, 403, 413, 429];
 
 function checking(id: string, summary: string, description: string) {
   return operation(id, {
     ...{ summary, description, tag: "checks" },
     body: either("Check", "Checks"),
     answers: ok(either("Decision", "Decisions"), "The decision, allowed or not; for many, a list."),
-    problems: OF_A_CHECK,
+    problems: OF_A_BODY,
   });
 }
 
@@ -293,7 +292,7 @@ export const document = {
   servers: [{ url: "/_turnpike/v1" }],
   security: [{ token: [] }],
   tags: [
-    { name: "checks", description: "Any token." },
+    { name: "checks", description: 'A token with the scope "check" or "admin".' },
     { name: "keys", description: 'A token with the scope "admin".' },
     { name: "ring", description: 'Which owners count. A token with the scope "admin".' },
     {
@@ -302,7 +301,8 @@ export const document = {
     },
     {
       name: "events",
-      description: 'What happened to whom, how often. To read needs the scope "admin".',
+      description:
+        'What happened to whom, how often. A token as for checks; to read, one with the scope "admin".',
     },
     {
       name: "cache",
@@ -325,7 +325,7 @@ export const document = {
       post: checking(
         "refund",
         "Give the cost back",
-        "Never more than is spent. Answers as peek would then.",
+        "Never more than is spent, whatever the cost. Answers as peek would then. Ends a slot of `concurrency`.",
       ),
     },
     "/reserve": {
@@ -336,7 +336,7 @@ export const document = {
         tag: "checks",
         body: ref("Reserve"),
         answers: ok(ref("Reserved"), "The decision, and the hold if it was allowed."),
-        problems: OF_A_CHECK,
+        problems: OF_A_BODY,
       }),
     },
     "/settle": {
@@ -347,7 +347,7 @@ export const document = {
         tag: "checks",
         body: ref("Settle"),
         answers: ok(ref("Settled"), "What the hold was, and the decision as of now."),
-        problems: [...OF_A_CHECK, 503],
+        problems: [...OF_A_BODY, 503],
       }),
     },
     "/release": {
@@ -356,7 +356,7 @@ export const document = {
         tag: "checks",
         body: ref("Release"),
         answers: ok(ref("Settled"), "What the hold was, and the decision as of now."),
-        problems: [...OF_A_CHECK, 503],
+        problems: [...OF_A_BODY, 503],
       }),
     },
     "/explain": {
@@ -365,7 +365,7 @@ export const document = {
         tag: "keys",
         body: either("Check", "Checks"),
         answers: ok(either("Explanation", "Explanations"), "What is stored; for many, a list."),
-        problems: [...OF_AN_ADMIN, 503],
+        problems: [...OF_A_BODY, 503],
       }),
     },
     "/reset": {
@@ -375,7 +375,7 @@ export const document = {
         tag: "keys",
         body: either("Check", "Checks"),
         answers: DONE,
-        problems: [...OF_AN_ADMIN, 503],
+        problems: [...OF_A_BODY, 503],
       }),
     },
     "/block": {
@@ -387,7 +387,7 @@ export const document = {
           ...ok(ref("Unreached"), "Done, but some policies count the address by other keys."),
           ...DONE,
         },
-        problems: [...OF_AN_ADMIN, 503],
+        problems: [...OF_A_BODY, 503],
       }),
     },
     "/unblock": {
@@ -396,7 +396,7 @@ export const document = {
         tag: "keys",
         body: ref("Unblock"),
         answers: DONE,
-        problems: [...OF_AN_ADMIN, 503],
+        problems: [...OF_A_BODY, 503],
       }),
     },
     "/overrides": {
@@ -407,7 +407,7 @@ export const document = {
         tag: "keys",
         body: ref("Override"),
         answers: DONE,
-        problems: [...OF_AN_ADMIN, 503],
+        problems: [...OF_A_BODY, 503],
       }),
       get: operation("getOverride", {
         summary: "Say which override a key has",
@@ -438,7 +438,7 @@ export const document = {
         tag: "ring",
         body: ref("NewOwner"),
         answers: begun,
-        problems: [...OF_AN_ADMIN, 409, 503],
+        problems: [...OF_A_BODY, 409, 503],
       }),
     },
     "/ring/owners/{name}": {
@@ -466,7 +466,7 @@ export const document = {
         parameters: [ifMatch],
         body: ref("NewPolicies"),
         answers: ok(ref("Policies"), "The policies, which are in force now."),
-        problems: [...OF_AN_ADMIN, 412, 428, 503],
+        problems: [...OF_A_BODY, 412, 428, 503],
       }),
       delete: operation("deletePolicies", {
         summary: "Go back to the policies of the deployment",
@@ -490,7 +490,7 @@ export const document = {
         tag: "events",
         body: either("Event", "Events"),
         answers: { 202: { description: "They reach their owners in about a second." } },
-        problems: OF_A_CHECK,
+        problems: OF_A_BODY,
       }),
     },
     "/events/top": {
@@ -530,7 +530,7 @@ export const document = {
               "Forgotten by the owners of all regions. Isolates with a copy may serve it for a second more.",
           },
         },
-        problems: [...OF_AN_ADMIN, 404, 501, 503],
+        problems: [...OF_A_BODY, 404, 501, 503],
       }),
     },
     "/quota": {
@@ -546,7 +546,7 @@ export const document = {
             query("policy", "Only this policy. Default all that such a request meets."),
           ],
           answers: ok(ref("Quotas"), "One for each policy that is in force and not in shadow."),
-          problems: [400, 403, 404, 405, 429],
+          problems: [400, 403, 404, 429],
         }),
         security: [],
       },
@@ -557,7 +557,7 @@ export const document = {
           summary: "Get this document",
           tag: "document",
           answers: ok({ type: "object" }, "This document."),
-          problems: [405],
+          problems: [],
         }),
         security: [],
       },
