@@ -1,7 +1,7 @@
 /**
  * How many owners a region should have, by the load that they report. Pure: no clock, no calls.
  *
- * Owners report only while they are busy, so a quiet ring costs nothing. Its weakness: below half
+ * Owners report only while they are busy, so a quiet ring costs nothing. The weakness: below half
  * of the high water, nobody knows how quiet a ring is, so it shrinks by halves.
  */
 
@@ -15,7 +15,7 @@ export interface ScalingLimits {
   maxOwners: number;
 }
 
-/** An older report says nothing about now. */
+/** How long a report counts. */
 export const LOAD_FRESH_MS = 12_000;
 /** How long all owners must have been idle before some leave. */
 export const QUIET_MS = 600_000;
@@ -32,7 +32,7 @@ export function ownersForLoad(
   return Math.max(count, Math.min(Math.ceil(total / highWater), 2 * count, maxOwners));
 }
 
-/** Returns half as many owners, for after a quiet time. The load of those left at most doubles. */
+/** Returns half as many owners, after a quiet time. The load of each one left at most doubles. */
 export function ownersForQuiet(count: number, { highWater, minOwners }: ScalingLimits): number {
   if (highWater === 0) return count;
   return Math.min(count, Math.max(Math.ceil(count / 2), minOwners));

@@ -4,7 +4,7 @@
  * One isolate may be cut off from an owner that answers all others, so several must agree.
  */
 
-/** How many isolates must agree. */
+/** How many isolates must report an owner before it counts as out of reach. */
 export const ENOUGH_REPORTERS = 3;
 /** How long a report counts. */
 export const REPORT_FRESH_MS = 30_000;

@@ -1,14 +1,14 @@
 /**
- * The policies that operators change while the Worker runs. The deployed Worker's only.
+ * The policies that operators change while the Worker runs. Only the deployed Worker has them.
  *
  * The membership object of the home region decides on them and keeps their history. It sends each
- * document to the membership objects of the other regions that are in use, and its version to its
- * owners. They do the same for their owners. That not all have it is on disk, and an alarm tries
- * again. An owner that joins the ring gets the version together with the ring.
+ * document to the membership objects of the other regions, and the document's version to its own
+ * owners. The others do the same for their owners. Who has yet to get a document is on disk, and an
+ * alarm tries again. An owner that joins the ring gets the version together with the ring.
  *
  * A document reaches an object within 5 s, or within 2 s of when the object can be reached again.
- * So a try begins each second, and waits for no other: one that hangs holds up nobody. Each day in
- * which a region does not answer costs 86,400 alarms, about $0.10.
+ * So a try begins each second, and waits for no other: a try that hangs delays no other one. Each
+ * day in which a region does not answer costs 86,400 alarms, about $0.10.
  */
 import { log, logSeldom } from "../log.ts";
 import { withDeadline } from "../protocol/deadline.ts";
@@ -48,11 +48,11 @@ interface Stored {
 
 const STORAGE_KEY = "policies";
 const HISTORY = "policies/";
-/** So that keys are in order. */
+/** Versions are padded to this length, so that their keys are in order. */
 const VERSION_DIGITS = 10;
 /** The pause between two tries to send a document, or to ask for it. */
 const RETRY_MS = 1_000;
-/** After that a try has failed. The next ones have begun by then. */
+/** After this a try has failed. Later tries have begun by then. */
 const SEND_DEADLINE_MS = 2_000;
 /** A region asks one question at a time: after two that hang, the third still comes within 5 s. */
 const ASK_DEADLINE_MS = 1_000;
@@ -74,7 +74,7 @@ export class LivePolicies {
     return this.#stored?.document?.version ?? DEPLOYED_VERSION;
   }
 
-  /** How long until the next try to send the document, or to ask for it; undefined if all is done. */
+  /** How long until the document is sent or asked for again; undefined if that is not needed. */
   get retryMs(): number | undefined {
     return this.#isUnasked || this.#stored?.unsent.length ? RETRY_MS : undefined;
   }
@@ -84,7 +84,7 @@ export class LivePolicies {
     return this.version === DEPLOYED_VERSION ? record : { ...record, live: this.version };
   }
 
-  /** Returns the document if it is later than the known version. */
+  /** Returns the document if its version is above `known`. */
   async later(known: number): Promise<PoliciesDocument | null> {
     await this.ensureAsked();
     return this.version > known ? (this.#stored?.document ?? null) : null;
@@ -124,7 +124,7 @@ export class LivePolicies {
     return [...documents.values()].reverse();
   }
 
-  /** Takes over a document that the home region has sent. A region that is not in use asks later. */
+  /** Adopts a document that the home region has sent. A region that is not in use asks later. */
   async adopt(value: unknown): Promise<void> {
     const document = readDocument(value);
     const { owners } = this.#options;
@@ -143,14 +143,14 @@ export class LivePolicies {
     await this.#asking;
   }
 
-  /** To be called when the alarm goes off. Waits for no other object. */
+  /** Sends or asks again, when the alarm goes off. Waits for no other object. */
   async wake(): Promise<void> {
     await this.#options.setAlarm();
     if (this.#isUnasked) this.#options.runtime.keepAlive(this.ensureAsked().catch(() => {}));
     this.#send();
   }
 
-  /** Is this region in use, and has not heard from the home region yet? */
+  /** Whether this region is in use and has not heard from the home region yet. */
   get #isUnasked(): boolean {
     const { region, homeRegion, owners } = this.#options;
     return !this.#stored && region !== homeRegion && owners().length > 0;
@@ -168,7 +168,7 @@ export class LivePolicies {
     this.#send();
   }
 
-  /** Sends the document to all that it has yet to reach. Waits for none of them. */
+  /** Sends the document to all that have yet to get it. Waits for none of them. */
   #send(): void {
     const { document, unsent = [] } = this.#stored ?? {};
     if (!document) return;
@@ -187,13 +187,13 @@ export class LivePolicies {
   async #reach(name: string, document: PoliciesDocument): Promise<void> {
     const { membershipStub, tellOwner, owners } = this.#options;
     if (isRegion(name)) await membershipStub(name).adoptPolicies(document);
-    // One that has left the ring is told nothing.
+    // An owner that has left the ring is told nothing.
     else if (owners().includes(name)) await tellOwner(name);
     // A later document goes to all of them.
     const stored = this.#stored;
     if (stored?.document !== document || !stored.unsent.includes(name)) return;
     this.#stored = { document, unsent: stored.unsent.filter((other) => other !== name) };
-    // To send again after a restart does no harm, so this is written once all have it.
+    // Sending again after a restart does no harm, so this is written only once all have it.
     if (this.#stored.unsent.length === 0) await this.#store(this.#stored);
   }
 

@@ -1,6 +1,6 @@
 /**
- * Keeps a region's ring and the live policies, and changes both when an operator says so. The
- * deployed Worker's only.
+ * Keeps a region's ring and the live policies, and changes both when an operator says so. Only the
+ * deployed Worker has it.
  */
 import { MAX_OWNERS, type RingRecord } from "../protocol/ring-record.ts";
 import type { Refusal, RingStatus } from "../protocol/rpc.ts";
@@ -19,7 +19,7 @@ export class OperatedRingKeeper extends RingKeeper {
 
   constructor(options: OperatedRingKeeperOptions) {
     const { storage, ownerStub, runtime } = options;
-    // An object has one alarm: it is set for what is due first, of the ring and of the policies.
+    // The object's one alarm is set for what is due first, of the ring or of the policies.
     const retryAtMs = () => runtime.now() + (policies.retryMs ?? Number.POSITIVE_INFINITY);
     super({
       ...options,
@@ -63,8 +63,8 @@ export class OperatedRingKeeper extends RingKeeper {
   }
 
   override async wake(): Promise<void> {
-    // A change of the ring may take many seconds, and no alarm goes off before this one has ended:
-    // policies would wait. So the ring's next alarm is set, with theirs, before its change goes on.
+    // A ring change may take many seconds, and no alarm goes off while this one runs: the policies
+    // would wait. So the next alarm is set first, and the ring change goes on in the background.
     await this.policies.wake();
     this.#waking ??= super.wake().finally(() => {
       this.#waking = undefined;

@@ -1,4 +1,4 @@
-/** How long a membership object waits for an owner, call by call. */
+/** The deadlines of a membership object's calls to owners. */
 import { withDeadline } from "../protocol/deadline.ts";
 import type { OwnerRpc, Stub } from "../protocol/rpc.ts";
 import type { Runtime } from "../runtime.ts";
@@ -8,7 +8,7 @@ export type OwnerLink = Pick<Stub<OwnerRpc>, "adopt" | "takeOver" | "status">;
 
 /** To adopt a ring, an owner may have to delete a million keys. */
 const ADOPT_DEADLINE_MS = 5_000;
-/** An owner imports for 5 s, then says how far it has come. */
+/** An owner imports for 5 s before it answers. */
 const TAKE_OVER_DEADLINE_MS = 15_000;
 const STATUS_DEADLINE_MS = 1_000;
 

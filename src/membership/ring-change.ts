@@ -77,7 +77,7 @@ export class RingChange {
     return this.#advancing;
   }
 
-  /** Goes on without an owner, whose counts get lost. The last owner is never given up. */
+  /** Removes an owner, whose counts get lost. The last owner is never given up. */
   async giveUp(owner: string): Promise<void> {
     const { record, pending, down, changedMs } = this.#state.current;
     const nowMs = this.#options.runtime.now();
@@ -177,7 +177,9 @@ export class RingChange {
   }
 }
 
-/** Returns the losses that can still matter. A later one of the same keys matters longer. */
+/**
+ * Returns the losses that can still matter. A later loss of the same keys replaces an earlier one.
+ */
 function stillMattering(losses: RingRecord["lost"], nowMs: number): RingRecord["lost"] {
   const keysOf = ({ owner, owners }: (typeof losses)[number]) =>
     [owner, ...owners.toSorted()].join();

@@ -1,7 +1,7 @@
 /**
- * Keeps a region's ring without an operator, one change at a time. Adds owners when those in the
- * ring are too busy, and removes some when they are idle. Takes an owner out that does not answer,
- * and back in when it answers again.
+ * Keeps a region's ring without an operator, one change at a time. Adds owners if the ring is too
+ * busy, and removes some if it is idle. Removes an owner that does not answer, and adds it again
+ * once it does.
  *
  * Does not know which owner holds which key.
  */
@@ -18,7 +18,7 @@ export interface RingKeeperOptions extends RingStateOptions {
   ownerStub: (owner: string) => OwnerLink;
 }
 
-/** The least time between two writes of when owners were last busy. */
+/** The least time between two writes of `busyMs`. */
 const BUSY_INTERVAL_MS = 60_000;
 
 export class RingKeeper {
@@ -36,17 +36,17 @@ export class RingKeeper {
     this.change = new RingChange({ runtime, link: (owner) => this.#link(owner) }, this.state);
   }
 
-  /** Reads what is on disk. To be awaited before anything else is called. */
+  /** Reads what is on disk. Await this before calling anything else. */
   load(): Promise<void> {
     return this.state.load();
   }
 
-  /** Has anyone asked for the ring yet? */
+  /** Whether anyone has asked for the ring yet. */
   get isUsed(): boolean {
     return this.state.isUsed;
   }
 
-  /** Returns the ring. The first call decides what the region begins with. */
+  /** Returns the ring. The first call makes it. */
   async ring(): Promise<RingRecord> {
     return (await this.state.begin()).record;
   }
@@ -80,7 +80,7 @@ export class RingKeeper {
     if (!this.#reports.add(owner, reporter, this.options.runtime.now())) return;
     this.#reports.forget(owner);
     const status = await this.statusOf(owner);
-    // Not if the ring changed while the owner was asked.
+    // If the ring changed while the owner was asked, the reports were about another ring.
     if (!status && this.state.current.record === record) await this.change.giveUp(owner);
   }
 

@@ -1,8 +1,8 @@
 /**
- * What a membership object has on disk, and the alarm that belongs to it.
+ * What a membership object has on disk, and the alarm that goes with it.
  *
- * Both are written in one turn, and so reach the disk together. Without its alarm, a change that a
- * crash interrupts would never go on.
+ * Both are written in one turn, and so reach the disk together. Without the alarm, nothing would
+ * resume a change after a crash.
  */
 
 import { ownerNames, type RingRecord } from "../protocol/ring-record.ts";
@@ -28,7 +28,9 @@ export interface Stored {
   changedMs: number;
   /** When each owner joined, ms since the epoch. */
   joinedMs: Record<string, number>;
-  /** Owners that were given up. One that is leaving hears that it has left, and stays out. */
+  /**
+   * Owners that were given up. An owner with `isLeaving` is told that it has left, and stays out.
+   */
   down: { owner: string; isLeaving: boolean }[];
   /** When an owner was last busy, or their number last changed, ms since the epoch. */
   busyMs: number;
@@ -37,7 +39,7 @@ export interface Stored {
 const STORAGE_KEY = "members";
 /** Time between two tries at an interrupted change. */
 export const RETRY_MS = 1_000;
-/** Time between two looks at an owner that is down. */
+/** Time between two calls to an owner that is down. */
 export const PROBE_MS = 10_000;
 
 export class RingState {
@@ -52,12 +54,12 @@ export class RingState {
     this.#stored = await this.#options.storage.get<Stored>(STORAGE_KEY);
   }
 
-  /** Has anyone asked for the ring yet? */
+  /** Whether anyone has asked for the ring yet. */
   get isUsed(): boolean {
     return this.#stored !== undefined;
   }
 
-  /** To be read only if `isUsed`. */
+  /** What is stored. Read it only if `isUsed`. */
   get current(): Stored {
     return this.#stored as Stored;
   }
@@ -94,7 +96,7 @@ export class RingState {
     if (down.length > 0) times.push(nowMs + PROBE_MS);
     const { length } = record.owners;
     if (ownersForQuiet(length, this.#options) < length) {
-      // Never in the past: an alarm sets the next one before it looks at how quiet it was.
+      // Never in the past: the live policies' alarm sets the next one before the ring may shrink.
       times.push(Math.max(busyMs + QUIET_MS, nowMs + RETRY_MS));
     }
     if (times.length > 0) await storage.setAlarm(Math.min(...times));

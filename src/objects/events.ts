@@ -2,7 +2,7 @@
  * The Durable Object of an owner of events, and of their directory: native RPC in; storage, timers
  * and calls to the directory out. It decides nothing.
  *
- * One object counts, or keeps the directory, by its name. See `EventsRpc`.
+ * Whether an object counts events or keeps the directory depends on its name. See `EventsRpc`.
  */
 import { DurableObject, exports } from "cloudflare:workers";
 import { EventDirectory } from "../events/event-directory.ts";
@@ -39,7 +39,7 @@ export class Events extends DurableObject implements EventsRpc {
     await this.#asOwner.wake();
   }
 
-  /** Made with the first call, which tells what the object is. */
+  /** Made with the first call, which shows whether the object is an owner or the directory. */
   get #asOwner(): EventOwner {
     this.#owner ??= this.#newOwner();
     return this.#owner;

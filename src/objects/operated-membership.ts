@@ -1,6 +1,6 @@
 /**
- * The Durable Object of a region's ring and of the live policies, which an operator may change. The
- * deployed Worker has it.
+ * The Durable Object of a region's ring and of the live policies, both of which an operator may
+ * change. Only the deployed Worker has it.
  */
 import { exports } from "cloudflare:workers";
 import { parseLimiterConfig } from "../limiter-config.ts";
@@ -29,7 +29,7 @@ export class OperatedMembership extends Membership implements MembershipRpc {
     this.#keeper = made;
   }
 
-  /** Returns the ring's status; null if no owner has asked for the ring yet, unless it is wanted. */
+  /** Returns the ring's status; null if nobody has asked for the ring yet, unless it is wanted. */
   async status(isWanted: boolean) {
     return isWanted || this.#keeper.isUsed ? this.#keeper.status() : null;
   }

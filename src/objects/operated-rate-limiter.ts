@@ -1,5 +1,5 @@
 /**
- * The Durable Object of an owner that tells its callers of live policies, as the deployed Worker
+ * The Durable Object of an owner that tells its callers of live policies. Only the deployed Worker
  * has it.
  */
 import { OperatedRingOwner } from "../owner/change/operated-ring-owner.ts";
@@ -7,7 +7,7 @@ import { meteredStorage, type OnWritten } from "../owner/metered-storage.ts";
 import { RateLimiter } from "./rate-limiter.ts";
 
 export class OperatedRateLimiter extends RateLimiter {
-  /** Set where the limiter watches itself: is told what an owner wrote to its disk. */
+  /** Called with what an owner wrote to its disk; set if the limiter watches itself. */
   static onWritten: ((owner: string, ...what: Parameters<OnWritten>) => void) | undefined;
 
   constructor(ctx: DurableObjectState, env: Cloudflare.Env) {

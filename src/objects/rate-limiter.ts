@@ -16,9 +16,11 @@ import type { KeyHash } from "../ring/key-hash.ts";
 import { runtimeWith } from "../runtime.ts";
 
 export class RateLimiter extends DurableObject implements OwnerRpc {
-  /** Set in the deployed Worker, whose callers alone send a `requestId`. */
+  /** Set in the deployed Worker: only its callers send a `requestId`. */
   static checkOnce: RingOwnerOptions["checkOnce"];
-  /** Set where the limiter watches itself: is told how many counters an owner evicted. */
+  /**
+   * Called with the number of counters that an owner evicted; set if the limiter watches itself.
+   */
   static onEvicted: ((owner: string, count: number) => void) | undefined;
   readonly #owner: RingOwner;
 

@@ -31,7 +31,7 @@ export function bindingRule(name: BindingName): string {
 const EXPORTS_DATE = "2025-11-17";
 
 /**
- * Returns a Worker's bindings. Where one is missing, the class that the Worker exports is taken.
+ * Returns a Worker's bindings. For a missing one, returns the class that the Worker exports.
  *
  * @param exports what the Worker exports; nothing before `EXPORTS_DATE`
  */
@@ -137,17 +137,17 @@ function idIn(namespace: Bindings[BindingName]): string | undefined {
   return namespace?.idFromName("any").toString();
 }
 
-/** Returns the method that a call failed for because its object has none of that name. */
+/** Returns the name of the method that a call failed for, since its object has no such method. */
 export function missingMethod(error: unknown): string | undefined {
   return /does not implement the method "(\w+)"/.exec(String(error))?.[1];
 }
 
-/** Methods that objects of the class `Membership` have, and those of no other class here. */
+/** Methods that the class `Membership` has, and no other class here. */
 const MEMBERSHIP_METHODS = ["ring", "reportLoad", "reportFailure", "add", "remove"];
 
 /**
- * Returns what is wrong with a binding if a call failed because its objects are of another class;
- * logs that, too.
+ * Returns what is wrong with a binding, and logs it, if a call failed because the binding's objects
+ * are of another class.
  *
  * @param error what the call threw. An error that the object met in a call of its own looks the
  *   same.

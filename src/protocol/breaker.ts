@@ -7,8 +7,8 @@
 /** Failures in a row after which an owner is skipped. */
 export const MAX_FAILURES = 3;
 /**
- * Failures without an answer in time, within such a row, that are enough by themselves. Each makes
- * its callers wait for the whole deadline.
+ * Late answers in such a row after which an owner is skipped. Each makes its callers wait for the
+ * whole deadline, so fewer are enough.
  */
 export const MAX_LATE = 2;
 /** How long an owner is skipped before one request tries it again. */
@@ -16,7 +16,7 @@ export const OPEN_MS = 1_000;
 
 interface Streak {
   failures: number;
-  /** How many of them had no answer in time. */
+  /** How many of the failures had no answer in time. */
   late: number;
   /** When a skipped owner is tried again, ms since the epoch. */
   openUntilMs: number;
@@ -26,7 +26,7 @@ export class Breaker {
   /** Owners whose last call failed. */
   readonly #streaks = new Map<string, Streak>();
 
-  /** May this owner be called? While it is skipped, one caller in each `OPEN_MS` may call it. */
+  /** Returns true if the owner may be called: while it is skipped, by one caller in `OPEN_MS`. */
   admits(owner: string, nowMs: number): boolean {
     const streak = this.#streaks.get(owner);
     if (!streak || !isOpen(streak)) return true;

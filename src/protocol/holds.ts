@@ -2,12 +2,12 @@
 import type { Check } from "../counters/check.ts";
 
 const NUMBERS = 3;
-/** The check makes a hold, settles one that its caller made, or one that its caller was told of. */
+/** What a check does: makes a hold, settles its caller's own hold, or settles one of another. */
 const MAKES = 0;
 const SETTLES_OWN = 1;
 const SETTLES = 2;
 
-/** Writes the id of each hold, its `ttlMs` or `actual`, and what is done; NaN where is no hold. */
+/** Writes the id of each hold, its `ttlMs` or `actual`, and what is done; NaN without a hold. */
 export function encodeHolds(checks: readonly Check[]): Float64Array<ArrayBuffer> | undefined {
   if (!checks.some(({ reserve, settle }) => reserve ?? settle)) return undefined;
   const numbers = checks.flatMap(({ reserve, settle }) => {
@@ -18,7 +18,7 @@ export function encodeHolds(checks: readonly Check[]): Float64Array<ArrayBuffer>
   return Float64Array.from(numbers);
 }
 
-/** Reads the hold of the check at that index of its batch. */
+/** Reads the hold of a check, by the check's index in its batch, and adds it to the check. */
 export function addHold(check: Check, holds: Float64Array, index: number): void {
   const at = index * NUMBERS;
   const [id = Number.NaN, value = 0, kind] = holds.subarray(at, at + NUMBERS);

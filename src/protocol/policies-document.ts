@@ -1,6 +1,6 @@
 /**
  * Policies that an operator changes while the Worker runs, as they are stored and sent: a document
- * with a version. The deployed Worker's only.
+ * with a version. Only the deployed Worker has them.
  *
  * A document is whole: it replaces all policies. Each side checks it on arrival.
  */
@@ -23,13 +23,13 @@ export const policiesVersionSchema = wholeNumber(DEPLOYED_VERSION, MAX_VERSION);
 const documentSchema = v.object({
   /** Counts the changes, from 1. */
   version: policiesVersionSchema,
-  /** Whether these are in force, or those of the deployment are. */
+  /** Whether these policies are in force, or those of the deployment. */
   source: oneOf(["live", "deployment"]),
-  /** The list as JSON. Of a deployment: those that it had when it came back into force. */
+  /** The list as JSON. For a deployment: its policies when it came back into force. */
   policies: v.string(),
-  /** Who made the change, as the call says; null if it does not. */
+  /** Who made the change, by the call's own word; null if the call does not say. */
   by: v.nullable(v.string()),
-  /** When, ms since the epoch, by the membership object's clock. */
+  /** When the change was made, ms since the epoch, by the membership object's clock. */
   atMs: wholeNumber(0, Number.MAX_SAFE_INTEGER),
 });
 
@@ -37,7 +37,7 @@ export type PoliciesDocument = v.InferOutput<typeof documentSchema>;
 
 /** A change that an operator asks for. */
 export interface PoliciesChange extends Pick<PoliciesDocument, "source" | "policies" | "by"> {
-  /** The version that it replaces; undefined for whichever is in force. */
+  /** The version that the change must replace; undefined for any. */
   ifVersion: number | undefined;
 }
 

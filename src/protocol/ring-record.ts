@@ -1,7 +1,7 @@
 /**
  * What the membership object has decided about one region's owners, as it is stored and sent.
  *
- * Each side checks it: a ring that can't be right is refused, never adopted. Unknown fields are not
+ * Each side checks what arrives: a ring that can't be right is refused. Unknown fields are not
  * read, since a later version may add some.
  */
 import * as v from "valibot";
@@ -13,8 +13,8 @@ import { REGIONS, type Region } from "../ring/region.ts";
 /** The most owners a region has. */
 export const MAX_OWNERS = 256;
 /**
- * No loss matters longer than this, ms. The longest is a policy's block of 366 days, which makes
- * the next one longer for twice that time.
+ * No loss matters longer than this, ms. What matters longest is a policy's block of 366 days, which
+ * makes the next block longer for twice that time.
  */
 export const MAX_LOSS_AGE_MS = 3 * MAX_WINDOW_MS;
 /** More changes than a membership object could have made. */
@@ -33,9 +33,9 @@ const ownersSchema = v.pipe(
 
 const lossSchema = v.object({
   owner: ownerNameSchema,
-  /** Owners of the ring in which it held what was lost. */
+  /** Owners of the ring by which the lost owner held keys. */
   owners: ownersSchema,
-  /** When it was given up, ms since the epoch by the membership object's clock. */
+  /** When the owner was given up, ms since the epoch by the membership object's clock. */
   atMs: wholeNumber(0, Number.MAX_SAFE_INTEGER),
 });
 
@@ -88,7 +88,7 @@ export function ownerNames(region: Region, count: number): string[] {
   return Array.from({ length: count }, (_, at) => `${region}/${at}`);
 }
 
-/** Does `next` say anything that `known` does not? */
+/** Returns true if `next` says something that `known` does not. */
 export function supersedes(next: RingRecord, known: RingRecord | undefined): boolean {
   if (!known || next.version > known.version) return true;
   // The same version, now settled: nothing is left to import.

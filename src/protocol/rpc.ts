@@ -8,8 +8,8 @@
  *
  * A check. The caller sends the version it knows. If the owner knows a later ring, it answers for
  * its own keys and sends that ring for the others: they have *moved*. If the owner knows only an
- * earlier ring, it first asks the membership object (`ring`). Only an isolate that makes
- * no checks, since it only caches, asks by itself (`ring-follower.ts`).
+ * earlier ring, it first asks the membership object (`ring`). An isolate that only caches makes no
+ * checks, so it asks by itself (`ring-follower.ts`).
  *
  * A change, as from ring 7 to ring 8 when an owner joins or leaves:
  * 1. The membership object writes ring 8 to disk, with ring 7 as `previous`. It sends that to the
@@ -20,9 +20,10 @@
  * 3. It sends ring 8 once more, without `previous`: the change has settled (`adopt`). Each owner
  *    drops the keys of others.
  *
- * Failures. Each step may be repeated. A release only reads, an import skips keys that are here, and
- * a ring that is not newer changes nothing. The change under way is on disk, so after a crash an
- * alarm resumes it. It goes on without an owner that stays silent: ring 9 has that owner in `lost`.
+ * Failures. Each step may be repeated. A release only reads, an import skips keys that are here,
+ * and a ring that is not newer changes nothing. The change under way is on disk, so after a crash
+ * an alarm resumes it. It goes on without an owner that stays silent: ring 9 has that owner in
+ * `lost`.
  *
  * Invariants:
  * 1. One owner counts a key at a version. It answers only by a ring that it has on disk.
@@ -63,59 +64,61 @@ export interface CounterRpc {
   explain(batch: WireBatch): Promise<ExplainedBatch>;
 }
 
-/** All methods of `RateLimiter`, the object of an owner: besides, those that a ring change needs. */
+/**
+ * All methods of `RateLimiter`, the object of an owner: besides, those that a ring change needs.
+ */
 export interface OwnerRpc extends CounterRpc {
   /** Exports single keys to their owner at that version of the ring. */
   release(version: number, keys: KeyHash[]): Promise<Released<Rows>>;
   /**
    * Exports all keys that are `to`'s at that version, a chunk at a time.
    *
-   * @param cursor 0 at first, then as the chunk before says
+   * @param cursor 0 at first, then `next` of the previous chunk
    */
   releaseSome(version: number, to: string, cursor: number): Promise<Released<ExportChunk>>;
 
   /** Gives the owner a ring. Rejects if it can't be one of its region. */
   adopt(record: RingRecord): Promise<void>;
-  /** Has the owner import all its keys at that version, for a few seconds at a time. */
+  /** Makes the owner import all its keys at that version, for a few seconds at a time. */
   takeOver(version: number): Promise<ImportProgress>;
   status(): OwnerStatus | Promise<OwnerStatus>;
 }
 
-/** The methods of `Membership` that owners and isolates use: it decides on a region's ring. */
+/** The methods of `Membership` that owners and isolates use, about a region's ring. */
 export interface RingRpc {
   ring(): Promise<RingRecord>;
-  /** Returns null where nobody has asked for the ring yet. */
+  /** Returns null if nobody has asked for the ring yet. */
   ringIfUsed(): Promise<RingRecord | null>;
   reportLoad(owner: string, checksPerSecond: number): Promise<void>;
   reportFailure(owner: string, reporter: string): Promise<void>;
 }
 
-/** What operators ask of the gateway's `Membership` besides. */
+/** All methods of the gateway's `Membership`: besides, those that operators use. */
 export interface MembershipRpc extends RingRpc {
-  /** Returns null where no owner has asked for the ring yet, unless one is wanted. */
+  /** Returns null if nobody has asked for the ring yet, unless it is wanted. */
   status(isWanted: boolean): Promise<RingStatus | null>;
   /** Begins to add an owner: the one named, or one with the lowest free number. */
   add(name?: string): Promise<Refusal | undefined>;
   remove(name: string): Promise<Refusal | undefined>;
 
-  /** Returns the policies in force if their version is later than that; else null. */
+  /** Returns the policies in force if their version is above `known`; else null. */
   policies(known: number): Promise<PoliciesDocument | null>;
   /**
-   * Replaces the policies; to be asked of the home region's object.
+   * Replaces the policies. Only the home region's object is asked this.
    *
    * @returns the new document, or the version in force if it is not the one to be replaced
    */
   changePolicies(change: PoliciesChange): Promise<PoliciesDocument | number>;
   /** Returns the latest documents, the one in force first. */
   policiesHistory(): Promise<PoliciesDocument[]>;
-  /** Tells another region's object of the policies. Rejects if it can't be a document. */
+  /** Gives another region's object the policies. Rejects if the value can't be a document. */
   adoptPolicies(document: PoliciesDocument): Promise<void>;
 }
 
-/** What an owner answers an operator, or the ring in which another owner is to be asked. */
+/** What an owner answers an operator, or the ring that says which other owner to ask. */
 export type OrMoved<Reply> = { reply: Reply } | { moved: RingRecord };
 
-/** Why an owner decides on keys as it does; undefined for a key that has moved, by the ring. */
+/** Why an owner decides on keys as it does; undefined for a key that has moved by `ring`. */
 export interface ExplainedBatch {
   explained: (Explained | undefined)[];
   ring?: RingRecord | undefined;
@@ -135,9 +138,9 @@ export type Released<What> =
 
 /** When an owner's counts got lost on its disk, ms since the epoch; 0 if never. */
 export interface DiskLosses {
-  /** All counts may be lost. */
+  /** When counts of any policy may have been lost. */
   lostMs: number;
-  /** Those under policies that are not durable. */
+  /** When counts of policies that are not durable may have been lost. */
   crashedMs: number;
 }
 
@@ -165,7 +168,7 @@ export interface ImportProgress {
 }
 
 export interface OwnerStatus {
-  /** Rows it holds, expired ones included. */
+  /** Rows that the owner holds, expired ones included. */
   keys: number;
   checksPerSecond: number;
 }
@@ -179,12 +182,12 @@ export interface RingStatus {
   waitingFor: string[];
   /** Owners out of the ring because they do not answer. */
   down: string[];
-  /** `keys` and `checksPerSecond` are null where the owner does not answer. */
+  /** `keys` and `checksPerSecond` are null if the owner does not answer. */
   owners: {
     name: string;
     keys: number | null;
     checksPerSecond: number | null;
-    /** Since it joined. */
+    /** How long ago it joined. */
     sinceMs: number;
   }[];
 }
@@ -194,7 +197,7 @@ export interface Refusal {
   refused: string;
 }
 
-/** An object's methods as its stub offers them. */
+/** An object's methods as its stub has them: each returns a promise. */
 export type Stub<Rpc> = {
   [Method in keyof Rpc]: Rpc[Method] extends (...args: infer Args) => infer Reply
     ? (...args: Args) => Promise<Awaited<Reply>>
@@ -203,12 +206,12 @@ export type Stub<Rpc> = {
 
 /** Where an object is created, and how a call to it is made. */
 export interface ObjectOptions {
-  /** Only the first call of an object's life counts. */
+  /** Only the hint of the first call in an object's life counts. */
   locationHint: Region;
   retry: { maxRetries: number };
 }
 
-/** The part of a `DurableObjectNamespace` that is used, whichever version its types have. */
+/** The part of a `DurableObjectNamespace` that is used, by all versions of its types. */
 export interface ObjectNamespace<Rpc> {
   getByName(name: string, options: ObjectOptions): Stub<Rpc>;
 }

@@ -1,4 +1,4 @@
-/** How an owner's answer to a batch crosses the RPC; `wire.ts` says in which version. */
+/** How an owner's answer to a batch crosses the RPC; about versions, see `wire.ts`. */
 
 import { HELD, type Refund, type WasHeld } from "../counters/check.ts";
 import { OWNER_REASONS, type Verdict, verdictOf } from "../limit/decision.ts";
@@ -55,22 +55,23 @@ type Taken = (number | undefined)[];
 /** For each check with an override, the limits of its verdicts. Most answers have none. */
 type Limits = ((number | undefined)[] | undefined)[];
 
-/** In place of a reason: the key has moved. */
+/** Stands for a reason: the key has moved. */
 const MOVED = -1;
 /** Added to the reason if some of the count may be lost. */
 const INEXACT = 8;
 /** Added to the reason if the lease that the check tells of has ended. */
 const ENDED = 16;
-/** Above any sum of these. */
+/** Above any sum of a reason and these. */
 const MAX_CODE = 32;
 const FLAGS = [
   [INEXACT, "inexact"],
   [ENDED, "ended"],
 ] as const;
 const VERDICT_NUMBERS = 5;
-/** Numbers before the first verdict. In version 1 there is one less. */
+/** Numbers before the first verdict. Version 1 has one less. */
 const HEAD_NUMBERS = 3;
-/** @param wireVersion the version of the batch that is answered; 1 if it does not say it */
+
+/** @param wireVersion the version of the batch that is answered; 1 if the batch names none */
 export function encodeAnswer(answer: Answer, wireVersion = WIRE_VERSION): WireAnswer {
   const { atMs, epoch, verdicts, inexact, ended, ring } = answer;
   let length = HEAD_NUMBERS;
@@ -152,8 +153,8 @@ export function decodeAnswer(wire: unknown, checks: readonly Refund[]): Answer |
 }
 
 /**
- * Is this an answer in a version that is not read here? To be asked of what `decodeAnswer` can't
- * read. An owner before version 1 wrote numbers without a version, too.
+ * Returns true if what `decodeAnswer` can't read is an answer of another version. An owner before
+ * version 1 wrote numbers without a version, too.
  */
 export function isOtherVersion(wire: unknown): boolean {
   const { numbers } = partsOf(wire);

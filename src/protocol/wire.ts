@@ -85,7 +85,7 @@ export function decodeBatch(batch: WireBatch): Batch {
     const key = { hi: words[at] as number, lo: words[at + 1] as number };
     const count = words[at + 2] as number;
     at += KEY_WORDS;
-    // Most checks have the policies of the check before, and share its array.
+    // Most checks have the policies of the previous check, and share its array.
     let isSame = asked.length === count;
     for (let n = 0; isSame && n < count; n++) {
       isSame = asked[n] === policies[words[at + n] as number];

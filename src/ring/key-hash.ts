@@ -17,8 +17,8 @@ export function hashText({ hi, lo }: KeyHash): string {
 }
 
 /**
- * Returns the hash's first 53 bits as one number, for lookups: to make a text takes ten times as
- * long. Once in 2^53 it is another key's too, so compare with `isSameKey`.
+ * Returns the hash's first 53 bits as one number, for lookups: making a text takes ten times as
+ * long. One time in 2^53 another key has the same number, so also compare with `isSameKey`.
  */
 export function first53Bits({ hi, lo }: KeyHash): number {
   return hi * 2 ** 21 + (lo >>> 11);
@@ -31,16 +31,16 @@ export function isSameKey(one: KeyHash, other: KeyHash): boolean {
 /** A 128-bit SipHash key, as four 32-bit words, the least significant first. */
 export type SipKey = readonly [number, number, number, number];
 
-/** For hashes that need no secret, and for making a key from one. */
+/** For hashes that need no secret, and for making a key from a secret. */
 export const PUBLIC_SIP_KEY: SipKey = [0, 0, 0, 0];
 
 const MAX_ASCII = 0x7f;
 
-/** v0 to v3 as low and high halves. All calls share it, since none is interrupted. */
+/** v0 to v3 as low and high halves. All calls share it, since no call is interrupted. */
 const state = new Int32Array(8);
 const encoder = new TextEncoder();
 let bytes = new Uint8Array(256);
-/** The same bytes. */
+/** The same buffer as words. */
 let words = new Int32Array(bytes.buffer);
 
 /**

@@ -1,5 +1,6 @@
 /**
- * The region whose owners answer a request: the nearest to where Cloudflare says it entered.
+ * The region whose owners answer a request: the one nearest to where the request entered
+ * Cloudflare.
  *
  * A region's name is a Durable Object location hint
  * (https://developers.cloudflare.com/durable-objects/reference/data-location/), so an owner's name
@@ -14,7 +15,7 @@ export type Region = (typeof REGIONS)[number];
 
 export const regionSchema = oneOf(REGIONS);
 
-/** Returns a function that makes something for a region when it is first asked for, and keeps it. */
+/** Returns a function that makes something once for each region, when it is first asked for. */
 export function perRegion<Made extends object>(
   make: (region: Region) => Made,
 ): (region: Region) => Made {
@@ -35,11 +36,11 @@ export interface Place {
   longitude?: string | undefined;
 }
 
-/** West of it lie Denver and Phoenix. */
+/** Denver and Phoenix lie west of this. */
 const WNAM_EAST_EDGE_DEGREES = -100;
-/** East of it lie Warsaw, Budapest and Athens. */
+/** Warsaw, Budapest and Athens lie east of this. */
 const WEUR_EAST_EDGE_DEGREES = 18;
-/** East of it lie Karachi and Tashkent. */
+/** Karachi and Tashkent lie east of this. */
 const ME_EAST_EDGE_DEGREES = 60;
 
 /**

@@ -7,14 +7,14 @@
  */
 import { type KeyHash, PUBLIC_SIP_KEY, sipHash } from "./key-hash.ts";
 
-/** An immutable set of owners. A change gives a new ring, so no lookup ever sees half of one. */
+/** An immutable set of owners. A change makes a new ring, so no lookup sees a half-changed one. */
 export class Ring {
   readonly version: number;
   readonly #owners: readonly { readonly name: string; readonly hash: KeyHash }[];
 
   /**
    * @param names the owners' names, distinct; their order does not matter
-   * @param version counts the changes that led here; a later ring has a higher one
+   * @param version counts the ring's changes; a later ring has a higher version
    */
   constructor(names: Iterable<string>, version = 1) {
     this.version = version;
