@@ -93,7 +93,13 @@ describe("turnpike policies", () => {
     expect((await policies("rollback", "9", "--yes")).error).toContain(
       "there is no version 9: the history has 4, 3, 2, 1, and 0",
     );
+    const back = await policies("rollback", "0");
+    expect([back.code, back.out]).toEqual([2, ""]);
+    expect(back.error).toMatch(
+      /^version 4, live, .*, and then:\n~ default: limit 20 → 10\n- login: .*\nfrom then on, each deployment puts its own policies in force\nturnpike: nothing changed: write --yes/,
+    );
     expect((await policies("rollback", "0", "--yes")).out).toContain("now version 5, deployment");
+    expect((await policies("rollback", "0")).out).toContain("no difference, nothing changed");
     expect((await policies("history")).out).toMatch(/│ 1 +│ live +│ ann /);
   });
 

@@ -71,7 +71,9 @@ describe("the policies in force", () => {
       etag: '"0"',
       json: { policies: DEPLOYED, source: "deployment", version: 0, by: null, at: null },
     });
-    expect(await call("GET", { path: "/history" })).toMatchObject({ json: { versions: [] } });
+    expect(await call("GET", { path: "/history" })).toMatchObject({
+      json: { versions: [], deployed: DEPLOYED },
+    });
   });
 
   it("are replaced whole, with who and when, and go back to the deployment's", async () => {

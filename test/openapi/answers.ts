@@ -169,6 +169,10 @@ export const ANSWERS = {
   Policies: object(POLICIES),
   PoliciesHistory: object({
     versions: list(ref("Policies"), "Up to 50 changes, the latest first."),
+    deployed: {
+      ...POLICIES.policies,
+      description: "Those of `POLICIES`, which `DELETE policies` puts in force.",
+    },
   }),
   Top: object(
     {

@@ -890,6 +890,10 @@ export interface components {
         PoliciesHistory: {
             /** @description Up to 50 changes, the latest first. */
             versions: components["schemas"]["Policies"][];
+            /** @description Those of `POLICIES`, which `DELETE policies` puts in force. */
+            deployed: {
+                [key: string]: unknown;
+            }[];
         };
         Top: {
             /** @description All units in the range, exact. */

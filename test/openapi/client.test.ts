@@ -105,6 +105,7 @@ describe("a client made from the document", () => {
     expect((await client.DELETE("/policies", { params })).response.status).toBe(412);
     const { data } = await client.GET("/policies/history");
     expect(data?.versions.map(({ version }) => version)).toEqual([2, 1]);
+    expect(data?.deployed).toEqual(before.data?.policies);
   });
 
   it("counts events and reads them", async () => {

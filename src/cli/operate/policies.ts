@@ -7,7 +7,7 @@ import { createInterface } from "node:readline/promises";
 import { Command } from "commander";
 import { count, print, tableOf } from "../text.ts";
 import { UserError } from "../user-error.ts";
-import { call, RefusedError } from "./client.ts";
+import { call, made, RefusedError } from "./client.ts";
 import { answered, type WorkerOptions, withWorker } from "./worker-command.ts";
 import {
   differences,
@@ -24,6 +24,12 @@ const PATH = "/policies";
 const DIFFERS = 1;
 const MAX_BY_CHARS = 64;
 const LOST_RACE = 412;
+
+interface History {
+  /** The latest first. */
+  versions: InForce[];
+  deployed: Written[];
+}
 
 interface FileOptions extends WorkerOptions {
   env?: string;
@@ -107,10 +113,10 @@ async function apply(given: string | undefined, options: ChangeOptions): Promise
 
 async function rollback(given: string, options: ChangeOptions): Promise<void> {
   const running = await policiesInForce(options.url);
-  const { versions } = await calledHistory(options);
+  const { versions, deployed } = await calledHistory(options);
   const found = versions.find(({ version }) => String(version) === given);
   if (given === "0" || found?.source === "deployment") {
-    await change(running, undefined, options);
+    await change(running, deployed, options, true);
   } else if (found) await change(running, found.policies, options);
   else {
     const known = versions.map(({ version }) => version).join(", ");
@@ -121,18 +127,18 @@ async function rollback(given: string, options: ChangeOptions): Promise<void> {
 /**
  * Shows what would change, asks, and changes it.
  *
- * @param to undefined for those of the deployment, which only the Worker knows
+ * @param isReturn whether these are the policies of the deployment, which then follow it again
  */
 async function change(
   running: InForce,
-  to: Written[] | undefined,
+  to: Written[],
   options: ChangeOptions,
+  isReturn = false,
 ): Promise<void> {
-  const found = to
-    ? differences(running.policies, to)
-    : running.source === "live"
-      ? ["the policies of the deployment take the place of the live ones"]
-      : [];
+  const found = made(() => differences(running.policies, to));
+  if (isReturn && running.source === "live") {
+    found.push("from then on, each deployment puts its own policies in force");
+  }
   if (found.length === 0) {
     print(options, running, `${versionText(running)}: no difference, nothing changed`);
     return;
@@ -145,10 +151,11 @@ async function change(
     return;
   }
   const by = (options.by ?? userName()).slice(0, MAX_BY_CHARS);
-  const changed = await put(running.version, to, by, options);
+  const changed = await put(running.version, isReturn ? undefined : to, by, options);
   print(options, changed, `now ${versionText(changed)}`);
 }
 
+/** @param policies undefined for those of the deployment */
 async function put(
   ifVersion: number,
   policies: Written[] | undefined,
@@ -169,9 +176,8 @@ async function put(
   }
 }
 
-async function calledHistory({ url }: WorkerOptions): Promise<{ versions: InForce[] }> {
-  const path = `${PATH}/history`;
-  return (await call(url, { method: "GET", path })) as { versions: InForce[] };
+async function calledHistory({ url }: WorkerOptions): Promise<History> {
+  return (await call(url, { method: "GET", path: `${PATH}/history` })) as History;
 }
 
 /** @throws {UserError} if there is nobody to ask */
@@ -212,7 +218,7 @@ function inForceText(inForce: InForce): string {
   return `${versionText(inForce)}\n${tableOf(["policy", "limit", "window", "other fields"], rows)}`;
 }
 
-function historyText({ versions }: { versions: InForce[] }): string {
+function historyText({ versions }: Pick<History, "versions">): string {
   if (versions.length === 0) return "never changed: those of the deployment are in force";
   const rows = versions.map(({ version, source, by, at, policies }, place) => {
     const before = versions[place + 1]?.policies;

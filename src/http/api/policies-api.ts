@@ -72,7 +72,7 @@ export function policiesApi(
   });
   app.get("/history", async (c) => {
     const documents = await memberships.policiesHistory(homeRegion);
-    return c.json({ versions: documents.map(asWritten) });
+    return c.json({ versions: documents.map(asWritten), deployed: writtenPolicies });
   });
   app.all("/", () => wrongMethod("GET, HEAD, PUT, DELETE"));
   app.all("/history", () => wrongMethod("GET, HEAD"));
