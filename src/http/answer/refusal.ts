@@ -17,7 +17,7 @@ const OUT_OF_REACH = {
   cause: "Nothing can be counted right now.",
 } as const;
 
-/** Each policy's last refusal without a page, and its decision. Headers take longest to make. */
+/** Each policy's last refusal as JSON, to be sent again: its headers take longest to make. */
 const refusals = new WeakMap<Policy, { decision: Decision; parts: ResponseParts }>();
 
 /** Sets the legacy fields of a refusal, before it is made. */
@@ -34,7 +34,7 @@ export function refusePath(): Response {
 }
 
 /**
- * Answers a request from an address that a `deny` list has.
+ * Answers a request from an address that is on a `deny` list.
  *
  * @param c absent for a call of the API, which has no pages
  */
@@ -61,7 +61,7 @@ export function refuse(c: Context, rulings: readonly Ruling[]): Response | Promi
   return new Response(...parts);
 }
 
-/** Do two decisions of one policy lead to the same refusal? */
+/** Returns true if two decisions of one policy lead to the same refusal. */
 function hasSameText(one: Decision, other: Decision): boolean {
   return (
     one.reason === other.reason &&

@@ -1,8 +1,8 @@
 /**
  * Reads the body of an API call: one check or many, each under named or inline policies.
  *
- * An inline policy without a name is named by its algorithm and window, so that calls with different
- * limits count together.
+ * An inline policy without a name is named by its algorithm and window, so that calls with
+ * different limits count together.
  */
 import { upTo } from "../../caller/at-most.ts";
 import type { Question } from "../../caller/question.ts";
@@ -40,8 +40,8 @@ export type CheckingCall = "check" | "peek" | "refund" | "reset" | "explain";
  * Returns the questions of each check in a body, one for each scope and key of its policies, and
  * whether the body asked for many.
  *
- * @param call what the checks are for. An operator's refuse a text that could only be a mistake for
- *   a client's key.
+ * @param call what the checks are for. `reset` and `explain` refuse an address as `key` if no
+ *   client has that key.
  * @throws {MisuseError} naming the field, the rule and the value
  */
 export function readChecks(
@@ -89,7 +89,7 @@ export function readChecks(
     });
     const alike = Map.groupBy(charged, (each) => JSON.stringify([each.scope, keyOf(each)]));
     if (requestId !== undefined && alike.size > 1) {
-      // What one of them took would be given back each time that another one denies.
+      // If one key denies, each repeat would give back once more what the others took.
       const rule = "must be left out where policies have several keys or scopes";
       throw new MisuseError(fieldPath(at, "requestId"), rule, requestId);
     }
@@ -180,7 +180,7 @@ function keysOf(who: WhoBody, options: ClientKeyOptions): ClientKeys {
   return { keys: [key ?? []], unreached: [] };
 }
 
-/** @throws {MisuseError} unless it names either a key or an address */
+/** @throws {MisuseError} unless the body names either a key or an address */
 function requireWho({ key, ip }: WhoBody, at: string): void {
   if (key === undefined && ip === undefined) {
     throw new MisuseError(fieldPath(at, "key"), "is required", undefined);

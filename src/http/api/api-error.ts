@@ -35,9 +35,9 @@ export function tooMany(cause: string, retryAfterMs: number): Response {
 }
 
 /**
- * Answers a path without a call, and every call if no token is set.
+ * Answers a path without a call, and each call that needs a variable which is not set.
  *
- * @param missing the variable that is not set
+ * @param missing the name of that variable
  */
 export function notFound(missing: string | false): Response {
   const detail = `${missing ? `Without the variable ${missing}, the` : "The"} API has no such call.`;

@@ -32,7 +32,7 @@ import { ringApi } from "./ring-api.ts";
  *
  * @param memberships absent if the rings never change
  * @param eventsOf absent if no events are counted
- * @param authorized the isolate's, if other doors have it too
+ * @param authorized the isolate's middleware, if other apps of the isolate share it
  * @param follow is told of policies that a call here changes
  */
 export function api(
@@ -49,7 +49,7 @@ export function api(
   app.onError(answerError);
   app.get("/openapi.json", (c) => c.json(openapi));
   app.all("/openapi.json", () => wrongMethod("GET, HEAD"));
-  // Where it is set, `quotaApi` answers.
+  // If the variable is set, `quotaApi` answers instead.
   app.all("/quota", () => notFound("QUOTA_ORIGINS"));
   if (!isOpen) return app;
 
@@ -129,7 +129,7 @@ export function api(
     return readChecks(await jsonBody(c), config, region(c), call);
   }
 
-  /** @throws {MisuseError} if one costs more than could ever pass */
+  /** @throws {MisuseError} if a check costs more than could ever pass */
   async function possibleChecksOf(c: Context, call: CheckingCall) {
     const checks = await checksOf(c, call);
     const field = (at: number) => (checks.many ? `checks[${at}].cost` : "cost");
@@ -158,7 +158,7 @@ function regroup<Said>(
   return groups.map((group) => group.map(() => each.next().value as Said));
 }
 
-/** Merges the explanations of a key with two owners, which it has if its policies have two scopes. */
+/** Merges the explanations of a key's two owners, one for each scope of its policies. */
 function mergeScopes(explained: readonly ExplainedKey[]) {
   return {
     blockedMs: Math.max(...explained.map(({ blockedMs }) => blockedMs)),

@@ -1,11 +1,11 @@
 /**
  * Who may call the API: clients with a token, as far as its scope allows.
  *
- * The limiter itself counts wrong tokens, by client address. An address that sent too many gets 429,
- * even for a right token: otherwise it could go on guessing. Clients that share the address have to
- * wait, too. An admin at another address can lift the lock by `unblock` or `reset`. A right token
- * counts nothing. It costs no call to an owner, unless this isolate saw its address fail in the last
- * minute.
+ * The limiter itself counts wrong tokens, by client address. An address that sent too many gets
+ * 429, even for a right token: otherwise it could go on guessing. Clients that share the address
+ * have to wait, too. An admin at another address can lift the lock by `unblock` or `reset`. A right
+ * token counts nothing. It costs no call to an owner, unless this isolate saw its address fail in
+ * the last minute.
  */
 
 import { createMiddleware } from "hono/factory";
@@ -21,7 +21,7 @@ import { clientAddress, clientKey, warnNoAddress } from "../key/identity.ts";
 import { tooMany } from "./api-error.ts";
 import { sessionsOf } from "./session.ts";
 
-/** RFC 6750, section 2.1. */
+/** The header with a token (RFC 6750, section 2.1). */
 const BEARER = /^Bearer +([\w.~+/-]+=*)$/i;
 
 const FAILURES: Policy = {
@@ -30,7 +30,7 @@ const FAILURES: Policy = {
   name: "wrong token",
 };
 
-/** Costs nothing, so right tokens deny nobody. Passes as long as one more guess would. */
+/** For right tokens: costs nothing, so they lock nobody out, and passes while a guess would. */
 const RIGHT: Policy = { ...FAILURES, limit: FAILURES.limit - 1, cost: 0 };
 
 /** The most failing addresses that an isolate remembers. Owners count those that it forgets. */
@@ -58,7 +58,7 @@ export function authorize(caller: Caller, config: LimiterConfig & Pick<Config, "
       c.set("scope", "admin");
       return next();
     }
-    // Not a guess: a page can make its visitors' browsers send such requests.
+    // A request without a token is not a guess: pages can make visitors' browsers send those.
     if (given === undefined) return unauthorized();
     const scope = await scopeOf(given);
     if (scope === undefined) logSeldom("warn", "wrong-token", "");
@@ -69,7 +69,7 @@ export function authorize(caller: Caller, config: LimiterConfig & Pick<Config, "
     if (suspects.includes(client.join(), scope === undefined, Date.now())) {
       const region = nearestRegion(cf as IncomingRequestCfProperties, config.homeRegion);
       const question = wrongTokensOf(client, region);
-      // A check even of a right token: a peek could overtake guesses on their way to the owner.
+      // Right tokens are checked, too: a peek could overtake guesses on their way to the owner.
       const asked = scope === undefined ? question : { ...question, policies: [RIGHT] };
       const { allowed, retryAfterMs } = decided(await caller.check([asked]));
       if (!allowed) return tooMany("This address has sent too many wrong tokens.", retryAfterMs);
@@ -89,7 +89,7 @@ export function wrongTokensOf(client: readonly string[], region: Region): Questi
 class Suspects {
   readonly #untilMs = new Map<string, number>();
 
-  /** Has an address failed in the last minute, or does it now, if it `fails`? */
+  /** Returns true if the address has failed in the last minute, this request included. */
   includes(address: string, fails: boolean, nowMs: number): boolean {
     if (fails) {
       if (this.#untilMs.size >= MAX_SUSPECTS) this.#untilMs.clear();
@@ -99,7 +99,7 @@ class Suspects {
   }
 }
 
-/** Makes the middleware that requires a token with a scope. One with `admin` may do everything. */
+/** Makes the middleware that requires a token with a scope. A token with `admin` has all scopes. */
 export function requireScope(scope: Scope) {
   return createMiddleware<AuthorizedEnv>(async (c, next) => {
     if (c.var.scope === scope || c.var.scope === "admin") return next();

@@ -42,7 +42,7 @@ const partsRule = `must be text, or a list of 1 to ${MAX_PARTS} texts`;
 /** All parts of a key, in the order of the policy's `key`. A part may be empty. */
 const keyPartsSchema = listOf(keyTextSchema(MAX_PART_BYTES), MAX_PARTS, partsRule);
 
-/** Names the client by exactly one of the two. */
+/** Names the client, by exactly one of the two fields. */
 const whoFields = {
   /** The key's only part, or all its parts in order. */
   key: v.optional(
@@ -51,7 +51,7 @@ const whoFields = {
         Array.isArray(key) ? keyPartsSchema : keySchema,
     ),
   ),
-  /** The client's address: its keys under the policies are meant. */
+  /** The client's address; stands for its keys under the policies. */
   ip: v.optional(
     v.pipe(
       v.string(ipRule),
@@ -86,7 +86,7 @@ export const blockBodySchema = v.strictObject({ ...whoFields, duration: blockSch
 export const unblockBodySchema = v.strictObject(whoFields, objectRule);
 
 const oneName = v.string("must be the name of a policy");
-/** Whose override under which policy. */
+/** The key that an override is for, and its policy. */
 export const overriddenSchema = v.strictObject({ ...whoFields, policy: oneName }, objectRule);
 export const overrideSchema = v.strictObject(
   { ...overriddenSchema.entries, limit: overrideLimitSchema, duration: overrideDurationSchema },

@@ -2,7 +2,7 @@
  * The keys of an address under the configured policies: what an operator means by "this client".
  *
  * A key with a part that only a request has, such as `["ip", "path"]`, cannot be listed. A block of
- * the address still holds there, if every request also meets a policy whose keys can be listed.
+ * the address still denies such requests if every request also meets a policy with listed keys.
  */
 import type { Config } from "../../config.ts";
 import { type Address, isListed, readAddress } from "../../limit/address-list.ts";
@@ -29,7 +29,7 @@ const NO_HEADERS = new Headers();
 /**
  * Returns the keys of an address.
  *
- * @throws {MisuseError} if no policy gives it one, or it stands for more than one client
+ * @throws {MisuseError} if no policy gives the address a key, or it stands for several clients
  */
 export function keysOfAddress(address: Address, options: ClientKeyOptions): ClientKeys {
   requireOneClient(address);
@@ -82,7 +82,7 @@ export function keysUnder(
   return keys;
 }
 
-/** @throws {MisuseError} if a text is an address, and the key of none of the policies */
+/** @throws {MisuseError} if a text is an address, and not the key of a policy */
 export function requireKnownKey(
   text: string,
   policies: readonly Policy[],

@@ -1,6 +1,6 @@
 /**
- * The calls that count events and read them. What is counted reaches its owner about a second after
- * the answer, 202.
+ * The calls that count events and read them. A count reaches its owner about a second after the
+ * answer, 202.
  */
 import type { Context } from "hono";
 import type { HonoBase } from "hono/hono-base";
@@ -15,7 +15,7 @@ import { queryOf } from "./query.ts";
 
 export const manyEventsSchema = v.strictObject({ events: eventsSchema });
 
-/** Returns the counters of a region's owners; any region's for reading. */
+/** Returns the counters at a region's owners. For reading, any region will do. */
 export type EventsOf = (region?: Region) => EventCounters;
 
 /** Adds the call that counts, for any token. */
@@ -35,7 +35,7 @@ export function countEvents(
   app.all("/events", () => wrongMethod("POST"));
 }
 
-/** Adds the calls that read, for tokens that may. What a query lacks, the counters name. */
+/** Adds the calls that read, for tokens with `admin`. The counters name a field that is missing. */
 export function readEvents(app: HonoBase, eventsOf: EventsOf): void {
   app.get("/events/top", async (c) => {
     const { name, by, n, ...range } = queryOf(c);
@@ -57,7 +57,7 @@ export function readEvents(app: HonoBase, eventsOf: EventsOf): void {
   }
 }
 
-/** @throws {MisuseError} if a text has no colon, or two have the same dimension */
+/** @throws {MisuseError} if a filter has no colon, or two filters have the same dimension */
 function filterIn(texts: readonly string[] = []): Record<string, string> {
   const filter = Object.fromEntries(texts.map(pairIn));
   if (Object.keys(filter).length === texts.length) return filter;

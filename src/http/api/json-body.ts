@@ -17,8 +17,8 @@ export class BodyTooLarge extends Error {
 }
 
 /**
- * @throws {BodyTooLarge}
- * @throws {MisuseError} if it is not JSON in UTF-8
+ * @throws {BodyTooLarge} if the body has more than `maxBytes`
+ * @throws {MisuseError} if the body is not JSON in UTF-8
  */
 export async function jsonBody(c: Context, maxBytes = MAX_BODY_BYTES): Promise<unknown> {
   const text = await textOf(c.req.raw.body, maxBytes);

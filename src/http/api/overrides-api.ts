@@ -36,7 +36,7 @@ export function overridesApi(caller: Caller, config: Config): HonoBase {
   app.all("/", () => wrongMethod("GET, HEAD, PUT, DELETE"));
   return app;
 
-  /** Reads `?key=…&policy=…`. A key of several parts has `key` as often. */
+  /** Reads `?key=…&policy=…`. For a key of several parts, `key` is repeated. */
   function questionIn(c: Context): Question {
     const { key = [], ...others } = c.req.queries();
     const single = Object.entries(others).map(([name, values]) => [name, values.join()]);

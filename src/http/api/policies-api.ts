@@ -1,6 +1,6 @@
 /**
  * The calls that show the policies in force and change them. A change names the version that it
- * replaces, so that of two operators the second learns of the first.
+ * replaces, so that the second of two operators learns of the first one's change.
  */
 import type { HonoBase } from "hono/hono-base";
 import * as v from "valibot";
@@ -26,14 +26,14 @@ const by = v.optional(v.pipe(v.string(byRule), v.maxLength(MAX_BY_CHARS, byRule)
 export const policiesSchema = v.strictObject({ policies: v.unknown(), by }, "must be an object");
 const deleteSchema = v.strictObject({ by });
 
-/** RFC 9110, section 8.8.3: a strong tag, as `GET` gives it. */
+/** A strong tag, as `GET` gives it (RFC 9110, section 8.8.3). */
 const ETAG = /^"(\d{1,10})"$/;
-/** Stands for whichever version is in force. */
+/** In `If-Match`, stands for any version. */
 const ANY = "*";
 
 /** What `GET policies` answers. */
 export interface PoliciesInForce {
-  /** As they are written. */
+  /** The policies as they are written. */
   policies: unknown;
   source: PoliciesDocument["source"];
   /** Counts the changes; 0 if there was none. */
@@ -46,7 +46,7 @@ export interface PoliciesInForce {
 /**
  * Makes the app of the calls below `/policies`.
  *
- * @param follow is told of each change made here, so that this isolate need not hear of it
+ * @param follow is told of each change made here, so that this isolate follows it at once
  */
 export function policiesApi(
   memberships: MembershipClient,
@@ -67,7 +67,7 @@ export function policiesApi(
   app.delete("/", async (c) => {
     const { by = null } = parse(deleteSchema, queryOf(c));
     const policies = JSON.stringify(writtenPolicies);
-    // It overwrites nobody's work: the history keeps it.
+    // Without `If-Match`, nobody's work is lost: the history keeps what is replaced.
     return change(c.req.header("If-Match") ?? ANY, { source: "deployment", policies, by });
   });
   app.get("/history", async (c) => {
@@ -89,7 +89,7 @@ export function policiesApi(
     given: string,
     changed: Omit<PoliciesChange, "ifVersion">,
   ): Promise<Response> {
-    // Text that is no tag names no version.
+    // No version is −1, so text that is no tag matches none.
     const named = ETAG.exec(given)?.[1] ?? -1;
     const ifVersion = given === ANY ? undefined : Number(named);
     const made = await memberships.changePolicies(homeRegion, { ...changed, ifVersion });
@@ -106,7 +106,7 @@ export function policiesApi(
     const { source, by, at, policies }: PoliciesInForce = document
       ? asWritten(document)
       : { ...NEVER_CHANGED, policies: writtenPolicies };
-    // What the deployment has now, and not what it had when it came back into force.
+    // The deployment's policies of today, not those of when they came back into force.
     const inForce = source === "deployment" ? writtenPolicies : policies;
     return Response.json(
       { policies: inForce, source, version, by, at },

@@ -29,7 +29,7 @@ const nameSchema = v.pipe(
 );
 const urlRule = 'must be a whole URL such as "https://example.com/search?q=zug"';
 
-/** Exactly one of them is given. */
+/** A body has exactly one of these fields. */
 export const purgeSchema = v.strictObject(
   {
     key: v.optional(nameSchema),
@@ -44,7 +44,7 @@ export const purgeSchema = v.strictObject(
   "must be an object",
 );
 
-/** @param isOpen whether there is any token; without one the API has no calls */
+/** @param isOpen whether any token is set; without one the API has no calls */
 export function purgeApi(authorized: Authorize, isOpen: boolean, cache: Purges): HonoBase {
   const app = newApp();
   app.onError(answerError);

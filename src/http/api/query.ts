@@ -6,7 +6,7 @@ import { MisuseError } from "../../limit/misuse.ts";
  * Returns the fields of a query string, each of which may be given once.
  *
  * @param list the field that may be given more often
- * @throws {MisuseError} for another one that is given twice: none of its values would be right alone
+ * @throws {MisuseError} if another field is given twice, since it is unclear which value counts
  */
 export function queryOf(c: Context, list?: string): Partial<Record<string, string>> {
   for (const [field, values] of Object.entries(c.req.queries())) {

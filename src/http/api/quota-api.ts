@@ -1,10 +1,10 @@
 /**
  * `GET /_turnpike/v1/quota`: what a browser has left, for a product's own page, without a token.
  *
- * Whose quota it is, the gateway reads from the request as it does to limit one: nobody can name a
- * key. It tells what the `RateLimit` fields of an answer would, and spends nothing. Other sites'
- * pages read it only if `QUOTA_ORIGINS` names them. A client may ask twice a second on average, so
- * that nobody tries credentials by it, or has owners work.
+ * The gateway reads the client's key from the request, as it does to limit one, so nobody can ask
+ * about another's. The call tells what the `RateLimit` fields of an answer would, and spends
+ * nothing. Other sites' pages read it only if `QUOTA_ORIGINS` names them. A client may ask twice a
+ * second on average, so that nobody can try credentials by it, or keep owners busy.
  */
 import { Context } from "hono";
 import type { HonoBase } from "hono/hono-base";
@@ -71,7 +71,7 @@ export function quotaApi(
     const isOwn = origin === parseUrl(c.req.url)?.origin;
     if (!isOwn && !config.quotaOrigins.includes(origin)) return refuseOrigin();
     await next();
-    // Hono adds headers that were set before to its own answers only, and not to a problem.
+    // Headers are set last: Hono adds those that were set before only to answers that it makes.
     c.header("Vary", "Origin");
     c.header("Access-Control-Allow-Origin", origin);
     c.header("Access-Control-Allow-Credentials", "true");

@@ -1,7 +1,7 @@
 /**
  * Sessions of the live page: a signed cookie that stands for an admin's token for 12 hours.
  *
- * A browser sends it by itself, so it counts only in requests of the page's own origin.
+ * Browsers send the cookie with any request, so it counts only in those of the page's own origin.
  */
 import type { Context } from "hono";
 import type { Config } from "../../config.ts";
@@ -14,7 +14,9 @@ export interface Sessions {
   /** Returns the `Set-Cookie` that begins a session, or ends it. */
   begin(url: string): Promise<string>;
   end(url: string): string;
-  /** Has the request a session that has not expired, and comes it from the page itself? */
+  /**
+   * Returns true if the request comes from the page itself, with a session that has not expired.
+   */
   holds(c: Context): Promise<boolean>;
 }
 
