@@ -1,6 +1,6 @@
 /**
- * An isolate's way to the owners of cached values: it keeps a small copy of what it has just read,
- * and computes for itself where an owner does not answer.
+ * An isolate's client of the owners of cached values. It keeps copies of what it has just read for
+ * a moment, and computes for itself if an owner does not answer.
  */
 import { logSeldom } from "../log.ts";
 import { Breaker } from "../protocol/breaker.ts";
@@ -12,16 +12,16 @@ import { Copies } from "./copies.ts";
 import type { CacheRpc } from "./rpc.ts";
 import type { CacheStore, Computed, Found, Held } from "./value.ts";
 
-/** All owners of all regions are asked, some of them far away or asleep. */
+/** Deadline of a purge, which asks owners of all regions: some are far away or asleep. */
 const PURGE_DEADLINE_MS = 5_000;
 
-/** The owner of a key, by a version of the ring, and what the key is called there. */
+/** The owner of a key, by a version of the ring, and the key's name there. */
 export interface Route {
   owner: string;
   version: number;
   /**
-   * Contains the ring's version, so that a changed ring finds no old values. Otherwise a ring that is
-   * restored would serve values that were purged in the meantime.
+   * Includes the ring's version, so that no values are found that an owner kept from an earlier
+   * ring: they may have been purged since.
    */
   name: string;
 }
@@ -31,14 +31,14 @@ export interface CacheClientOptions {
   /** How long to wait for an owner's answer. */
   deadlineMs: number;
   stubOf(owner: string): Stub<CacheRpc>;
-  /** Returns what to wait for until the region's ring is known; undefined if it is. */
+  /** Returns what to await until the region's ring is known; undefined if it is known. */
   ready(): Promise<unknown> | undefined;
   /** Returns the version of the region's ring. */
   ringVersion(): number;
   routeOf(key: string): Route;
-  /** Returns where each region keeps the key, by rings that are asked for anew. */
+  /** Returns where each region keeps the key, by newly fetched rings. */
   allRoutesOf(key: string): Promise<Route[]>;
-  /** Returns the owners of all regions, by rings that are asked for anew. */
+  /** Returns the owners of all regions, by newly fetched rings. */
   allOwners(): Promise<string[]>;
 }
 
@@ -87,7 +87,7 @@ export class CacheClient implements CacheStore {
     }
   }
 
-  /** Rejects if the owner fails, or takes too long. */
+  /** Asks the owner. Rejects if it fails or takes too long. */
   async #fromOwner(
     key: string,
     compute: () => Promise<Computed | undefined>,
@@ -178,8 +178,8 @@ export class CacheClient implements CacheStore {
   }
 
   /**
-   * Calls an owner, and rejects if it takes too long. One that was late several times is skipped for a
-   * while; one that fails at once keeps nobody waiting.
+   * Calls an owner, and rejects if it takes too long. An owner that was late several times is
+   * skipped for a while. One that fails at once is not, since no request waits for it.
    */
   async #call<Reply>(
     owner: string,

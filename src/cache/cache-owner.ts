@@ -1,9 +1,10 @@
 /**
- * The process that owns cached values: in memory only, so that a crash or a ring change forgets them.
+ * The process that owns cached values, in memory only: a crash or a ring change forgets them.
  *
- * Of those who miss a value, the first gets a lease with a fencing number and computes; the others
- * wait. A lease is over after `LEASE_MS`: then nobody waits any more, and what its holder brings
- * later is dropped. So is what was computed while its key, or any tag, was purged.
+ * Of the callers who miss a value, the first gets a lease with a fencing number and computes; the
+ * others wait. A lease ends after `LEASE_MS`: then nobody waits any more, and a value that its
+ * holder brings later is dropped. A value is also dropped if its key, or any tag, was purged
+ * meanwhile.
  */
 import type { Runtime } from "../runtime.ts";
 import type { CacheRpc, LookedUp, Waited } from "./rpc.ts";
@@ -11,10 +12,10 @@ import { type Computed, type Held, MAX_VALUE_BYTES } from "./value.ts";
 import { CHAR_BYTES, Values } from "./values.ts";
 
 export const MAX_OWNER_BYTES = 24_000_000;
-/** How long a computation is waited for. */
+/** How long callers wait for another's computation. */
 export const LEASE_MS = 5_000;
 const FENCES_PER_MS = 1_000;
-/** About what a lease takes besides its key. */
+/** About the bytes that a lease takes besides its key. */
 const LEASE_BYTES = 800;
 
 interface Lease {
@@ -52,11 +53,11 @@ export class CacheOwner implements CacheRpc {
     if (held && held.version > newerThan) return { kind: "held", held };
     this.#endLate(nowMs);
     if (this.#leases.has(key)) return { kind: "busy" };
-    // Above those of an earlier life: it had fewer leases than this a millisecond.
+    // Above all numbers from before a restart, unless over 1,000 leases a millisecond were given.
     const fence = Math.max(this.#lastFence + 1, nowMs * FENCES_PER_MS);
     this.#lastFence = fence;
     const bytes = LEASE_BYTES + key.length * CHAR_BYTES;
-    // A flood of keys that are all computed: each computes for itself, and its value is not kept.
+    // In a flood of keys that are all computed, a caller gets no real lease: its value is not kept.
     if (this.#leaseBytes + bytes > this.#maxLeaseBytes) return { kind: "lease", fence };
     this.#reserve(bytes);
     const ended = Promise.withResolvers<"computed" | "purged">();
@@ -74,7 +75,7 @@ export class CacheOwner implements CacheRpc {
     }
     const held = this.find(key);
     if (held && held.version > newerThan) return { kind: "held", held };
-    // Without a lease, it ended on the caller's way here, perhaps by a purge.
+    // Without a lease, the lease ended before this call arrived, perhaps by a purge.
     return { kind: lease ? "nothing" : "purged" };
   }
 
@@ -93,7 +94,7 @@ export class CacheOwner implements CacheRpc {
 
   purgeTag(tag: string): void {
     this.#values.deleteTag(tag);
-    // Nobody knows yet which tags their values will have.
+    // Which tags the values under way will have is not known yet.
     for (const key of this.#leases.keys()) this.#endLease(key, "purged");
   }
 
@@ -110,7 +111,7 @@ export class CacheOwner implements CacheRpc {
     this.#values.reserve(bytes);
   }
 
-  /** Drops leases whose time is over. The oldest is the first. */
+  /** Drops leases whose time is over. The oldest lease comes first. */
   #endLate(nowMs: number): void {
     for (const [key, { untilMs }] of this.#leases) {
       if (untilMs > nowMs) return;

@@ -1,6 +1,7 @@
 /**
- * Values of any kind, computed once for all who ask: fresh for a time, then stale while one computes
- * them anew. An error may be remembered, so that what is broken is not asked each time.
+ * Values of any kind, each computed once for all who ask: fresh for a time, then stale while one
+ * request computes it again. An error may be remembered, so that a broken source is not asked each
+ * time.
  */
 import * as v from "valibot";
 import { durationSchema } from "../limit/duration.ts";
@@ -18,13 +19,13 @@ export interface ComputeOptions {
   /** How long a value is fresh: a duration from `"1ms"` to `"7d"`. */
   ttl: string;
   /**
-   * How long after that it is served still, while one request has it computed anew: a duration to
+   * How long a stale value is still served, while one request computes it again: a duration up to
    * `"7d"`. Default `"0s"`.
    */
   staleFor?: string;
   /**
-   * How long an error is thrown again, by its message, without another computation: a duration to
-   * `"1h"`. Default `"0s"`: each who waited computes for itself.
+   * How long an error is thrown again, by its message, without another computation: a duration up
+   * to `"1h"`. Default `"0s"`: each caller who waited computes for itself.
    */
   negativeFor?: string;
   /** Names under which values can be purged together. Default none. */
@@ -48,10 +49,10 @@ const optionsSchema = v.strictObject({
   tags: v.optional(v.array(v.string("must be text"), "must be a list of names"), []),
 });
 
-/** Keys of this version: what it stores, another might not read. */
+/** Prefix of this version's keys. Another version might not read what this one stores. */
 const KEY_PREFIX = "value-1";
 
-/** What the first byte says of the others. */
+/** The first byte of a stored value says what the others are. */
 const JSON_TEXT = 0;
 const BYTES = 1;
 const ERROR_TEXT = 2;
@@ -71,13 +72,13 @@ export class ComputedValues {
 
   /**
    * Returns the value under a key. If it is missing, one caller in a region computes it, and the
-   * others wait for it, at most 5 s. Then each computes for itself.
+   * others wait for at most 5 s. Then each computes for itself.
    *
    * @param key 1 to 1,024 characters
    * @param compute returns bytes, or what JSON can hold, of less than 1 MB; `undefined` is not kept
-   * @returns what JSON makes of it, unless this call has computed it
+   * @returns the value as JSON makes it, or as `compute` returned it if this call has computed it
    * @throws {MisuseError} naming the option, the rule and the value
-   * @throws what `compute` throws, or an `Error` with its message where that is remembered
+   * @throws what `compute` throws, or an `Error` with its message if the error is remembered
    */
   async getOrCompute<Value>(
     key: string,
@@ -136,7 +137,7 @@ function encode(value: unknown): Uint8Array | undefined {
   return text === undefined ? undefined : tagged(JSON_TEXT, text);
 }
 
-/** @throws {Error} the one that is remembered */
+/** @throws {Error} if the bytes are a remembered error */
 function decode(bytes: Uint8Array): unknown {
   if (bytes[0] === BYTES) return bytes.slice(1);
   const text = new TextDecoder().decode(bytes.subarray(1));

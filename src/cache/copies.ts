@@ -1,9 +1,9 @@
-/** An isolate's copies of what it has just read from a region's owners: each for a second at most. */
+/** An isolate's copies of what it has just read from owners; each is kept for at most a second. */
 import type { Runtime } from "../runtime.ts";
 import type { Found, Held } from "./value.ts";
 import { Values } from "./values.ts";
 
-/** How long a purge may go unnoticed in an isolate that has a copy. */
+/** How long a copy is kept, and so how long a purge elsewhere may go unnoticed here. */
 const MAX_COPY_MS = 1_000;
 const MAX_COPY_BYTES = 4_000_000;
 
@@ -29,10 +29,10 @@ export class Copies {
   }
 
   /**
-   * To be called as an owner is asked.
+   * Returns what to read an owner's answer with. Call this before asking the owner.
    *
-   * @param ringVersion of the ring that named the owner
-   * @returns what reads its answer, and copies it if there was no purge and no other ring meanwhile
+   * @param ringVersion version of the ring that named the owner
+   * @returns reads the answer, and copies it unless there was a purge or another ring meanwhile
    */
   reader(key: string, ringVersion: number): (held: Held, source: Found["source"]) => Found {
     const askedMs = this.#runtime.now();
@@ -41,14 +41,14 @@ export class Copies {
       if (purges === this.#purges && ringVersion === this.#ringVersion()) {
         const { value, ageMs, leftMs, version } = held;
         const ttlMs = ageMs + Math.min(leftMs, MAX_COPY_MS);
-        // Its age includes the time of the call.
+        // The copy's age includes the time of the call.
         this.#values.set(key, version, { value, ttlMs, tags: [] }, askedMs - ageMs);
       }
       return { ...held, source };
     };
   }
 
-  /** To be called after a purge. @param key left out: all, since a copy does not know its tags */
+  /** Drops copies after a purge. @param key all if left out, since a copy does not know its tags */
   purge(key?: string): void {
     this.#purges++;
     if (key === undefined) this.#values.clear();

@@ -1,16 +1,16 @@
-/** What this isolate has made anew in the background, while the stale one is served. */
+/** Values that this isolate refreshes in the background, while the stale ones are served. */
 import { WORKERS } from "../runtime.ts";
 
-/** How long a request may go on after its answer: then the runtime ends it, and nobody hears. */
+/** How long a request may go on after its answer. Then the runtime ends it without a word. */
 const REQUEST_MS = 30_000;
-/** The most keys that are remembered. Past it, one may be made anew by two requests. */
+/** The most keys that are remembered. Past it, two requests may refresh the same key. */
 const MAX_KEYS = 1_000;
 
 export class Refreshes {
-  /** Until when each key is being made anew. A time, since the one that does so may be ended. */
+  /** Until when each key counts as being refreshed. A time, since the request may be ended. */
   readonly #untilMs = new Map<string, number>();
 
-  /** Has a value made anew, unless that is under way. If it fails, the stale one is served on. */
+  /** Refreshes a value, unless that is under way. If it fails, the stale value is served on. */
   begin(key: string, refresh: () => Promise<unknown>): void {
     const nowMs = WORKERS.now();
     if (nowMs < (this.#untilMs.get(key) ?? 0)) return;

@@ -3,16 +3,16 @@ import type { Computed, Held } from "./value.ts";
 
 export type LookedUp =
   | { kind: "held"; held: Held }
-  /** The caller is to compute the value, under this fencing number. */
+  /** The caller must compute the value, under this fencing number. */
   | { kind: "lease"; fence: number }
-  /** Another computes it: see `wait`. */
+  /** Another caller computes it: see `wait`. */
   | { kind: "busy" };
 
 export type Waited =
   | { kind: "held"; held: Held }
-  /** There is nothing to keep: each has to compute for itself. */
+  /** The computation made nothing to keep: each caller has to compute for itself. */
   | { kind: "nothing" }
-  /** The key was purged meanwhile, or nobody computes it any more: look it up again. */
+  /** The key was purged meanwhile, or has no lease any more: look it up again. */
   | { kind: "purged" };
 
 export interface CacheRpc {
@@ -24,7 +24,7 @@ export interface CacheRpc {
   /**
    * Ends a lease.
    *
-   * @returns false for a value that comes too late, or was purged meanwhile: it is dropped
+   * @returns false if the value is dropped: it came too late, is too large, or was purged meanwhile
    */
   put(key: string, fence: number, computed: Computed | undefined): boolean;
   purge(key: string): void;

@@ -6,10 +6,10 @@ export const MAX_KEPT_MS = 7 * 86_400_000;
 /** The most bytes of a value. */
 export const MAX_VALUE_BYTES = 1_048_576;
 
-/** What a computation has made. */
+/** The result of a computation. */
 export interface Computed {
   value: Uint8Array;
-  /** How long it is kept. */
+  /** How long the value is kept. */
   ttlMs: number;
   tags: readonly string[];
 }
@@ -18,27 +18,27 @@ export interface Computed {
 export interface Held {
   value: Uint8Array;
   ageMs: number;
-  /** How long the owner will keep it still. */
+  /** How much longer the owner keeps it. */
   leftMs: number;
-  /** The number of the computation: a later one has a greater number. 0 if no owner gave it one. */
+  /** The computation's number, higher for later ones. 0 if no owner gave it a number. */
   version: number;
 }
 
 export interface Found extends Held {
-  /** Whether it comes from this isolate's copy, from its owner, or has just been computed. */
+  /** Where the value comes from: this isolate's copy, its owner, or a computation just now. */
   source: "copy" | "owner" | "computed";
 }
 
 export interface CacheStore {
-  /** Returns what this isolate has a copy of, without asking anyone. */
+  /** Returns this isolate's copy, without asking an owner. */
   copyOf(key: string): Found | undefined;
   /** Returns what is stored. Never computes, and never waits for a computation. */
   find(key: string): Promise<Found | undefined>;
   /**
-   * Returns what is stored, or computes it: one caller for all who ask. Where the owner fails or the
-   * computation takes too long, each computes for itself.
+   * Returns what is stored, or computes it: one caller for all who ask. If the owner fails or the
+   * computation takes too long, each caller computes for itself.
    *
-   * @param compute returns undefined where nothing may be stored; then those who wait get undefined
+   * @param compute returns undefined if nothing may be stored; then those who wait get undefined
    * @param newerThan a value of this version, or an older one, counts as missing
    */
   lookUp(

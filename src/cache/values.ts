@@ -1,4 +1,6 @@
-/** The values of one owner, or of an isolate's copy, within a bound on their bytes. No clock. */
+/**
+ * The values of one owner, or the copies of an isolate, within a bound on their bytes. No clock.
+ */
 import type { Computed, Held } from "./value.ts";
 
 /** A place in the order of use. */
@@ -14,17 +16,17 @@ interface Kept extends Computed, Link {
   bytes: number;
 }
 
-/** What a value takes besides its own bytes and those of its key: measured, and rounded up. */
+/** Bytes that a value takes besides its own and those of its key: measured, and rounded up. */
 const ENTRY_BYTES = 600;
-/** A UTF-16 unit of a key or a tag. */
+/** Bytes of a UTF-16 unit of a key or a tag. */
 export const CHAR_BYTES = 2;
 
 export class Values {
   readonly #maxBytes: number;
   readonly #kept = new Map<string, Kept>();
   /**
-   * Where the order of use begins and ends: `newer` is the value that was not used for longest. A
-   * `Map` has an order, too, but to look for its first entry takes longer the more were deleted there.
+   * Both ends of the order of use: `newer` is the least recently used value. A `Map` has an order,
+   * too, but finding its first entry takes longer with each entry that was deleted there.
    */
   readonly #ends = new Link();
   #bytes = 0;
@@ -37,7 +39,7 @@ export class Values {
     return this.#bytes;
   }
 
-  /** Returns what is kept under the key and not over. */
+  /** Returns the value under a key; undefined without one, or if its time is over. */
   get(key: string, nowMs: number): Held | undefined {
     const kept = this.#kept.get(key);
     if (!kept) return undefined;
@@ -53,9 +55,9 @@ export class Values {
   }
 
   /**
-   * Stores a value in place of the one before, and drops those that were not used for longest.
+   * Stores a value in place of the previous one, and drops the least recently used ones if need be.
    *
-   * @param storedMs when it was computed; its `ttlMs` counts from then
+   * @param storedMs when the value was computed; its `ttlMs` counts from then
    */
   set(key: string, version: number, { value, ttlMs, tags }: Computed, storedMs: number): void {
     this.delete(key);
@@ -69,7 +71,7 @@ export class Values {
     this.reserve(bytes);
   }
 
-  /** Takes room for something that is no value, or gives it back if negative. */
+  /** Reserves bytes for something that is no value; a negative number gives them back. */
   reserve(bytes: number): void {
     this.#bytes += bytes;
     while (this.#bytes > this.#maxBytes && this.#ends.newer !== this.#ends) {

@@ -1,5 +1,6 @@
 /**
- * What is read from tallies: the heaviest, how many distinct values, and a series. Pure.
+ * What is read from tallies: the heaviest tuples, the number of distinct values, and a series.
+ * Pure.
  *
  * Each count comes with its error: the truth is between `count − error` and `count`.
  */
@@ -24,19 +25,19 @@ export interface Top {
   total: number;
   /** Units whose tuples are no longer known. */
   other: number;
-  /** The heaviest first. What is not here has at most as much as the last. */
+  /** The heaviest first. What is not listed has at most the count of the last entry. */
   entries: TopEntry[];
-  /** The dimensions of `by` that nothing in the range has, if something is there: a mistake? */
+  /** The dimensions of `by` that no event in the range has, perhaps by a typing error. */
   missing?: string[];
 }
 
-/** How many distinct values there are, more or less: `error` is the standard error of `count`. */
+/** An estimate of the number of distinct values: `error` is the standard error of `count`. */
 export interface Distinct extends Count {
   /** Whether every value is known, so that the count has no error. */
   exact: boolean;
 }
 
-/** A point of a series: when its bin begins, ms since the epoch, and what it counted. */
+/** A point of a series: when its bin begins, ms since the epoch, and the bin's count. */
 export interface Point extends Count {
   atMs: number;
 }
@@ -53,7 +54,7 @@ export function topOf(tally: Tally, by: readonly string[], n = Number.POSITIVE_I
     return { dimensions, count: count + unknown, error: error + unknown };
   });
   const top: Top = { total, other, entries: heaviest };
-  // What came without a tuple may have any dimension.
+  // Units without a tuple may have had any dimension.
   if (entries.length > 0 || total === unknown) return top;
   const known = tally.dimensions();
   const missing = by.filter((dimension) => !known.has(dimension));
@@ -82,7 +83,7 @@ export function addToSeries(
   }
 }
 
-/** Counts what has all the values of a filter. */
+/** Counts the events with all values of a filter. */
 function matching(tally: Tally, filter: Dimensions): Count {
   const wanted = Object.entries(filter);
   const [first, ...others] = wanted;
@@ -136,7 +137,7 @@ function severalBy(tally: Tally, by: readonly string[]): TopEntry[] {
     const dimensions = Object.fromEntries(pairs);
     const id = keyOf(dimensions);
     const known = found.get(id) ?? { dimensions, count: spread, error: spread };
-    // A tuple that was let go may belong to any group, but to each tuple only its own error.
+    // An evicted tuple may belong to any group. A kept tuple has only its own error.
     known.count += isWhole ? count : count - error;
     known.error += isWhole ? error : 0;
     found.set(id, known);

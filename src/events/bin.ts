@@ -1,14 +1,14 @@
 /**
  * What was counted in one second, minute or hour, under all names, within a bound on memory.
  *
- * Past the bound, the sketch that takes most of it lets its lightest entry go. So a name with few
- * tuples stays exact beside one with millions.
+ * Past the bound, the largest sketch evicts its lightest entry. So a name with few tuples stays
+ * exact beside one with millions.
  */
 import type { SpaceSaving } from "./space-saving.ts";
 import { type EncodedTally, Tally, type ValueHash } from "./tally.ts";
 import { UNKNOWN } from "./tuple.ts";
 
-/** Names in a bin. What is counted under further ones is counted as `OTHER_NAME`. */
+/** The most names in a bin. Further names count as `OTHER_NAME`. */
 export const MAX_NAMES = 64;
 export const OTHER_NAME = "other";
 

@@ -1,8 +1,9 @@
 /**
- * The process that owns events: counts batches, writes them within two seconds, and answers readers.
+ * The process that owns events: counts batches, writes them within two seconds, and answers
+ * readers.
  *
- * A crash loses what came since the last write, `WRITE_MS` at most. Storage, timers and the directory
- * are passed in, so that a simulation can run it.
+ * A crash loses what came since the last write, `WRITE_MS` at most. Storage, timers and the
+ * directory are passed in, so that a simulation can run it.
  */
 import { logSeldom } from "../log.ts";
 import { withDeadline } from "../protocol/deadline.ts";
@@ -26,7 +27,7 @@ export interface EventOwnerOptions {
 
 /** The longest that events are in memory alone. */
 export const WRITE_MS = 2_000;
-/** The most memory that one answer takes; past it, light tuples are let go as in a bin. */
+/** The most memory that one answer takes; past it, light tuples are evicted as in a bin. */
 const ANSWER_BYTES = 12_000_000;
 const ANNOUNCE_MS = 24 * HOUR.ms;
 const ANNOUNCE_DEADLINE_MS = 2_000;
@@ -51,17 +52,17 @@ export class EventOwner {
   }
 
   /**
-   * Before it reads sums since the beginning, it writes them, and the runtime holds the answer until
-   * they are on disk. So no crash takes back what a sum has shown. Prometheus would take a sum that
-   * falls for one that began anew at 0.
+   * Answers several reads. Sums since the beginning are written first, and the runtime holds the
+   * answer until they are on disk. So no crash takes back what a sum has shown. If a sum fell,
+   * Prometheus would believe that it had begun again at 0.
    */
   read(reads: readonly Read[]): Said[] {
-    // It writes before its first await.
+    // Saving writes before its first `await`.
     if (reads.some(({ bins }) => bins.level === EVER.name)) void this.#save();
     return reads.map((read) => (read.what === "tally" ? this.#tally(read) : this.#series(read)));
   }
 
-  /** The alarm: drops what is kept no longer, and all storage once nothing is left. */
+  /** Drops bins whose time is over, when the alarm goes off, and all storage if nothing is left. */
   async wake(): Promise<void> {
     const { storage, runtime } = this.#options;
     const nowMs = runtime.now();
@@ -73,7 +74,7 @@ export class EventOwner {
     await storage.deleteAll();
   }
 
-  /** Made anew if its storage was deleted. */
+  /** The store, which is made anew after its storage was deleted. */
   get #store(): EventStore {
     const { storage, hash } = this.#options;
     this.#loaded ??= new EventStore(new EventRows(storage), hash);
@@ -133,7 +134,7 @@ export class EventOwner {
     }
   }
 
-  /** Events count even if the directory is out of reach; no reader can be without it, either. */
+  /** Tells the directory. If that fails, events count all the same: readers need it first, too. */
   async #announce(): Promise<void> {
     const { name, runtime, announce } = this.#options;
     try {

@@ -1,8 +1,9 @@
 /**
  * Reads events: asks the directory which owners hold some, then each of them, and adds up.
  *
- * What is asked in one turn goes to each object in one call, so a page or a scrape costs a call an
- * owner. A part would not be the truth. So if one of the objects does not answer, the call rejects.
+ * What is asked in one turn goes to each object in one call, so a page or a scrape costs one call
+ * to each owner. If one of the objects does not answer, the call rejects: a sum of the others would
+ * be wrong.
  */
 import { withDeadline } from "../protocol/deadline.ts";
 import type { Stub } from "../protocol/rpc.ts";
@@ -30,14 +31,14 @@ export interface EventReaderOptions {
   hash: ValueHash;
 }
 
-/** An object that holds events does not answer, so that no sum is right. */
+/** An object that holds events, or the directory, does not answer. */
 export class EventsUnreachable extends Error {
   override readonly name = "EventsUnreachable";
 }
 
-/** For readers, who would rather wait than get no answer. */
+/** Long, since a reader would rather wait than get no answer. */
 const DEADLINE_MS = 15_000;
-/** The most memory that the tuples of all owners take; past it, light ones are let go. */
+/** The most memory that the tuples of all owners take; past it, light ones are evicted. */
 const SUM_BYTES = 24_000_000;
 
 interface Waiting {
@@ -57,7 +58,7 @@ export class EventReader {
     this.#options = options;
   }
 
-  /** Rejects with a `MisuseError` for a query that breaks a rule, as all methods do. */
+  /** Returns the heaviest. Like all methods, rejects with a `MisuseError` if a rule is broken. */
   async top(name: string, by: readonly string[] = [], n = 10, range: Range = {}): Promise<Top> {
     const { query, bins } = this.#read(topSchema, { ...range, name, by, n });
     return topOf(await this.#tally(name, bins), query.by, query.n);
@@ -66,9 +67,10 @@ export class EventReader {
   /**
    * Returns the tuples of the heaviest values of a dimension: of the `n` heaviest at each owner.
    *
-   * Cheaper than `top`, because owners send no others. Exact if all tuples of a value have one owner.
+   * Cheaper than `top`, because owners send no other tuples. Exact if all tuples of a value have
+   * one owner.
    *
-   * @param lately where to look for what is heavy, if not in the range
+   * @param lately the range by which values are weighed, if it is another one
    */
   async heaviest(
     name: string,
@@ -87,7 +89,7 @@ export class EventReader {
     return distinctOf(await this.#tally(name, bins), dimension);
   }
 
-  /** Returns a point for each bin of the range, zeros too, counting what has all of `filter`. */
+  /** Returns a point for each bin, even if it is 0. Counts events with all values of `filter`. */
   async series(name: string, filter: Dimensions = {}, range: Range = {}): Promise<Point[]> {
     const { bins, level } = this.#read(seriesSchema, { ...range, name, filter });
     const nowMs = this.#options.runtime.now();
@@ -143,7 +145,7 @@ export class EventReader {
     return this.#ask(await this.#owners(), read);
   }
 
-  /** Not shared for longer than a turn: another request may have ended before the answer. */
+  /** Asks the directory once a turn. Not shared for longer: the request that asks may end first. */
   #owners(): Promise<string[]> {
     if (this.#directory) return this.#directory;
     this.#directory = this.#call(this.#options.directory, (stub) => stub.owners());

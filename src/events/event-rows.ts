@@ -1,9 +1,9 @@
 /**
  * The rows on an owner's disk: bins as lines of JSON, by level and start.
  *
- * A large tally has a line of its own, so that who reads another name does not read it. All lines of
- * one call to `write` reach the disk, or none. A long line takes several rows, because the platform
- * limits the length of one.
+ * A large tally has a line of its own, so that reading another name skips it. All lines of one call
+ * to `write` reach the disk, or none. A long line takes several rows, because the platform limits
+ * the length of a row.
  */
 import type { EncodedBin } from "./bin.ts";
 import { EVER, LEVELS, type Level } from "./level.ts";
@@ -14,7 +14,7 @@ export interface EventStorage {
   transactionSync<Result>(work: () => Result): Result;
 }
 
-/** A bin or a part of it, and the last batch of each sender that it has counted. */
+/** A bin or a part of it, and the last batch of each sender that the bin has counted. */
 export interface Line {
   bin: EncodedBin;
   senders?: [sender: string, number: number][];
@@ -33,7 +33,7 @@ export class EventRows {
 
   constructor(storage: EventStorage) {
     this.#storage = storage;
-    // The name stands before the text: a row that is passed over is not read to its end.
+    // The name stands before the text, so that a row of another name is not read to its end.
     this.#run(
       "CREATE TABLE IF NOT EXISTS lines (level INTEGER, start INTEGER, id INTEGER, name TEXT, text TEXT, PRIMARY KEY (level, start, id)) WITHOUT ROWID",
     );
@@ -47,9 +47,9 @@ export class EventRows {
   }
 
   /**
-   * Returns the lines of the bins that begin in a range, in their order, reading few at a time.
+   * Yields the lines of the bins that begin in a range, in order, and reads few at a time.
    *
-   * @param name left out: all lines; otherwise those that may have this name
+   * @param name yields only lines that may have this name; all lines if left out
    */
   *read(level: Level, fromMs: number, toMs = Number.MAX_SAFE_INTEGER, name = ""): Generator<Line> {
     let text = "";
@@ -74,7 +74,7 @@ export class EventRows {
     return this.#number("SELECT max(id) AS found FROM lines", 0) === 0;
   }
 
-  /** Drops what is kept no longer. */
+  /** Drops bins whose time is over. */
   prune(nowMs: number): void {
     for (const { ms, keptMs } of LEVELS) {
       this.#run("DELETE FROM lines WHERE level = ? AND start < ?", ms, nowMs - keptMs - ms);
@@ -82,7 +82,7 @@ export class EventRows {
   }
 
   #writeBin(level: Level, { bin: [startMs, ...tallies], senders }: Line): void {
-    // There is one sum since the beginning.
+    // The bin since the beginning is replaced: there is only one.
     if (level === EVER) this.#run("DELETE FROM lines WHERE level = ?", level.ms);
     const isLarge = ([, [, , tuples]]: (typeof tallies)[0]) => tuples.length > MAX_SHARED_CELLS;
     const shared = tallies.filter((each) => !isLarge(each));

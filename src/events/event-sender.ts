@@ -1,9 +1,9 @@
 /**
  * Gathers what an isolate counts, and sends it to the owners, each at most once a second.
  *
- * An owner that does not answer may have counted a batch. So the batch goes to the same owner once
- * more, under the same number, until the owner says that it has it. Meanwhile its further events
- * gather. An isolate that is ended loses what it has not sent, which is a second's events at most.
+ * An owner that does not answer may have counted a batch. So the batch is sent to the same owner
+ * again, under the same number, until the owner confirms it. Meanwhile later events for this owner
+ * gather. An isolate that is ended loses what it has not sent: a second's events at most.
  */
 import { logSeldom } from "../log.ts";
 import { withDeadline } from "../protocol/deadline.ts";
@@ -21,17 +21,17 @@ export interface EventSenderOptions {
   newSender: () => string;
   /** Returns a number from 0 to 1. */
   random: () => number;
-  /** Called each time that what has gathered is sent. */
+  /** Called each time before gathered events are sent. */
   onSend?: (() => void) | undefined;
 }
 
 /** How long events gather. */
 export const GATHER_MS = 1_000;
-/** What is this close to the next moment belongs to the one after. */
+/** If the next moment to send is closer than this, the isolate waits for the one after. */
 const EARLY_MS = 20;
 /** How long a call to an owner may take. */
 const DEADLINE_MS = 5_000;
-/** How long a request sends for all. It may live 30 s after its answer. */
+/** How long a request sends the events of all. The runtime lets it live 30 s after its answer. */
 const SHIFT_MS = 10_000;
 /** How long a batch is sent again and again. An owner remembers its number for longer. */
 const GIVE_UP_MS = 120_000;
@@ -57,19 +57,20 @@ export class EventSender {
   /** When in a second this isolate sends, ms. */
   #phaseMs: number | undefined;
   #number = 0;
-  /** By name, then by key. */
+  /** The tuples that gather, by name, then by key. */
   readonly #gathered = new Map<string, Map<string, Gathered>>();
   #size = 0;
   readonly #sent = new Map<string, Sent>();
-  /** Counts the requests that have sent for all, and when the last began. */
+  /** Number of the request that sends the events of all now. */
   #shift = 0;
+  /** When that request began to send, ms since the epoch. */
   #shiftMs = Number.NEGATIVE_INFINITY;
 
   constructor(options: EventSenderOptions) {
     this.#options = options;
   }
 
-  /** @param by what chooses the owner. Tuples that are read together have one. */
+  /** @param by chooses the owner. Tuples that are read together should have the same. */
   count(name: string, key: string, amount: number, by = key): void {
     this.#add(name, key, amount, by);
     const { runtime } = this.#options;
@@ -79,7 +80,7 @@ export class EventSender {
     runtime.keepAlive(this.#work(++this.#shift));
   }
 
-  /** Past the bound, an event is counted without its tuple, and at last without its name. */
+  /** Adds an event: past the bound without its tuple, and further past it without its name. */
   #add(name: string, key: string, amount: number, by = key): void {
     const tuples = this.#gathered.get(name) ?? new Map<string, Gathered>();
     const known = tuples.get(key);
@@ -93,7 +94,7 @@ export class EventSender {
     else this.#add(OTHER_NAME, UNKNOWN, amount);
   }
 
-  /** Sends each second what has gathered, until nothing is left or another request does. */
+  /** Sends what has gathered each second, until nothing is left or another request takes over. */
   async #work(shift: number): Promise<void> {
     const { runtime } = this.#options;
     const endMs = runtime.now() + 2 * SHIFT_MS;
@@ -106,8 +107,8 @@ export class EventSender {
   }
 
   /**
-   * Returns how long to wait until this isolate's moment of a second. It is far from a second's end, so
-   * each second of an owner has one batch: never two, and then none.
+   * Returns how long to wait until this isolate's moment of a second. The moment is far from a
+   * second's end, so each second of an owner has one batch of it, and never two and then none.
    */
   #untilSendMs(): number {
     const { runtime, random } = this.#options;

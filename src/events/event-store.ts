@@ -1,10 +1,11 @@
 /**
- * What an owner of events has counted: three open bins in memory, all others on disk.
+ * What an owner of events has counted: the open second, minute and hour and the sums since the
+ * beginning in memory, all other bins on disk.
  *
  * An event counts when it arrives, by the owner's clock, in the open second. A second that ends is
- * added to its minute, and a minute to its hour. What is on disk of seconds is also the log from
- * which a restarted owner makes its open minute and hour anew, and knows which batches it counted.
- * No I/O but through `EventRows`, which reads and writes in the same turn.
+ * added to its minute, and a minute to its hour. The seconds on disk are also a log: from it a
+ * restarted owner makes its open minute and hour again, and learns which batches it has counted.
+ * All I/O goes through `EventRows`, which reads and writes in the same turn.
  */
 import { Bin } from "./bin.ts";
 import type { EventRows, Line } from "./event-rows.ts";
@@ -20,11 +21,11 @@ import {
 } from "./level.ts";
 import { Tally, type ValueHash } from "./tally.ts";
 
-/** What a sender tells an owner at a time. */
+/** What a sender sends an owner at a time. */
 export interface Batch {
   /** A random name of the sender. */
   sender: string;
-  /** Counts its batches; a batch that is sent again keeps its number. */
+  /** Counts the sender's batches; a batch that is sent again keeps its number. */
   number: number;
   /** Name, key and amount of each tuple, one after the other. */
   counts: (string | number)[];
@@ -32,7 +33,7 @@ export interface Batch {
 
 /** How long an owner knows which batches it counted. A sender gives up a batch long before. */
 const SENDER_MEMORY_MS = 10 * MINUTE.ms;
-/** Seconds that wait for a disk that fails. Further ones are added to the last of them. */
+/** The most bins that wait for a failing disk. Further seconds are added to the last of them. */
 const MAX_UNWRITTEN = 30;
 
 /** A bin that has yet to be written. */
@@ -41,7 +42,7 @@ interface Unwritten {
   bin: Bin;
 }
 
-/** What was counted under a name in a bin, or in a part of one. */
+/** What was counted under a name in a bin, or in part of a bin. */
 export interface TallyAt {
   startMs: number;
   tally: Tally;
@@ -50,7 +51,7 @@ export interface TallyAt {
 export class EventStore {
   readonly #rows: EventRows;
   readonly #hash: ValueHash;
-  /** Never runs backwards, not even where a restarted owner has another clock. */
+  /** Never runs backwards, not even if a restarted owner has another clock. */
   #nowMs = 0;
   #second: Bin;
   #minute: Bin;
@@ -90,7 +91,7 @@ export class EventStore {
     }
   }
 
-  /** Writes everything that is not on disk yet. If that throws, it is written the next time. */
+  /** Writes everything that is not on disk yet. If it throws, the next call writes the same. */
   write(nowMs: number): void {
     this.#advance(nowMs);
     this.#cut();
@@ -106,14 +107,14 @@ export class EventStore {
     if (lines.length > seconds.length) this.#prune();
   }
 
-  /** Drops what is kept no longer. @returns whether nothing is left */
+  /** Drops bins whose time is over. @returns whether nothing is left */
   wake(nowMs: number): boolean {
     this.#advance(nowMs);
     this.#prune();
     return this.isWritten && this.#rows.isEmpty;
   }
 
-  /** Returns what the bins of a level counted under a name, in several parts where one is open. */
+  /** Yields what the bins of a level counted under a name. An open bin comes in several parts. */
   *tallies(
     name: string,
     { level, fromMs, toMs }: { level: Level; fromMs: number; toMs: number },
@@ -152,14 +153,14 @@ export class EventStore {
     }
   }
 
-  /** Adds the open second to its minute, and goes on with an empty one. */
+  /** Adds the open second to its minute, and opens an empty second. */
   #cut(): void {
     this.#minute.merge(this.#second);
     this.#end(SECOND, this.#second);
     this.#second = this.#newBin(SECOND, this.#nowMs);
   }
 
-  /** The bins in memory that a level is made of. */
+  /** Returns the bins in memory whose events belong to the open bin of a level. */
   #open(level: Level): Bin[] {
     const finer = [SECOND, MINUTE, HOUR, EVER].indexOf(level) + 1;
     return [this.#second, this.#minute, this.#hour, this.#ever].slice(0, finer);
@@ -186,7 +187,7 @@ export class EventStore {
     else this.#unwritten.push({ level, bin });
   }
 
-  /** Makes the open minute and hour of the finer bins that no coarser one on disk has. */
+  /** Makes the open minute and hour from the finer bins that no coarser bin on disk includes. */
   #load(): void {
     const hoursEndMs = this.#rows.lastStart(HOUR, -HOUR.ms) + HOUR.ms;
     const minutesEndMs = this.#rows.lastStart(MINUTE, -MINUTE.ms) + MINUTE.ms;
@@ -201,7 +202,7 @@ export class EventStore {
       this.#advance(bin[0]);
       this.#minute.merge(this.#decode(bin));
     }
-    // A clock that was set back must not add to a minute or hour that has ended.
+    // After a clock was set back, events must not be added to a minute or hour that has ended.
     this.#advance(Math.max(hoursEndMs, minutesEndMs));
   }
 
@@ -216,7 +217,7 @@ export class EventStore {
     return new Bin(startOf(level, atMs), level.maxBytes, this.#hash);
   }
 
-  /** A bin from disk is within the bytes of its level. */
+  /** Decodes a bin from disk, which needs no bound: it had one when it was written. */
   #decode(bin: Line["bin"]): Bin {
     return Bin.decode(bin, Number.POSITIVE_INFINITY, this.#hash);
   }

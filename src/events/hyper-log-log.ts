@@ -1,6 +1,6 @@
 /**
- * HyperLogLog (Flajolet and others, 2007): how many distinct values, from 4 KB whatever their
- * number.
+ * HyperLogLog (Flajolet and others, 2007): estimates the number of distinct values from 4 KB,
+ * however many there are.
  *
  * The estimate is Ertl's of 2017 (https://arxiv.org/abs/1702.01284, algorithm 6), which has no bias
  * that depends on the number of values. Its standard error is `DISTINCT_ERROR`: two of three
@@ -10,7 +10,7 @@ import type { KeyHash } from "../ring/key-hash.ts";
 
 const INDEX_BITS = 12;
 const REGISTERS = 2 ** INDEX_BITS;
-/** Bits of the hash that a register looks at; the others choose the register. */
+/** Bits of the hash that are ranked; the other bits choose the register. */
 const RANK_BITS = 64 - INDEX_BITS;
 const HIGH_RANK_BITS = 32 - INDEX_BITS;
 
@@ -55,7 +55,7 @@ export class HyperLogLog {
   }
 }
 
-/** For registers that are still 0. */
+/** Corrects for registers that are still 0. */
 function sigma(share: number): number {
   if (share === 1) return Number.POSITIVE_INFINITY;
   let [x, y, sum, before] = [share, 1, share, Number.NaN];
@@ -68,7 +68,7 @@ function sigma(share: number): number {
   return sum;
 }
 
-/** For registers that are full. */
+/** Corrects for registers that are full. */
 function tau(share: number): number {
   if (share === 0 || share === 1) return 0;
   let [x, y, sum, before] = [share, 1, 1 - share, Number.NaN];

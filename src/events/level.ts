@@ -5,7 +5,7 @@ const HOUR_MS = 3_600_000;
 const DAY_MS = 86_400_000;
 
 export interface Level {
-  /** As a caller names it. */
+  /** The name that callers use. */
   name: "second" | "minute" | "hour" | "ever";
   /** Length of its bins. */
   ms: number;
@@ -45,13 +45,13 @@ export const EVER: Level = {
   maxBytes: 1_000_000,
 };
 export const EVER_PREFIX = "turnpike.";
-/** Names that begin with it are not kept by the hour: an operator's look at clients needs a day. */
+/** Names with this prefix are not kept by the hour: an operator looks at the clients of a day. */
 export const DAY_PREFIX = "turnpike-";
 
-/** Those that a caller may name, from the finest to the coarsest. */
+/** The levels that a caller may name, from the finest to the coarsest. */
 export const LEVELS = [SECOND, MINUTE, HOUR] as const;
 
-/** Returns when the bin of a level begins that a time falls into. */
+/** Returns when the bin begins that a time falls into. */
 export function startOf(level: Level, atMs: number): number {
   return Math.floor(atMs / level.ms) * level.ms;
 }

@@ -1,9 +1,9 @@
-/** Where the objects of events are. */
+/** How the objects of events are reached. */
 import { extraNamespace } from "../protocol/bindings.ts";
 import type { Region } from "../ring/region.ts";
 import type { EventsRpc } from "./rpc.ts";
 
-/** @throws {MisuseError} if they are nowhere */
+/** @throws {MisuseError} if the Worker neither binds nor exports the class */
 export function eventsNamespace(env: object, exports: object) {
   return extraNamespace<EventsRpc>("TURNPIKE_EVENTS", "Events", "turnpike/events", env, exports);
 }

@@ -1,4 +1,4 @@
-/** What readers of events ask for, and how it is checked. */
+/** The queries of readers of events, and how they are checked. */
 import * as v from "valibot";
 import { durationSchema, formatDuration } from "../limit/duration.ts";
 import { MisuseError, parse } from "../limit/misuse.ts";
@@ -23,7 +23,7 @@ function msOf(time: number | string | Date): number {
   return new Date(isDigits(time) ? Number(time) : time).getTime();
 }
 
-/** Is it a number as text, such as in a query string? */
+/** Returns true for a number as text, such as in a query string. */
 function isDigits(value: unknown): boolean {
   return typeof value === "string" && /^\d+$/.test(value);
 }
@@ -31,9 +31,9 @@ function isDigits(value: unknown): boolean {
 const rangeFields = {
   /** How far back from now: `"1s"` to `"400d"`. Default `"1h"`, unless `from` is given. */
   last: v.optional(durationSchema(1_000, HOUR.keptMs)),
-  /** When it begins, as a date, as text of ISO 8601 or in ms since the epoch. Not beside `last`. */
+  /** When the range begins: a date, ISO 8601 text or ms since the epoch. Not beside `last`. */
   from: v.optional(timeSchema),
-  /** When it ends, in the same forms. Default now. */
+  /** When the range ends, in the same forms. Default now. */
   to: v.optional(timeSchema),
   /** Length of a bin. Default the finest that is kept for as long as the range goes back. */
   step: v.optional(oneOf(LEVELS.map(({ name }) => name))),
@@ -50,7 +50,7 @@ const byRule = `must be a list of 0 to ${MAX_DIMENSIONS} names of dimensions`;
 const bySchema = v.pipe(
   v.array(nameSchema, byRule),
   v.maxLength(MAX_DIMENSIONS, byRule),
-  // One that is named twice is one.
+  // A dimension that is named twice counts once.
   v.transform((by) => [...new Set(by)]),
 );
 export const topSchema = v.strictObject(
@@ -72,7 +72,7 @@ export const distinctSchema = v.strictObject(
 );
 
 type RangeInput = v.InferInput<v.StrictObjectSchema<typeof rangeFields, undefined>>;
-/** A span of time: the `last` one, or `from` a time and `to` another. All that is left out is now. */
+/** A span of time: the `last` one, or `from` a time `to` another. Default the last hour, to now. */
 export type Range = RangeInput;
 type RangeOutput = v.InferOutput<v.StrictObjectSchema<typeof rangeFields, undefined>>;
 

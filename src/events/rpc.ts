@@ -1,13 +1,14 @@
 /**
- * What isolates and event objects say to each other: the methods of its class.
+ * What isolates and event objects say to each other: the methods of the class `Events`.
  *
- * One object, the directory, knows which owners hold events. An owner tells it before it counts for
- * the first time in its life, and once a day. A reader asks the directory, then each owner, and adds
- * up. So a ring change moves nothing, and an owner that left the ring is read until its events end.
+ * One object, the directory, knows which owners hold events. An owner announces itself there before
+ * it counts for the first time in its life, and once a day. A reader asks the directory, then each
+ * owner, and adds up. So a ring change moves nothing, and an owner that has left the ring is read
+ * until its events expire.
  *
  * Versions. As in `protocol/rpc.ts`: methods and fields are only added. An owner that does not know
- * `heaviest` returns the whole tally, which says the same. One that does not know its `lately` returns
- * the heaviest of the range.
+ * `heaviest` returns the whole tally, which says the same. One that does not know its `lately`
+ * returns the heaviest of the range.
  */
 import type { Point } from "./answers.ts";
 import type { Batch } from "./event-store.ts";
@@ -16,7 +17,7 @@ import type { EncodedTally, Heaviest } from "./tally.ts";
 import type { Dimensions } from "./tuple.ts";
 
 /**
- * Which bins are read: from the one that `fromMs` falls into, up to those that begin before `toMs`.
+ * Which bins are read: from the bin that `fromMs` falls into to the last that begins before `toMs`.
  */
 export interface Bins {
   level: Level["name"];
@@ -26,7 +27,7 @@ export interface Bins {
 
 /** Asks for the tuples of the heaviest values alone. */
 export interface HeaviestRead extends Heaviest {
-  /** What weighs is read in these bins instead of those of the range. */
+  /** The bins by which values are weighed. Default those of the range. */
   lately?: Bins;
 }
 
@@ -38,7 +39,7 @@ export interface TallyRead {
   heaviest?: HeaviestRead;
 }
 
-/** Asks for a point for each bin, counting what has all of `filter`. */
+/** Asks for a point for each bin, which counts the tuples with all values of `filter`. */
 export interface SeriesRead {
   what: "series";
   name: string;
@@ -48,16 +49,18 @@ export interface SeriesRead {
 
 export type Read = TallyRead | SeriesRead;
 
-/** A tally, null if nothing was counted under the name; or the points of a series that are not 0. */
+/**
+ * A tally, null if nothing was counted under the name; or the points of a series that are not 0.
+ */
 export type Said = EncodedTally | null | Point[];
 
 export interface EventsRpc {
-  /** Counts a batch, once however often it is sent. */
+  /** Counts a batch, and counts it once however often it is sent. */
   record(batch: Batch): void | Promise<void>;
   /** Answers several reads, in order. */
   read(reads: Read[]): Said[] | Promise<Said[]>;
-  /** The directory's: notes that an owner holds events. */
+  /** Of the directory: notes that an owner holds events. */
   announce(owner: string): void | Promise<void>;
-  /** The directory's: returns the owners that may hold events. */
+  /** Of the directory: returns the owners that may hold events. */
   owners(): string[] | Promise<string[]>;
 }

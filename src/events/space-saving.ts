@@ -1,5 +1,5 @@
 /**
- * Space-Saving (Metwally, Agrawal and El Abbadi, 2005): the heaviest of more keys than fit.
+ * Space-Saving (Metwally, Agrawal and El Abbadi, 2005): finds the heaviest of more keys than fit.
  *
  * Each entry is a key with a count that is never too low, and the most by which it may be too high.
  * A key without an entry has at most `floor`. While nothing was evicted, everything is exact. After
@@ -14,11 +14,11 @@ export interface Entry {
 }
 
 interface Ranked extends Entry {
-  /** The count by which it stands in the heap. Counts only grow, so it may be out of date. */
+  /** The count by which the entry stands in the heap. Counts grow, so this may be too low. */
   rank: number;
 }
 
-/** Bytes of an entry in memory, beside two for each UTF-16 unit of its key. Measured: 150. */
+/** Bytes of an entry in memory, besides two for each UTF-16 unit of its key. Measured: 150. */
 const ENTRY_BYTES = 160;
 
 export class SpaceSaving {
@@ -76,7 +76,7 @@ export class SpaceSaving {
     this.floor = Math.max(this.floor, lightest.count);
   }
 
-  /** Adds what another one counted, of other events. */
+  /** Adds what another sketch counted of other events. */
   merge(other: SpaceSaving): void {
     if (other.floor > 0) {
       for (const entry of this.#entries.values()) {
@@ -89,7 +89,7 @@ export class SpaceSaving {
     this.floor += other.floor;
   }
 
-  /** The entries by age, to rank them once more when the first is evicted. */
+  /** Returns the heap, which the first call makes. */
   #ranked(): Ranked[] {
     if (this.#heap) return this.#heap;
     this.#heap = [...this.#entries.values()];

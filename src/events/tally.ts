@@ -1,9 +1,9 @@
 /**
  * What was counted under one name: the total, which is always exact, and the tuples.
  *
- * While all tuples fit, they answer everything exactly. When the first must go, the tally is split:
- * from then on it also keeps, for each dimension by itself, the heaviest values and how many
- * distinct ones there were. Tuples alone could no longer say that.
+ * While all tuples fit, they answer everything exactly. When the first tuple must be evicted, the
+ * tally is split: from then on it also keeps, for each dimension by itself, the heaviest values and
+ * how many distinct ones there were. The remaining tuples could no longer answer that.
  */
 import type { KeyHash } from "../ring/key-hash.ts";
 import { HyperLogLog } from "./hyper-log-log.ts";
@@ -22,7 +22,7 @@ export interface DimensionValues {
 /** Keys, counts and errors, one after the other, behind the floor. */
 type EncodedEntries = (string | number)[];
 /**
- * A tally as plain data: total, what came without a tuple, tuples and, if it is split, each
+ * A tally as plain data: total, units without a tuple, tuples and, if the tally is split, each
  * dimension with its registers.
  */
 export type EncodedTally = [
@@ -36,11 +36,11 @@ export type EncodedTally = [
 export interface Heaviest {
   by: string;
   n: number;
-  /** What weighs: tuples with all of these values. Left out: all tuples. */
+  /** Values are weighed by the tuples with all of these values. Default all tuples. */
   where?: Dimensions;
 }
 
-/** Registers are written as letters from this one on. */
+/** Registers are written as characters: this code stands for 0. */
 const FIRST_LETTER = 48;
 
 export class Tally {
@@ -56,7 +56,7 @@ export class Tally {
     this.#hash = hash;
   }
 
-  /** Whether tuples were let go, so that answers have an error. */
+  /** Whether tuples were evicted, so that answers have an error. */
   get isSplit(): boolean {
     return this.#dimensions !== undefined;
   }
@@ -90,13 +90,13 @@ export class Tally {
     this.unknown += other.unknown;
   }
 
-  /** Keeps each dimension by itself from now on. */
+  /** Makes the tally keep each dimension by itself from now on. */
   split(): Map<string, DimensionValues> {
     this.#dimensions ??= this.#gatherValues();
     return this.#dimensions;
   }
 
-  /** Returns each dimension by itself. */
+  /** Returns the values of each dimension by itself. */
   dimensions(): Map<string, DimensionValues> {
     return this.#dimensions ?? this.#gatherValues();
   }
@@ -104,7 +104,7 @@ export class Tally {
   /**
    * Returns a tally with the tuples of the heaviest values alone.
    *
-   * @param weighed the tally whose tuples weigh
+   * @param weighed the tally by whose tuples values are weighed
    */
   heaviest({ by, n, where = {} }: Heaviest, weighed: Tally = this): Tally {
     const { total, unknown } = this;
@@ -127,7 +127,7 @@ export class Tally {
     return part;
   }
 
-  /** Everything that takes memory. */
+  /** Returns the sketches, which the bound on memory covers. */
   sketches(): SpaceSaving[] {
     const values = [...(this.#dimensions?.values() ?? [])];
     return [this.tuples, ...values.map(({ heaviest }) => heaviest)];
@@ -175,7 +175,7 @@ export class Tally {
   }
 }
 
-/** Returns the units that are certainly these entries'. */
+/** Returns the units that certainly belong to these entries. */
 export function sumOf(entries: Iterable<Entry>): number {
   let sum = 0;
   for (const { count, error } of entries) sum += count - error;

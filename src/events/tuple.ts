@@ -2,7 +2,7 @@
  * What is counted: a name, such as `api`, and up to 8 dimensions with a value each, such as
  * `{ customer: "c-17", endpoint: "/search" }`. Together they are a tuple.
  *
- * As a text, the dimensions are a key: equal ones in any order have the same key.
+ * The dimensions as text are the key. Equal dimensions have the same key, in whatever order.
  */
 import * as v from "valibot";
 import { textLike, wholeNumber } from "../limit/schemas.ts";
@@ -17,7 +17,7 @@ const MAX_VALUE_CHARS = 256;
 /** The largest amount of one event. */
 const MAX_AMOUNT = 1_000_000_000;
 
-/** In place of a key: units whose tuple was not kept. */
+/** Stands for a key: these units' tuple was not kept. */
 export const UNKNOWN = "";
 
 export const nameSchema = textLike(
@@ -76,7 +76,7 @@ export const eventsSchema = v.pipe(
   v.maxLength(MAX_EVENTS, eventsRule),
 );
 
-/** Returns the dimensions as a text, the same for equal ones. */
+/** Returns the dimensions as text, which is the same for equal dimensions. */
 export function keyOf(dimensions: Dimensions): string {
   const pairs = Object.entries(dimensions);
   if (pairs.length > 1) pairs.sort(([a], [b]) => (a < b ? -1 : 1));

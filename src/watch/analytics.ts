@@ -1,6 +1,7 @@
 /**
  * What an isolate counted, as points of Analytics Engine, if the Worker has a dataset bound as
- * `TURNPIKE_ANALYTICS`: one for each time that it sends its events, so one a second at most.
+ * `TURNPIKE_ANALYTICS`. An isolate writes a point each time that it sends its events: one a second
+ * at most.
  *
  * A point is a sum: no key, client or policy is in it.
  */
@@ -15,7 +16,7 @@ export interface Dataset {
 
 export type Outcome = "allowed" | "denied" | "shadow";
 
-/** What a point is found by. */
+/** The index by which queries find the points. */
 const INDEX = "turnpike";
 
 export class AnalyticsPoints {
@@ -31,7 +32,7 @@ export class AnalyticsPoints {
     if (source === "fallback") this.#sums.fallback++;
   }
 
-  /** A check that an owner answered. */
+  /** Adds a check that an owner answered, and how long it waited. */
   waited(ms: number): void {
     this.#sums.checks++;
     this.#sums.waitedMs += ms;
@@ -52,7 +53,7 @@ export class AnalyticsPoints {
 }
 
 /**
- * Returns what writes points; undefined without a dataset.
+ * Returns the writer of points; undefined without a dataset.
  *
  * @throws {MisuseError} if something else is bound
  */

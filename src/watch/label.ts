@@ -1,8 +1,8 @@
-/** How a client is called in what an operator sees, so that no more of it is kept than is needed. */
+/** How a client is named in what an operator sees, so that no more of it is kept than needed. */
 
 /**
  * - `full`: the key as it is.
- * - `prefix`: of an address its network, `192.0.2.*` or the first 48 bits; of other texts the first
+ * - `prefix`: an address's network, `192.0.2.*` or the first 48 bits; of other texts the first
  *   half, at most 8 characters.
  * - `hashed`: the key's hash under the secret. Equal keys have equal labels.
  */

@@ -2,8 +2,8 @@
  * What the limiter counted of itself, as Prometheus reads it
  * (https://prometheus.io/docs/instrumenting/exposition_formats/).
  *
- * A series belongs to an owner of events, never to an isolate. It only grows: an owner keeps its sum
- * on disk for ever, and is read even after it has left the ring.
+ * A series belongs to an owner of events, never to an isolate. It only grows: an owner keeps its
+ * sum on disk for ever, and is read even after leaving the ring.
  */
 import type { Dimensions } from "../events/tuple.ts";
 import type { RingStatus } from "../protocol/rpc.ts";
@@ -21,12 +21,12 @@ import {
 /** Sums since the beginning, by owner, then by dimensions. */
 export type Sums = Map<string, { dimensions: Dimensions; count: number }[]>;
 
-/** What is read for the metrics, beside the rings. */
+/** The names that are read for the metrics. */
 export const READ = [REQUESTS, DECISIONS, LATENCY, CALLS, EVICTED, FALLBACK_SECONDS, DISK];
 
 type Sample = [labels: Dimensions, value: number, suffix?: string];
 
-/** @param sums of the names in `READ`, in that order */
+/** @param sums those of the names in `READ`, in that order */
 export function metricsText(sums: readonly Sums[], rings: readonly RingStatus[]): string {
   const [requests, decisions, latency, calls, evicted, fallbackSeconds, disk] = sums;
   const owners = rings.flatMap((ring) => ring.owners);
@@ -105,14 +105,14 @@ function each(sums: Sums = new Map()): Sample[] {
   ).flat();
 }
 
-/** Returns the samples that count one unit. */
+/** Returns the samples of one unit. */
 function ofUnit(sums: Sums | undefined, wanted: string): Sample[] {
   return each(sums).flatMap(([{ unit, ...labels }, value]): Sample[] =>
     unit === wanted ? [[labels, value]] : [],
   );
 }
 
-/** Adds up the buckets: each has what is below its bound. */
+/** Returns the samples of a histogram. Each bucket includes all smaller ones. */
 function histogram(latencies: Sums = new Map()): Sample[] {
   return Array.from(latencies, ([owner, counts]) => {
     const countOf = (name: string, value: string) =>

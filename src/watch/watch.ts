@@ -1,9 +1,10 @@
 /**
- * Counts what the limiter decides, as events: requests, decisions of policies, and by client.
+ * Counts what the limiter decides, as events: requests, decisions of policies, and clients.
  *
- * Everything is counted in the isolate where it was decided, so denials from its cache and checks by
- * the fallback are too. It reaches the owners of events within about a second. An isolate that does
- * not watch runs no line of this. Only what an owner evicts or writes is counted where the owner is.
+ * Everything is counted in the isolate where it was decided, denials from its cache and checks by
+ * the fallback included, and reaches the owners of events within about a second. An isolate that
+ * does not watch runs no line of this. Only what an owner evicts or writes is counted where the
+ * owner is.
  */
 import type { Observer, Question, Reply } from "../caller/question.ts";
 import { type Dimensions, keyOf } from "../events/tuple.ts";
@@ -16,23 +17,24 @@ import { WORKERS } from "../runtime.ts";
 import type { AnalyticsPoints, Outcome } from "./analytics.ts";
 import { type LabelForm, labelOf } from "./label.ts";
 
-/** Requests, by `outcome` and `source`. One that several policies decide is one request. */
+/** Requests, by `outcome` and `source`. A request that several policies decide counts once. */
 export const REQUESTS = "turnpike.requests";
 /** Decisions, by `policy`, `outcome`, `reason` and `source`. */
 export const DECISIONS = "turnpike.decisions";
 /** Requests, by `client`, `outcome`, and the `policy` or policies that decided so. */
 export const CLIENTS = "turnpike-clients";
 /**
- * Checks that an owner answered, by `le`: the least of `LATENCIES_MS` that was enough. Beside them
- * `sum`: how long these took, `ms`. One owner of events has all of a region, as one histogram.
+ * Checks that an owner answered, by `le`: the lowest bound of `LATENCIES_MS` that is not exceeded.
+ * Beside them, `sum` has the milliseconds that these checks took. One owner of events has all of a
+ * region, as one histogram.
  */
 export const LATENCY = "turnpike.latency";
 
-/** Calls to owners, by the owner that they went `to`. */
+/** Calls to owners, by the owner called (`to`). */
 export const CALLS = "turnpike.calls";
 /** Rows that owners evicted before they expired, `by` owner. */
 export const EVICTED = "turnpike.evicted";
-/** What owners write to their disks, `by` owner, by `kind` of writer and `unit`: what is counted. */
+/** What owners write to their disks, `by` owner, by `kind` of writer, and by `unit`. */
 export const DISK = "turnpike.disk";
 /** Seconds in which an isolate stood in for owners. */
 export const FALLBACK_SECONDS = "turnpike.fallback_seconds";
@@ -42,7 +44,7 @@ export const LATENCIES_MS = [1, 2, 5, 10, 25, 50, 100, 250, 500, 1_000];
 const LATENCY_KEYS = [...LATENCIES_MS, "+Inf"].map((bound) => keyOf({ le: String(bound) }));
 const LATENCY_SUM_KEY = keyOf({ sum: "ms" });
 
-/** Counts an event at a region's owners. What has one `by` is at one owner. */
+/** Counts an event at a region's owners. Events with the same `by` have the same owner. */
 export type CountAt = (
   region: Region,
   name: string,
@@ -53,12 +55,12 @@ export type CountAt = (
 
 /** The least time between two lines about denials of a policy. */
 const LOG_INTERVAL_MS = 1_000;
-/** The most clients whose keys are remembered, and policies: an API call may name any. */
+/** The most keys of clients and policies that are remembered: an API call may name any policy. */
 const MAX_KEYS = 20_000;
 /** The key of what has no dimensions. */
 const ALL = keyOf({});
 
-/** What a caller and the owners of an isolate tell. */
+/** Receives what an isolate's caller and owners do. */
 export interface Watch extends Observer {
   evicted(owner: string, count: number): void;
   written(owner: string, kind: string, amounts: object): void;
@@ -70,19 +72,19 @@ interface Kind extends Pick<Decision, "reason" | "source"> {
   key: string;
 }
 
-/** Makes what counts all that it is told. */
+/** Makes the observer that counts. */
 export function watch(
   { label, loggedDenials }: { label: LabelForm; loggedDenials: number },
   count: CountAt,
   hash: (parts: readonly string[]) => KeyHash,
   points?: AnalyticsPoints,
 ): Watch {
-  // Keys are made once, because they take longer to make than to count.
-  /** By outcome and source. */
+  // Keys are made once, because making one takes longer than counting.
+  /** The keys of requests, by outcome and source. */
   const requestKeys = new Map<string, string>();
-  /** By policy. */
+  /** The keys of decisions, by policy. */
   const kinds = new Map<string, Kind[]>();
-  /** By outcome and policies, then by client. */
+  /** The keys of clients, by outcome and policies, then by client. */
   const clientKeys = new Map<string, Map<string, string>>();
   let remembered = 0;
   /** When a denial of each policy was last logged, ms since the epoch. */
@@ -164,7 +166,7 @@ export function watch(
 
   function noteLatency({ region }: Question, tookMs: number): void {
     const bucket = LATENCIES_MS.findIndex((bound) => tookMs <= bound);
-    // Where no bound was enough, −1 stands for the last bucket.
+    // If all bounds are exceeded, the index is −1: the last bucket.
     count(region, LATENCY, LATENCY_KEYS.at(bucket) as string, 1, ALL);
     if (tookMs > 0) count(region, LATENCY, LATENCY_SUM_KEY, tookMs, ALL);
   }
@@ -214,7 +216,7 @@ function hexOf({ hi, lo }: KeyHash): string {
   return hi.toString(16).padStart(8, "0") + lo.toString(16).padStart(8, "0");
 }
 
-/** Returns what comes of several decisions on one request. */
+/** Returns the outcome of several decisions on one request. */
 function strictest(decisions: readonly Decision[]): Outcome {
   let strict: Outcome = "allowed";
   for (const decision of decisions) {
@@ -225,7 +227,7 @@ function strictest(decisions: readonly Decision[]): Outcome {
   return strict;
 }
 
-/** Under `shadow`, a request passes that the policy would have denied. */
+/** Returns a decision's outcome: `shadow` if the policy would have denied, but the check passed. */
 function outcomeOf({ allowed, reason }: Decision): Outcome {
   if (reason === "shadow") return "shadow";
   return allowed ? "allowed" : "denied";

@@ -1,15 +1,15 @@
 /**
  * Reads a response's body for the store, while the client may get it already.
  *
- * It reads ahead of a slow client, but never more than the bound: from there on the client's pace
- * counts, and nothing is kept.
+ * It reads ahead of a slow client, but no more than the bound. Past the bound it reads at the
+ * client's pace, and nothing is kept.
  */
 
 export class Body {
   /** The whole body; undefined if it is too large, or breaks off. */
   readonly whole: Promise<Uint8Array | undefined>;
   readonly #reader: ReadableStreamDefaultReader<Uint8Array>;
-  /** What was read and not yet passed on. */
+  /** What was read. Emptied once all of it is passed on and reading ahead has ended. */
   #chunks: Uint8Array[] = [];
   #passed = 0;
   #isReading = true;
@@ -42,7 +42,7 @@ export class Body {
     return isDone ? joined(this.#chunks, bytes) : undefined;
   }
 
-  /** Passes the body on, from its beginning. To be called once. */
+  /** Passes the body on, from its beginning. Call this once. */
   stream(): ReadableStream<Uint8Array> {
     return new ReadableStream({
       pull: async (controller) => {
@@ -61,7 +61,7 @@ export class Body {
         if (done) controller.close();
         else controller.enqueue(value);
       },
-      // What is still read ahead is for the store.
+      // Reading ahead goes on for the store.
       cancel: (reason) => (this.#isReading ? undefined : this.#reader.cancel(reason)),
     });
   }

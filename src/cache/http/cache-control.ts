@@ -1,28 +1,28 @@
 /**
  * Reads `Cache-Control` (RFC 9111, section 5.2) of requests and responses, and `CDN-Cache-Control`
- * (RFC 9213), which goes before it. Pure.
+ * (RFC 9213), which wins over it. Pure.
  */
 
 /** Directives by their names in lower case. One without a value has the value `""`. */
 export type Directives = ReadonlyMap<string, string>;
 
-/** RFC 9111, section 1.2.2: a greater number counts as this one. */
+/** A greater number counts as this one (RFC 9111, section 1.2.2). */
 const MAX_DELTA_SECONDS = 2 ** 31;
 
-/** One directive, and whatever stands behind it up to the comma: no grammar allows that. */
+/** One directive, and any text behind it up to the comma, which no grammar allows. */
 const DIRECTIVE = /([^\s,="]+)(?:=(?:"((?:[^"\\]|\\.)*)"|([^\s,"]*)))?([^,]*)/g;
 
 /** A member of a structured dictionary; a list or parameters would mean nothing here. */
 const MEMBER = /^([a-z*][a-z0-9_.*-]*)(?:=(\d{1,15}|[A-Za-z*][^\s,;"]*|"[^",\\]*"|\?1))?$/;
 
-/** Returns what a response says to a shared cache that its author runs. */
+/** Returns the directives for a shared cache that the response's author runs. */
 export function responseDirectives(response: Headers): Directives {
   return (
     targeted(response.get("CDN-Cache-Control")) ?? parseCacheControl(response.get("Cache-Control"))
   );
 }
 
-/** Returns undefined for a field that is no structured dictionary: such a one is ignored. */
+/** Returns undefined for a field that is no structured dictionary, which is to be ignored. */
 function targeted(field: string | null): Directives | undefined {
   if (field === null) return undefined;
   const directives = new Map<string, string>();
@@ -34,21 +34,21 @@ function targeted(field: string | null): Directives | undefined {
   return directives;
 }
 
-/** The first of several directives with one name counts (section 4.2.1). */
+/** Returns the directives. Of several with one name, the first counts (section 4.2.1). */
 export function parseCacheControl(field: string | null): Directives {
   const directives = new Map<string, string>();
   for (const [, name = "", quoted, token = "", rest = ""] of (field ?? "").matchAll(DIRECTIVE)) {
     const key = name.toLowerCase();
     const value = quoted?.replace(/\\(.)/g, "$1") ?? token;
-    // With anything behind it, a value is not what it seems.
+    // Text behind a value makes it invalid, so the text is kept.
     if (!directives.has(key)) directives.set(key, rest.trim() === "" ? value : `${value}${rest}`);
   }
   return directives;
 }
 
 /**
- * Returns a directive's value in milliseconds; undefined without the directive; NaN for a value that
- * is no number of seconds.
+ * Returns a directive's value in milliseconds; undefined without the directive; NaN for a value
+ * that is no number of seconds.
  */
 export function millisecondsOf(directives: Directives, name: string): number | undefined {
   const value = directives.get(name);

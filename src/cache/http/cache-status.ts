@@ -1,4 +1,4 @@
-/** Writes `Cache-Status` (RFC 9211): what this cache did with a request. Pure. */
+/** Writes `Cache-Status` (RFC 9211), which says what this cache did with a request. Pure. */
 
 /** What happened. `hit` and `forward` exclude each other. */
 export interface CacheStatus {
@@ -10,13 +10,13 @@ export interface CacheStatus {
   /** How long the response is still fresh; negative when it is stale. */
   ttlMs?: number;
   stored?: boolean;
-  /** Whether the answer is that of another request, which came at the same time. */
+  /** Whether the answer was made for another request, which came at the same time. */
   collapsed?: boolean;
   /** Why nothing was stored. */
   detail?: string;
 }
 
-/** @returns `turnpike; hit; ttl=4`, behind what caches further in wrote */
+/** @returns such as `turnpike; hit; ttl=4`, behind what caches nearer to the origin wrote */
 export function cacheStatus(inner: string | null, status: CacheStatus): string {
   const { hit, forward, forwardStatus, ttlMs, stored, collapsed, detail } = status;
   const own = [

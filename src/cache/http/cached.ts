@@ -1,8 +1,10 @@
 /**
- * A shared cache in front of handlers, by RFC 9111: what a response says of its freshness counts.
+ * A shared cache in front of handlers, by RFC 9111: a response's own fields say how long it is
+ * fresh.
  *
- * A client cannot ask past what is fresh, unless the options allow it: the cache is there to keep an
- * expensive handler from running. Ranges, and what may change something, go to the handler.
+ * A client cannot refuse a fresh response, unless the options allow it: the cache is there to keep
+ * an expensive handler from running. Requests for ranges, and those that may change something, go
+ * to the handler.
  */
 import type { Context, MiddlewareHandler } from "hono";
 import { MisuseError } from "../../limit/misuse.ts";
@@ -14,19 +16,19 @@ import { type CachedOptions, type CacheOptions, parseOptions } from "./options.t
 import { tell } from "./respond.ts";
 import { Visit } from "./visit.ts";
 
-/** Methods that change nothing (RFC 9110, section 9.2.1). Of any other, nobody knows. */
+/** Methods that change nothing (RFC 9110, section 9.2.1). Any other method may. */
 const SAFE = ["GET", "HEAD", "OPTIONS", "TRACE"];
-/** What asks for a part, for a condition that only the handler can check, or for another protocol. */
+/** Fields that ask for a part, for a check that only the handler can make, or another protocol. */
 const PASSING_FIELDS = ["range", "if-range", "if-match", "if-unmodified-since", "upgrade"];
 const MAX_KNOWN_URLS = 1_000;
 const MAX_KNOWN_CHARS = 500;
-/** Keys of this version: what it stores, another might not read. */
+/** Prefix of this version's keys. Another version might not read what this one stores. */
 const KEY_PREFIX = "http-1";
 
 /**
- * Makes the middleware upon a store.
+ * Makes the middleware.
  *
- * @param storeFor the store for a request
+ * @param storeFor returns the store for a request
  * @throws {MisuseError} naming the option, the rule and the value
  */
 export function cachedIn(
@@ -43,7 +45,7 @@ export function cachedIn(
       if (!SAFE.includes(method) && c.res.status >= 200 && c.res.status < 400) {
         const store = storeFor(c);
         const purged = changedNames(c, parsed).map((name) => store.purge(name));
-        // What the request has changed stays changed, whether or not the store can be reached.
+        // The request's changes are made, whether or not the store can be reached.
         await Promise.allSettled(purged);
       }
       return tell(c, { forward: "method" });
@@ -61,19 +63,19 @@ export function cachedIn(
   };
 }
 
-/** Returns the name of a URL's responses, unless the options have a key of their own. */
+/** Returns the name of a URL's responses, for options without a `key`. */
 export function nameOfUrl(url: string): string {
   const parsed = parseUrl(url);
   if (!parsed) throw new MisuseError("url", "must be a whole URL", url);
   return `${KEY_PREFIX} ${parsed.href.replace(/#.*/s, "")}`;
 }
 
-/** Returns the name of the responses under a key of the options. */
+/** Returns the name of the responses under a key that the options' `key` returned. */
 export function nameOfOwnKey(key: string): string {
   return `${KEY_PREFIX} key ${key}`;
 }
 
-/** To read a URL takes as long as all else that a hit needs. */
+/** The names of URLs, since parsing a URL takes as long as everything else that a hit needs. */
 const nameByUrl = new Map<string, string>();
 
 function nameOf(c: Context, { key }: CacheOptions): string {

@@ -5,17 +5,17 @@
 import { parseHttpDate } from "./http-date.ts";
 
 /**
- * What a client says about the copy it has. A handler that makes a whole response must not see it.
+ * Fields about the copy that a client has. A handler that makes a whole response must not see them.
  */
 const CONDITIONS = ["If-None-Match", "If-Modified-Since"];
 
-/** What tells of the stored body, not of the response to our own question. */
+/** Fields about the body: those of the stored response stay, whatever a 304 says. */
 const BODY_FIELDS = ["content-length", "content-encoding", "content-range", "transfer-encoding"];
 
 const TAG = /(?:W\/)?"[^"]*"/g;
 
 /**
- * Does the client have this response already, so that 304 is enough?
+ * Returns true if the client has this response already, so that a 304 is enough.
  *
  * @param nowMs for dates with a year of two digits
  */
@@ -33,13 +33,14 @@ export function isNotModified(
     return (tags.match(TAG) ?? []).some((each) => opaque(each) === tag);
   }
   const sinceMs = parseHttpDate(request.get("If-Modified-Since") ?? "", nowMs);
-  // Without `Last-Modified`, the date at which the response was made serves (RFC 9111, section 4.3.2).
+  // Without `Last-Modified`, the date at which the response was made serves (RFC 9111, section
+  // 4.3.2).
   const changed = response.get("Last-Modified") ?? response.get("Date") ?? "";
   const changedMs = parseHttpDate(changed, nowMs);
   return sinceMs !== undefined && changedMs !== undefined && changedMs <= sinceMs;
 }
 
-/** Returns the request's headers with the conditions of the client replaced by those for `stored`. */
+/** Returns the request's headers with conditions for `stored` in place of the client's. */
 export function unconditional(request: Headers, stored?: Headers): Headers {
   const headers = new Headers(request);
   for (const name of CONDITIONS) headers.delete(name);
@@ -47,7 +48,7 @@ export function unconditional(request: Headers, stored?: Headers): Headers {
   const date = stored?.get("Last-Modified");
   if (tag) headers.set("If-None-Match", tag);
   if (date) headers.set("If-Modified-Since", date);
-  // The one coding that the runtime decodes for certain; what is stored is without it.
+  // The only coding that the runtime certainly decodes. Responses are stored decoded.
   if (headers.get("Accept-Encoding")?.includes("gzip")) headers.set("Accept-Encoding", "gzip");
   return headers;
 }
@@ -64,7 +65,7 @@ export function updated(stored: Headers, notModified: Headers): Headers {
   return headers;
 }
 
-/** The weak comparison ignores who is weak. */
+/** Returns a tag without its weakness, which the weak comparison ignores. */
 function opaque(tag: string): string {
   return tag.replace(/^W\//, "");
 }

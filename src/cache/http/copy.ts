@@ -1,6 +1,6 @@
 /**
- * Serves what most hits are: a fresh response that this isolate has a copy of, to a client without
- * conditions. It waits for nothing, and reads each copy once. Everything else is for `Visit`.
+ * Serves the most common hit: a fresh response that this isolate has a copy of, to a client without
+ * conditions. It waits for nothing, and decodes each copy once. `Visit` does everything else.
  */
 import type { Context } from "hono";
 import type { Found } from "../value.ts";
@@ -10,19 +10,19 @@ import type { Life } from "./storable.ts";
 import { decode } from "./stored.ts";
 import { ttlOf } from "./usable.ts";
 
-/** A copy as it is sent. */
+/** A copy, ready to be sent. */
 interface Ready {
   life: Life;
   status: 200;
   stored: Record<string, string>;
   body: Uint8Array<ArrayBuffer>;
-  /** What the fields below are for: two numbers that change once a second. */
+  /** The two numbers, which change once a second, that `headers` was made for. */
   ageSeconds: number;
   ttlSeconds: number;
   headers: Record<string, string>;
 }
 
-/** Fields that need a look at what else the response has, or may have. */
+/** A response with one of these fields is left to `Visit`, since they need more care. */
 const NOT_AS_THEY_ARE = ["vary", "set-cookie", "content-encoding"];
 const readied = new WeakMap<Uint8Array, Ready | null>();
 
@@ -45,7 +45,7 @@ export function serveCopy(c: Context, request: Headers, { value, ageMs }: Found)
     const headers = { ...ready.stored, age: String(ageSeconds), "cache-status": told };
     Object.assign(ready, { ageSeconds, ttlSeconds, headers });
   }
-  // It adds what the middlewares in front have prepared.
+  // `newResponse` adds the fields that the middlewares in front have prepared.
   replace(c, c.newResponse(body, status, ready.headers));
   return true;
 }

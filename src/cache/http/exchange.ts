@@ -2,8 +2,8 @@
  * One request's way to the handler and back. The store and the client may both ask for the answer;
  * the handler runs once.
  *
- * A handler is asked without the client's conditions, so that it makes a whole response. Where a
- * stored one is to be confirmed, it gets the conditions for that, and may answer 304.
+ * A handler is asked without the client's conditions, so that it makes a whole response. To confirm
+ * a stored response, it gets conditions about that one, and may answer 304.
  */
 import { WORKERS } from "../../runtime.ts";
 import { type Computed, MAX_VALUE_BYTES } from "../value.ts";
@@ -15,7 +15,7 @@ import { encode, type Stored, type StoredResponse } from "./stored.ts";
 import { isUsableOnError } from "./usable.ts";
 import { newNames } from "./vary.ts";
 
-/** What became of the request. */
+/** The handler's answer. */
 export type Answer =
   /** A response that may be stored, whole or still on its way. */
   | {
@@ -26,7 +26,7 @@ export type Answer =
       toStore: ToStore;
       tags: string[];
     }
-  /** One that may not: it passes as the handler made it. */
+  /** A response that may not be stored: it passes as the handler made it. */
   | { kind: "passing"; response: Response; reason: Reason }
   /** The stored response, confirmed by a 304, or in place of an error. */
   | { kind: "known"; aged: Aged; forwardStatus: number; toStore: ToStore; tags: string[] };
@@ -39,19 +39,19 @@ export interface ExchangeOptions {
   run(headers: Headers): Promise<{ response: Response; hasFailed: boolean }>;
   /** The client's headers. */
   request: Headers;
-  /** Fields that each request gets from the middlewares in front: not the handler's. */
+  /** Fields that the middlewares in front set for each request; they are not the handler's. */
   prepared: Headers;
   defaults: Defaults;
   tagsOf(response: Response): readonly string[];
 }
 
-/** The head and the keys of a response take some of the value's bytes. */
+/** The largest body. The head of a response takes some of the value's bytes. */
 const MAX_BODY_BYTES = MAX_VALUE_BYTES - 16_384;
-/** How long the names of fields are kept that choose a response: they seldom change. */
+/** How long the names of the fields that choose a response are kept. They seldom change. */
 const CHOICE_MS = 86_400_000;
-/** How long requests for a response that could not be stored do not wait for one another. */
+/** How long requests do not wait for one another after a response that could not be stored. */
 const PASSING_MS = 10_000;
-/** What the next response to the same request will probably have in common with this one. */
+/** Reasons that the next response to the same request will probably have, too. */
 const LASTING: readonly Reason[] = [
   ...(["no-store", "private", "set-cookie", "vary", "no-freshness"] as const),
   ...(["encoding", "stream", "too-large"] as const),
@@ -64,7 +64,7 @@ export class Exchange {
 
   constructor(options: ExchangeOptions) {
     this.#options = options;
-    // Those who wait for the answer get the error. If nobody waits, it is not reported.
+    // Those who wait for the answer get the error. If nobody waits, the runtime must not report it.
     this.#answered.promise.catch(() => {});
   }
 
@@ -72,12 +72,12 @@ export class Exchange {
     return this.#isAsked;
   }
 
-  /** Resolves when the handler has answered, if it is asked at all. Rejects if it cannot be asked. */
+  /** Resolves when the handler has answered, if it is asked at all. Rejects if asking fails. */
   get answered(): Promise<Answer> {
     return this.#answered.promise;
   }
 
-  /** @param known what is to be confirmed, or to be served if the handler fails */
+  /** @param known the stored response to confirm, or to serve if the handler fails */
   ask(known?: Aged): Promise<Answer> {
     if (!this.#isAsked) {
       this.#isAsked = true;
@@ -89,7 +89,7 @@ export class Exchange {
   /**
    * Returns what the store keeps of the answer; undefined for nothing.
    *
-   * @param names fields whose values the key has already
+   * @param names the fields whose values the key includes already
    */
   async computed(names: readonly string[], known?: Aged): Promise<Computed | undefined> {
     const answer = await this.ask(known).catch(() => undefined);
@@ -142,7 +142,7 @@ export class Exchange {
     const stored = this.#fields(headers, life.omitted, times.receivedMs);
     if (isCoded) decoded(stored);
     const toStore = (reading?.whole ?? Promise.resolve(new Uint8Array())).then((whole) => {
-      // A handler that codes the body itself says so to the runtime, but not to us.
+      // A handler may code the body itself, and tells that only the runtime.
       if (!whole || (isCoded && isGzip(whole))) return undefined;
       return newResponse(life, status, stored, whole);
     });
@@ -175,7 +175,7 @@ export class Exchange {
     return [...this.#options.tagsOf(new Response(null, { status, headers }))];
   }
 
-  /** Returns the fields to store: those of the handler alone, with the date that all caches need. */
+  /** Returns the fields to store: only the handler's, and a `Date`, which all caches need. */
   #fields(headers: Headers, omitted: ReadonlySet<string>, receivedMs: number): Headers {
     const fields = new Headers(headers);
     for (const name of omitted) fields.delete(name);

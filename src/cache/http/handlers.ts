@@ -1,4 +1,6 @@
-/** Runs the handlers that stand behind the cache: in their request, or later in one of their own. */
+/**
+ * Runs the handlers that stand behind the cache: in their request, or later in one of their own.
+ */
 import { type Context, Hono, type Next } from "hono";
 
 interface Handled {
@@ -9,7 +11,7 @@ interface Handled {
 /**
  * Runs the handlers for the client's request, with other headers.
  *
- * @param signal in place of the client's: others may wait for the answer when this client leaves
+ * @param signal replaces the client's: others may wait for the answer when this client leaves
  */
 export async function runHandlers(
   c: Context,
@@ -30,11 +32,11 @@ export async function runHandlers(
 /**
  * Runs the handlers once more, while their request is answered from the store.
  *
- * They get a context of their own, in an app of their own: what they do to it would otherwise show in
- * the answer. They see the variables that the middlewares in front have set.
+ * The handlers get a context and an app of their own, so that nothing they do shows in the answer.
+ * They see the variables that the middlewares in front have set.
  */
 export function laterHandlers(c: Context): (headers: Headers) => Promise<Handled> {
-  // Newer versions of Hono have a function for it, which the oldest that may be used has not.
+  // Newer versions of Hono have a function for this; the oldest one that is supported has not.
   const routes = c.req.matchedRoutes.slice(c.req.routeIndex + 1);
   const { url, cf } = c.req.raw as Request<unknown, CfProperties>;
   const variables = Object.entries(c.var);
@@ -57,7 +59,7 @@ export function laterHandlers(c: Context): (headers: Headers) => Promise<Handled
   };
 }
 
-/** A test that calls the app gives no execution context. */
+/** Returns the execution context. A test that calls the app passes none. */
 function executionOf(c: Context) {
   try {
     return c.executionCtx;

@@ -1,8 +1,8 @@
 /**
  * Reads the dates of HTTP (RFC 9110, section 5.6.7): the form in use and the two obsolete ones.
  *
- * `Date.parse` reads many other texts, and some of them wrongly. For a cache an invalid `Expires` is
- * one in the past.
+ * `Date.parse` accepts many other texts, and reads some of them wrongly. A cache must take an
+ * invalid `Expires` for a time in the past.
  */
 
 const MONTHS = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
@@ -14,13 +14,13 @@ const RFC_850 = new RegExp(`^[a-z]{6,9}, (\\d\\d)-([a-z]{3})-(\\d\\d) ${TIME} gm
 /** `Sun Nov  6 08:49:37 1994` */
 const ASCTIME = new RegExp(`^[a-z]{3} ([a-z]{3}) ([ \\d]\\d) ${TIME} (\\d{4})$`);
 
-/** A year of two digits that lies further ahead is in the century before. */
+/** If a year of two digits lies further ahead, it is in the previous century. */
 const MAX_YEARS_AHEAD = 50;
 
 /**
  * Returns milliseconds since the epoch; undefined for any other text.
  *
- * @param nowMs tells the century of a year with two digits
+ * @param nowMs decides the century of a year with two digits
  */
 export function parseHttpDate(text: string, nowMs: number): number | undefined {
   const lower = text.trim().toLowerCase();
@@ -45,7 +45,7 @@ function yearOf(lastDigits: number, nowMs: number): number {
   return year > thisYear + MAX_YEARS_AHEAD ? year - 100 : year;
 }
 
-/** Returns undefined where there is no such day or time. */
+/** Returns undefined if there is no such day or time. */
 function time(
   year: number,
   monthName = "",

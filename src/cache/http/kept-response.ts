@@ -1,15 +1,15 @@
-/** How a response is kept: its fields, its body without a coding, and for how long. Pure. */
+/** How a response is kept, with its body decoded, and for how long. Pure. */
 import { MAX_KEPT_MS } from "../value.ts";
 import type { Life } from "./storable.ts";
 import type { StoredResponse } from "./stored.ts";
 
-/** A response from the store, at its age. */
+/** A response from the store, and for how long it has been there. */
 export interface Aged {
   response: StoredResponse;
   residentMs: number;
 }
 
-/** For how long a stale response is kept that the handler may confirm. */
+/** How long a stale response is kept if the handler can confirm it. */
 const CONFIRMABLE_MS = 3_600_000;
 
 export function newResponse(
@@ -29,7 +29,7 @@ export function newResponse(
   };
 }
 
-/** Returns the same response as one to store anew. */
+/** Returns the response as it must be stored again: its age so far becomes its initial age. */
 export function aged({ response, residentMs }: Aged): StoredResponse {
   const { life } = response;
   return { ...response, life: { ...life, initialAgeMs: life.initialAgeMs + residentMs } };
@@ -47,7 +47,7 @@ export function keptMs({ life, headers }: StoredResponse): number {
   return Math.min(keptMs, MAX_KEPT_MS);
 }
 
-/** The runtime has decoded the body. The origin's tag meant other bytes. */
+/** Corrects fields after the runtime has decoded a body: the origin's tag was for other bytes. */
 export function decoded(headers: Headers): void {
   headers.delete("Content-Encoding");
   const tag = headers.get("ETag");

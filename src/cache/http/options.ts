@@ -7,30 +7,32 @@ import { MAX_KEPT_MS } from "../value.ts";
 
 export interface CachedOptions {
   /**
-   * How long a response is fresh that does not say so itself, by `Cache-Control` or `Expires`: a
-   * duration from `"0s"` to `"7d"`. Default `"0s"`: it is not stored. It only applies to statuses that
-   * may be cached without being told, such as 200, 301 and 404.
+   * How long a response is fresh if neither its `Cache-Control` nor `Expires` says so: a duration
+   * from `"0s"` to `"7d"`. Default `"0s"`: such a response is not stored. Applies only to statuses
+   * that may be cached by default, such as 200, 301 and 404.
    */
   ttl?: string;
   /**
-   * How long a response may be served once it is stale, while another is fetched or the handler fails:
-   * a duration from `"0s"` to `"7d"`, default `"0s"`. `stale-while-revalidate` and `stale-if-error` of a
-   * response go before it; `must-revalidate`, `proxy-revalidate`, `no-cache` and `s-maxage` forbid it.
+   * How long a stale response may be served while another is fetched or the handler fails: a
+   * duration from `"0s"` to `"7d"`, default `"0s"`. A response's own `stale-while-revalidate` and
+   * `stale-if-error` win over this; its `must-revalidate`, `proxy-revalidate`, `no-cache` and
+   * `s-maxage` forbid it.
    */
   staleFor?: string;
   /**
-   * Names under which responses can be purged together. A function may go by the status and the
-   * headers of the response; it has no body.
+   * Names under which responses can be purged together. A function may use the status and the
+   * headers of the response, which has no body.
    */
   tags?: readonly string[] | ((c: Context, response: Response) => readonly string[]);
   /**
-   * What responses are stored under; default the URL with its query. Requests with one key get one
-   * another's responses, so it has to name all that a response depends on and `Vary` does not tell.
+   * Returns the key that a response is stored under. Default the URL with its query. Requests with
+   * the same key get each other's responses, so the key must include everything that a response
+   * depends on and that `Vary` does not name.
    */
   key?: (c: Context) => string;
   /**
-   * Whether a client may ask for a newer response than one that is fresh, by `Cache-Control: no-cache`,
-   * `max-age` or `min-fresh`. Default false: a client that may can have the handler run each time.
+   * Whether a client may refuse a fresh response, by `Cache-Control: no-cache`, `max-age` or
+   * `min-fresh`. Default false, since such a client can make the handler run each time.
    */
   clientMayRefresh?: boolean;
 }

@@ -1,7 +1,7 @@
 /**
- * Finds a response in the store: under its URL, and where `Vary` names fields, under their values too.
+ * Finds a response in the store: under its URL, and if `Vary` names fields, under their values too.
  *
- * `find` only looks. `lookUp` asks the handler where there is nothing, one request for all who wait.
+ * `find` only looks. `lookUp` asks the handler if there is nothing, once for all who wait.
  */
 
 import type { CacheStore, Found } from "../value.ts";
@@ -10,7 +10,7 @@ import type { Aged } from "./kept-response.ts";
 import { decode, type Passing, type StoredResponse } from "./stored.ts";
 import { chosenKey } from "./vary.ts";
 
-/** A key, and the request's fields whose values it has. */
+/** A key, and the names of the request's fields whose values the key includes. */
 export interface Place {
   key: string;
   names: readonly string[];
@@ -23,10 +23,10 @@ export interface Entry {
   stored: StoredResponse | Passing;
 }
 
-/** How often responses of one URL may name further fields in `Vary`. */
+/** How often responses of one URL may name more fields in `Vary`. */
 const MAX_CHOICES = 4;
 
-/** Returns the response of an entry, if it has one, at its age. */
+/** Returns the response of an entry, with its age; undefined if it has none. */
 export function agedOf({ stored, found }: Entry): Aged | undefined {
   return stored.kind === "response" ? { response: stored, residentMs: found.ageMs } : undefined;
 }
@@ -39,7 +39,7 @@ export function find(
   return walk(start, request, ({ key }) => store.find(key));
 }
 
-/** @param known what is at the first place already, and is to be replaced by something newer */
+/** @param known what is at the first place already; something newer is wanted */
 export function lookUp(
   store: CacheStore,
   start: Place,

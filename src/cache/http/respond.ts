@@ -1,4 +1,4 @@
-/** Answers a client: with a stored response, with the handler's, or with neither. */
+/** Answers a client: with a stored response, with the handler's, or with a 304. */
 import type { Context } from "hono";
 import { WORKERS } from "../../runtime.ts";
 import type { Body } from "./body.ts";
@@ -9,10 +9,10 @@ import { type Aged, isGzip } from "./kept-response.ts";
 /** Statuses of responses without a body (Fetch standard, "null body status"). */
 export const BODILESS = [204, 205, 304];
 const NOT_IN_304 = ["content-type", "content-length", "content-encoding", "content-range"];
-/** A response that takes longer to make is sent as it comes. */
+/** A body that takes longer is sent as a stream. */
 const STREAMED_AFTER_MS = 50;
 
-/** Answers with what is stored. */
+/** Answers with a stored response. */
 export function sendStored(
   c: Context,
   request: Headers,
@@ -32,7 +32,7 @@ export function sendStored(
 }
 
 /**
- * Answers with what the handler has just made, and the store may be reading still.
+ * Answers with the handler's response, while the store may still be reading its body.
  *
  * @param body null if the response has no body
  */
@@ -44,12 +44,12 @@ export async function sendOwn(
 ): Promise<void> {
   const whole = body && (await Promise.race([body.whole, WORKERS.wait(STREAMED_AFTER_MS)]));
   const content = whole ?? body?.stream() ?? null;
-  // What is too large, or takes its time, may not be stored in the end.
+  // A body that is not whole yet may turn out too large to be stored.
   const { stored, ...others } = told;
   send(c, request, status, new Headers(headers), content, whole || !body ? told : others);
 }
 
-/** Answers with what the handler made and the store may not keep. */
+/** Answers with a response of the handler that may not be stored. */
 export function sendPassing(c: Context, request: Headers, told: CacheStatus): void {
   const { status, headers, body } = c.res;
   // The handler has not seen the client's conditions.
@@ -61,7 +61,7 @@ export function sendPassing(c: Context, request: Headers, told: CacheStatus): vo
   tell(c, told);
 }
 
-/** Says what was done with a response that passes as the handler made it. */
+/** Adds `Cache-Status` to a response that passes as the handler made it. */
 export function tell(c: Context, status: CacheStatus): void {
   const field = cacheStatus(c.res.headers.get("Cache-Status"), status);
   try {
@@ -91,7 +91,7 @@ function send(
     return;
   }
   const isBodiless = BODILESS.includes(status);
-  // With a coding the runtime tells the length: it codes the body.
+  // With a coding the runtime sets the length, since it codes the body.
   if (body instanceof Uint8Array && !isBodiless && !headers.has("Content-Encoding")) {
     headers.set("Content-Length", String(body.length));
   }
@@ -106,7 +106,7 @@ function notModified(given: Headers): Response {
   return new Response(null, { status: 304, headers });
 }
 
-/** Replaces the response. Hono would merge its headers with those that are there. */
+/** Replaces the response, with its headers: an assignment alone would have Hono merge them. */
 export function replace(c: Context, response: Response): void {
   (c as { res: Response | undefined }).res = undefined;
   c.res = response;

@@ -1,9 +1,9 @@
 /**
- * May a shared cache store this response, and how long may it serve it? (RFC 9111, sections 3 and
- * 4.2; RFC 5861.) Pure: a time is an argument.
+ * Whether a shared cache may store a response, and how long it may serve it (RFC 9111, sections 3
+ * and 4.2; RFC 5861). Pure: a time is an argument.
  *
- * What a response says counts. Nothing is guessed from `Last-Modified`: a response that says nothing
- * is stored only under the `ttl` of the options.
+ * The response's own fields decide. Nothing is guessed from `Last-Modified`: a response without
+ * explicit freshness is stored only for the `ttl` of the options.
  */
 import {
   type Directives,
@@ -15,19 +15,19 @@ import {
 } from "./cache-control.ts";
 import { parseHttpDate } from "./http-date.ts";
 
-/** For how long a response may be used. Times count from the moment in which it was stored. */
+/** How long a response may be used. Times count from the moment when it was stored. */
 export interface Life {
-  /** How old it was when it was stored, by `Age`, `Date` and the time that it took to come. */
+  /** Its age when it was stored, by `Age`, `Date` and the time that the handler took. */
   initialAgeMs: number;
-  /** The age from which on it is stale. */
+  /** The age at which it becomes stale. */
   lifetimeMs: number;
-  /** How long after that it may be served while another is fetched. */
+  /** How long a stale response may be served while another is fetched. */
   staleMs: number;
-  /** How long after that it may be served in place of an error. */
+  /** How long a stale response may be served in place of an error. */
   staleOnErrorMs: number;
-  /** Whether each use needs an answer of the handler first, as `no-cache` says. */
+  /** Whether the handler has to confirm it before each use, as `no-cache` says. */
   isValidatedAlways: boolean;
-  /** Whether nothing may serve it stale: not even a client that asks for it. */
+  /** Whether it is never served stale, not even to a client that accepts it. */
   isNeverStale: boolean;
 }
 
@@ -36,7 +36,7 @@ export interface Storable extends Life {
   omitted: ReadonlySet<string>;
 }
 
-/** Why a response is not stored, as the `detail` of `Cache-Status` says it. */
+/** Why a response is not stored; the `detail` of `Cache-Status`. */
 export type Reason =
   | "no-store"
   | "private"
@@ -51,9 +51,9 @@ export type Reason =
   | "too-large";
 
 export interface Defaults {
-  /** How long a response is fresh that does not say so itself; 0 for not at all. */
+  /** How long a response without explicit freshness is fresh; 0 for not at all. */
   ttlMs: number;
-  /** How long it may be served stale, unless it says so itself. */
+  /** How long a response may be served stale, unless it says so itself. */
   staleForMs: number;
 }
 
@@ -65,9 +65,9 @@ export interface Times {
 
 /** Statuses that may be stored without explicit freshness (RFC 9110, section 15.1), but for 206. */
 const CACHEABLE_BY_DEFAULT = [200, 203, 204, 300, 301, 308, 404, 405, 410, 414, 501];
-/** Statuses whose own rules of caching are obeyed here, which `must-understand` asks for. */
+/** Statuses whose rules of caching are implemented here, as `must-understand` demands. */
 const UNDERSTOOD = [...CACHEABLE_BY_DEFAULT, 302, 303, 307, 400, 403, 500, 502, 503, 504];
-/** What only means something to a part or to the client's copy of a representation. */
+/** Statuses about a part, or about the client's copy, of a representation. */
 const NEVER_STORED = [206, 304];
 
 /** Fields that belong to one connection (RFC 9111, section 3.1; RFC 9110, section 7.6.1). */
@@ -76,7 +76,7 @@ const HOP_BY_HOP = [
   ...["upgrade", "proxy-authenticate", "proxy-authentication-info", "proxy-authorization"],
 ];
 
-/** Returns how a response may be stored, or why not. */
+/** Returns how long a stored response may be used, or why it may not be stored. */
 export function storable(
   request: Headers,
   status: number,
@@ -93,10 +93,11 @@ export function storable(
   if (NEVER_STORED.includes(status) || status < 200 || status > 599) return "status";
 
   const omitted = omittedFields(response, directives);
-  // A cookie is meant for one client. Naming the field has the rest stored without it.
+  // A cookie is meant for one client. If a directive names the field, the rest is stored without
+  // it.
   if (response.has("Set-Cookie") && !omitted.has("set-cookie")) return "set-cookie";
   if (fieldsIn(response.get("Vary") ?? "").includes("*")) return "vary";
-  // The runtime may have decoded the body, or not: nothing tells.
+  // The runtime may or may not have decoded the body: nothing shows which.
   if (response.get("Content-Encoding")?.toLowerCase().includes("br")) return "encoding";
   if (response.get("Content-Type")?.startsWith("text/event-stream")) return "stream";
 
@@ -106,7 +107,7 @@ export function storable(
   const isValidatedAlways = directives.get("no-cache") === "";
   if (lifetimeMs === undefined && !isValidatedAlways) return isDefault ? "no-freshness" : "status";
   const initialAgeMs = initialAge(response, { askedMs, receivedMs });
-  // What never is fresh is not to be served without the handler, unless it says so itself.
+  // A response that is never fresh is not served without the handler, unless it allows that itself.
   const isOnceFresh = (lifetimeMs ?? 0) > initialAgeMs;
   const life: Life = {
     initialAgeMs,
@@ -119,7 +120,7 @@ export function storable(
   return isUsable || hasValidator ? { ...life, omitted } : "no-freshness";
 }
 
-/** RFC 9111, section 3.5. */
+/** Returns true if responses to requests with `Authorization` may be stored (section 3.5). */
 function allowsAuthorized(directives: Directives): boolean {
   return ["public", "s-maxage", "must-revalidate"].some((name) => directives.has(name));
 }
@@ -130,12 +131,12 @@ function omittedFields(response: Headers, directives: Directives): ReadonlySet<s
     ...fieldsIn(response.get("Connection") ?? ""),
     ...fieldsIn(directives.get("private") ?? ""),
     ...fieldsIn(directives.get("no-cache") ?? ""),
-    // The next two are told anew for each request.
+    // These two are set anew for each request.
     ...["age", "content-length"],
   ]);
 }
 
-/** RFC 9111, section 4.2.1. What is invalid is stale. */
+/** Returns the explicit freshness lifetime (section 4.2.1). An invalid one counts as stale. */
 function explicitLifetime(
   directives: Directives,
   response: Headers,
@@ -150,7 +151,7 @@ function explicitLifetime(
   return expiresMs === undefined ? 0 : Math.max(0, expiresMs - dateMs);
 }
 
-/** RFC 9111, section 4.2.3: "corrected_initial_age". */
+/** Returns the "corrected_initial_age" of section 4.2.3. */
 function initialAge(response: Headers, { askedMs, receivedMs }: Times): number {
   const dateMs = parseHttpDate(response.get("Date") ?? "", receivedMs);
   const apparentMs = dateMs === undefined ? 0 : Math.max(0, receivedMs - dateMs);
@@ -160,10 +161,10 @@ function initialAge(response: Headers, { askedMs, receivedMs }: Times): number {
 }
 
 /**
- * RFC 9111, section 4.2.4, and RFC 5861.
+ * Returns how long a response may be served stale (section 4.2.4, and RFC 5861).
  *
- * `s-maxage` alone forbids stale answers, too. With `stale-while-revalidate` beside it, as many
- * frameworks write it, that counts.
+ * `s-maxage` alone forbids stale answers, too. But many frameworks write `stale-while-revalidate`
+ * beside it, which then counts.
  */
 function staleness(directives: Directives, staleForMs: number) {
   const isNeverStale = ["must-revalidate", "proxy-revalidate", "no-cache"].some(

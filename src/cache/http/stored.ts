@@ -1,4 +1,4 @@
-/** What is under a key, as bytes: a head in JSON behind its length, then the body. Pure. */
+/** What is stored under a key, as bytes: the head's length, the head in JSON, the body. Pure. */
 import type { Life } from "./storable.ts";
 
 export type Stored = StoredResponse | Choice | Passing;
@@ -11,14 +11,14 @@ export interface StoredResponse {
   body: Uint8Array;
 }
 
-/** The names of request fields that choose a response, which is under a key of its own. */
+/** The names of the request fields that choose a response, which has a key of its own. */
 export interface Choice {
   kind: "choice";
   id: string;
   names: string[];
 }
 
-/** What was here last could not be stored: requests need not wait for one another. */
+/** The last response could not be stored, so requests do not wait for one another. */
 export interface Passing {
   kind: "passing";
 }

@@ -1,6 +1,5 @@
 /**
- * What may a stored response be used for, at its age and for this request? (RFC 9111, section 4.)
- * Pure.
+ * How a stored response may be used, at its age and for a request (RFC 9111, section 4). Pure.
  */
 import { type Directives, millisecondsOf } from "./cache-control.ts";
 import type { Life } from "./storable.ts";
@@ -8,8 +7,8 @@ import type { Life } from "./storable.ts";
 /**
  * - `fresh`: serve it
  * - `stale`: serve it, and fetch another meanwhile
- * - `old`: another has to come first, one for all who wait
- * - `validate`: the handler has to confirm it for each request
+ * - `old`: fetch another first, once for all requests that wait
+ * - `validate`: have the handler confirm it for each request
  */
 export type Use = "fresh" | "stale" | "old" | "validate";
 
@@ -29,11 +28,12 @@ export function useOf(life: Life, residentMs: number, asked: Directives, mayRefr
   if (mayRefresh && asksForNewer(ttlMs, life.initialAgeMs + residentMs, asked)) return "old";
   if (ttlMs > 0) return "fresh";
   if (-ttlMs < life.staleMs || acceptsStale(life, -ttlMs, asked)) return "stale";
-  // It never was fresh, and its successor will not be, either: nobody should wait for that.
+  // A response that never was fresh will have a successor that is not, either: no request should
+  // wait for another's.
   return life.lifetimeMs <= life.initialAgeMs ? "validate" : "old";
 }
 
-/** May it be served in place of an error? */
+/** Returns true if a response may be served in place of an error. */
 export function isUsableOnError(life: Life, residentMs: number): boolean {
   return !life.isValidatedAlways && -ttlOf(life, residentMs) < life.staleOnErrorMs;
 }

@@ -1,4 +1,4 @@
-/** One GET or HEAD request on its way through the cache: what is looked for, served and stored. */
+/** One GET or HEAD request on its way through the cache: looks up, serves and stores. */
 import type { Context, Next } from "hono";
 import { WORKERS } from "../../runtime.ts";
 import type { Refreshes } from "../refreshes.ts";
@@ -19,7 +19,7 @@ export class Visit {
   readonly #store: CacheStore;
   readonly #options: CacheOptions;
   readonly #refreshes: Refreshes;
-  /** As the client sent them: while the handler runs, the context has others. */
+  /** The headers that the client sent. While the handler runs, the context has others. */
   readonly #request: Headers;
   readonly #directives: Directives;
   readonly #prepared: Headers;
@@ -41,7 +41,7 @@ export class Visit {
     this.#refreshes = refreshes;
     this.#request = c.req.raw.headers;
     this.#directives = directivesOf(this.#request);
-    // A copy: to read `c.res` would make the handler's answer another.
+    // A copy: reading `c.res` would change the handler's answer.
     this.#prepared = c.newResponse(null).headers;
     const { signal } = this.#left;
     this.#exchange = this.#newExchange(
@@ -77,7 +77,7 @@ export class Visit {
     return this.#forward(entry.place, told, entry);
   }
 
-  /** Answers with a newer response than this one, which another request may have made by then. */
+  /** Answers with a newer response, which another request may be making. */
   async #renew(entry: Entry, told: CacheStatus): Promise<void> {
     const newer = await this.#lookUp(entry.place, entry);
     if (this.#exchange.isAsked) return this.#sendOwn(told);
@@ -89,7 +89,7 @@ export class Visit {
     return this.#forward(latest.place, told, latest);
   }
 
-  /** May the answer to this request be the one that all others wait for? */
+  /** Returns true if other requests may wait for the answer to this one. */
   #mayLead(): boolean {
     return (
       this.#c.req.method === "GET" &&
@@ -100,21 +100,21 @@ export class Visit {
   }
 
   /**
-   * Returns what is stored, or what another request has just made. If it is this request that asks the
-   * handler, it returns as soon as that has answered: see `isAsked` of the exchange.
+   * Returns what is stored, or what another request has just made. If this request asks the
+   * handler, returns undefined as soon as the handler has answered: see `isAsked` of the exchange.
    */
   async #lookUp(place: Place, known?: Entry): Promise<Entry | undefined> {
-    // Without the store each request is answered by the handler.
+    // If the store fails, the handler answers each request.
     const found = lookUp(this.#store, place, this.#request, this.#exchange, known).catch(
       () => undefined,
     );
-    // What others wait for goes on without this client.
+    // Others may wait for the result, so the look-up goes on when this client leaves.
     WORKERS.keepAlive(found);
     await Promise.race([this.#exchange.answered, found]);
     return this.#exchange.isAsked ? undefined : found;
   }
 
-  /** Has the handler answer this request alone, and stores what may be stored. */
+  /** Makes the handler answer this request alone, and stores what may be stored. */
   async #forward(place: Place, told: CacheStatus, known?: Entry): Promise<void> {
     if (this.#directives.has("only-if-cached")) {
       // Section 5.2.1.7.
@@ -126,7 +126,7 @@ export class Visit {
       return tell(this.#c, told);
     }
     const answer = await this.#exchange.ask(known && agedOf(known));
-    // What the handler has confirmed is in the store already.
+    // A response that the handler has confirmed is in the store already.
     if (answer.kind === "storable") {
       const storing = lookUp(this.#store, place, this.#request, this.#exchange, known);
       WORKERS.keepAlive(storing.catch(() => {}));
@@ -164,7 +164,7 @@ export class Visit {
     });
   }
 
-  /** Has the handler make another response, while this one is served. */
+  /** Makes the handler answer again in the background, while the stale response is served. */
   #refreshLater(entry: Entry): void {
     const { place } = entry;
     this.#refreshes.begin(place.key, () => {
@@ -175,7 +175,7 @@ export class Visit {
 }
 
 function directivesOf(request: Headers): Directives {
-  // Section 5.4: where there is no `Cache-Control`.
+  // `Pragma` counts only without `Cache-Control` (section 5.4).
   const field = request.get("Cache-Control") ?? request.get("Pragma");
   return parseCacheControl(field);
 }
