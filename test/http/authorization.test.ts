@@ -1,4 +1,4 @@
-/** Tokens, their scopes, and what guessing them comes to. */
+/** Tokens, their scopes, and guesses at them. */
 import { env } from "cloudflare:workers";
 import { beforeEach, describe, expect, it, vi } from "vitest";
 import { Caller } from "../../src/caller/caller.ts";
@@ -18,7 +18,7 @@ beforeEach(() => {
   ip = `2001:db8:${(++addresses).toString(16)}::1`;
 });
 
-/** The API in an isolate of its own, over the owners of all. */
+/** Makes the API in an isolate of its own, over owners that all isolates share. */
 function isolate(owners: Pick<typeof env.TURNPIKE_OWNERS, "getByName"> = env.TURNPIKE_OWNERS) {
   const app = api(new Caller({ owners, runtime: WORKERS, ...config } as never), config);
   return (
@@ -52,14 +52,17 @@ async function statuses(requests: Iterable<Response | Promise<Response>>): Promi
 describe("a scope", () => {
   const send = isolate();
 
-  it.each(["/check", "/peek", "/refund"])("lets every token %s", async (path) => {
-    const tokens = ["reads", "rules", "old-1"];
-    expect(await statuses(tokens.map((token) => send(`Bearer ${token}`, path)))).toEqual([
-      200, 200, 200,
-    ]);
-  });
+  it.each(["/check", "/peek", "/refund"])(
+    "is not needed for %s: every token will do",
+    async (path) => {
+      const tokens = ["reads", "rules", "old-1"];
+      expect(await statuses(tokens.map((token) => send(`Bearer ${token}`, path)))).toEqual([
+        200, 200, 200,
+      ]);
+    },
+  );
 
-  it.each(["/reset", "/block", "/unblock", "/explain"])("is needed to %s", async (path) => {
+  it.each(["/reset", "/block", "/unblock", "/explain"])("is needed for %s", async (path) => {
     const refused = await send("Bearer reads", path);
     expect(refused.status).toBe(403);
     expect(refused.headers.get("WWW-Authenticate")).toContain('scope="admin"');
@@ -71,7 +74,7 @@ describe("a scope", () => {
     }
   });
 
-  it("is part of no token", async () => {
+  it("is not part of what a client sends as its token", async () => {
     for (const token of ["check:reads", "admin:rules", "admin:reads"]) {
       expect((await send(`Bearer ${token}`)).status).toBe(401);
     }
@@ -79,7 +82,7 @@ describe("a scope", () => {
 });
 
 describe("a token", () => {
-  it("may be exchanged without a moment in which neither holds", async () => {
+  it("can be replaced with no moment in which neither the old nor the new one holds", async () => {
     for (const [text, valid] of [
       ["one", ["one"]],
       ["one two", ["one", "two"]],
@@ -117,7 +120,7 @@ describe("an address that sends wrong tokens", () => {
     expect(await statuses([here("Bearer rules"), there("Bearer rules")])).toEqual([429, 429]);
   });
 
-  it("gets one guess at most past the ten, however many come at once", async () => {
+  it("gets ten guesses, however many come at once", async () => {
     const send = isolate();
     const guesses = Array.from({ length: 200 }, (_, n) =>
       send(`Bearer ${n === 100 ? "rules" : `guess-${n}`}`),
@@ -127,7 +130,7 @@ describe("an address that sends wrong tokens", () => {
     expect(all[100]).toBe(429);
   });
 
-  it("keeps nobody else out, and a right token not before the ten", async () => {
+  it("locks out nobody else, and no right token before the ten", async () => {
     const send = isolate();
     for (let n = 0; n < 9; n++) await send("Bearer wrong");
     const right = Array.from({ length: 30 }, () => send("Bearer rules"));
@@ -135,7 +138,7 @@ describe("an address that sends wrong tokens", () => {
     for (let n = 0; n < 2; n++) await send("Bearer wrong");
     expect((await send("Bearer rules")).status).toBe(429);
     expect((await send("Bearer rules", "/peek", "2001:db8:ffff::1")).status).toBe(200);
-    // Of the same /64.
+    // An address of the same /64 is the same client.
     expect((await send("Bearer rules", "/peek", ip.replace("::1", "::2"))).status).toBe(429);
   });
 
@@ -159,7 +162,7 @@ describe("an address that sends wrong tokens", () => {
     expect(refused.headers.get("Content-Type")).toBe("application/problem+json");
   });
 
-  it("may be sent by a page that it looks at, which guesses nothing", async () => {
+  it("has made no guess if a page made its browser send requests without a token", async () => {
     const send = isolate();
     for (let n = 0; n < 15; n++) {
       const answers = [
@@ -224,10 +227,10 @@ describe("an address that cannot be read", () => {
   });
 });
 
-describe("what nobody learns", () => {
+describe("an answer of the API", () => {
   const noisy = ["log", "info", "warn", "error", "debug"] as const;
 
-  it("is a token, a key or an address, from a log or an answer", async () => {
+  it("shows no token, key or address, and neither does the log", async () => {
     const logs = noisy.map((level) => vi.spyOn(console, level).mockImplementation(() => {}));
     const owners = new FakeOwners();
     owners.misbehave = () => Promise.reject(new Error("broken"));
@@ -248,7 +251,7 @@ describe("what nobody learns", () => {
     vi.restoreAllMocks();
   });
 
-  it("is what another site's page asks for: no answer has a CORS header", async () => {
+  it("has no CORS header, so that pages of other sites cannot read it", async () => {
     const send = isolate();
     const answers = [
       await send("Bearer rules"),

@@ -1,4 +1,4 @@
-/** What `r` invites to, a client may send: asked of the algorithms themselves. */
+/** A client may send as many requests as `r` says: tried with the algorithms themselves. */
 import type { Ruling } from "../../src/http/answer/ruling.ts";
 import "../fuzz/runs.ts";
 import fc from "fast-check";
@@ -13,7 +13,7 @@ import type { Policy } from "../../src/limit/policy.ts";
 
 const START_MS = Date.UTC(2026, 10, 25, 12, 0, 18);
 
-/** One client under several policies on one key, all or none. */
+/** One client under several policies on one key, which take their cost all or none. */
 class Client {
   readonly #states = new Map<Policy, State | undefined>();
   readonly #policies: readonly Policy[];
@@ -51,7 +51,7 @@ function left(rulings: readonly Ruling[]): { r: number; t: number }[] {
 const policy = fc.record({
   limit: fc.integer({ min: 6, max: 60 }),
   window: fc.integer({ min: 1_000, max: 20_000 }).map((ms) => `${ms}ms`),
-  // All but `concurrency`, which gives back when a request ends.
+  // All algorithms but `concurrency`, which gives back when a request ends.
   algorithm: fc.constantFrom(
     ...(Object.keys(ALGORITHMS) as AlgorithmName[]).filter((name) => name !== "concurrency"),
   ),
@@ -63,7 +63,7 @@ const policies = fc.array(policy, { minLength: 1, maxLength: 3 }).map((list) =>
     "",
   ),
 );
-/** Milliseconds between the requests that came before. */
+/** Milliseconds between the earlier requests. */
 const pauses = fc.array(fc.integer({ min: 0, max: 3_000 }), { minLength: 1, maxLength: 30 });
 
 describe("r", () => {
@@ -87,7 +87,7 @@ describe("r", () => {
     );
   });
 
-  it("is never more than what another policy lets pass until t", () => {
+  it("is never more than another policy lets pass until `t`", () => {
     const pairs = policies.filter(({ length }) => length === 2);
     fc.assert(
       fc.property(pairs, pauses, (some, gaps) => {
@@ -112,7 +112,7 @@ describe("r", () => {
     );
   });
 
-  it("does not invite to the day's rest in the day's last seconds", () => {
+  it("does not invite a client to spend the rest of a day in its last seconds", () => {
     const [burst, day] = parsePolicies(
       [
         { name: "burst", limit: 10, window: "1s" },
@@ -131,7 +131,7 @@ describe("r", () => {
     ]);
   });
 
-  it("counts requests where each costs several units, and units where a function says how many", () => {
+  it("counts requests if each costs several units, and units if a function says how many", () => {
     const [policy] = parsePolicies([{ limit: 100, window: "1h", cost: 30 }], "") as [Policy];
     const [ruling] = new Client([policy]).send(START_MS) as [Ruling];
     expect(rateLimitFields([ruling])).toEqual({

@@ -17,7 +17,7 @@ async function call(path: string, body?: unknown, token = "secret-1"): Promise<R
 
 const get = async (path: string) => (await call(path)).json<Record<string, unknown>>();
 
-/** Until the owners have counted so much under a name. */
+/** Waits until the owners have counted an amount under a name. */
 async function untilCounted(name: string, total: number): Promise<void> {
   for (;;) {
     const top = await events(env).top(name);
@@ -68,7 +68,7 @@ describe("events in a Worker", () => {
     expect(points.at(-1)?.count ?? 0).toBeLessThanOrEqual(9);
   });
 
-  it("takes back no sum since the beginning that it has shown, in an eviction or a crash", async () => {
+  it("never shows a smaller sum since the beginning, not even after an eviction or a crash", async () => {
     const owner = () => env.TURNPIKE_EVENTS.getByName("afr/7");
     const count = (number: number) =>
       owner().record({ sender: "isolate", number, counts: ["turnpike.disk", "[]", 5] });

@@ -72,7 +72,7 @@ describe("the quota of a browser", () => {
     expect(await left("?policy=search")).toEqual({});
   });
 
-  it("is nobody else's: an address and a credential are read from the request only", async () => {
+  it("is never that of others: an address and a credential are read from the request only", async () => {
     fresh();
     await send("/keyed", { headers: { "X-Api-Key": "one" } });
     expect(await left("?path=/keyed&policy=key", { "X-Api-Key": "one" })).toEqual({ key: 6 });
@@ -81,7 +81,7 @@ describe("the quota of a browser", () => {
     expect(await left()).toEqual({ day: 100 });
   });
 
-  it("is asked for twice a second at most, on average", async () => {
+  it("can be asked for twice a second at most, on average", async () => {
     fresh();
     for (let n = 0; n < 120; n++) expect((await send("/_turnpike/v1/quota")).status).toBe(200);
     const refused = await send("/_turnpike/v1/quota");
@@ -89,7 +89,7 @@ describe("the quota of a browser", () => {
     expect(refused.headers.get("Retry-After")).toMatch(/^\d+$/);
     const opened = await send("/_turnpike/v1/quota", { headers: { Accept: "text/html" } });
     expect(opened.headers.get("Content-Type")).toBe("application/problem+json");
-    // The page's own requests go on.
+    // The page's other requests still pass.
     expect((await send("/")).status).toBe(200);
   });
 
@@ -155,7 +155,7 @@ describe("the quota of a browser", () => {
   });
 });
 
-it("is not there unless an origin is named", async () => {
+it("the call for the quota does not exist unless an origin is named", async () => {
   const closed = await startGate({ POLICIES: JSON.stringify(POLICIES), TOKEN: "secret-1" });
   try {
     const ask = async (path: string, headers = {}) => {
