@@ -309,6 +309,22 @@ describe("checkpoint", () => {
     expect(spent(await rig.start(), [key])).toEqual([3]);
   });
 
+  it("keeps each value within the platform's bound when many tables come or go at once", async () => {
+    const rig = new OwnerRig();
+    const owner = await rig.start();
+    const [key] = keysUpTo(1) as [KeyHash];
+    for (let n = 0; n < 20_000; n++) {
+      const name = `tenant-${n}`.padEnd(100, "-");
+      spend(owner, [key], 1, { ...POLICY, windowMs: 60_000, name });
+    }
+    spend(owner, [key]);
+    await owner.save();
+    expect((await rig.copy().start()).keys).toBe(20_001);
+    rig.nowMs += 120_000;
+    await owner.wake();
+    expect((await rig.copy().start()).keys).toBe(1);
+  }, 60_000);
+
   it("keeps a new table that the log alone has, over two restarts", async () => {
     const { rig, owner, keys } = await written(30_000);
     const some = keys.filter((_, n) => n % 20 === 0);

@@ -12,6 +12,7 @@ import type { CounterTable } from "../../counters/counter-table.ts";
 import { Changes, type Tables } from "./changes.ts";
 import { Copies, type Copy } from "./copies.ts";
 import {
+  bytesOf,
   CRASH_MARK,
   decodeHead,
   encodeHead,
@@ -167,7 +168,7 @@ export class Checkpoint {
     entry.changes = entry.changes.with(this.changes);
     this.changes = new Changes();
     const sections = entry.changes.sections(tables);
-    const bytes = sections.reduce((sum, { rows }) => sum + rows.length, LEAST_VALUE_BYTES);
+    const bytes = sections.reduce((sum, each) => sum + bytesOf(each), LEAST_VALUE_BYTES);
     const copies = this.#isSmall
       ? []
       : this.#copies.take(bytes - entry.bytes, tables, head.sequence);

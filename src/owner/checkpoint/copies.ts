@@ -4,14 +4,12 @@
  */
 import type { Segment } from "../../counters/segment.ts";
 import type { Tables } from "./changes.ts";
-import { COPIED, type Section } from "./format.ts";
+import { bytesOf, COPIED, type Section } from "./format.ts";
 
 /** Bytes that are copied for each byte of changes. So the log takes about twice the tables. */
 const COPY_SHARE = 1.5;
 /** About the bytes copied at once. An entry with copies is not put again, which costs rows. */
 const COPY_BYTES = 20_000;
-/** About the bytes that a segment takes in the log besides its rows. */
-const HEAD_BYTES = 64;
 /** The least sequence of a log entry. 0 stands for no entry: the segment has no copy. */
 const FIRST = 1;
 /** How often segments are looked for while all are copied once. A look visits every segment. */
@@ -59,8 +57,9 @@ export class Copies {
       const segment = segments[at];
       if (!segment) continue;
       const rows = segment.toRows();
-      copies.push({ table, index: COPIED + at, count: segments.length, rows, segment });
-      this.#left -= rows.length + HEAD_BYTES;
+      const copy = { table, index: COPIED + at, count: segments.length, rows, segment };
+      copies.push(copy);
+      this.#left -= bytesOf(copy);
     }
     // Every segment is copied: what is left of the share is not carried over.
     this.#left = Math.min(this.#left, 0);

@@ -104,6 +104,11 @@ export function encodeSections({ sequence, sections }: Value): Uint8Array<ArrayB
   return framed(sequence, parts);
 }
 
+/** Returns about the bytes that a section takes in a value. Most of a small one is the name. */
+export function bytesOf({ table, rows }: Section): number {
+  return SECTION_BYTES + table.length + rows.length;
+}
+
 /**
  * Distributes the sections of a log entry over values. What operators set has values of its own, so
  * that it does not get lost with a damaged count.
@@ -119,7 +124,7 @@ export function split(sections: readonly Section[]): Section[][] {
         bytes = 0;
       }
       parts.at(-1)?.push(section);
-      bytes += section.rows.length;
+      bytes += bytesOf(section);
     }
   }
   return parts;

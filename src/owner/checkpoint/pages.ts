@@ -4,6 +4,7 @@
  */
 import type { CounterTable } from "../../counters/counter-table.ts";
 import {
+  bytesOf,
   COPIED,
   decodeHead,
   decodeSections,
@@ -78,8 +79,9 @@ export async function replaceByLog(
   for (const [table, { segments }] of tables) {
     for (const [at, segment] of segments.entries()) {
       const rows = segment.toRows();
-      sections.push({ table, index: COPIED + at, count: segments.length, rows });
-      bytes += rows.length;
+      const section = { table, index: COPIED + at, count: segments.length, rows };
+      sections.push(section);
+      bytes += bytesOf(section);
       if (bytes >= ENTRY_BYTES) await write();
     }
   }
