@@ -2,8 +2,8 @@
  * What is settled after the response: costs that only some responses are charged, actual costs, and
  * the slots of requests in flight.
  *
- * A cost is taken before the handler runs and given back after it. Else parallel requests could
- * exceed the limit before the first of them has ended.
+ * A cost is taken before the handler runs and given back after it. Otherwise parallel requests
+ * could exceed the limit before the first of them has ended.
  */
 import type { Context } from "hono";
 import type { Caller } from "../caller/caller.ts";

@@ -56,8 +56,8 @@ export interface RateLimitOptions
    */
   window: string | PerRequest<string | number>;
   /**
-   * Units that a request costs: a number, where its body tells them (`"json:max_tokens"`), or a
-   * function that returns them. Default 1. The response is 400 if the cost could never pass, and
+   * Units that a request costs: a number, a path into its body (`"json:max_tokens"`), or a function
+   * that returns them. Default 1. The response is 400 if the cost could never pass, and
    * 500 if the function fails. For a cost above the limit, the owner first says whether an override
    * allows it.
    */

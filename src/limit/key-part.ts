@@ -1,7 +1,7 @@
 /**
  * What a policy's key is made of, as a person writes it.
  *
- * | part | who is told apart |
+ * | part | what has keys of its own |
  * | --- | --- |
  * | `ip`, `ip/32` to `ip/128` | clients by address; IPv6 by that many bits, default `IPV6_PREFIX` |
  * | `bot` | verified bots by Cloudflare's category, all others as by `ip` |

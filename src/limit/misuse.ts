@@ -22,7 +22,7 @@ export class InvalidError extends Error {
   }
 }
 
-/** Thrown where the mistake was written. `message` reads `POLICIES[0].limit must be …, got -1`. */
+/** Thrown for mistakes in code and configuration: `POLICIES[0].limit must be …, got -1`. */
 export class MisuseError extends InvalidError {
   override readonly name = "MisuseError";
 }

@@ -11,8 +11,8 @@ import type { Mode } from "./mode.ts";
  */
 export interface PolicyInput extends CountingFields, Omit<QuotaFields, "cost">, RequestFields {
   /**
-   * Units that a request takes: from 1 to what passes at once. Default 1. Or where the JSON of its
-   * body says so, such as `"json:max_tokens"`; 1 if it does not.
+   * Units that a request takes: from 1 to what passes at once. Default 1. Or a path into the JSON
+   * of its body, such as `"json:max_tokens"`; 1 if the body has no such number.
    */
   cost?: number | string | undefined;
   /**

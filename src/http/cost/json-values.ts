@@ -102,8 +102,8 @@ class Lines implements JsonValues {
 }
 
 /**
- * Puts the `data` of each event together. An event ends with an empty line; one that is cut off
- * does not count.
+ * Puts the `data` of each event together. An event ends with an empty line. An event without that
+ * end does not count.
  */
 function eventReader(look: (text: string) => void): (line: string | undefined) => void {
   let data: string | undefined;
