@@ -26,7 +26,11 @@ export const nameSchema = textLike(
 );
 
 const valueRule = `must be text of at most ${MAX_VALUE_CHARS} characters`;
-export const valueSchema = v.pipe(v.string(valueRule), v.maxLength(MAX_VALUE_CHARS, valueRule));
+export const valueSchema = v.pipe(
+  v.string(valueRule),
+  v.maxLength(MAX_VALUE_CHARS, valueRule),
+  v.check((value) => value.isWellFormed(), "must be well-formed Unicode"),
+);
 
 /** A record of valibot drops these names without an error. */
 const FORBIDDEN = ["__proto__", "prototype", "constructor"];

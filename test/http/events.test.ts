@@ -117,6 +117,7 @@ describe("events in a Worker", () => {
     ["events", { name: "a", amount: 0 }, "amount must be a whole number from 1"],
     ["events", { events: [] }, "events must be a list of 1 to 1000 events"],
     ["events", { events: [{ name: 1 }] }, "events[0].name must be"],
+    ["events", { name: "a", dimensions: { a: "\ud800" } }, "dimensions.a must be well-formed"],
     ["events", { name: "a", dimensions: [] }, "dimensions must be an object of texts, got []"],
     ["events/top", undefined, "name must be text, got nothing"],
     ["events/top?name=a&name=b", undefined, 'name must be given once, got ["a","b"]'],
