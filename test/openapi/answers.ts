@@ -28,6 +28,7 @@ export type SameTypes = [
 
 const number = (description: string) => ({ type: "number", minimum: 0, description });
 const whole = (description: string) => ({ type: "integer", minimum: 0, description });
+const long = (description: string) => ({ ...whole(description), format: "int64" });
 const text = (description: string) => ({ type: "string", description });
 const flag = (description: string) => ({ type: "boolean", description });
 const list = (items: object, description: string) => ({ type: "array", items, description });
@@ -46,7 +47,9 @@ const DECISION = {
   limit: whole("Units in a whole quota."),
   remaining: number("Units that could be spent right now."),
   resetMs: number("Until the quota is whole again."),
-  retryAfterMs: number("Until the same cost could pass; 0 if allowed."),
+  retryAfterMs: number(
+    "Until the same cost could pass; 0 if allowed. Under a limit of 0, or of an override below the cost, when to look if it has changed.",
+  ),
   delayMs: number("Leaky bucket: how long to hold the request."),
   reason: {
     enum: ["ok", "limited", "blocked", "listed", "shadow", "failed"],
@@ -75,7 +78,7 @@ const OVERRIDE = {
     oneOf: [whole("Units in a window."), { const: "unlimited" }],
     description: "The limit in place of the policy's.",
   },
-  leftMs: whole("Until it ends."),
+  leftMs: long("Until it ends."),
 };
 
 const POLICIES = {
@@ -111,7 +114,7 @@ export const ANSWERS = {
           policy: text("The policy's name."),
           algorithm: text("How it counts."),
           limit: whole("Units in a window."),
-          windowMs: whole("Length of a window."),
+          windowMs: long("Length of a window."),
           capacity: whole(
             "The most that `remaining` can be: of a bucket what it holds, else the limit.",
           ),
@@ -198,7 +201,7 @@ export const ANSWERS = {
   ),
   Series: object({
     points: list(
-      object({ atMs: whole("When the bin begins, ms since the epoch."), ...COUNT }),
+      object({ atMs: long("When the bin begins, ms since the epoch."), ...COUNT }),
       "One for each bin of the range.",
     ),
   }),
@@ -212,7 +215,7 @@ export const ANSWERS = {
       object({
         policy: text("The policy's name."),
         limit: whole("Units in a whole quota."),
-        windowMs: whole("Length of a window."),
+        windowMs: long("Length of a window."),
         remaining: number("Units that could be spent right now."),
         resetMs: number("Until the quota is whole again."),
         exact: flag("False if the answer may be off."),
@@ -222,13 +225,11 @@ export const ANSWERS = {
   }),
   Problem: object(
     {
-      type: text("A URI; absent if the status says it all."),
       title: text("What kind of problem."),
       status: { type: "integer", minimum: 400, maximum: 599 },
       detail: text("What is wrong with this request."),
       field: text("Path of the field that breaks a rule."),
-      "violated-policies": list({ type: "string" }, "Policies that denied."),
     },
-    ...["type", "field", "violated-policies"],
+    "field",
   ),
 };

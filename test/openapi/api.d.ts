@@ -279,7 +279,7 @@ export interface paths {
         get: operations["policies"];
         /**
          * Replace all policies
-         * @description They are checked as a deployment's are; a mistake changes nothing. What is counted goes on where name, algorithm and window stay. All isolates follow within 5 s of traffic.
+         * @description They are checked as a deployment's are; a mistake changes nothing. All isolates follow within 5 s of traffic.
          */
         put: operations["putPolicies"];
         post?: never;
@@ -404,7 +404,7 @@ export interface paths {
         };
         /**
          * Tell the client that asks what it has left
-         * @description For browsers, where `QUOTA_ORIGINS` is set: the quota of the client that sends the request. It spends nothing. A client may ask 120 times a minute.
+         * @description Where `QUOTA_ORIGINS` is set. Spends nothing. A client may ask 120 times a minute.
          */
         get: operations["quota"];
         put?: never;
@@ -441,7 +441,7 @@ export interface components {
             policy?: string;
             /** @description What an inline policy counts by. Default its algorithm and window. */
             name?: string;
-            /** @description Units in a window. With 0, nothing passes. */
+            /** @description Units in a window. With 0, nothing passes. Inline policies of one algorithm and window count together; a `name` parts them. */
             limit?: number;
             /** @description Length of a window, from `1s` to `366d`. */
             window?: string;
@@ -478,7 +478,7 @@ export interface components {
             policy?: string;
             /** @description What an inline policy counts by. Default its algorithm and window. */
             name?: string;
-            /** @description Units in a window. With 0, nothing passes. */
+            /** @description Units in a window. With 0, nothing passes. Inline policies of one algorithm and window count together; a `name` parts them. */
             limit?: number;
             /** @description Length of a window, from `1s` to `366d`. */
             window?: string;
@@ -503,7 +503,7 @@ export interface components {
             policies?: components["schemas"]["Policy"][];
         };
         Checks: {
-            /** @description Up to 1,000 checks, each as it would be alone. Answered in order. */
+            /** @description Up to 1,000 checks in 64 KB, each as it would be alone. Answered in order. */
             checks: components["schemas"]["Check"][];
         };
         Reserve: {
@@ -515,7 +515,7 @@ export interface components {
             policy?: string;
             /** @description What an inline policy counts by. Default its algorithm and window. */
             name?: string;
-            /** @description Units in a window. With 0, nothing passes. */
+            /** @description Units in a window. With 0, nothing passes. Inline policies of one algorithm and window count together; a `name` parts them. */
             limit?: number;
             /** @description Length of a window, from `1s` to `366d`. */
             window?: string;
@@ -552,7 +552,7 @@ export interface components {
             policy?: string;
             /** @description What an inline policy counts by. Default its algorithm and window. */
             name?: string;
-            /** @description Units in a window. With 0, nothing passes. */
+            /** @description Units in a window. With 0, nothing passes. Inline policies of one algorithm and window count together; a `name` parts them. */
             limit?: number;
             /** @description Length of a window, from `1s` to `366d`. */
             window?: string;
@@ -589,7 +589,7 @@ export interface components {
             policy?: string;
             /** @description What an inline policy counts by. Default its algorithm and window. */
             name?: string;
-            /** @description Units in a window. With 0, nothing passes. */
+            /** @description Units in a window. With 0, nothing passes. Inline policies of one algorithm and window count together; a `name` parts them. */
             limit?: number;
             /** @description Length of a window, from `1s` to `366d`. */
             window?: string;
@@ -669,7 +669,7 @@ export interface components {
             amount?: number;
         };
         Events: {
-            /** @description Up to 1,000 events. */
+            /** @description Up to 1,000 events in 64 KB. */
             events: components["schemas"]["Event"][];
         };
         Purge: {
@@ -691,7 +691,7 @@ export interface components {
             remaining: number;
             /** @description Until the quota is whole again. */
             resetMs: number;
-            /** @description Until the same cost could pass; 0 if allowed. */
+            /** @description Until the same cost could pass; 0 if allowed. Under a limit of 0, or of an override below the cost, when to look if it has changed. */
             retryAfterMs: number;
             /** @description Leaky bucket: how long to hold the request. */
             delayMs: number;
@@ -721,7 +721,7 @@ export interface components {
             remaining: number;
             /** @description Until the quota is whole again. */
             resetMs: number;
-            /** @description Until the same cost could pass; 0 if allowed. */
+            /** @description Until the same cost could pass; 0 if allowed. Under a limit of 0, or of an override below the cost, when to look if it has changed. */
             retryAfterMs: number;
             /** @description Leaky bucket: how long to hold the request. */
             delayMs: number;
@@ -753,7 +753,7 @@ export interface components {
             remaining: number;
             /** @description Until the quota is whole again. */
             resetMs: number;
-            /** @description Until the same cost could pass; 0 if allowed. */
+            /** @description Until the same cost could pass; 0 if allowed. Under a limit of 0, or of an override below the cost, when to look if it has changed. */
             retryAfterMs: number;
             /** @description Leaky bucket: how long to hold the request. */
             delayMs: number;
@@ -796,7 +796,10 @@ export interface components {
                 algorithm: string;
                 /** @description Units in a window. */
                 limit: number;
-                /** @description Length of a window. */
+                /**
+                 * Format: int64
+                 * @description Length of a window.
+                 */
                 windowMs: number;
                 /** @description The most that `remaining` can be: of a bucket what it holds, else the limit. */
                 capacity: number;
@@ -819,7 +822,10 @@ export interface components {
                 override?: {
                     /** @description The limit in place of the policy's. */
                     limit: number | "unlimited";
-                    /** @description Until it ends. */
+                    /**
+                     * Format: int64
+                     * @description Until it ends.
+                     */
                     leftMs: number;
                 };
             }[];
@@ -829,7 +835,10 @@ export interface components {
             policy: string;
             /** @description The limit in place of the policy's. */
             limit: number | "unlimited";
-            /** @description Until it ends. */
+            /**
+             * Format: int64
+             * @description Until it ends.
+             */
             leftMs: number;
         };
         Explanations: {
@@ -917,7 +926,10 @@ export interface components {
         Series: {
             /** @description One for each bin of the range. */
             points: {
-                /** @description When the bin begins, ms since the epoch. */
+                /**
+                 * Format: int64
+                 * @description When the bin begins, ms since the epoch.
+                 */
                 atMs: number;
                 /** @description Units counted, at most. */
                 count: number;
@@ -940,7 +952,10 @@ export interface components {
                 policy: string;
                 /** @description Units in a whole quota. */
                 limit: number;
-                /** @description Length of a window. */
+                /**
+                 * Format: int64
+                 * @description Length of a window.
+                 */
                 windowMs: number;
                 /** @description Units that could be spent right now. */
                 remaining: number;
@@ -951,8 +966,6 @@ export interface components {
             }[];
         };
         Problem: {
-            /** @description A URI; absent if the status says it all. */
-            type?: string;
             /** @description What kind of problem. */
             title: string;
             status: number;
@@ -960,8 +973,6 @@ export interface components {
             detail: string;
             /** @description Path of the field that breaks a rule. */
             field?: string;
-            /** @description Policies that denied. */
-            "violated-policies"?: string[];
         };
     };
     responses: {
@@ -1599,9 +1610,9 @@ export interface operations {
     putPolicies: {
         parameters: {
             query?: never;
-            header?: {
+            header: {
                 /** @description The version to be replaced, as its `ETag`; `*` for whichever is in force. */
-                "If-Match"?: string;
+                "If-Match": string;
             };
             path?: never;
             cookie?: never;

@@ -41,7 +41,7 @@ const content = (schema: Schema, type = "application/json") => ({ [type]: { sche
 const WHOLE_NUMBER = /^must be a whole number from (\d+) to (\d+)$/;
 const TRUE_OR_FALSE = "must be true or false";
 const DURATION = /^must be a duration from/;
-const BYTES = /^must be at most (\d+) bytes$/;
+const MOST = /^must be at most (\d+) (bytes|dimensions)$/;
 /** What a schema that looks at its input first is shown, to see all that it can be. */
 const SAMPLES = ["", [], {}];
 
@@ -59,13 +59,14 @@ const DESCRIPTIONS: Record<string, string> = {
   policy: "Name of a policy of the configuration, in place of an inline one.",
   policies: "Several policies, decided all or none, in place of one.",
   name: "What an inline policy counts by. Default its algorithm and window.",
-  limit: "Units in a window. With 0, nothing passes.",
+  limit:
+    "Units in a window. With 0, nothing passes. Inline policies of one algorithm and window count together; a `name` parts them.",
   window: "Length of a window, from `1s` to `366d`.",
   algorithm: "How units are counted. Default `fixed-window`.",
   start: "Fixed window: aligned to UTC, or from a key's first request. Default `aligned`.",
   burst: "Units that a bucket holds, or requests that wait. Default by `limit`.",
   blockFor: "How long a denied key stays blocked.",
-  checks: "Up to 1,000 checks, each as it would be alone. Answered in order.",
+  checks: "Up to 1,000 checks in 64 KB, each as it would be alone. Answered in order.",
   hold: "The hold, as `reserve` has named it.",
   ttl: "How long the hold lives if nobody settles it, from `1ms` to `1h`. Default `60s`.",
   duration: "How long the key is denied under every policy, from `1ms` to `366d`.",
@@ -79,7 +80,7 @@ const EVENT_DESCRIPTIONS = {
   name: "What happened: a letter, then letters, digits, `_`, `.` and `-`.",
   dimensions: "To whom and where: up to 8 dimensions, values of up to 256 characters.",
   amount: "How often. Default 1.",
-  events: "Up to 1,000 events.",
+  events: "Up to 1,000 events in 64 KB.",
 };
 
 /** Turns a schema of requests into JSON Schema. */
@@ -96,14 +97,23 @@ function requestOf(
       return named ? ref(named) : override(valibotSchema, jsonSchema);
     },
     overrideAction: ({ valibotAction, jsonSchema }) => {
-      const [, bytes] = BYTES.exec(String(Reflect.get(valibotAction, "message"))) ?? [];
+      const [, most, of] = MOST.exec(String(Reflect.get(valibotAction, "message"))) ?? [];
+      const { pattern } = jsonSchema;
+      if (pattern) return { ...jsonSchema, pattern: portable(pattern) };
+      if (most === undefined) return jsonSchema;
       // A character has at least one byte.
-      return bytes === undefined ? jsonSchema : { ...jsonSchema, maxLength: Number(bytes) };
+      return { ...jsonSchema, [of === "bytes" ? "maxLength" : "maxProperties"]: Number(most) };
     },
   });
   // Its definitions are of forms that stand here in full; and a default would make clients send it.
   const { $schema, $defs, required, ...rest } = converted as Schema & { required?: string[] };
   return described(required?.length ? { ...rest, required } : rest, descriptions);
+}
+
+/** Writes out the classes that mean other characters in other languages. */
+function portable(pattern: string): string {
+  const inClass = (text: string) => text.replace("\\d", "0-9").replace("\\w", "A-Za-z0-9_");
+  return pattern.replace(/\[[^\]]*\]/g, inClass).replaceAll("\\d", "[0-9]");
 }
 
 /** @throws {Error} for a schema whose form nobody has told it */
@@ -127,7 +137,7 @@ function override(schema: GenericSchema, converted: JsonSchema): JsonSchema | un
   }
   const rule = typeof message === "function" ? String(message({ input: undefined })) : "";
   if (type === "string" && DURATION.test(rule)) {
-    return { type: "string", pattern: "^\\d{1,15}(ms|s|m|h|d|w)$" };
+    return { type: "string", pattern: "^[0-9]{1,15}(ms|s|m|h|d|w)$" };
   }
   if (entries && "window" in entries) {
     const properties = (converted as { properties: Schema }).properties;
@@ -232,6 +242,7 @@ const OVERRIDDEN = [
 const ifMatch = {
   name: "If-Match",
   in: "header",
+  required: true,
   description: "The version to be replaced, as its `ETag`; `*` for whichever is in force.",
   schema: { type: "string", examples: ['"7"'] },
 };
@@ -264,7 +275,7 @@ function newPolicies(): Schema {
   const { properties, ...rest } = requestOf(policiesSchema, POLICIES_DESCRIPTIONS) as {
     properties: Record<string, Schema>;
   };
-  const policies = { ...properties.policies, type: "array", items: ANY_OBJECT };
+  const policies = { ...properties.policies, type: "array", items: ANY_OBJECT, minItems: 1 };
   return { ...rest, properties: { ...properties, policies } };
 }
 
@@ -286,7 +297,7 @@ export const document = {
     version: packageJson.version,
     summary: packageJson.description,
     description:
-      "Counts for callers with a token. A denial is an answer, 200, and not an error. Times are durations in milliseconds, never timestamps.",
+      "Counts for callers with a token. A denial is an answer, 200, and not an error. Times are durations in milliseconds; only `at` and `atMs` are timestamps.",
     license: { name: "MIT", identifier: "MIT" },
   },
   servers: [{ url: "/_turnpike/v1" }],
@@ -461,7 +472,7 @@ export const document = {
       put: operation("putPolicies", {
         summary: "Replace all policies",
         description:
-          "They are checked as a deployment's are; a mistake changes nothing. What is counted goes on where name, algorithm and window stay. All isolates follow within 5 s of traffic.",
+          "They are checked as a deployment's are; a mistake changes nothing. All isolates follow within 5 s of traffic.",
         tag: "policies",
         parameters: [ifMatch],
         body: ref("NewPolicies"),
@@ -538,7 +549,7 @@ export const document = {
         ...operation("quota", {
           summary: "Tell the client that asks what it has left",
           description:
-            "For browsers, where `QUOTA_ORIGINS` is set: the quota of the client that sends the request. It spends nothing. A client may ask 120 times a minute.",
+            "Where `QUOTA_ORIGINS` is set. Spends nothing. A client may ask 120 times a minute.",
           tag: "quota",
           parameters: [
             query("path", "Path of the request that is asked about, with its query. Default `/`."),
