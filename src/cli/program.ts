@@ -56,7 +56,9 @@ function failInOneLine(command: Command, path: string): void {
       const mistake = text
         .replace(/^error: /, "")
         .trimEnd()
-        .replaceAll("\n", " ");
+        .replaceAll("\n", " ")
+        // As of `--for 1 hour`.
+        .replace(/^too many arguments.*/, "$& A duration is written as 1h, and a blank in quotes");
       write(`turnpike: ${mistake}; say ${path} --help\n`);
     },
   });

@@ -63,7 +63,9 @@ describe("a server that is no Turnpike", () => {
 
   it("does not know the call", async () => {
     const url = await answering((_, response) => response.writeHead(404).end("<h1>Oops</h1>"));
-    expect(await said(url)).toContain("does not know /_turnpike/v1/peek: is it a Turnpike");
+    expect(await said(url)).toContain(
+      "does not know /_turnpike/v1/peek: is it a Turnpike, and as new as this one? An app with the library has no API",
+    );
   });
 
   it.each(["[1, null]", "null", "7", '"text"'])("answers JSON such as %s", async (body) => {
@@ -103,7 +105,10 @@ describe("a server that is no Turnpike", () => {
 
 describe("an address", () => {
   it.each([
-    ["http://127.0.0.1:1023", "http://127.0.0.1:1023 is not reachable (ECONNREFUSED)"],
+    [
+      "http://127.0.0.1:1023",
+      "http://127.0.0.1:1023 is not reachable (ECONNREFUSED): set TURNPIKE_URL or --url",
+    ],
     ["https://limits.invalid", "https://limits.invalid is not reachable (ENOTFOUND)"],
     ["localhost:1023", "http://localhost:1023 is not reachable (ECONNREFUSED)"],
     ["https://example.com/api", "--url must have no path, got https://example.com/api"],

@@ -9,13 +9,20 @@ import { fileWith, removeFiles, turnpike, turnpikeHere } from "./turnpike.ts";
 
 let server: WorkerdServer;
 beforeAll(async () => {
-  server = await startGate({ TOKEN: "check:narrow dev" }, { hasMembership: true });
+  const POLICIES = JSON.stringify([
+    { limit: 10, window: "60s" },
+    { name: "day", key: ["header:X-Api-Key"], limit: 5, window: "1d" },
+    { name: "app", key: ["header:X-App", "ip"], limit: 7, window: "1d" },
+  ]);
+  server = await startGate({ TOKEN: "check:narrow dev", POLICIES }, { hasMembership: true });
 });
 afterAll(async () => {
   await server.stop();
   removeFiles();
 });
 
+const BAN =
+  'npx turnpike policies get --json > live.json, add "deny": ["198.51.100.0/24"] to a policy for all paths';
 const LIMIT = ["--limit", "2", "--window", "1h"];
 const at = (...args: string[]) => turnpikeHere(...args, "--url", server.url);
 
@@ -79,6 +86,23 @@ describe("turnpike", () => {
     expect((await override("--limit", "many")).code).toBe(2);
   });
 
+  it("takes a key of several parts, in all commands", async () => {
+    const key = '["my-app", "192.0.2.7"]';
+    const app = ["--policy", "app"];
+    expect((await at("check", key, ...app)).out).toContain("6 of 7 left");
+    expect((await at("peek", key, ...app)).out).toContain("6 of 7 left");
+    expect((await at("explain", key)).out).toMatch(/│ app +│ 6 of 7 +│/);
+    expect((await at("explain", key, ...app)).out).toMatch(/│ app +│ 6 of 7 +│/);
+    expect((await at("override", key, ...app, "--limit", "50")).code).toBe(0);
+    expect((await at("override", key, ...app)).out).toContain('under "app": 50 for 366d more');
+    expect((await at("override", key, ...app, "--clear")).code).toBe(0);
+    expect((await at("reset", key, ...app)).out).toBe(`reset ${key}\n`);
+    expect((await at("block", key, "--for", "1h")).out).toBe(`blocked ${key} for 1h\n`);
+    expect((await at("peek", key, ...app)).code).toBe(1);
+    expect((await at("unblock", key)).code).toBe(0);
+    expect((await at("peek", key, ...app)).out).toContain("7 of 7 left");
+  });
+
   it("names a client by its address", async () => {
     expect((await at("check", "ip:192.0.2.7", "--policy", "default")).out).toContain(
       '9 of 10 left under "default"',
@@ -139,7 +163,7 @@ describe("turnpike conformance", () => {
 describe("a mistake", () => {
   it("is said in one line, with code 2", async () => {
     const wrong = [
-      [["check", "ann", "--policy", "magic"], "policy must be"],
+      [["check", "ann", "--policy", "magic"], "--policy must be"],
       [["check", "ann", "--limit", "-1"], "limit"],
       [
         ["check", "ann", "--policy", "default", "--cost", "x"],
@@ -147,7 +171,24 @@ describe("a mistake", () => {
       ],
       [["check", "ip:nobody", "--policy", "default"], "ip must be one address"],
       [["check", "ann"], "write --policy with a name, or --limit and --window"],
-      [["block", "ann", "--for", "soon"], "duration must be"],
+      [["block", "ann", "--for", "soon"], "--for must be"],
+      [["block", "ann", "--for", "1 hour"], '(write "1h")'],
+      [["block", "ann", "--for", "1", "hour"], "A duration is written as 1h"],
+      [["override", "ip:192.0.2.10", "--limit", "5"], "write --policy with a name"],
+      [["block", "ip:198.51.100.0/24"], BAN],
+      [["block", "198.51.100.0/24"], BAN],
+      [["check", "ip:2001:db8::/32", "--policy", "default"], "2001:db8::/32 is a network"],
+      [
+        ["block", "192.0.2.1:80"],
+        `key is the key of no policy: write ip:192.0.2.1 for that client, or '["192.0.2.1:80"]'`,
+      ],
+      [
+        ["override", "ip:192.0.2.7", "--policy", "day", "--limit", "5"],
+        `turnpike: under "day" an address is no key: write what stands for [header:X-Api-Key], as user-1`,
+      ],
+      [["explain", "[my-app, x]"], "a key that begins with [ must be a list of texts in JSON"],
+      [["explain", "[]"], "a key that begins with [ must be a list of texts in JSON"],
+      [["explain", "[1]"], "a key that begins with [ must be a list of texts in JSON"],
       [["ring", "remove", "weur/99"], "weur/99"],
     ] as const;
     for (const [args, sentence] of wrong) {

@@ -4,6 +4,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { parseEnv } from "node:util";
 import { parseJson } from "../../limit/json.ts";
 import { named, UserError } from "../user-error.ts";
+import { said } from "./typed.ts";
 
 const API = "/_turnpike/v1";
 /** Policies and blocks are written in every region before they are answered. */
@@ -94,7 +95,8 @@ export async function fetched(url: URL | Request, init: RequestInit = {}) {
     return { status, headers, location, text: await response.text() };
   } catch (error) {
     const { origin } = new URL(url instanceof Request ? url.url : url);
-    throw new UserError(`${origin} is not reachable (${whyUnreached(error)}): is --url right?`);
+    const mend = "set TURNPIKE_URL or --url to the Worker's address";
+    throw new UserError(`${origin} is not reachable (${whyUnreached(error)}): ${mend}`);
   }
 }
 
@@ -148,8 +150,9 @@ function whyRefused(status: number, answer: unknown, { origin }: URL, path: stri
   if (status === 401) return `${origin} does not know this token: is TURNPIKE_TOKEN right?`;
   const { detail, title } = (answer ?? {}) as { detail?: unknown; title?: unknown };
   if (status === 404 && !detail) {
-    return `${origin} does not know ${API}${path}: is it a Turnpike, and as new as this one?`;
+    const why = "is it a Turnpike, and as new as this one? An app with the library has no API";
+    return `${origin} does not know ${API}${path}: ${why}`;
   }
-  if (typeof detail === "string") return detail;
+  if (typeof detail === "string") return said(detail);
   return `${origin} answers ${status}${typeof title === "string" ? `, ${title}` : ""}: is it a Turnpike?`;
 }

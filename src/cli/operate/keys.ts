@@ -1,17 +1,20 @@
 /** The commands that ask a running Worker about one key, or change what it counts of it. */
 import { styleText } from "node:util";
 import { Command } from "commander";
+import { MAX_WINDOW_MS } from "../../limit/algorithm.ts";
 import type { Decision } from "../../limit/decision.ts";
-import { rounded } from "../../limit/duration.ts";
+import { formatDuration, rounded } from "../../limit/duration.ts";
 import { UserError } from "../user-error.ts";
-import type { Call } from "./client.ts";
+import { type Call, RefusedError } from "./client.ts";
 import { explain, explainByAll } from "./explain.ts";
+import { isAddress, networkAdvice, who } from "./typed.ts";
 import { answered, changed, type WorkerOptions, withWorker } from "./worker-command.ts";
 
-/** In front of a client's address. */
-const ADDRESS = "ip:";
 /** The exit code of a check that is denied. */
 const DENIED = 1;
+const BAD_REQUEST = 400;
+/** How long an override holds, as in the API. */
+const LONGEST = formatDuration(MAX_WINDOW_MS);
 /** How `top` ends a key that it shortens, as `WATCH` says. */
 const SHORTENED = /[*…]$/;
 
@@ -35,50 +38,45 @@ export function keyCommands(): Command[] {
       .option("--cost <units>", "what it costs (default: 1)")
       .action(decide("/peek")),
     withPolicy(verb("explain", "says what is stored for a key, and why it is denied")).action(
-      async (key: string, options: PolicyOptions) => {
+      onKey(async (key: string, options: PolicyOptions) => {
         const isByAll = options.policy === undefined && options.limit === undefined;
         if (isByAll) await explainByAll(who(key), options);
         else await explain(bodyOf(key, options), options);
-      },
+      }),
     ),
     withPolicy(verb("reset", "forgets what a key has spent")).action(
-      async (key: string, options: PolicyOptions) => {
-        await changed(
-          options,
-          { method: "POST", path: "/reset", body: bodyOf(key, options, !key.startsWith(ADDRESS)) },
-          `reset ${key}`,
-        );
-      },
+      onKey(async (key: string, options: PolicyOptions) => {
+        const body = bodyOf(key, options, !isAddress(key));
+        await changed(options, { method: "POST", path: "/reset", body }, `reset ${key}`);
+      }),
     ),
     verb("block", "denies a key everything for a while")
       .option("--for <duration>", "how long", "10m")
-      .action(async (key: string, options: WorkerOptions & { for: string }) => {
-        if (SHORTENED.test(key)) {
-          const mend = "npm run deploy -- --var WATCH:full";
-          throw new UserError(`${key} is the beginning of a key: "${mend}" has top show it whole`);
-        }
-        const body = { ...who(key), duration: options.for };
-        await changed(
-          options,
-          { method: "POST", path: "/block", body },
-          `blocked ${key} for ${options.for}`,
-        );
-      }),
+      .action(
+        onKey(async (key: string, options: WorkerOptions & { for: string }) => {
+          if (SHORTENED.test(key)) {
+            const mend = "npm run deploy -- --var WATCH:full";
+            throw new UserError(
+              `${key} is the beginning of a key: "${mend}" has top show it whole`,
+            );
+          }
+          const body = { ...who(key), duration: options.for };
+          const said = `blocked ${key} for ${options.for}`;
+          await changed(options, { method: "POST", path: "/block", body }, said);
+        }),
+      ),
     verb("unblock", "ends all blocks of a key").action(
-      async (key: string, options: WorkerOptions) => {
-        await changed(
-          options,
-          { method: "POST", path: "/unblock", body: who(key) },
-          `unblocked ${key}`,
-        );
-      },
+      onKey(async (key: string, options: WorkerOptions) => {
+        const call: Call = { method: "POST", path: "/unblock", body: who(key) };
+        await changed(options, call, `unblocked ${key}`);
+      }),
     ),
     overrideCommand(),
   ];
 }
 
 interface OverrideOptions extends WorkerOptions {
-  policy: string;
+  policy?: string;
   limit?: string;
   for: string;
   clear?: true;
@@ -86,34 +84,53 @@ interface OverrideOptions extends WorkerOptions {
 
 function overrideCommand(): Command {
   return verb("override", "gives a key another limit under a policy, or shows which it has")
-    .option("--policy <name>", "a policy of the Worker", "default")
+    .option("--policy <name>", "a policy of the Worker")
     .option("--limit <units>", 'the limit, or "unlimited"')
-    .option("--for <duration>", "how long", "30d")
+    .option("--for <duration>", "how long", LONGEST)
     .option("--clear", "gives it the policy's own limit again")
-    .action(async (key: string, options: OverrideOptions) => {
-      const { policy, limit, clear } = options;
-      const whose = `${key} under "${policy}"`;
-      const query = new URLSearchParams({ ...who(key), policy });
-      const path = `/overrides?${query}`;
-      if (clear) {
-        await changed(options, { method: "DELETE", path }, `cleared the override of ${whose}`);
-      } else if (limit === undefined) {
-        const text = ({ limit, leftMs }: { limit: number | string; leftMs: number }) =>
-          `${whose}: ${limit} for ${rounded(leftMs)} more`;
-        await answered(options, { method: "GET", path }, text);
-      } else {
-        const units = limit === "unlimited" ? limit : unitsOf("limit", limit);
-        const body = { ...who(key), policy, limit: units, duration: options.for };
-        const said = `${whose}: ${limit} for ${options.for}`;
-        await changed(options, { method: "PUT", path: "/overrides", body }, said);
-      }
-    });
+    .action(
+      onKey(async (key: string, options: OverrideOptions) => {
+        const { policy, limit, clear } = options;
+        if (policy === undefined) throw new UserError("write --policy with a name");
+        const whose = `${key} under "${policy}"`;
+        const query = new URLSearchParams({ policy });
+        for (const [name, values] of Object.entries(who(key))) {
+          for (const value of [values].flat()) query.append(name, value);
+        }
+        const path = `/overrides?${query}`;
+        if (clear) {
+          await changed(options, { method: "DELETE", path }, `cleared the override of ${whose}`);
+        } else if (limit === undefined) {
+          const text = ({ limit, leftMs }: { limit: number | string; leftMs: number }) =>
+            `${whose}: ${limit} for ${rounded(leftMs)} more`;
+          await answered(options, { method: "GET", path }, text);
+        } else {
+          const units = limit === "unlimited" ? limit : unitsOf("limit", limit);
+          const body = { ...who(key), policy, limit: units, duration: options.for };
+          const said = `${whose}: ${limit} for ${options.for}`;
+          await changed(options, { method: "PUT", path: "/overrides", body }, said);
+        }
+      }),
+    );
+}
+
+/** Makes what a command does with a key, and says what to do instead about a network. */
+function onKey<Options>(act: (key: string, options: Options) => Promise<void>) {
+  return async (key: string, options: Options) => {
+    try {
+      await act(key, options);
+    } catch (error) {
+      const advice = networkAdvice(key);
+      const isRefused = error instanceof RefusedError && error.status === BAD_REQUEST;
+      throw isRefused && advice ? new UserError(advice) : error;
+    }
+  };
 }
 
 function verb(name: string, description: string): Command {
   return withWorker(new Command(name).description(description)).argument(
     "<key>",
-    "the key; with ip: in front a client's address, such as ip:192.0.2.7",
+    `the key, such as user-1; with ip: in front a client's address, as ip:192.0.2.7; of several parts a list, as '["my-app", "192.0.2.7"]'`,
   );
 }
 
@@ -124,10 +141,6 @@ function withPolicy(command: Command): Command {
     .option("--window <duration>", 'its window, such as "60s"')
     .option("--algorithm <name>", "its algorithm")
     .option("--burst <units>", "its burst");
-}
-
-function who(key: string): object {
-  return key.startsWith(ADDRESS) ? { ip: key.slice(ADDRESS.length) } : { key };
 }
 
 /** @param needsPolicy whether the call cannot mean all policies */
@@ -149,11 +162,11 @@ function unitsOf(name: string, text: string | undefined): number | undefined {
 }
 
 function decide(path: string) {
-  return async (key: string, options: PolicyOptions) => {
+  return onKey(async (key: string, options: PolicyOptions) => {
     const call: Call = { method: "POST", path, body: bodyOf(key, options) };
     const { allowed } = await answered(options, call, decisionText);
     if (!allowed) process.exitCode = DENIED;
-  };
+  });
 }
 
 function decisionText(decision: Decision): string {
