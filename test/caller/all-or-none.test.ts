@@ -1,4 +1,4 @@
-/** Several keys taken together: what requests that are denied hold of a quota they share. */
+/** Several keys taken together: how much denied requests hold of a shared quota. */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { AllOrNone, MAX_AT_ONCE } from "../../src/caller/all-or-none.ts";
@@ -15,10 +15,10 @@ const LOGINS = ["always", "failure"].map((charge) =>
 );
 const SLOTS = parsePolicy({ ...DAY, name: "slots", limit: 1, algorithm: "concurrency" });
 
-/** One owner that takes its time, and what each key has spent at it. */
+/** A slow owner, and what each key has spent there. */
 class Desk {
   readonly spent = new Map<string, number>();
-  /** Keys asked about, in order, with those that are asked at once together. */
+  /** Keys asked about, in order; those asked at once stand together. */
   readonly calls: string[][] = [];
   readonly denials = new DenialCache();
   nowMs = 1_700_000_000_000;
@@ -98,11 +98,11 @@ describe("a client over its own limit", () => {
     const floods = Array.from({ length: 150 }, () => desk.take(site(), own(policy)));
     const passed = (await Promise.all(floods)).filter(Boolean).length;
     expect(passed).toBe(1);
-    // The one that passes, and the one beside it that asked before anything was known.
+    // The request that passes, and the one beside it that asked before a denial was known.
     expect(desk.mostOfSite).toBeLessThanOrEqual(MAX_AT_ONCE);
     expect(desk.spent.get("site")).toBe(1);
 
-    // From then on its own key is asked first, whenever what is remembered runs out.
+    // From then on its own key is asked first, whenever the remembered denial is over.
     for (let n = 0; n < 20; n++) {
       desk.nowMs += 10_000;
       desk.calls.length = 0;
@@ -134,7 +134,7 @@ describe("a client over its own limit", () => {
   });
 });
 
-describe("what requests that are denied hold of a shared quota", () => {
+describe("what denied requests hold of a shared quota", () => {
   it("is bounded at each moment, and nothing in the end", async () => {
     await fc.assert(
       fc.asyncProperty(

@@ -38,7 +38,7 @@ describe("the library", () => {
     expect(await bytes.check("a", options)).toMatchObject({ allowed: true, taken: 300 });
   });
 
-  it("takes all there is if the cost is more than could ever pass, and only then", async () => {
+  it("takes what is left of a cost that could never pass, and refuses it without atMost", async () => {
     const few = limiter({ name: "few", limit: 10, window: "1m" });
     expect(await few.check("a", { cost: 1_000_000, atMost: true })).toMatchObject({ taken: 10 });
     await expect(few.check("a", { cost: 11 })).rejects.toThrow("cost must be at most 10");
@@ -104,7 +104,7 @@ describe("the API", () => {
 });
 
 describe("a caller", () => {
-  it("takes no less for a policy in shadow, which counts what fits it whole", async () => {
+  it("takes no less for a policy in shadow, which counts only an amount that fits whole", async () => {
     const { caller } = isolate();
     const [enforced] = ask(9, { name: "enforced" }).policies;
     const trialOf = (cost: number) => ask(cost, { name: "trial", limit: 2, shadow: true });
@@ -184,7 +184,7 @@ describe("a caller", () => {
     expect(await taken(ask(7, { onFailure: "deny" }, "c"))).toMatchObject({ taken: 0 });
   });
 
-  it("takes the answer of an earlier version to mean all was taken, or nothing", async () => {
+  it("reads an answer of an earlier version as all taken, or nothing", async () => {
     const { caller, owners } = isolate();
     const numbers = (reason: number, remaining: number, retryAfterMs: number) =>
       Float64Array.of(now(), 1, reason, remaining, 60_000, retryAfterMs, 0);

@@ -33,7 +33,7 @@ function ask(change: Partial<PolicyInput> = {}, key = "one"): Question {
   return { key: [key], policies: [policy], region: "weur" };
 }
 
-/** Decides as the middleware does. */
+/** Asks and completes checks as the middleware does. */
 async function decide(caller: Caller, ...questions: Question[]): Promise<Reply[]> {
   const later = new LaterChecks(caller.background, questions);
   const asked = later.asked.length > 0 ? await time.until(caller.check(later.asked)) : [];
@@ -108,7 +108,7 @@ describe("a check that is counted later", () => {
     expect((await decisionOf(here))?.remaining).toBe(3);
   });
 
-  it("tells the limit that its owner last said, where an operator has overridden it", async () => {
+  it("tells the limit that its owner last said, if an operator has overridden it", async () => {
     const caller = isolate();
     await time.until(caller.override(ask(), 50, 3_600_000));
     await decisionOf(caller);
@@ -116,7 +116,7 @@ describe("a check that is counted later", () => {
     expect(await decisionOf(caller)).toMatchObject({ limit: 50, remaining: 48, source: "local" });
   });
 
-  it("is asked about first where nothing is left, and never denied without a word", async () => {
+  it("is asked about first if nothing is left, and never denied without an owner's word", async () => {
     const caller = isolate();
     for (let n = 0; n < 10; n++) await decisionOf(caller);
     await time.pass(MAX_GATHER_MS);
@@ -126,7 +126,7 @@ describe("a check that is counted later", () => {
     expect(owners.calls).toHaveLength(2);
   });
 
-  it("never exceeds the limit where one isolate makes all checks", async () => {
+  it("never exceeds the limit if one isolate makes all checks", async () => {
     const caller = isolate();
     const decisions = [];
     for (let n = 0; n < 30; n++) decisions.push(await decisionOf(caller));
@@ -196,7 +196,7 @@ describe("an owner that fails", () => {
 describe("with other policies", () => {
   const strict = (limit: number) => ask({ name: "strict", mode: "before", limit });
 
-  it("it is counted only if those that are asked allow the request", async () => {
+  it("it is counted only if the policies that are asked allow the request", async () => {
     const caller = isolate();
     await decide(caller, strict(1), ask());
     const replies = await decide(caller, strict(1), ask());
@@ -206,7 +206,7 @@ describe("with other policies", () => {
     expect(reply?.decisions[0]?.remaining).toBe(9);
   });
 
-  it("a denial that is known keeps the others from being asked", async () => {
+  it("a known denial keeps the other policies from being asked", async () => {
     const caller = isolate();
     await caller.check([ask({ limit: 1 })]);
     await caller.check([ask({ limit: 1 })]);

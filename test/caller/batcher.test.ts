@@ -7,7 +7,7 @@ import { FakeTime } from "../fake-runtime.ts";
 
 /** The longest that a call takes. */
 const CALL_MS = 100;
-/** The ring's. */
+/** The version of the ring. */
 const VERSION = 1;
 
 let time: FakeTime;
@@ -43,11 +43,11 @@ describe("coalescing", () => {
     const batcher = new Batcher(send, time.runtime, CALL_MS);
     await time.until(batcher.ask("a", VERSION, check(1)));
     await time.until(batcher.ask("a", VERSION, check(2)));
-    // The owner's own.
+    // Only the fake owner waits: 0 ms in each call.
     expect(time.asked).toEqual([0, 0]);
   });
 
-  it("shares a call among the checks that come meanwhile, and gives each its own answer", async () => {
+  it("shares a call among checks that arrive during another, and gives each its answer", async () => {
     const { batches, send } = slowOwner(20);
     const batcher = new Batcher(send, time.runtime, CALL_MS);
     const asked = Array.from({ length: 50 }, (_, n) => batcher.ask("a", VERSION, check(n)));
@@ -115,7 +115,7 @@ describe("coalescing", () => {
     expect(batches.length).toBeLessThan(20);
   });
 
-  it("asks an owner that is far away again before it has answered, within a bound", async () => {
+  it("calls a distant owner again before it has answered, within a bound", async () => {
     const { batches, send } = slowOwner(1_000);
     const batcher = new Batcher(send, time.runtime, CALL_MS);
     for (let n = 0; n < 40; n++) {
@@ -126,7 +126,7 @@ describe("coalescing", () => {
     expect(batches.length).toBe(MAX_CALLS);
   });
 
-  it("goes on while all calls under way hang", async () => {
+  it("makes another call while all calls under way hang", async () => {
     const { send } = slowOwner(0);
     let calls = 0;
     const hang = () => new Promise<Answer>(() => {});
@@ -164,7 +164,7 @@ describe("coalescing", () => {
     let calls = 0;
     const batcher = new Batcher(
       (owner, batch) => {
-        // The second call is that of a request which was cut short.
+        // The second call is made by a request that was ended.
         return ++calls === 2 ? new Promise(() => {}) : send(owner, batch);
       },
       time.runtime,

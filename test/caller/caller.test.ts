@@ -45,7 +45,7 @@ describe("the call that looks local", () => {
     ]);
   });
 
-  it("tells an observer what checks came to, and nothing of other calls", async () => {
+  it("tells an observer the decisions on checks, and nothing of other calls", async () => {
     const told: Reply[] = [];
     const requests: (readonly Reply[])[] = [];
     const observed = isolate(4, 30, {
@@ -104,7 +104,7 @@ describe("several questions taken together", () => {
     ]);
   });
 
-  it("ask again about a denial before it is forgotten, as a single one does", async () => {
+  it("ask again about a denial before it is forgotten, as a single question does", async () => {
     const [near, home] = inTwoRegions() as [Question, Question];
     const take = () => caller.checkAllOrNone([[near, { ...home, key: ["another"] }]]);
     for (let n = 0; n < 3; n++) await take();
@@ -119,7 +119,7 @@ describe("several questions taken together", () => {
     expect(owners.calls).toEqual([]);
   });
 
-  it("remember a denial by one policy of a key that another lets pass", async () => {
+  it("remember a denial by one policy although the key passes under another", async () => {
     for (let n = 0; n < 3; n++) await caller.checkAllOrNone([inTwoRegions()]);
     owners.calls.length = 0;
     await caller.checkAllOrNone([inTwoRegions()]);

@@ -1,4 +1,6 @@
-/** Checks that cost more than a policy lets pass at once: a mistake, unless an override allows it. */
+/**
+ * Checks that cost more than a policy lets pass at once: a mistake, unless an override allows it.
+ */
 import type { Context } from "hono";
 import { describe, expect, it } from "vitest";
 import { Caller } from "../../src/caller/caller.ts";
@@ -28,7 +30,7 @@ function isolate(owners = new FakeOwners()) {
 }
 
 describe("a cost above the limit", () => {
-  it("passes in the library where an override allows it", async () => {
+  it("passes in the library if an override allows it", async () => {
     const calls = limiterOf();
     await calls.override("ada", 100, "1h");
     expect(await calls.peek("ada", { cost: 60 })).toMatchObject({ allowed: true, limit: 100 });
@@ -41,7 +43,7 @@ describe("a cost above the limit", () => {
     expect(await calls.check("ada", { cost: 1_000_000 })).toMatchObject({ allowed: true });
     await calls.clearOverride("ada");
     await expect(calls.check("ada", { cost: 60 })).rejects.toThrow(TOO_COSTLY);
-    // It is given back all the same, as far as it is spent.
+    // The cost is given back all the same, as far as it is spent.
     expect(await calls.refund("ada", { cost: 60 })).toMatchObject({ remaining: 10 });
   });
 
@@ -55,7 +57,7 @@ describe("a cost above the limit", () => {
     expect(await calls.check("ada", { cost: 20_000 })).toMatchObject({ allowed: true });
   });
 
-  it("is reserved, and taken in part, where an override allows it", async () => {
+  it("is reserved, and taken in part, if an override allows it", async () => {
     const calls = limiterOf();
     await expect(calls.reserve("ada", 60)).rejects.toThrow("amount must be at most 10");
     await calls.override("ada", 100, "1h");
@@ -83,7 +85,7 @@ describe("a cost above the limit", () => {
     expect(owners.calls).toHaveLength(1);
   });
 
-  it("follows onFailure where its owner does not answer", async () => {
+  it("follows onFailure if its owner does not answer", async () => {
     const { caller, owners } = isolate();
     owners.misbehave = () => {
       throw new Error("gone");
@@ -102,7 +104,7 @@ describe("a cost above the limit", () => {
 });
 
 describe("the API", () => {
-  it("lets it pass where an override allows it, else names the check and counts nothing", async () => {
+  it("lets it pass if an override allows it, else names the check and counts nothing", async () => {
     const [key, other] = [fresh(), fresh()];
     const check = { key, policy: "day", cost: 60 };
     expect(await answer(post("/check", check))).toMatchObject({
@@ -146,7 +148,7 @@ describe("a request", () => {
     },
   );
 
-  it("passes where an override allows its fixed cost above what a function limits it to", async () => {
+  it("passes if an override allows its fixed cost, which is above a function's limit", async () => {
     const policy = { name: fresh(), limit: 10, window: "1d", scope: "global" } as const;
     const sent = appWith({ ...policy, limit: () => 10, cost: 60 });
     expect((await sent({ ip: "192.0.2.3" })).status).toBe(400);

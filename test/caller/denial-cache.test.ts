@@ -45,7 +45,7 @@ function deny(cache: DenialCache, key: KeyHash, atMs: number, retryAfterMs: numb
   cache.add({ ...ASKED, key }, [{ ...verdict, reason: "limited" }], when);
 }
 
-/** Hears of an owner, by an answer about something else. */
+/** Notes an answer of an owner about another key. */
 function hear(cache: WatchedCache, owner: string, epoch: number, atMs: number): void {
   cache.pulse.hear(owner, epoch, NOW_MS + atMs);
 }
@@ -175,7 +175,7 @@ describe("denials of one key", () => {
     expect(found(cache, charged, 1_601)).toBeUndefined();
   });
 
-  it("by concurrency are not trusted, and make their key suspect", () => {
+  it("by concurrency are not trusted, but known", () => {
     const cache = new WatchedCache();
     const slots = [policy({ algorithm: "concurrency" })];
     remember(cache, slots);
@@ -199,7 +199,7 @@ describe("denials of one key", () => {
     }
   });
 
-  it("are forgotten alone: other keys' denials under way are kept", () => {
+  it("are forgotten for one key: other keys' denials under way are kept", () => {
     const cache = new WatchedCache();
     const other = { hi: 8, lo: 9 };
     const [mine, others] = [cache.generationOf(ASKED.key), cache.generationOf(other)];

@@ -78,7 +78,7 @@ describe("the denial cache", () => {
   });
 });
 
-describe("what the denial cache does not pretend", () => {
+describe("what the denial cache leaves to owners", () => {
   it("asks again once any of several policies may have changed", async () => {
     const second = parsePolicy({ name: "second", limit: 4, window: "1s" });
     const day = parsePolicy({ name: "day", limit: 4, window: "1d" });

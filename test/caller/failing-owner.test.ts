@@ -20,8 +20,8 @@ useFreshIsolate();
 describe("an owner that fails", () => {
   const overloaded = Object.assign(new Error("too many requests queued"), { overloaded: true });
   /**
-   * An answer of the owner's clock, its epoch and one verdict: reason, remaining, reset, retry
-   * after, delay.
+   * Returns an answer: the owner's clock, its epoch and one verdict (reason, remaining, reset,
+   * retry after, delay).
    */
   const saying =
     (...numbers: number[]) =>
@@ -117,7 +117,7 @@ describe("an owner that fails", () => {
     expect(owners.calls).toHaveLength(1);
   });
 
-  it("is counted for in the isolate by default, up to the limit", async () => {
+  it("is replaced by counts in the isolate by default, up to the limit", async () => {
     owners.misbehave = () => Promise.reject(new Error("broken"));
     const decisions = [];
     for (let n = 0; n < 11; n++) decisions.push(await check());
@@ -198,7 +198,7 @@ describe("an owner that fails", () => {
     );
   });
 
-  it("never stands in the way of a plain denial", async () => {
+  it("does not include one that only denies", async () => {
     await check(ask({ cost: 10 }));
     for (let n = 0; n < 10; n++) {
       vi.advanceTimersByTime(DENIAL_TRUST_MS);

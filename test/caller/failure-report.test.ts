@@ -5,7 +5,7 @@ import { STILL } from "../fake-runtime.ts";
 it("a report that can't be made fails no request", async () => {
   const kept: Promise<unknown>[] = [];
   const platform = { ...STILL, keepAlive: (task: Promise<unknown>) => void kept.push(task) };
-  // As with a compatibility date from before there was RPC.
+  // As under a compatibility date from before RPC.
   reportFailure({ getByName: () => ({}) as never }, platform, "weur/1");
   expect(await Promise.allSettled(kept)).toMatchObject([{ status: "fulfilled" }]);
 });

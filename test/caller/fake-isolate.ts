@@ -48,7 +48,7 @@ export function isolate(
 export function useFreshIsolate(): void {
   beforeEach(() => {
     // Noon: no window ends while a test runs, unless it moves the clock. Each test has a day of its
-    // own, so that what was logged in the one before is forgotten.
+    // own, so that `logSeldom` forgets what earlier tests logged.
     nowMs += 86_400_000;
     vi.useFakeTimers({ toFake: ["Date"], now: nowMs });
     owners = new FakeOwners();

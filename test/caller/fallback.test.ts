@@ -8,7 +8,7 @@ import { type KeyHash, PUBLIC_SIP_KEY, sipHash } from "../../src/ring/key-hash.t
 const NOW_MS = 1_700_000_000_000;
 const POLICY = parsePolicy({ limit: 2, window: "1d" });
 
-it("goes on denying a key while ever new ones come, however many", () => {
+it("goes on denying a key while new keys come, however many", () => {
   const fallback = new Fallback();
   const check = (key: KeyHash) =>
     fallback.decide("check", { key, policies: [counterPolicy(POLICY)] }, [POLICY], NOW_MS)[0];
@@ -21,7 +21,7 @@ it("goes on denying a key while ever new ones come, however many", () => {
   }
 });
 
-it("counts a check once that is sent again with its requestId, where it may", () => {
+it("counts a check once that is sent again with its requestId, in the deployed Worker", () => {
   Fallback.checkOnce = checkOnce;
   onTestFinished(() => {
     Fallback.checkOnce = undefined;
@@ -41,7 +41,7 @@ it("counts a check once that is sent again with its requestId, where it may", ()
   const first = ask(7);
   expect(first).toMatchObject([{ allowed: true, remaining: 1, source: "fallback", exact: false }]);
   expect(ask(7)).toEqual(first);
-  // Not where another policy denies anyway.
+  // A check that another policy denies anyway counts nothing.
   expect(ask(6, [POLICY, DENIED])).toMatchObject([{ remaining: 1 }, { allowed: false }]);
   const second = ask(8, [OPEN, POLICY]);
   expect(second).toMatchObject([{ reason: "failed" }, { allowed: true, remaining: 0 }]);

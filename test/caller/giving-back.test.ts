@@ -1,4 +1,4 @@
-/** What a caller gives back: only what was taken, and of that only what time has not given back. */
+/** What a caller gives back: only units that were taken and that time has not freed since. */
 import { beforeEach, describe, expect, it, vi } from "vitest";
 import { Caller } from "../../src/caller/caller.ts";
 import type { Question, Reply } from "../../src/caller/question.ts";
@@ -60,7 +60,7 @@ describe("a policy in shadow", () => {
   const ENFORCED = { charge: "failure" } as const;
   const SHADOW = { ...ENFORCED, shadow: true } as const;
 
-  it("promises what it would do if it were enforced, whatever is given back", async () => {
+  it("decides what it would if it were enforced, whatever is given back", async () => {
     const told: boolean[][] = [];
     for (const [name, how] of [["trial", SHADOW] as const, ["real", ENFORCED] as const]) {
       const question = ask({ name, ...how });

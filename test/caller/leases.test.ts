@@ -91,7 +91,7 @@ describe("a lease", () => {
     expect(await drain([caller])).toBe(99);
   });
 
-  it("is spent in parallel no further than it reaches", async () => {
+  it("is never overspent in parallel", async () => {
     const caller = isolate();
     const replies = await Promise.all(Array.from({ length: 300 }, () => caller.check([ask()])));
     const more = await drain([caller]);
@@ -113,7 +113,7 @@ describe("a lease", () => {
     const none = ask({ name: "none", limit: 1, lease: 0, scope: "global" }, "other");
     await caller.checkAllOrNone([[ask(), none]]);
     const before = (await decide(caller))?.remaining as number;
-    // So that the other denial is asked about again, and the lease is still believed.
+    // By now the other denial must be asked about again, and the lease is still trusted.
     vi.advanceTimersByTime(4_000);
     await decide(caller, ask({}, "another"));
     vi.advanceTimersByTime(2_000);
@@ -204,9 +204,9 @@ describe("a reset made elsewhere", () => {
     const other = ask({}, "other");
     for (let n = 0; n < 6; n++) for (const each of [ask(), other]) await decide(here, each);
     await elsewhere.reset([ask()]);
-    // What is leased in the very millisecond of a reset is lost.
+    // Units leased in the same millisecond as a reset are lost.
     vi.advanceTimersByTime(1);
-    // As much as before, so that what is left at the owner tells of nothing.
+    // As much as before, so that the owner's remaining units do not show the reset.
     for (let n = 0; n < 20; n++) await decide(elsewhere);
     vi.advanceTimersByTime(5_000);
     expect(await drain([here, elsewhere])).toBe(80);
@@ -235,7 +235,7 @@ describe("a reset made elsewhere", () => {
             vi.advanceTimersByTime(1);
           } else {
             const caller = isolates[each.by] as Caller;
-            // At once, so that slices are under way when others ask.
+            // Checks are sent at once, so that slices are under way when others ask.
             await Promise.all(Array.from({ length: each.checks }, () => decide(caller, question)));
           }
         };
@@ -273,7 +273,7 @@ describe("an override made elsewhere", () => {
 });
 
 describe("a check", () => {
-  /** What an owner may say, and what none should: code of the reason, and four numbers. */
+  /** Verdicts that an owner may give, and that none should: the reason's code, and four numbers. */
   const said = fc.tuple(
     fc.integer({ min: -1, max: 4 }),
     fc.constantFrom(0, 1, 5, 50, 89, 90, 100, 101),

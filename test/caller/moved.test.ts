@@ -11,7 +11,7 @@ import { WORKERS } from "../../src/runtime.ts";
 const POLICY = parsePolicy({ limit: 10, window: "366d" });
 const KEYS = Array.from({ length: 60 }, (_, n) => `key-${n}`);
 
-/** What an isolate has that was started now, with nothing but the configuration to go by. */
+/** Makes a new isolate's caller, which knows only the configured ring. */
 function isolate(ownersPerRegion = 2): Caller {
   return new Caller({
     owners: env.TURNPIKE_OWNERS,
@@ -29,7 +29,7 @@ function questions(region: Region, keys = KEYS, change = {}): Question[] {
 
 const remaining = (replies: Reply[]) => replies.map(({ decisions }) => decisions[0]?.remaining);
 
-/** A region's ring, that of `owners` owners. */
+/** Reduces a region's ring to `owners` owners, and returns the region's membership object. */
 async function ring(region: Region, owners = 2) {
   const membership = env.TURNPIKE_MEMBERSHIP.getByName(region);
   const settle = async () => {
@@ -42,7 +42,7 @@ async function ring(region: Region, owners = 2) {
   return { membership, settle };
 }
 
-/** Spies on calls to owners; gives how many each got since. */
+/** Spies on calls to owners. Returns how many calls each has got since. */
 function counted(): Map<string, number> {
   const calls = new Map<string, number>();
   const { getByName } = env.TURNPIKE_OWNERS;
@@ -114,7 +114,7 @@ describe("a caller whose ring is old", () => {
     const replies = await led.check(questions("me"));
     expect(replies.every(({ decisions }) => decisions[0]?.source === "owner")).toBe(true);
     expect(new Set(remaining(replies))).toEqual(new Set([8]));
-    // It was believed, and an owner asked by it.
+    // The caller had believed that ring, and asked an owner by it.
     expect(refused[0]).toContain('"ring-refused"');
   });
 
@@ -161,7 +161,7 @@ describe("a caller whose ring is old", () => {
     while (before.at(-1)?.source !== "lease") before.push(await ask(holder));
     await membership.add();
     await settle();
-    // After two changes unheard of, the key may have been elsewhere meanwhile, and reset there.
+    // After two changes that the isolate missed, another owner may have held the key and reset it.
     await holder.peek(questions("oc"));
     before.push(await ask(holder));
     await membership.remove("oc/0");

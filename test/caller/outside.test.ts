@@ -1,5 +1,5 @@
 /**
- * What an app's module meets that is imported outside a Worker; `testing/kit.test.ts` shows the
+ * What an app's module gets if it is imported outside a Worker. `testing/kit.test.ts` shows the
  * rest.
  */
 import { expect, it } from "vitest";

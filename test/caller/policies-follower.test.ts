@@ -26,7 +26,7 @@ let asked: [region: string, known: number][];
 let tasks: Promise<unknown>[];
 /** What each region's membership object answers. */
 let answers: Record<string, PoliciesDocument | null | Error | "never">;
-/** What the owner answers, and what it was sent. */
+/** What the owner answers, and which batches it got. */
 let answer: WireAnswer;
 let sent: WireBatch[];
 let follower: PoliciesFollower;
@@ -113,7 +113,7 @@ describe("an isolate", () => {
     expect(follower.policies).toBe(DEPLOYED);
   });
 
-  it("asks the home region where the nearest one has not heard yet", async () => {
+  it("asks the home region if the nearest one has not heard yet", async () => {
     answer = { numbers: NUMBERS, live: 2 };
     answers = { oc: documentOf(1, LISTS[0]), weur: documentOf(2) };
     await check();
@@ -124,7 +124,7 @@ describe("an isolate", () => {
     expect(follower.policies).toHaveLength(2);
   });
 
-  it("asks again a second later where nobody answers", async () => {
+  it("asks again a second later if nobody answers", async () => {
     answer = { numbers: NUMBERS, live: 2 };
     answers = { oc: new Error("out of reach"), weur: new Error("out of reach") };
     await check();
@@ -136,13 +136,13 @@ describe("an isolate", () => {
     expect(follower.policies).toHaveLength(2);
   });
 
-  it("asks the home region where the nearest one does not answer", async () => {
+  it("asks the home region if the nearest one does not answer", async () => {
     answers = { oc: new Error("out of reach"), weur: documentOf(2) };
     await follower.begin(() => "oc");
     expect(follower.policies).toHaveLength(2);
   });
 
-  it("asks again where nobody hears what became of the question", async () => {
+  it("asks again if the runtime ends the request that asks", async () => {
     answer = { numbers: NUMBERS, live: 2 };
     answers = { oc: "never" };
     await owner.check(BATCH);
@@ -206,7 +206,7 @@ describe("a new isolate", () => {
     expect(asked).toEqual([["sam", 0]]);
   });
 
-  it("asks nobody where nobody can change policies, and follows what it hears all the same", async () => {
+  it("asks nobody if nobody can change policies, and follows what it hears all the same", async () => {
     follower = new PoliciesFollower({ ...options, deadlineMs: 0 });
     expect(follower.begin(() => "sam")).toBeUndefined();
     expect(asked).toEqual([]);
@@ -216,7 +216,7 @@ describe("a new isolate", () => {
     expect(follower.policies).toHaveLength(2);
   });
 
-  it("begins with the deployment's policies where nobody answers", async () => {
+  it("begins with the deployment's policies if nobody answers", async () => {
     answers = { sam: new Error("out of reach") };
     await follower.begin(() => "sam");
     expect(follower.policies).toBe(DEPLOYED);

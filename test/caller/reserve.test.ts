@@ -28,13 +28,13 @@ describe("a reservation", () => {
     const { settle } = await tokens.reserve("ada", 100);
     const settled = await settle(1_500);
     expect(settled).toMatchObject({ was: "live", allowed: false, remaining: 0 });
-    // The 500 that are owed and the next one, at 3.6 s each.
+    // The 500 units owed and the next one, at 3.6 s each.
     expect(settled.retryAfterMs).toBeGreaterThan(501 * 3_600 - 30_000);
     expect(settled.retryAfterMs).toBeLessThanOrEqual(501 * 3_600);
     expect(await tokens.check("ada")).toMatchObject({ allowed: false });
   });
 
-  it("lets two of five pass that come at once and read 0 spent", async () => {
+  it("passes for two of five that come at once, all while 0 is spent", async () => {
     const tokens = tokensOf();
     const all = await Promise.all(Array.from({ length: 5 }, () => tokens.reserve("ada", 4_000)));
     expect(all.filter(({ allowed }) => allowed)).toHaveLength(2);
@@ -73,7 +73,7 @@ describe("a reservation", () => {
     expect(await settle(700)).toMatchObject({ was: "ended", remaining: 9_300 });
   });
 
-  it("is charged what it came to, though its owner has crashed or did not answer", async () => {
+  it("is charged its actual cost, although its owner has crashed or did not answer", async () => {
     const tokens = tokensOf();
     const { settle } = await tokens.reserve("ada", 2_000);
     await tokens.reset("ada");

@@ -48,7 +48,7 @@ describe("a follower of rings", () => {
     expect([asked.length, router.versionOf("weur")]).toEqual([2, 2]);
   });
 
-  it("goes by the configured ring where the membership object hangs or fails", async () => {
+  it("uses the configured ring if the membership object hangs or fails", async () => {
     const hanging = follow(() => new Promise(() => {}));
     await hanging.time.until(hanging.follower.begin("weur") as Promise<unknown>);
     expect(hanging.time.nowMs).toBe(DEADLINE_MS);

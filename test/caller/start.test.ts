@@ -1,4 +1,4 @@
-/** What is refused as a Worker starts, where each limiter is made once, and not in its requests. */
+/** What is refused while a Worker starts, when each limiter is made once, but not in requests. */
 import { describe, expect, it } from "vitest";
 import { startApp } from "../app-server.ts";
 import type { WorkerdOptions } from "../bench/workerd-server.ts";
@@ -62,7 +62,7 @@ describe("two limiters made at start", () => {
 });
 
 describe("a limiter made in each request", () => {
-  it("is one limiter, with functions of its own and without a name, too", async () => {
+  it("is the same limiter each time, even with new functions and without a name", async () => {
     const code = `
       app.use("/a", (c, next) => rateLimit({ limit: 2, window: "366d", key: () => "k" })(c, next));
       app.use("/b", (c, next) =>
@@ -103,12 +103,12 @@ describe("an app that binds nothing", () => {
     expect(second?.status).toBe(429);
   });
 
-  it("is told what to write, if no class has storage", async () => {
+  it("gets an error that says what to write, if no class has storage", async () => {
     const answers = await answersOf(ONE, { hasObjects: false }, "/");
     expect(answers).toEqual([{ status: 500, text: MEND }]);
   });
 
-  it("is told so at its start, under a compatibility date without exports", async () => {
+  it("gets it at its start, under a compatibility date without exports", async () => {
     const options = { isBound: false, compatibilityDate: "2025-11-16" };
     await expect(answersOf(ONE, options, "/")).rejects.toThrow(MEND);
   });

@@ -10,7 +10,7 @@ import { STILL } from "../fake-runtime.ts";
 import { DECIDED, PLAIN, RECORDED } from "../protocol/recorded.ts";
 import { FakeOwners } from "./fake-owners.ts";
 
-/** All owners, and what each answers to a check instead of what it would. */
+/** All owners; `answer` replaces what each answers to a check. */
 function owners(answer: (batch: WireBatch, given: WireAnswer) => WireAnswer): CounterNamespace {
   const real = new FakeOwners();
   return {
@@ -50,7 +50,7 @@ afterEach(() => vi.restoreAllMocks());
 
 describe("wire versions", () => {
   it("that are one apart share one exact count", async () => {
-    // As main wrote answers before they had a version: the batch's own version is not read.
+    // Answers as they were written before they had a version: the batch's version is not read.
     const old = owners((batch, given) => {
       const { checks } = decodeBatch(batch);
       return encodeAnswer(decodeAnswer(given, checks) ?? DECIDED, 1);
@@ -70,7 +70,7 @@ describe("wire versions", () => {
     expect(lines).toEqual([]);
   });
 
-  it("that are too far apart are an event of their own, and no failure of the owner", async () => {
+  it("that are too far apart are logged, and are no failure of the owner", async () => {
     let calls = 0;
     const reported: string[] = [];
     const caller = isolate(
@@ -85,14 +85,14 @@ describe("wire versions", () => {
       const [reply] = await caller.check([asked]);
       expect(reply?.decisions[0]).toMatchObject({ source: "fallback", exact: false });
     }
-    // Each was asked of its owner: nothing is skipped, so all is well once it is updated.
+    // Each check reached its owner: no owner is skipped, so all is well once it is updated.
     expect(calls).toBe(20);
     expect(reported).toEqual([]);
     const events = new Set(lines.map((line) => JSON.parse(line).event));
     expect(events).toEqual(new Set(["wire-version"]));
   });
 
-  it("are each answered by an object in the one it was asked in", async () => {
+  it("are each answered in the version of the question", async () => {
     for (const { plain, decided } of RECORDED) {
       const owner = env.TURNPIKE_OWNERS.getByName(crypto.randomUUID());
       const answer = (await owner.check(plain)) as Float64Array;

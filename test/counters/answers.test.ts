@@ -21,7 +21,7 @@ function policy(name: string, limit: number, more: Partial<CounterPolicy> = {}):
 const POLICIES = [policy("day", 20), policy("log", 9, { algorithm: "sliding-log" })];
 
 describe("a check with a requestId", () => {
-  it("answers as the first time for a minute, and counts once", () => {
+  it("gets its first answer again for a minute, and counts once", () => {
     const step = fc.record({
       requestId: fc.integer({ min: 1, max: 30 }),
       policies: fc.subarray(POLICIES, { minLength: 1 }),
@@ -83,11 +83,11 @@ describe("a check with a requestId", () => {
     expect(counters.tables.bytes).toBeLessThan(200_000);
     const [latest] = ask(5_000);
     expect(latest?.remaining).toBe(1_000_000 - 5_000);
-    // A thousand before it are known, too.
+    // The thousand answers before it are still known.
     for (let requestId = 4_001; requestId <= 5_000; requestId++) {
       expect(ask(requestId)[0]?.remaining).toBe(1_000_000 - requestId);
     }
-    // The first one is not, so it counts again.
+    // The first answer is forgotten, so its check counts again.
     expect(ask(1)[0]?.remaining).toBe(1_000_000 - 5_001);
   });
 });

@@ -32,7 +32,7 @@ const settings = fc.record({
   max: fc.constantFrom("3s", "10s", "1d"),
 });
 
-/** What has passed under a policy, and its block. */
+/** What has passed under a policy, and the key's block. */
 class Model {
   passed: Event[] = [];
   block: { untilMs: number; lengthMs: number } | undefined;
@@ -41,7 +41,7 @@ class Model {
     return Math.max(0, (this.block?.untilMs ?? 0) - atMs);
   }
 
-  /** Was the last block so short a time ago that the next is longer? */
+  /** Returns true if the last block ended so recently that the next one is longer. */
   next(atMs: number, firstMs: number, maxMs: number, waitMs: number): number {
     const last = this.block;
     const isRepeater = last && atMs < last.untilMs + 2 * last.lengthMs;
@@ -59,7 +59,7 @@ describe.each(NAMES)("a policy with blockFor, %s", (algorithm) => {
         const policy = parsePolicy(input);
         const { firstMs = 0, maxMs = 0 } = policy.blockFor ?? {};
         const counters = new Counters();
-        // Without a block, it says how long a denied client has to wait.
+        // Without a block, the algorithm says how long a denied client has to wait.
         const plain = new Counters();
         let model = new Model();
         let atMs = START_MS;
@@ -97,7 +97,7 @@ describe.each(NAMES)("a policy with blockFor, %s", (algorithm) => {
             expect(verdict).toEqual(peeked);
           } else {
             const toldMs = peeked?.retryAfterMs ?? 0;
-            // A slot's wait is only a bound, and makes no block longer.
+            // The wait for a slot is only a bound, so it does not lengthen a block.
             const waitMs = algorithm === "concurrency" ? 0 : toldMs;
             const retryAfterMs = Math.max(model.next(atMs, firstMs, maxMs, waitMs), toldMs);
             expect(verdict).toMatchObject({ reason: "blocked", remaining: 0, retryAfterMs });
@@ -240,7 +240,7 @@ describe("the blocks of several policies", () => {
     ]);
   });
 
-  it("take bounded memory: those that are over go first", () => {
+  it("take bounded memory: blocks that are over are evicted first", () => {
     const changed = new Set<string>();
     const counters = new Counters({ maxBytes: 40_000, onChange: (table) => changed.add(table) });
     const policy = policyOf({ limit: 0, blockFor: { first: "1s", max: "1s" } });

@@ -1,6 +1,6 @@
 /**
- * An owner's tables stay within their bytes, and each call looks at few of them, however many there
- * are.
+ * An owner's tables stay within their bound in bytes, and each call looks at few tables, however
+ * many there are.
  */
 import fc from "fast-check";
 import { afterEach, describe, expect, it, vi } from "vitest";
@@ -24,7 +24,7 @@ function policyOf(n: number, algorithm: AlgorithmName = "fixed-window"): Counter
   return { ...TEN_A_DAY, name: `tenant-${n}`, algorithm };
 }
 
-/** The bytes and rows of all tables, added up anew. */
+/** Adds up the bytes and rows of all tables. */
 function sumsOf(tables: Tables): { bytes: number; size: number } {
   const all = [...tables.byName.values()];
   const segments = all.flatMap((table) => table.segments);
@@ -57,7 +57,7 @@ describe.each<[string, (n: number) => { key: KeyHash; policies: CounterPolicy[] 
     },
   ],
 ])("counters of %s", (_, checkOf) => {
-  it("never take more than their bytes, and count the newest key", () => {
+  it("never take more than their bound, and count the newest key", () => {
     const maxBytes = 300_000;
     const counters = new Counters({ maxBytes });
     const { tables } = counters;
@@ -85,20 +85,20 @@ describe.each<[string, (n: number) => { key: KeyHash; policies: CounterPolicy[] 
     ];
     let most = 0;
     let before = 0;
-    // Full from about 3,800 tables on.
+    // The owner is full from about 3,800 tables on.
     for (let n = 1; n <= 5_000; n++) {
       counters.check(checkOf(n), NOW_MS + n);
       const calls = looks.reduce((sum, { mock }) => sum + mock.calls.length, 0);
       most = Math.max(most, calls - before);
       before = calls;
     }
-    // Most of them when a new table evicts 21 rows, each out of 16 tables that are sorted.
+    // Most looks come when a new table evicts 21 rows, each out of 16 tables that are sorted.
     expect(most).toBeLessThan(5_000);
   });
 });
 
 describe("tables that have expired", () => {
-  it("go as new keys come, each key at the cost of a few", () => {
+  it("are dropped as new keys come, a few rows for each key", () => {
     const dropped: string[] = [];
     const counters = new Counters({ onDrop: (name) => dropped.push(name) });
     const short = (n: number) => ({ ...policyOf(n), windowMs: 1_000 });
@@ -111,7 +111,7 @@ describe("tables that have expired", () => {
     expect(new Set(dropped).size).toBe(3_000);
   });
 
-  it("go at once where nothing else is asked", () => {
+  it("are dropped at once by the alarm", () => {
     const counters = new Counters();
     for (let n = 0; n < 100; n++)
       counters.check({ key: keyOf(n), policies: [policyOf(n)] }, NOW_MS);
@@ -155,7 +155,7 @@ describe("tables", () => {
             const key = { hi: 1, lo: at.lo };
             const isNew = !model.has(idOf(at));
             model.set(idOf(at), expiresAtMs);
-            // At 0 nothing has expired, so a sweep on the way removes nothing.
+            // At the time 0 nothing has expired, so a sweep removes nothing.
             if (isBound) tables.setWithin(at.name, key, [expiresAtMs, 1], 0);
             else tables.set(at.name, key, [expiresAtMs, 1]);
             if (isBound && isNew) expect(tables.bytes).toBeLessThanOrEqual(maxBytes);
@@ -183,7 +183,7 @@ describe("tables", () => {
             }
           }
           for (const [id, ms] of model) {
-            // A part of the sweep may have met it or not.
+            // A partial sweep may or may not have met the row.
             if (ms <= expiredMs && found(id) === undefined) model.delete(id);
             else expect(found(id)).toBe(ms);
           }

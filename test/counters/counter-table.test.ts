@@ -23,7 +23,7 @@ const command = fc.oneof(
   fc.record({ copy: fc.constant(true) }),
 );
 
-/** Inverts the multiplication by which a slot is found: the low word whose product is this. */
+/** Returns the low word whose product with the multiplier that finds a slot is this. */
 function lowWordAt(product: number): number {
   let inverse = 1;
   for (let step = 0; step < 5; step++) {

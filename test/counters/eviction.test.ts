@@ -28,7 +28,7 @@ afterEach(() => vi.restoreAllMocks());
 describe("full counters", () => {
   it("evict the sampled row that expires first, and count it", () => {
     const counters = new Counters({ maxBytes: TABLE_BYTES + 20 * ROW_BYTES });
-    // The more is spent, the longer a token bucket takes to refill.
+    // The more is spent, the longer a token bucket takes to refill, and the later its row expires.
     const [soonest, ...others] = keysUpTo(20);
     for (const key of others) spend(counters, key, 5);
     spend(counters, soonest as KeyHash, 2);
@@ -53,7 +53,7 @@ describe("full counters", () => {
     expect(counters.tables).toMatchObject({ size: 1_000, evicted: 4_900 });
   });
 
-  it("drop a denied key where all are, the new one too", () => {
+  it("drop a denied key if all are denied, the new one too", () => {
     const counters = new Counters({ maxBytes: TABLE_BYTES + 50 * ROW_BYTES });
     for (const key of keysUpTo(60)) spend(counters, key, 10);
     expect(counters.tables).toMatchObject({ size: 50, evicted: 10 });
@@ -88,7 +88,7 @@ describe("full counters", () => {
 });
 
 describe("a full owner", () => {
-  it("has warned of all that was dropped before it may be evicted", async () => {
+  it("has warned of all dropped counters before the runtime may evict it", async () => {
     const warn = vi.spyOn(console, "warn").mockImplementation(() => {});
     const rig = new OwnerRig();
     const owner = await rig.start(TABLE_BYTES + 20 * ROW_BYTES);
@@ -102,7 +102,7 @@ describe("a full owner", () => {
     expect(told.reduce((all, { dropped }) => all + dropped, 0)).toBe(80);
   });
 
-  it("warns that counters were dropped, at most once a minute while it goes on", async () => {
+  it("warns that counters were dropped, at most once a minute while evictions go on", async () => {
     const warn = vi.spyOn(console, "warn").mockImplementation(() => {});
     const rig = new OwnerRig();
     const owner = await rig.start(TABLE_BYTES + 20 * ROW_BYTES);

@@ -18,11 +18,11 @@ interface Model {
   /** Makes an event cost less. */
   reduce(event: Event, by: number, atMs: number): void;
   charge(atMs: number, cost: number): void;
-  /** Would that much fit? */
+  /** Returns true if that many units would fit. */
   fits(atMs: number, cost: number): boolean;
 }
 
-/** The count of a window is the sum of its events: a hold's costs what it came to. */
+/** A window's count is the sum of its events; a hold's event costs what the hold came to. */
 function windowed(name: AlgorithmName, quota: Quota): Model {
   const passed: Event[] = [];
   const fits = (atMs: number, cost: number) => MODELS[name](passed, quota, { atMs, cost });
@@ -40,7 +40,7 @@ function windowed(name: AlgorithmName, quota: Quota): Model {
   };
 }
 
-/** What is poured in first drains first. Of a hold, only what has not drained comes back. */
+/** What is poured in first drains first. A hold gives back only what has not drained. */
 function poured(_: AlgorithmName, { limit, windowMs, capacity }: Quota): Model {
   const bucket: { event: Event; left: number }[] = [];
   let drainedMs = START_MS;
@@ -85,7 +85,7 @@ const CASES = [
 const stories = fc.record({
   limit: fc.integer({ min: 3, max: 12 }),
   burst: fc.integer({ min: 3, max: 30 }),
-  /** So that a unit drains in whole milliseconds, and nothing is rounded. */
+  /** How long a unit takes to drain: whole milliseconds, so that nothing is rounded. */
   unitMs: fc.integer({ min: 100, max: 400 }),
   steps: fc.array(
     fc.record({
@@ -249,7 +249,7 @@ describe("a hold", () => {
     expect(left(START_MS + 120_000)).toEqual([10]);
   });
 
-  it("ends although nobody asks for days, and not in what came after", () => {
+  it("ends although nobody asks for days, and gives nothing back to what came after", () => {
     const { reserve, left, counters } = clerk();
     reserve(1, 4, START_MS, 3_600_000);
     counters.tables.sweep(START_MS + 8 * 3_600_000);
@@ -277,7 +277,7 @@ describe("a hold", () => {
     expect(left()).toEqual([6]);
   });
 
-  it("is given back at once, if it comes after it was settled", () => {
+  it("is given back at once if its check arrives after its settlement", () => {
     const { counters, reserve, settle, left } = clerk();
     counters.settle({ key: KEY, policies: [policy] }, { id: 1, actual: 3, isMade: true }, START_MS);
     reserve(1, 4);
@@ -294,7 +294,7 @@ describe("a hold", () => {
     expect(left()).toEqual([10]);
   });
 
-  it("is one of 1,000 at most, and then denied until the first of them ends", () => {
+  it("is denied beyond 1,000 holds, until the first of them ends", () => {
     const many = { ...policy, limit: 5_000, capacity: 5_000 };
     const { reserve, settle, explain, counters } = clerk([many]);
     for (let id = 0; id < MAX_HOLDS; id++) reserve(id, 1, START_MS + id);
@@ -309,7 +309,7 @@ describe("a hold", () => {
     expect(frees).toBe(true);
     expect(settle(501, 1, atMs + 59_000)).toBe("live");
     for (let id = 502; id < MAX_HOLDS; id++) settle(id, 1, atMs + 59_000);
-    // Live, ended and settled ones, whatever happens.
+    // The row has at most this many live, ended and settled holds.
     expect(counters.tables.get("holds/fixed-window/86400000/day", KEY)?.length).toBeLessThan(
       5 * 1_101 + 3,
     );

@@ -27,7 +27,7 @@ class CountersRig {
     this.counters.overrides.set(KEY, this.policy, limit, this.atMs + forMs, this.atMs);
   }
 
-  /** Spends a cost, and returns what the owner tells. */
+  /** Spends a cost, and returns the verdict with the override's limit. */
   spend(cost = 1, key = KEY) {
     const check = { key, policies: [{ ...this.policy, cost }] };
     const verdicts = this.counters.check(check, this.atMs);
@@ -54,7 +54,7 @@ describe.each(NAMES)("an override under %s", (algorithm) => {
     expect(rig.left).toBe(0);
   });
 
-  it("lowers a limit, to 0 too, and denies until it ends at most", () => {
+  it("lowers a limit, even to 0, and denies no longer than it lasts", () => {
     const rig = new CountersRig({ algorithm });
     rig.spend(4);
     rig.override(5, 1_000);
@@ -65,7 +65,7 @@ describe.each(NAMES)("an override under %s", (algorithm) => {
     rig.override(0, 1_000);
     expect(rig.spend()).toMatchObject({ allowed: false, retryAfterMs: 1_000, limit: 0 });
     rig.atMs += 1_000;
-    // A bucket stays as full, in proportion.
+    // A bucket keeps its proportion.
     const isBucket = algorithm.endsWith("bucket");
     expect(rig.spend()).toMatchObject({ allowed: !isBucket });
   });
@@ -119,7 +119,7 @@ describe("an override", () => {
     );
   });
 
-  it("holds a bucket's burst in proportion", () => {
+  it("changes a bucket's burst in proportion", () => {
     const rig = new CountersRig({ algorithm: "token-bucket", burst: 30 });
     rig.override(20);
     expect(rig.left).toBe(60);
@@ -174,7 +174,7 @@ describe("an override", () => {
     expect(explained()).toMatchObject({ limit: 10, remaining: 10 });
   });
 
-  it("is never evicted, and an owner keeps so many", () => {
+  it("is never evicted, and an owner keeps a bounded number", () => {
     const counters = new Counters({ maxBytes: 20_000 });
     const policy = parsePolicy({ limit: 10, window: "1d" });
     counters.overrides.set(KEY, policy, 5, START_MS + HOUR_MS, START_MS);

@@ -29,7 +29,7 @@ describe("a policy's table", () => {
     expect(remaining(counters, NOW_MS + 2 * DAY_MS)).toBe(9);
   });
 
-  it("is another one for another window, and the same for another limit", () => {
+  it("is another table for another window, and the same for another limit", () => {
     const counters = new Counters();
     counters.check(CHECK, NOW_MS);
     const ask = (change: object) =>

@@ -1,4 +1,4 @@
-/** An owner through many lives, whose tables come and go: each finds what the last one wrote. */
+/** An owner in many lives, whose tables come and go: each life finds what the last one wrote. */
 import fc from "fast-check";
 import { expect, it } from "vitest";
 import type { CounterPolicy } from "../../src/counters/check.ts";
@@ -43,7 +43,9 @@ interface Step {
   count: number;
 }
 
-/** Has an owner live through these steps, and compares each life's rows with what the last wrote. */
+/**
+ * Runs an owner through these steps, and compares each life's rows with what the last one wrote.
+ */
 async function live(lives: readonly Step[][]): Promise<void> {
   const rig = new OwnerRig();
   let written: string[] = [];
@@ -68,7 +70,7 @@ it("has all rows after each of many lives, in which tables come and go", async (
   await fc.assert(fc.asyncProperty(lives, live), { numRuns: 40 });
 });
 
-it("has a row that was written in the first life, though its table grew before it was copied", async () => {
+it("has a row of the first life, although its table grew before the row was copied", async () => {
   const spend = (name: string, from: number, count: number): Step => {
     const policy = POLICIES.find((each) => each.name === name) as CounterPolicy;
     return { verb: "spend", policy, from, count };

@@ -22,7 +22,7 @@ function spent(owner: Owner, keys: readonly KeyHash[], policy = POLICY): number[
   return verdicts.map((each) => LIMIT - (each?.[0]?.remaining ?? Number.NaN));
 }
 
-/** An owner that has counted one for each of so many keys, all of it on disk. */
+/** Returns an owner that has counted one for each of `count` keys, all of it on disk. */
 async function written(count: number) {
   const rig = new OwnerRig();
   const owner = await rig.start();
@@ -90,7 +90,7 @@ describe("checkpoint", () => {
     expect(spent(await rig.start(), keys)).toEqual(keys.map(() => 2));
   });
 
-  it("holds no more than twice what the tables take, however long keys change", async () => {
+  it("takes no more than twice the bytes of the tables, however long keys change", async () => {
     const { rig, owner, keys } = await written(60_000);
     for (let round = 0; round < 60; round++) {
       spend(
@@ -108,7 +108,7 @@ describe("checkpoint", () => {
     expect(spent(await rig.start(), keys)).toEqual(keys.map((_, n) => (n % 30 < 3 ? 21 : 1)));
   }, 60_000);
 
-  it("has each count as of the last interval or later after a crash at any moment", async () => {
+  it("has each count of the last interval or a later one after a crash at any moment", async () => {
     const step = fc.record({
       verb: fc.constantFrom("spend", "spend", "spend", "reset", "wait", "crash"),
       from: fc.nat(39),
@@ -126,7 +126,7 @@ describe("checkpoint", () => {
           spend(owner, keys, 1, policy);
           await rig.wait(CHECKPOINT_INTERVAL_MS);
           const counts = new Array<number>(40).fill(1);
-          /** For each group, the counts that it had in the last interval. */
+          /** For each group, its counts in the last interval. */
           let recent = counts.map((count) => [{ atMs: 0, count }]);
           for (const { verb, from, waitMs } of steps) {
             if (verb === "spend") {
@@ -162,7 +162,7 @@ describe("checkpoint", () => {
     );
   }, 180_000);
 
-  it("reads back as of one moment after any of its turns, with all durable counts", async () => {
+  it("reads back the counts of one moment after any of its turns, with all durable counts", async () => {
     const { rig, owner, keys } = await written(30_000);
     const some = keys.slice(0, 1_500);
     const [rare] = keysUpTo(30_001).slice(-1) as [KeyHash];
@@ -220,7 +220,7 @@ describe("checkpoint", () => {
     });
     spend(owner, keys.slice(0, 2_048));
     while (counted < keys.length) await rig.wait(1);
-    // As many changes as are written at once, and as many again meanwhile.
+    // Each checkpoint writes a bounded number of changes, although 1,000 come during each `put`.
     expect(50_000 / heads).toBeLessThan(3 * 2_048);
   }, 60_000);
 
@@ -243,7 +243,7 @@ describe("checkpoint", () => {
     }
   }, 60_000);
 
-  it("keeps the mark of a crash while one hangs that fails later", async () => {
+  it("keeps the crash mark while it hangs, before it fails", async () => {
     vi.spyOn(console, "error").mockImplementation(() => {});
     const { rig, owner, keys } = await written(10);
     const { entries } = rig.storage;
@@ -261,7 +261,7 @@ describe("checkpoint", () => {
     expect(spent(await rig.start(), keys)).toEqual(keys.map(() => 2));
   });
 
-  it("keeps the mark of a crash until the runtime confirms one that may still fail", async () => {
+  it("keeps the crash mark until the runtime confirms it, since it may still fail", async () => {
     const { rig, owner, keys } = await written(10);
     const { entries } = rig.storage;
     spend(owner, keys);
@@ -278,7 +278,7 @@ describe("checkpoint", () => {
     expect(entries.has(CRASH_MARK)).toBe(false);
   });
 
-  it("keeps the mark of a crash for what is counted while one is confirmed", async () => {
+  it("keeps the crash mark for what is counted while it is being confirmed", async () => {
     const { rig, owner, keys } = await written(10);
     const { entries } = rig.storage;
     spend(owner, keys);
@@ -295,7 +295,7 @@ describe("checkpoint", () => {
     expect(spent(await rig.start(), keys)).toEqual(keys.map(() => 3));
   });
 
-  it("has what is counted first after all tables went, while a crash still matters", async () => {
+  it("has the first count after all tables were dropped, while a crash still matters", async () => {
     const rig = new OwnerRig();
     const [key] = keysUpTo(1) as [KeyHash];
     spend(await rig.start(), [key]);
@@ -325,7 +325,7 @@ describe("checkpoint", () => {
     expect((await rig.copy().start()).keys).toBe(1);
   }, 60_000);
 
-  it("keeps a new table that the log alone has, over two restarts", async () => {
+  it("keeps a new table that only the log has, over two restarts", async () => {
     const { rig, owner, keys } = await written(30_000);
     const some = keys.filter((_, n) => n % 20 === 0);
     const [rare] = keys as [KeyHash];

@@ -9,7 +9,7 @@ import { putRows } from "./put-rows.ts";
 import { TEN_A_DAY } from "./ten-a-day.ts";
 
 const FIVE_A_DAY: CounterPolicy = { ...TEN_A_DAY, name: "other", limit: 5, capacity: 5 };
-/** Far more than go into one chunk. */
+/** Far more keys than one chunk has. */
 const KEYS = 40_000;
 
 test("exports all that is counted of a key, in however many chunks", async () => {

@@ -78,7 +78,7 @@ describe("an owner whose storage fails to write", () => {
     for (let round = 0; round < 20; round++) {
       spend(owner, keysUpTo(1_000, `${round}`));
       await rig.wait(CHECKPOINT_INTERVAL_MS);
-      // The last few of what the other rounds wrote are no longer needed, if this one succeeds.
+      // If this round succeeds, the last few values of the other rounds are no longer needed.
       const full = vi.spyOn(rig.storage, "put").mockRejectedValue(new Error("disk is full"));
       spend(owner, keysUpTo(1_000, `${round}`).reverse());
       await rig.wait(CHECKPOINT_INTERVAL_MS);

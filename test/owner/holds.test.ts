@@ -1,4 +1,4 @@
-/** Holds at their owner: on disk, after a crash, and with their key at another owner. */
+/** Holds at their owner: on disk, after a crash, and after a move to another owner. */
 import { describe, expect, it } from "vitest";
 import { decodeRows } from "../../src/counters/segment.ts";
 import { Exporter } from "../../src/owner/change/export.ts";
@@ -29,7 +29,7 @@ function clerkOf(owner: Owner, durable = false) {
 }
 
 describe("a hold", () => {
-  it("is on disk as counts are, and ends there as well", async () => {
+  it("is on disk as counts are, and ends after a restart, too", async () => {
     const rig = new OwnerRig();
     const before = clerkOf(await rig.start());
     before.reserve(1, 4);
@@ -79,7 +79,7 @@ describe("a hold", () => {
     expect(after.left()).toBe(7);
   });
 
-  it("moves with its key, and is settled or ends where that is", async () => {
+  it("moves with its key, and is settled or ends at the key's new owner", async () => {
     const rig = new OwnerRig();
     const old = await rig.start();
     clerkOf(old).reserve(1, 4);

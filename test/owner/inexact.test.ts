@@ -1,4 +1,6 @@
-/** A loss of counts is told for as long as it can matter, and no longer. Times are literal. */
+/**
+ * Answers say `inexact` for as long as lost counts can matter, and no longer. Times are literal.
+ */
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { Check, CounterPolicy } from "../../src/counters/check.ts";
 import { RingOwner } from "../../src/owner/change/ring-owner.ts";
@@ -41,7 +43,7 @@ class Cluster {
   readonly #storage = new MemoryStorage();
   owner!: RingOwner;
 
-  /** Starts it, as after an eviction, which comes when the owner is idle. */
+  /** Starts the owner, as after an eviction, which comes when the owner is idle. */
   async start(ring: RingRecord): Promise<this> {
     this.#storage.entries.delete(CRASH_MARK);
     this.owner = new RingOwner({
@@ -57,7 +59,7 @@ class Cluster {
     return this;
   }
 
-  /** Is what the owner says of this key under this policy exact, and does it answer at once? */
+  /** Returns true if the owner's answer about this key and policy is exact, and comes at once. */
   ask(time: string, key: Check["key"], ...policies: CounterPolicy[]) {
     this.nowMs = at(time);
     const checks = [{ key, policies }];
@@ -99,7 +101,7 @@ describe("counts that got lost with an owner", () => {
   });
 });
 
-describe("counts of one key that nobody gave", () => {
+describe("counts of one key that were never released", () => {
   const previous = { version: 1, owners: TWO };
   const during: RingRecord = { version: 2, owners: ["weur/0"], previous, lost: [] };
   const settled: RingRecord = { version: 2, owners: ["weur/0"], lost: [] };

@@ -1,4 +1,4 @@
-/** What a storage's `list` gives of entries in memory, by their keys in order. */
+/** Returns the entries that a storage's `list` would return, in the order of their keys. */
 export function listed<Value>(
   entries: ReadonlyMap<string, Value>,
   { prefix = "", startAfter = "", limit }: DurableObjectListOptions = {},

@@ -59,7 +59,7 @@ it("an owner has, after any history, what was last written and all that it ackno
       const rig = new OwnerRig();
       const { storage } = rig;
       let owner = await rig.start();
-      /** What must be on disk, and how the disk was before its last deletion. */
+      /** What must be on disk, and what was on it before the last deletion. */
       let disk: Rows = new Map();
       let undeleted: Map<string, unknown> | undefined;
       let isFull = false;
@@ -67,7 +67,7 @@ it("an owner has, after any history, what was last written and all that it ackno
         if (isFull) throw new Error("disk is full");
         undeleted = undefined;
         for (const [key, value] of Object.entries(values)) storage.entries.set(key, value);
-        // A checkpoint has all that is counted in its turn.
+        // A checkpoint has everything that is counted in its turn.
         if (HEAD in (values as object)) disk = rowsOf(owner);
       });
       vi.spyOn(storage, "delete").mockImplementation(async (keys) => {

@@ -44,7 +44,7 @@ async function start(name = "weur/0"): Promise<void> {
   await owner.load();
 }
 
-/** @returns the version that the owner tells a caller who names this one */
+/** @returns the version that the owner tells a caller that names `known` */
 async function told(live?: number): Promise<number | undefined> {
   const batch = encodeBatch({ version: 1, checks: CHECKS });
   const answer = await owner.check(live === undefined ? batch : { ...batch, live });
@@ -83,7 +83,7 @@ describe("an owner", () => {
     expect([await told(), asked]).toEqual([3, 0]);
   });
 
-  it("gets it with its first ring", async () => {
+  it("gets the version with its first ring", async () => {
     storage = new MemoryStorage();
     ring = ringWith(5);
     await start();
@@ -105,7 +105,7 @@ describe("an owner", () => {
     expect([asked, await told()]).toEqual([2, 4]);
   });
 
-  it("forgets no later version for an earlier one, and takes no garbage for one", async () => {
+  it("keeps a later version when it hears an earlier one or garbage", async () => {
     await owner.adopt(ringWith(3));
     for (const live of [2, -1, 0.5, "9", null, 2 ** 40, undefined]) {
       await owner.adopt(ringWith(live));

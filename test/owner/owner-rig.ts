@@ -5,11 +5,11 @@ import { Owner } from "../../src/owner/owner.ts";
 import { STILL } from "../fake-runtime.ts";
 import { MemoryStorage } from "./memory-storage.ts";
 
-/** It can be let run, crashed, and started again on the same storage. */
+/** An owner that a test can run, crash, and start again on the same storage. */
 export class OwnerRig {
   nowMs = 1_700_000_000_000;
   readonly storage = new MemoryStorage();
-  /** Set before a start: is told what is written; see `meteredStorage`. */
+  /** Called with what is written, if it is set before a start; see `meteredStorage`. */
   onWritten: OnWritten | undefined;
   #timers: { atMs: number; task: () => Promise<void> }[] = [];
 
@@ -31,7 +31,7 @@ export class OwnerRig {
     return owner;
   }
 
-  /** Another machine with what is on the disk of this one. */
+  /** Returns another machine with a copy of this one's disk. */
   copy(): OwnerRig {
     const rig = new OwnerRig();
     rig.nowMs = this.nowMs;
@@ -39,7 +39,7 @@ export class OwnerRig {
     return rig;
   }
 
-  /** Moves the clock, running what falls due on the way. */
+  /** Moves the clock, and runs the timers that fall due on the way. */
   async wait(ms: number): Promise<void> {
     const endMs = this.nowMs + ms;
     for (;;) {

@@ -28,7 +28,7 @@ describe("owner", () => {
     expect(left(await rig.start())).toBe(6);
   });
 
-  it("goes on with checkpoints after it has deleted all", async () => {
+  it("goes on with checkpoints after it has deleted its storage", async () => {
     const rig = new OwnerRig();
     const owner = await rig.start();
     spend(owner);
@@ -218,7 +218,7 @@ describe("owner", () => {
     await expect(owner.written).rejects.toThrow("disk is full");
   });
 
-  it("writes nothing for an unblock or a reset where nothing is", async () => {
+  it("writes nothing for an unblock or a reset of a key that has nothing", async () => {
     const rig = new OwnerRig();
     const owner = await rig.start();
     owner.unblock(KEY);
@@ -268,7 +268,7 @@ describe("owner", () => {
     const again = await rig.start();
     expect(look(again)).toMatchObject([{ remaining: 10 }, { remaining: 10 }]);
     await rig.wait(5_000);
-    // That there was a crash, for as long as what it lost may matter.
+    // The head says that there was a crash, for as long as the loss may matter.
     expect([...rig.storage.entries.keys()]).toEqual([HEAD]);
     await rig.wait((rig.storage.alarmMs as number) - rig.nowMs);
     await again.wake();
@@ -311,7 +311,7 @@ describe("owner", () => {
     rig.nowMs -= 2 * DAY_MS;
     expect(spend(owner)).toMatchObject({ allowed: false, retryAfterMs });
     const again = await rig.start();
-    // As far as the checkpoint remembers, which was written before the last look at the clock.
+    // The clock goes on from the checkpoint, which was written before the clock was last read.
     const { retryAfterMs: later } = spend(again) as { retryAfterMs: number };
     expect(later).toBeGreaterThanOrEqual(retryAfterMs);
     expect(later).toBeLessThanOrEqual(retryAfterMs + 5_000);
@@ -344,7 +344,7 @@ describe("owner", () => {
     },
   );
 
-  it("keeps its storage when it cannot be read for now", async () => {
+  it("keeps its storage if a read fails for now", async () => {
     const rig = new OwnerRig();
     spend(await rig.start(), 10);
     await rig.wait(1_000);
@@ -353,7 +353,7 @@ describe("owner", () => {
     expect(left(await rig.start())).toBe(0);
   });
 
-  it("sets its alarm again after it has let go of everything", async () => {
+  it("sets its alarm again after it has dropped everything", async () => {
     const rig = new OwnerRig();
     const owner = await rig.start();
     spend(owner, 1, [TEN_A_SECOND]);
@@ -379,7 +379,7 @@ describe("owner", () => {
     expect(rig.storage.entries.size).toBe(0);
   });
 
-  it("tells all that it wrote, seldom while it writes, and once it rests", async () => {
+  it("reports everything that it wrote, seldom while it writes, and once it stops", async () => {
     const durable = { ...TEN_A_DAY, name: "durable", durable: true };
     const rig = new OwnerRig();
     const told = { checkpoint: 0, awaited: 0 };

@@ -1,4 +1,4 @@
-/** Puts rows that one owner exports in place in another. */
+/** Puts the rows that one owner exports into another owner. */
 import { decodeRows } from "../../src/counters/segment.ts";
 import type { Owner } from "../../src/owner/owner.ts";
 import type { TableRows } from "../../src/protocol/rpc.ts";

@@ -1,6 +1,7 @@
 /**
- * What each version of the disk format wrote, recorded from its own code: 5,000 keys under a policy,
- * forty under four others, changed rows, rows of durable policies, a block, marks of a ring change.
+ * What each version of the disk format wrote, recorded from its own code: 5,000 keys under a
+ * policy, forty under four others, changed rows, rows of durable policies, a block, marks of a ring
+ * change.
  */
 import { expect, it, vi } from "vitest";
 import type { CounterPolicy } from "../../src/counters/check.ts";
@@ -42,7 +43,7 @@ async function unpacked({ gzip }: { gzip: string }): Promise<OwnerRig> {
 
 it.each([
   { version: "4", recorded: version4, isCrash: false },
-  // These were recorded a moment after a change, with the mark that tells a crash.
+  // These were recorded a moment after a change, with the crash mark.
   { version: "5 with pages", recorded: pages5, isCrash: true },
   // With copies, a dropped table, and rows that were appended after the head.
   { version: "5 with a log alone", recorded: log5, isCrash: true },
@@ -75,7 +76,7 @@ it.each([
   expect(old).toEqual([]);
 });
 
-it("an owner lets go of the pages of an earlier release once its log has all of them", async () => {
+it("an owner deletes the pages of an earlier release once its log has all of them", async () => {
   const rig = await unpacked(pages5);
   const pages = () => [...rig.storage.entries.keys()].filter((key) => key.startsWith(PAGE));
   expect(pages().length).toBeGreaterThan(5);
@@ -117,7 +118,7 @@ it.each([false, true])(
   },
 );
 
-it("an owner that is killed while it replaces what version 4 wrote has all of it", async () => {
+it("an owner that is killed while it replaces what version 4 wrote loses nothing", async () => {
   for (let calls = 0; ; calls++) {
     const rig = await unpacked(version4);
     let left = calls;

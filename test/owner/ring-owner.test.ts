@@ -33,7 +33,7 @@ class Region {
   ring = BEFORE;
   readonly storages = new Map<string, MemoryStorage>();
   readonly members = new Map<string, RingOwner>();
-  /** Asked of the membership object or by one owner of another. */
+  /** Calls to the membership object, or from one owner to another. */
   readonly calls: string[] = [];
   readonly silent = new Set<string>();
 
@@ -129,7 +129,7 @@ describe("an owner in a ring", () => {
     expect((await check("weur/2", 0)).verdicts.every((each) => each === undefined)).toBe(true);
   });
 
-  it("says of a key that has moved where it is now, and counts nothing", async () => {
+  it("answers with the ring for a key that has moved, and counts nothing", async () => {
     await adopt(DURING);
     const { verdicts, ring } = await check("weur/0", 1);
     expect(ring).toEqual(DURING);
@@ -137,7 +137,7 @@ describe("an owner in a ring", () => {
     expect(KEYS.filter((_, at) => verdicts[at])).toEqual(mine);
   });
 
-  it("takes over a key first, whenever the ring comes while a check waits", async () => {
+  it("imports a key before it counts it, even if the ring comes while the check waits", async () => {
     await check("weur/0", 0, 4);
     await check("weur/1", 0, 4);
     region.ring = DURING;
@@ -228,7 +228,7 @@ describe("an owner in a ring", () => {
     const policies = [{ ...TEN_A_DAY, durable: true }];
     const checks = KEYS.map((key) => ({ key, policies }));
     await region.of("weur/0").check(encodeBatch({ version: 1, checks }));
-    // One bit turned on the disk of weur/0: what it held of any key may be gone.
+    // One bit on the disk of weur/0 flips: its counts of any key may be lost.
     const { entries } = region.storages.get("weur/0") as MemoryStorage;
     for (const value of entries.values()) {
       if (value instanceof Uint8Array) value[value.length - 1] = (value.at(-1) ?? 0) ^ 1;
@@ -277,7 +277,7 @@ describe("an owner in a ring", () => {
     expect((await check("weur/0", 0)).ring).toEqual(BEFORE);
   });
 
-  it("knows after a restart that keys have moved, even if all its storage is gone", async () => {
+  it("knows after a restart that keys have moved, even if its storage was deleted", async () => {
     const alone: RingRecord = { version: 3, owners: ["weur/1"], lost: [] };
     await adopt(DURING);
     await region.start("weur/0");
@@ -327,7 +327,7 @@ describe("an owner in a ring", () => {
     expect(inexact).toEqual([undefined, true]);
   });
 
-  it("takes over a block, and what an operator does meanwhile is not undone", async () => {
+  it("takes over a block, and undoes nothing that an operator does meanwhile", async () => {
     const [key] = held(THREE, "weur/2").filter((each) => new Ring(TWO).ownerOf(each) === "weur/0");
     if (!key) throw new Error("no key moves");
     await region.of("weur/0").block(1, key, 60_000);

@@ -1,4 +1,4 @@
-/** A policy as an owner sees it, for tests to change what they are about. */
+/** A policy as an owner gets it. Tests change the fields that they are about. */
 import type { CounterPolicy } from "../../src/counters/check.ts";
 
 export const DAY_MS = 86_400_000;

@@ -1,9 +1,9 @@
-/** The protocol broken on purpose: the simulation finds out each time. */
+/** The protocol broken on purpose: the simulation notices each time. */
 import { beforeAll, describe, expect, test } from "vitest";
 import { seeds, silence, simulate } from "./simulate.ts";
 import { VARIANTS } from "./variants.ts";
 
-/** Seeds within which a broken protocol is found out. */
+/** Seeds within which the simulation notices a broken protocol. */
 const ENOUGH_SEEDS = 500;
 
 beforeAll(silence);

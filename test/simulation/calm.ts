@@ -1,4 +1,4 @@
-/** What must be so when all is calm again: the change is over, and nothing of it is left anywhere. */
+/** What must hold once all is calm again: the change has settled and left nothing anywhere. */
 
 import type { CounterTable } from "../../src/counters/counter-table.ts";
 import { INEXACT } from "../../src/counters/table-name.ts";
@@ -19,7 +19,7 @@ import { REGION } from "./hosts.ts";
 import type { Story } from "./story.ts";
 import type { World } from "./world.ts";
 
-/** What stays on disk though nothing is counted: rings, and live policies. */
+/** What stays on disk although nothing is counted: rings, and live policies. */
 const KEPT = /^(?:ring|members|live|policies(?:\/\d+)?)$/;
 
 export async function checkCalm(world: World, story: Story): Promise<void> {
@@ -40,16 +40,16 @@ export async function checkCalm(world: World, story: Story): Promise<void> {
   if (!story.isFaulty) checkSums(world, story);
 }
 
-/** What must be so when all that was counted has expired: no owner has anything of it on disk. */
+/** What must hold once all counts have expired: no owner has any of them on disk. */
 export function checkEmpty({ ledger, objects }: World): void {
   for (const [name, { entries }] of objects.disks) {
     const keys = [...entries.keys()].filter((key) => !KEPT.test(key));
     const log = keys.filter((key) => key.startsWith(LOG));
     const sections = log.flatMap((key) => decodeSections(entries.get(key))?.sections ?? []);
-    // That a count is inexact is known for as long as it can matter under any policy.
+    // Lost counts are remembered for as long as they can matter under any policy.
     if (keys.length === 0 || sections.some(({ table }) => table === INEXACT)) continue;
     const { lostMs, crashedMs } = decodeHead(entries.get(HEAD)) ?? NEW_HEAD;
-    // So is a crash; after another one, its mark is there until the alarm.
+    // So are crashes. After another crash, its mark is there until the alarm.
     const isNothing = keys.every((key) => key === HEAD || key === CRASH_MARK);
     if (isNothing && lostMs + crashedMs > 0) continue;
     ledger.violated(`${name} keeps ${keys.join(", ")}`);
@@ -83,11 +83,11 @@ async function checkOwner(
   }
 }
 
-/** Where nothing failed, what passed is the limit, to the unit: each key was asked beyond it. */
+/** If nothing failed, exactly the limit has passed: each key was asked for more. */
 function checkSums({ ledger }: World, { subjects }: Story): void {
   for (const subject of subjects) {
     const accounts = subject.policies.map(({ name }) => ledger.account(subject.hash, name));
-    // How much a reset forgot, or a refund gave back, is not known here.
+    // The ledger does not know how much a reset forgot or a refund gave back.
     if (ledger.isBlocked(subject)) continue;
     if (accounts.some(({ resets, returned }) => resets + returned > 0)) continue;
     const most = Math.min(...accounts.map(({ limit }) => limit));

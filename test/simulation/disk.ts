@@ -1,8 +1,9 @@
 /**
- * What an object has on disk, and its storage as one life of it sees that.
+ * What an object has on disk, and its storage as one life of the object sees it.
  *
- * As in the runtime: writes of one turn reach the disk together and in order, a little later; what
- * has not arrived is lost in a crash; a confirmed write holds back whatever is sent after it.
+ * As in the runtime, writes of one turn reach the disk together and in order, a little later. A
+ * crash loses writes that have not arrived. A confirmed write holds back all messages sent after
+ * it.
  */
 
 import type { RingStorage } from "../../src/membership/ring-state.ts";
@@ -10,7 +11,7 @@ import type { OwnerStorage } from "../../src/owner/stored-counters.ts";
 import { listed } from "../owner/listed.ts";
 import type { Schedule } from "./schedule.ts";
 
-/** From a write until it is on disk. */
+/** The longest time from a write until it is on disk. */
 export const MOST_COMMIT_MS = 6;
 
 export interface Disk {
@@ -20,13 +21,13 @@ export interface Disk {
   onAlarm: (atMs: number) => void;
 }
 
-/** What is to be told of writes; a write's number is above that of any before. */
+/** Receives writes, and which are on disk. Each write has a higher number than earlier ones. */
 export interface DiskWatcher {
   wrote(key: string, number: number): void;
   durable(number: number): void;
 }
 
-/** Whose writes they are: none counts any more once it is dead or another has taken its place. */
+/** The life that writes. Its writes are refused once it is dead or another life has begun. */
 interface Writer {
   readonly isAlive: boolean;
   readonly isSole: boolean;
@@ -55,7 +56,7 @@ export class DiskView implements OwnerStorage, RingStorage {
   readonly #view: Disk;
   /** Writes of this turn. */
   #turn: Write[] | undefined;
-  /** Those of earlier turns, on their way to the disk. */
+  /** Writes of earlier turns, on their way to the disk. */
   readonly #commits: Commit[] = [];
   #written = 0;
   #confirmed = 0;
@@ -75,7 +76,10 @@ export class DiskView implements OwnerStorage, RingStorage {
     return this.#durable === this.#written;
   }
 
-  /** Resolves when all is on disk that must be before anything is sent; absent if it is. */
+  /**
+   * Resolves when all confirmed writes are on disk; undefined if they are. No message leaves
+   * before.
+   */
   gate(): Promise<void> | undefined {
     return this.#confirmed > this.#durable ? this.#when(this.#confirmed) : undefined;
   }
@@ -160,7 +164,7 @@ export class DiskView implements OwnerStorage, RingStorage {
         this.#writer.die();
         return;
       }
-      // The first that is waiting: of two that arrive in one moment, either may come here first.
+      // Takes the first commit: of two that arrive at one moment, either may run first.
       const { number, writes } = this.#commits.shift() as Commit;
       const beforeMs = this.#disk.alarmMs;
       for (const write of writes) write(this.#disk);
@@ -174,7 +178,7 @@ export class DiskView implements OwnerStorage, RingStorage {
   }
 }
 
-/** Most values are bytes, and to copy these by themselves takes a tenth of the time. */
+/** Copies a value. Most are bytes, for which `slice` takes a tenth of the time. */
 function copied(value: unknown): unknown {
   return value instanceof Uint8Array ? value.slice() : structuredClone(value);
 }

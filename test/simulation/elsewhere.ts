@@ -1,4 +1,4 @@
-/** An owner in a region where nobody has been: resets and blocks go to all of them. */
+/** An owner in another region, where nothing is counted. Resets and blocks go to all regions. */
 
 import { Counters } from "../../src/counters/counters.ts";
 import type { CounterStub } from "../../src/protocol/rpc.ts";

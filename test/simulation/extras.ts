@@ -1,6 +1,6 @@
 /**
- * What else happens in some runs, beside the story: requests that take two keys and whose clients
- * leave, a hot key whose leases are out when it is blocked, and plans whose limits change.
+ * What else happens in some runs: requests that take of two keys and whose clients leave, a hot key
+ * that is blocked while isolates have leases on it, and plans whose limits change.
  */
 import { MAX_SILENCE_MS } from "../../src/caller/owner-pulse.ts";
 import { isAllowed, type Question, type Reply } from "../../src/caller/question.ts";
@@ -10,10 +10,10 @@ import { Life } from "./life.ts";
 import { HOT, PLANS, planAt, SITE, type Subject } from "./subjects.ts";
 import type { Isolate, World } from "./world.ts";
 
-/** A client may leave at any moment of a request, or after it. */
+/** The longest that a client stays: it may leave at any moment of a request, or after it. */
 const MOST_STAY_MS = 60;
 const BLOCK_MS = 3_600_000;
-/** Units that leases may hold of a key, beside what was asked for. */
+/** Units that leases may take of a key, besides what was asked for. */
 const MANY = 1_000_000;
 
 export interface ExtrasOptions {
@@ -27,7 +27,7 @@ export interface ExtrasOptions {
 export class Extras {
   readonly #options: ExtrasOptions;
   readonly #plans = new Map<Subject, readonly Policy[]>(PLANS.map((plan) => [plan, plan.policies]));
-  /** Requests of the site that were let pass. */
+  /** Requests that passed and took of the site. */
   #taken = 0;
   /** When a caller heard that the hot key is blocked. */
   #blockedMs: number | undefined;
@@ -45,7 +45,7 @@ export class Extras {
     if (schedule.odds(0.4)) often(10, 30, () => this.#take());
     if (schedule.odds(0.4)) {
       often(60, 120, () => void this.#check(HOT, HOT.policies));
-      // Others are asked about at its owner: each answer renews the leases, unless it is told better.
+      // Its owner is also asked about other keys: each answer renews the leases, until the block.
       often(60, 120, () => this.#ask(schedule.pick(PLANS)));
       if (schedule.odds(0.9)) often(1, 1, () => this.#block());
     }
@@ -55,13 +55,13 @@ export class Extras {
     }
   }
 
-  /** Has the books compared, once all that was begun is over. */
+  /** Compares the books, once everything that was begun is over. */
   async audit(): Promise<void> {
     const { world, isFaulty } = this.#options;
-    // Owners look after what is on disk when they are asked again, if a crash came before an alarm.
+    // If a crash came before an owner set its alarm, it cleans up its disk only when asked again.
     void this.#check(HOT, HOT.policies);
     for (const plan of PLANS) this.#ask(plan);
-    // What is lost on the way stays spent: nobody knows by how much.
+    // Calls that get lost leave units spent: nobody knows how many.
     if (isFaulty) return;
     const { caller } = world.schedule.pick(this.#options.isolates);
     const [reply] = await caller.peek([questionOf(SITE, SITE.policies)]);
@@ -74,7 +74,7 @@ export class Extras {
     if (passed > limit) world.ledger.violated(`${passed} of the hot key passed, not ${limit}`);
   }
 
-  /** Takes of the site and of a subject, all or none. */
+  /** Takes of the site and of a subject, both or neither. */
   #take(): void {
     const { world, isolates, subjects } = this.#options;
     const { schedule, ledger } = world;
@@ -136,7 +136,8 @@ export class Extras {
     for (const { name, algorithm } of policies) {
       const account = world.ledger.account(plan.hash, name);
       account.limit = Math.max(account.limit, limit);
-      // What is in a bucket weighs otherwise by another limit: at worst as if it were empty.
+      // Under another limit a bucket's state means other units: at worst, the bucket counts as
+      // empty.
       if (algorithm.endsWith("bucket")) account.resets++;
     }
   }

@@ -4,7 +4,7 @@ import type { World } from "./world.ts";
 
 const KINDS = ["crash", "crash", "duplicate", "cut", "cut off", "cut off", "restart"] as const;
 const MOST_CUT_MS = 4_000;
-/** Longer than a change waits for an owner. */
+/** Longer than a ring change waits for an owner. */
 export const LONG_CUT_MS = 20_000;
 
 export class Failures {
@@ -16,14 +16,14 @@ export class Failures {
     this.#isolates = isolates;
   }
 
-  /** Has messages get lost and come late from now on. */
+  /** Makes messages get lost and come late from now on. */
   trouble(): void {
     const { schedule, network } = this.#world;
     if (schedule.odds(0.4)) network.lossShare = schedule.pick([0.01, 0.05, 0.15]);
     if (schedule.odds(0.4)) network.lateShare = schedule.pick([0.02, 0.1, 0.3]);
   }
 
-  /** Has one thing go wrong. */
+  /** Makes one thing go wrong. */
   strike(): void {
     const { schedule } = this.#world;
     const kind = schedule.pick(KINDS);
@@ -34,7 +34,7 @@ export class Failures {
     if (kind === "cut off") this.#cut(this.#all, schedule.int(50, MOST_CUT_MS));
   }
 
-  /** Has an owner be gone for so long that a change goes on without it. */
+  /** Cuts an owner off for so long that a ring change goes on without it. */
   lose(): void {
     this.#cut(this.#world.schedule.odds(0.5) ? this.#all : [REGION], LONG_CUT_MS);
   }

@@ -24,7 +24,9 @@ const METHODS = Object.entries(Object.getOwnPropertyDescriptors(RingOwner.protot
   ([name, { value }]) => (typeof value === "function" ? [name as keyof OwnerMethods] : []),
 );
 
-/** An owner whose counting is entered in a ledger, batch by batch, in the turn in which it counts. */
+/**
+ * An owner that enters what it counts in a ledger, batch by batch, in the turn in which it counts.
+ */
 class WatchedOwner extends Owner {
   readonly #ledger: Ledger;
   readonly #machine: Machine;
@@ -51,7 +53,7 @@ class WatchedOwner extends Owner {
 
   override refund(batch: readonly Refund[]) {
     for (const each of batch) {
-      // An operator's refund is no request's own, and is entered where it is asked for.
+      // An operator's refund is of no request, and is entered where the operator asks for it.
       if (each.settle) this.#ledger.settled(each, each.settle.actual);
       else if (each.spentAtMs !== undefined) this.#ledger.returned(this.#machine, each);
     }

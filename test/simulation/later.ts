@@ -1,6 +1,6 @@
 /**
- * Checks that are counted after their requests, in some runs: how much too much passes while several
- * isolates spend one quota, each by an earlier word of its owner.
+ * Checks that are counted after their requests, in some runs: how many pass above the limit while
+ * several isolates spend one quota, each by the owner's last word to it.
  */
 import { MAX_GATHER_MS } from "../../src/caller/mode/background.ts";
 import { LaterChecks } from "../../src/caller/mode/later-checks.ts";
@@ -13,7 +13,7 @@ import { LATER } from "./subjects.ts";
 
 /** The longest time between two words of an owner that does not fail. */
 const MOST_SILENT_MS = MAX_GATHER_MS + DEADLINE_MS;
-/** Checks at one moment. */
+/** The most checks at one moment. */
 const MOST_AT_ONCE = 4;
 
 export class Later {
@@ -31,7 +31,7 @@ export class Later {
     if (world.schedule.odds(0.4)) often(40, 80, () => this.#burst());
   }
 
-  /** Compares what passed with the bound, once all is over. */
+  /** Compares what passed with the bound, once everything is over. */
   audit(): void {
     const { world, isFaulty } = this.#options;
     const { limit } = world.ledger.account(LATER.hash, "later");

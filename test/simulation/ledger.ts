@@ -1,7 +1,7 @@
 /**
  * What was asked, counted and decided, seen from outside, and the invariants that follow from it.
  *
- * Books are kept for each key and policy. Knows nothing of how the protocol keeps its promises.
+ * The ledger has an account for each key and policy. It does not know how the protocol works.
  */
 import type { Reply } from "../../src/caller/question.ts";
 import type { Check, CounterPolicy } from "../../src/counters/check.ts";
@@ -20,38 +20,39 @@ import { Tail } from "./tail.ts";
 
 export interface Account {
   limit: number;
-  /** Whether it is on disk before anyone hears of it. */
+  /** Whether counts are on disk before anyone hears of them. */
   durable: boolean;
   /** Units that callers asked for. */
   asked: number;
   /** Units that owners let pass. */
   counted: number;
-  /** Those of them that were said to be sure. */
+  /** Of these, units that an owner said to be exact. */
   countedExactly: number;
-  /** Units that callers were told may pass. */
+  /** Units that callers let pass. */
   passed: number;
+  /** Of these, units that were said to be exact. */
   passedExactly: number;
-  /** Units that an owner counted, and the next life of it knew nothing of. */
+  /** Units that an owner counted and its next life does not know of. */
   lost: number;
   /** Units that callers tried to give back. */
   returned: number;
-  /** How often callers tried to have it forgotten. */
+  /** How often callers tried to reset the key. */
   resets: number;
 }
 
-/** The most that a crash may lose: an interval, and until it is on disk. */
+/** The longest that counts are in memory alone: an interval, and the time of the write. */
 const MOST_LOST_MS = CHECKPOINT_INTERVAL_MS + MOST_COMMIT_MS;
 
 export class Ledger {
-  /** The first invariant that did not hold. */
+  /** The first violation of an invariant. */
   violation: string | undefined;
-  /** By a half of the key's hash, which is enough here, and the policy's name. */
+  /** Accounts by half of the key's hash, which is enough here, and by the policy's name. */
   readonly #accounts = new Map<number, Map<string, Account>>();
   /** Keys whose callers have heard that they are blocked. */
   readonly #blocked = new Set<string>();
-  /** Keys whose block may be lost, or not known to all who decide. */
+  /** Keys whose block may be lost, or unknown to an owner that decides on them. */
   readonly #unblocked = new Set<string>();
-  /** What has been entered of checks that are sent twice, by their `requestId`. */
+  /** The entries made for checks that are sent twice, by kind and `requestId`. */
   readonly #entered = new Set<string>();
   readonly #rings = new Rings();
   readonly #tails = new Map<Machine, Tail>();
@@ -86,17 +87,17 @@ export class Ledger {
     return this.#blocked.has(hashText(subject.hash)) && !this.isDoubted(subject);
   }
 
-  /** Whether some who decide on a key may not know what an operator set for it. */
+  /** Returns true if an owner that decides on a key may not know what an operator set for it. */
   isDoubted({ hash }: Subject): boolean {
     return this.#unblocked.has(hashText(hash));
   }
 
-  /** A caller has heard that a key is blocked. */
+  /** Enters that a caller has heard of a key's block. */
   blockConfirmed({ hash }: Subject): void {
     this.#blocked.add(hashText(hash));
   }
 
-  /** An owner has counted. */
+  /** Enters what an owner has counted. */
   counted(machine: Machine, check: Check, verdicts: readonly Verdict[]): void {
     const { key, policies, requestId } = check;
     const passes = verdicts.every(({ allowed }) => allowed) && this.#enters("counted", requestId);
@@ -109,7 +110,7 @@ export class Ledger {
         else this.tail(machine).counted({ account, units: cost, atMs: machine.now() });
       }
       const spent = (verdicts[at]?.limit ?? limit) - (verdicts[at]?.remaining ?? 0);
-      // By another limit, what is in a bucket weighs otherwise.
+      // Under another limit, a bucket's state means other units.
       const isScaled = account.resets > 0 && algorithm.endsWith("bucket");
       if (spent > account.counted && !isScaled) {
         this.violated(`${name}: ${spent} spent where ${account.counted} were ever counted`);
@@ -121,8 +122,8 @@ export class Ledger {
   }
 
   /**
-   * An owner has been given back what it let pass: as good as never counted. One that has been
-   * replaced gives back what its successor still counts, and may count again.
+   * Enters that an owner was given units back, as if it had never counted them. If another life has
+   * replaced the owner, that one still counts them.
    */
   returned(machine: Machine, { key, policies }: Check): void {
     for (const { name, cost } of policies) {
@@ -132,7 +133,7 @@ export class Ledger {
     }
   }
 
-  /** An owner may charge that much for what a hold came to. */
+  /** Enters that an owner may charge this many units for a hold. */
   settled({ key, policies }: Check, units: number): void {
     for (const { name } of policies) {
       const account = this.account(key, name);
@@ -141,13 +142,13 @@ export class Ledger {
     }
   }
 
-  /** An owner has blocked a key. */
+  /** Enters that an owner has blocked a key. */
   blocked(machine: Machine, key: KeyHash): void {
     if (machine.isSole) this.tail(machine).blocked(hashText(key));
     else this.#unblocked.add(hashText(key));
   }
 
-  /** An owner answers to a batch. */
+  /** Enters an owner's answer to a batch. */
   answered({ name: owner }: Machine, { version, checks }: Batch, answer: Answer): void {
     const { verdicts, inexact, ring } = answer;
     for (const [at, { key, policies, requestId }] of checks.entries()) {
@@ -165,19 +166,19 @@ export class Ledger {
     }
   }
 
-  /** A caller has been asked. */
+  /** Enters what a caller is asked for. */
   asked({ hash }: Subject, policies: readonly Pick<CounterPolicy, "name" | "cost">[]): void {
     for (const { name, cost } of policies) this.account(hash, name).asked += cost;
   }
 
-  /** A caller has decided. @param wasBlocked when it was asked */
+  /** Enters a caller's decision. @param wasBlocked whether the key was blocked when it was asked */
   decided(subject: Subject, { question, decisions }: Reply, wasBlocked: boolean): void {
     if (!decisions.every(({ allowed }) => allowed)) return;
     const isExact = decisions.every(({ exact }) => exact);
     const { requestId } = question;
     const isFirst = this.#enters("passed", requestId);
     const isFirstExact = isExact && this.#enters("passed exactly", requestId);
-    // Asked again, a check answers as the first time, whatever came between.
+    // A repeated check gets its first answer, whatever came in between.
     if (isExact && isFirst && wasBlocked && this.isBlocked(subject)) {
       this.violated(`${question.key[0]} passes while it is blocked`);
     }
@@ -190,7 +191,7 @@ export class Ledger {
     }
   }
 
-  /** An owner is told of a ring. */
+  /** Enters a ring that an owner is sent. */
   told(record: RingRecord): void {
     const wrong = this.#rings.told(record);
     if (wrong) this.violated(wrong);
@@ -200,18 +201,18 @@ export class Ledger {
     }
   }
 
-  /** Another owner, or another life of it, may decide on a key where no block has reached it. */
+  /** Enters that an owner, or a life of one, that no block has reached may decide on a key. */
   doubted(key: KeyHash): void {
     this.#unblocked.add(hashText(key));
   }
 
-  /** Whether a life has counted what is not on disk. */
+  /** Returns true if a life has counted something that is not on disk. */
   owes(machine: Machine): boolean {
     const { entries, blocks } = this.tail(machine);
     return entries.length + blocks.length > 0;
   }
 
-  /** What was counted in this life and is not on disk is lost, now and from now on. */
+  /** Enters as lost what a life has counted and not put on disk. */
   died(machine: Machine): void {
     const { entries, blocks } = this.tail(machine);
     for (const { account, units, atMs } of entries) {
@@ -229,7 +230,7 @@ export class Ledger {
     return tail;
   }
 
-  /** Is this the first entry of that kind for a check? Without a `requestId` each is. */
+  /** Returns true for the first entry of a kind for a check. Without a `requestId` each is. */
   #enters(kind: string, requestId: number | undefined): boolean {
     if (requestId === undefined) return true;
     const entry = `${kind} ${requestId}`;
@@ -238,7 +239,7 @@ export class Ledger {
     return isFirst;
   }
 
-  /** @param keepsAll whether a crash loses none of it */
+  /** @param keepsAll whether crashes lose none of these units */
   #compare(who: string, account: Account, units: number, keepsAll = false): void {
     const { limit, resets, returned, lost } = account;
     const most = limit * (1 + resets) + returned + (keepsAll ? 0 : lost);

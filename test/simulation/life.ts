@@ -1,6 +1,6 @@
 /**
- * One request in an isolate. When its client leaves, all it does is over at once, wherever it waits,
- * unless something of it is kept alive: as in the runtime, which then ends the whole request later.
+ * One request in an isolate. When its client leaves, the request ends at once, wherever it waits.
+ * If it keeps something alive, it ends after that, as in the runtime.
  */
 import { AsyncLocalStorage } from "node:async_hooks";
 import type { Machine } from "./machine.ts";
@@ -16,7 +16,7 @@ export class Life {
     this.#machine = machine;
   }
 
-  /** The request whose code runs in an isolate; undefined if it is none's. */
+  /** The request whose code runs now; undefined outside a request. */
   static get present(): Life | undefined {
     return present.getStore();
   }
@@ -37,7 +37,7 @@ export class Life {
     return present.run(this, act);
   }
 
-  /** Its client goes away. */
+  /** Makes the client leave. */
   leave(): void {
     this.#isLeft = true;
   }

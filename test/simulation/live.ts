@@ -1,6 +1,6 @@
 /**
  * Policies that an operator changes, in some runs: no isolate goes back to an earlier version or
- * mixes two, and in the end each follows the last one, as does each owner.
+ * mixes two, and in the end each isolate and each owner follows the last one.
  */
 import { parsePolicies } from "../../src/limit/policies.ts";
 import type { Policy } from "../../src/limit/policy.ts";
@@ -11,9 +11,9 @@ import { Machine } from "./machine.ts";
 import { LIVE } from "./subjects.ts";
 import type { Isolate, World } from "./world.ts";
 
-/** Between two checks of an isolate: by then it has fetched what it heard of. */
+/** Time between two checks of an isolate, in which it fetches the version it has heard of. */
 const FETCH_MS = 1_000;
-/** Added to the limit of the second policy, so that both tell the version. */
+/** Added to the limit of the second policy, so that the limits of both show the version. */
 const OTHER = 1_000;
 
 export class Live {
@@ -37,7 +37,7 @@ export class Live {
     often(1, 6, () => this.#change());
   }
 
-  /** Has each isolate ask until it must have heard, and compares what it follows then. */
+  /** Makes each isolate ask until it must have heard, and compares the version it follows. */
   async audit(): Promise<void> {
     const { world, isolates } = this.#options;
     for (const isolate of isolates) void this.#auditOne(isolate);
@@ -45,7 +45,7 @@ export class Live {
     const { record } = world.members ?? {};
     for (const owner of record?.owners ?? []) {
       const onDisk = world.objects.disks.get(owner)?.entries;
-      // One that nobody has asked yet has no ring, and hears of the version with it.
+      // An owner that nobody has asked has no ring yet, and hears of the version with it.
       if (!onDisk?.has("ring")) continue;
       const known = (onDisk.get("live") ?? 0) as number;
       if (known !== latest) {
@@ -69,7 +69,7 @@ export class Live {
   #change(): void {
     const { world } = this.#options;
     const { schedule, ledger } = world;
-    // Whoever knows an earlier version loses the race, if there is one.
+    // Of two changes that replace one version, the second is refused.
     const ifVersion = schedule.odds(0.3) ? versionOnDisk(world) : undefined;
     const changed = world.askMembership(this.#operator, async (members) => {
       const version = members.policies.version + 1;
@@ -92,11 +92,16 @@ export class Live {
     const { machine, caller, follower } = isolate;
     await follower.begin(() => REGION);
     const { policies } = follower;
+    const version = versionOf(policies);
+    const latest = this.#latest.get(isolate) ?? 0;
+    if (version < latest) {
+      ledger.violated(`${machine.name} goes back to the live version ${version}, from ${latest}`);
+    }
+    this.#latest.set(isolate, version);
     ledger.asked(LIVE, policies);
     const [reply] = await caller.check([questionOf(LIVE, policies)]);
     if (!machine.isAlive || !reply) return;
     ledger.decided(LIVE, reply, false);
-    const version = versionOf(policies);
     const limits = reply.decisions.map(({ limit }) => limit);
     if (
       limits.join() !==
@@ -106,8 +111,6 @@ export class Live {
     ) {
       ledger.violated(`decided by ${limits}, of more than one live version`);
     }
-    const latest = this.#latest.get(isolate) ?? 0;
-    this.#latest.set(isolate, Math.max(latest, version));
     if (version > versionOnDisk(world)) ledger.violated(`${version} is no live version`);
     if (!isFaulty && !reply.decisions.every(({ exact }) => exact)) {
       ledger.violated("a live policy is decided inexact, though nothing fails");

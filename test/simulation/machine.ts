@@ -1,20 +1,20 @@
-/** One life of an object or an isolate: all it does is over when it is. */
+/** One life of an object or an isolate. Nothing that it does outlives it. */
 import type { Runtime } from "../../src/runtime.ts";
 import { type Disk, DiskView, newDisk } from "./disk.ts";
 import type { Schedule } from "./schedule.ts";
 
-/** By how much a clock may be off. */
+/** The most that a clock is off. */
 const MOST_SKEW_MS = 100;
 
 export class Machine implements Runtime {
   readonly name: string;
   readonly storage: DiskView;
   isAlive = true;
-  /** False from when another life of the same object has begun. */
+  /** False once another life of the same object has begun. */
   isSole = true;
-  /** Timers that keep it in memory. */
+  /** How many timers and tasks keep it in memory. */
   timers = 0;
-  /** What happens to calls that are under way when it dies. */
+  /** Called when it dies, one for each call under way. */
   readonly calls = new Set<() => void>();
   readonly #schedule: Schedule;
   readonly #skewMs: number;
@@ -33,7 +33,7 @@ export class Machine implements Runtime {
     this.storage = new DiskView(schedule, this, disk);
   }
 
-  /** Whether the runtime may let go of it, and nothing is lost. */
+  /** Whether the runtime may evict it, and nothing is lost. */
   get isIdle(): boolean {
     return this.timers === 0 && this.calls.size === 0 && this.storage.isQuiet;
   }
@@ -58,7 +58,7 @@ export class Machine implements Runtime {
     });
   }
 
-  /** Keeps it in memory until the task has ended, whichever way. */
+  /** Keeps the machine in memory until the task has ended, in whatever way. */
   keepAlive(task: Promise<unknown>): void {
     this.timers++;
     const ended = () => {

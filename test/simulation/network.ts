@@ -1,17 +1,17 @@
 /**
- * Calls between machines. Each way takes time, and may be lost or late.
+ * Calls between machines. Each way takes time, and a message may be lost or late.
  *
- * What is lost on the way back has taken effect, and nobody knows.
+ * If a reply is lost, the call has taken effect, and its sender does not know.
  */
 import type { Machine } from "./machine.ts";
 import type { Schedule } from "./schedule.ts";
 
-/** One way, where nothing is wrong: eight of them fit into any deadline. */
+/** The longest way of a message that is in time: eight of them fit into any deadline. */
 const MOST_DELAY_MS = 10;
-/** One way, where something is: longer than most deadlines. */
+/** The longest way of a late message: longer than most deadlines. */
 const MOST_LATE_MS = 3_000;
 
-/** Who calls: all that comes back finds it alive, or nobody. */
+/** The machine or request that calls. If it is not alive any more, a reply is dropped. */
 export type Sender = Pick<Machine, "name" | "isAlive" | "storage">;
 
 /** What can be called. */
@@ -23,7 +23,7 @@ export interface Host<Methods> {
 }
 
 export class Network {
-  /** How many messages get lost, and how many are late; shares of 1. */
+  /** Shares of the messages that get lost, and that are late. */
   lossShare = 0;
   lateShare = 0;
   /** Pairs of names between which nothing passes. */
@@ -46,7 +46,7 @@ export class Network {
     this.lateShare = 0;
   }
 
-  /** @param reach finds who is there when the message arrives */
+  /** @param reach returns the host that the message arrives at */
   call<Methods, Reply>(
     from: Sender,
     to: string,
@@ -55,7 +55,7 @@ export class Network {
   ): Promise<Reply> {
     return new Promise((resolve, reject) => {
       const fail = (why: string) => {
-        // Half of the failures are heard of, the others are silence.
+        // The sender hears of half of the failures; the others are silent.
         if (this.#schedule.odds(0.5)) return;
         this.#schedule.after(this.#schedule.int(0, MOST_DELAY_MS), () => {
           if (from.isAlive) reject(new Error(why));

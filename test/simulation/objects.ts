@@ -1,6 +1,6 @@
 /**
- * The objects and their lives: one at a time, but for the moments in which an object is duplicated.
- * Then its older life still answers some of the calls, and what it writes is refused.
+ * The objects and their lives. An object has one life at a time, except while it is duplicated:
+ * then the older life still answers some calls, and its writes are refused.
  */
 import type { OperatedRingKeeper } from "../../src/membership/operated-ring-keeper.ts";
 import { type Disk, newDisk } from "./disk.ts";
@@ -20,7 +20,7 @@ export interface ObjectsOptions {
   schedule: Schedule;
   /** Starts what runs on a machine. */
   start: (machine: Machine) => AnyHost;
-  /** Called when what a life has not put on disk is lost. */
+  /** Called when a life ends, and loses what it has not put on disk. */
   onLoss: (machine: Machine) => void;
   tell: (text: string) => void;
 }
@@ -37,18 +37,18 @@ export class Objects {
     this.#options = options;
   }
 
-  /** Who is there when a message arrives. */
+  /** Returns the life that gets a message. */
   reach(name: string): AnyHost {
     const { older } = this.#livesOf(name);
     return older && this.#options.schedule.odds(0.5) ? older : this.#present(name);
   }
 
-  /** The machine that an object is on, if it lives. */
+  /** Returns the machine that an object runs on, if it runs. */
   machine(name: string): Machine | undefined {
     return this.#lives.get(name)?.present?.machine;
   }
 
-  /** Has the object begin another life while this one goes on for a moment. */
+  /** Begins another life of an object while this one goes on for a moment. */
   duplicate(name: string): void {
     const lives = this.#livesOf(name);
     if (!lives.present) return;
@@ -99,7 +99,7 @@ export class Objects {
     });
   }
 
-  /** Wakes an object until it has seen its alarm through. */
+  /** Wakes an object by its alarm, again and again until that succeeds. */
   async #wake(name: string): Promise<void> {
     const { schedule, tell } = this.#options;
     const { machine, ready, methods } = this.#present(name);
@@ -109,7 +109,7 @@ export class Objects {
     try {
       await ready;
       await methods.wake();
-      // An alarm is over when what it wrote is on disk.
+      // The alarm succeeds once what it wrote is on disk.
       await machine.storage.sync();
     } catch {
       if (machine.isAlive) again();

@@ -10,18 +10,18 @@ import { OVERRIDDEN } from "./subjects.ts";
 
 const DURATION_MS = 86_400_000;
 const HIGHEST = 12;
-/** A crash that loses an override comes before the next checkpoint. */
+/** A crash this soon comes before the next checkpoint, so it could lose an override. */
 const SOON_MS = 400;
 
 export class Override {
   readonly #options: ExtrasOptions;
   readonly #own: number;
-  /** The limit that a caller heard to be in force, and when; undefined while another is under way. */
+  /** The limit in force, and when a caller heard so; undefined while an override is under way. */
   #confirmed: { limit: number; atMs: number } | undefined;
-  /** Overrides begun, and those of them that have ended. */
+  /** Overrides begun, and how many of them have ended. */
   #begun = 0;
   #ended = 0;
-  /** Whether one failed for its caller: it may still reach the owner, at any time. */
+  /** Whether an override failed for its caller: it may still reach the owner at any time. */
   #isUnsure = false;
 
   constructor(options: ExtrasOptions) {
@@ -40,7 +40,7 @@ export class Override {
     often(1, 3, () => this.#override());
   }
 
-  /** Asks once more, when all that was begun is over. */
+  /** Asks once more, once everything that was begun is over. */
   audit(): void {
     void this.#check();
   }
@@ -51,7 +51,7 @@ export class Override {
     const limit = schedule.odds(0.3) ? null : schedule.int(1, HIGHEST);
     const account = ledger.account(OVERRIDDEN.hash, "overridden");
     account.limit = Math.max(account.limit, limit ?? 0);
-    // Of two under way at one time, nobody knows which comes last.
+    // Of two overrides under way at once, nobody knows which comes last.
     const isAlone = this.#begun === this.#ended;
     const act = ++this.#begun;
     this.#confirmed = undefined;
@@ -94,7 +94,7 @@ export class Override {
     if (!before || before !== this.#confirmed || limit === before.limit) return;
     if (source !== "owner" && (isFaulty || askedMs - before.atMs <= MAX_SILENCE_MS)) return;
     if (!exact || this.#isUnsure || ledger.isDoubted(OVERRIDDEN)) return;
-    // An owner that the ring gave up may still answer those who have an older ring.
+    // An owner that was given up may still answer callers that have an older ring.
     if ((world.members?.record.lost ?? []).length > 0) return;
     ledger.violated(`counted by ${source} under ${limit}, where ${before.limit} is in force`);
   }

@@ -1,6 +1,7 @@
 /**
- * Reservations in some runs: settled for less or more, late, twice, elsewhere or never, while rings
- * change and machines crash. Each has a book of its own, which must balance once all has ended.
+ * Reservations, in some runs: settled for less or more, late, twice, elsewhere or never, while
+ * rings change and machines crash. Each has an account, and all must balance once all holds have
+ * ended.
  */
 
 import { isAllowed, type Question } from "../../src/caller/question.ts";
@@ -12,16 +13,16 @@ import type { Isolate } from "./world.ts";
 
 const MOST_UNITS = 60;
 const MOST_TTL_MS = 4_000;
-/** By the end of the calm, all is settled and each hold has ended. */
+/** The latest settlement. By the end of the calm, all is settled and each hold has ended. */
 const MOST_DELAY_MS = 6_000;
 
-/** What is known of a hold outside. */
+/** What callers know of a hold. */
 interface Book {
   id: number;
   subject: Subject;
-  /** What it may have come to at most; settled twice, the higher of both. */
+  /** The most that it may have been charged; if it is settled twice, the higher of both. */
   most: number;
-  /** What it has come to, once a caller was told so. */
+  /** What it was charged, once a caller has heard so. */
   actual: number;
 }
 
@@ -40,7 +41,7 @@ export class Reservations {
     if (world.schedule.odds(0.4)) often(10, 40, () => void this.#reserve());
   }
 
-  /** Has the books balanced, once all that was begun is over. */
+  /** Balances the accounts, once everything that was begun is over. */
   async audit(): Promise<void> {
     const { world, isolates, isFaulty } = this.#options;
     const { ledger, schedule } = world;
@@ -75,7 +76,7 @@ export class Reservations {
       held: true as const,
     }));
     ledger.asked(subject, policies);
-    // It may come back at any time.
+    // The amount may be given back at any time.
     for (const { name } of policies) ledger.account(subject.hash, name).returned += amount;
     const book = { id, subject, most: 0, actual: 0 };
     this.#books.push(book);
@@ -83,7 +84,7 @@ export class Reservations {
     const [reply] = await caller.check([{ ...this.#question(subject), policies, reserve }]);
     if (!machine.isAlive || !reply) return;
     ledger.decided(subject, reply, false);
-    // Nobody settles a third of them.
+    // A third of the holds is never settled.
     if (!isAllowed(reply) || schedule.odds(0.3)) return;
     const times = schedule.odds(0.2) ? 2 : 1;
     for (let time = 0; time < times; time++) {

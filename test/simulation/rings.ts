@@ -1,4 +1,4 @@
-/** All rings that owners were told of in a run, and who decided by which. */
+/** All rings that owners were sent in a run, and which owner decided on which key by each. */
 
 import type { RingRecord } from "../../src/protocol/ring-record.ts";
 import type { KeyHash } from "../../src/ring/key-hash.ts";
@@ -9,7 +9,7 @@ export class Rings {
   readonly #owners = new Map<number, string>();
   readonly #deciders = new Map<string, string>();
 
-  /** @returns what is wrong with a ring that an owner is told of */
+  /** @returns what is wrong with a ring that an owner is sent */
   told({ version, owners, previous }: RingRecord): string | undefined {
     const known = this.#owners.get(version);
     const named = owners.join(", ");
@@ -26,7 +26,7 @@ export class Rings {
     return SUBJECTS.some(isVain) ? `a key moves in vain from ${before} to ${after}` : undefined;
   }
 
-  /** @returns what is wrong where an owner decides on a key by the ring of that version */
+  /** @returns what is wrong if an owner decides on a key by the ring of that version */
   decided(version: number, key: KeyHash, owner: string): string | undefined {
     const id = `${version}/${hashText(key)}`;
     const decider = this.#deciders.get(id) ?? owner;

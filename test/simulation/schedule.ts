@@ -1,16 +1,16 @@
-/** Virtual time and seeded chance: what happens and when, the same each time for a seed. */
+/** Virtual time and seeded chance: with one seed, the same happens at the same times. */
 import { uniformInt } from "pure-rand/distribution/uniformInt";
 import { xoroshiro128plus } from "pure-rand/generator/xoroshiro128plus";
 import { skipN } from "pure-rand/utils/skipN";
 
-/** Far from the end of any window that is counted in. */
+/** Far from the end of any window. */
 const START_MS = 1_700_000_000_000;
-/** The first numbers of seeds that lie next to each other are nearly the same. */
+/** Numbers to skip: the first ones of neighbouring seeds are nearly the same. */
 const ALIKE_NUMBERS = 32;
 
 interface Event {
   atMs: number;
-  /** Puts events of one moment in an order of chance. */
+  /** Random: puts events of one moment in a random order. */
   tie: number;
   run: () => void;
 }
@@ -26,7 +26,7 @@ export class Schedule {
     skipN(this.#chance, ALIKE_NUMBERS);
   }
 
-  /** A whole number from `least` to `most`. */
+  /** Returns a whole number from `least` to `most`. */
   int(least: number, most: number): number {
     return uniformInt(this.#chance, least, most);
   }
@@ -47,7 +47,7 @@ export class Schedule {
     this.after(ms - this.nowMs, run);
   }
 
-  /** Moves on to the next event; false if there is none until then. */
+  /** Runs the next event; returns false if there is none until `untilMs`. */
   step(untilMs: number): boolean {
     const [next] = this.#events;
     if (!next || next.atMs > untilMs) {

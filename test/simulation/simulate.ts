@@ -1,14 +1,14 @@
-/** Runs many seeds side by side: each goes one step, then all that follows from it happens. */
+/** Runs several seeds side by side: each runs one event, then all microtasks that follow. */
 import { setImmediate } from "node:timers/promises";
 import { vi } from "vitest";
 import { checkCalm, checkEmpty } from "./calm.ts";
 import { Story } from "./story.ts";
 import { type Variant, World } from "./world.ts";
 
-/** To wait for microtasks takes as long for many as for one; too many, and none stays in cache. */
+/** Waiting for microtasks takes as long for a few runs as for one. More would not fit the cache. */
 const SIDE_BY_SIDE = 4;
 
-/** By then all that was counted has expired, and alarms have gone off. */
+/** After this, all counts have expired and all alarms have gone off. */
 const EXPIRY_MS = 3 * 86_400_000;
 
 export interface Failure {
@@ -16,11 +16,11 @@ export interface Failure {
   violation: string;
 }
 
-/** Before all runs: of what fails, only the ledger speaks. */
+/** Silences the logs before all runs: only the ledger reports what is wrong. */
 export function silence(): void {
-  // Each deadline makes an error, and its stack would take longer than all else.
+  // Each deadline makes an error, and making its stack would take longer than all else.
   Error.stackTraceLimit = 0;
-  // Failures are logged, and here nearly all that happens is one.
+  // Failures are logged, and here they are most of what happens.
   for (const level of ["log", "warn", "error"] as const) {
     vi.spyOn(console, level).mockImplementation(() => {});
   }

@@ -1,8 +1,8 @@
 /**
- * The protocol under chance: the real callers, owners and members, on machines that crash, with a
- * network that loses messages, in a time that does not pass by itself.
+ * The protocol under chance: the real callers, owners and membership object, on machines that
+ * crash, with a network that loses messages, in virtual time.
  *
- * SEEDS=1000 runs so many seeds, from FROM on if that is set. SEED=123 runs that one alone and prints
+ * SEEDS=1000 runs 1,000 seeds, from FROM on if that is set. SEED=123 runs only that seed and prints
  * what happens in it.
  */
 import { beforeAll, expect, test } from "vitest";
@@ -11,7 +11,7 @@ import { type Failure, replay, seeds, silence, simulate } from "./simulate.ts";
 const { SEED } = process.env;
 const SEEDS = Number(process.env.SEEDS ?? 2_000);
 const FROM = Number(process.env.FROM ?? 0);
-/** Only runs that hang take so long: 20,000 seeds on a busy machine do not. */
+/** Only runs that hang take this long: 20,000 seeds on a busy machine do not. */
 const LONGEST_MS = 3_600_000;
 
 beforeAll(silence);

@@ -1,6 +1,6 @@
 /**
- * What happens in a run, by chance: requests, changes of the ring, whatever else an operator does,
- * and, in most runs, failures of all kinds. Then calm, and each key asked until it is denied.
+ * What happens in a run, by chance: requests, ring changes, other acts of operators and, in most
+ * runs, failures of all kinds. Then all is calm, and each key is asked until it is denied.
  */
 import type { Policy } from "../../src/limit/policy.ts";
 import { Extras, type ExtrasOptions, questionOf } from "./extras.ts";
@@ -13,27 +13,27 @@ import { Reservations } from "./reservations.ts";
 import { SUBJECTS, type Subject } from "./subjects.ts";
 import type { Isolate, World } from "./world.ts";
 
-/** How long it lasts; in the longest, owners that do not answer are given up. */
+/** How long the eventful part lasts; in the longest, silent owners are given up. */
 const EVENTFUL_MS = [2_000, 6_000, 30_000];
-/** By then all that was begun is over, and no denial is remembered any more. */
+/** After this everything that was begun is over, and no denial is remembered. */
 const CALM_MS = 8_000;
-/** The same after failures: owners given up have come back. */
+/** The calm after failures, in which owners that were given up come back. */
 const LONG_CALM_MS = 60_000;
 const PROBING_MS = 1_000;
-/** By then all is on disk. */
+/** After this everything is on disk. */
 const REST_MS = 4_000;
 const BLOCK_MS = 3_600_000;
 /** A failure often comes in the middle of a change. */
 const SOON_MS = 200;
-/** How many checks are sent twice, with one `requestId`, and how much later at most. */
+/** The odds that a check is sent twice, with one `requestId`; then, how much later at most. */
 const SENT_TWICE_ODDS = 0.4;
 const MOST_AGAIN_MS = 3_000;
-/** One run in so many is spared. */
+/** One run in this many has no failures. */
 const SPARED = 3;
 
 export class Story {
   readonly subjects: readonly Subject[];
-  /** Whether anything fails in it. */
+  /** Whether anything fails in this run. */
   readonly isFaulty: boolean;
   readonly #world: World;
   readonly #eventfulMs: number;
@@ -75,7 +75,7 @@ export class Story {
     this.#live = new Live(extras);
   }
 
-  /** The parts of the story: what each begins, and how long it lasts. */
+  /** The parts of the story: what each begins, and how long each lasts. */
   get parts(): { begin: () => void; lastsMs: number }[] {
     return [
       { begin: () => this.#stir(), lastsMs: this.#eventfulMs },
@@ -153,14 +153,14 @@ export class Story {
     if (!isAboutAll && schedule.odds(SENT_TWICE_ODDS)) {
       const requestId = ++this.#requestId;
       this.#check(isolate, subjects, policiesOf, requestId);
-      // Some while the first is on its way, and from another isolate.
+      // Some are sent while the first is on its way, or from another isolate.
       schedule.after(schedule.odds(0.3) ? 0 : schedule.int(0, MOST_AGAIN_MS), () =>
         this.#check(schedule.pick(this.#isolates), subjects, policiesOf, requestId),
       );
       return;
     }
     this.#check(isolate, subjects, policiesOf);
-    // Some at once, so that they share a call.
+    // Some are sent at once, so that they share a call.
     const more = isAboutAll ? 0 : schedule.int(0, 2);
     for (let time = 0; time < more; time++) {
       for (const subject of subjects) ledger.asked(subject, policiesOf(subject));

@@ -7,13 +7,13 @@ export const SECRET = "a secret";
 export interface Subject {
   key: readonly string[];
   hash: KeyHash;
-  /** Those that it is always asked about. */
+  /** The policies that each check of it names. */
   policies: readonly Policy[];
-  /** The same, at two units each. */
+  /** The same policies at a cost of two units. */
   dearPolicies: readonly Policy[];
 }
 
-/** Windows that end long after a run, and refill nothing in it. */
+/** Policies with windows that end long after a run, and that refill nothing in it. */
 const POLICIES = [
   [policy("few", 3, "fixed-window")],
   [{ ...policy("some", 6, "fixed-window"), start: "first" as const }],
@@ -26,7 +26,7 @@ const POLICIES = [
 
 const hash = keyHasher(SECRET);
 
-/** More than a run has, so that each has others on other owners. */
+/** More subjects than a run has, so that runs have them on different owners. */
 export const SUBJECTS: readonly Subject[] = Array.from({ length: 42 }, (_, at) => {
   const key = [`client-${at}`];
   const policies = POLICIES[at % POLICIES.length] as Policy[];
@@ -34,16 +34,20 @@ export const SUBJECTS: readonly Subject[] = Array.from({ length: 42 }, (_, at) =
   return { key, hash: hash(key), policies, dearPolicies };
 });
 
-/** What all clients share, so that requests that take two keys are denied by either. */
+/** A quota that all clients share. Requests take of it and of a subject; either may deny. */
 export const SITE = subject("site", { ...policy("site", 9, "fixed-window"), key: ["host"] });
 
 /** Asked about so often that isolates lease slices of it. */
 export const HOT = subject("hot", { ...policy("hot", 150, "fixed-window"), lease: 0.2 });
 
-/** A customer to whom an operator gives other limits. Durable: so it is exact after a crash. */
+/**
+ * A customer to whom an operator gives other limits. Durable, so that it is exact after a crash.
+ */
 export const OVERRIDDEN = subject("overridden", policy("overridden", 4, "fixed-window", true));
 
-/** Asked about under the policies in force, which an operator changes; these are the deployment's. */
+/**
+ * Asked about under the policies in force, which an operator changes; these are the deployment's.
+ */
 export const LIVE: Subject = {
   ...subject("live", policy("live", 4, "fixed-window")),
   policies: [policy("live", 4, "fixed-window"), policy("live-too", 1_004, "sliding-window")],
@@ -57,7 +61,7 @@ export const PLANS = ["fixed-window", "sliding-log", "token-bucket", "leaky-buck
   (algorithm) => subject(`plan ${algorithm}`, policy(`plan-${algorithm}`, 4, algorithm)),
 );
 
-/** Those who reserve: what is stored of each is the units spent. */
+/** Subjects of reservations. Their stored state shows the units spent. */
 export const TOKENS = [
   subject("tokens", policy("tokens", 200, "fixed-window")),
   subject("kept tokens", policy("kept-tokens", 200, "fixed-window", true)),

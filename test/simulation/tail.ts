@@ -9,15 +9,15 @@ export interface Entry {
   atMs: number;
 }
 
-/** In place of the number of a write that has yet to be made. */
+/** Stands for the number of a write that has yet to be made. */
 const UNWRITTEN = Number.POSITIVE_INFINITY;
 
 export class Tail implements DiskWatcher {
   #entries: (Entry & { write: number })[] = [];
   #blocks: { id: string; write: number }[] = [];
-  /** The write that the log was written with last. */
+  /** The number of the last write that had a log value. */
   #log = UNWRITTEN;
-  /** The same of a checkpoint that was written while it was counting. */
+  /** The number of the last checkpoint since the batch began. */
   #checkpoint = UNWRITTEN;
 
   get entries(): readonly Entry[] {
@@ -29,25 +29,25 @@ export class Tail implements DiskWatcher {
     return this.#blocks.map(({ id }) => id);
   }
 
-  /** To be called before it counts a batch. */
+  /** Call this before the owner counts a batch. */
   counting(): void {
     this.#checkpoint = UNWRITTEN;
   }
 
-  /** To be called when it has counted the batch, and written what it writes for it. */
+  /** Enters what the owner has counted in the batch, after it has written what it writes for it. */
   counted(entry: Entry): void {
     const write = entry.account.durable ? this.#log : this.#checkpoint;
     this.#entries.push({ ...entry, write });
   }
 
-  /** To be called when a key was blocked, and that was written. */
+  /** Enters a key's block, after the owner has written it. */
   blocked(id: string): void {
     this.#blocks.push({ id, write: this.#log });
   }
 
   wrote(key: string, number: number): void {
     if (key.startsWith(LOG)) this.#log = number;
-    // A checkpoint holds all there is, and so does nothing where all is deleted.
+    // A checkpoint has everything. If all is deleted, there is nothing to have.
     if (key !== HEAD && key !== "") return;
     this.#checkpoint = number;
     for (const each of [...this.#entries, ...this.#blocks]) {

@@ -1,4 +1,4 @@
-/** Has what is called say what it was asked and what it answered. */
+/** Wraps an object so that each call tells its arguments and its answer. */
 import { inspect } from "node:util";
 
 const INSPECT = { depth: 6, compact: 100, breakLength: Number.POSITIVE_INFINITY };

@@ -1,4 +1,4 @@
-/** The protocol broken on purpose, at the edges where it meets the world: each is to be caught. */
+/** The protocol broken on purpose, at its edges. The simulation must catch each variant. */
 import { ANSWERS } from "../../src/counters/table-name.ts";
 import { decodeSections } from "../../src/owner/checkpoint/format.ts";
 import type { RingRecord } from "../../src/protocol/ring-record.ts";
@@ -115,7 +115,7 @@ export const VARIANTS: Record<string, Variant> = {
     }),
   },
 
-  "says nothing of live policies to who has others": {
+  "says nothing of live policies to callers that have others": {
     owner: (owner) => ({
       ...owner,
       check: async (wire) => {
@@ -152,7 +152,7 @@ export const VARIANTS: Record<string, Variant> = {
     },
   },
 
-  "has a client wait for ages when a limit has changed": {
+  "makes a client wait for ages when a limit has changed": {
     owner: (owner) => ({
       ...owner,
       check: async (wire) => {
@@ -170,7 +170,7 @@ export const VARIANTS: Record<string, Variant> = {
   },
 };
 
-/** Has owners release nothing from some tables. */
+/** Makes owners release nothing from some tables. */
 function withoutTables(isLeft: (table: string) => boolean): NonNullable<Variant["peer"]> {
   const isKept = ({ table }: TableRows) => !isLeft(table);
   return (peer) => ({

@@ -1,4 +1,4 @@
-/** All there is in a run: objects and isolates on machines, the network between them, and chance. */
+/** Everything in a run: objects and isolates on machines, the network between them, and chance. */
 
 import { Caller } from "../../src/caller/caller.ts";
 import { PoliciesFollower } from "../../src/caller/policies-follower.ts";
@@ -27,14 +27,14 @@ import { Schedule } from "./schedule.ts";
 import { LIVE, SECRET } from "./subjects.ts";
 import { told } from "./told.ts";
 
-/** How the protocol is broken on purpose, at the edges where it meets the world. */
+/** How the protocol is broken on purpose, at its edges: calls and storage. */
 export interface Variant {
   peer?: (peer: Peer) => Peer;
   owner?: (methods: OwnerMethods) => OwnerMethods;
   stub?: (stub: CounterStub) => CounterStub;
   /** Called with the storage of each life of an owner. */
   storage?: (storage: DiskView) => void;
-  /** Whether what is kept alive outlives the client of its request. Default true. */
+  /** Whether a promise that is kept alive outlives the client of its request. Default true. */
   keepsAlive?: boolean;
 }
 
@@ -62,7 +62,7 @@ export class World {
   readonly objects: Objects;
   readonly variant: Variant;
   readonly ownersPerRegion: number;
-  /** What happened, if it is to be told. */
+  /** What happened, if the run is told. */
   readonly log: string[] = [];
   readonly #isTold: boolean;
   #isolates = 0;
@@ -98,7 +98,7 @@ export class World {
     return this.objects.reach(REGION) as Host<OperatedRingKeeper>;
   }
 
-  /** An owner's methods. Each is a call over the network. */
+  /** Returns an owner's methods. Each is a call over the network. */
   ownerStub(from: Sender, name: string): Stub<OwnerRpc> {
     const reach = () => this.owner(name);
     return eachMethod((verb) => (...args: unknown[]) => {
@@ -146,7 +146,7 @@ export class World {
     return { machine, caller, follower };
   }
 
-  /** The name of an owner, most often of one in the ring. */
+  /** Returns the name of an owner, most often of one in the ring. */
   anyOwner(): string {
     const { schedule, members } = this;
     if (members && schedule.odds(0.7)) return schedule.pick(members.record.owners);
@@ -167,7 +167,7 @@ export class World {
     this.objects.duplicate(name);
   }
 
-  /** Lets go of an object that has nothing to do. */
+  /** Evicts an object that has nothing to do. */
   evict(name: string): void {
     const machine = this.objects.machine(name);
     if (!machine?.isIdle) return;
