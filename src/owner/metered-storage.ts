@@ -11,8 +11,8 @@ import type { OwnerStorage } from "./stored-counters.ts";
 const REPORT_INTERVAL_MS = 10_000;
 
 /**
- * Why something was written: as a checkpoint, or because an answer waits for it, such as a ring or
- * a crash mark. A checkpoint that an answer waits for counts as a checkpoint.
+ * Why something was written: as a checkpoint, or because an answer waits for it, such as a durable
+ * count, a ring or a crash mark.
  */
 export type Writer = "checkpoint" | "awaited";
 
@@ -62,13 +62,13 @@ export function meteredStorage(
     sync: () => storage.sync(),
     async put(entries: Record<string, unknown>, options?: DurableObjectPutOptions) {
       await storage.put(entries, options);
-      const hasHead = HEAD in entries;
-      const writer = hasHead || options?.allowUnconfirmed ? "checkpoint" : "awaited";
+      const isAwaited = !options?.allowUnconfirmed;
       const values = Object.values(entries);
       let bytes = 0;
       for (const value of values) if (ArrayBuffer.isView(value)) bytes += value.byteLength;
       // A checkpoint is the put with the head. A ring written again is no write of its own.
-      note(writer, writer === "checkpoint" ? Number(hasHead) : 1, values.length, bytes, false);
+      const writes = Number(isAwaited || HEAD in entries);
+      note(isAwaited ? "awaited" : "checkpoint", writes, values.length, bytes, false);
     },
     async delete(keys: string[], options?: DurableObjectPutOptions) {
       const deleted = await storage.delete(keys, options);
