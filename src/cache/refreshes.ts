@@ -15,8 +15,12 @@ export class Refreshes {
     const nowMs = WORKERS.now();
     if (nowMs < (this.#untilMs.get(key) ?? 0)) return;
     if (this.#untilMs.size >= MAX_KEYS) this.#untilMs.clear();
-    this.#untilMs.set(key, nowMs + REQUEST_MS);
-    const end = () => this.#untilMs.delete(key);
+    const untilMs = nowMs + REQUEST_MS;
+    this.#untilMs.set(key, untilMs);
+    const end = () => {
+      // A later refresh of the key may be under way by now.
+      if (this.#untilMs.get(key) === untilMs) this.#untilMs.delete(key);
+    };
     WORKERS.keepAlive(refresh().then(end, end));
   }
 }
