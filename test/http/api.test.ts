@@ -221,11 +221,12 @@ describe("the API", () => {
       allowed: false,
       limit: 10,
     });
-    for (const [more, field] of [
-      ["&policy=hour", "policy"],
-      ["&color=red", "color"],
+    for (const [more, field, rule] of [
+      ["&policy=hour", "policy", "must be given once"],
+      ["&color=red", "color", ""],
     ] as const) {
-      expect(await answer(send("GET", `/overrides${query}${more}`))).toMatchObject({ field });
+      const refused = await answer(send("GET", `/overrides${query}${more}`));
+      expect(refused).toMatchObject({ field, detail: expect.stringContaining(rule) });
     }
     for (const [change, field] of [
       [{ limit: 1.5 }, "limit"],

@@ -12,6 +12,7 @@ import { newApp } from "../app.ts";
 import { readChecks } from "./api-body.ts";
 import { overriddenSchema, overrideSchema } from "./body-schemas.ts";
 import { jsonBody } from "./json-body.ts";
+import { queryOf } from "./query.ts";
 
 /** Makes the app of the calls below `/overrides`. */
 export function overridesApi(caller: Caller, config: Config): HonoBase {
@@ -38,9 +39,8 @@ export function overridesApi(caller: Caller, config: Config): HonoBase {
 
   /** Reads `?key=…&policy=…`. For a key of several parts, `key` is repeated. */
   function questionIn(c: Context): Question {
-    const { key = [], ...others } = c.req.queries();
-    const single = Object.entries(others).map(([name, values]) => [name, values.join()]);
-    const given = { ...Object.fromEntries(single), ...(key.length > 0 && { key: oneOrAll(key) }) };
+    const { key = [] } = c.req.queries();
+    const given = { ...queryOf(c, "key"), ...(key.length > 1 && { key }) };
     return questionOf(parse(overriddenSchema, given));
   }
 
@@ -48,8 +48,4 @@ export function overridesApi(caller: Caller, config: Config): HonoBase {
     const { groups } = readChecks(overridden, config, config.homeRegion, "explain");
     return groups.flat()[0] as Question;
   }
-}
-
-function oneOrAll(values: string[]): string | string[] {
-  return values.length === 1 ? (values[0] as string) : values;
 }
