@@ -66,6 +66,15 @@ export function decided(replies: readonly Reply[]): Decision {
   return decisive(replies.flatMap(({ decisions }) => decisions));
 }
 
+/** Groups results in a flat list as their questions are grouped. */
+export function regroup<Said>(
+  groups: readonly (readonly Question[])[],
+  said: readonly Said[],
+): (readonly Said[])[] {
+  const each = said.values();
+  return groups.map((group) => group.map(() => each.next().value as Said));
+}
+
 export function isAllowed({ decisions }: Reply): boolean {
   return decisions.every(({ allowed }) => allowed);
 }

@@ -46,7 +46,7 @@ const MAX_DECISIONS = 200;
 /** Part of the interval for which a chart is new enough: moments do not come on the millisecond. */
 const FRESH = 0.9;
 
-type ShownField = "name" | "limit" | "windowMs" | "algorithm" | "shadow" | "key";
+type ShownField = "name" | "limit" | "windowMs" | "algorithm" | "shadow";
 
 /** A rate is the mean of this long. */
 const RATE_MS = 5_000;
@@ -184,9 +184,9 @@ export class LiveView {
       clients: topClients([...sums, ...busiest, ...mostDenied], newest),
       policies: config.policies.map((policy) => {
         const rate = rates.entries.find(({ dimensions }) => dimensions.policy === policy.name);
-        const { name, limit, windowMs, algorithm, shadow, key } = policy;
+        const { name, limit, windowMs, algorithm, shadow } = policy;
         const perSecond = ((rate?.count ?? 0) * 1_000) / RATE_MS;
-        return { name, limit, windowMs, algorithm, shadow, key, perSecond };
+        return { name, limit, windowMs, algorithm, shadow, perSecond };
       }),
       rings: this.#rings,
       highWater: config.highWater,

@@ -7,13 +7,15 @@ import type { WorkerdServer } from "../bench/workerd-server.ts";
 import { startGate } from "../http/gate-server.ts";
 import { fileWith, removeFiles, turnpike, turnpikeHere } from "./turnpike.ts";
 
+const POLICIES = JSON.stringify([
+  { limit: 10, window: "60s" },
+  { name: "day", key: ["header:X-Api-Key"], limit: 5, window: "1d" },
+  { name: "app", key: ["header:X-App", "ip"], limit: 7, window: "1d" },
+  { name: "banned", limit: 10, window: "1d", deny: ["198.51.100.0/24"] },
+]);
+
 let server: WorkerdServer;
 beforeAll(async () => {
-  const POLICIES = JSON.stringify([
-    { limit: 10, window: "60s" },
-    { name: "day", key: ["header:X-Api-Key"], limit: 5, window: "1d" },
-    { name: "app", key: ["header:X-App", "ip"], limit: 7, window: "1d" },
-  ]);
   server = await startGate({ TOKEN: "check:narrow dev", POLICIES }, { hasMembership: true });
 });
 afterAll(async () => {
@@ -42,7 +44,7 @@ describe("turnpike", () => {
     expect((await at("block", "ann", "--for", "1h")).out).toBe("blocked ann for 1h\n");
     expect((await at("peek", "ann", ...LIMIT)).code).toBe(1);
     expect((await at("explain", "ann", ...LIMIT)).out).toMatch(
-      /ends in \d{1,3} ?m?[sm]\b.*\nBlocked by an operator for 1h more\./s,
+      /^blocked by an operator for 1h more\n.*ends in \d+[ms]\b/s,
     );
     expect((await at("unblock", "ann")).out).toBe("unblocked ann\n");
     expect((await at("check", "ann", ...LIMIT)).code).toBe(0);
@@ -50,15 +52,26 @@ describe("turnpike", () => {
 
   it("explains a client under all policies, and refuses to block what top has shortened", async () => {
     await at("check", "ip:192.0.2.44", "--policy", "default");
-    expect((await at("explain", "ip:192.0.2.44")).out).toMatch(/│ default +│ 9 of 10 +│/);
+    expect((await at("explain", "ip:192.0.2.44")).out).toMatch(
+      /^nothing denies it now in weur\n.*│ default +│ 9 of 10 +│/s,
+    );
+    expect((await at("explain", "ip:192.0.2.45")).out).toMatch(
+      /^nothing denies it now in weur: not seen there lately\n/,
+    );
     expect(JSON.parse((await at("explain", "ip:192.0.2.44", "--json")).out)).toMatchObject({
       blockedMs: 0,
-      policies: [{ policy: "default", remaining: 9 }],
+      policies: [{ policy: "default", remaining: 9 }, { policy: "banned" }],
     });
     expect(await at("block", "192.0.2.*")).toMatchObject({
       code: 2,
       error: expect.stringContaining("192.0.2.* is the beginning of a key"),
     });
+  });
+
+  it("explains which policies count nothing of a client, and why", async () => {
+    expect((await at("explain", "ip:198.51.100.7")).out).toMatch(
+      /^refused with 403 by deny of banned\n.*│ banned +│ +│ +│ deny refuses it with 403 +│.*│ day +│ +│ +│ counts by header:X-Api-Key, so an address alone says nothing +│/s,
+    );
   });
 
   it("does not measure a bucket by a limit that is less than its burst", async () => {

@@ -14,6 +14,8 @@ const POLICIES = [
   { name: "slow", limit: 1, window: "1s", algorithm: "token-bucket", burst: 30 },
   { name: "leaky", limit: 1000, window: "1s", algorithm: "leaky-bucket", burst: 30 },
   { name: "parallel", limit: 2, window: "30s", algorithm: "concurrency" },
+  { name: "banned", limit: 5, window: "1d", deny: ["192.0.2.66"] },
+  { name: "keyed", limit: 5, window: "1d", key: ["header:X-Api-Key"] },
 ].map((policy) => ({ path: `/${policy.name}`, ...policy }));
 
 let server: WorkerdServer;
@@ -55,6 +57,7 @@ async function visit(path: string, client = "192.0.2.1"): Promise<number> {
 
 it("shows what is left of all that a policy holds, and times as long as they are", async () => {
   for (const { name } of POLICIES) expect(await visit(name)).toBe(200);
+  expect(await visit("banned", "192.0.2.66")).toBe(403);
   const page = await open();
   const said = await explained(page, "192.0.2.1");
   const rest = "left[a-z]+/\\d: ";
@@ -68,6 +71,14 @@ it("shows what is left of all that a policy holds, and times as long as they are
       `slow(29|30) of 30 ${rest}(29|30)\\.\\d{3} of 30 tokens, one more each 1s`,
       `leaky31 of 31 ${rest}0.000 of 31 in the bucket, one leaves each 1ms`,
       `parallel2 of 2 ${rest}0 of 2 in flight`,
+      `banned4 of 5 ${rest}1 of 5 spent in the window that ends in \\d+[hms]`,
+      "keyedcounts by header:X-Api-Key, so an address alone says nothing",
     ].map((text) => expect.stringMatching(new RegExp(`^${text}$`))),
   );
+  expect(await page.locator("#why-block").textContent()).toBe("nothing denies it now in weur");
+  await page.getByRole("button", { name: "Close" }).click();
+
+  expect(await explained(page, "192.0.2.66")).toContain("banneddeny refuses it with 403");
+  const summary = page.locator("#why-block.denied");
+  expect(await summary.textContent()).toBe("refused with 403 by deny of banned");
 });

@@ -260,9 +260,14 @@ describe("the API", () => {
     const key = fresh();
     await post("/check", { key, policy: "day", cost: 4 });
     expect(await answer(post("/explain", { key, policy: "day" }))).toEqual({
+      summary: "nothing denies it now in weur",
+      allowed: true,
+      exact: true,
       blockedMs: 0,
+      others: [],
       policies: [
         {
+          key: [key],
           owner: expect.stringMatching(/^weur\/[0-3]$/),
           ringVersion: 1,
           policy: "day",

@@ -1,8 +1,7 @@
 /** JSON Schemas of what the API answers. Types compare them with the code. */
 import type { SettledDecision } from "../../src/caller/holds.ts";
-import type { ExplainedKey } from "../../src/caller/question.ts";
-import type { Explanation } from "../../src/counters/check.ts";
 import type { Distinct, Point, Top } from "../../src/events.ts";
+import type { ExplainedClient } from "../../src/http/api/explain-api.ts";
 import type { PoliciesInForce } from "../../src/http/api/policies-api.ts";
 import type { Quota } from "../../src/http/api/quota-api.ts";
 import type { Decision } from "../../src/limit/decision.ts";
@@ -11,13 +10,14 @@ import type { components } from "./api.d.ts";
 
 type Schemas = components["schemas"];
 type Fits<Documented, Code extends Documented> = [Documented, Code];
-type ExplainedPolicy = Omit<Schemas["Explanation"]["policies"][number], "stored">;
+type ExplainedPolicy = Omit<Schemas["Explanation"]["policies"][number], "stored" | "key">;
 
 /** Compiles only if what the code answers is what the document says. */
 export type SameTypes = [
   Fits<Schemas["Decision"], Decision>,
   Fits<Schemas["Settled"], SettledDecision>,
-  Fits<ExplainedPolicy, Explanation & Pick<ExplainedKey, "owner" | "ringVersion">>,
+  Fits<Omit<Schemas["Explanation"], "policies">, Omit<ExplainedClient, "policies">>,
+  Fits<ExplainedPolicy, ExplainedClient["policies"][number]>,
   Fits<Schemas["Ring"], RingStatus>,
   Fits<Omit<Schemas["Policies"], "policies">, Omit<PoliciesInForce, "policies">>,
   Fits<Schemas["Top"], Top>,
@@ -105,12 +105,16 @@ export const ANSWERS = {
   Settled: object({ ...DECISION, was: WAS }, "taken"),
   Decisions: object({ decisions: list(ref("Decision"), "In the order of the checks.") }),
   Explanation: object({
+    summary: text("Whether something denies it now, in one line."),
+    allowed: flag("May it pass now, under all policies that were asked about?"),
+    exact: flag("False if the counts may be off."),
     blockedMs: number("Until a block ends; 0 if there is none."),
     policies: list(
       object(
         {
           owner: text("The owner that counts the key."),
           ringVersion: whole("The version of the ring that it counts by."),
+          key: list({ type: "string" }, "The key that it counts, part by part."),
           policy: text("The policy's name."),
           algorithm: text("How it counts."),
           limit: whole("Units in a window."),
@@ -141,7 +145,11 @@ export const ANSWERS = {
         "holds",
         "override",
       ),
-      "One for each policy.",
+      "One for each policy that counts it.",
+    ),
+    others: list(
+      object({ policy: text("The policy's name."), state: text("Why, in words.") }),
+      "Policies that count nothing of it.",
     ),
   }),
   OverrideInForce: object({ policy: text("The policy's name."), ...OVERRIDE }),

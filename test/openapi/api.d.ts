@@ -130,7 +130,10 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Say what the key's owner has stored */
+        /**
+         * Say whether a key is denied now, why, and what its owner has stored
+         * @description Without a policy, under all policies of the configuration.
+         */
         post: operations["explain"];
         delete?: never;
         options?: never;
@@ -782,14 +785,22 @@ export interface components {
             decisions: components["schemas"]["Decision"][];
         };
         Explanation: {
+            /** @description Whether something denies it now, in one line. */
+            summary: string;
+            /** @description May it pass now, under all policies that were asked about? */
+            allowed: boolean;
+            /** @description False if the counts may be off. */
+            exact: boolean;
             /** @description Until a block ends; 0 if there is none. */
             blockedMs: number;
-            /** @description One for each policy. */
+            /** @description One for each policy that counts it. */
             policies: {
                 /** @description The owner that counts the key. */
                 owner: string;
                 /** @description The version of the ring that it counts by. */
                 ringVersion: number;
+                /** @description The key that it counts, part by part. */
+                key: string[];
                 /** @description The policy's name. */
                 policy: string;
                 /** @description How it counts. */
@@ -828,6 +839,13 @@ export interface components {
                      */
                     leftMs: number;
                 };
+            }[];
+            /** @description Policies that count nothing of it. */
+            others: {
+                /** @description The policy's name. */
+                policy: string;
+                /** @description Why, in words. */
+                state: string;
             }[];
         };
         OverrideInForce: {

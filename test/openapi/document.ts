@@ -372,7 +372,8 @@ export const document = {
     },
     "/explain": {
       post: operation("explain", {
-        summary: "Say what the key's owner has stored",
+        summary: "Say whether a key is denied now, why, and what its owner has stored",
+        description: "Without a policy, under all policies of the configuration.",
         tag: "keys",
         body: either("Check", "Checks"),
         answers: ok(either("Explanation", "Explanations"), "What is stored; for many, a list."),

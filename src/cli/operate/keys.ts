@@ -6,7 +6,7 @@ import type { Decision } from "../../limit/decision.ts";
 import { formatDuration, rounded } from "../../limit/duration.ts";
 import { UserError } from "../user-error.ts";
 import { type Call, RefusedError } from "./client.ts";
-import { explain, explainByAll } from "./explain.ts";
+import { explain } from "./explain.ts";
 import { isAddress, networkAdvice, who } from "./typed.ts";
 import { answered, changed, type WorkerOptions, withWorker } from "./worker-command.ts";
 
@@ -38,11 +38,7 @@ export function keyCommands(): Command[] {
       .option("--cost <units>", "what it costs (default: 1)")
       .action(decide("/peek")),
     withPolicy(verb("explain", "says what is stored for a key, and why it is denied")).action(
-      onKey(async (key: string, options: PolicyOptions) => {
-        const isByAll = options.policy === undefined && options.limit === undefined;
-        if (isByAll) await explainByAll(who(key), options);
-        else await explain(bodyOf(key, options), options);
-      }),
+      onKey((key: string, options: PolicyOptions) => explain(bodyOf(key, options, false), options)),
     ),
     withPolicy(verb("reset", "forgets what a key has spent")).action(
       onKey(async (key: string, options: PolicyOptions) => {

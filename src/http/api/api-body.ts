@@ -36,12 +36,24 @@ import {
 /** The calls that take checks. */
 export type CheckingCall = "check" | "peek" | "refund" | "reset" | "explain";
 
+export interface PlacedCheck {
+  check: CheckBody;
+  /** Where it stands in its body: `""`, or `checks[3]`. */
+  at: string;
+}
+
+/** How a check in a body is read. */
+export interface Reading {
+  options: ClientKeyOptions;
+  region: Region;
+  /** What for. `reset` and `explain` refuse an address as `key` if no client has that key. */
+  call: CheckingCall;
+}
+
 /**
  * Returns the questions of each check in a body, one for each scope and key of its policies, and
  * whether the body asked for many.
  *
- * @param call what the checks are for. `reset` and `explain` refuse an address as `key` if no
- *   client has that key.
  * @throws {MisuseError} naming the field, the rule and the value
  */
 export function readChecks(
@@ -50,57 +62,66 @@ export function readChecks(
   region: Region,
   call: CheckingCall,
 ): { groups: Question[][]; many: boolean } {
+  const { checks, many } = checksIn(body);
+  const reading = { options, region, call };
+  return { groups: checks.map(({ check, at }) => questionsIn(check, at, reading)), many };
+}
+
+/** Returns the checks in a body, each with where it stands. */
+export function checksIn(body: unknown): { checks: PlacedCheck[]; many: boolean } {
   if (typeof body === "object" && body !== null && "checks" in body) {
     const { checks } = parse(manySchema, body);
-    const groups = checks.map((check, at) => questions(check, `checks[${at}]`));
-    return { groups, many: true };
+    return { checks: checks.map((check, at) => ({ check, at: `checks[${at}]` })), many: true };
   }
-  return { groups: [questions(parse(checkSchema, body), "")], many: false };
+  return { checks: [{ check: parse(checkSchema, body), at: "" }], many: false };
+}
 
-  function questions(check: CheckBody, at: string): Question[] {
-    const { key, ip, cost, atMost, requestId, policies: several, ...one } = check;
-    requireWho(check, at);
-    if (requestId !== undefined && call !== "check") {
-      const rule = "must be left out, since only a check counts";
-      throw new MisuseError(fieldPath(at, "requestId"), rule, requestId);
-    }
-    if (several && Object.values(one).some((field) => field !== undefined)) {
-      const rule = "must be left out, or hold what stands beside it";
-      throw new MisuseError(fieldPath(at, "policies"), rule, several);
-    }
-    const asked = several
-      ? several.map((each, index) => policy(each, `${fieldPath(at, "policies")}[${index}]`))
-      : [policy(one, at)];
-    requireDistinct(asked, fieldPath(at, "policies"));
-    const isClients = asked.every(
-      (each) => options.policies.includes(each) && hasAddress(each.key),
-    );
-    const isOperator = call === "reset" || call === "explain";
-    if (isOperator && isClients && typeof key === "string") {
-      requireKnownKey(key, asked, options, fieldPath(at, "key"));
-    }
-    if (atMost && cost === undefined) {
-      throw new MisuseError(fieldPath(at, "cost"), 'is required where "atMost" is true', cost);
-    }
-    const keyOf = (policy: Policy) => (ip ? clientKeyOf(policy, ip, at) : [key ?? []].flat());
-    const charged = asked.map((general) => {
-      const each = policyFor(general, keyOf(general));
-      return atMost && cost ? upTo(each, cost) : { ...each, cost: cost ?? each.cost };
-    });
-    const alike = Map.groupBy(charged, (each) => JSON.stringify([each.scope, keyOf(each)]));
-    if (requestId !== undefined && alike.size > 1) {
-      // If one key denies, each repeat would give back once more what the others took.
-      const rule = "must be left out where policies have several keys or scopes";
-      throw new MisuseError(fieldPath(at, "requestId"), rule, requestId);
-    }
-    return Array.from(alike.values(), (group) => {
-      const question = { key: keyOf(group[0] as Policy), policies: group, region };
-      if (requestId === undefined) return question;
-      // In whatever order they are written, it is one check.
-      group.sort((one, other) => (one.name < other.name ? -1 : 1));
-      return { ...question, requestId: hashOf(requestId, group) };
-    });
+/** @throws {MisuseError} naming the field, the rule and the value */
+export function questionsIn(
+  check: CheckBody,
+  at: string,
+  { options, region, call }: Reading,
+): Question[] {
+  const { key, ip, cost, atMost, requestId, policies: several, ...one } = check;
+  requireWho(check, at);
+  if (requestId !== undefined && call !== "check") {
+    const rule = "must be left out, since only a check counts";
+    throw new MisuseError(fieldPath(at, "requestId"), rule, requestId);
   }
+  if (several && Object.values(one).some((field) => field !== undefined)) {
+    const rule = "must be left out, or hold what stands beside it";
+    throw new MisuseError(fieldPath(at, "policies"), rule, several);
+  }
+  const asked = several
+    ? several.map((each, index) => policy(each, `${fieldPath(at, "policies")}[${index}]`))
+    : [policy(one, at)];
+  requireDistinct(asked, fieldPath(at, "policies"));
+  const isClients = asked.every((each) => options.policies.includes(each) && hasAddress(each.key));
+  const isOperator = call === "reset" || call === "explain";
+  if (isOperator && isClients && typeof key === "string") {
+    requireKnownKey(key, asked, options, fieldPath(at, "key"));
+  }
+  if (atMost && cost === undefined) {
+    throw new MisuseError(fieldPath(at, "cost"), 'is required where "atMost" is true', cost);
+  }
+  const keyOf = (policy: Policy) => (ip ? clientKeyOf(policy, ip, at) : [key ?? []].flat());
+  const charged = asked.map((general) => {
+    const each = policyFor(general, keyOf(general));
+    return atMost && cost ? upTo(each, cost) : { ...each, cost: cost ?? each.cost };
+  });
+  const alike = Map.groupBy(charged, (each) => JSON.stringify([each.scope, keyOf(each)]));
+  if (requestId !== undefined && alike.size > 1) {
+    // If one key denies, each repeat would give back once more what the others took.
+    const rule = "must be left out where policies have several keys or scopes";
+    throw new MisuseError(fieldPath(at, "requestId"), rule, requestId);
+  }
+  return Array.from(alike.values(), (group) => {
+    const question = { key: keyOf(group[0] as Policy), policies: group, region };
+    if (requestId === undefined) return question;
+    // In whatever order they are written, it is one check.
+    group.sort((one, other) => (one.name < other.name ? -1 : 1));
+    return { ...question, requestId: hashOf(requestId, group) };
+  });
 
   function clientKeyOf(policy: Policy, ip: string, at: string): string[] {
     requireOneClient(ip, fieldPath(at, "ip"));

@@ -10,7 +10,7 @@ import { evenOutAll } from "../../caller/at-most.ts";
 import type { Caller } from "../../caller/caller.ts";
 import { reserve, settle } from "../../caller/holds.ts";
 import type { MembershipClient } from "../../caller/membership-client.ts";
-import { decided, type ExplainedKey, type Question, type Reply } from "../../caller/question.ts";
+import { decided, type Reply, regroup } from "../../caller/question.ts";
 import type { Config } from "../../config.ts";
 import type { PoliciesDocument } from "../../protocol/policies-document.ts";
 import { nearestRegion, type Region } from "../../ring/region.ts";
@@ -20,6 +20,7 @@ import { type CheckingCall, readBlock, readChecks, readReset, readUnblock } from
 import { answerError, notFound } from "./api-error.ts";
 import { authorize, requireScope, wrongTokensOf } from "./authorization.ts";
 import { countEvents, type EventsOf, readEvents } from "./events-api.ts";
+import { explainCall } from "./explain-api.ts";
 import { readRelease, readReserve, readSettle } from "./hold-body.ts";
 import { jsonBody } from "./json-body.ts";
 import openapi from "./openapi.json" with { type: "json" };
@@ -96,12 +97,7 @@ export function api(
     await caller.reset(readReset(await jsonBody(c), config, region(c)));
     return c.body(null, 204);
   });
-  app.post("/explain", async (c) => {
-    const { groups, many } = await checksOf(c, "explain");
-    const explained = regroup(groups, await caller.explain(groups.flat()));
-    const merged = explained.map(mergeScopes);
-    return c.json(many ? { explanations: merged } : merged[0]);
-  });
+  app.post("/explain", explainCall(caller, config, region));
   app.post("/block", async (c) => {
     const { keys, unreached, durationMs } = readBlock(await jsonBody(c), config);
     await Promise.all(keys.map((key) => caller.block(key, durationMs)));
@@ -147,23 +143,4 @@ export function api(
 function decisionsJson(c: Context, groups: readonly (readonly Reply[])[], many: boolean): Response {
   const decisions = groups.map(decided);
   return c.json(many ? { decisions } : decisions[0]);
-}
-
-/** Groups results in a flat list as their questions are grouped. */
-function regroup<Said>(
-  groups: readonly (readonly Question[])[],
-  said: readonly Said[],
-): (readonly Said[])[] {
-  const each = said.values();
-  return groups.map((group) => group.map(() => each.next().value as Said));
-}
-
-/** Merges the explanations of a key's two owners, one for each scope of its policies. */
-function mergeScopes(explained: readonly ExplainedKey[]) {
-  return {
-    blockedMs: Math.max(...explained.map(({ blockedMs }) => blockedMs)),
-    policies: explained.flatMap(({ owner, ringVersion, policies }) =>
-      policies.map((policy) => ({ owner, ringVersion, ...policy })),
-    ),
-  };
 }
