@@ -2,9 +2,11 @@
 import { type Context, Hono } from "hono";
 import { describe, expect, it, vi } from "vitest";
 import { Caller } from "../../src/caller/caller.ts";
+import { isolateCaller } from "../../src/caller/isolate.ts";
 import { parseConfig } from "../../src/config.ts";
 import { enforce } from "../../src/http/rate-limit.ts";
 import { type Decision, type RateLimitOptions, rateLimit } from "../../src/index.ts";
+import { parsePolicy } from "../../src/limit/policy.ts";
 import { WORKERS } from "../../src/runtime.ts";
 import { FakeOwners } from "../caller/fake-owners.ts";
 import { useStoppedClock } from "../stopped-clock.ts";
@@ -33,6 +35,22 @@ function expectFields(response: Response, name: string): void {
   expect(response.headers.get("RateLimit-Policy")).toBe(`"${name}";q=0;w=3600`);
   expect(response.headers.get("Cache-Control")).toBe("no-store");
 }
+
+it("tells each client its own limit, one after the other", async () => {
+  const written = { name: crypto.randomUUID(), limit: 3, window: "1h", key: ["header:X-Customer"] };
+  const send = appWith(written);
+  const question = { key: ["ada"], policies: [parsePolicy(written)], region: "weur" } as const;
+  await isolateCaller().override(question, 2, 3_600_000);
+  const denied = async (customer: string) => {
+    const init = { headers: { "X-Customer": customer } };
+    for (let n = 0; n < 3; n++) await send("/", init);
+    const response = await send("/", init);
+    const { detail } = await response.json<{ detail: string }>();
+    return [response.headers.get("RateLimit-Policy")?.split(";")[1], detail.split(".")[0]];
+  };
+  expect(await denied("ada")).toEqual(["q=2", "The quota is 2 per 1h"]);
+  expect(await denied("bob")).toEqual(["q=3", "The quota is 3 per 1h"]);
+});
 
 describe("a refusal of a policy's own", () => {
   it("is a text, whatever the client accepts", async () => {

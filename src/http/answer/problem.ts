@@ -21,7 +21,7 @@ export function problem(body: Problem, headers?: Record<string, string>): Respon
 
 /** @param allow the methods that the call takes */
 export function wrongMethod(allow: string): Response {
-  const detail = `This call takes ${allow.replace(", ", " and ")}.`;
+  const detail = `This call takes ${allow.replace(/, (?=\w+$)/, " and ")}.`;
   return problem({ status: 405, title: "Method not allowed", detail }, { Allow: allow });
 }
 

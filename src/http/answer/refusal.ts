@@ -65,6 +65,7 @@ export function refuse(c: Context, rulings: readonly Ruling[]): Response | Promi
 function hasSameText(one: Decision, other: Decision): boolean {
   return (
     one.reason === other.reason &&
+    one.limit === other.limit &&
     one.remaining === other.remaining &&
     waitSeconds(one) === waitSeconds(other)
   );
@@ -96,14 +97,15 @@ function refusalOf(rulings: readonly Ruling[]) {
   return { body, headers };
 }
 
-function tooMany(policy: Policy, { reason }: Decision) {
-  const cause = reason === "blocked" ? "This client is blocked for now." : quotaText(policy);
+function tooMany(policy: Policy, { reason, limit }: Decision) {
+  const cause = reason === "blocked" ? "This client is blocked for now." : quotaText(policy, limit);
   // A policy may set the status of its refusal and nothing else.
   const status = (policy.refusal?.status ?? 429) as ContentfulStatusCode;
   return { status, type: "quota-exceeded", title: "Too many requests", cause };
 }
 
-function quotaText({ algorithm, limit, windowMs }: Policy): string {
+/** @param limit the policy's, or that of an override */
+function quotaText({ algorithm, windowMs }: Policy, limit: number): string {
   if (limit === 0) return "No such request passes for now.";
   if (algorithm === "concurrency") return `${limit} such requests may run at once.`;
   return `The quota is ${limit} per ${formatDuration(windowMs)}.`;
