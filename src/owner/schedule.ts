@@ -106,16 +106,16 @@ export class Schedule {
     if (tables.byName.size === 0 && inexactMs <= nowMs) return this.clear();
     if (this.#isMarked) this.schedule();
     const writes = [this.#checkpoint.write(nowMs, tables.byName, UNCONFIRMED)];
-    const alarmMs = this.#alarmMs;
     const lastMs = this.#lastExpiryMs || inexactMs;
-    if (lastMs < alarmMs) {
+    if (lastMs < this.#alarmMs) {
       this.#alarmMs = lastMs;
-      writes.push(storage.setAlarm(this.#alarmMs, UNCONFIRMED));
+      writes.push(storage.setAlarm(lastMs, UNCONFIRMED));
     }
     try {
       await Promise.all(writes);
     } catch (error) {
-      this.#alarmMs = alarmMs;
+      // Perhaps not set, or deleted meanwhile: the next checkpoint sets it again.
+      this.#alarmMs = NEVER_MS;
       this.#isDirty = true;
       logSeldom("error", "checkpoint-failed", "", { detail: String(error) });
       this.schedule();

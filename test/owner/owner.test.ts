@@ -365,6 +365,26 @@ describe("owner", () => {
     expect(rig.storage.alarmMs).toBeGreaterThan(rig.nowMs);
   });
 
+  it("sets its alarm again if a checkpoint fails after it has let go of everything", async () => {
+    vi.spyOn(console, "error").mockImplementation(() => {});
+    const rig = new OwnerRig();
+    const owner = await rig.start();
+    spend(owner);
+    await rig.wait(5_000);
+    const { promise, reject } = Promise.withResolvers<void>();
+    spend(owner);
+    vi.spyOn(rig.storage, "put").mockReturnValueOnce(promise);
+    const saving = owner.save();
+    await owner.clear();
+    reject(new Error("disk is full"));
+    await expect(saving).rejects.toThrow("disk is full");
+    expect(rig.storage.alarmMs).toBeNull();
+    spend(owner);
+    await rig.wait(5_000);
+    expect(rig.storage.alarmMs).toBeGreaterThan(rig.nowMs);
+    vi.restoreAllMocks();
+  });
+
   it("refuses a checkpoint of another version, says so, and starts fresh, inexact", async () => {
     const rig = new OwnerRig();
     spend(await rig.start(), 4);
