@@ -29,7 +29,7 @@ export interface CounterPolicy extends Quota {
   durable: boolean;
 }
 
-/** One question to an owner: may this key spend what all of these policies cost? */
+/** One check of a key: spends the cost under all of these policies, or under none. */
 export interface Check {
   key: KeyHash;
   /** At least one, with distinct names. */

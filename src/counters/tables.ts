@@ -15,7 +15,7 @@ import { BLOCKED, newTable, policyNameOf } from "./table-name.ts";
  * 76,000 policies of one key each. In memory, that is up to 67 MB of the isolate's 128.
  */
 export const MAX_BYTES = 40_000_000;
-/** What a table takes besides its rows, its name and its policy included, about. */
+/** About the bytes that a table takes besides its rows, its name and its policy included. */
 export const TABLE_BYTES = 500;
 /**
  * One new key in this many sweeps some rows; a power of two. Many rows in a sequence are prefetched

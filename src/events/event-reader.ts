@@ -49,7 +49,7 @@ interface Waiting {
 
 export class EventReader {
   readonly #options: EventReaderOptions;
-  /** What is asked in this turn, by owner. */
+  /** The reads of this turn that wait to be sent, by owner. */
   readonly #waiting = new Map<string, Waiting[]>();
   /** The directory's answer to all that is asked in this turn. */
   #directory: Promise<string[]> | undefined;

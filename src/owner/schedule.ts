@@ -140,7 +140,7 @@ export class Schedule {
     await cleared;
   }
 
-  /** Has a checkpoint written soon. */
+  /** Schedules a checkpoint, unless one is due already. */
   schedule(): void {
     if (this.#dueMs < NEVER_MS) return;
     const soonMs = this.#options.now() + CHECKPOINT_DELAY_MS;
