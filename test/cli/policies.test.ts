@@ -37,15 +37,23 @@ describe("turnpike top", () => {
     for (let n = 0; n < 12; n++) await check("busy");
     await at("check", "quiet", "--policy", "default", "--cost", "10");
     await check("quiet");
+    await check("calm");
+    // A key has one row, whatever counted it.
+    await at("check", "busy", "--limit", "5", "--window", "60s");
     const top = async (...args: string[]) => JSON.parse((await at("top", ...args, "--json")).out);
     // What is counted comes to its owner a second later.
     await expect
       .poll(() => top(), { timeout: 20_000 })
       .toMatchObject([
-        { key: "busy", policy: "default", requests: 12, denied: 2 },
-        { key: "quiet", policy: "default", requests: 2, denied: 1 },
+        { key: "busy", policies: ["default", "fixed-window:1m"], requests: 13, denied: 2 },
+        { key: "quiet", policies: ["default"], requests: 2, denied: 1 },
+        { key: "calm", requests: 1, denied: 0 },
       ]);
-    expect((await at("top", "--by", "denied", "--number", "1")).out).toMatch(/│ busy .*│ 12 +│ 2 /);
+    expect((await at("top", "--by", "denied", "--number", "1")).out).toMatch(
+      /│ busy +│ default, fixed-window:1m │ 13 +│ 2 /,
+    );
+    const denied = await top("--by", "denied");
+    expect(denied.map(({ key }: { key: string }) => key)).toEqual(["busy", "quiet"]);
     expect((await at("top", "--number", "0")).error).toContain("--number must be");
     expect((await at("top", "--every", "soon")).error).toContain("--every must be a duration");
   });

@@ -8,11 +8,19 @@ import { call, made } from "./client.ts";
 import { type WorkerOptions, withWorker } from "./worker-command.ts";
 
 const COLUMNS = ["requests", "denied"] as const;
-/** Tuples that are asked for: a key has one for each policy and outcome. */
+/** Tuples that are asked for: a key has one for each outcome and set of policies. */
 const MAX_ENTRIES = 1_000;
 const LEAST_PAUSE_MS = 1_000;
 /** Clears a terminal, and begins at its top. */
 const CLEAR = "\u001b[2J\u001b[H";
+
+const HELP = `
+Columns:
+  key              a client, called as WATCH in wrangler.toml says: by prefix, in full, or by a hash
+  policies         those that decided its requests: of a denied one, those that denied it
+  requests         all that were counted
+  denied           those of them that were refused
+  would be denied  those that passed only because a policy is in shadow`;
 
 interface TopOptions extends WorkerOptions {
   by: (typeof COLUMNS)[number];
@@ -21,10 +29,11 @@ interface TopOptions extends WorkerOptions {
   every?: string;
 }
 
-/** What one key did under one policy. */
+/** What one key did. */
 interface Row {
   key: string;
-  policy: string;
+  /** Those that decided its requests. */
+  policies: string[];
   requests: number;
   denied: number;
   /** Would have been denied. */
@@ -44,10 +53,7 @@ export function topCommand(): Command {
     .option("--last <duration>", "how far back", "5m")
     .option("--number <rows>", "how many", "20")
     .option("--every <duration>", "asks again and again, such as every 2s, until Ctrl-C")
-    .addHelpText(
-      "after",
-      "\nKeys are called as WATCH in wrangler.toml says: by prefix, in full, or by a hash.",
-    )
+    .addHelpText("after", HELP)
     .action(run);
 }
 
@@ -84,16 +90,19 @@ async function rowsOf({ url, by, last, number }: TopOptions): Promise<Row[]> {
     last,
   });
   const top = (await call(url, { method: "GET", path: `/events/top?${query}` })) as Top;
-  return made(() => rowsIn(top).sort((a, b) => b[by] - a[by])).slice(0, Number(number));
+  return made(() => rowsIn(top).filter((row) => row[by] > 0))
+    .sort((a, b) => b[by] - a[by])
+    .slice(0, Number(number));
 }
 
+/** One row for each key, whatever became of its requests. */
 function rowsIn({ entries }: Top): Row[] {
   const rows = new Map<string, Row>();
   for (const { dimensions, count } of entries) {
     const { client: key, policy, outcome } = dimensions;
-    const id = JSON.stringify([key, policy]);
-    const row = rows.get(id) ?? { key, policy, requests: 0, denied: 0, shadow: 0 };
-    rows.set(id, row);
+    const row = rows.get(key) ?? { key, policies: [], requests: 0, denied: 0, shadow: 0 };
+    rows.set(key, row);
+    row.policies = [...new Set([...row.policies, ...policy.split(", ")])];
     row.requests += count;
     if (outcome === "denied") row.denied += count;
     if (outcome === "shadow") row.shadow += count;
@@ -101,17 +110,14 @@ function rowsIn({ entries }: Top): Row[] {
   return [...rows.values()];
 }
 
-function textOf(rows: readonly Row[], { last }: TopOptions): string {
-  if (rows.length === 0) return `no request in the last ${last}, or WATCH is off`;
-  const head = ["key", "policy", "requests", "denied", "would be denied"];
+function textOf(rows: readonly Row[], { by, last }: TopOptions): string {
+  if (rows.length === 0) {
+    return `no ${by === "denied" ? "denial" : "request"} in the last ${last}, or WATCH is off`;
+  }
   return tableOf(
-    head,
-    rows.map(({ key, policy, requests, denied, shadow }) => [
-      key,
-      policy,
-      requests,
-      denied,
-      shadow,
+    ["key", "policies", "requests", "denied", "would be denied"],
+    rows.map(({ key, policies, requests, denied, shadow }) => [
+      ...[key, policies.join(", "), requests, denied, shadow],
     ]),
   );
 }
