@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it, vi } from "vitest";
 import type { CounterPolicy } from "../../src/counters/check.ts";
+import { tableName } from "../../src/counters/table-name.ts";
 import { CRASH_MARK, HEAD, LOG } from "../../src/owner/checkpoint/format.ts";
 import type { Owner } from "../../src/owner/owner.ts";
 import { CHECKPOINT_DELAY_MS, CHECKPOINT_INTERVAL_MS } from "../../src/owner/schedule.ts";
@@ -307,6 +308,17 @@ describe("checkpoint", () => {
     spend(owner, [key], 3);
     await owner.save();
     expect(spent(await rig.start(), [key])).toEqual([3]);
+  });
+
+  it("keeps each value within the platform's bound when rows are as long as can be", async () => {
+    const rig = new OwnerRig();
+    const owner = await rig.start();
+    const times = Array.from({ length: 10_000 }, (_, n) => [rig.nowMs + n, 1]).flat();
+    const keys = keysUpTo(40);
+    for (const key of keys)
+      owner.putRow(tableName(LOG_POLICY), key, [rig.nowMs + 60_000, ...times]);
+    await owner.save();
+    expect((await rig.copy().start()).keys).toBe(keys.length);
   });
 
   it("keeps each value within the platform's bound when many tables come or go at once", async () => {

@@ -11,9 +11,10 @@ const ROW_HEAD_BYTES = 8;
 /** The state of a key in a set of keys. */
 const PRESENT = [1] as const;
 /**
- * The most rows in a section, of a fixed size and of any size. The latter take up to 160 KB each.
+ * The most rows in a section, of a fixed size and of any size. The latter take up to 160 KB each, and
+ * a value of the log may have a whole section beyond its 500 KB, of the 2 MB that the platform takes.
  */
-const SECTION_ROWS = [4_096, 16] as const;
+const SECTION_ROWS = [4_096, 8] as const;
 
 export type Tables = ReadonlyMap<string, CounterTable>;
 
