@@ -4,6 +4,7 @@
  * installed. Objects live in a Worker only.
  */
 import { rateLimit as middleware } from "./http/rate-limit.ts";
+import { ObjectOutside } from "./protocol/outside.ts";
 
 export { limiter } from "./caller/limiter.ts";
 export { addressKey } from "./http/key/address-key.ts";
@@ -20,14 +21,8 @@ export const rateLimit: typeof middleware = (...policies) => {
   };
 };
 
-export class RateLimiter {
-  constructor() {
-    throw new Error(
-      "turnpike's objects live in a Cloudflare Worker only: run wrangler dev, or in a test installTestKit() of turnpike/testing",
-    );
-  }
-}
+export class RateLimiter extends ObjectOutside {}
 
-export class Membership extends RateLimiter {}
+export class Membership extends ObjectOutside {}
 
-export class Turnpike extends RateLimiter {}
+export class Turnpike extends ObjectOutside {}

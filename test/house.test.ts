@@ -76,7 +76,7 @@ const MAY_IMPORT: Record<string, string[]> = {
     "runtime.ts",
   ],
   "index.ts": ["workers.ts", "http", "binding", "caller", "limit", "objects"],
-  "outside.ts": ["http", "caller", "limit"],
+  "outside.ts": ["http", "caller", "protocol", "limit"],
   "store.ts": [],
   "config.ts": ["limiter-config.ts", "limit", "valibot"],
   "limiter-config.ts": ["protocol", "ring", "limit", "valibot"],

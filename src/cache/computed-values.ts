@@ -63,10 +63,10 @@ export function nameOfKey(key: string): string {
 }
 
 export class ComputedValues {
-  readonly #store: CacheStore;
+  readonly #store: Pick<CacheStore, "lookUp">;
   readonly #refreshes = new Refreshes();
 
-  constructor(store: CacheStore) {
+  constructor(store: Pick<CacheStore, "lookUp">) {
     this.#store = store;
   }
 
