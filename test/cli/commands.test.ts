@@ -453,6 +453,23 @@ cost = "max_tokens"
     );
   });
 
+  it("stops npm start in front of a mistake", () => {
+    const { scripts } = JSON.parse(readFileSync("package.json", "utf8"));
+    const [install, validate = ""] = scripts.prestart.split(" && ");
+    expect(install).toBe("npm install --include=dev");
+    const file = fileWith("wrangler.toml", toml);
+    // As in the repository, but for its folder.
+    const here = validate.replace("dist/cli/turnpike.js", PROGRAM);
+    const { status, stderr } = spawnSync("sh", ["-c", here], {
+      cwd: dirname(file),
+      encoding: "utf8",
+    });
+    expect([status, stderr]).toEqual([
+      2,
+      expect.stringContaining("turnpike: wrangler.toml:4: OWNERS must be"),
+    ]);
+  });
+
   it("says what wrangler cannot read", async () => {
     const { code, error } = await turnpikeHere("validate", fileWith("wrangler.toml", "name = "));
     expect([code, error]).toEqual([2, expect.stringMatching(/wrangler\.toml/)]);
