@@ -71,6 +71,8 @@ export type LogEvent =
   | "owner-up"
   /** An operator has changed the policies; `by` is the name that the call gave. */
   | "policies-changed"
+  /** An isolate decides under live policies, and not under those that were deployed with it. */
+  | "policies-live"
   /** An isolate could not fetch live policies; the ones it has stay in force until it can. */
   | "policies-not-fetched"
   /** A region could not be told of the live policies; its object is told again. */

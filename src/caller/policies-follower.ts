@@ -115,10 +115,14 @@ export class PoliciesFollower {
   follow({ version, source, policies: text }: PoliciesDocument): void {
     if (version <= this.#version) return;
     this.#version = version;
-    const { deployed } = this.#options;
+    if (source === "deployment") {
+      this.#policies = this.#options.deployed;
+      return;
+    }
     try {
-      this.#policies =
-        source === "deployment" ? deployed : this.#kept(parsePolicies(parseJson(text), "policies"));
+      this.#policies = this.#kept(parsePolicies(parseJson(text), "policies"));
+      // Somebody who restarts or deploys with other policies would wonder why nothing changes.
+      logSeldom("log", "policies-live", "", { version });
     } catch (error) {
       // Written by a later version of the code, which knows more fields.
       if (!(error instanceof InvalidError)) throw error;

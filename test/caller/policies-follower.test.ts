@@ -38,7 +38,11 @@ function documentOf(version: number, list: unknown = LISTS[1]): PoliciesDocument
   return { version, source: "live", policies, by: null, atMs: 0 };
 }
 
+let lines: string[];
+
 beforeEach(() => {
+  lines = [];
+  vi.spyOn(console, "log").mockImplementation((line) => void lines.push(line));
   vi.spyOn(console, "warn").mockImplementation(() => {});
   vi.spyOn(console, "error").mockImplementation(() => {});
   nowMs = 1_700_000_000_000;
@@ -74,6 +78,19 @@ const check = async () => {
   await owner.check(BATCH);
   await Promise.all(tasks);
 };
+
+it("logs that an isolate decides under other policies than the deployed ones", async () => {
+  // A line a minute, for all isolates that a test has had.
+  vi.useFakeTimers({ now: 2_000_000_000_000 });
+  await check();
+  follower.follow({ ...documentOf(1), source: "deployment" });
+  expect(lines).toEqual([]);
+  follower.follow(documentOf(2));
+  expect(lines).toEqual(['{"event":"policies-live","version":2,"times":1}']);
+  follower.follow(documentOf(3, "no list"));
+  vi.useRealTimers();
+  expect(lines).toHaveLength(1);
+});
 
 describe("an isolate", () => {
   it("asks nobody and sends nothing more while nobody has changed the policies", async () => {
