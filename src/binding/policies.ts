@@ -18,11 +18,16 @@ export function listPolicies(policies: () => readonly Policy[]): void {
  * Returns the policy with a name.
  *
  * @param at path of the name, for the error
- * @throws {MisuseError} for an unknown name; the error lists the known ones
+ * @throws {MisuseError} for an unknown name, where the error lists the known ones, and for a policy whose
+ *   quota or cost is a function of the request
  */
 export function policyNamed(name: unknown, env: object, at: string): Policy {
   const policies = known(env);
   const found = policies.find((policy) => policy.name === name);
+  if (found?.perRequest) {
+    const rule = `must have no function as its ${found.perRequest}, since a binding has no request`;
+    throw new MisuseError(at, rule, name);
+  }
   if (found) return found;
   const names = policies.map((policy) => `"${policy.name}"`).join(", ");
   const how = name === undefined ? `, as in props = { policy = ${names.split(",")[0]} }` : "";

@@ -133,7 +133,9 @@ export function parseRule({
   });
   const fixed = given.limit && typeof cost === "number" ? withCost(parsed, cost) : parsed;
   requireOverrides(fixed, "");
-  return { policy: given.limit || given.window ? fixed : withBoundedDelay(fixed), ...given };
+  const perRequest = (["limit", "window", "cost"] as const).find((field) => given[field]);
+  const policy = given.limit || given.window ? fixed : withBoundedDelay(fixed);
+  return { policy: perRequest ? { ...policy, perRequest } : policy, ...given };
 }
 
 function functionOf<Field>(

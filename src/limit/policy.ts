@@ -55,6 +55,8 @@ export interface Policy
   mode: Mode;
   /** Methods whose handlers may start before the verdict, if the mode is `alongside`. */
   aheadMethods: readonly string[];
+  /** A field that a function gives for each request. Its value here is a stand-in. */
+  perRequest?: "limit" | "window" | "cost" | undefined;
 }
 
 /** @throws {MisuseError} unless the options of a policy are an object */

@@ -237,6 +237,37 @@ describe("an app that exports the entrypoint of the library", () => {
     expect(answer).toMatchObject({ success: true, remaining: 3 });
   });
 
+  it("refuses a policy whose quota or cost is a function of the request", async () => {
+    const MAKING = APP.replace("import { limiter", "import { limiter, rateLimit").replace(
+      "export default",
+      `const day = { limit: 9, window: "1d" };
+      rateLimit({ ...day, name: "plan", limit: () => 100 });
+      rateLimit({ ...day, name: "month", window: () => "30d" });
+      rateLimit({ ...day, name: "tokens", cost: () => 7 });
+      rateLimit({ ...day, name: "users", key: () => "ada" });
+      export default`,
+    );
+    await using app = await start(
+      worker("app", await bundleText(MAKING, import.meta.dirname), withObjects({})),
+      worker("other", CALLING, {
+        serviceBindings: { PLAN: bound("plan", "app"), USERS: bound("users", "app") },
+      }),
+    );
+    const refused = (at: string, field: string, name: string) =>
+      `MisuseError: ${at} must have no function as its ${field}, since a binding has no request, got "${name}"`;
+    const { error } = await app.call("other", "PLAN", "limit", { key: "k" });
+    expect(error).toBe(refused("props.policy", "limit", "plan"));
+    for (const [policy, field] of [
+      ["month", "window"],
+      ["tokens", "cost"],
+    ] as const) {
+      const checked = await app.call("other", "PLAN", "check", "k", { policy });
+      expect(checked.error).toBe(refused("policy", field, policy));
+    }
+    const { answer } = await app.call("other", "USERS", "limit", { key: "k" });
+    expect(answer).toMatchObject({ success: true, remaining: 8 });
+  });
+
   it("shares the policies of its variable", async () => {
     const POLICIES = [{ name: "site", limit: 9, window: "1d" }];
     await using app = await start(
