@@ -124,14 +124,15 @@ describe("the live page", () => {
     const other = "203.0.113.1";
     expect(await request(other, 1)).toEqual([200]);
     await page.getByRole("button", { name: `Block ${other}`, exact: true }).click();
-    await page.getByText(`Block ${other} for 10 minutes?`).waitFor();
+    await page.getByText(`Block ${other}?`).waitFor();
+    await page.getByLabel("for").selectOption("an hour");
     await page.locator("#ask-yes").click();
     await page.getByText(`${other}: block done`).waitFor();
     await expect.poll(() => request(other, 1), WAIT).toEqual([429]);
 
     await page.locator("#why-ip").fill(other);
     await page.getByRole("button", { name: "Explain" }).click();
-    await page.getByText(/^blocked by an operator for \d+[ms] more$/).waitFor();
+    await page.getByText(/^blocked by an operator for \d+[hms] more$/).waitFor();
     expect(await page.locator("#why-answer").textContent()).toMatch(
       /^default\d+ of 30 left[a-z]+\/\d: \d+ of 30 spent in the window that ends in \d+[hms]$/,
     );
@@ -186,7 +187,7 @@ describe("the live page", () => {
     await tabTo(`Why is ${client} denied?`);
     await page.keyboard.press("Enter");
     await page.getByText("nothing denies it now in weur", { exact: true }).waitFor();
-    await tabTo("Block for 10 min");
+    await tabTo("Block");
     await page.keyboard.press("Enter");
     await tabTo("Block");
     await page.keyboard.press("Enter");
