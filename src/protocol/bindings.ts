@@ -24,7 +24,11 @@ export const BINDINGS = {
 
 /** What a binding must be, as the rest of a sentence. */
 export function bindingRule(name: BindingName): string {
-  return `must be a Durable Object binding with the class_name ${BINDINGS[name].className}`;
+  return classRule(BINDINGS[name].className);
+}
+
+function classRule(className: string): string {
+  return `must be a Durable Object binding with the class_name ${className}`;
 }
 
 /** From this compatibility date on, a Worker reaches the classes that it exports. */
@@ -73,9 +77,9 @@ export function requireRpc(hasRpc: boolean, date?: string): void {
 export function requireBindings(env: object, exports: object): Bindings {
   const found = bindingsOf(env, exports);
   const { TURNPIKE_OWNERS: owners, TURNPIKE_MEMBERSHIP: membership } = found;
-  requireNamespace("TURNPIKE_OWNERS", owners, env);
+  requireNamespace("TURNPIKE_OWNERS", owners, env, exports);
   if (membership === undefined) return found;
-  requireNamespace("TURNPIKE_MEMBERSHIP", membership, env);
+  requireNamespace("TURNPIKE_MEMBERSHIP", membership, env, exports);
   if (idIn(owners) === idIn(membership)) {
     const rule = `${bindingRule("TURNPIKE_MEMBERSHIP")}, and TURNPIKE_OWNERS one with RateLimiter`;
     throw new MisuseError("TURNPIKE_MEMBERSHIP", rule, "one class for both");
@@ -83,21 +87,35 @@ export function requireBindings(env: object, exports: object): Bindings {
   return found;
 }
 
-function requireNamespace(name: BindingName, value: unknown, env: object): void {
+function requireNamespace(name: BindingName, value: unknown, env: object, exports: object): void {
   if (isNamespace(value)) return;
-  const kind = typeof value === "object" && value ? value.constructor.name : typeof value;
-  if (value !== undefined) throw new MisuseError(name, bindingRule(name), kind);
   const { className, formerName } = BINDINGS[name];
-  if (!isNamespace(Reflect.get(env, formerName))) throw missing(className, "turnpike", name);
+  if (value !== undefined || !isNamespace(Reflect.get(env, formerName))) {
+    throw unfit(name, className, "turnpike", value, exports);
+  }
   const rule = `${bindingRule(name)} (rename ${formerName}; what it counted stays)`;
   throw new MisuseError(name, rule, value);
 }
 
-/** Returns the error for a class that a Worker does not have, which begins with what to write. */
-function missing(className: string, entryPoint: string, binding: string): MisuseError {
-  const migration = `{ "tag": "v1", "new_sqlite_classes": ["${className}"] }`;
-  const rule = `must be in the main module, and ${migration} in the migrations of wrangler.jsonc (before compatibility_date ${EXPORTS_DATE} also a binding ${binding})`;
-  return new MisuseError(`export { ${className} } from "${entryPoint}"`, rule, undefined);
+/** Returns the error for a binding of another kind, or for none, which begins with what to write. */
+function unfit(
+  binding: string,
+  className: string,
+  entryPoint: string,
+  value: unknown,
+  exports: object,
+): MisuseError {
+  const rule = classRule(className);
+  if (value !== undefined) {
+    const kind = typeof value === "object" && value ? value.constructor.name : typeof value;
+    return new MisuseError(binding, rule, kind);
+  }
+  const code = `export { ${className} } from "${entryPoint}"`;
+  const mend = `must be in the main module, and { "tag": "v1", "new_sqlite_classes": ["${className}"] } (or the next free tag) in the migrations of wrangler.jsonc`;
+  if (Object.keys(exports).length > 0) return new MisuseError(code, mend, value);
+  // The class may be there: under this date, a Worker does not see what it exports.
+  const before = `${rule} before compatibility_date ${EXPORTS_DATE}; ${code} ${mend}`;
+  return new MisuseError(binding, before, value);
 }
 
 /**
@@ -116,10 +134,7 @@ export function extraNamespace<Rpc>(
 ): ObjectNamespace<Rpc> {
   const bound: unknown = Reflect.get(env, name) ?? Reflect.get(exports, className);
   if (isNamespace(bound)) return bound as ObjectNamespace<Rpc>;
-  if (bound === undefined) throw missing(className, entryPoint, name);
-  const rule = `must be a Durable Object binding with the class_name ${className}`;
-  const kind = typeof bound === "object" && bound ? bound.constructor.name : bound;
-  throw new MisuseError(name, rule, kind);
+  throw unfit(name, className, entryPoint, bound, exports);
 }
 
 /**

@@ -89,7 +89,9 @@ describe("an app that binds nothing", () => {
     app.use(rateLimit({ ...options, name: "one" }));
     app.get("*", (c) => c.text(c.var.decision.source));`;
   const MEND =
-    'export { RateLimiter } from "turnpike" must be in the main module, and { "tag": "v1", "new_sqlite_classes": ["RateLimiter"] } in the migrations of wrangler.jsonc (before compatibility_date 2025-11-17 also a binding TURNPIKE_OWNERS), got nothing';
+    'export { RateLimiter } from "turnpike" must be in the main module, and { "tag": "v1", "new_sqlite_classes": ["RateLimiter"] } (or the next free tag) in the migrations of wrangler.jsonc';
+  const BINDING =
+    "TURNPIKE_OWNERS must be a Durable Object binding with the class_name RateLimiter before compatibility_date 2025-11-17; ";
 
   it("counts by the classes that it exports", async () => {
     const [first, second] = await answersOf(ONE, { hasMembership: true, isBound: false }, "/", "/");
@@ -105,11 +107,11 @@ describe("an app that binds nothing", () => {
 
   it("gets an error that says what to write, if no class has storage", async () => {
     const answers = await answersOf(ONE, { hasObjects: false }, "/");
-    expect(answers).toEqual([{ status: 500, text: MEND }]);
+    expect(answers).toEqual([{ status: 500, text: `${MEND}, got nothing` }]);
   });
 
-  it("gets it at its start, under a compatibility date without exports", async () => {
+  it("gets it at its start, beginning with the binding, under a compatibility date without exports", async () => {
     const options = { isBound: false, compatibilityDate: "2025-11-16" };
-    await expect(answersOf(ONE, options, "/")).rejects.toThrow(MEND);
+    await expect(answersOf(ONE, options, "/")).rejects.toThrow(`${BINDING}${MEND}, got nothing`);
   });
 });
