@@ -111,11 +111,10 @@ function isKeyPart(part: unknown): part is string {
 
 /** Says what a key function returned, and what to write instead. */
 function keyKindOf(given: unknown): string {
-  if (given === undefined || given === null) return "nothing";
   if (Array.isArray(given)) return `a list of ${given.map(keyKindOf).join(", ") || "nothing"}`;
   if (given === "") return "empty text";
   if (typeof given === "number") return "a number: write String(…) around it";
-  if (typeof given !== "string") return `${typeof given === "object" ? "an" : "a"} ${typeof given}`;
+  if (typeof given !== "string") return kindOf(given);
   return given.isWellFormed() ? "text" : "text that is not well-formed Unicode";
 }
 
@@ -124,17 +123,22 @@ function limitOf(given: unknown): number {
 }
 
 function unitsOf(field: string, given: unknown, schema = unitsSchema): number {
-  return parse(schema, typeof given === "number" ? given : kindOf(given), field);
+  if (typeof given === "number") return parse(schema, given, field);
+  throw new TypeError(`${field} must be a whole number, got ${kindOf(given)}`);
 }
 
 function windowOf(given: unknown): number {
-  const isRead = typeof given === "number" || parseDuration(`${given}`) !== undefined;
-  return parse(windowSchema, isRead ? given : kindOf(given), "window");
+  if (typeof given === "number") return parse(windowSchema, given, "window in milliseconds");
+  const isRead = typeof given === "string" && parseDuration(given) !== undefined;
+  if (isRead) return parse(windowSchema, given, "window");
+  const rule = 'must be a duration such as "1m", or milliseconds';
+  throw new TypeError(`window ${rule}, got ${kindOf(given)}`);
 }
 
 /** Returns the type of a value, to be named in place of the value: a client may have written it. */
 function kindOf(given: unknown): string {
-  return typeof given;
+  if (given === undefined || given === null) return "nothing";
+  return `${typeof given === "object" ? "an" : "a"} ${typeof given}`;
 }
 
 async function run<Value>(

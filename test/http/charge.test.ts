@@ -65,15 +65,26 @@ describe("cost and limit", () => {
     );
   });
 
-  it.each<["cost" | "limit", Partial<RateLimitOptions>, string]>([
+  it.each<["cost" | "limit" | "window", Partial<RateLimitOptions>, string]>([
     ["cost", { cost: () => 0 }, "got 0"],
     ["cost", { cost: () => 1.5 }, "got 1.5"],
     ["cost", { cost: () => Number.NaN }, "got NaN"],
-    ["cost", { cost: () => "5 of mallory's" as unknown as number }, 'got "string"'],
+    [
+      "cost",
+      { cost: () => "5 of mallory's" as unknown as number },
+      "cost must be a whole number, got a string",
+    ],
     ["cost", { cost: () => Promise.reject(new Error("no database")) }, "no database"],
     ["cost", { limit: () => 9, cost: () => -1 }, "got -1"],
     ["limit", { limit: () => 1.5 }, "got 1.5"],
-    ["limit", { limit: () => undefined as unknown as number }, 'got "undefined"'],
+    ["limit", { limit: () => "100" as unknown as number }, "whole number, got a string"],
+    ["window", { window: () => 60 }, "window in milliseconds must be a whole number from 1000"],
+    ["window", { window: () => "1 minute" }, "or milliseconds, got a string"],
+    [
+      "limit",
+      { limit: () => undefined as unknown as number },
+      "limit must be a whole number, got nothing",
+    ],
     ["limit", { algorithm: "sliding-log", limit: () => 10_001 }, "must be at most 10000"],
     [
       "limit",
