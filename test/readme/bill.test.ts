@@ -2,7 +2,7 @@
 import { describe, expect, it } from "vitest";
 import readme from "../../src/events/README.md?raw";
 import { events } from "../../src/events.ts";
-import app, { billOf } from "./bill.ts";
+import app from "./bill.ts";
 import source from "./bill.ts?raw";
 
 describe("the README of the events", () => {
@@ -17,9 +17,11 @@ describe("the README of the events", () => {
       }
     }
     const month = { from: new Date(Date.now() - 30 * 86_400_000) };
-    const counted = async () => (await billOf(month)).total;
+    const bill = () => events().top("api", ["customer"], 10_000, month);
+    expect(readme).toContain('events().top("api", ["customer"], 10_000, {');
+    const counted = async () => (await bill()).total;
     await expect.poll(counted, { timeout: 60_000 }).toBe(13);
-    expect(await billOf(month)).toMatchObject({
+    expect(await bill()).toMatchObject({
       other: 0,
       entries: [
         { dimensions: { customer: "c-17" }, count: 7, error: 0 },
@@ -30,4 +32,11 @@ describe("the README of the events", () => {
     const searches = await events().series("api", { customer: "c-17", endpoint: "search" }, month);
     expect(searches.reduce((sum, { count }) => sum + count, 0)).toBe(3);
   });
+
+  it.each(["x".repeat(300), `${"x".repeat(255)}😀`])(
+    "answers a client that sends %s",
+    async (text) => {
+      expect((await app.request(`/${encodeURIComponent(text)}`)).status).toBe(200);
+    },
+  );
 });
