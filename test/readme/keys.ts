@@ -10,7 +10,8 @@ export const byPlan = rateLimit({ name: "plan", key, limit, window: "1h" });
 
 const user = async (c: Context) => {
   const body = await c.req.json<{ user?: string }>().catch(() => undefined);
-  return body?.user ?? addressKey(c);
+  const name = String(body?.user ?? "");
+  return name.normalize("NFC").toLowerCase() || addressKey(c);
 };
 export const fewGuesses = rateLimit({
   name: "guesses",

@@ -94,6 +94,7 @@ describe("the README", () => {
       statuses.push(await send(password));
     }
     expect(statuses).toEqual([200, 401, 401, 401, 401, 401, 429, 429]);
+    expect(await send("right", user.toUpperCase())).toBe(429);
     expect(await send("right", "another")).toBe(200);
     expect((await login.request("/login", { method: "POST", body: "no JSON" })).status).toBe(500);
   });
