@@ -175,7 +175,8 @@ export function limiter(options: LimiterOptions): Limiter {
         amount,
         ttlMs,
       );
-      const settleIt = (actual: number) => end(key, hold ?? "", actual, true);
+      const settleIt = (actual: number) =>
+        end(key, hold ?? "none: this reservation was denied", actual, true);
       const whole = { ...decision, settle: settleIt, release: () => settleIt(0) };
       return hold === undefined ? whole : { ...whole, hold };
     },

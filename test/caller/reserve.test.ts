@@ -41,7 +41,7 @@ describe("a reservation", () => {
     const denied = all.find(({ allowed }) => !allowed);
     expect(denied).toMatchObject({ reason: "limited", remaining: 2_000 });
     expect(denied).not.toHaveProperty("hold");
-    await expect(denied?.settle(1)).rejects.toThrow("hold must be a hold as it was given");
+    await expect(denied?.settle(1)).rejects.toThrow("this reservation was denied");
   });
 
   it("is settled elsewhere by its name, though its owner was evicted meanwhile", async () => {
