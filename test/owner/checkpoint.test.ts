@@ -310,6 +310,19 @@ describe("checkpoint", () => {
     expect(spent(await rig.start(), [key])).toEqual([3]);
   });
 
+  it("writes few bytes for each durable count, however many keys come", async () => {
+    const rig = new OwnerRig();
+    const owner = await rig.start();
+    const durable = { ...POLICY, durable: true };
+    const keys = keysUpTo(1_000);
+    for (const key of keys) {
+      spend(owner, [key], 1, durable);
+      await owner.written;
+    }
+    expect(rig.storage.bytes / keys.length).toBeLessThan(4_000);
+    expect(spent(await rig.copy().start(), keys, durable)).toEqual(keys.map(() => 1));
+  });
+
   it("keeps each value within the platform's bound when rows are as long as can be", async () => {
     const rig = new OwnerRig();
     const owner = await rig.start();

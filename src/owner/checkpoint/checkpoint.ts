@@ -32,6 +32,8 @@ const SMALL_LOG_BYTES = 64_000;
 const LEAST_VALUE_BYTES = 2_000;
 /** An entry with more bytes is not put again. */
 const MOST_PUT_AGAIN_BYTES = 18_000;
+/** The same if an answer waits for the write: it writes less, for a few rows more. */
+const MOST_AWAITED_BYTES = 6_000;
 /** The most keys that one `delete` takes. */
 const MAX_DELETED_KEYS = 128;
 /** Lets answers leave before the runtime has confirmed the write. */
@@ -122,7 +124,8 @@ export class Checkpoint {
   async write(clockMs: number, tables: Tables, options?: DurableObjectPutOptions): Promise<void> {
     const { head } = this;
     const values: Values = {};
-    const copies = this.hasAll ? [] : this.#addEntry(values, tables);
+    const mostBytes = options === UNCONFIRMED ? MOST_PUT_AGAIN_BYTES : MOST_AWAITED_BYTES;
+    const copies = this.hasAll ? [] : this.#addEntry(values, tables, mostBytes);
     const { oldest } = this.#copies;
     for (const sequence of this.#log.keys()) {
       if (sequence >= oldest) break;
@@ -158,11 +161,16 @@ export class Checkpoint {
     this.#entry = new Entry();
   }
 
-  /** Adds the log entry with what changed, and returns the copies in it. */
-  #addEntry(values: Values, tables: Tables): Copy[] {
+  /**
+   * Adds the log entry with what changed, and returns the copies in it.
+   *
+   * @param mostBytes that the last entry may have to be put again
+   */
+  #addEntry(values: Values, tables: Tables, mostBytes: number): Copy[] {
     const { head } = this;
+    const { isWritten, isFull, bytes: lastBytes } = this.#entry;
     if (tables.size === 0) this.#begin();
-    else if (this.#entry.isWritten && this.#entry.isFull) this.#entry = new Entry();
+    else if (isWritten && (isFull || lastBytes > mostBytes)) this.#entry = new Entry();
     const entry = this.#entry;
     entry.isWritten = false;
     entry.changes = entry.changes.with(this.changes);
@@ -184,7 +192,7 @@ export class Checkpoint {
     }
     entry.bytes = bytes;
     // An entry that is put again would lack these copies.
-    entry.isFull = bytes > MOST_PUT_AGAIN_BYTES || parts.length > 1 || copies.length > 0;
+    entry.isFull = parts.length > 1 || copies.length > 0;
     return copies;
   }
 
