@@ -23,7 +23,7 @@ export class TurnpikeStore {
    * @throws {TypeError} naming the argument that is missing, or is no URL
    */
   constructor(api: string, token: string, prefix: string) {
-    if (!URL.canParse(api)) throw new TypeError(`api must be a URL, got ${api}`);
+    if (!isUrl(api)) throw new TypeError(`api must be a URL, got ${api}`);
     if (!token) throw new TypeError("token must not be empty: is its variable set?");
     if (!prefix) throw new TypeError("prefix must not be empty");
     this.#api = api;
@@ -76,4 +76,14 @@ export class TurnpikeStore {
 async function hitsOf(response: Response) {
   const { remaining, resetMs } = (await response.json()) as { remaining: number; resetMs: number };
   return { totalHits: LIMIT - remaining, resetTime: new Date(Date.now() + resetMs) };
+}
+
+/** Not `URL.canParse`, which older types do not have. */
+function isUrl(text: string): boolean {
+  try {
+    new URL(text);
+    return true;
+  } catch {
+    return false;
+  }
 }
