@@ -80,7 +80,7 @@ describe("an app", () => {
       const answer = await purge({ tag: "a" }, other);
       expect(answer).toMatchObject({ status: 501, title: "No cache here" });
       expect(answer.detail).toMatch(
-        /^export \{ Cache \} from "turnpike\/cache" must be .* TURNPIKE_CACHE\), got nothing$/,
+        /^export \{ Cache \} from "turnpike\/cache" must be in the main module, and .*\["Cache"\].* in the migrations of wrangler.jsonc, got nothing$/,
       );
     } finally {
       await other.stop();
