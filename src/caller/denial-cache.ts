@@ -19,8 +19,8 @@ import { PolicyNumbers } from "./policy-numbers.ts";
 /** How long a denial is trusted after its owner was last heard of. */
 export const DENIAL_TRUST_MS = MAX_SILENCE_MS;
 /**
- * How long a denial is trusted if costs depend on responses, or are settled later: any cost that
- * comes back may let the next check pass.
+ * How long a denial is trusted if costs depend on responses, or are settled later: a cost that is
+ * given back may let the next check pass.
  */
 export const CHARGED_DENIAL_TRUST_MS = 1_000;
 /**

@@ -62,7 +62,7 @@ export interface ReserveOptions extends Pick<CheckOptions, "region"> {
   ttl?: string | undefined;
 }
 
-/** The decision on a reservation, and two ways to end its hold, which reject if there is none. */
+/** The decision on a reservation, and two ways to end its hold. They reject if it was denied. */
 export interface Reserved extends Decision {
   /** The hold's name, by which it can be settled elsewhere; absent if it was denied. */
   hold?: string;

@@ -6,9 +6,9 @@
 import { existsSync, readFileSync, statSync } from "node:fs";
 import { UserError } from "./user-error.ts";
 
-/** wrangler's own, in its own order. */
+/** The names that wrangler looks for, in its order. */
 const CONFIG_FILES = ["wrangler.json", "wrangler.jsonc", "wrangler.toml"];
-/** Of a line that wrangler cannot read. */
+/** The most that is shown of a line that wrangler cannot read. */
 const MAX_SHOWN_CHARS = 80;
 
 /** Names and list indices, from the top of the file. */
@@ -23,11 +23,11 @@ export interface PolicyFile {
   scope: FieldPath;
   /** Where the policies stand. */
   place: FieldPath;
-  /** Is it the configuration of a Worker with code, which may have its policies in there? */
+  /** True for a configuration that names a Worker's code. The policies may be in that code. */
   hasCode: boolean;
 }
 
-/** Is there a configuration here that wrangler finds? */
+/** Returns true if this folder has a configuration that wrangler finds. */
 export function hasConfiguration(): boolean {
   return CONFIG_FILES.some((name) => existsSync(name));
 }
@@ -53,7 +53,7 @@ export function noneIn({ scope }: Pick<PolicyFile, "scope">): string {
 }
 
 /**
- * The same for a file that may do without policies, as the configuration of an app does.
+ * Reads a file that need not have policies, such as an app's configuration.
  *
  * @throws {UserError} if it cannot be read
  */
@@ -75,13 +75,13 @@ export async function readConfiguration(
   return { ...read, variables: await variablesIn(file, env), place: [...scope, "POLICIES"] };
 }
 
-/** @throws {UserError} if there is no such file, or if its name is none of a configuration */
+/** @throws {UserError} if the file does not exist, or its name does not end as it must */
 function configFile(given: string | undefined): string {
   const file = given ?? CONFIG_FILES.find((name) => existsSync(name)) ?? "wrangler.toml";
   const stats = statSync(file, { throwIfNoEntry: false });
   if (!stats) throw new UserError(`${file}: no such file`);
   if (stats.isDirectory()) throw new UserError(`${file} is a directory: name a file in it`);
-  // Of any other name, wrangler reads nothing and says nothing.
+  // wrangler ignores a file with another ending, without a word.
   if (/\.(?:toml|jsonc?)$/.test(file)) return file;
   throw new UserError(`${file} is no configuration: its name must end in .toml, .json or .jsonc`);
 }

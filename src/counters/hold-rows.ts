@@ -54,7 +54,7 @@ export function readHolds(row: State | undefined): Hold[] {
 }
 
 /**
- * Returns the row of the holds that must still be known; undefined if there are none.
+ * Returns a row of the holds that must still be known; undefined if no hold must.
  *
  * @param countedUntilMs when the key's count expires. Until then a live hold has something to give
  *   back, so its row must not be swept.

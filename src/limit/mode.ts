@@ -28,7 +28,7 @@ export function modeSchema<const Methods extends v.GenericSchema<string[]>>(meth
   return either(isTable, tableSchema, wordSchema);
 }
 
-/** The other fields of a policy, some of which rule a mode out. */
+/** Fields of a policy. Some of their values do not go with every mode. */
 interface Others {
   algorithm: string;
   charge: unknown;

@@ -57,7 +57,7 @@ export function requestFor(url: string, mapping: Mapping, check: VectorCheck): R
   });
 }
 
-/** Does a mapping look into the JSON of an answer? */
+/** Returns true if a mapping reads the JSON of an answer. */
 export function readsJson({ allowed, remaining, retryAfterMs }: Mapping): boolean {
   return [allowed, remaining, retryAfterMs].some((place) => place && !place.startsWith(HEADER));
 }

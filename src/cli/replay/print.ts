@@ -55,7 +55,7 @@ function headline({ denied, requests, deniedClients, clients }: Report): string 
   return `${amount(denied, requests)} requests denied, of ${amount(deniedClients, clients)} clients`;
 }
 
-/** Is there a policy whose denials are not among those of the report? */
+/** Returns true if the report has a policy in shadow. */
 export function hasShadow({ policies }: Pick<Report, "policies">): boolean {
   return policies.some(({ shadow }) => shadow);
 }

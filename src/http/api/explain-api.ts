@@ -33,7 +33,7 @@ interface Uncounted {
 export interface ExplainedClient {
   /** Whether something denies it now, in one line. */
   summary: string;
-  /** May it pass now, under all policies that were asked about? */
+  /** True if the client may pass now, under all policies that were asked about. */
   allowed: boolean;
   /** False if the counts may be off. */
   exact: boolean;

@@ -3,10 +3,10 @@ import type { Context } from "hono";
 import { MisuseError } from "../../limit/misuse.ts";
 
 /**
- * Returns the fields of a query string, each of which may be given once.
+ * Returns the fields of a query string. A field must not be given twice.
  *
- * @param list the field that may be given more often
- * @throws {MisuseError} if another field is given twice, since it is unclear which value counts
+ * @param list a field that may be given any number of times
+ * @throws {MisuseError} naming a field that is given twice
  */
 export function queryOf(c: Context, list?: string): Partial<Record<string, string>> {
   for (const [field, values] of Object.entries(c.req.queries())) {

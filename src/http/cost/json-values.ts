@@ -43,7 +43,7 @@ export function jsonValues(
   return /\bjson\b/i.test(type) ? new Whole(look) : undefined;
 }
 
-/** Returns the value at a path in JSON; undefined if there is none. */
+/** Returns the value at a path in JSON; undefined if the path leads nowhere. */
 export function valueAt(json: unknown, path: readonly string[]): unknown {
   let value = json;
   for (const name of path) {
