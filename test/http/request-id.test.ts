@@ -79,6 +79,15 @@ describe("a check with a requestId", () => {
     expect(await check(9, 8)).toEqual(denied);
   });
 
+  it("is another one for windows that begin otherwise, or with a block", async () => {
+    const body = { key: fresh(), limit: 1, window: "1d", requestId: fresh() };
+    expect(await answer(post("/check", body))).toMatchObject({ allowed: true });
+    for (const other of [{ start: "first" }, { blockFor: "1h" }]) {
+      const changed = await answer(post("/check", { ...body, ...other }));
+      expect(changed).toMatchObject({ allowed: false });
+    }
+  });
+
   it("may be one of many, and take what is left", async () => {
     const checks = [
       { key: fresh(), policy: "day", cost: 8, requestId: "a" },

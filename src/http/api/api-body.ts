@@ -5,6 +5,7 @@
  * different limits count together.
  */
 import { upTo } from "../../caller/at-most.ts";
+import { counterPolicy } from "../../caller/message.ts";
 import type { Question } from "../../caller/question.ts";
 import { formatDuration } from "../../limit/duration.ts";
 import { hasAddress } from "../../limit/key-part.ts";
@@ -181,16 +182,8 @@ export function readUnblock(body: unknown, options: ClientKeyOptions): string[][
 
 /** At another cost, or under other policies or limits, the same `requestId` is another check. */
 function hashOf(requestId: string, policies: readonly Policy[]): number {
-  const asked = policies.map(({ name, algorithm, windowMs, limit, capacity, cost, atMost }) => [
-    name,
-    algorithm,
-    windowMs,
-    limit,
-    capacity,
-    cost,
-    atMost,
-  ]);
-  return first53Bits(sipHash(PUBLIC_SIP_KEY, JSON.stringify([requestId, asked])));
+  const asked = JSON.stringify([requestId, policies.map(counterPolicy)]);
+  return first53Bits(sipHash(PUBLIC_SIP_KEY, asked));
 }
 
 function keysOf(who: WhoBody, options: ClientKeyOptions): ClientKeys {
