@@ -1,4 +1,5 @@
 /** How a key is typed, and how refusals of the API are said in the words of the command line. */
+import { readNetwork } from "../../limit/address-list.ts";
 import { parseJson } from "../../limit/json.ts";
 import { UserError } from "../user-error.ts";
 
@@ -6,8 +7,6 @@ export type Who = { ip: string } | { key: string | string[] };
 
 /** In front of a client's address. */
 const ADDRESS = "ip:";
-/** A network: an address, and the bits that all its clients share. */
-const NETWORK = /^(?:ip:)?((?=.*[.:])[\da-f.:]+\/\d{1,3})$/i;
 /** What the API and the command line call differently. */
 const SAID: readonly [RegExp, string][] = [
   [/^duration\b/, "--for"],
@@ -46,8 +45,8 @@ export function isAddress(typed: string): boolean {
 
 /** Says what to do about a network; undefined if what was typed is none. */
 export function networkAdvice(typed: string): string | undefined {
-  const network = NETWORK.exec(typed)?.[1];
-  if (network === undefined) return undefined;
+  const network = isAddress(typed) ? typed.slice(ADDRESS.length) : typed;
+  if (!network.includes("/") || !readNetwork(network)) return undefined;
   return `${network} is a network, and this takes one client: npx turnpike policies get --json > live.json, add "deny": ["${network}"] to a policy for all paths in it, then npx turnpike policies apply live.json`;
 }
 

@@ -80,10 +80,10 @@ function askedIn({ check, at }: PlacedCheck, options: ExplainOptions, region: Re
   const isCounted = (policy: Policy) => {
     const list = ip === undefined ? undefined : listOf(ip, policy, options);
     if (!list) return true;
-    const isRefusing = /deny/i.test(list);
-    if (isRefusing) asked.refusing ??= list === "deny" ? `deny of ${policy.name}` : list;
+    const { name, isRefusing } = list;
+    if (isRefusing) asked.refusing ??= name === "deny" ? `deny of ${policy.name}` : name;
     const state = isRefusing ? "refuses it with 403" : "lets it pass, and nothing is counted";
-    asked.others.push({ policy: policy.name, state: `${list} ${state}` });
+    asked.others.push({ policy: policy.name, state: `${name} ${state}` });
     return false;
   };
   if (Object.values(policies).some((field) => field !== undefined)) {
@@ -114,10 +114,11 @@ function askedIn({ check, at }: PlacedCheck, options: ExplainOptions, region: Re
 
 /** Returns the list by which a request of the address is refused or let pass, as requests are. */
 function listOf(ip: string, policy: Policy, { allow, deny }: ExplainOptions) {
-  if (isListed(ip, allow)) return "ALLOW";
-  if (isListed(ip, deny)) return "DENY";
-  if (isListed(ip, policy.allow)) return "allow";
-  return !policy.shadow && isListed(ip, policy.deny) ? "deny" : undefined;
+  if (isListed(ip, allow)) return { name: "ALLOW", isRefusing: false };
+  if (isListed(ip, deny)) return { name: "DENY", isRefusing: true };
+  if (isListed(ip, policy.allow)) return { name: "allow", isRefusing: false };
+  const isDenied = !policy.shadow && isListed(ip, policy.deny);
+  return isDenied ? { name: "deny", isRefusing: true } : undefined;
 }
 
 /** @param explained of a key with two owners, which it has if its policies have two scopes, both */
