@@ -105,7 +105,7 @@ export class Schedule {
     const inexactMs = Math.max(lostMs, crashedMs) + MAX_LOSS_AGE_MS;
     if (tables.byName.size === 0 && inexactMs <= nowMs) return this.clear();
     if (this.#isMarked) this.schedule();
-    const writes = [this.#checkpoint.write(nowMs, tables.byName, UNCONFIRMED)];
+    const writes = [this.#checkpoint.write(nowMs, tables.byName, false)];
     const lastMs = this.#lastExpiryMs || inexactMs;
     if (lastMs < this.#alarmMs) {
       this.#alarmMs = lastMs;

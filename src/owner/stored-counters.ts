@@ -60,7 +60,7 @@ export class StoredCounters {
     const schedule = new Schedule(all);
     this.#schedule = schedule;
     this.durable = new DurableRows(() =>
-      checkpoint.hasAll ? undefined : checkpoint.write(now(), counters.tables.byName),
+      checkpoint.hasAll ? undefined : checkpoint.write(now(), counters.tables.byName, true),
     );
     this.inexact = new InexactCounts(counters.tables);
   }

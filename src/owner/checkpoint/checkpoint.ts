@@ -119,12 +119,13 @@ export class Checkpoint {
   /**
    * Writes what changed, in one turn.
    *
+   * @param isAwaited whether an answer waits until it is on disk
    * @throws what the storage throws; the next checkpoint then writes these changes, too
    */
-  async write(clockMs: number, tables: Tables, options?: DurableObjectPutOptions): Promise<void> {
+  async write(clockMs: number, tables: Tables, isAwaited: boolean): Promise<void> {
     const { head } = this;
     const values: Values = {};
-    const mostBytes = options === UNCONFIRMED ? MOST_PUT_AGAIN_BYTES : MOST_AWAITED_BYTES;
+    const mostBytes = isAwaited ? MOST_AWAITED_BYTES : MOST_PUT_AGAIN_BYTES;
     const copies = this.hasAll ? [] : this.#addEntry(values, tables, mostBytes);
     const { oldest } = this.#copies;
     for (const sequence of this.#log.keys()) {
@@ -134,7 +135,7 @@ export class Checkpoint {
     Object.assign(head, { clockMs, oldestLog: oldest, logs: this.#log.size });
     values[HEAD] = encodeHead(head);
     const nth = ++this.#nth;
-    await this.#storage.put(values, options);
+    await this.#storage.put(values, isAwaited ? {} : UNCONFIRMED);
     if (this.#nth !== nth) return;
     this.#entry.isWritten = true;
     this.#copies.confirm(copies, tables, this.#entry.sequences[0] ?? 0);
