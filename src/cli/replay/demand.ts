@@ -26,7 +26,8 @@ export class Demand {
   readonly #clients: NumberedRows;
   readonly #first: number;
   readonly #keys = new NumberedRows(KEY_NUMBERS);
-  readonly #buckets: Map<number, BucketNeed> | undefined;
+  /** Of clients, and of other keys. */
+  readonly #buckets: readonly [BucketNeed, BucketNeed] | undefined;
 
   /**
    * @param clients rows with room for `DEMAND_NUMBERS`
@@ -36,8 +37,11 @@ export class Demand {
     this.#policy = policy;
     this.#clients = clients;
     this.#first = first;
-    const isBucket = policy.algorithm === "token-bucket" || policy.algorithm === "leaky-bucket";
-    this.#buckets = isBucket ? new Map() : undefined;
+    const { algorithm, limit, capacity, windowMs } = policy;
+    if (algorithm === "token-bucket" || algorithm === "leaky-bucket") {
+      const ratio = limit === 0 ? 1 : capacity / limit;
+      this.#buckets = [new BucketNeed(ratio, windowMs), new BucketNeed(ratio, windowMs)];
+    }
   }
 
   /**
@@ -46,7 +50,7 @@ export class Demand {
    */
   add(key: number, client: number, atMs: number, isCharged = true): void {
     const needed = this.#buckets
-      ? this.#neededOfBucket(this.#buckets, key, atMs, isCharged)
+      ? this.#neededOfBucket(this.#buckets, key, client, atMs, isCharged)
       : this.#neededOfWindow(key, client, atMs, isCharged);
     const peak = this.#clients.rowOf(client) + this.#first + KEY_NUMBERS;
     const { numbers } = this.#clients;
@@ -59,18 +63,18 @@ export class Demand {
   }
 
   #neededOfBucket(
-    buckets: Map<number, BucketNeed>,
+    [clients, others]: readonly [BucketNeed, BucketNeed],
     key: number,
+    client: number,
     atMs: number,
     isCharged: boolean,
   ): number {
-    const { windowMs, cost, limit, capacity } = this.#policy;
-    let bucket = buckets.get(key);
-    if (!bucket) {
-      bucket = new BucketNeed(limit === 0 ? 1 : capacity / limit, windowMs);
-      buckets.set(key, bucket);
-    }
-    return Math.ceil(bucket.take(atMs, cost, isCharged) - ROUNDING);
+    const { cost } = this.#policy;
+    const needed =
+      key === client
+        ? clients.take(client, atMs, cost, isCharged)
+        : others.take(key - FIRST_KEY, atMs, cost, isCharged);
+    return Math.ceil(needed - ROUNDING);
   }
 
   #neededOfWindow(key: number, client: number, atMs: number, isCharged: boolean): number {

@@ -1,5 +1,5 @@
 /**
- * Whole numbers by the number of a client or key, those of one side by side: a request then changes
+ * Numbers by the number of a client or key, those of one side by side: a request then changes
  * one place of memory.
  */
 
@@ -7,17 +7,26 @@ const FIRST_ROWS = 16;
 /** Memory that nothing is written to costs nothing, but to copy what was written does. */
 export const GROWTH = 4;
 
-export class NumberedRows {
+type Numbers = Int32Array | Float64Array;
+
+export class NumberedRows<Kind extends Numbers = Int32Array> {
   /** A new array when a row needs room. */
-  numbers: Int32Array;
+  numbers: Kind;
+  readonly #Kind: new (
+    length: number,
+  ) => Kind;
   readonly #width: number;
   /** One more than the highest number that was asked for. */
   #end = 0;
 
-  /** @param width numbers in a row */
-  constructor(width: number) {
+  /**
+   * @param width numbers in a row
+   * @param kind of the numbers
+   */
+  constructor(width: number, kind = Int32Array as unknown as new (length: number) => Kind) {
     this.#width = width;
-    this.numbers = new Int32Array(FIRST_ROWS * width);
+    this.#Kind = kind;
+    this.numbers = new kind(FIRST_ROWS * width);
   }
 
   /** Returns where a row begins in `numbers`. */
@@ -26,7 +35,7 @@ export class NumberedRows {
       this.#end = number + 1;
       const length = this.#end * this.#width;
       if (length > this.numbers.length) {
-        const wider = new Int32Array(Math.max(length, this.numbers.length * GROWTH));
+        const wider = new this.#Kind(Math.max(length, this.numbers.length * GROWTH));
         wider.set(this.numbers);
         this.numbers = wider;
       }
@@ -44,11 +53,11 @@ export class NumberedRows {
 export class Column {
   /** How many numbers there are. */
   readonly #end: number;
-  readonly #numbers: Int32Array;
+  readonly #numbers: Numbers;
   readonly #width: number;
   readonly #at: number;
 
-  constructor(numbers: Int32Array, width: number, at: number, end: number) {
+  constructor(numbers: Numbers, width: number, at: number, end: number) {
     this.#numbers = numbers;
     this.#width = width;
     this.#at = at;
