@@ -56,6 +56,17 @@ describe("a server that is no Turnpike", () => {
     expect(await said(url)).toBe("turnpike: [31mred and more\n");
   });
 
+  it.each([
+    ["a text of a later version", "--for: a text of a later version"],
+    ["duration has a new rule", "--for has a new rule"],
+    ["durations are long", "--for: durations are long"],
+  ])("says of a field in other words than today's: %s", async (detail, text) => {
+    const body = JSON.stringify({ detail, field: "duration" });
+    const url = await answering((_, response) => response.writeHead(400).end(body));
+    const { error } = await turnpikeHere("block", "ann", "--for", "soon", "--url", url);
+    expect(error).toBe(`turnpike: ${text}\n`);
+  });
+
   it("answers an error of its own", async () => {
     const url = await answering((_, response) => response.writeHead(500).end("<h1>Oops</h1>"));
     expect(await said(url)).toContain("answers 500: is it a Turnpike?");

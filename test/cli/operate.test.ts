@@ -193,11 +193,11 @@ describe("a mistake", () => {
       [["check", "ip:2001:db8::/32", "--policy", "default"], "2001:db8::/32 is a network"],
       [
         ["block", "192.0.2.1:80"],
-        `key is the key of no policy: write ip:192.0.2.1 for that client, or '["192.0.2.1:80"]'`,
+        `"192.0.2.1:80" (as an argument: user-1, ip:192.0.2.7, or '["my-app", "192.0.2.7"]')`,
       ],
       [
         ["override", "ip:192.0.2.7", "--policy", "day", "--limit", "5"],
-        `turnpike: under "day" an address is no key: write what stands for [header:X-Api-Key], as user-1`,
+        `ip must be left out under "day": its key [header:X-Api-Key] is not an address alone; write "key" with all its parts`,
       ],
       [["explain", "[my-app, x]"], "a key that begins with [ must be a list of texts in JSON"],
       [["explain", "[]"], "a key that begins with [ must be a list of texts in JSON"],

@@ -148,11 +148,11 @@ function whyUnreached(error: unknown): string {
 
 function whyRefused(status: number, answer: unknown, { origin }: URL, path: string): string {
   if (status === 401) return `${origin} does not know this token: is TURNPIKE_TOKEN right?`;
-  const { detail, title } = (answer ?? {}) as { detail?: unknown; title?: unknown };
+  const { detail, title, field } = (answer ?? {}) as Record<string, unknown>;
   if (status === 404 && !detail) {
     const why = "is it a Turnpike, and as new as this one? An app with the library has no API";
     return `${origin} does not know ${API}${path}: ${why}`;
   }
-  if (typeof detail === "string") return said(detail);
+  if (typeof detail === "string") return said(detail, field);
   return `${origin} answers ${status}${typeof title === "string" ? `, ${title}` : ""}: is it a Turnpike?`;
 }

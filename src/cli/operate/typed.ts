@@ -1,4 +1,4 @@
-/** How a key is typed, and how refusals of the API are said in the words of the command line. */
+/** How a key is typed, and how refusals of the API are said to somebody who typed a command. */
 import { readNetwork } from "../../limit/address-list.ts";
 import { parseJson } from "../../limit/json.ts";
 import { UserError } from "../user-error.ts";
@@ -7,20 +7,13 @@ export type Who = { ip: string } | { key: string | string[] };
 
 /** In front of a client's address. */
 const ADDRESS = "ip:";
-/** What the API and the command line call differently. */
-const SAID: readonly [RegExp, string][] = [
-  [/^duration\b/, "--for"],
-  [/^(policy|limit|window|algorithm|burst|cost|by)\b(?!\[)/, "--$1"],
-  [
-    /^ip must be left out under ("[^"]*"): its key \[(.*?)\] takes more than an address; write .*? parts/,
-    `under $1 an address is no key: write what stands for [$2], as user-1 or '["my-app", "192.0.2.7"]'`,
-  ],
-  [
-    /write \{"ip": "(.*?)"\} for that client, or (\[.*?\]) for/,
-    "write ip:$1 for that client, or '$2' for",
-  ],
-  [/write "key": (\[.*?\])/, "write '$1'"],
-];
+/** The options that set a field of the API; its texts begin with the field. */
+const OPTIONS: Readonly<Record<string, string>> = {
+  ...{ policy: "--policy", limit: "--limit", window: "--window", algorithm: "--algorithm" },
+  ...{ burst: "--burst", cost: "--cost", duration: "--for", by: "--by", last: "--last" },
+};
+/** What the API writes as `{"ip": …}` or `{"key": […]}`. */
+const AS_ARGUMENT = `as an argument: user-1, ip:192.0.2.7, or '["my-app", "192.0.2.7"]'`;
 
 /**
  * Reads a key: `ip:192.0.2.7` is a client's address, `["my-app", "192.0.2.7"]` a key of several
@@ -50,7 +43,15 @@ export function networkAdvice(typed: string): string | undefined {
   return `${network} is a network, and this takes one client: npx turnpike policies get --json > live.json, add "deny": ["${network}"] to a policy for all paths in it, then npx turnpike policies apply live.json`;
 }
 
-/** Says a refusal of the API to somebody who typed a command, and no JSON. */
-export function said(detail: string): string {
-  return SAID.reduce((text, [pattern, words]) => text.replace(pattern, words), detail);
+/**
+ * Says a refusal of the API in its own words, with the option that set the field in front.
+ *
+ * @param field of the problem document; undefined if it names none
+ */
+export function said(detail: string, field: unknown): string {
+  if (field === "key" || field === "ip") return `${detail} (${AS_ARGUMENT})`;
+  const option = OPTIONS[String(field)];
+  if (option === undefined) return detail;
+  const start = `${field} `;
+  return detail.startsWith(start) ? detail.replace(start, `${option} `) : `${option}: ${detail}`;
 }

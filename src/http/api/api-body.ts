@@ -128,7 +128,7 @@ export function questionsIn(
     requireOneClient(ip, fieldPath(at, "ip"));
     const [only, ...others] = keysUnder(policy, ip, options);
     if (only && others.length === 0) return only;
-    const rule = `must be left out under "${policy.name}": its key [${policy.key}] takes more than an address; write "key" as the list of its parts`;
+    const rule = `must be left out under "${policy.name}": its key [${policy.key}] is not an address alone; write "key" with all its parts`;
     throw new MisuseError(fieldPath(at, "ip"), rule, ip);
   }
 
