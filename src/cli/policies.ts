@@ -1,13 +1,14 @@
 /** The policies that a command is to try: those of a configuration, of a file, or of options. */
 import { existsSync } from "node:fs";
 import { InvalidError } from "../limit/misuse.ts";
-import { parsePolicies } from "../limit/policies.ts";
-import type { Policy } from "../limit/policy.ts";
+import { type Policy, parsePolicy } from "../limit/policy.ts";
+import { withBoundedDelay } from "../limit/waiting.ts";
 import {
   type LimiterConfig,
   parseLimiterConfig,
   parsePoliciesVariable,
 } from "../limiter-config.ts";
+import { inOptions, type PolicyOptions } from "./options.ts";
 import { hasConfiguration, readPolicyFile } from "./policy-file.ts";
 import { UserError } from "./user-error.ts";
 
@@ -19,12 +20,7 @@ export interface Configured {
   config: LimiterConfig;
 }
 
-/** The fields of one policy, as options of a command. */
-export interface PolicyOptions {
-  limit?: string;
-  window?: string;
-  algorithm?: string;
-  burst?: string;
+export interface TriedOptions extends PolicyOptions {
   path?: string;
 }
 
@@ -32,40 +28,40 @@ export interface PolicyOptions {
  * Returns the policy of the options, or else those of the configuration.
  *
  * @param file `--config`; default the one that wrangler would find
- * @throws {UserError} if neither names a policy
+ * @throws {UserError} if neither names a policy, or an option breaks a rule
  * @throws {MisuseError} naming the field, the rule and the value
  */
 export async function policiesOf(
-  { limit, window, algorithm, burst, path }: PolicyOptions,
+  { limit, window, algorithm, burst, path }: TriedOptions,
   file?: string,
   env?: string,
 ): Promise<Configured> {
-  const given = { limit, window, algorithm, burst, path };
-  if (Object.values(given).every((value) => value === undefined)) return configured(file, env);
-  const source = Object.entries(given)
-    .filter(([, value]) => value !== undefined)
-    .map((pair) => pair.join("="));
+  const all = Object.entries({ limit, window, algorithm, burst, path });
+  const given = all.filter(([, value]) => value !== undefined);
+  if (given.length === 0) return configured(file, env);
+  const source = given.map((pair) => pair.join("=")).join(",");
   try {
-    return { source: source.join(","), ...onePolicy(given) };
+    return onePolicy(source, Object.fromEntries(given));
   } catch (error) {
     if (!(error instanceof InvalidError)) throw error;
-    throw new UserError(error.message.replace(/^policies\[0\]\./, "--"));
+    throw new UserError(inOptions(error.message, error.field));
   }
 }
 
-/** Reads a file with policies, or `limit=10,window=60s`. */
+/** Reads what `--against` names: a file with policies, or `limit=10,window=60s`. */
 export async function policiesIn(text: string, env?: string): Promise<Configured> {
   if (existsSync(text) || !text.includes("=")) return configured(text, env);
-  const fields = text.split(",").map((pair) => pair.split(/=(.*)/s).map((part) => part.trim()));
-  return { source: text, ...onePolicy(Object.fromEntries(fields)) };
+  const fields = text.split(",").map((pair) => {
+    const [name, value = ""] = pair.split(/=(.*)/s).map((part) => part.trim());
+    return [name, /^-?\d+(\.\d+)?$/.test(value) ? Number(value) : value];
+  });
+  return onePolicy(text, Object.fromEntries(fields), "--against");
 }
 
-function onePolicy(fields: Record<string, string | undefined>): Omit<Configured, "source"> {
-  const policy = Object.entries(fields).flatMap(([name, value]) =>
-    value === undefined ? [] : [[name, /^-?\d+(\.\d+)?$/.test(value) ? Number(value) : value]],
-  );
-  const policies = parsePolicies([{ window: "60s", ...Object.fromEntries(policy) }], "policies");
-  return { policies, config: parseLimiterConfig({}) };
+/** @param at path of the fields in an error */
+function onePolicy(source: string, fields: object, at = ""): Configured {
+  const policy = withBoundedDelay(parsePolicy({ window: "60s", ...fields }, at), at);
+  return { source, policies: [policy], config: parseLimiterConfig({}) };
 }
 
 async function configured(given: string | undefined, env?: string): Promise<Configured> {

@@ -55,7 +55,7 @@ function failInOneLine(command: Command, path: string): void {
     outputError: (text, write) => {
       const mistake = text
         .replace(/^error: /, "")
-        .trimEnd()
+        .replace(/\.?\s*$/, "")
         .replaceAll("\n", " ")
         // As of `--for 1 hour`.
         .replace(/^too many arguments.*/, "$& A duration is written as 1h, and a blank in quotes");

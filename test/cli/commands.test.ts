@@ -236,10 +236,13 @@ describe("a mistake", () => {
     [["suggest", folder], "is a directory: name the files in it"],
     [["replay", log, "--limit", "-1"], "--limit must be"],
     [["replay", log, "--window", "1m"], "--limit is required"],
-    [["replay", log, "--limit", "5", "--algorithm", "magic"], "--algorithm must be"],
+    [
+      ["replay", log, "--limit", "5", "--algorithm", "magic"],
+      "Allowed choices are fixed-window, sliding-window",
+    ],
     [
       ["replay", log, ...LIMIT, "--against", "limit=5,windwo=1m"],
-      'policies[0].windwo is not a known field (did you mean "window"?)',
+      '--against.windwo is not a known field (did you mean "window"?)',
     ],
     [["replay", log, ...LIMIT, "--format", "magic"], "Allowed choices are vhost, combined"],
     [["replay", log, ...LIMIT, "--fields", "ip"], "--fields must be pairs such as ip=client.addr"],

@@ -187,7 +187,10 @@ describe("a mistake", () => {
       [["block", "ann", "--for", "soon"], "--for must be"],
       [["block", "ann", "--for", "1 hour"], '(write "1h")'],
       [["block", "ann", "--for", "1", "hour"], "A duration is written as 1h"],
-      [["override", "ip:192.0.2.10", "--limit", "5"], "write --policy with a name"],
+      [
+        ["override", "ip:192.0.2.10", "--limit", "5"],
+        "required option '--policy <name>' not specified",
+      ],
       [["block", "ip:198.51.100.0/24"], BAN],
       [["block", "198.51.100.0/24"], BAN],
       [["check", "ip:2001:db8::/32", "--policy", "default"], "2001:db8::/32 is a network"],

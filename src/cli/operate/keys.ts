@@ -4,6 +4,7 @@ import { Command } from "commander";
 import { MAX_WINDOW_MS } from "../../limit/algorithm.ts";
 import type { Decision } from "../../limit/decision.ts";
 import { formatDuration, rounded } from "../../limit/duration.ts";
+import { type PolicyOptions, whole, withPolicyOptions } from "../options.ts";
 import { UserError } from "../user-error.ts";
 import { type Call, RefusedError } from "./client.ts";
 import { explain } from "./explain.ts";
@@ -18,30 +19,22 @@ const LONGEST = formatDuration(MAX_WINDOW_MS);
 /** How `top` ends a key that it shortens, as `WATCH` says. */
 const SHORTENED = /[*…]$/;
 
-interface PolicyOptions extends WorkerOptions {
+interface AskOptions extends WorkerOptions, PolicyOptions {
   policy?: string;
-  limit?: string;
-  window?: string;
-  algorithm?: string;
-  burst?: string;
-  cost?: string;
+  cost?: number;
 }
 
 export function keyCommands(): Command[] {
   return [
-    withPolicy(
-      verb("check", "spends a cost of a key, and says whether it may pass (exit code 1 if not)"),
-    )
-      .option("--cost <units>", "what it costs (default: 1)")
-      .action(decide("/check")),
-    withPolicy(verb("peek", "says what check would say, and spends nothing"))
-      .option("--cost <units>", "what it costs (default: 1)")
-      .action(decide("/peek")),
+    withCost(verb("check", "spends a cost of a key, and says whether it may pass")).action(
+      decide("/check"),
+    ),
+    withCost(verb("peek", "says what check would say, and spends nothing")).action(decide("/peek")),
     withPolicy(verb("explain", "says what is stored for a key, and why it is denied")).action(
-      onKey((key: string, options: PolicyOptions) => explain(bodyOf(key, options, false), options)),
+      onKey((key: string, options: AskOptions) => explain(bodyOf(key, options, false), options)),
     ),
     withPolicy(verb("reset", "forgets what a key has spent")).action(
-      onKey(async (key: string, options: PolicyOptions) => {
+      onKey(async (key: string, options: AskOptions) => {
         const body = bodyOf(key, options, !isAddress(key));
         await changed(options, { method: "POST", path: "/reset", body }, `reset ${key}`);
       }),
@@ -72,22 +65,21 @@ export function keyCommands(): Command[] {
 }
 
 interface OverrideOptions extends WorkerOptions {
-  policy?: string;
-  limit?: string;
+  policy: string;
+  limit?: number | "unlimited";
   for: string;
   clear?: true;
 }
 
 function overrideCommand(): Command {
   return verb("override", "gives a key another limit under a policy, or shows which it has")
-    .option("--policy <name>", "a policy of the Worker")
-    .option("--limit <units>", 'the limit, or "unlimited"')
+    .requiredOption("--policy <name>", "a policy of the Worker")
+    .option("--limit <units>", 'the limit, or "unlimited"', limitOf)
     .option("--for <duration>", "how long", LONGEST)
     .option("--clear", "gives it the policy's own limit again")
     .action(
       onKey(async (key: string, options: OverrideOptions) => {
         const { policy, limit, clear } = options;
-        if (policy === undefined) throw new UserError("write --policy with a name");
         const whose = `${key} under "${policy}"`;
         const query = new URLSearchParams({ policy });
         for (const [name, values] of Object.entries(who(key))) {
@@ -101,13 +93,16 @@ function overrideCommand(): Command {
             `${whose}: ${limit} for ${rounded(leftMs)} more`;
           await answered(options, { method: "GET", path }, text);
         } else {
-          const units = limit === "unlimited" ? limit : unitsOf("limit", limit);
-          const body = { ...who(key), policy, limit: units, duration: options.for };
+          const body = { ...who(key), policy, limit, duration: options.for };
           const said = `${whose}: ${limit} for ${options.for}`;
           await changed(options, { method: "PUT", path: "/overrides", body }, said);
         }
       }),
     );
+}
+
+function limitOf(text: string): number | "unlimited" {
+  return text === "unlimited" ? text : whole("--limit")(text);
 }
 
 /** Makes what a command does with a key, and says what to do instead about a network. */
@@ -131,34 +126,29 @@ function verb(name: string, description: string): Command {
 }
 
 function withPolicy(command: Command): Command {
-  return command
-    .option("--policy <name>", "a policy of the Worker, such as default")
-    .option("--limit <units>", "or a policy of your own: its limit")
-    .option("--window <duration>", 'its window, such as "60s"')
-    .option("--algorithm <name>", "its algorithm")
-    .option("--burst <units>", "its burst");
+  return withPolicyOptions(
+    command.option("--policy <name>", "a policy of the Worker, such as default"),
+  );
+}
+
+function withCost(command: Command): Command {
+  return withPolicy(command)
+    .option("--cost <units>", "what it costs (default: 1)", whole("--cost"))
+    .addHelpText("after", "\nExit code 1 if it is denied.");
 }
 
 /** @param needsPolicy whether the call cannot mean all policies */
-function bodyOf(key: string, options: PolicyOptions, needsPolicy = true): object {
-  const { policy, window, algorithm, limit } = options;
+function bodyOf(key: string, options: AskOptions, needsPolicy = true): object {
+  const { policy, limit, window, algorithm, burst, cost } = options;
   if (needsPolicy && policy === undefined && limit === undefined) {
     throw new UserError("write --policy with a name, or --limit and --window");
   }
-  const numbers = { limit: options.limit, burst: options.burst, cost: options.cost };
-  const units = Object.entries(numbers).map(([name, text]) => [name, unitsOf(name, text)]);
   // JSON leaves out what is undefined.
-  return { ...who(key), policy, window, algorithm, ...Object.fromEntries(units) };
-}
-
-function unitsOf(name: string, text: string | undefined): number | undefined {
-  if (text === undefined) return undefined;
-  if (/^\d+$/.test(text)) return Number(text);
-  throw new UserError(`--${name} must be a whole number, got ${text}`);
+  return { ...who(key), policy, limit, window, algorithm, burst, cost };
 }
 
 function decide(path: string) {
-  return onKey(async (key: string, options: PolicyOptions) => {
+  return onKey(async (key: string, options: AskOptions) => {
     const call: Call = { method: "POST", path, body: bodyOf(key, options) };
     const { allowed } = await answered(options, call, decisionText);
     if (!allowed) process.exitCode = DENIED;

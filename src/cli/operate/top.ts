@@ -2,6 +2,7 @@
 import { setTimeout as wait } from "node:timers/promises";
 import { Command, Option } from "commander";
 import { parseDuration } from "../../limit/duration.ts";
+import { whole } from "../options.ts";
 import { print, tableOf } from "../text.ts";
 import { UserError } from "../user-error.ts";
 import { call, made } from "./client.ts";
@@ -25,7 +26,7 @@ Columns:
 interface TopOptions extends WorkerOptions {
   by: (typeof COLUMNS)[number];
   last: string;
-  number: string;
+  number: number;
   every?: string;
 }
 
@@ -51,7 +52,7 @@ export function topCommand(): Command {
       new Option("--by <column>", "what they are sorted by").choices(COLUMNS).default(COLUMNS[0]),
     )
     .option("--last <duration>", "how far back", "5m")
-    .option("--number <rows>", "how many", "20")
+    .option("--number <rows>", "how many", whole("--number", 1), 20)
     .option("--every <duration>", "asks again and again, such as every 2s, until Ctrl-C")
     .addHelpText("after", HELP)
     .action(run);
@@ -59,9 +60,6 @@ export function topCommand(): Command {
 
 async function run({ every, ...options }: TopOptions): Promise<void> {
   const pauseMs = every === undefined ? undefined : pauseOf(every);
-  if (!/^[1-9]\d*$/.test(options.number)) {
-    throw new UserError(`--number must be a whole number from 1 on, got ${options.number}`);
-  }
   // This is how one ends it.
   if (pauseMs !== undefined) process.prependOnceListener("SIGINT", () => process.exit(0));
   for (;;) {
@@ -92,7 +90,7 @@ async function rowsOf({ url, by, last, number }: TopOptions): Promise<Row[]> {
   const top = (await call(url, { method: "GET", path: `/events/top?${query}` })) as Top;
   return made(() => rowsIn(top).filter((row) => row[by] > 0))
     .sort((a, b) => b[by] - a[by])
-    .slice(0, Number(number));
+    .slice(0, number);
 }
 
 /** One row for each key, whatever became of its requests. */

@@ -1,17 +1,13 @@
 /** How a key is typed, and how refusals of the API are said to somebody who typed a command. */
 import { readNetwork } from "../../limit/address-list.ts";
 import { parseJson } from "../../limit/json.ts";
+import { inOptions } from "../options.ts";
 import { UserError } from "../user-error.ts";
 
 export type Who = { ip: string } | { key: string | string[] };
 
 /** In front of a client's address. */
 const ADDRESS = "ip:";
-/** The options that set a field of the API; its texts begin with the field. */
-const OPTIONS: Readonly<Record<string, string>> = {
-  ...{ policy: "--policy", limit: "--limit", window: "--window", algorithm: "--algorithm" },
-  ...{ burst: "--burst", cost: "--cost", duration: "--for", by: "--by", last: "--last" },
-};
 /** What the API writes as `{"ip": …}` or `{"key": […]}`. */
 const AS_ARGUMENT = `as an argument: user-1, ip:192.0.2.7, or '["my-app", "192.0.2.7"]'`;
 
@@ -43,15 +39,8 @@ export function networkAdvice(typed: string): string | undefined {
   return `${network} is a network, and this takes one client: npx turnpike policies get --json > live.json, add "deny": ["${network}"] to a policy for all paths in it, then npx turnpike policies apply live.json`;
 }
 
-/**
- * Says a refusal of the API in its own words, with the option that set the field in front.
- *
- * @param field of the problem document; undefined if it names none
- */
+/** Says a refusal of the API in its own words, which are about a field of the body. */
 export function said(detail: string, field: unknown): string {
   if (field === "key" || field === "ip") return `${detail} (${AS_ARGUMENT})`;
-  const option = OPTIONS[String(field)];
-  if (option === undefined) return detail;
-  const start = `${field} `;
-  return detail.startsWith(start) ? detail.replace(start, `${option} `) : `${option}: ${detail}`;
+  return inOptions(detail, String(field));
 }

@@ -1,7 +1,8 @@
 /** `turnpike replay`: what policies would have done to the requests of a log. */
 import { writeFileSync } from "node:fs";
 import { Command, Option } from "commander";
-import { type Configured, type PolicyOptions, policiesIn, policiesOf } from "../policies.ts";
+import { withPolicyOptions } from "../options.ts";
+import { type Configured, policiesIn, policiesOf, type TriedOptions } from "../policies.ts";
 import { print } from "../text.ts";
 import { named } from "../user-error.ts";
 import { STDIN, totalBytes } from "./input.ts";
@@ -21,7 +22,7 @@ Examples:
 Reads the common and the combined format, also with the host in front, and JSON lines as nginx,
 Caddy and Cloudflare Logpush write them. Lines may be up to a minute out of order.
 "limit for 1%" is the least limit that would deny at most 1 % of the policy's clients.
-A burst keeps its ratio to the limit.`;
+A burst keeps its ratio to the limit. With --limit and without --window, the window is 60s.`;
 
 /** Options that say which lines a log has. */
 export interface LogOptions {
@@ -29,7 +30,7 @@ export interface LogOptions {
   fields?: FieldNames;
 }
 
-interface Options extends PolicyOptions, LogOptions {
+interface Options extends TriedOptions, LogOptions {
   config?: string;
   env?: string;
   against?: string;
@@ -39,14 +40,11 @@ interface Options extends PolicyOptions, LogOptions {
 }
 
 export function replayCommand(): Command {
-  return withLogOptions(new Command("replay"))
+  const command = withLogOptions(new Command("replay"))
     .description("says what policies would have done to the requests of a log")
     .option("--config <file>", "the configuration with the policies (default: wrangler.toml)")
-    .option("--env <name>", "an environment of the configuration")
-    .option("--limit <units>", "try one policy: its limit")
-    .option("--window <duration>", 'its window, such as "60s" or "1d" (default: 60s)')
-    .option("--algorithm <name>", "its algorithm (default: fixed-window)")
-    .option("--burst <units>", "its burst")
+    .option("--env <name>", "an environment of the configuration");
+  return withPolicyOptions(command)
     .option("--path <pattern>", 'requests that it counts, such as "/api/*"')
     .option("--against <policies>", "compare with a second configuration, or limit=10,window=60s")
     .option("--json", "print the report as JSON")
