@@ -4,6 +4,7 @@ import { debuglog } from "node:util";
 import { Command, CommanderError } from "commander";
 import { InvalidError } from "../limit/misuse.ts";
 import { conformanceCommand } from "./conformance/command.ts";
+import { changeCommands } from "./operate/changes.ts";
 import { keyCommands } from "./operate/keys.ts";
 import { policiesCommand } from "./operate/policies.ts";
 import { ringCommand } from "./operate/ring.ts";
@@ -43,7 +44,7 @@ function program(): Command {
     .addCommand(suggestCommand())
     .addCommand(validateCommand())
     .addCommand(conformanceCommand());
-  for (const command of keyCommands()) program.addCommand(command);
+  for (const command of [...keyCommands(), ...changeCommands()]) program.addCommand(command);
   program.addCommand(topCommand()).addCommand(policiesCommand()).addCommand(ringCommand());
   failInOneLine(program, "turnpike");
   return program;

@@ -46,8 +46,27 @@ describe("turnpike", () => {
     expect((await at("explain", "ann", ...LIMIT)).out).toMatch(
       /^blocked by an operator for 1h more\n.*ends in \d+[ms]\b/s,
     );
-    expect((await at("unblock", "ann")).out).toBe("unblocked ann\n");
+    expect((await at("block", "ann")).out).toMatch(
+      /^ann was blocked already, for (1h|59m) more: that block is kept\n$/,
+    );
+    expect((await at("unblock", "ann")).out).toMatch(/^unblocked ann: nothing denies it now in /);
+    expect((await at("unblock", "ann")).out).toMatch(/^ann was not blocked: nothing denies it /);
     expect((await at("check", "ann", ...LIMIT)).code).toBe(0);
+  });
+
+  it("says what an IPv6 address stands for, and what holds where a list refuses a client", async () => {
+    const all = "ip:2001:db8::17 (all of 2001:db8::/64)";
+    expect((await at("block", "ip:2001:db8::17")).out).toBe(`blocked ${all} for 10m\n`);
+    expect((await at("unblock", "ip:2001:db8::17")).out).toContain(`unblocked ${all}: nothing`);
+    const limit = ["--policy", "default", "--limit", "5", "--for", "1h"];
+    expect((await at("override", "ip:2001:db8::17", ...limit)).out).toBe(
+      `${all} under "default": 5 for 1h more\n`,
+    );
+    expect((await at("unblock", "ip:198.51.100.9")).out).toBe(
+      "ip:198.51.100.9 was not blocked: refused with 403 by deny of banned\n",
+    );
+    const { now } = JSON.parse((await at("block", "bill", "--json")).out);
+    expect(now).toMatchObject({ allowed: false, reason: "blocked" });
   });
 
   it("explains a client under all policies, and refuses to block what top has shortened", async () => {
@@ -90,12 +109,16 @@ describe("turnpike", () => {
     const override = (...args: string[]) => at("override", "dora", "--policy", "default", ...args);
     expect((await override()).error).toContain("The policy's own limit holds");
     expect((await override("--limit", "50000", "--for", "1h")).out).toBe(
-      'dora under "default": 50000 for 1h\n',
+      'dora under "default": 50000 for 1h more\n',
     );
     expect((await at("check", "dora", "--policy", "default")).out).toContain("49999 of 50000");
     expect((await override("--limit", "unlimited")).code).toBe(0);
     expect((await override()).out).toContain('dora under "default": unlimited for ');
-    expect((await override("--clear")).out).toBe('cleared the override of dora under "default"\n');
+    for (const _ of ["once", "again"]) {
+      expect((await override("--clear")).out).toBe(
+        'dora under "default": 10, as without an override\n',
+      );
+    }
     expect((await override("--limit", "many")).code).toBe(2);
   });
 

@@ -261,6 +261,7 @@ describe("the API", () => {
     await post("/check", { key, policy: "day", cost: 4 });
     expect(await answer(post("/explain", { key, policy: "day" }))).toEqual({
       summary: "nothing denies it now in weur",
+      reason: "ok",
       allowed: true,
       exact: true,
       blockedMs: 0,

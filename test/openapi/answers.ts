@@ -108,7 +108,11 @@ export const ANSWERS = {
     summary: text("Whether something denies it now, in one line."),
     allowed: flag("May it pass now, under all policies that were asked about?"),
     exact: flag("False if the counts may be off."),
-    blockedMs: number("Until a block ends; 0 if there is none."),
+    reason: {
+      ...DECISION.reason,
+      description: "Why it comes out so; `listed` if a list refuses it.",
+    },
+    blockedMs: number("Until an operator's block ends; 0 if there is none."),
     policies: list(
       object(
         {

@@ -3,8 +3,8 @@
 import { existsSync, readFileSync } from "node:fs";
 import { parseEnv } from "node:util";
 import { parseJson } from "../../limit/json.ts";
+import { inOptions } from "../options.ts";
 import { named, UserError } from "../user-error.ts";
-import { said } from "./typed.ts";
 
 const API = "/_turnpike/v1";
 /** Policies and blocks are written in every region before they are answered. */
@@ -12,6 +12,10 @@ const TIMEOUT_MS = 30_000;
 /** The token of `npm start`, which listens on this machine only. */
 const LOCAL_TOKEN = "dev";
 const LOCAL = /^(?:localhost|127\.0\.0\.1|\[::1\])$/;
+/** The status of a call with a mistake in it. */
+export const BAD_REQUEST = 400;
+/** What the API writes as `{"ip": …}` or `{"key": […]}`. */
+const AS_ARGUMENT = `as an argument: user-1, ip:192.0.2.7, or '["my-app", "192.0.2.7"]'`;
 const SECRETS_FILE = ".dev.vars";
 
 export interface Call {
@@ -153,6 +157,9 @@ function whyRefused(status: number, answer: unknown, { origin }: URL, path: stri
     const why = "is it a Turnpike, and as new as this one? An app with the library has no API";
     return `${origin} does not know ${API}${path}: ${why}`;
   }
-  if (typeof detail === "string") return said(detail, field);
+  if (typeof detail === "string") {
+    const isOfKey = field === "key" || field === "ip";
+    return isOfKey ? `${detail} (${AS_ARGUMENT})` : inOptions(detail, String(field));
+  }
   return `${origin} answers ${status}${typeof title === "string" ? `, ${title}` : ""}: is it a Turnpike?`;
 }

@@ -1,15 +1,15 @@
-/** How a key is typed, and how refusals of the API are said to somebody who typed a command. */
+/** Commands about one key, and how the key is typed. */
+import { Command } from "commander";
 import { readNetwork } from "../../limit/address-list.ts";
 import { parseJson } from "../../limit/json.ts";
-import { inOptions } from "../options.ts";
 import { UserError } from "../user-error.ts";
+import { BAD_REQUEST, RefusedError } from "./client.ts";
+import { withWorker } from "./worker-command.ts";
 
-export type Who = { ip: string } | { key: string | string[] };
+type Who = { ip: string } | { key: string | string[] };
 
 /** In front of a client's address. */
 const ADDRESS = "ip:";
-/** What the API writes as `{"ip": …}` or `{"key": […]}`. */
-const AS_ARGUMENT = `as an argument: user-1, ip:192.0.2.7, or '["my-app", "192.0.2.7"]'`;
 
 /**
  * Reads a key: `ip:192.0.2.7` is a client's address, `["my-app", "192.0.2.7"]` a key of several
@@ -32,15 +32,29 @@ export function isAddress(typed: string): boolean {
   return typed.startsWith(ADDRESS);
 }
 
-/** Says what to do about a network; undefined if what was typed is none. */
-export function networkAdvice(typed: string): string | undefined {
+/** Returns a command about one key. */
+export function keyCommand(name: string, description: string): Command {
+  return withWorker(new Command(name).description(description)).argument(
+    "<key>",
+    `the key, such as user-1; with ip: in front a client's address, as ip:192.0.2.7; of several parts a list, as '["my-app", "192.0.2.7"]'`,
+  );
+}
+
+/** Makes what such a command does, and says what to do instead about a network. */
+export function onKey<Options>(act: (key: string, options: Options) => Promise<void>) {
+  return async (key: string, options: Options) => {
+    try {
+      await act(key, options);
+    } catch (error) {
+      const advice = networkAdvice(key);
+      const isRefused = error instanceof RefusedError && error.status === BAD_REQUEST;
+      throw isRefused && advice ? new UserError(advice) : error;
+    }
+  };
+}
+
+function networkAdvice(typed: string): string | undefined {
   const network = isAddress(typed) ? typed.slice(ADDRESS.length) : typed;
   if (!network.includes("/") || !readNetwork(network)) return undefined;
   return `${network} is a network, and this takes one client: npx turnpike policies get --json > live.json, add "deny": ["${network}"] to a policy for all paths in it, then npx turnpike policies apply live.json`;
-}
-
-/** Says a refusal of the API in its own words, which are about a field of the body. */
-export function said(detail: string, field: unknown): string {
-  if (field === "key" || field === "ip") return `${detail} (${AS_ARGUMENT})`;
-  return inOptions(detail, String(field));
 }

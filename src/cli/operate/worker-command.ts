@@ -30,17 +30,8 @@ export async function answered<Answer>(
   const answer = (await call(options.url, what)) as Answer;
   print(
     options,
-    answer,
+    answer ?? {},
     made(() => text(answer)),
   );
   return answer;
-}
-
-/** Makes a call that changes something, and says so. */
-export async function changed(options: WorkerOptions, what: Call, said: string): Promise<void> {
-  const answer = await call(options.url, what);
-  const { unreached = [] } = (answer ?? {}) as { unreached?: string[] };
-  const note =
-    unreached.length > 0 ? `; not under ${unreached.join(", ")}, whose keys have other parts` : "";
-  print(options, answer ?? {}, said + note);
 }

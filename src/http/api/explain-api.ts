@@ -15,6 +15,7 @@ import {
 } from "../../caller/question.ts";
 import type { Config } from "../../config.ts";
 import { isListed } from "../../limit/address-list.ts";
+import type { Decision } from "../../limit/decision.ts";
 import { rounded } from "../../limit/duration.ts";
 import { MisuseError } from "../../limit/misuse.ts";
 import type { Policy } from "../../limit/policy.ts";
@@ -35,6 +36,8 @@ export interface ExplainedClient {
   summary: string;
   /** True if the client may pass now, under all policies that were asked about. */
   allowed: boolean;
+  /** Why it comes out so; `listed` if a list refuses it. */
+  reason: Decision["reason"];
   /** False if the counts may be off. */
   exact: boolean;
   /** Until an operator's block ends; 0 without one. */
@@ -129,12 +132,14 @@ function explanationOf(
 ): ExplainedClient {
   const blockedMs = Math.max(0, ...explained.map((each) => each.blockedMs));
   const exact = replies.every(({ decisions }) => decisions.every((each) => each.exact));
+  const decision = replies.length === 0 ? undefined : decided(replies);
   const summary = refusing
     ? `refused with 403 by ${refusing}`
-    : summaryOf(explained, replies, blockedMs);
+    : summaryOf(explained, decision, blockedMs);
   return {
     summary: summary + (exact ? "" : " (counts may be off)"),
-    allowed: !refusing && (replies.length === 0 || decided(replies).allowed),
+    allowed: !refusing && decision?.allowed !== false,
+    reason: refusing ? "listed" : (decision?.reason ?? "ok"),
     exact,
     blockedMs,
     policies: explained.flatMap(({ owner, ringVersion, policies }, at) =>
@@ -146,11 +151,11 @@ function explanationOf(
 
 function summaryOf(
   explained: readonly ExplainedKey[],
-  replies: readonly Reply[],
+  decision: Decision | undefined,
   blockedMs: number,
 ): string {
-  if (replies.length === 0) return "nothing denies it now";
-  const { allowed, policy, reason, retryAfterMs } = decided(replies);
+  if (!decision) return "nothing denies it now";
+  const { allowed, policy, reason, retryAfterMs } = decision;
   if (blockedMs > 0) return `blocked by an operator for ${rounded(blockedMs)} more`;
   const leftMs = rounded(retryAfterMs);
   if (reason === "blocked") return `blocked by ${policy} for ${leftMs} more`;
