@@ -9,19 +9,17 @@ import { parseConfig } from "../config.ts";
 import { readDeployed } from "./deployed.ts";
 import { forgotten } from "./forgotten.ts";
 import { livePolicies } from "./live-policies.ts";
+import { takenByNpm } from "./npm-arguments.ts";
 import { bindingsAfter, readUpload, variablesOf } from "./upload.ts";
 import { checkUpload } from "./upload-check.ts";
 
 const args = process.argv.slice(2);
-/** Options of wrangler that npm takes for its own where no `--` stands before them. */
-const TAKEN_BY_NPM = ["dry-run", "env", "config", "name", "var", "keep-vars", "cwd"];
 /** Arguments with which wrangler deploys nothing. */
 const ASKS_ONLY = /^(?:-h|--help|-v|--version)$/;
 
-const taken = TAKEN_BY_NPM.find((name) => `npm_config_${name.replaceAll("-", "_")}` in process.env);
+const taken = takenByNpm("npm run deploy");
 if (taken) {
-  const rule = `npm keeps --${taken} for itself`;
-  console.error(`Not deployed: ${rule}; write npm run deploy -- --${taken}`);
+  console.error(`Not deployed: ${taken}`);
   process.exit(1);
 }
 

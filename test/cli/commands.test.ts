@@ -1,7 +1,7 @@
 /** The command line from outside: what it prints, what it refuses, and its exit codes. */
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { mkdirSync, readFileSync } from "node:fs";
+import { chmodSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { gzipSync, zstdCompressSync } from "node:zlib";
 import { parse as parseToml } from "smol-toml";
@@ -456,20 +456,29 @@ cost = "max_tokens"
     );
   });
 
-  it("stops npm start in front of a mistake", () => {
+  it("stops npm start in front of a mistake, in the configuration that it is to serve", () => {
     const { scripts } = JSON.parse(readFileSync("package.json", "utf8"));
-    const [install, validate = ""] = scripts.prestart.split(" && ");
-    expect(install).toBe("npm install --include=dev");
-    const file = fileWith("wrangler.toml", toml);
-    // As in the repository, but for its folder.
-    const here = validate.replace("dist/cli/turnpike.js", PROGRAM);
-    const { status, stderr } = spawnSync("sh", ["-c", here], {
-      cwd: dirname(file),
-      encoding: "utf8",
-    });
-    expect([status, stderr]).toEqual([
-      2,
-      expect.stringContaining("turnpike: wrangler.toml:4: OWNERS must be"),
+    expect(scripts.start).toBe("node src/cli/start.ts");
+    const folder = dirname(fileWith("wrangler", '#!/bin/sh\necho "serves $@"\n'));
+    chmodSync(join(folder, "wrangler"), 0o755);
+    writeFileSync(
+      join(folder, "wrangler.toml"),
+      `${toml}\n[env.good]\nvars = { POLICIES = '${LOGIN}' }\n`,
+    );
+    writeFileSync(join(folder, "other.toml"), toml.replace("\n", "\n\n"));
+    const start = (args: string[], variables = {}) => {
+      const env = { ...process.env, PATH: `${folder}:${process.env.PATH}`, ...variables };
+      const program = join(dirname(PROGRAM), "start.ts");
+      const ended = spawnSync("node", [program, ...args], { cwd: folder, encoding: "utf8", env });
+      return [ended.status, ended.stdout + ended.stderr];
+    };
+    expect(start([])).toEqual([2, expect.stringContaining("wrangler.toml:4: OWNERS must be")]);
+    expect(start(["-c", "other.toml"])).toEqual([2, expect.stringContaining("other.toml:5: OWN")]);
+    expect(start(["--port", "9000", "--env=good"])).toEqual([
+      ...[0, expect.stringMatching(/serves dev .*--var TOKEN:dev .*--port 9000 --env=good\n$/)],
+    ]);
+    expect(start([], { npm_config_env: "good" })).toEqual([
+      ...[2, "Not started: npm keeps --env for itself; write npm start -- --env\n"],
     ]);
   });
 
