@@ -199,6 +199,8 @@ describe("turnpike suggest and replay", () => {
     expect(out).toMatch(line);
     expect(out).toMatch(/│ client +│ requests │ would be denied │\n.*\n│ 203\.0\.113\.9 +│ 200 /);
     expect(out).toMatch(/│ path +│ would be denied │\n.*\n│ \/login /);
+    expect(out).toMatch(/^requests [ ▁-█]+ at most .*\nshadow {3}[ ▁-█]+$/m);
+    expect(out).not.toMatch(/^denied {3}/m);
     expect(readFileSync(page, "utf8")).toContain("Clients that shadow policies would deny most");
   });
 });

@@ -17,7 +17,7 @@ table { border-collapse: collapse; margin: 1rem 0; font-variant-numeric: tabular
 th, td { text-align: right; padding: .3rem .8rem; border-bottom: 1px solid var(--line); } td + td { white-space: nowrap; }
 th:first-child, td:first-child { text-align: left; overflow-wrap: anywhere; min-width: 8rem; }
 caption { text-align: left; font-weight: 600; padding: .3rem 0; }
-@media (max-width: 40rem) {
+@media (max-width: 56rem) {
   .policies thead { display: none; } .policies td { display: flex; justify-content: space-between; gap: 1rem; }
   .policies td::before { content: attr(data-name); } .policies tr { display: block; margin-bottom: 1rem; }
 }`;
@@ -31,24 +31,42 @@ catch { Object.defineProperty(navigator, "language", { value: "en" }); }`;
 
 /** Draws the charts in the page. Runs in the browser. */
 const DRAW = `
+const DENIED = "#d0503f";
+const HATCHED = "repeating-linear-gradient(135deg, " + DENIED + " 0 1px, transparent 1px 3px)";
+// Told apart by their filling, also without colours.
+const hatch = () => {
+  const tile = document.createElement("canvas");
+  tile.width = tile.height = 6;
+  const pen = tile.getContext("2d");
+  pen.strokeStyle = DENIED;
+  for (const x of [-6, 0, 6]) { pen.moveTo(x, 6); pen.lineTo(x + 6, 0); }
+  pen.stroke();
+  return pen.createPattern(tile, "repeat");
+};
 const utc = (seconds) => uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC");
 for (const chart of document.querySelectorAll(".chart")) {
   const intervals = JSON.parse(chart.dataset.intervals);
   const color = getComputedStyle(document.body).color;
   const axis = { stroke: color, grid: { stroke: "#8884", width: 1 } };
-  const bars = uPlot.paths.bars({ size: [0.9] });
+  const hasShadow = intervals.some(({ shadow }) => shadow > 0);
+  const bars = (label, stroke, fill, value) =>
+    ({ label, stroke, fill, value, paths: uPlot.paths.bars({ size: [0.9], align: 1 }), points: { show: false } });
   new uPlot({
     width: chart.clientWidth, height: 260, tzDate: utc,
     series: [
       { label: "UTC" },
-      { label: "requests", stroke: "#4a7bd0", fill: "#4a7bd066", paths: bars, points: { show: false } },
-      { label: "denied", stroke: "#d0503f", fill: "#d0503f", paths: bars, points: { show: false } },
+      bars("requests", "#4a7bd0", "#4a7bd040"),
+      // On top of what is denied.
+      ...(hasShadow ? [bars("would be denied", DENIED, hatch(), (_, sum, __, at) => at === null ? "--" : intervals[at].shadow)] : []),
+      bars("denied", DENIED, DENIED),
     ],
+    legend: { markers: { width: 1, fill: (_, at) => at === 1 ? "#4a7bd040" : hasShadow && at === 2 ? HATCHED : DENIED } },
     axes: [axis, axis],
-    scales: { y: { range: (_, least, most) => [0, most || 1] } },
+    scales: { x: { range: (_, from, to) => [from, to + intervals[0].seconds] }, y: { range: (_, least, most) => [0, most || 1] } },
   }, [
     intervals.map(({ from }) => Date.parse(from) / 1000),
     intervals.map(({ requests }) => requests),
+    ...(hasShadow ? [intervals.map(({ denied, shadow }) => denied + shadow)] : []),
     intervals.map(({ denied }) => denied),
   ], chart);
 }`;

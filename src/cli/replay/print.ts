@@ -46,8 +46,7 @@ function section(report: Reported, letter: string | undefined): string {
   }
   const { head, rows } = policyTable(report);
   out.push(tableOf(head, rows), ...denialTables(report, "denied"));
-  if (report.denied > 0) out.push(...chart(report.timeline));
-  out.push(...denialTables(shadow, WOULD_BE_DENIED));
+  out.push(...denialTables(shadow, WOULD_BE_DENIED), ...chart(report.timeline));
   return out.join("\n");
 }
 
@@ -91,13 +90,16 @@ function withBurst<Limit>(limit: Limit, burst: number | undefined): Limit | stri
   return burst === undefined ? limit : `${limit}, burst ${burst}`;
 }
 
-/** Two lines of bars: requests and, of them, denials. */
+/**
+ * Lines of bars: requests, and of them those that were denied, and those that policies in shadow
+ * would also deny.
+ */
 function chart(timeline: readonly Interval[]): string[] {
   const [first] = timeline;
   const last = timeline.at(-1);
   if (!first || !last) return [];
   const each = Math.ceil(timeline.length / WIDTH);
-  const sums = (of: "requests" | "denied") =>
+  const sums = (of: "requests" | "denied" | "shadow") =>
     Array.from({ length: Math.ceil(timeline.length / each) }, (_, at) =>
       timeline.slice(at * each, (at + 1) * each).reduce((sum, interval) => sum + interval[of], 0),
     );
@@ -105,9 +107,12 @@ function chart(timeline: readonly Interval[]): string[] {
   const most = Math.max(...requests);
   const bars = (values: number[]) =>
     values.map((value) => BARS[Math.ceil((value / most) * (BARS.length - 1))]).join("");
+  const denials = (["denied", "shadow"] as const).map((of) => ({ of, values: sums(of) }));
+  const shown = denials.filter(({ values }) => values.some((value) => value > 0));
+  if (shown.length === 0) return [];
   return [
     `requests ${bars(requests)} at most ${most} in ${lengthOf(first.seconds * each)}`,
-    `denied   ${bars(sums("denied"))}`,
+    ...shown.map(({ of, values }) => `${of.padEnd("requests".length)} ${bars(values)}`),
     `         ${first.from} to ${last.from}`,
   ];
 }

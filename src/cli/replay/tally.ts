@@ -112,13 +112,14 @@ export class Tally {
   /** @returns false, as the request does not pass */
   refused(client: number, target: string): false {
     this.#denials.add(client, target);
-    this.#timeline.deny();
+    this.#timeline.count("denied");
     return false;
   }
 
   /** Notes that the request passes, and only because a policy is in shadow. */
   spared(client: number, target: string): void {
     this.#inShadow.add(client, target);
+    this.#timeline.count("shadow");
   }
 
   #count(client: number, at: number): void {

@@ -1,27 +1,29 @@
-/** Requests and denials over time, in at most `MAX_INTERVALS` intervals of equal length. */
+/** Requests, and what became of them over time, in at most `MAX_INTERVALS` intervals of equal length. */
 
 const MAX_INTERVALS = 120;
 /** Lengths of an interval, in seconds. */
 const LENGTHS = [1, 5, 15, 60, 300, 900, 3_600, 10_800, 43_200, 86_400, 604_800, 31_557_600];
 
-export interface Interval {
-  /** Start, in RFC 3339. */
-  from: string;
-  seconds: number;
-  requests: number;
-  denied: number;
-}
-
 interface Counts {
   requests: number;
   denied: number;
+  /** Not denied, but would be if no policy were in shadow. */
+  shadow: number;
 }
+
+export interface Interval extends Counts {
+  /** Start, in RFC 3339. */
+  from: string;
+  seconds: number;
+}
+
+const NONE: Readonly<Counts> = { requests: 0, denied: 0, shadow: 0 };
 
 export class Timeline {
   #length = 0;
   /** By the interval's number since the epoch. Ascending, since requests come in order. */
   #intervals = new Map<number, Counts>();
-  #current: Counts = { requests: 0, denied: 0 };
+  #current: Counts = { ...NONE };
   #currentEndMs = Number.NEGATIVE_INFINITY;
 
   add(atMs: number): void {
@@ -29,9 +31,9 @@ export class Timeline {
     this.#current.requests++;
   }
 
-  /** Counts the request that was added last as denied. */
-  deny(): void {
-    this.#current.denied++;
+  /** Counts what became of the request that was added last. */
+  count(what: "denied" | "shadow"): void {
+    this.#current[what]++;
   }
 
   intervals(): Interval[] {
@@ -42,8 +44,7 @@ export class Timeline {
     return Array.from({ length: last - first + 1 }, (_, at) => ({
       from: new Date((first + at) * seconds * 1_000).toISOString(),
       seconds,
-      requests: 0,
-      denied: 0,
+      ...NONE,
       ...this.#intervals.get(first + at),
     }));
   }
@@ -61,7 +62,7 @@ export class Timeline {
       [start = numberAt()] = this.#intervals.keys();
     }
     const number = numberAt();
-    this.#current = this.#intervals.get(number) ?? { requests: 0, denied: 0 };
+    this.#current = this.#intervals.get(number) ?? { ...NONE };
     this.#intervals.set(number, this.#current);
     this.#currentEndMs = (number + 1) * this.#seconds * 1_000;
   }
@@ -70,10 +71,13 @@ export class Timeline {
     const before = this.#seconds;
     this.#length++;
     const merged = new Map<number, Counts>();
-    for (const [number, { requests, denied }] of this.#intervals) {
+    for (const [number, counts] of this.#intervals) {
       const wider = Math.floor((number * before) / this.#seconds);
-      const sum = merged.get(wider) ?? { requests: 0, denied: 0 };
-      merged.set(wider, { requests: sum.requests + requests, denied: sum.denied + denied });
+      const sum = merged.get(wider) ?? { ...NONE };
+      merged.set(wider, sum);
+      sum.requests += counts.requests;
+      sum.denied += counts.denied;
+      sum.shadow += counts.shadow;
     }
     this.#intervals = merged;
   }
