@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, it, vi } from "vitest";
 import type { CounterPolicy } from "../../src/counters/check.ts";
 import { tableName } from "../../src/counters/table-name.ts";
-import { CRASH_MARK, HEAD, LOG } from "../../src/owner/checkpoint/format.ts";
+import { CRASH_MARK, decodeHead, HEAD, LOG, logKey } from "../../src/owner/checkpoint/format.ts";
 import type { Owner } from "../../src/owner/owner.ts";
 import { CHECKPOINT_DELAY_MS, CHECKPOINT_INTERVAL_MS } from "../../src/owner/schedule.ts";
 import type { KeyHash } from "../../src/ring/key-hash.ts";
@@ -107,6 +107,35 @@ describe("checkpoint", () => {
     expect(bytes).toBeLessThan(2 * 60_000 * 40);
     await rig.wait(CHECKPOINT_INTERVAL_MS);
     expect(spent(await rig.start(), keys)).toEqual(keys.map((_, n) => (n % 30 < 3 ? 21 : 1)));
+  }, 60_000);
+
+  it("deletes few values at a time, and heeds none that is still to be deleted", async () => {
+    const { rig, owner, keys } = await written(200_000);
+    const { entries } = rig.storage;
+    const deletes = vi.spyOn(rig.storage, "delete");
+    const unneeded = () => {
+      const { oldestLog = 0 } = decodeHead(entries.get(HEAD)) ?? {};
+      return [...entries.keys()].filter((key) => key.startsWith(LOG) && key < logKey(oldestLog));
+    };
+    let most = 0;
+    for (let round = 0; round < 400; round++) {
+      spend(owner, keys.slice((round % 300) * 666, (round % 300) * 666 + 666));
+      await rig.wait(CHECKPOINT_INTERVAL_MS);
+      const left = unneeded();
+      if (left.length <= most) continue;
+      most = left.length;
+      const disk = rig.copy();
+      disk.storage.entries.delete(CRASH_MARK);
+      for (const key of left) disk.storage.entries.set(key, new Uint8Array(40));
+      const { inexact } = (await disk.start()).peek([
+        { key: keys[0] as KeyHash, policies: [POLICY] },
+      ]);
+      expect(inexact).toBe(undefined);
+    }
+    expect(most).toBeGreaterThan(5);
+    expect(deletes.mock.calls.length).toBeGreaterThan(50);
+    expect(Math.max(...deletes.mock.calls.map(([each]) => each.length))).toBeLessThan(10);
+    expect(unneeded()).toEqual([]);
   }, 60_000);
 
   it("has each count of the last interval or a later one after a crash at any moment", async () => {

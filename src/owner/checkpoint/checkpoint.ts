@@ -34,8 +34,11 @@ const LEAST_VALUE_BYTES = 2_000;
 const MOST_PUT_AGAIN_BYTES = 18_000;
 /** The same if an answer waits for the write: it writes less, for a few rows more. */
 const MOST_AWAITED_BYTES = 6_000;
-/** The most keys that one `delete` takes. */
-const MAX_DELETED_KEYS = 128;
+/**
+ * The most values that a checkpoint deletes: a sixteenth of the log becomes unneeded at once, and
+ * to delete all that would hold up the checks. The next checkpoints delete the rest.
+ */
+const MOST_DELETED = 4;
 /** Lets answers leave before the runtime has confirmed the write. */
 export const UNCONFIRMED = { allowUnconfirmed: true };
 
@@ -59,7 +62,7 @@ class Entry {
   changes = new Changes();
   /** Bytes that the changes take. */
   bytes = 0;
-  /** The sequences of its values. */
+  /** The sequences of its values. Later changes may add some, and leave others empty. */
   sequences: number[] = [];
   /** Whether later changes need another entry. */
   isFull = false;
@@ -139,11 +142,8 @@ export class Checkpoint {
     if (this.#nth !== nth) return;
     this.#entry.isWritten = true;
     this.#copies.confirm(copies, tables, this.#entry.sequences[0] ?? 0);
-    const keys = this.#unneeded.splice(0).map(logKey);
-    const deletes: Promise<unknown>[] = [];
-    while (keys.length > 0)
-      deletes.push(this.#storage.delete(keys.splice(0, MAX_DELETED_KEYS), UNCONFIRMED));
-    await Promise.all(deletes);
+    const keys = this.#unneeded.splice(0, MOST_DELETED).map(logKey);
+    if (keys.length > 0) await this.#storage.delete(keys, UNCONFIRMED);
   }
 
   /** Deletes all that is on disk, and the alarm with it. */
@@ -182,10 +182,7 @@ export class Checkpoint {
       ? []
       : this.#copies.take(bytes - entry.bytes, tables, head.sequence);
     const parts = split([...sections, ...copies]);
-    if (parts.length !== 1 || entry.sequences.length !== 1) {
-      for (const sequence of entry.sequences) this.#free(sequence);
-      entry.sequences = parts.map(() => ++head.sequence);
-    }
+    while (entry.sequences.length < parts.length) entry.sequences.push(++head.sequence);
     for (const [nth, sequence] of entry.sequences.entries()) {
       const value = encodeSections({ sequence, sections: parts[nth] ?? [] });
       this.#log.set(sequence, value.length);

@@ -35,9 +35,10 @@ export async function readLog(
   const log: Log = { bytes: new Map(), unneeded: [], isDamaged: false };
   for await (const [key, value] of scan(storage, LOG)) {
     const sequence = Number(key.slice(LOG.length)) || 0;
-    const { sections } = decodeSections(value) ?? {};
-    if (!sections) log.isDamaged = true;
-    if (!sections || sequence < oldest) {
+    const isNeeded = sequence >= oldest;
+    const sections = isNeeded ? decodeSections(value)?.sections : undefined;
+    if (!sections) {
+      log.isDamaged ||= isNeeded;
       log.unneeded.push(sequence);
       continue;
     }
