@@ -7,7 +7,7 @@ export function print({ json }: { json?: true | undefined }, answer: unknown, te
 }
 
 export function tableOf(head: string[], rows: readonly unknown[][]): string {
-  const table = new Table({ head, style: { head: [], border: [] } });
+  const table = new Table({ head, style: { head: [], border: [], compact: true } });
   table.push(...rows.map((row) => row.map((cell) => String(cell ?? ""))));
   return table.toString();
 }

@@ -5,6 +5,7 @@ import { ALGORITHMS, type AlgorithmName } from "../../limit/algorithms.ts";
 import { parseJson } from "../../limit/json.ts";
 import type { VectorCheck, VectorDecision, VectorReport } from "../../testing/index.ts";
 import { call, fetched, parsedUrl } from "../operate/client.ts";
+import { type WorkerOptions, withWorker } from "../operate/worker-command.ts";
 import { count, print, tableOf } from "../text.ts";
 import { UserError } from "../user-error.ts";
 import { decisionIn, type Mapping, readMapping, readsJson, requestFor } from "./mapping.ts";
@@ -25,25 +26,21 @@ time is compared. A scenario that differs is tried twice more, since time passes
 Exit code 1 if something differs.`;
 
 export function conformanceCommand(): Command {
-  return new Command("conformance")
+  return withWorker(new Command("conformance"))
     .description("puts the endpoint of any limiter through the published vectors")
-    .option("--url <url>", "the endpoint, or the Worker", "http://127.0.0.1:8787")
     .option("--mapping <file>", "how it is asked, in JSON (default: as Turnpike's API)")
     .addOption(
       new Option("--algorithm <names...>", "only these (default: all)").choices(
         Object.keys(ALGORITHMS),
       ),
     )
-    .option("--json", "print the report as JSON")
     .addHelpText("after", HELP)
     .action(run);
 }
 
-interface Options {
-  url: string;
+interface Options extends WorkerOptions {
   mapping?: string;
   algorithm?: AlgorithmName[];
-  json?: true;
 }
 
 async function run({ url, mapping: file, algorithm, json }: Options): Promise<void> {

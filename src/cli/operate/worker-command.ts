@@ -16,7 +16,9 @@ export interface WorkerOptions {
 
 export function withWorker(command: Command): Command {
   return command
-    .addOption(new Option("--url <url>", "the Worker").env("TURNPIKE_URL").default(LOCAL_URL))
+    .addOption(
+      new Option("--url <url>", "the Worker's address").env("TURNPIKE_URL").default(LOCAL_URL),
+    )
     .option("--json", "print the answer as JSON")
     .addHelpText("after", TOKEN_HELP);
 }
