@@ -1,6 +1,7 @@
 /**
  * The addresses of a log, each with a number, and the clients that they belong to: an IPv6 client is
  * its network, and a mapped IPv4 address is that address. A client has the number of its own name.
+ * The keys of policies that do not count by address alone have numbers among them.
  *
  * A `Map` of 500,000 addresses takes 100 MB and half of the time that a replay has. This table
  * looks an address up by its bytes, and keeps an IPv4 address as a number.
@@ -28,6 +29,7 @@ export class Clients {
   #textsEnd = 0;
   /** The number + 1 of the client that an address belongs to; 0 for IPv4, which is its own client. */
   #clientOf = new Int32Array(512);
+  readonly #keys = new Map<string, number>();
 
   /** @param ipv6Prefix bits of an IPv6 address that tell clients apart */
   constructor(ipv6Prefix: number) {
@@ -67,6 +69,18 @@ export class Clients {
   /** Returns the number of the client that an address belongs to. */
   clientOf(address: number): number {
     return address < 0 ? -address - 1 : (this.#clientOf[address - 1] as number) - 1;
+  }
+
+  /** Returns the number of a key, which no client has. */
+  ofKey(parts: readonly string[]): number {
+    const text = parts.join("\0");
+    let number = this.#keys.get(text);
+    if (number === undefined) {
+      number = this.#size;
+      this.#keys.set(text, number);
+      this.#count();
+    }
+    return number;
   }
 
   /** A client's address, or for IPv6 its network. */
@@ -113,9 +127,14 @@ export class Clients {
 
   #added(slot: number, address: number): number {
     this.#slots[slot + 1] = address;
+    this.#count();
+    return address;
+  }
+
+  /** Takes the next number. */
+  #count(): void {
     this.#size++;
     if (this.#size * 2 * SLOT === this.#slots.length) this.#grow();
-    return address;
   }
 
   /** @param number of the address itself */

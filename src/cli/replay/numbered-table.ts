@@ -6,12 +6,10 @@ import { CounterTable } from "../../counters/counter-table.ts";
 import { FewRows } from "../../counters/few-rows.ts";
 import { type State, stateOf } from "../../limit/algorithm.ts";
 import type { KeyHash } from "../../ring/key-hash.ts";
-import { FIRST_KEY } from "./demand.ts";
-import { GROWTH } from "./numbered-rows.ts";
+import { GROWTH, NumberedRows } from "./numbered-rows.ts";
 
-/** Returns the key of that number, which tells keys of clients from others. */
 export function keyOfNumber(number: number): KeyHash {
-  return number < FIRST_KEY ? { hi: 0, lo: number } : { hi: 1, lo: number - FIRST_KEY };
+  return { hi: 0, lo: number };
 }
 
 /** @param stateNumbers numbers in a state; 0 if that varies */
@@ -27,8 +25,8 @@ class NumberedStates extends CounterTable {
   #numbers = new Float64Array(1_024);
   /** Nothing stands at 0, which means none. */
   #end = 1;
-  /** Where the states of clients stand, and those of other keys. */
-  readonly #places = [new Int32Array(1_024), new Int32Array()];
+  /** Where each key's state stands. */
+  readonly #places = new NumberedRows(1);
   /** Free places by the logarithm of their size. */
   readonly #free: number[][] = Array.from({ length: 32 }, () => []);
 
@@ -36,8 +34,8 @@ class NumberedStates extends CounterTable {
     super("counter", () => new FewRows(1));
   }
 
-  override get({ hi, lo }: KeyHash): State | undefined {
-    const place = this.#places[hi]?.[lo] ?? 0;
+  override get({ lo }: KeyHash): State | undefined {
+    const place = this.#places.numbers[lo] ?? 0;
     if (place === 0) return undefined;
     const end = place + 1 + (this.#numbers[place] as number);
     return Array.from(this.#numbers.subarray(place + 1, end)) as unknown as State;
@@ -48,22 +46,16 @@ class NumberedStates extends CounterTable {
     const place = this.#newPlace(sizeOf(state.length));
     this.#numbers[place] = state.length;
     this.#numbers.set(state, place + 1);
-    const { hi, lo } = key;
-    let places = this.#places[hi] as Int32Array<ArrayBuffer>;
-    if (lo >= places.length) {
-      places = new Int32Array(Math.max(lo + 1, places.length * GROWTH));
-      places.set(this.#places[hi] as Int32Array);
-      this.#places[hi] = places;
-    }
-    places[lo] = place;
+    const at = this.#places.rowOf(key.lo);
+    this.#places.numbers[at] = place;
   }
 
-  override delete({ hi, lo }: KeyHash): void {
-    const places = this.#places[hi] as Int32Array;
-    const place = places[lo] ?? 0;
+  override delete({ lo }: KeyHash): void {
+    const { numbers } = this.#places;
+    const place = numbers[lo] ?? 0;
     if (place === 0) return;
     this.#free[sizeOf(this.#numbers[place] as number)]?.push(place);
-    places[lo] = 0;
+    numbers[lo] = 0;
   }
 
   /** @param size the logarithm of the numbers that it takes */
@@ -85,40 +77,35 @@ function sizeOf(stateNumbers: number): number {
   return 32 - Math.clz32(stateNumbers);
 }
 
-/** States of one length, in one flat array. */
+/** States of one length. */
 class NumberedTable extends CounterTable {
   readonly #stateNumbers: number;
-  /** The rows of clients, and those of other keys. A row that begins with 0 is free. */
-  readonly #rows = [new Float64Array(1_024), new Float64Array()];
+  /** A row that begins with 0 is free. */
+  readonly #rows: NumberedRows<Float64Array>;
 
   /** @param stateNumbers numbers in a state, at least 2 */
   constructor(stateNumbers: number) {
     super("counter", () => new FewRows(stateNumbers));
     this.#stateNumbers = stateNumbers;
+    this.#rows = new NumberedRows(stateNumbers, Float64Array);
   }
 
-  override get({ hi, lo }: KeyHash): State | undefined {
-    const rows = this.#rows[hi] as Float64Array;
+  override get({ lo }: KeyHash): State | undefined {
+    const { numbers } = this.#rows;
     const at = lo * this.#stateNumbers;
-    if (at >= rows.length || rows[at] === 0) return undefined;
-    if (this.#stateNumbers === 2) return stateOf(rows[at] as number, rows[at + 1] as number);
-    return Array.from(rows.subarray(at, at + this.#stateNumbers)) as unknown as State;
+    if (at >= numbers.length || numbers[at] === 0) return undefined;
+    if (this.#stateNumbers === 2) return stateOf(numbers[at] as number, numbers[at + 1] as number);
+    return Array.from(numbers.subarray(at, at + this.#stateNumbers)) as unknown as State;
   }
 
-  override set({ hi, lo }: KeyHash, state: State): void {
-    const at = lo * this.#stateNumbers;
-    let rows = this.#rows[hi] as Float64Array;
-    if (at >= rows.length) {
-      const wider = new Float64Array(Math.max(at + this.#stateNumbers, rows.length * GROWTH));
-      wider.set(rows);
-      this.#rows[hi] = wider;
-      rows = wider;
-    }
-    for (let n = 0; n < state.length; n++) rows[at + n] = state[n] as number;
+  override set({ lo }: KeyHash, state: State): void {
+    const at = this.#rows.rowOf(lo);
+    const { numbers } = this.#rows;
+    for (let n = 0; n < state.length; n++) numbers[at + n] = state[n] as number;
   }
 
-  override delete({ hi, lo }: KeyHash): void {
-    const rows = this.#rows[hi] as Float64Array;
-    if (lo * this.#stateNumbers < rows.length) rows[lo * this.#stateNumbers] = 0;
+  override delete({ lo }: KeyHash): void {
+    const at = this.#rows.rowOf(lo);
+    this.#rows.numbers[at] = 0;
   }
 }

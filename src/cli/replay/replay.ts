@@ -18,7 +18,6 @@ import { policyFor } from "../../limit/policy-overrides.ts";
 import type { LimiterConfig } from "../../limiter-config.ts";
 import type { KeyHash } from "../../ring/key-hash.ts";
 import type { Clients } from "./clients.ts";
-import { FIRST_KEY } from "./demand.ts";
 import { keyOfNumber, newNumberedTable } from "./numbered-table.ts";
 import { type LogRecord, urlOf } from "./record.ts";
 import { Tally } from "./tally.ts";
@@ -35,6 +34,13 @@ interface Asked {
   /** The key's number. */
   number: number;
   policies: readonly Policy[];
+}
+
+/** The rules that a request meets. */
+interface Met {
+  rules: readonly Rule[];
+  /** Their policies, if all of them count by address alone. */
+  byAddress: readonly Policy[] | undefined;
 }
 
 /** A request as `http` reads it. */
@@ -77,11 +83,10 @@ export class Replay {
   readonly #matcher: RuleMatcher;
   readonly #hasLists: boolean;
   readonly #chargesAll: boolean;
-  /** By method and target: the rules that a request meets; undefined for a path that is refused. */
-  readonly #met = new Map<string, readonly Rule[] | undefined>();
-  /** By rules that all count by address: their policies. */
-  readonly #byAddress = new Map<readonly Rule[], readonly Policy[] | undefined>();
-  readonly #keyNumbers = new Map<string, number>();
+  /** Of every request; undefined if that depends on its method or its path. */
+  readonly #always: Met | undefined;
+  /** By method and target; undefined for a path that is refused. */
+  readonly #met = new Map<string, Met | undefined>();
 
   constructor(policies: readonly Policy[], config: LimiterConfig, clients: Clients) {
     this.#config = config;
@@ -95,6 +100,7 @@ export class Replay {
       throw new MisuseError("policies", "must have one that a log can replay", this.omitted);
     }
     this.#matcher = new RuleMatcher(replayed.map((policy) => ({ policy })));
+    this.#always = this.#matcher.meetsAll ? metOf(this.#matcher.rules) : undefined;
     this.#hasLists =
       config.allow.length + config.deny.length > 0 ||
       replayed.some(({ allow, deny }) => allow.length + deny.length > 0);
@@ -112,15 +118,15 @@ export class Replay {
     const { atMs, target } = record;
     const client = this.#clients.clientOf(record.address);
     tally.seen(client, atMs);
-    let rules = this.#rulesFor(record);
-    if (!rules) return tally.refused(client, target);
+    let met = this.#metBy(record);
+    if (!met) return tally.refused(client, target);
     if (this.#hasLists) {
-      const listed = this.#withoutListed(record, rules);
-      if (typeof listed === "boolean") return listed || tally.refused(client, target);
-      rules = listed;
+      const counting = this.#withoutListed(record, met.rules);
+      if (typeof counting === "boolean") return counting || tally.refused(client, target);
+      if (counting !== met.rules) met = metOf(counting);
     }
-    if (rules.length === 0) return true;
-    const asked = this.#askedFor(record, client, rules);
+    if (met.rules.length === 0) return true;
+    const asked = this.#askedFor(record, client, met);
     const verdicts = this.#decide(asked, atMs);
     let isAllowed = true;
     let isSpared = false;
@@ -140,17 +146,15 @@ export class Replay {
     return true;
   }
 
-  #rulesFor(record: LogRecord): readonly Rule[] | undefined {
-    if (this.#matcher.meetsAll) return this.#matcher.rules;
+  #metBy(record: LogRecord): Met | undefined {
+    if (this.#always) return this.#always;
     const name = `${record.method} ${record.target}`;
     if (this.#met.has(name)) return this.#met.get(name);
-    if (this.#met.size >= MAX_REMEMBERED) {
-      this.#met.clear();
-      this.#byAddress.clear();
-    }
+    if (this.#met.size >= MAX_REMEMBERED) this.#met.clear();
     const rules = this.#matcher.match(new LoggedRequest(record));
-    this.#met.set(name, rules);
-    return rules;
+    const met = rules && metOf(rules);
+    this.#met.set(name, met);
+    return met;
   }
 
   /** Returns the rules that count the request; or whether lists alone let it pass. */
@@ -168,9 +172,8 @@ export class Replay {
     return counting.length === rules.length ? rules : counting;
   }
 
-  #askedFor(record: LogRecord, client: number, rules: readonly Rule[]): readonly Asked[] {
-    const policies = this.#policiesByAddress(rules);
-    if (policies) return [{ key: keyOfNumber(client), number: client, policies }];
+  #askedFor(record: LogRecord, client: number, { rules, byAddress }: Met): readonly Asked[] {
+    if (byAddress) return [{ key: keyOfNumber(client), number: client, policies: byAddress }];
     const c = new LoggedRequest(record);
     const name = this.#clients.textOf(record.address);
     // A log may have host names in place of addresses.
@@ -179,34 +182,13 @@ export class Replay {
     for (const rule of rules) {
       for (const parts of keysOf(c, rule, address, this.#config)) {
         const policy = policyFor(rule.policy, parts);
-        const number = isByAddress(rule.policy) ? client : this.#numberOf(parts);
+        const number = isByAddress(rule.policy) ? client : this.#clients.ofKey(parts);
         const known = asked.find((each) => each.number === number);
         if (!known) asked.push({ number, key: keyOfNumber(number), policies: [policy] });
         else if (!known.policies.includes(policy)) known.policies.push(policy);
       }
     }
     return asked;
-  }
-
-  /** Returns the policies of the rules if all of them count by address alone. */
-  #policiesByAddress(rules: readonly Rule[]): readonly Policy[] | undefined {
-    let policies = this.#byAddress.get(rules);
-    if (!policies && !this.#byAddress.has(rules)) {
-      const isPlain = rules.every(({ policy }) => !policy.overrides && isByAddress(policy));
-      policies = isPlain ? rules.map(({ policy }) => policy) : undefined;
-      this.#byAddress.set(rules, policies);
-    }
-    return policies;
-  }
-
-  #numberOf(parts: readonly string[]): number {
-    const text = parts.join("\0");
-    let number = this.#keyNumbers.get(text);
-    if (number === undefined) {
-      number = FIRST_KEY + this.#keyNumbers.size;
-      this.#keyNumbers.set(text, number);
-    }
-    return number;
   }
 
   /** All keys or none, as the Worker decides. */
@@ -232,6 +214,11 @@ export class Replay {
       this.#counters.refund({ key, policies: free, spentAtMs: record.atMs, resetMs }, record.atMs);
     }
   }
+}
+
+function metOf(rules: readonly Rule[]): Met {
+  const isPlain = rules.every(({ policy }) => !policy.overrides && isByAddress(policy));
+  return { rules, byAddress: isPlain ? rules.map(({ policy }) => policy) : undefined };
 }
 
 function isByAddress({ key }: Policy): boolean {
