@@ -4,41 +4,35 @@
  *
  * All arguments go to `wrangler deploy`. With `--dry-run` among them, nothing is uploaded.
  */
-import { spawn } from "node:child_process";
 import { parseConfig } from "../config.ts";
 import { readDeployed } from "./deployed.ts";
 import { forgotten } from "./forgotten.ts";
 import { livePolicies } from "./live-policies.ts";
-import { takenByNpm } from "./npm-arguments.ts";
 import { bindingsAfter, readUpload, variablesOf } from "./upload.ts";
 import { checkUpload } from "./upload-check.ts";
+import { argumentsOf, runWrangler } from "./wrangler.ts";
 
-const args = process.argv.slice(2);
 /** Arguments with which wrangler deploys nothing. */
 const ASKS_ONLY = /^(?:-h|--help|-v|--version)$/;
 
-const taken = takenByNpm("npm run deploy");
-if (taken) {
-  console.error(`Not deployed: ${taken}`);
-  process.exit(1);
-}
-
-if (!args.some((arg) => ASKS_ONLY.test(arg))) {
-  try {
-    const upload = await readUpload(args);
-    const notes = checkUpload(upload);
-    const deployed = readDeployed(upload.worker, args) ?? [];
-    const after = bindingsAfter(upload, deployed);
-    const { writtenPolicies } = parseConfig(variablesOf(after));
-    const live = await livePolicies(process.env.TURNPIKE_URL, deployed, writtenPolicies);
-    notes.push(...forgotten(deployed, after, live.isLive), ...live.notes);
-    for (const note of notes) console.warn(`Note: ${note}.`);
-  } catch (error) {
-    console.error(`Not deployed: ${error instanceof Error ? error.message : error}`);
-    process.exit(1);
+try {
+  const args = argumentsOf("npm run deploy");
+  if (!args.some((arg) => ASKS_ONLY.test(arg))) {
+    for (const note of await notesOn(args)) console.warn(`Note: ${note}.`);
   }
+  runWrangler(["deploy", ...args]);
+} catch (error) {
+  console.error(`Not deployed: ${error instanceof Error ? error.message : error}`);
+  process.exitCode = 1;
 }
 
-spawn("wrangler", ["deploy", ...args], { stdio: "inherit" }).on("exit", (code) => {
-  process.exitCode = code ?? 1;
-});
+/** @throws {Error} if the deployment would not start, or wrangler refuses it */
+async function notesOn(args: readonly string[]): Promise<string[]> {
+  const upload = await readUpload(args);
+  const notes = checkUpload(upload);
+  const deployed = readDeployed(upload.worker, args) ?? [];
+  const after = bindingsAfter(upload, deployed);
+  const { writtenPolicies } = parseConfig(variablesOf(after));
+  const live = await livePolicies(process.env.TURNPIKE_URL, deployed, writtenPolicies);
+  return [...notes, ...forgotten(deployed, after, live.isLive), ...live.notes];
+}

@@ -2,7 +2,7 @@
 import { describe, expect, it } from "vitest";
 import { Clients } from "../../src/cli/replay/clients.ts";
 import { parseFieldNames } from "../../src/cli/replay/json-lines.ts";
-import { DetectingReader, type FormatOptions } from "../../src/cli/replay/log-format.ts";
+import { detectingReader, type FormatOptions } from "../../src/cli/replay/log-format.ts";
 import { type LogRecord, NO_REQUEST } from "../../src/cli/replay/record.ts";
 import { readTime } from "../../src/cli/replay/times.ts";
 
@@ -12,7 +12,7 @@ const COMMON = '192.0.2.7 - - [17/May/2015:10:05:03 +0000] "GET /a?b=1 HTTP/1.1"
 function read(lines: string[], options: Partial<FormatOptions> = {}) {
   const clients = new Clients(64);
   const found: (LogRecord | typeof NO_REQUEST | undefined)[] = [];
-  const reader = new DetectingReader(clients, { wantsHeaders: true, ...options }, (each) => {
+  const reader = detectingReader(clients, { wantsHeaders: true, ...options }, (each) => {
     found.push(each);
   });
   for (const line of lines) {

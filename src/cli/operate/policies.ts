@@ -7,7 +7,7 @@ import { createInterface } from "node:readline/promises";
 import { Command } from "commander";
 import { count, print, tableOf } from "../text.ts";
 import { UserError } from "../user-error.ts";
-import { call, made, RefusedError } from "./client.ts";
+import { type Call, call, made, RefusedError } from "./client.ts";
 import { answered, type WorkerOptions, withWorker } from "./worker-command.ts";
 import {
   differences,
@@ -20,6 +20,7 @@ import {
 } from "./written-policies.ts";
 
 const PATH = "/policies";
+const HISTORY: Call = { method: "GET", path: `${PATH}/history` };
 /** The exit code if policies differ, or if a change was not wanted. */
 const DIFFERS = 1;
 const MAX_BY_CHARS = 64;
@@ -71,7 +72,7 @@ export function policiesCommand(): Command {
   policies.addCommand(
     withWorker(new Command("history").description("shows the last versions")).action(
       async (options: WorkerOptions) => {
-        await answered(options, { method: "GET", path: `${PATH}/history` }, historyText);
+        await answered(options, HISTORY, historyText);
       },
     ),
   );
@@ -113,7 +114,7 @@ async function apply(given: string | undefined, options: ChangeOptions): Promise
 
 async function rollback(given: string, options: ChangeOptions): Promise<void> {
   const running = await policiesInForce(options.url);
-  const { versions, deployed } = await calledHistory(options);
+  const { versions, deployed } = (await call(options.url, HISTORY)) as History;
   const found = versions.find(({ version }) => String(version) === given);
   if (given === "0" || found?.source === "deployment") {
     await change(running, deployed, options, true);
@@ -174,10 +175,6 @@ async function put(
       `the policies have changed meanwhile: ${now}. Nothing was changed: say policies diff, and try again`,
     );
   }
-}
-
-async function calledHistory({ url }: WorkerOptions): Promise<History> {
-  return (await call(url, { method: "GET", path: `${PATH}/history` })) as History;
 }
 
 /** @throws {UserError} if there is nobody to ask */

@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { html, raw } from "hono/html";
 import type { DenialsReport } from "./denials.ts";
-import { hasShadow, noteOn, policyTable, shadowLine } from "./print.ts";
+import { hasShadow, headline, noteOn, policyTable, shadowLine } from "./print.ts";
 import type { Result } from "./run.ts";
 
 type Reported = Result["reports"][number];
@@ -93,11 +93,11 @@ ${reports.map(section)}
 }
 
 function section(report: Reported) {
-  const { source, requests, denied, clients, deniedClients, timeline, omitted, shadow } = report;
+  const { source, timeline, omitted, shadow } = report;
   const { head, rows } = policyTable(report);
   return html`
 <h2>${source}</h2>
-<p>${denied} of ${requests} requests denied, of ${deniedClients} of ${clients} clients.</p>
+<p>${headline(report)}.</p>
 ${hasShadow(report) ? html`<p>${shadowLine(report)}.</p>` : ""}
 ${omitted.map(({ policy, why }) => html`<p>Policy "${policy}" is not replayed: ${why}.</p>`)}
 <div class="chart" data-intervals="${JSON.stringify(timeline)}" role="img" aria-label="Requests and denials over time"></div>

@@ -42,23 +42,19 @@ export async function readLines(
 /** Returns the first line of a file that is not blank; undefined for standard input. */
 export async function firstLine(file: string): Promise<Buffer | undefined> {
   if (file === STDIN) return undefined;
-  let first: Buffer | undefined;
-  const found = new Error();
   try {
-    await splitLines(
-      chunksOf(file, () => {}),
-      file,
-      (bytes, from, to) => {
-        if (from === to) return;
-        first = Buffer.from(bytes.subarray(from, to));
-        throw found;
-      },
-    );
+    // One chunk is enough, and stands only as long as no other is asked for.
+    for await (const chunk of chunksOf(file, () => {})) {
+      const from = chunk.findIndex((byte) => byte !== NEWLINE && byte !== RETURN);
+      if (from < 0) return undefined;
+      const end = chunk.indexOf(NEWLINE, from);
+      return Buffer.from(chunk.subarray(from, end < 0 ? chunk.length : end));
+    }
   } catch (error) {
     // What is wrong with the file, `readLines` will say.
-    if (error !== found && !(error instanceof UserError) && !isSystemError(error)) throw error;
+    if (!(error instanceof UserError) && !isSystemError(error)) throw error;
   }
-  return first;
+  return undefined;
 }
 
 /** The size of all files on disk; undefined if one is a pipe. */

@@ -2,8 +2,9 @@
 import { UserError } from "../user-error.ts";
 import type { Clients } from "./clients.ts";
 import { combinedReader } from "./combined.ts";
+import type { OnLine } from "./input.ts";
 import { type FieldNames, jsonReader } from "./json-lines.ts";
-import { type LineReader, NO_REQUEST } from "./record.ts";
+import { type LineRead, type LineReader, NO_REQUEST } from "./record.ts";
 
 /** The formats by name. The combined format is the common one with two fields more. */
 export const FORMATS = ["vhost", "combined", "common", "json"] as const;
@@ -21,65 +22,54 @@ export interface FormatOptions {
   wantsHeaders: boolean;
 }
 
-export function readerOf(name: FormatName, clients: Clients, options: FormatOptions): LineReader {
+function readerOf(name: FormatName, clients: Clients, options: FormatOptions): LineReader {
   if (name === "json") return jsonReader(clients, options.fields);
   return combinedReader(clients, name === "vhost", options.wantsHeaders);
 }
 
 /**
- * Reads lines in the format that fits most of the first ones.
+ * Returns a reader of lines in the format that fits most of the first ones. It holds the first lines
+ * until there are enough of them; `end` decides with fewer.
  *
- * Holds the first lines until there are enough of them; `end` decides with fewer.
+ * @param onLine called with what each line tells
+ * @throws {UserError} from `line` and `end`, if no line could be read
  */
-export class DetectingReader {
-  readonly #clients: Clients;
-  readonly #options: FormatOptions;
-  readonly #onLine: (read: ReturnType<LineReader>) => void;
-  #sample: Buffer[] = [];
-  #read: LineReader | undefined;
+export function detectingReader(
+  clients: Clients,
+  options: FormatOptions,
+  onLine: (read: LineRead) => void,
+): { line: OnLine; end(): void } {
+  const given = options.format ?? (options.fields && "json");
+  let read = given && readerOf(given, clients, options);
+  let sample: Buffer[] = [];
+  return {
+    line(bytes, from, to) {
+      if (from === to) return;
+      if (read) onLine(read(bytes, from, to));
+      else {
+        sample.push(Buffer.from(bytes.subarray(from, to)));
+        if (sample.length >= SAMPLE_LINES) choose();
+      }
+    },
+    end() {
+      if (sample.length > 0) choose();
+    },
+  };
 
-  constructor(
-    clients: Clients,
-    options: FormatOptions,
-    onLine: (read: ReturnType<LineReader>) => void,
-  ) {
-    this.#clients = clients;
-    this.#options = options;
-    this.#onLine = onLine;
-    const name = options.format ?? (options.fields ? "json" : undefined);
-    if (name) this.#read = readerOf(name, clients, options);
-  }
-
-  line(bytes: Buffer, from: number, to: number): void {
-    if (from === to) return;
-    if (this.#read) {
-      this.#onLine(this.#read(bytes, from, to));
-      return;
-    }
-    this.#sample.push(Buffer.from(bytes.subarray(from, to)));
-    if (this.#sample.length >= SAMPLE_LINES) this.#choose();
-  }
-
-  /** @throws {UserError} if no line could be read */
-  end(): void {
-    if (!this.#read && this.#sample.length > 0) this.#choose();
-  }
-
-  #choose(): void {
-    const sample = this.#sample;
-    const read = FORMATS.map((name) => readerOf(name, this.#clients, this.#options))
+  function choose(): void {
+    const best = FORMATS.map((name) => readerOf(name, clients, options))
       .map((reader) => ({ reader, fits: sample.filter((line) => isRead(reader, line)).length }))
       .reduce((best, next) => (next.fits > best.fits ? next : best));
-    if (read.fits === 0) {
+    if (best.fits === 0) {
       const first = (sample[0] as Buffer).toString("utf8").slice(0, MAX_SHOWN_CHARS);
       throw new UserError(
         `no line is in a known format; the first is ${JSON.stringify(first)}. ` +
           `Write --format ${FORMATS.join(", ")}, or --fields ip=…,time=…,path=… for JSON`,
       );
     }
-    this.#read = read.reader;
-    this.#sample = [];
-    for (const line of sample) this.#onLine(read.reader(line, 0, line.length));
+    read = best.reader;
+    for (const line of sample) onLine(read(line, 0, line.length));
+    sample = [];
   }
 }
 

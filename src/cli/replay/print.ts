@@ -50,7 +50,8 @@ function section(report: Reported, letter: string | undefined): string {
   return out.join("\n");
 }
 
-function headline({ denied, requests, deniedClients, clients }: Report): string {
+/** Says how many requests were denied, and of how many clients. */
+export function headline({ denied, requests, deniedClients, clients }: Reported): string {
   return `${amount(denied, requests)} requests denied, of ${amount(deniedClients, clients)} clients`;
 }
 

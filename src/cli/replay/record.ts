@@ -25,12 +25,9 @@ export interface LogRecord {
 /** A line that is blank, a comment, or no request of a client: it counts neither way. */
 export const NO_REQUEST = Symbol("no request");
 
-/** Reads one line; undefined if it cannot be read. */
-export type LineReader = (
-  bytes: Buffer,
-  from: number,
-  to: number,
-) => LogRecord | typeof NO_REQUEST | undefined;
+/** What a line tells; undefined if it cannot be read. */
+export type LineRead = LogRecord | typeof NO_REQUEST | undefined;
+export type LineReader = (bytes: Buffer, from: number, to: number) => LineRead;
 
 /** For a line without a host: what `host` in a key then is, for all requests. */
 const NO_HOST = "log.invalid";

@@ -4,7 +4,7 @@ import { UserError } from "../user-error.ts";
 import type { Clients } from "./clients.ts";
 import { InOrder } from "./in-order.ts";
 import { firstLine, readLines, STDIN } from "./input.ts";
-import { DetectingReader, type FormatOptions } from "./log-format.ts";
+import { detectingReader, type FormatOptions } from "./log-format.ts";
 import { type LogRecord, NO_REQUEST } from "./record.ts";
 
 /** What was read. */
@@ -48,7 +48,7 @@ export async function readRecords(
     toMs = record.atMs;
     take(record);
   });
-  const reader = new DetectingReader(clients, options, (read) => {
+  const reader = detectingReader(clients, options, (read) => {
     lines.read++;
     if (read === undefined) lines.unreadable++;
     else if (read === NO_REQUEST) lines.skipped++;
@@ -78,7 +78,7 @@ async function byFirstRequest(
   for (const file of files) {
     let atMs = Number.POSITIVE_INFINITY;
     const line = await firstLine(file);
-    const reader = new DetectingReader(clients, options, (read) => {
+    const reader = detectingReader(clients, options, (read) => {
       if (read !== undefined && read !== NO_REQUEST) atMs = read.atMs;
     });
     try {
