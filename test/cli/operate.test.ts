@@ -11,6 +11,7 @@ const POLICIES = JSON.stringify([
   { limit: 10, window: "60s" },
   { name: "day", key: ["header:X-Api-Key"], limit: 5, window: "1d" },
   { name: "app", key: ["header:X-App", "ip"], limit: 7, window: "1d" },
+  { name: "guard", key: ["header:X-User"], limit: 1, window: "1h", blockFor: "10m" },
   { name: "banned", limit: 10, window: "1d", deny: ["198.51.100.0/24"] },
 ]);
 
@@ -67,6 +68,14 @@ describe("turnpike", () => {
     );
     const { now } = JSON.parse((await at("block", "bill", "--json")).out);
     expect(now).toMatchObject({ allowed: false, reason: "blocked" });
+  });
+
+  it("unblocks what a policy has blocked, and says what denies it still", async () => {
+    for (const _ of ["passes", "is denied"]) await at("check", "gus", "--policy", "guard");
+    expect((await at("explain", "gus")).out).toMatch(/^blocked by guard for /);
+    const { out } = await at("unblock", "gus");
+    expect(out).toMatch(/^unblocked gus: denied now by guard, for /);
+    expect((await at("unblock", "gus")).out).toMatch(/^gus was not blocked: denied now by guard/);
   });
 
   it("explains a client under all policies, and refuses to block what top has shortened", async () => {

@@ -6,7 +6,7 @@ import { whole } from "../options.ts";
 import { print } from "../text.ts";
 import { UserError } from "../user-error.ts";
 import { type Call, call, made } from "./client.ts";
-import { type Explained, explanationOf } from "./explain.ts";
+import { type Explained, explanationOf, UNEXPLAINED } from "./explain.ts";
 import { isAddress, keyCommand, onKey, who } from "./typed.ts";
 import { answered, type WorkerOptions } from "./worker-command.ts";
 
@@ -61,8 +61,9 @@ async function unblock(key: string, options: WorkerOptions): Promise<void> {
   const before = await explanationOf(who(key), options);
   const what: Call = { method: "POST", path: "/unblock", body: who(key) };
   await changed(key, options, what, ({ summary }, whom) => {
-    const wasBlocked = !before || before.blockedMs > 0 || before.reason === "blocked";
-    const done = wasBlocked ? `unblocked ${whom}` : `${whom} was not blocked`;
+    const isFree = before.blockedMs === 0 && before.reason !== "blocked";
+    const wasFree = isFree && before !== UNEXPLAINED;
+    const done = wasFree ? `${whom} was not blocked` : `unblocked ${whom}`;
     return summary ? `${done}: ${summary}` : done;
   });
 }
@@ -105,9 +106,6 @@ function limitOf(text: string): number | "unlimited" {
   return text === "unlimited" ? text : whole("--limit")(text);
 }
 
-/** What is printed of a key that the Worker cannot explain. */
-const UNEXPLAINED: Explained = { summary: "", blockedMs: 0, reason: "", policies: [], others: [] };
-
 /**
  * Makes a call that changes something of a key, and says what holds then.
  *
@@ -125,7 +123,7 @@ async function changed(
   const { unreached = [] } = (answer ?? {}) as { unreached?: string[] };
   const note =
     unreached.length > 0 ? `; not under ${unreached.join(", ")}, whose keys have other parts` : "";
-  const said = made(() => text(now ?? UNEXPLAINED, counted(key, now ?? UNEXPLAINED)));
+  const said = made(() => text(now, counted(key, now)));
   print(options, { ...(answer as object), now }, said + note);
 }
 

@@ -116,7 +116,7 @@ export function parsedUrl(url: string): URL {
 }
 
 /** Returns the header with the token of a Worker. */
-export function bearer(base: URL): { Authorization: string } {
+function bearer(base: URL): { Authorization: string } {
   return { Authorization: `Bearer ${tokenFor(base)}` };
 }
 

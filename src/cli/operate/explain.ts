@@ -23,20 +23,22 @@ export interface Explained {
   others: { policy: string; state: string }[];
 }
 
+/** Stands for the answer about a key that no policy explains by itself. */
+export const UNEXPLAINED: Explained = {
+  ...{ summary: "", blockedMs: 0, reason: "", policies: [], others: [] },
+};
+
 /** @param body of the call: the key, and its policy if not all are meant */
 export async function explain(body: object, options: WorkerOptions): Promise<void> {
   await answered(options, asking(body), textOf);
 }
 
-/** Returns the answer; undefined for a key that no policy explains by itself. */
-export async function explanationOf(
-  body: object,
-  { url }: WorkerOptions,
-): Promise<Explained | undefined> {
+/** Returns the answer, or `UNEXPLAINED`. */
+export async function explanationOf(body: object, { url }: WorkerOptions): Promise<Explained> {
   try {
     return (await call(url, asking(body))) as Explained;
   } catch (error) {
-    if (error instanceof RefusedError && error.status === BAD_REQUEST) return undefined;
+    if (error instanceof RefusedError && error.status === BAD_REQUEST) return UNEXPLAINED;
     throw error;
   }
 }

@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { html, raw } from "hono/html";
 import type { DenialsReport } from "./denials.ts";
-import { hasShadow, headline, noteOn, policyTable, shadowLine } from "./print.ts";
+import { hasShadow, headline, noteOn, policyTable, shadowLine, titlesOf } from "./print.ts";
 import type { Result } from "./run.ts";
 
 type Reported = Result["reports"][number];
@@ -85,18 +85,18 @@ export function htmlOf({ lines, reports }: Result): string {
 <h1>What these limits would have done</h1>
 <p>${first.requests} requests by ${first.clients} clients, from ${lines.from} to ${lines.to}.</p>
 ${noteOn(lines).map((note) => html`<p>${note}</p>`)}
-${reports.map(section)}
+${reports.map((report, at) => section(report, titlesOf(reports)[at] ?? ""))}
 <script>${raw(LANGUAGE)}${raw(fileOf("uplot/dist/uPlot.iife.min.js"))}${raw(DRAW)}</script>
 </body>
 </html>
 `);
 }
 
-function section(report: Reported) {
-  const { source, timeline, omitted, shadow } = report;
+function section(report: Reported, title: string) {
+  const { timeline, omitted, shadow } = report;
   const { head, rows } = policyTable(report);
   return html`
-<h2>${source}</h2>
+<h2>${title}</h2>
 <p>${headline(report)}.</p>
 ${hasShadow(report) ? html`<p>${shadowLine(report)}.</p>` : ""}
 ${omitted.map(({ policy, why }) => html`<p>Policy "${policy}" is not replayed: ${why}.</p>`)}

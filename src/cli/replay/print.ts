@@ -20,7 +20,7 @@ export function printed({ lines, reports }: Result): string {
   const parts = [
     `${count(first.requests, "request")} by ${count(first.clients, "client")}, from ${lines.from} to ${lines.to}`,
     ...noteOn(lines).map((note) => styleText("yellow", note)),
-    ...reports.map((report, at) => section(report, reports.length > 1 ? "AB"[at] : undefined)),
+    ...reports.map((report, at) => section(report, titlesOf(reports)[at] ?? "")),
   ];
   return parts.join("\n");
 }
@@ -36,9 +36,14 @@ export function noteOn({ unreadable, skipped, late }: Result["lines"]): string[]
   return notes.filter((note) => note !== false).map((note) => `Note: ${note}.`);
 }
 
-function section(report: Reported, letter: string | undefined): string {
-  const { source, omitted, shadow } = report;
-  const title = letter ? `${letter}: ${source}` : source;
+/** Returns the headings of the reports: where each list of policies comes from. */
+export function titlesOf(reports: readonly Reported[]): string[] {
+  const letters = reports.length > 1 ? ["A: ", "B: "] : [];
+  return reports.map(({ source }, at) => `${letters[at] ?? ""}${source}`);
+}
+
+function section(report: Reported, title: string): string {
+  const { omitted, shadow } = report;
   const out = ["", styleText("bold", title), headline(report)];
   if (hasShadow(report)) out.push(shadowLine(report));
   for (const { policy, why } of omitted) {
