@@ -7,8 +7,9 @@
  * alarm tries again. An owner that joins the ring gets the version together with the ring.
  *
  * A document reaches an object within 5 s, or within 2 s of when the object can be reached again.
- * So a try begins each second, and waits for no other: a try that hangs delays no other one. Each
- * day in which a region does not answer costs 86,400 alarms, about $0.10.
+ * So a try begins each second, and waits for no other: two tries that hang delay no other one. More
+ * of them do (`open-calls.ts`): with twelve, the next try begins within 10 s. Each day in which a
+ * region does not answer costs 86,400 alarms, about $0.10.
  */
 import { log, logSeldom } from "../log.ts";
 import { withDeadline } from "../protocol/deadline.ts";
@@ -23,6 +24,7 @@ import type { RingRecord } from "../protocol/ring-record.ts";
 import type { MembershipRpc, Stub } from "../protocol/rpc.ts";
 import { REGIONS, type Region } from "../ring/region.ts";
 import type { Runtime } from "../runtime.ts";
+import { OpenCalls } from "./open-calls.ts";
 
 export interface LivePoliciesOptions {
   region: Region;
@@ -61,6 +63,7 @@ export class LivePolicies {
   readonly #options: LivePoliciesOptions;
   #stored: Stored | undefined;
   #asking: Promise<void> | undefined;
+  readonly #calls = new OpenCalls();
 
   constructor(options: LivePoliciesOptions) {
     this.#options = options;
@@ -158,7 +161,9 @@ export class LivePolicies {
 
   async #ask(): Promise<void> {
     const { membershipStub, homeRegion, runtime, owners } = this.#options;
-    const asked = membershipStub(homeRegion).policies(DEPLOYED_VERSION);
+    const ask = () => membershipStub(homeRegion).policies(DEPLOYED_VERSION);
+    const asked = this.#calls.begin(homeRegion, runtime.now(), ask);
+    if (!asked) throw new Error(`${homeRegion} has not answered the last questions`);
     const found = await withDeadline(ASK_DEADLINE_MS, asked, runtime);
     if (this.#stored) return;
     const stored = { document: found ? readDocument(found) : undefined, unsent: [] };
@@ -177,8 +182,11 @@ export class LivePolicies {
 
   /** Sends a region the document, or an owner its version. */
   async #sendTo(name: string, document: PoliciesDocument): Promise<void> {
+    const { runtime } = this.#options;
+    const reached = this.#calls.begin(name, runtime.now(), () => this.#reach(name, document));
+    if (!reached) return;
     try {
-      await withDeadline(SEND_DEADLINE_MS, this.#reach(name, document), this.#options.runtime);
+      await withDeadline(SEND_DEADLINE_MS, reached, runtime);
     } catch (error) {
       logSeldom("warn", "policies-not-sent", name, { to: name, detail: String(error) });
     }
