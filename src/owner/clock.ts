@@ -21,8 +21,8 @@ export class Clock {
     this.#runtime = runtime;
   }
 
-  /** @param leastMs a time that another clock of these counters has already reached */
-  now(leastMs = 0): number {
+  /** Returns the time. Logs if the machine's clock was set back since the last call. */
+  now(): number {
     const machineMs = this.#runtime.now();
     const behindMs = this.#nowMs - machineMs;
     if (behindMs <= MOST_SKEW_MS) this.#aheadMs = 0;
@@ -30,7 +30,19 @@ export class Clock {
       this.#aheadMs = behindMs;
       logSeldom("warn", "clock-set-back", "", { byMs: behindMs });
     }
-    this.#nowMs = Math.max(this.#nowMs, machineMs + this.#aheadMs, leastMs);
+    this.#nowMs = Math.max(this.#nowMs, machineMs + this.#aheadMs);
     return this.#nowMs;
+  }
+
+  /** Goes on from where this clock was before a restart. Returns the time. */
+  resume(lastMs: number): number {
+    this.#nowMs = lastMs;
+    return this.now();
+  }
+
+  /** Catches up with another owner's clock, which may run ahead: no clock was set back. */
+  follow(otherMs: number): void {
+    this.#nowMs = Math.max(this.now(), otherMs);
+    this.#aheadMs = this.#nowMs - this.#runtime.now();
   }
 }

@@ -94,7 +94,7 @@ export class StoredCounters {
       await this.#checkpoint.clear();
     }
     const { head } = this.#checkpoint;
-    const nowMs = this.now(head.clockMs);
+    const nowMs = this.#clock.resume(head.clockMs);
     if (found.isDamaged) head.lostMs = nowMs;
     if (found.isCrash) head.crashedMs = nowMs;
     this.inexact.load();
@@ -171,7 +171,12 @@ export class StoredCounters {
   }
 
   /** As in {@link Clock}. */
-  now(leastMs?: number): number {
-    return this.#clock.now(leastMs);
+  now(): number {
+    return this.#clock.now();
+  }
+
+  /** As in {@link Clock}. */
+  follow(otherMs: number): void {
+    this.#clock.follow(otherMs);
   }
 }

@@ -175,7 +175,7 @@ export class Importer {
     }
     if (view.ring.version !== version) return undefined;
     // What the other owner counted by its clock must not lie in the future here.
-    owner.now(released.atMs);
+    owner.follow(released.atMs);
     if (released.losses) owner.addDiskLosses(released.losses);
     return released.what;
   }
