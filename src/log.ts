@@ -33,7 +33,7 @@ export type LogEvent =
   | "estimate-missing"
   /** The owner of a hold did not answer; the hold ends by itself, and its units come back. */
   | "hold-unsettled"
-  /** A full owner evicted counters before they expired. */
+  /** A full owner evicted counters before they expired. It says so once a minute at most. */
   | "counters-dropped"
   /** An owner has answered late for seconds, and never in time: raise `DEADLINE` above `tookMs`. */
   | "deadline-too-short"

@@ -1,10 +1,10 @@
 /**
- * Logs that counters were evicted: at most once a minute while evictions go on, and once more when
- * they have ended. Then the runtime may evict the object, which forgets what it has not logged.
+ * Logs that counters were evicted, at most once a minute. What is left to log keeps the object in
+ * memory until then, since the runtime would evict it, and the count with it.
  */
 import { log } from "../log.ts";
 
-/** The least time between two warnings while evictions go on. */
+/** The least time between two lines. */
 const INTERVAL_MS = 60_000;
 
 /** Called with the number of counters evicted since the last call. */
@@ -14,7 +14,6 @@ export class DropWarning {
   readonly #onEvicted: OnEvicted | undefined;
   #warnedAtMs = Number.NEGATIVE_INFINITY;
   #warnedOf = 0;
-  #lastDropped = 0;
 
   constructor(onEvicted?: OnEvicted) {
     this.#onEvicted = onEvicted;
@@ -26,10 +25,8 @@ export class DropWarning {
    * @returns whether some evictions are yet to be logged
    */
   tell(dropped: number, kept: number, nowMs: number): boolean {
-    const goesOn = dropped !== this.#lastDropped;
-    this.#lastDropped = dropped;
     if (dropped === this.#warnedOf) return false;
-    if (goesOn && nowMs - this.#warnedAtMs < INTERVAL_MS) return true;
+    if (nowMs - this.#warnedAtMs < INTERVAL_MS) return true;
     this.#onEvicted?.(dropped - this.#warnedOf);
     log("warn", "counters-dropped", { dropped: dropped - this.#warnedOf, kept });
     this.#warnedOf = dropped;

@@ -37,7 +37,7 @@ export interface ScheduleOptions {
   onCleared: () => void;
   /** Makes answers wait for a write. */
   hold: (writing: Promise<unknown>) => void;
-  /** Called at most once a minute while evictions go on, and once they have ended. */
+  /** Called at most once a minute, as long as evictions are left to tell of. */
   onEvicted?: OnEvicted | undefined;
 }
 

@@ -31,6 +31,11 @@ export class OwnerRig {
     return owner;
   }
 
+  /** Whether a timer keeps the owner in memory. */
+  get isAwake(): boolean {
+    return this.#timers.length > 0;
+  }
+
   /** Returns another machine with a copy of this one's disk. */
   copy(): OwnerRig {
     const rig = new OwnerRig();
