@@ -3,7 +3,7 @@
  *
  * A row is the 64-bit key hash and a state, which has the same number of numbers for each key. The
  * number of slots is no power of two, so that the buffer can grow by a quarter: to 1.67 slots a
- * row, where doubling would make it 2.67. After deletions it may have 3.33. To grow, the buffer is
+ * row, where doubling would make it 2.67. After deletions it has 2 at most. To grow, the buffer is
  * copied, so a table keeps each one small.
  */
 import { type State, stateOf } from "../limit/algorithm.ts";
@@ -15,8 +15,8 @@ const MIN_SLOTS = 16;
 const MAX_LOAD = 0.75;
 /** Load after growing or shrinking. */
 const NEW_LOAD = 0.6;
-/** Load below which the buffer shrinks. */
-const MIN_LOAD = 0.3;
+/** Load below which the buffer shrinks. Each deletion costs as many copies as an insertion. */
+const MIN_LOAD = 0.5;
 const NUMBER_BYTES = Float64Array.BYTES_PER_ELEMENT;
 /** 2³² ÷ the golden ratio: spreads hashes that are not uniform, such as a test's. */
 const GOLDEN = 0x9e3779b9;

@@ -12,7 +12,8 @@ import { BLOCKED, newTable, policyNameOf } from "./table-name.ts";
 
 /**
  * The most bytes that an owner's tables take: 1.6 M keys of a fixed window under one policy, or
- * 76,000 policies of one key each. In memory, that is up to 67 MB of the isolate's 128.
+ * 76,000 policies of one key each. In memory, that is up to 67 MB of the isolate's 128, and
+ * 80 MB if evictions have thinned out tables that were larger.
  */
 export const MAX_BYTES = 40_000_000;
 /** About the bytes that a table takes besides its rows, its name and its policy included. */

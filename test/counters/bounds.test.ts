@@ -7,6 +7,7 @@ import { afterEach, describe, expect, it, vi } from "vitest";
 import type { CounterPolicy } from "../../src/counters/check.ts";
 import { CounterTable } from "../../src/counters/counter-table.ts";
 import { Counters } from "../../src/counters/counters.ts";
+import type { FixedRows } from "../../src/counters/fixed-rows.ts";
 import { blocksName, tableName } from "../../src/counters/table-name.ts";
 import { TABLE_BYTES, Tables } from "../../src/counters/tables.ts";
 import type { AlgorithmName } from "../../src/limit/algorithms.ts";
@@ -94,6 +95,42 @@ describe.each<[string, (n: number) => { key: KeyHash; policies: CounterPolicy[] 
     }
     // Most looks come when a new table evicts 21 rows, each out of 16 tables that are sorted.
     expect(most).toBeLessThan(5_000);
+  });
+});
+
+describe("the buffers of tables", () => {
+  const maxBytes = 2_000_000;
+  const bufferBytes = ({ byName }: Tables) =>
+    [...byName.values()]
+      .flatMap(({ segments }) => segments)
+      .reduce((sum, segment) => sum + ((segment as FixedRows).bufferBytes ?? 0), 0);
+
+  it("take twice the bound at most, while each new policy takes the room of others", () => {
+    const counters = new Counters({ maxBytes });
+    let most = 0;
+    for (let n = 0; n < 500_000; n++) {
+      counters.check({ key: keyOf(n), policies: [policyOf(Math.floor(n / 100_000))] }, NOW_MS);
+      if (n % 1_000 === 0) most = Math.max(most, bufferBytes(counters.tables));
+    }
+    expect(most).toBeLessThanOrEqual(2 * maxBytes);
+  });
+
+  it("take twice the bound at most, after the deletions that leave most free slots", () => {
+    const tables = new Tables({ maxBytes });
+    // Each table fills the room that is left, and then loses rows until its buffers would shrink.
+    for (let table = 0; table < 8; table++) {
+      const keys: KeyHash[] = [];
+      const name = `fixed-window/1000/${table}`;
+      while (tables.bytes < maxBytes) {
+        const key = keyOf(keys.length);
+        keys.push(key);
+        tables.set(name, key, [NOW_MS, 1]);
+      }
+      for (const key of keys.slice(0, keys.length * 0.48)) tables.delete(name, key);
+    }
+    while (tables.bytes < maxBytes)
+      tables.set("fixed-window/1/last", keyOf(tables.size), [NOW_MS, 1]);
+    expect(bufferBytes(tables)).toBeLessThanOrEqual(2 * maxBytes);
   });
 });
 
