@@ -157,8 +157,19 @@ export function missingMethod(error: unknown): string | undefined {
   return /does not implement the method "(\w+)"/.exec(String(error))?.[1];
 }
 
-/** Methods that the class `Membership` has, and no other class here. */
-const MEMBERSHIP_METHODS = ["ring", "reportLoad", "reportFailure", "add", "remove"];
+/** The methods that `Membership` has and `RateLimiter` lacks. The compiler keeps them complete. */
+const MEMBERSHIP_METHODS: Record<Exclude<keyof MembershipRpc, keyof OwnerRpc>, true> = {
+  ring: true,
+  ringIfUsed: true,
+  reportLoad: true,
+  reportFailure: true,
+  add: true,
+  remove: true,
+  policies: true,
+  changePolicies: true,
+  policiesHistory: true,
+  adoptPolicies: true,
+};
 
 /**
  * Returns what is wrong with a binding, and logs it, if a call failed because the binding's objects
@@ -170,7 +181,8 @@ const MEMBERSHIP_METHODS = ["ring", "reportLoad", "reportFailure", "add", "remov
 export function wrongClass(error: unknown): string | undefined {
   const method = missingMethod(error);
   if (method === undefined) return undefined;
-  const binding = MEMBERSHIP_METHODS.includes(method) ? "TURNPIKE_MEMBERSHIP" : "TURNPIKE_OWNERS";
+  const isMembership = Object.hasOwn(MEMBERSHIP_METHODS, method);
+  const binding = isMembership ? "TURNPIKE_MEMBERSHIP" : "TURNPIKE_OWNERS";
   const detail = `${binding} ${bindingRule(binding)}, got one without the method "${method}"`;
   logSeldom("error", "wrong-class", binding, { detail });
   return detail;
