@@ -117,8 +117,8 @@ function here(env: object) {
 
 function newIsolate(env: object) {
   const { hashSecret, homeRegion: home, ownersPerRegion, deadlineMs } = isolateConfig();
-  const at = ["TURNPIKE_CACHE", "Cache", "turnpike/cache"] as const;
-  const namespace = extraNamespace<CacheRpc>(...at, env, exports);
+  const bound = { className: "Cache", entryPoint: "turnpike/cache" };
+  const namespace = extraNamespace<CacheRpc>("TURNPIKE_CACHE", bound, env, exports);
   const router = isolateRouter(ownersPerRegion);
   // Not the isolate's client, which requires the owners of counters: a Worker may have a cache alone.
   const { TURNPIKE_MEMBERSHIP: membership } = bindingsOf(env, exports);

@@ -5,7 +5,8 @@ import type { EventsRpc } from "./rpc.ts";
 
 /** @throws {MisuseError} if the Worker neither binds nor exports the class */
 export function eventsNamespace(env: object, exports: object) {
-  return extraNamespace<EventsRpc>("TURNPIKE_EVENTS", "Events", "turnpike/events", env, exports);
+  const events = { className: "Events", entryPoint: "turnpike/events" };
+  return extraNamespace<EventsRpc>("TURNPIKE_EVENTS", events, env, exports);
 }
 
 /** Returns the name of the object that lists the owners. It is created in the home region. */

@@ -16,6 +16,13 @@ export interface Bindings {
 
 export type BindingName = keyof Bindings;
 
+/** A class whose objects a Worker binds, or else exports. */
+export interface BoundClass {
+  className: string;
+  /** The entry point of the package that exports the class. */
+  entryPoint: string;
+}
+
 /** The class of each binding, and the binding's former name. */
 export const BINDINGS = {
   TURNPIKE_OWNERS: { className: "RateLimiter", formerName: "RATE_LIMITER" },
@@ -90,51 +97,45 @@ export function requireBindings(env: object, exports: object): Bindings {
 function requireNamespace(name: BindingName, value: unknown, env: object, exports: object): void {
   if (isNamespace(value)) return;
   const { className, formerName } = BINDINGS[name];
-  if (value !== undefined || !isNamespace(Reflect.get(env, formerName))) {
-    throw unfit(name, className, "turnpike", value, exports);
-  }
+  const bound = { className, entryPoint: "turnpike" };
+  if (value !== undefined) throw wrongKind(name, bound, value);
+  if (!isNamespace(Reflect.get(env, formerName))) throw missing(name, bound, exports);
   const rule = `${bindingRule(name)} (rename ${formerName}; what it counted stays)`;
   throw new MisuseError(name, rule, value);
 }
 
-/** Returns the error for a binding of another kind, or for none, which begins with what to write. */
-function unfit(
-  binding: string,
-  className: string,
-  entryPoint: string,
-  value: unknown,
-  exports: object,
-): MisuseError {
-  const rule = classRule(className);
-  if (value !== undefined) {
-    const kind = typeof value === "object" && value ? value.constructor.name : typeof value;
-    return new MisuseError(binding, rule, kind);
-  }
+/** Returns the error for a binding that is no Durable Object. */
+function wrongKind(binding: string, { className }: BoundClass, value: unknown): MisuseError {
+  const kind = typeof value === "object" && value ? value.constructor.name : typeof value;
+  return new MisuseError(binding, classRule(className), kind);
+}
+
+/** Returns the error for a class that is neither bound nor exported. It begins with the mending. */
+function missing(binding: string, bound: BoundClass, exports: object): MisuseError {
+  const { className, entryPoint } = bound;
   const code = `export { ${className} } from "${entryPoint}"`;
   const mend = `must be in the main module, and { "tag": "v1", "new_sqlite_classes": ["${className}"] } (or the next free tag) in the migrations of wrangler.jsonc`;
-  if (Object.keys(exports).length > 0) return new MisuseError(code, mend, value);
+  if (Object.keys(exports).length > 0) return new MisuseError(code, mend, undefined);
   // The class may be there: under this date, a Worker does not see what it exports.
-  const before = `${rule} before compatibility_date ${EXPORTS_DATE}; ${code} ${mend}`;
-  return new MisuseError(binding, before, value);
+  const before = `${classRule(className)} before compatibility_date ${EXPORTS_DATE}; ${code} ${mend}`;
+  return new MisuseError(binding, before, undefined);
 }
 
 /**
  * Returns the namespace of a class that only some Workers have: what is bound, or else the class
  * that the Worker exports.
  *
- * @param entryPoint which exports the class
  * @throws {MisuseError} if there is neither, or the binding is of another kind
  */
 export function extraNamespace<Rpc>(
-  name: string,
-  className: string,
-  entryPoint: string,
+  binding: string,
+  bound: BoundClass,
   env: object,
   exports: object,
 ): ObjectNamespace<Rpc> {
-  const bound: unknown = Reflect.get(env, name) ?? Reflect.get(exports, className);
-  if (isNamespace(bound)) return bound as ObjectNamespace<Rpc>;
-  throw unfit(name, className, entryPoint, bound, exports);
+  const found: unknown = Reflect.get(env, binding) ?? Reflect.get(exports, bound.className);
+  if (isNamespace(found)) return found as ObjectNamespace<Rpc>;
+  throw found === undefined ? missing(binding, bound, exports) : wrongKind(binding, bound, found);
 }
 
 /**
