@@ -8,7 +8,7 @@ import { WORKERS } from "../../src/runtime.ts";
 import { FakeOwners } from "../caller/fake-owners.ts";
 import { fresh } from "./api-client.ts";
 
-const config = parseConfig({ TOKEN: "check:reads admin:rules old-1" });
+const config = parseConfig({ TOKEN: "check:reads admin:rules metrics:graphs old-1" });
 const BODY = JSON.stringify({ key: fresh(), limit: 100, window: "1d", duration: "1m" });
 
 let addresses = 0;
@@ -74,6 +74,20 @@ describe("a scope", () => {
     }
   });
 
+  it.each([
+    ["check", "/check"],
+    ["check", "/settle"],
+    ["admin", "/block"],
+    ["admin", "/overrides"],
+    ["admin", "/ring"],
+  ])("named %s is the one that a token for metrics is told to need for %s", async (scope, path) => {
+    const refused = await send("Bearer graphs", path);
+    expect(refused.status).toBe(403);
+    expect(await refused.json()).toMatchObject({
+      detail: `This call needs a token with the scope "${scope}".`,
+    });
+  });
+
   it("is not part of what a client sends as its token", async () => {
     for (const token of ["check:reads", "admin:rules", "admin:reads"]) {
       expect((await send(`Bearer ${token}`)).status).toBe(401);
@@ -99,7 +113,7 @@ describe("a token", () => {
     for (const token of ["reads", "rules", "old-1", "r", "x".repeat(4_000)]) {
       compare.mockClear();
       await send(`Bearer ${token}`);
-      expect(compare, token).toHaveBeenCalledTimes(3);
+      expect(compare, token).toHaveBeenCalledTimes(config.tokens.length);
     }
     compare.mockRestore();
   });

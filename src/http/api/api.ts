@@ -28,6 +28,9 @@ import { overridesApi } from "./overrides-api.ts";
 import { policiesApi } from "./policies-api.ts";
 import { ringApi } from "./ring-api.ts";
 
+/** The calls that a token with the scope `check` may make. */
+const CHECKING_CALLS = ["/check", "/peek", "/refund", "/reserve", "/settle", "/release"];
+
 /**
  * Makes the API's app. Without a token in the configuration it has no calls.
  *
@@ -54,7 +57,8 @@ export function api(
   app.all("/quota", () => notFound("QUOTA_ORIGINS"));
   if (!isOpen) return app;
 
-  app.use(authorized, requireScope("check"));
+  app.use(authorized);
+  for (const call of CHECKING_CALLS) app.use(call, requireScope("check"));
   app.post("/check", async (c) => {
     const { groups, many } = await possibleChecksOf(c, "check");
     const { even, surplus } = evenOutAll(await caller.checkAllOrNone(groups));
@@ -86,9 +90,7 @@ export function api(
     });
   }
 
-  for (const call of ["/check", "/peek", "/refund", "/reserve", "/settle", "/release"]) {
-    app.all(call, () => wrongMethod("POST"));
-  }
+  for (const call of CHECKING_CALLS) app.all(call, () => wrongMethod("POST"));
   if (eventsOf) countEvents(app, eventsOf, region);
 
   app.use(requireScope("admin"));

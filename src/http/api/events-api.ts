@@ -10,6 +10,7 @@ import type { EventCounters, Range } from "../../events.ts";
 import { MisuseError, parse } from "../../limit/misuse.ts";
 import type { Region } from "../../ring/region.ts";
 import { wrongMethod } from "../answer/problem.ts";
+import { requireScope } from "./authorization.ts";
 import { jsonBody } from "./json-body.ts";
 import { queryOf } from "./query.ts";
 
@@ -18,12 +19,13 @@ export const manyEventsSchema = v.strictObject({ events: eventsSchema });
 /** Returns the counters at a region's owners. For reading, any region will do. */
 export type EventsOf = (region?: Region) => EventCounters;
 
-/** Adds the call that counts, for any token. */
+/** Adds the call that counts, for tokens with `check`. */
 export function countEvents(
   app: HonoBase,
   eventsOf: EventsOf,
   regionOf: (c: Context) => Region,
 ): void {
+  app.use("/events", requireScope("check"));
   app.post("/events", async (c) => {
     const body = await jsonBody(c);
     const isMany = typeof body === "object" && body !== null && "events" in body;
