@@ -550,7 +550,7 @@ export const document = {
         ...operation("quota", {
           summary: "Tell the client that asks what it has left",
           description:
-            "Where `QUOTA_ORIGINS` is set. Spends nothing. A client may ask 120 times a minute.",
+            "Where `QUOTA_ORIGINS` is set. Spends nothing. A client may ask 120 times a minute. Other fields of the query are ignored.",
           tag: "quota",
           parameters: [
             query("path", "Path of the request that is asked about, with its query. Default `/`."),

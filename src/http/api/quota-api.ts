@@ -51,7 +51,8 @@ const methodSchema = v.picklist(
   ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"],
   "must be GET, HEAD, POST, PUT, PATCH or DELETE",
 );
-const querySchema = v.strictObject({
+/** Other fields are ignored: libraries add some, such as jQuery's `_`, against caches. */
+const querySchema = v.object({
   path: v.optional(v.string(), "/"),
   method: v.optional(methodSchema, "GET"),
   policy: v.optional(v.string()),
