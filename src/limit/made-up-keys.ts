@@ -17,8 +17,10 @@ export function unboundedPolicies(policies: readonly Policy[]): Policy[] {
 
 /** Returns true if each request that meets `other` surely meets the first policy, too. */
 function covers({ path, method, except }: Policy, other: Policy): boolean {
-  const prefix = path.endsWith("/*") ? path.slice(0, -1) : undefined;
-  const isBelow = prefix !== undefined && `${other.path}/`.startsWith(prefix);
+  const isBelow = path.endsWith("/*") && `${other.path}/`.startsWith(path.slice(0, -1));
+  const hasExtension = path.startsWith("*") && other.path.endsWith(path.slice(1));
+  // The other path may be `*.pdf`, which begins with no slash.
+  const hasPaths = path === "/*" || path === other.path || isBelow || hasExtension;
   const hasMethods = !method || other.method?.every((each) => method.includes(each));
-  return Boolean((isBelow || path === other.path) && hasMethods && except.length === 0);
+  return Boolean(hasPaths && hasMethods && except.length === 0);
 }

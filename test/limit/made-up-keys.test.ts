@@ -40,6 +40,27 @@ describe("a policy whose key clients can make up", () => {
   );
 
   it.each([
+    ["*.pdf", "/*"],
+    ["*.pdf", "*.pdf"],
+    ["/files/*.pdf", "*.pdf"],
+    ["/a.pdf", "*.pdf"],
+    ["/files/*.pdf", "/files/*"],
+    ["/", "/*"],
+  ])("on %s is a limit beside one on %s", (path, bound) => {
+    expect(unbounded({ key: ["cookie:session"], path }, { path: bound })).toEqual([]);
+  });
+
+  it.each([
+    ["*.pdf", "/files/*"],
+    ["*.pdf", "/files/*.pdf"],
+    ["/files/*.pdf", "*.gz"],
+    ["/*", "*.pdf"],
+    ["/api/*", "/*.pdf"],
+  ])("on %s is no limit beside one on %s", (path, bound) => {
+    expect(unbounded({ key: ["cookie:session"], path }, { path: bound })).toEqual(["p0"]);
+  });
+
+  it.each([
     { path: "/other/*" },
     { path: "/api/x" },
     { path: "/ap/*" },
