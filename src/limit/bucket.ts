@@ -87,9 +87,10 @@ export function overfill(state: State | undefined, quota: Quota, nowMs: number, 
   return write(Math.min(most, poured), quota, nowMs) as State;
 }
 
-/** Writes how long one unit takes to drain: `"50ms"`. */
+/** Writes how long one unit takes to drain, in three digits if it is below 1 ms: `"50ms"`. */
 export function pace({ limit, windowMs }: Quota): string {
-  return formatDuration(Number((windowMs / limit).toFixed(3)));
+  const ms = windowMs / limit;
+  return formatDuration(Number(ms < 1 ? ms.toPrecision(3) : ms.toFixed(3)));
 }
 
 function write(

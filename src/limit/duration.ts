@@ -43,7 +43,7 @@ export function formatDuration(ms: number): string {
 }
 
 /** From that many of a unit on, a smaller one is left out. */
-const ENOUGH = 10;
+const ENOUGH = 5;
 
 /** Writes a duration for a person, rounded up: `rounded(13_196) // "14s"`. */
 export function rounded(ms: number): string {

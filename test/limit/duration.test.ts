@@ -1,5 +1,11 @@
 import { describe, expect, it } from "vitest";
-import { durationSchema, formatDuration, parseDuration } from "../../src/limit/duration.ts";
+import { pace } from "../../src/limit/bucket.ts";
+import {
+  durationSchema,
+  formatDuration,
+  parseDuration,
+  rounded,
+} from "../../src/limit/duration.ts";
 import { parse } from "../../src/limit/misuse.ts";
 
 describe("duration", () => {
@@ -29,6 +35,32 @@ describe("duration", () => {
       "90s",
       "1d",
     ]);
+  });
+
+  it.each([
+    [0, "0s"],
+    [400, "1s"],
+    [13_196, "14s"],
+    [298_001, "299s"],
+    [300_000, "5m"],
+    [559 * 60_000, "10h"],
+    [4.5 * 3_600_000, "270m"],
+    [36 * 3_600_000, "36h"],
+    [6.5 * 86_400_000, "7d"],
+  ])("writes %d ms for a person, rounded up, as a duration that is read again", (ms, text) => {
+    expect(rounded(ms)).toBe(text);
+    expect(parseDuration(text)).toBeGreaterThanOrEqual(ms);
+    expect(parseDuration(text)).toBeLessThanOrEqual(Math.max(1_000, ms * 1.2));
+  });
+
+  it.each([
+    [600, 60_000, "100ms"],
+    [7, 60_000, "8571.429ms"],
+    [3_000, 1_000, "0.333ms"],
+    [10_000_000, 1_000, "0.0001ms"],
+    [1_000_000_000, 1_000, "0.000001ms"],
+  ])("writes how long a unit of %d in %d ms takes to drain: %s", (limit, windowMs, text) => {
+    expect(pace({ limit, windowMs, capacity: limit })).toBe(text);
   });
 
   const windows = durationSchema(1_000, 366 * 86_400_000);
