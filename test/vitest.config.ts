@@ -39,6 +39,8 @@ const PURE = [
 
 /** For a test on a machine that is busy: only one that hangs takes so long. */
 const PATIENCE_MS = 180_000;
+/** Below that, so that a poll that fails says what it has seen last. */
+const expect = { poll: { timeout: 60_000 } };
 /** A machine that is busy must not have tests counted by the fallback; those of it set their own. */
 const bindings = { DEADLINE: "10s" };
 /** Cases for each property in test/fuzz: workerd has no environment of its own to read it from. */
@@ -92,6 +94,7 @@ export default defineConfig({
           // The second is for tests that import rooms, and not an entry point.
           setupFiles: ["test/fresh-worker.ts", "src/workers.ts"],
           testTimeout: PATIENCE_MS,
+          expect,
           provide,
         },
       },
@@ -105,6 +108,7 @@ export default defineConfig({
           isolate: false,
           setupFiles: ["test/fresh-modules.ts"],
           testTimeout: PATIENCE_MS,
+          expect,
           provide,
         },
       },
@@ -116,6 +120,7 @@ export default defineConfig({
           isolate: false,
           setupFiles: ["test/fresh-modules.ts"],
           testTimeout: PATIENCE_MS,
+          expect,
           hookTimeout: PATIENCE_MS,
           provide,
         },

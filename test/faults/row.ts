@@ -49,7 +49,8 @@ export const QUICK: Scale = {
   floodKeys: 8_000,
   soakSeconds: 4,
   isTimed: false,
-  deadline: "2s",
+  // Below the timeout of the traffic.
+  deadline: "8s",
   atMostPerSecond: 200,
 };
 

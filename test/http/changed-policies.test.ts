@@ -253,7 +253,7 @@ describe("when a policy is removed and put again", () => {
   });
 
   it("a request that waits for its turn gets it, and no later one waits", async () => {
-    const turns: Written = { name: "turns", limit: 1, window: "2s", algorithm: "token-bucket" };
+    const turns: Written = { name: "turns", limit: 1, window: "4s", algorithm: "token-bucket" };
     const client = newClient();
     await put({ ...turns, burst: 1, maxWait: "30s" });
     expect((await visit(client)).status).toBe(200);
