@@ -11,13 +11,13 @@ const SAMPLE_ROWS = 16;
 
 export type NamedTable = readonly [name: string, table: CounterTable];
 
-/** A row's place: its table's name, and its key. */
-export interface Place {
+/** Which row: its table's name, and its key. */
+export interface RowId {
   table: string;
   key: KeyHash;
 }
 
-export interface Candidate extends Place {
+export interface Candidate extends RowId {
   expiresAtMs: number;
   /** Whether its key is denied now. Such a row matters more than any row of another key. */
   denied: boolean;
@@ -33,7 +33,7 @@ export interface Candidate extends Place {
  */
 export function evictionCandidate(
   tables: readonly NamedTable[],
-  newest: Place,
+  newest: RowId,
   denies: (table: NamedTable, state: State) => boolean,
 ): Candidate | undefined {
   let least: Candidate | undefined;

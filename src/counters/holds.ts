@@ -28,7 +28,7 @@ import type { Tables } from "./tables.ts";
 const SECOND_MS = 1_000;
 
 /** A key under a policy, and all of its holds. */
-interface Place {
+interface KeyHolds {
   key: KeyHash;
   policy: CounterPolicy;
   holds: Hold[];
@@ -78,22 +78,22 @@ export class Holds {
     for (const policy of policies) {
       const nextMs = nextEndMs(this.#row(policy, key));
       if (nextMs === 0 || nextMs > nowMs) continue;
-      const place = this.#placeOf(policy, key);
-      const due = place.holds.filter((hold) => isLive(hold) && hold.endMs <= nowMs);
+      const keyHolds = this.#holdsOf(policy, key);
+      const due = keyHolds.holds.filter((hold) => isLive(hold) && hold.endMs <= nowMs);
       due.sort((one, other) => one.endMs - other.endMs);
       for (const hold of due) {
-        this.#return(place, hold, hold.amount, hold.endMs);
+        this.#return(keyHolds, hold, hold.amount, hold.endMs);
         // A hold that counted nothing is charged nothing if it is settled late.
         hold.amount = hold.amount === 0 ? SETTLED : ENDED;
       }
-      this.#write(place, nowMs);
+      this.#write(keyHolds, nowMs);
     }
   }
 
   /** Returns the milliseconds until the key may have one more hold; 0 if it may now. */
   fullMs({ key, policies }: Check, nowMs: number): number {
     const waits = policies.map((policy) => {
-      const isFull = this.#placeOf(policy, key).holds.filter(isLive).length >= MAX_HOLDS;
+      const isFull = this.#holdsOf(policy, key).holds.filter(isLive).length >= MAX_HOLDS;
       return isFull ? nextEndMs(this.#row(policy, key)) - nowMs : 0;
     });
     return Math.max(...waits);
@@ -107,16 +107,16 @@ export class Holds {
       if (!policy.held) continue;
       const { reason, resetMs } = verdicts[at] as Verdict;
       const amount = reason === "ok" && !policy.isUnlimited ? policy.cost : 0;
-      const place = this.#placeOf(policy, key);
+      const keyHolds = this.#holdsOf(policy, key);
       const hold = { id: reserve.id, endMs, amount, atMs: nowMs, resetMs };
       // The caller took this check for lost and settled its hold. The check arrives only now.
-      const isSettled = place.holds.some(({ id }) => id === reserve.id);
-      place.holds.push(hold);
+      const isSettled = keyHolds.holds.some(({ id }) => id === reserve.id);
+      keyHolds.holds.push(hold);
       if (isSettled) {
-        this.#return(place, hold, amount, nowMs);
+        this.#return(keyHolds, hold, amount, nowMs);
         hold.amount = SETTLED;
       } else this.#count(endMs, 1);
-      this.#write(place, nowMs);
+      this.#write(keyHolds, nowMs);
     }
   }
 
@@ -133,9 +133,9 @@ export class Holds {
   ): { was: WasHeld; frees: boolean } {
     let was: WasHeld = "unknown";
     let frees = false;
-    const places = policies.map((policy) => this.#placeOf(policy, key));
-    for (const place of places) {
-      const { holds } = place;
+    const all = policies.map((policy) => this.#holdsOf(policy, key));
+    for (const keyHolds of all) {
+      const { holds } = keyHolds;
       const hold = holds.find((each) => each.id === id);
       if (!hold) continue;
       was = isLive(hold) ? "live" : hold.amount === ENDED ? "ended" : "settled";
@@ -145,24 +145,24 @@ export class Holds {
         this.#count(hold.endMs, -1);
         frees ||= holds.filter(isLive).length >= MAX_HOLDS;
       }
-      if (spent > actual) frees = this.#return(place, hold, spent - actual, nowMs) || frees;
-      if (actual > spent && hold.amount !== 0) this.#charge(place, actual - spent, nowMs);
+      if (spent > actual) frees = this.#return(keyHolds, hold, spent - actual, nowMs) || frees;
+      if (actual > spent && hold.amount !== 0) this.#charge(keyHolds, actual - spent, nowMs);
       hold.amount = SETTLED;
       hold.endMs = Math.max(hold.endMs, nowMs);
-      this.#write(place, nowMs);
+      this.#write(keyHolds, nowMs);
     }
     if (was !== "unknown" || !isMade) return { was, frees };
-    for (const place of places) {
-      if (actual > 0) this.#charge(place, actual, nowMs);
-      place.holds.push({ id, endMs: nowMs, amount: SETTLED, atMs: nowMs, resetMs: 0 });
-      this.#write(place, nowMs);
+    for (const keyHolds of all) {
+      if (actual > 0) this.#charge(keyHolds, actual, nowMs);
+      keyHolds.holds.push({ id, endMs: nowMs, amount: SETTLED, atMs: nowMs, resetMs: 0 });
+      this.#write(keyHolds, nowMs);
     }
     return { was: "ended", frees };
   }
 
   /** Returns the number of a key's live holds and of their units, also in words. */
   describe(policy: CounterPolicy, key: KeyHash, nowMs: number) {
-    const live = this.#placeOf(policy, key).holds.filter(isLive);
+    const live = this.#holdsOf(policy, key).holds.filter(isLive);
     if (live.length === 0) return { words: "" };
     const units = live.reduce((sum, { amount }) => sum + amount, 0);
     const endsInMs = nextEndMs(this.#row(policy, key)) - nowMs;
@@ -174,11 +174,11 @@ export class Holds {
     return this.#tables.get(holdsName(this.#tables.tableFor(policy).name), key);
   }
 
-  #placeOf(policy: CounterPolicy, key: KeyHash): Place {
+  #holdsOf(policy: CounterPolicy, key: KeyHash): KeyHolds {
     return { key, policy, holds: readHolds(this.#row(policy, key)) };
   }
 
-  #write({ key, policy, holds }: Place, nowMs: number): void {
+  #write({ key, policy, holds }: KeyHolds, nowMs: number): void {
     this.hasAny = true;
     const { name, table } = this.#tables.tableFor(policy);
     const row = writeHolds(holds, table?.get(key)?.[0] ?? 0, nowMs);
@@ -187,7 +187,7 @@ export class Holds {
   }
 
   /** @returns whether a denial that callers remember may end early */
-  #return({ key, policy, holds }: Place, hold: Hold, cost: number, nowMs: number): boolean {
+  #return({ key, policy, holds }: KeyHolds, hold: Hold, cost: number, nowMs: number): boolean {
     if (cost === 0) return false;
     const { atMs: spentAtMs, resetMs } = hold;
     const before = this.#resetMs(policy, key, nowMs);
@@ -206,7 +206,7 @@ export class Holds {
     return policy.limit === 0 ? 0 : algorithm.decide(table?.get(key), policy, nowMs, 0).resetMs;
   }
 
-  #charge({ key, policy }: Place, cost: number, nowMs: number): void {
+  #charge({ key, policy }: KeyHolds, cost: number, nowMs: number): void {
     if (policy.limit === 0 || policy.isUnlimited) return;
     const { name, algorithm, table } = this.#tables.tableFor(policy);
     const state = algorithm.charge(table?.get(key), policy, nowMs, cost);

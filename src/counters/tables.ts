@@ -6,7 +6,7 @@ import type { State } from "../limit/algorithm.ts";
 import type { KeyHash } from "../ring/key-hash.ts";
 import type { CounterPolicy } from "./check.ts";
 import type { CounterTable } from "./counter-table.ts";
-import { evictionCandidate, type NamedTable, type Place } from "./eviction.ts";
+import { evictionCandidate, type NamedTable, type RowId } from "./eviction.ts";
 import { type PolicyTable, PolicyTables } from "./policy-tables.ts";
 import { BLOCKED, newTable, policyNameOf } from "./table-name.ts";
 
@@ -188,7 +188,7 @@ export class Tables {
    * evicts the new one: to forget a denied key would let it pass. An operator's block or
    * override is never evicted.
    */
-  #makeRoom(newest: Place, nowMs: number): void {
+  #makeRoom(newest: RowId, nowMs: number): void {
     const least = evictionCandidate(this.#largeTables(), newest, (table, state) =>
       this.#policies.denies(table, state, nowMs),
     );
@@ -203,7 +203,7 @@ export class Tables {
     this.#evict(isNewLess ? newest : least, isNewLess || least.expiresAtMs > nowMs);
   }
 
-  #evict({ table: name, key }: Place, isLive: boolean): void {
+  #evict({ table: name, key }: RowId, isLive: boolean): void {
     const table = this.#remove(name, key);
     if (!table) return;
     if (isLive) this.evicted++;

@@ -30,7 +30,7 @@ export function perRegion<Made extends object>(
 }
 
 /** The parts of `request.cf` that tell where a request entered. */
-export interface Place {
+export interface Coordinates {
   continent?: string | undefined;
   /** Degrees east as decimal text, as Cloudflare gives it. */
   longitude?: string | undefined;
@@ -48,7 +48,7 @@ const ME_EAST_EDGE_DEGREES = 60;
  *
  * @param home the region if the place is unknown (Tor, Antarctica, a test)
  */
-export function nearestRegion({ continent, longitude }: Place = {}, home: Region): Region {
+export function nearestRegion({ continent, longitude }: Coordinates = {}, home: Region): Region {
   // Number("") is 0, which would put a place without longitude onto Greenwich.
   const degrees = longitude ? Number(longitude) : Number.NaN;
   switch (continent) {
