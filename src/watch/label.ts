@@ -14,10 +14,18 @@ const MAX_PREFIX_CHARS = 8;
 const IPV4 = /^(\d{1,3}\.\d{1,3}\.\d{1,3})\.\d{1,3}$/;
 const IPV6 = /^((?:[0-9a-f]*:){1,3})[0-9a-f:]+(?:\/\d+)?$/i;
 
-/** Returns a key's label in one of the two forms that can be read. */
+/** What the command line does not read as a text: a list, or a client's address. */
+const NO_TEXT = /^(?:\[|ip:)/;
+
+/**
+ * Returns a key's label in one of the two forms that can be read. The command line and the live
+ * page read a label in full as the key: several parts are a list in JSON.
+ */
 export function labelOf(key: readonly string[], form: Exclude<LabelForm, "hashed">): string {
   const parts = form === "full" ? key : key.map(prefixOf);
-  return parts.join(" ").slice(0, MAX_LABEL_CHARS);
+  const [part = ""] = parts;
+  const isText = parts.length === 1 && !NO_TEXT.test(part);
+  return (isText ? part : JSON.stringify(parts)).slice(0, MAX_LABEL_CHARS);
 }
 
 function prefixOf(part: string): string {

@@ -94,6 +94,7 @@ describe("turnpike", () => {
       code: 2,
       error: expect.stringContaining("192.0.2.* is the beginning of a key"),
     });
+    expect((await at("block", '["192.0.2.*","/login"]')).error).toContain("the beginning of a key");
   });
 
   it("explains which policies count nothing of a client, and why", async () => {

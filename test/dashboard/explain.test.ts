@@ -16,6 +16,7 @@ const POLICIES = [
   { name: "parallel", limit: 2, window: "30s", algorithm: "concurrency" },
   { name: "banned", limit: 5, window: "1d", deny: ["192.0.2.66"] },
   { name: "keyed", limit: 5, window: "1d", key: ["header:X-Api-Key"] },
+  { name: "pair", limit: 5, window: "1d", key: ["ip", "method"] },
 ].map((policy) => ({ path: `/${policy.name}`, ...policy }));
 
 let server: WorkerdServer;
@@ -81,9 +82,15 @@ it("shows what is left of all that a policy holds, and times as long as they are
       `parallel2 of 2 ${rest}0 of 2 in flight`,
       `banned4 of 5 ${rest}1 of 5 spent in the window that ends in \\d+[hms]`,
       "keyedcounts by header:X-Api-Key, so an address alone says nothing",
+      "paircounts by ip, method, so an address alone says nothing",
     ].map((text) => expect.stringMatching(new RegExp(`^${text}$`))),
   );
   expect(await page.locator("#why-block").textContent()).toBe("nothing denies it now in weur");
+  await page.getByRole("button", { name: "Close" }).click();
+
+  // As the top list and the command line name a key of several parts.
+  const pair = await explained(page, '["192.0.2.1","GET"]');
+  expect(pair.filter((text) => text.startsWith("pair4 of 5 left"))).toHaveLength(1);
   await page.getByRole("button", { name: "Close" }).click();
 
   expect(await explained(page, "192.0.2.66")).toContain("banneddeny refuses it with 403");

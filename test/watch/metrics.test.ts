@@ -1,5 +1,6 @@
 import parsePrometheus from "parse-prometheus-text-format";
 import { describe, expect, it } from "vitest";
+import { who } from "../../src/cli/operate/typed.ts";
 import grafana from "../../src/watch/grafana.json" with { type: "json" };
 import { labelOf } from "../../src/watch/label.ts";
 import { metricsText, type Sums } from "../../src/watch/metrics.ts";
@@ -108,9 +109,23 @@ describe("the label of a client", () => {
     [["user-1234567890"], "user-12…"],
     [["ab"], "a…"],
     [[""], "…"],
-    [["192.0.2.77", "/login"], "192.0.2.* /lo…"],
+    [["192.0.2.77", "/login"], '["192.0.2.*","/lo…"]'],
+    [["[1]"], '["[…"]'],
   ])("is for %j the prefix %s", (key, label) => {
     expect(labelOf(key, "prefix")).toBe(label);
-    expect(labelOf(key, "full")).toBe(key.join(" "));
+  });
+
+  it.each([
+    [["192.0.2.77"], "192.0.2.77"],
+    [["user-1"], "user-1"],
+    [[""], ""],
+    [
+      ["192.0.2.77", "/login"],
+      ["192.0.2.77", "/login"],
+    ],
+    [["[1]"], ["[1]"]],
+    [["ip:1"], ["ip:1"]],
+  ])("in full is for %j what the command line reads as %j", (key, read) => {
+    expect(who(labelOf(key, "full"))).toEqual({ key: read });
   });
 });

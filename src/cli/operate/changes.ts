@@ -12,8 +12,8 @@ import { answered, type WorkerOptions } from "./worker-command.ts";
 
 /** How long an override holds, as in the API. */
 const LONGEST = formatDuration(MAX_WINDOW_MS);
-/** How `top` ends a key that it shortens, as `WATCH` says. */
-const SHORTENED = /[*…]$/;
+/** How `top` ends a key, or a part of one, that it shortens, as `WATCH` says. */
+const SHORTENED = /[*…](?:"|$)/;
 
 interface BlockOptions extends WorkerOptions {
   for: string;

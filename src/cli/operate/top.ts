@@ -17,7 +17,8 @@ const CLEAR = "\u001b[2J\u001b[H";
 
 const HELP = `
 Columns:
-  key              a client, called as WATCH in wrangler.toml says: by prefix, in full, or by a hash
+  key              a client, called as WATCH in wrangler.toml says: by prefix, in full, or by a hash;
+                   in full as the other commands take it, so several parts are a list
   policies         those that decided its requests: of a denied one, those that denied it
   requests         all that were counted
   denied           those of them that were refused
