@@ -16,10 +16,10 @@ interface Ready {
   status: 200;
   stored: Record<string, string>;
   body: Uint8Array<ArrayBuffer>;
-  /** The two numbers, which change once a second, that `headers` was made for. */
+  /** The two numbers, which change once a second, that `fields` were made for. */
   ageSeconds: number;
   ttlSeconds: number;
-  headers: Record<string, string>;
+  fields: [name: string, value: string][];
 }
 
 /** A response with one of these fields is left to `Visit`, since they need more care. */
@@ -42,11 +42,15 @@ export function serveCopy(c: Context, request: Headers, { value, ageMs }: Found)
   const ttlSeconds = Math.floor(ttlMs / 1_000);
   if (ready.ageSeconds !== ageSeconds || ready.ttlSeconds !== ttlSeconds) {
     const told = cacheStatus(ready.stored["cache-status"] ?? null, { hit: true, ttlMs });
-    const headers = { ...ready.stored, age: String(ageSeconds), "cache-status": told };
-    Object.assign(ready, { ageSeconds, ttlSeconds, headers });
+    const fields = { ...ready.stored, age: String(ageSeconds), "cache-status": told };
+    Object.assign(ready, { ageSeconds, ttlSeconds, fields: Object.entries(fields) });
   }
-  // `newResponse` adds the fields that the middlewares in front have prepared.
-  replace(c, c.newResponse(body, status, ready.headers));
+  // It has the fields that the middlewares in front have prepared. Given these fields, too, Hono
+  // would write all of them twice.
+  const response = c.newResponse(body, status);
+  const { headers } = response;
+  for (const [name, value] of ready.fields) headers.set(name, value);
+  replace(c, response);
   return true;
 }
 
@@ -66,6 +70,6 @@ function readyOf(value: Uint8Array): Ready | null {
     body: body as Uint8Array<ArrayBuffer>,
     ageSeconds: Number.NaN,
     ttlSeconds: Number.NaN,
-    headers: {},
+    fields: [],
   };
 }
