@@ -39,6 +39,8 @@ const MOST_AWAITED_BYTES = 6_000;
  * to delete all that would hold up the checks. The next checkpoints delete the rest.
  */
 const MOST_DELETED = 4;
+/** The most keys that one `delete` takes. */
+const MAX_DELETED_KEYS = 128;
 /** Lets answers leave before the runtime has confirmed the write. */
 export const UNCONFIRMED = { allowUnconfirmed: true };
 
@@ -142,8 +144,13 @@ export class Checkpoint {
     if (this.#nth !== nth) return;
     this.#entry.isWritten = true;
     this.#copies.confirm(copies, tables, this.#entry.sequences[0] ?? 0);
-    const keys = this.#unneeded.splice(0, MOST_DELETED).map(logKey);
-    if (keys.length > 0) await this.#storage.delete(keys, UNCONFIRMED);
+    // An owner that counts nothing has no checks to hold up, and no checkpoint may follow.
+    const most = tables.size === 0 ? this.#unneeded.length : MOST_DELETED;
+    const keys = this.#unneeded.splice(0, most).map(logKey);
+    const deletes: Promise<unknown>[] = [];
+    while (keys.length > 0)
+      deletes.push(this.#storage.delete(keys.splice(0, MAX_DELETED_KEYS), UNCONFIRMED));
+    await Promise.all(deletes);
   }
 
   /** Deletes all that is on disk, and the alarm with it. */
