@@ -8,27 +8,32 @@
  */
 import { clientKey } from "../../http/key/identity.ts";
 import { readAddress } from "../../limit/address-list.ts";
+import { NumberedRows } from "./numbered-rows.ts";
 
 /** Longer text is no address. */
 const MAX_BYTES = 255;
-/** Numbers in a slot. */
+/** Numbers in a slot, and in a row. */
 const SLOT = 2;
+const ROW = 2;
 const NO_IPV4 = -1;
 const DOT = 0x2e;
 const DIGIT_0 = 0x30;
 
 export class Clients {
-  #size = 0;
+  /** The next number. */
+  #next = 0;
+  #addresses = 0;
   readonly #ipv6Prefix: number;
   /** Each slot has an address's hash, and the address as `ofBytes` returns it; 0 if it is free. */
   #slots = new Int32Array(SLOT * 1_024);
-  /** Of an IPv4 address, the address; of any other, where its text stands among all texts. */
-  #places = new Int32Array(512);
+  /**
+   * Each row has an IPv4 address, or where the text of another stands among all texts; then the
+   * number + 1 of the client that it belongs to, or 0 for IPv4, which is its own client.
+   */
+  readonly #rows = new NumberedRows(ROW);
   /** All texts, each behind a byte with its length. */
   #texts = Buffer.alloc(8_192);
   #textsEnd = 0;
-  /** The number + 1 of the client that an address belongs to; 0 for IPv4, which is its own client. */
-  #clientOf = new Int32Array(512);
   readonly #keys = new Map<string, number>();
 
   /** @param ipv6Prefix bits of an IPv6 address that tell clients apart */
@@ -68,7 +73,8 @@ export class Clients {
 
   /** Returns the number of the client that an address belongs to. */
   clientOf(address: number): number {
-    return address < 0 ? -address - 1 : (this.#clientOf[address - 1] as number) - 1;
+    if (address < 0) return -address - 1;
+    return (this.#rows.numbers[(address - 1) * ROW + 1] as number) - 1;
   }
 
   /** Returns the number of a key, which no client has. */
@@ -76,17 +82,17 @@ export class Clients {
     const text = parts.join("\0");
     let number = this.#keys.get(text);
     if (number === undefined) {
-      number = this.#size;
+      number = this.#next++;
       this.#keys.set(text, number);
-      this.#count();
     }
     return number;
   }
 
   /** A client's address, or for IPv6 its network. */
   nameOf(client: number): string {
-    const place = this.#places[client] as number;
-    if (this.#clientOf[client] === 0) return ipv4Text(place);
+    const row = client * ROW;
+    const place = this.#rows.numbers[row] as number;
+    if (this.#rows.numbers[row + 1] === 0) return ipv4Text(place);
     return this.#texts.toString("utf8", place + 1, place + 1 + (this.#texts[place] as number));
   }
 
@@ -96,7 +102,7 @@ export class Clients {
   }
 
   #isSame(found: number, bytes: Buffer, from: number, to: number): boolean {
-    const place = this.#places[found] as number;
+    const place = this.#rows.numbers[found * ROW] as number;
     if (this.#texts[place] !== to - from) return false;
     const start = place + 1 - from;
     for (let at = from; at < to; at++) {
@@ -106,35 +112,36 @@ export class Clients {
   }
 
   #addIpv4(ipv4: number, slot: number): number {
-    this.#places[this.#size] = ipv4;
-    return this.#added(slot, -this.#size - 1);
+    return this.#added(slot, -this.#newRow(ipv4) - 1);
   }
 
   #addText(bytes: Buffer, from: number, to: number, slot: number): number {
-    const number = this.#size;
     const place = this.#textsEnd;
     this.#textsEnd += 1 + to - from;
     if (this.#textsEnd > this.#texts.length)
       this.#texts = Buffer.concat([this.#texts, this.#texts]);
     this.#texts[place] = to - from;
     bytes.copy(this.#texts, place + 1, from, to);
-    this.#places[number] = place;
+    const number = this.#newRow(place);
     const address = this.#added(slot, number + 1);
     const client = this.#clientOfText(bytes.toString("utf8", from, to), number);
-    this.#clientOf[number] = client + 1;
+    this.#rows.numbers[number * ROW + 1] = client + 1;
     return address;
+  }
+
+  /** @returns its number */
+  #newRow(place: number): number {
+    const number = this.#next++;
+    const row = this.#rows.rowOf(number);
+    this.#rows.numbers[row] = place;
+    return number;
   }
 
   #added(slot: number, address: number): number {
     this.#slots[slot + 1] = address;
-    this.#count();
+    this.#addresses++;
+    if (this.#addresses * 2 * SLOT === this.#slots.length) this.#grow();
     return address;
-  }
-
-  /** Takes the next number. */
-  #count(): void {
-    this.#size++;
-    if (this.#size * 2 * SLOT === this.#slots.length) this.#grow();
   }
 
   /** @param number of the address itself */
@@ -149,9 +156,6 @@ export class Clients {
 
   #grow(): void {
     const before = this.#slots;
-    const capacity = before.length / SLOT;
-    this.#places = widened(this.#places, capacity);
-    this.#clientOf = widened(this.#clientOf, capacity);
     this.#slots = new Int32Array(before.length * 2);
     const mask = this.#slots.length - 1;
     for (let from = 0; from < before.length; from += SLOT) {
@@ -207,10 +211,4 @@ function hashOfText(bytes: Buffer, from: number, to: number): number {
   let hash = 0x811c9dc5;
   for (let at = from; at < to; at++) hash = Math.imul(hash ^ (bytes[at] as number), 0x01000193);
   return hash ^ (hash >>> 15);
-}
-
-function widened(array: Int32Array, length: number): Int32Array<ArrayBuffer> {
-  const wide = new Int32Array(length);
-  wide.set(array);
-  return wide;
 }
