@@ -88,6 +88,11 @@ export class Tables {
     return this.#bytes;
   }
 
+  /** The part of its bound that they take: from about 1 on, each new row evicts another. */
+  get fill(): number {
+    return this.#bytes / this.#maxBytes;
+  }
+
   addTable(name: string, table: CounterTable): void {
     this.dropTable(name);
     this.#byName.set(name, table);

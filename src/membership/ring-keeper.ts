@@ -18,6 +18,11 @@ export interface RingKeeperOptions extends RingStateOptions {
   ownerStub: (owner: string) => OwnerLink;
 }
 
+/**
+ * How full the owners that stay may be on average after a quiet time. Until a change has settled,
+ * imported rows take two thirds more, as marks.
+ */
+const MAX_FILL = 0.5;
 /** The least time between two writes of `busyMs`. */
 const BUSY_INTERVAL_MS = 60_000;
 
@@ -134,6 +139,13 @@ export class RingKeeper {
     if (pending.length > 0 || this.options.runtime.now() - busyMs < QUIET_MS) return;
     const count = ownersForQuiet(record.owners.length, this.options);
     if (count === record.owners.length) return;
+    const statuses = await Promise.all(record.owners.map((owner) => this.statusOf(owner)));
+    if (this.state.current.record !== record) return;
+    const fill = statuses.reduce((sum, status) => sum + (status?.fill ?? 0), 0);
+    if (fill > count * MAX_FILL) {
+      // Tries again after another quiet time. By then, counts may have expired.
+      return this.state.store({ busyMs: this.options.runtime.now() });
+    }
     const byAge = record.owners.toSorted((a, b) => (joinedMs[a] ?? 0) - (joinedMs[b] ?? 0));
     await this.change.begin(byAge.slice(0, count));
   }

@@ -70,6 +70,11 @@ export class StoredCounters {
     return this.counters.tables.size;
   }
 
+  /** See {@link Tables.fill}. */
+  get fill(): number {
+    return this.counters.tables.fill;
+  }
+
   /**
    * Resolves when everything that an answer waits for is on disk. Rejects if what durable policies
    * counted or operators did can't be written. A crash mark is waited for, too, but may fail.
@@ -108,9 +113,12 @@ export class StoredCounters {
     return this.counters.tables.byName;
   }
 
-  /** Puts a row in place for a ring change: what another owner counted, or a mark. */
+  /**
+   * Puts a row in place for a ring change: what another owner counted, or a mark. A full owner
+   * evicts others for it.
+   */
   putRow(table: string, key: KeyHash, state: State): void {
-    this.counters.tables.set(table, key, state);
+    this.counters.tables.setWithin(table, key, state, this.now());
     if (this.tables.get(table)?.kind === "hold") this.counters.holds.noteRow(state);
     this.inexact.noteRow(table, state);
   }

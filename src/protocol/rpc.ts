@@ -170,6 +170,8 @@ export interface ImportProgress {
 export interface OwnerStatus {
   /** Rows that the owner holds, expired ones included. */
   keys: number;
+  /** How full it is: 1 if each new row evicts another. An owner of an earlier version does not say. */
+  fill?: number;
   checksPerSecond: number;
 }
 

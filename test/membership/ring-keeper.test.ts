@@ -17,6 +17,8 @@ class Region {
   /** What each owner heard last. */
   readonly heard = new Map<string, RingRecord>();
   readonly tookOver: string[] = [];
+  /** How full each owner says it is. */
+  fill = 0;
   /** Owners that do not answer. */
   readonly silent = new Set<string>();
   /** After so many calls and writes the process is gone. */
@@ -74,7 +76,7 @@ class Region {
         },
         status: async () => {
           await this.#answer(owner);
-          return { keys: 0, checksPerSecond: 0 };
+          return { keys: 0, fill: this.fill, checksPerSecond: 0 };
         },
       }),
     });
@@ -310,5 +312,18 @@ describe("the members of a ring", () => {
     await region.wait(10 * QUIET_MS);
     expect(await names()).toHaveLength(2);
     expect(region.alarmMs).toBeUndefined();
+  });
+
+  it("remove no owners while the counts of all do not fit into those that stay", async () => {
+    const members = await region.start(2);
+    await members.ring();
+    for (const owner of await names()) await members.reportLoad(owner, 10_000);
+    await region.rest();
+    region.fill = 0.3;
+    await region.wait(3 * QUIET_MS);
+    expect(await names()).toHaveLength(4);
+    region.fill = 0.2;
+    await region.wait(QUIET_MS);
+    expect(await names()).toHaveLength(2);
   });
 });

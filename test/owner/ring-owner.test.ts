@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { ALGORITHMS, type AlgorithmName } from "../../src/limit/algorithms.ts";
 import { RingOwner } from "../../src/owner/change/ring-owner.ts";
+import { Owner } from "../../src/owner/owner.ts";
 import type { RingRecord } from "../../src/protocol/ring-record.ts";
 import type { TableRows } from "../../src/protocol/rpc.ts";
 import { encodeBatch } from "../../src/protocol/wire.ts";
@@ -37,7 +38,7 @@ class Region {
   readonly calls: string[] = [];
   readonly silent = new Set<string>();
 
-  async start(name: string): Promise<RingOwner> {
+  async start(name: string, maxBytes?: number): Promise<RingOwner> {
     const storage = this.storages.get(name) ?? new MemoryStorage();
     this.storages.set(name, storage);
     const member = new RingOwner({
@@ -55,6 +56,7 @@ class Region {
       }),
       deadlineMs: 100,
       highWater: 400,
+      newOwner: (options) => new Owner({ ...options, maxBytes }),
     });
     await member.load();
     this.members.set(name, member);
@@ -303,6 +305,22 @@ describe("an owner in a ring", () => {
     await region.of("weur/0").takeOver(4);
     const { verdicts } = await check("weur/0", 4, 1, theirs);
     expect(verdicts.map((each) => each?.[0]?.allowed)).toEqual(theirs.map(() => false));
+  });
+
+  it("takes over no more than its bound when two full owners become one", async () => {
+    const maxBytes = 200_000;
+    const many = Array.from({ length: 20_000 }, (_, n) => sipHash(PUBLIC_SIP_KEY, `many ${n}`));
+    for (const name of TWO) {
+      await region.start(name, maxBytes);
+      await check(name, 1, 10, many);
+    }
+    expect(region.of("weur/0").status().fill).toBeGreaterThan(0.9);
+    const owners = ["weur/0"];
+    await adopt({ version: 2, owners, previous: { version: 1, owners: TWO }, lost: [] });
+    expect(await region.of("weur/0").takeOver(2)).toMatchObject({ isDone: true });
+    expect(region.of("weur/0").status().fill).toBeLessThanOrEqual(1);
+    await adopt({ version: 2, owners, lost: [] });
+    expect(region.of("weur/0").status().keys).toBeGreaterThan(0.3 * (maxBytes / 24));
   });
 
   it("imports the rows that an owner of the version before releases", async () => {

@@ -15,7 +15,6 @@ import type {
   ImportProgress,
   OrMoved,
   OwnerRpc,
-  OwnerStatus,
   Released,
   RingRpc,
   Rows,
@@ -160,8 +159,9 @@ export class RingOwner implements OwnerRpc {
     return (await this.#change?.importer.importAll(version)) ?? { isDone: true, silent: [] };
   }
 
-  status(): OwnerStatus {
-    return { keys: this.#owner.keys, checksPerSecond: this.#meter.rate(this.#owner.now()) };
+  status() {
+    const { keys, fill } = this.#owner;
+    return { keys, fill, checksPerSecond: this.#meter.rate(this.#owner.now()) };
   }
 
   wake(): Promise<void> {
