@@ -91,6 +91,8 @@ export type LogEvent =
   | "ring-not-fetched"
   /** An owner was told of a ring that can't be right, or of a version that nobody knows. */
   | "ring-refused"
+  /** The membership object goes on from a ring that its owners know: its own was lost. */
+  | "ring-restored"
   /** A ring change is over. */
   | "ring-settled"
   /** An owner's verdict on one check made no sense; the isolate decided on that check by itself. */

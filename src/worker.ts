@@ -52,7 +52,7 @@ export { TurnpikeWithEvents as Turnpike };
 const deployed = parseConfig(env);
 const follower = new PoliciesFollower({
   deployed: deployed.policies,
-  ask: async (region, known) => memberships?.policies(region, known) ?? null,
+  ask: async (...asked) => memberships?.policies(...asked) ?? null,
   runtime: WORKERS,
   homeRegion: deployed.homeRegion,
   // Without a token there is no API, so a new isolate has nothing to ask.

@@ -77,8 +77,8 @@ export class MembershipClient {
   }
 
   /** Returns the policies in force if their version is above `known`. Rejects as {@link status}. */
-  policies(region: Region, known: number): Promise<PoliciesDocument | null> {
-    return this.#operate(region, (stub) => stub.policies(known));
+  policies(region: Region, known: number, told?: number): Promise<PoliciesDocument | null> {
+    return this.#operate(region, (stub) => stub.policies(known, told));
   }
 
   /** @returns the new document, or the version in force if the change is refused */

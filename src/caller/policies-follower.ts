@@ -31,8 +31,8 @@ export interface PoliciesFollowerOptions {
   /** The policies of the deployment. */
   deployed: readonly Policy[];
   homeRegion: Region;
-  /** Asks a region's membership object for a later document. */
-  ask: (region: Region, known: number) => Promise<PoliciesDocument | null>;
+  /** Asks a region's membership object for a document later than `known`. */
+  ask: (region: Region, known: number, told: number) => Promise<PoliciesDocument | null>;
   runtime: Runtime;
   /** How long the first decision waits, ms; 0 if nobody can change policies. */
   deadlineMs: number;
@@ -136,7 +136,7 @@ export class PoliciesFollower {
     this.#askingUntilMs = runtime.now() + LOST_MS;
     for (const asked of new Set([region, homeRegion])) {
       try {
-        const asking = ask(asked, this.#version);
+        const asking = ask(asked, this.#version, version);
         const found = await withDeadline(ASK_DEADLINE_MS, asking, runtime);
         if (found) this.follow(readDocument(found));
         // An object that another one has replaced may still answer, and knows no later version.

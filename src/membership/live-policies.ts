@@ -36,7 +36,7 @@ export interface LivePoliciesOptions {
   /** The owners of this region; empty if it is not in use. */
   owners: () => readonly string[];
   /** Sends an owner the ring, and with it the version. */
-  tellOwner: (owner: string) => Promise<void>;
+  tellOwner: (owner: string) => Promise<unknown>;
   /** Sets the object's alarm for what is due next. */
   setAlarm: () => Promise<void>;
 }
@@ -48,6 +48,8 @@ interface Stored {
   unsent: string[];
 }
 
+/** Stands for the deployment's policies, which this object does not know. */
+const DEPLOYED = { source: "deployment", policies: "[]", by: null } as const;
 const STORAGE_KEY = "policies";
 const HISTORY = "policies/";
 /** Versions are padded to this length, so that their keys are in order. */
@@ -87,9 +89,19 @@ export class LivePolicies {
     return this.version === DEPLOYED_VERSION ? record : { ...record, live: this.version };
   }
 
-  /** Returns the document if its version is above `known`. */
-  async later(known: number): Promise<PoliciesDocument | null> {
+  /**
+   * Returns the document if its version is above `known`.
+   *
+   * If owners tell of a version that the home region has not made, its storage was lost or restored.
+   * Its document then goes out again at a later version, since nobody goes back to an earlier one.
+   */
+  async later(known: number, told = DEPLOYED_VERSION): Promise<PoliciesDocument | null> {
     await this.ensureAsked();
+    const { region, homeRegion } = this.#options;
+    if (told > this.version && region === homeRegion) {
+      const { source, policies, by } = this.#stored?.document ?? DEPLOYED;
+      await this.#put({ source, policies, by }, told + 1);
+    }
     return this.version > known ? (this.#stored?.document ?? null) : null;
   }
 
@@ -100,15 +112,19 @@ export class LivePolicies {
    * @returns the new document, or the version in force if the change is refused
    */
   async change({ ifVersion, ...changed }: PoliciesChange): Promise<PoliciesDocument | number> {
-    const { runtime, storage, owners, region } = this.#options;
     if (ifVersion !== undefined && ifVersion !== this.version) return this.version;
-    const document = { ...changed, version: this.version + 1, atMs: runtime.now() };
+    return this.#put(changed, this.version + 1);
+  }
+
+  async #put(changed: Omit<PoliciesChange, "ifVersion">, version: number) {
+    const { runtime, storage, owners, region } = this.#options;
+    const document: PoliciesDocument = { ...changed, version, atMs: runtime.now() };
     // No `await` since the version was read.
     this.#stored = {
       document,
       unsent: [...owners(), ...REGIONS.filter((other) => other !== region)],
     };
-    const { version, source, by } = document;
+    const { source, by } = document;
     const outdated = historyKey(version - MAX_DOCUMENTS);
     await Promise.all([
       storage.put({ [STORAGE_KEY]: this.#stored, [historyKey(version)]: document }),

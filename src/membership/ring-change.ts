@@ -6,7 +6,13 @@
  */
 
 import { type LogEvent, log, logSeldom } from "../log.ts";
-import { MAX_LOSS_AGE_MS, type RingRecord } from "../protocol/ring-record.ts";
+import {
+  contradicts,
+  MAX_LOSS_AGE_MS,
+  type RingRecord,
+  readRingRecord,
+  regionOfOwner,
+} from "../protocol/ring-record.ts";
 import type { Runtime } from "../runtime.ts";
 import type { OwnerLink } from "./owner-link.ts";
 import type { RingState } from "./ring-state.ts";
@@ -28,6 +34,8 @@ export class RingChange {
   /** Since when the change has waited for each silent owner, ms since the epoch. */
   readonly #silentMs = new Map<string, number>();
   #advancing: Promise<void> | undefined;
+  /** The latest ring that an owner knows and this object has not made. */
+  #found: RingRecord | undefined;
 
   constructor(options: RingChangeOptions, state: RingState) {
     this.#options = options;
@@ -105,7 +113,18 @@ export class RingChange {
 
   /** Sends owners a ring. @returns those that do not answer */
   tell(owners: readonly string[], record: RingRecord): Promise<string[]> {
-    return this.#each(owners, (owner) => this.#options.link(owner).adopt(record));
+    return this.#each(owners, async (owner) => {
+      const known = await this.#options.link(owner).adopt(record);
+      if (known && contradicts(known, this.#found ?? this.#state.current.record)) {
+        this.#found = readRingRecord(regionOfOwner(owner), known);
+      }
+    });
+  }
+
+  /** Sends owners the ring, and goes on from theirs if they know another. */
+  async confirm(owners: readonly string[]): Promise<void> {
+    await this.tell(owners, this.#state.current.record);
+    if (this.#found) await this.advance();
   }
 
   log(event: LogEvent, owner: string): void {
@@ -115,9 +134,11 @@ export class RingChange {
 
   async #eachStep(): Promise<void> {
     for (;;) {
+      if (this.#found) await this.#goOnFrom(this.#found);
       const { record, pending } = this.#state.current;
       if (pending.length === 0) return;
       const silent = record.previous ? await this.#moveKeys(record) : await this.#settle(record);
+      if (this.#found) continue;
       for (const owner of this.waitingFor) {
         if (!silent.includes(owner)) this.#silentMs.delete(owner);
       }
@@ -125,10 +146,31 @@ export class RingChange {
     }
   }
 
+  /**
+   * Goes on from a ring that owners know: this object's storage was lost or restored, and the
+   * owners have the counts.
+   */
+  async #goOnFrom({ version, owners, previous = { version, owners }, lost }: RingRecord) {
+    const { record, pending } = this.#state.current;
+    const nowMs = this.#options.runtime.now();
+    this.#found = undefined;
+    await this.#state.store({
+      record: {
+        version: Math.max(version, record.version) + 1,
+        owners,
+        previous,
+        lost: stillMattering([...lost, ...record.lost], nowMs),
+      },
+      pending: [...new Set([...pending, ...record.owners, ...owners, ...previous.owners])],
+      changedMs: nowMs,
+    });
+    log("warn", "ring-restored", { version, owners });
+  }
+
   /** Sends all owners the ring, and has the new ones import. @returns those that do not answer */
   async #moveKeys(record: RingRecord): Promise<string[]> {
     const silent = new Set(await this.tell(this.#state.current.pending, record));
-    if (silent.size > 0) return [...silent];
+    if (silent.size > 0 || this.#found) return [...silent];
     let isDone = true;
     const importAll = async (owner: string) => {
       const progress = await this.#options.link(owner).takeOver(record.version);

@@ -61,7 +61,7 @@ export class RingKeeper {
     const { record, pending, busyMs } = await this.state.begin();
     const { owners } = record;
     const nowMs = this.options.runtime.now();
-    if (!owners.includes(owner)) return;
+    if (!owners.includes(owner)) return this.#confirm(owner, [...owners, owner]);
     this.#loads.set(owner, { checksPerSecond, atMs: nowMs });
     const fresh = owners.flatMap((name) => {
       const load = this.#loads.get(name);
@@ -81,7 +81,8 @@ export class RingKeeper {
    */
   async reportFailure(owner: string, reporter: string): Promise<void> {
     const { record, pending } = await this.state.begin();
-    if (!record.owners.includes(owner) || pending.length > 0) return;
+    if (pending.length > 0) return;
+    if (!record.owners.includes(owner)) return this.#confirm(owner, record.owners);
     if (!this.#reports.add(owner, reporter, this.options.runtime.now())) return;
     this.#reports.forget(owner);
     const status = await this.statusOf(owner);
@@ -117,6 +118,13 @@ export class RingKeeper {
   #link(owner: string): OwnerLink {
     const { ownerStub, runtime } = this.options;
     return withDeadlines(ownerStub(owner), runtime);
+  }
+
+  /** Asks owners whether they know another ring, since somebody takes an outsider for one of it. */
+  async #confirm(outsider: string, owners: readonly string[]): Promise<void> {
+    const { pending, down } = this.state.current;
+    const isDown = down.some(({ owner }) => owner === outsider);
+    if (pending.length === 0 && !isDown) await this.change.confirm(owners);
   }
 
   /** Lets an owner that answers again rejoin the ring, or tells it that it has left. */

@@ -42,8 +42,8 @@ export class OperatedMembership extends Membership implements MembershipRpc {
     return this.#keeper.remove(name);
   }
 
-  policies(known: number) {
-    return this.#keeper.policies.later(known);
+  policies(known: number, told?: number) {
+    return this.#keeper.policies.later(known, told);
   }
 
   changePolicies(change: PoliciesChange) {

@@ -88,6 +88,12 @@ export function ownerNames(region: Region, count: number): string[] {
   return Array.from({ length: count }, (_, at) => `${region}/${at}`);
 }
 
+/** Returns true if no membership object that made `known` could send `told` as something new. */
+export function contradicts(known: RingRecord, told: RingRecord): boolean {
+  if (known.version !== told.version) return known.version > told.version;
+  return known.owners.join() !== told.owners.join();
+}
+
 /** Returns true if `next` says something that `known` does not. */
 export function supersedes(next: RingRecord, known: RingRecord | undefined): boolean {
   if (!known || next.version > known.version) return true;

@@ -25,6 +25,9 @@
  * an alarm resumes it. It goes on without an owner that stays silent: ring 9 has that owner in
  * `lost`.
  *
+ * If the membership object's storage is lost or restored, owners know rings that it has not made.
+ * They return theirs when it sends one (`adopt`), and it goes on from there, at a later version.
+ *
  * Invariants:
  * 1. One owner counts a key at a version. It answers only by a ring that it has on disk.
  * 2. Adding an owner moves keys only to it. Removing one moves only its keys.
@@ -77,8 +80,12 @@ export interface OwnerRpc extends CounterRpc {
    */
   releaseSome(version: number, to: string, cursor: number): Promise<Released<ExportChunk>>;
 
-  /** Gives the owner a ring. Rejects if it can't be one of its region. */
-  adopt(record: RingRecord): Promise<void>;
+  /**
+   * Gives the owner a ring. Rejects if it can't be one of its region.
+   *
+   * @returns the owner's own ring, if it contradicts the given one
+   */
+  adopt(record: RingRecord): Promise<RingRecord | undefined>;
   /** Makes the owner import all its keys at that version, for a few seconds at a time. */
   takeOver(version: number): Promise<ImportProgress>;
   status(): OwnerStatus | Promise<OwnerStatus>;
@@ -101,8 +108,12 @@ export interface MembershipRpc extends RingRpc {
   add(name?: string): Promise<Refusal | undefined>;
   remove(name: string): Promise<Refusal | undefined>;
 
-  /** Returns the policies in force if their version is above `known`; else null. */
-  policies(known: number): Promise<PoliciesDocument | null>;
+  /**
+   * Returns the policies in force if their version is above `known`; else null.
+   *
+   * @param told the version that owners tell of; absent if the caller has asked no owner
+   */
+  policies(known: number, told?: number): Promise<PoliciesDocument | null>;
   /**
    * Replaces the policies. Only the home region's object is asked this.
    *

@@ -7,16 +7,16 @@ import { describe, expect, it } from "vitest";
 import { bundleFile, bundleText } from "./contenders.ts";
 
 /** What `import … from "turnpike"` adds to somebody's Worker, as the README says. The aim is 45. */
-const MAX_LIBRARY_KIB = 59.5;
+const MAX_LIBRARY_KIB = 60.25;
 /** The same without the middleware. */
-const MAX_LIMITER_KIB = 45;
+const MAX_LIMITER_KIB = 45.5;
 /** The same in a Worker that others call by a service binding. */
-const MAX_CALLED_KIB = 60.75;
+const MAX_CALLED_KIB = 61.5;
 /**
  * The deployed Worker has the gateway, events, live policies, the API with its
  * document and both pages besides; the chart takes 22.
  */
-const MAX_GATEWAY_KIB = 144.25;
+const MAX_GATEWAY_KIB = 144.75;
 
 /** An app with all of the library but the entrypoint for other Workers. */
 const APP = `

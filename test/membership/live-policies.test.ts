@@ -162,6 +162,37 @@ describe("live policies", () => {
   });
 });
 
+describe("a home region whose storage was lost or restored", () => {
+  it("puts what it has in force again, beyond the version that owners tell of", async () => {
+    await home.ring();
+    await changeTo("[1]");
+    const restored = structuredClone(regions.disks.get(HOME)) as Map<string, unknown>;
+    await changeTo("[2]");
+    await regions.rest();
+    const after = [
+      { disk: restored, document: { version: 3, source: "live", policies: "[1]" } },
+      { disk: new Map(), document: { version: 4, source: "deployment" } },
+    ];
+    for (const { disk, document } of after) {
+      regions.disks.set(HOME, disk);
+      home = await regions.start(HOME);
+      await home.ring();
+      const told = document.version - 1;
+      const both = await Promise.all([home.policies.later(0, told), home.policies.later(0, told)]);
+      for (const each of both) expect(each).toMatchObject(document);
+      await regions.rest();
+      expect(regions.heard.get("weur/1")).toBe(document.version);
+    }
+    expect(await changeTo("[5]", 4)).toMatchObject({ version: 5 });
+  });
+
+  it("is believed by no other region's object", async () => {
+    const oceania = await regions.start("oc");
+    await oceania.ring();
+    expect(await oceania.policies.later(0, 7)).toBeNull();
+  });
+});
+
 describe("a new version", () => {
   it("reaches the owners of each region that is in use, and leaves no other one anything", async () => {
     await home.ring();

@@ -65,9 +65,10 @@ export class OperatedRingOwner extends RingOwner {
     return this.#tell(batch, super.refund(batch));
   }
 
-  override async adopt(record: unknown): Promise<void> {
-    await super.adopt(record);
+  override async adopt(record: unknown): Promise<RingRecord | undefined> {
+    const known = await super.adopt(record);
     await this.#hear(record);
+    return known;
   }
 
   protected override onCleared(): void {

@@ -8,7 +8,12 @@
  */
 
 import type { Check, CounterPolicy } from "../../counters/check.ts";
-import { isOwnerName, type RingRecord, regionOfOwner } from "../../protocol/ring-record.ts";
+import {
+  contradicts,
+  isOwnerName,
+  type RingRecord,
+  regionOfOwner,
+} from "../../protocol/ring-record.ts";
 import type {
   ExplainedBatch,
   ExportChunk,
@@ -150,9 +155,11 @@ export class RingOwner implements OwnerRpc {
     );
   }
 
-  /** @throws {Error} if it can't be a ring of this region */
-  async adopt(record: unknown): Promise<void> {
+  /** See `OwnerRpc.adopt`. */
+  async adopt(record: unknown): Promise<RingRecord | undefined> {
     await this.#change?.view.adopt(record);
+    const known = this.ring;
+    return known && contradicts(known, record as RingRecord) ? known : undefined;
   }
 
   async takeOver(version: number): Promise<ImportProgress> {
