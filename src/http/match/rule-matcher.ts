@@ -21,8 +21,9 @@ interface Entry {
 export class RuleMatcher {
   readonly rules: readonly Rule[];
   readonly #entries: readonly Entry[];
-  /** Entries by the first segment of their paths; those for any first segment under `"*"`. */
-  readonly #byFirst = new Map<string, Entry[]>();
+  readonly #firsts: ReadonlySet<string | undefined>;
+  /** Entries by the first segment of a path; those for any first segment under `"*"`. */
+  readonly #byFirst = new Map<string, readonly Entry[]>();
   readonly meetsAll: boolean;
   readonly #readsPaths: boolean;
   readonly #readsMethods: boolean;
@@ -32,11 +33,7 @@ export class RuleMatcher {
   constructor(rules: readonly Rule[], resolvesDots = true) {
     this.#resolvesDots = resolvesDots;
     this.#entries = rules.map(entryOf);
-    for (const { path } of this.#entries) {
-      const first = path.first ?? "*";
-      const isFor = (entry: Entry) => [first, undefined].includes(entry.path.first);
-      this.#byFirst.set(first, this.#entries.filter(isFor));
-    }
+    this.#firsts = new Set(this.#entries.map(({ path }) => path.first));
     this.rules = this.#entries.map(({ rule }) => rule);
     this.#readsPaths = this.rules.some(
       ({ policy, pattern }) => policy.path !== "/*" || policy.except.length > 0 || pattern,
@@ -66,8 +63,14 @@ export class RuleMatcher {
   #entriesFor([reading = "", another]: readonly string[]): readonly Entry[] {
     if (another !== undefined) return this.#entries;
     const end = reading.indexOf("/", 1);
-    const first = end < 0 ? reading.slice(1) : reading.slice(1, end);
-    return this.#byFirst.get(first) ?? this.#byFirst.get("*") ?? [];
+    const named = end < 0 ? reading.slice(1) : reading.slice(1, end);
+    const first = this.#firsts.has(named) ? named : "*";
+    const known = this.#byFirst.get(first);
+    if (known) return known;
+    // Found when first needed: for thousands of policies, all lists at once would take seconds.
+    const entries = this.#entries.filter(({ path }) => (path.first ?? first) === first);
+    this.#byFirst.set(first, entries);
+    return entries;
   }
 }
 
