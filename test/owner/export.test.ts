@@ -1,5 +1,6 @@
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import type { CounterPolicy } from "../../src/counters/check.ts";
+import { CounterTable } from "../../src/counters/counter-table.ts";
 import { ALGORITHMS, type AlgorithmName } from "../../src/limit/algorithms.ts";
 import type { Verdict } from "../../src/limit/decision.ts";
 import { Exporter } from "../../src/owner/change/export.ts";
@@ -46,4 +47,28 @@ test("exports rows as the version before reads them", async () => {
     Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
   const given = rows.map(({ table, bytes }) => [table, digitsOf(bytes)]);
   expect(Object.fromEntries(given)).toEqual(RELEASED.rows);
+});
+
+test("looks at few rows for each key, and takes few steps, however many policies there are", async () => {
+  const tables = 5_000;
+  const owner = await new OwnerRig().start();
+  const key = (n: number) => ({ hi: 7, lo: n });
+  for (let n = 0; n < tables; n++) {
+    // Each key has a row under two policies, far apart.
+    const policies = [n, (n + 77) % tables].map((at) => ({ ...TEN_A_DAY, name: `tenant-${at}` }));
+    owner.check([{ key: key(n), policies }]);
+  }
+  const get = vi.spyOn(CounterTable.prototype, "get");
+  const exporter = new Exporter(owner);
+  const { rows, next } = exporter.exportChunk("weur/1", 0, () => true);
+  expect(next).toBeNull();
+  const some = Array.from({ length: 256 }, (_, n) => key(n));
+  expect(exporter.exportKeys(some)).toHaveLength(256 + 77);
+  expect(get.mock.calls.length).toBeLessThan(5 * tables);
+  get.mockRestore();
+  const after = await new OwnerRig().start();
+  putRows(after, rows);
+  expect(after.keys).toBe(2 * tables);
+  expect([...exporter.dropForeignRows(() => false)].length).toBeLessThan(100);
+  expect(owner.keys).toBe(0);
 });

@@ -10,7 +10,7 @@ import type { CounterTable } from "../../counters/counter-table.ts";
 import { encodeRows, type Segment } from "../../counters/segment.ts";
 import type { State } from "../../limit/algorithm.ts";
 import type { ExportChunk, TableRows } from "../../protocol/rpc.ts";
-import type { KeyHash } from "../../ring/key-hash.ts";
+import { hashText, type KeyHash } from "../../ring/key-hash.ts";
 import type { Owner } from "../owner.ts";
 
 interface Row {
@@ -20,11 +20,21 @@ interface Row {
 
 type Named = readonly [name: string, table: CounterTable];
 
+/** A key to export. */
+interface Sought {
+  key: KeyHash;
+  /** The tables in which a chunk meets it; absent if it is sought by itself. */
+  metIn?: string[];
+}
+
 /**
  * Bytes of rows that one chunk looks at: a few milliseconds of work, and far below what an RPC may
  * carry.
  */
 const CHUNK_BYTES = 400_000;
+/** Bytes of rows that one step looks at, and the least that a segment counts for. */
+const STEP_BYTES = 20_000;
+const LEAST_SEGMENT_BYTES = 100;
 
 export class Exporter {
   readonly #owner: Owner;
@@ -41,12 +51,8 @@ export class Exporter {
   }
 
   exportKeys(keys: readonly KeyHash[]): TableRows[] {
-    const nowMs = this.#owner.now();
-    return this.#tables().flatMap(([name, table]) => {
-      const rows = keys.map((key) => ({ key, state: table.get(key) }));
-      const live = rows.filter(({ state }) => isLive(state, nowMs));
-      return live.length > 0 ? { table: name, bytes: encodeRows(live) } : [];
-    });
+    const sought = new Map(keys.map((key) => [hashText(key), { key }]));
+    return rowsOf(sought, this.#tables(), this.#owner.now());
   }
 
   /**
@@ -59,35 +65,40 @@ export class Exporter {
     const segments = cursor === 0 ? this.#beginExport(to) : this.#exports.get(to);
     // This object has restarted since, so the other owner begins again.
     if (!segments) return { rows: [], next: 0 };
-    const nowMs = this.#owner.now();
-    const tables = this.#tables();
-    const exported = new Map<string, Row[]>();
+    const sought = new Map<string, Sought>();
     let at = cursor;
     for (let bytes = 0; at < segments.length && bytes < CHUNK_BYTES; at++) {
       const { table, segment } = segments[at] as { table: string; segment: Segment };
       segment.visit((key) => {
-        if (isTheirs(key)) addAllRowsOf(key, table, tables, nowMs, exported);
+        const id = hashText(key);
+        const known = sought.get(id);
+        if (known) known.metIn?.push(table);
+        else if (isTheirs(key)) sought.set(id, { key, metIn: [table] });
       });
       bytes += segment.bytes;
     }
-    const rows = Array.from(exported, ([table, each]) => ({ table, bytes: encodeRows(each) }));
+    const rows = rowsOf(sought, this.#tables(), this.#owner.now());
     return { rows, next: at < segments.length ? at : null };
   }
 
   /**
-   * Drops the rows of keys that belong to others, one segment a step, so that checks may come in
+   * Drops the rows of keys that belong to others, a few at a step, so that checks may come in
    * between.
    *
    * @param owns tells whether a key is still this owner's
    */
   *dropForeignRows(owns: (key: KeyHash) => boolean): Generator<void> {
+    let bytes = 0;
     for (const [table, { segments }] of this.#tables()) {
       for (const segment of [...segments]) {
         const foreign: KeyHash[] = [];
         segment.visit((key) => {
           if (!owns(key)) foreign.push(key);
         });
+        bytes += LEAST_SEGMENT_BYTES + segment.bytes;
         for (const key of foreign) this.#owner.removeRow(table, key);
+        if (bytes < STEP_BYTES) continue;
+        bytes = 0;
         yield;
       }
     }
@@ -109,27 +120,31 @@ export class Exporter {
 }
 
 /**
- * Adds a key's rows from all tables, so that its new owner never comes back for more. Does so only
- * when the scan meets the key in the first table that has it: otherwise it would add them once for
- * each table.
+ * Returns all rows of the keys, so that their new owner never comes back for more. Leaves out a key
+ * of a chunk that an earlier table has: it was exported when the scan met it there.
+ *
+ * @param sought by `hashText`
  */
-function addAllRowsOf(
-  key: KeyHash,
-  metIn: string,
-  tables: readonly Named[],
-  nowMs: number,
-  exported: Map<string, Row[]>,
-): void {
-  let isFirst = true;
-  for (const [name, table] of tables) {
-    const state = table.get(key);
-    if (!isLive(state, nowMs)) continue;
-    if (isFirst && name !== metIn) return;
-    isFirst = false;
-    const rows = exported.get(name) ?? [];
-    exported.set(name, rows);
-    rows.push({ key, state });
-  }
+function rowsOf(sought: Map<string, Sought>, tables: readonly Named[], nowMs: number): TableRows[] {
+  const exported = new Set<string>();
+  return tables.flatMap(([table, counters]) => {
+    const rows: Row[] = [];
+    const add = (id: string, key: KeyHash, state: State | undefined) => {
+      const each = sought.get(id);
+      if (!each || !isLive(state, nowMs)) return;
+      if (exported.has(id) || (each.metIn?.includes(table) ?? true)) {
+        exported.add(id);
+        rows.push({ key, state });
+      } else sought.delete(id);
+    };
+    // With thousands of tables, most have fewer rows than there are keys.
+    if (counters.size < sought.size) {
+      for (const segment of counters.segments) {
+        segment.visit((key, state) => add(hashText(key), key, state));
+      }
+    } else for (const [id, { key }] of sought) add(id, key, counters.get(key));
+    return rows.length > 0 ? { table, bytes: encodeRows(rows) } : [];
+  });
 }
 
 function isLive(state: State | undefined, nowMs: number): state is State {
