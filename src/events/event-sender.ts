@@ -75,7 +75,8 @@ export class EventSender {
     this.#add(name, key, amount, by);
     const { runtime } = this.#options;
     const nowMs = runtime.now();
-    if (nowMs - this.#shiftMs < SHIFT_MS) return;
+    // A clock that was set back must not keep a shift on that the runtime has ended.
+    if (nowMs >= this.#shiftMs && nowMs - this.#shiftMs < SHIFT_MS) return;
     this.#shiftMs = nowMs;
     runtime.keepAlive(this.#work(++this.#shift));
   }

@@ -30,7 +30,9 @@ export class Breaker {
   admits(owner: string, nowMs: number): boolean {
     const streak = this.#streaks.get(owner);
     if (!streak || !isOpen(streak)) return true;
-    if (nowMs < streak.openUntilMs) return false;
+    const leftMs = streak.openUntilMs - nowMs;
+    // More is left only if the clock was set back.
+    if (leftMs > 0 && leftMs <= OPEN_MS) return false;
     streak.openUntilMs = nowMs + OPEN_MS;
     return true;
   }
