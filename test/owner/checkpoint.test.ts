@@ -77,6 +77,19 @@ describe("checkpoint", () => {
     expect([...rig.storage.entries.keys()]).toEqual(values);
   });
 
+  it("writes a long row every two seconds, however often it changes", async () => {
+    const { rig, owner, keys } = await written(1);
+    const policy = { ...LOG_POLICY, limit: 10_000, capacity: 10_000 };
+    const count = async () => {
+      spend(owner, keys, 1, policy);
+      await rig.wait(10);
+    };
+    for (let n = 0; n < 2_000; n++) await count();
+    const { puts } = rig.storage;
+    for (let n = 0; n < 1_000; n++) await count();
+    expect(rig.storage.puts - puts).toBeLessThanOrEqual(10_000 / CHECKPOINT_INTERVAL_MS + 1);
+  });
+
   it("puts the last log entry again for each durable count", async () => {
     const { rig, owner, keys } = await written(100);
     const durable = { ...POLICY, name: "durable", durable: true };

@@ -8,6 +8,11 @@ import { CHANGED, DROPPED, type Section } from "./format.ts";
 
 /** About the bytes that a row takes in the log besides the numbers of its state. */
 const ROW_HEAD_BYTES = 8;
+/**
+ * The most numbers that a row counts for. One long row that changes with each check, such as a
+ * sliding log's, would otherwise be due to be written with each.
+ */
+const MOST_NUMBERS = 512;
 /** The state of a key in a set of keys. */
 const PRESENT = [1] as const;
 /**
@@ -19,7 +24,7 @@ const SECTION_ROWS = [4_096, 8] as const;
 export type Tables = ReadonlyMap<string, CounterTable>;
 
 export class Changes {
-  /** About the bytes that the rows take in the log. */
+  /** About the bytes that the rows take in the log, if none is long. */
   bytes = 0;
   /** Changed keys by table: sets that take 16 bytes a key. */
   readonly #keys = new Map<string, FixedRows>();
@@ -44,7 +49,7 @@ export class Changes {
     const { size } = keys;
     keys.set(key, PRESENT);
     if (keys.size === size) return;
-    const count = stateNumbersOf(table) || numbers();
+    const count = Math.min(MOST_NUMBERS, stateNumbersOf(table) || numbers());
     this.bytes += ROW_HEAD_BYTES + count * Float64Array.BYTES_PER_ELEMENT;
   }
 
