@@ -4,26 +4,22 @@
  * A check's path: key hash → ring → lease → denial cache → owner, or the fallback. An isolate has
  * one. A failing owner is an error where nothing stands in: reset, block, override, explain.
  */
-import type { Source } from "../limit/decision.ts";
 import type { CounterNamespace } from "../protocol/rpc.ts";
 import type { Answer } from "../protocol/wire-answer.ts";
 import { type KeyHash, keyHasher } from "../ring/key-hash.ts";
 import type { Region } from "../ring/region.ts";
 import type { Runtime } from "../runtime.ts";
 import { AllOrNone } from "./all-or-none.ts";
-import type { Verb } from "./call.ts";
 import { CostlyChecks } from "./costly-checks.ts";
-import { type Dispatched, dispatch } from "./dispatch.ts";
-import { Fallback } from "./fallback.ts";
-import { NO_LEASE } from "./leases.ts";
 import { LocalAnswers } from "./local-answers.ts";
-import { batchOf, checkOf, type Message } from "./message.ts";
+import { checkOf, type Message, type Route, routes } from "./message.ts";
 import { Background } from "./mode/background.ts";
 import { HeadStarts } from "./mode/head-starts.ts";
 import { Operator } from "./operator.ts";
+import { OwnerAnswers } from "./owner-answers.ts";
 import { OwnerClient } from "./owner-client.ts";
 import type { ExplainedKey, Observer, Question, Reply, Returned, Settled } from "./question.ts";
-import { isAnswered, ownerReply, spentIn } from "./results.ts";
+import { ownerReply, spentIn } from "./results.ts";
 import { Router } from "./router.ts";
 
 export interface CallerOptions {
@@ -50,14 +46,12 @@ const DEFAULT_DEADLINE_MS = 250;
 
 export class Caller {
   readonly #runtime: Runtime;
-  readonly #homeRegion: Region;
   readonly #hash: (parts: readonly string[]) => KeyHash;
-  readonly #router: Router;
-  readonly #owners: OwnerClient;
+  readonly #route: Route;
   readonly #operator: Operator;
   readonly #local = new LocalAnswers();
+  readonly #owners: OwnerAnswers;
   readonly #allOrNone = new AllOrNone(this.#local.denials);
-  readonly #fallback = new Fallback();
   readonly #observer: CallerOptions["observer"];
   readonly costly: CostlyChecks;
   readonly headStarts: HeadStarts;
@@ -67,18 +61,21 @@ export class Caller {
     const { owners: namespace, runtime, deadlineMs = DEFAULT_DEADLINE_MS, observer } = options;
     this.#observer = observer;
     this.#runtime = runtime;
-    this.#homeRegion = options.homeRegion;
     this.#hash = keyHasher(options.hashSecret);
-    this.#router = options.router ?? new Router(options.ownersPerRegion);
-    this.#owners = new OwnerClient({ namespace, runtime, deadlineMs }, options.reportFailure);
-    this.#operator = new Operator(this.#owners, this.#router);
-    const route = (question: Question) => this.#route(question);
-    const { denials } = this.#local;
-    const ask = this.#ask.bind(this);
-    const peek = (message: Message) => this.#askOrStandIn("peek", [message]);
+    const router = options.router ?? new Router(options.ownersPerRegion);
+    const client = new OwnerClient({ namespace, runtime, deadlineMs }, options.reportFailure);
+    this.#operator = new Operator(client, router);
+    const local = this.#local;
+    const { denials } = local;
+    const route = routes({ hash: this.#hash, router, denials, homeRegion: options.homeRegion });
+    this.#route = route;
+    const owners = new OwnerAnswers({ client, router, runtime, local });
+    this.#owners = owners;
+    const ask = owners.check.bind(owners);
+    const peek = (message: Message) => owners.look("peek", [message]);
     this.costly = new CostlyChecks({ runtime, denials, route, peek });
     this.headStarts = new HeadStarts({ runtime, denials, route });
-    this.background = new Background({ runtime, local: this.#local, route, ask, observer });
+    this.background = new Background({ runtime, local, route, ask, observer });
   }
 
   /** Answers a request's questions. Spends each one's cost under all of its policies or none. */
@@ -103,7 +100,7 @@ export class Caller {
 
   /** Answers as `check` would, spending nothing: `remaining` is what is left now. */
   peek(questions: readonly Question[]): Promise<Reply[]> {
-    return this.#askOrStandIn("peek", this.#routeAll(questions));
+    return this.#owners.look("peek", this.#routeAll(questions));
   }
 
   /** Gives back what checks spent; never rejects. If an owner is silent, the units stay spent. */
@@ -112,7 +109,8 @@ export class Caller {
     const holds: Promise<unknown>[] = [];
     for (const { returned, source } of spentIn(replies)) {
       const { policies, reserve } = returned.question;
-      if (source !== "owner") this.#undoHere(returned, source);
+      if (source !== "owner")
+        this.#owners.undo(this.#route(returned.question, 0, returned), source);
       else if (reserve && policies[0]?.held) {
         const settle = { id: reserve.id, actual: 0, isMade: true };
         // If its owner does not answer, the hold ends by itself.
@@ -138,7 +136,7 @@ export class Caller {
   /** Gives costs back, never more than is spent, and then answers as `peek`. */
   refund(returned: readonly Returned[]): Promise<Reply[]> {
     const messages = returned.map((each, index) => this.#route(each.question, index, each));
-    return this.#askOrStandIn("refund", messages);
+    return this.#owners.look("refund", messages);
   }
 
   /**
@@ -150,7 +148,7 @@ export class Caller {
   async reset(questions: readonly Question[]): Promise<void> {
     const messages = this.#routeAll(questions);
     await this.#operator.reset(messages);
-    for (const message of messages) this.#fallback.reset(checkOf(message));
+    for (const message of messages) this.#owners.fallback.reset(checkOf(message));
     for (const { key } of messages) this.#local.forget(key);
   }
 
@@ -192,9 +190,8 @@ export class Caller {
       else open.push(message);
     }
     if (open.length > 0) {
-      await this.#ask(open, replies);
-      for (const message of open)
-        replies[message.index] ??= this.#fallback.reply("check", message, this.#runtime.now());
+      await this.#owners.check(open, replies);
+      for (const message of open) replies[message.index] ??= this.#owners.standIn("check", message);
     }
     this.#observer?.decided(replies, nowMs);
     return replies;
@@ -210,90 +207,13 @@ export class Caller {
     return replies;
   }
 
-  async #ask(messages: readonly Message[], replies: (Reply | undefined)[]): Promise<void> {
-    const again = await this.#checkAtOwners(messages, replies, true);
-    // Without a slice this time, so a check is sent at most twice.
-    if (again.length > 0) await this.#checkAtOwners(again, replies, false);
-  }
-
-  /**
-   * Asks the owners about checks, and puts their replies in place.
-   *
-   * @param mayLease whether hot keys ask for a slice
-   * @returns the checks that an owner denied with a slice, and may allow without it
-   */
-  async #checkAtOwners(
-    messages: readonly Message[],
-    replies: (Reply | undefined)[],
-    mayLease: boolean,
-  ): Promise<Message[]> {
-    const again: Message[] = [];
-    const sentMs = this.#runtime.now();
-    const dispatched = await this.#send("check", messages, sentMs, mayLease);
-    const receivedAtMs = this.#runtime.now();
-    for (const { message, answer, index } of dispatched) {
-      if (!isAnswered(answer, index)) continue;
-      const noted = this.#local.note(message, answer, index, { sentMs, receivedAtMs });
-      if (noted === "again") again.push({ ...message, lease: NO_LEASE });
-      else replies[message.index] = noted ?? ownerReply(message, answer, index);
-    }
-    return again;
-  }
-
-  /** Asks the owners without looking at leases and denials here. */
-  async #askOrStandIn(verb: "peek" | "refund", messages: readonly Message[]): Promise<Reply[]> {
-    const replies = new Array<Reply>(messages.length);
-    const sentMs = this.#runtime.now();
-    for (const { message, answer, index } of await this.#send(verb, messages, sentMs)) {
-      if (verb === "refund") this.#local.denials.forget(message.key, message.owner);
-      replies[message.index] = isAnswered(answer, index)
-        ? ownerReply(message, answer, index)
-        : this.#fallback.reply("peek", message, this.#runtime.now());
-    }
-    return replies;
-  }
-
-  #send(
-    verb: Verb,
-    messages: readonly Message[],
-    sentMs: number,
-    mayLease = false,
-  ): Promise<Dispatched<Message, Answer>[]> {
-    return dispatch(this.#router, messages, async (owner, batch) => {
-      // Asked for each owner anew: a key that has moved has no lease at its new owner.
-      if (mayLease) {
-        for (const message of batch) message.lease = this.#local.leaseRequest(message, sentMs);
-      }
-      const answer = await this.#owners.ask(owner, verb, batchOf(batch));
-      if (answer) this.#local.pulse.hear(owner, answer.epoch, sentMs);
-      return answer;
-    });
-  }
-
   #routeAll(questions: readonly Question[]): Message[] {
     return questions.map((question, index) => this.#route(question, index));
-  }
-
-  #route(question: Question, index = 0, returned?: Returned): Message {
-    const { policies } = question;
-    const region = policies[0]?.scope === "global" ? this.#homeRegion : question.region;
-    const key = this.#hash(question.key);
-    const { owner, version } = this.#router.ownerOf(key, region);
-    const generation = this.#local.denials.generationOf(key);
-    const lease = NO_LEASE;
-    return { question, index, key, policies, region, owner, version, generation, lease, returned };
   }
 
   async #operate(key: readonly string[], act: (hash: KeyHash) => Promise<void>): Promise<void> {
     const hash = this.#hash(key);
     await act(hash);
     this.#local.forget(hash);
-  }
-
-  #undoHere(returned: Returned, source: Source): void {
-    const message = this.#route(returned.question, 0, returned);
-    const nowMs = this.#runtime.now();
-    if (source === "fallback") this.#fallback.refund(checkOf(message), nowMs);
-    if (source === "lease") this.#local.leases.undo(message, nowMs);
   }
 }

@@ -7,10 +7,12 @@ import type { CounterPolicy, Refund } from "../counters/check.ts";
 import type { Quota } from "../limit/algorithm.ts";
 import type { Policy } from "../limit/policy.ts";
 import type { Batch } from "../protocol/wire.ts";
+import type { KeyHash } from "../ring/key-hash.ts";
 import type { Region } from "../ring/region.ts";
-import type { Asked } from "./denial-cache.ts";
-import type { LeaseRequest } from "./leases.ts";
+import type { Asked, DenialCache } from "./denial-cache.ts";
+import { type LeaseRequest, NO_LEASE } from "./leases.ts";
 import type { Question, Returned } from "./question.ts";
+import type { Router } from "./router.ts";
 
 export interface Message extends Asked {
   question: Question;
@@ -25,6 +27,30 @@ export interface Message extends Asked {
   lease: LeaseRequest;
   /** What a refund gives back; undefined for any other verb. */
   returned: Returned | undefined;
+}
+
+export interface RoutesOptions {
+  hash: (parts: readonly string[]) => KeyHash;
+  router: Router;
+  denials: DenialCache;
+  /** The region of keys whose policies have the scope `global`. */
+  homeRegion: Region;
+}
+
+/** Puts a question on its way. @param returned what a refund gives back */
+export type Route = (question: Question, index?: number, returned?: Returned) => Message;
+
+/** Makes the function that puts questions on their way, by the rings as they are then known. */
+export function routes({ hash, router, denials, homeRegion }: RoutesOptions): Route {
+  return function route(question, index = 0, returned) {
+    const { policies } = question;
+    const region = policies[0]?.scope === "global" ? homeRegion : question.region;
+    const key = hash(question.key);
+    const { owner, version } = router.ownerOf(key, region);
+    const generation = denials.generationOf(key);
+    const lease = NO_LEASE;
+    return { question, index, key, policies, region, owner, version, generation, lease, returned };
+  };
 }
 
 /** Returns what the owner is sent. A slice for a lease is added to the cost. */
