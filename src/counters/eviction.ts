@@ -8,6 +8,11 @@ import { isSameKey, type KeyHash } from "../ring/key-hash.ts";
 import type { CounterTable } from "./counter-table.ts";
 
 const SAMPLE_ROWS = 16;
+/**
+ * If all of these are denied, more rows are sampled, with that many numbers in all: 256 rows of a
+ * fixed window.
+ */
+const SAMPLE_DENIED_NUMBERS = 512;
 
 export type NamedTable = readonly [name: string, table: CounterTable];
 
@@ -38,6 +43,8 @@ export function evictionCandidate(
 ): Candidate | undefined {
   let least: Candidate | undefined;
   let rows = 0;
+  let numbers = 0;
+  const isEnough = () => rows >= SAMPLE_ROWS && !(least?.denied && numbers < SAMPLE_DENIED_NUMBERS);
   for (const named of tables) {
     const [name, table] = named;
     table.visit(newest.key, (key, state) => {
@@ -48,9 +55,11 @@ export function evictionCandidate(
         const candidate = { table: name, key, expiresAtMs, denied: denies(named, state) };
         if (!least || isLess(candidate, least)) least = candidate;
       }
-      return ++rows === SAMPLE_ROWS;
+      rows++;
+      numbers += state.length;
+      return isEnough();
     });
-    if (rows === SAMPLE_ROWS) break;
+    if (isEnough()) break;
   }
   return least;
 }

@@ -189,23 +189,15 @@ export class Tables {
   }
 
   /**
-   * Evicts a row of the largest table. If every sampled key is denied and the new one is not,
-   * evicts the new one: to forget a denied key would let it pass. An operator's block or
-   * override is never evicted.
+   * Evicts a row of the largest table; the new row only if there is no other, since each new key
+   * would pass uncounted once all others are denied. An operator's block or override is never
+   * evicted.
    */
   #makeRoom(newest: RowId, nowMs: number): void {
     const least = evictionCandidate(this.#largeTables(), newest, (table, state) =>
       this.#policies.denies(table, state, nowMs),
     );
-    const table = this.#byName.get(newest.table);
-    const state = table?.get(newest.key);
-    const isNewLess =
-      !least ||
-      (least.denied &&
-        table &&
-        state &&
-        !this.#policies.denies([newest.table, table], state, nowMs));
-    this.#evict(isNewLess ? newest : least, isNewLess || least.expiresAtMs > nowMs);
+    this.#evict(least ?? newest, !least || least.expiresAtMs > nowMs);
   }
 
   #evict({ table: name, key }: RowId, isLive: boolean): void {

@@ -39,7 +39,15 @@ describe("full counters", () => {
     expect(knows(counters, keyOf("new"))).toBe(true);
   });
 
-  it("drop no denied key while an allowed one can be dropped, the new one included", () => {
+  it("count a new key while all others are denied, or it would pass without a limit", () => {
+    const counters = new Counters({ maxBytes: TABLE_BYTES + 1_000 * ROW_BYTES });
+    for (const key of keysUpTo(1_000, "denied")) spend(counters, key, 10);
+    for (let n = 0; n < 10; n++) spend(counters, keyOf("new"), 1);
+    expect(spend(counters, keyOf("new"), 1)?.allowed).toBe(false);
+    expect(counters.tables).toMatchObject({ size: 1_000, evicted: 1 });
+  });
+
+  it("drop no denied key while an allowed one can be dropped", () => {
     const counters = new Counters({ maxBytes: TABLE_BYTES + 1_000 * 32 });
     const policy = { ...POLICY, algorithm: "sliding-window" } as const;
     const seamMs = Math.ceil(NOW_MS / DAY_MS) * DAY_MS;
