@@ -85,6 +85,19 @@ describe("a line of a log", () => {
     ]);
   });
 
+  it.each([
+    ["192.0.2.7:50001", "192.0.2.7"],
+    ["[2001:db8::1]:443", "2001:db8::/64"],
+    ["198.51.100.1, 198.51.100.2, 192.0.2.7", "192.0.2.7"],
+    ["198.51.100.1, 192.0.2.7:443", "192.0.2.7"],
+    ["host.example:8080", "host.example:8080"],
+  ])("counts its client without a port, and the last of a list: %s", (logged, client) => {
+    const json = `{"remote_addr":"${logged}","ts":${AT / 1000},"path":"/"}`;
+    for (const line of [COMMON.replace("192.0.2.7", logged), json]) {
+      expect(read([line])).toEqual([expect.objectContaining({ client })]);
+    }
+  });
+
   it("of a connection without a request, or of a Worker's own fetch, is skipped", () => {
     const fetch = `{"ClientIP":"192.0.2.7","EdgeStartTimestamp":1,"ClientRequestURI":"/","WorkerSubrequest":true}`;
     expect(read([COMMON.replace("GET /a?b=1 HTTP/1.1", "-")], { format: "combined" })).toEqual([

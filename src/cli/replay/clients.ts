@@ -6,6 +6,7 @@
  * A `Map` of 500,000 addresses takes 100 MB and half of the time that a replay has. This table
  * looks an address up by its bytes, and keeps an IPv4 address as a number.
  */
+import { readForwarded } from "../../http/key/forwarded.ts";
 import { clientKey } from "../../http/key/identity.ts";
 import { readAddress } from "../../limit/address-list.ts";
 import { NumberedRows } from "./numbered-rows.ts";
@@ -60,6 +61,8 @@ export class Clients {
     for (;;) {
       const found = this.#slots[slot + 1] as number;
       if (found === 0) {
+        const address = isIpv4 ? undefined : addressWithin(bytes.toString("utf8", from, to));
+        if (address !== undefined) return this.ofText(address);
         this.#slots[slot] = hash;
         return isIpv4 ? this.#addIpv4(ipv4, slot) : this.#addText(bytes, from, to, slot);
       }
@@ -166,6 +169,14 @@ export class Clients {
       this.#slots[slot + 1] = before[from + 1] as number;
     }
   }
+}
+
+/**
+ * Returns the address in text that has more than it: a port, or other addresses in front. Otherwise
+ * each connection of a client would be a client of its own.
+ */
+function addressWithin(text: string): string | undefined {
+  return readAddress(text) ? undefined : readForwarded(text);
 }
 
 /** Reads an IPv4 address in canonical text as a whole number; `NO_IPV4` for anything else. */

@@ -9,6 +9,7 @@ import { type LineReader, type LoggedValues, NO_REQUEST } from "./record.ts";
 import { readCommonTime } from "./times.ts";
 
 const SPACE = 0x20;
+const COMMA = 0x2c;
 const DASH = 0x2d;
 const QUOTE = 0x22;
 const OPEN = 0x5b;
@@ -55,12 +56,15 @@ export function combinedReader(
 
   return (bytes, from, to) => {
     const hostEnd = hasHost ? find(bytes, SPACE, from, to) : from - 1;
-    const clientEnd = find(bytes, SPACE, hostEnd + 1, to);
+    let clientEnd = find(bytes, SPACE, hostEnd + 1, to);
+    // What proxies wrote may stand in place of the address: a list.
+    while (bytes[clientEnd - 1] === COMMA) clientEnd = find(bytes, SPACE, clientEnd + 1, to);
     const time = find(bytes, OPEN, clientEnd, to) + 1;
     const request = time + TIME_CHARS + 3;
     if (clientEnd <= hostEnd + 1 || request >= to) return undefined;
-    // Without a host in front, this is the name that nobody asks for any more (RFC 1413).
-    if (hasHost && bytes[hostEnd + 1] === DASH) return undefined;
+    // Without a host in front, this is the name that nobody asks for any more (RFC 1413), or the
+    // rest of a list of addresses.
+    if (hasHost && (bytes[hostEnd + 1] === DASH || bytes[hostEnd - 1] === COMMA)) return undefined;
     if (bytes[request - 3] !== CLOSE || bytes[request - 1] !== QUOTE) return undefined;
     const atMs = timeAt(bytes, time);
     const requestEnd = findQuote(bytes, request, to);
