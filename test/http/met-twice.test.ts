@@ -38,6 +38,18 @@ it("a limiter that is made twice under one name counts a request once", async ()
   expect(await (await app.request("/")).json()).toBe(9);
 });
 
+it("a response that a handler gives to all requests has the fields of one", async () => {
+  const missing = new Response(null, { status: 404, headers: { "X-Own": "1" } });
+  const app = new Hono<RateLimitEnv>();
+  app.use(limiterOf("outer"), limiterOf("inner"));
+  app.get("/", () => missing);
+  for (const left of [9, 8, 7]) {
+    const { status, headers } = await app.request("/");
+    expect([status, headers.get("X-Own")]).toEqual([404, "1"]);
+    expect(headers.get("RateLimit")?.match(/r=\d+/g)).toEqual([`r=${left}`, `r=${left}`]);
+  }
+});
+
 it("a limiter still counts the policies that no earlier limiter has counted", async () => {
   const policyOf = (name: string) => {
     return { name: `${name}-${crypto.randomUUID()}`, limit: 10, window: "1d", key: ["host"] };

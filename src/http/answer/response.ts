@@ -17,6 +17,9 @@ export function isCopyable({ status, body, webSocket }: Response): boolean {
 export function writeFields(c: Context, fields: readonly Header[]): void {
   const [first, ...others] = fields;
   if (!first) return;
+  const { res } = c;
+  // A handler may answer many requests with one response that has no body.
+  if (res.body === null && isCopyable(res)) replaceResponse(c, new Response(null, res));
   try {
     c.res.headers.set(...first);
   } catch {
