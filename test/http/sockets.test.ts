@@ -1,5 +1,6 @@
 /** WebSockets through the gate, under a policy that counts them while they are open. */
 import { once } from "node:events";
+import { type IncomingMessage, request } from "node:http";
 import type { AddressInfo } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -10,6 +11,7 @@ import { startGate } from "./gate-server.ts";
 const POLICIES = [
   { name: "counted", path: "/counted", limit: 1_000_000, window: "1d" },
   { name: "slots", path: "/slots", limit: 2, window: "1h", algorithm: "concurrency" },
+  { name: "halfway", path: "/halfway", limit: 2, window: "1h", algorithm: "concurrency" },
 ];
 
 let origin: WebSocketServer;
@@ -129,6 +131,19 @@ describe.each(["counted", "slots"])("a WebSocket under the policy %s", (path) =>
     expect((await endOf(path, (socket) => socket.terminate())).origin?.[0]).toBe(gone);
     expect((await endOf(path, (socket) => socket.send("vanish"))).client[0]).toBe(gone);
   });
+});
+
+it("closes a socket if the client's handshake is not complete, and frees its slot", async () => {
+  const before = origin.clients.size;
+  const send = async () => {
+    const sent = request(`${gate.url}halfway`, { headers: { Upgrade: "websocket" } }).end();
+    const [incoming] = (await once(sent, "response")) as [IncomingMessage];
+    incoming.resume();
+    return incoming.statusCode;
+  };
+  expect([await send(), await send(), await send()]).toEqual([426, 426, 429]);
+  await expect.poll(() => origin.clients.size, { timeout: 20_000 }).toBeLessThanOrEqual(before);
+  await expect.poll(send, { timeout: 20_000 }).toBe(426);
 });
 
 it("counts sockets while they are open", async () => {

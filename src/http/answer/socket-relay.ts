@@ -7,6 +7,13 @@
  * If one end vanishes without a close frame, the other sees 1001, "going away", instead of 1006.
  */
 
+import { WORKERS } from "../../runtime.ts";
+
+/**
+ * How long the client may be without its socket: as long as the middlewares in front take. If its
+ * handshake is not complete, the runtime never connects it, and tells nobody.
+ */
+const MAX_CONNECTING_MS = 4_096;
 const NO_STATUS = 1005;
 const GOING_AWAY = 1001;
 /** Codes that must not be sent in a close frame (RFC 6455, section 7.4.1). */
@@ -24,6 +31,14 @@ export function relaySocket(response: Response, far: WebSocket): [Response, Prom
   passOn(near, far, resolve);
   far.accept({ allowHalfOpen: true });
   near.accept({ allowHalfOpen: true });
+  const close = () => {
+    // Throws if the client has it.
+    given.accept();
+    given.close(GOING_AWAY);
+  };
+  WORKERS.wait(MAX_CONNECTING_MS)
+    .then(close)
+    .catch(() => {});
   const { headers } = response;
   return [new Response(null, { status: 101, webSocket: given, headers }), promise];
 }
