@@ -4,6 +4,7 @@ import { describe, expect, it, vi } from "vitest";
 import { Caller } from "../../src/caller/caller.ts";
 import { isolateCaller } from "../../src/caller/isolate.ts";
 import { parseConfig } from "../../src/config.ts";
+import { EXPOSE } from "../../src/http/answer/cors.ts";
 import { enforce } from "../../src/http/rate-limit.ts";
 import { type Decision, type RateLimitOptions, rateLimit } from "../../src/index.ts";
 import { parsePolicy } from "../../src/limit/policy.ts";
@@ -185,6 +186,25 @@ describe("a refusal function", () => {
     expect(response.headers.get("Retry-After")).toBe("7");
     expect(response.headers.get("Vary")).toBe("Cookie");
     expectFields(response, "own-fetch");
+  });
+
+  it.each<[string, (c: Context) => Response]>([
+    ["Response", () => new Response("no", { headers: { [EXPOSE]: "X-Mine" } })],
+    ["c.text", (c) => c.text("no", 429, { [EXPOSE]: "X-Mine" })],
+    [
+      "c.header",
+      (c) => {
+        c.header(EXPOSE, "X-Mine");
+        return c.text("no");
+      },
+    ],
+    ["none of its own", (c) => c.text("no")],
+  ])("exposes its headers beside the fields: %s", async (how, refusal) => {
+    const send = appWith({ name: `own-exposed-${how.replace(/\W/g, "-")}`, refusal });
+    const { headers } = await send("/", { headers: { Origin: "https://app.example" } });
+    const exposed = headers.get(EXPOSE)?.split(", ").sort();
+    const own = how === "none of its own" ? [] : ["X-Mine"];
+    expect(exposed).toEqual(["RateLimit", "RateLimit-Policy", "Retry-After", ...own]);
   });
 
   it("may redirect and set cookies", async () => {

@@ -8,6 +8,7 @@ import type { Context } from "hono";
 import type { Refusal } from "../../limit/refusal.ts";
 import { parseUrl } from "../../limit/url.ts";
 import { logFailure, type Rule } from "../rule-functions.ts";
+import { EXPOSE } from "./cors.ts";
 import { refusalHeaders, refuse } from "./refusal.ts";
 import { decidingRuling, type Ruling } from "./ruling.ts";
 
@@ -27,8 +28,15 @@ export async function refuseAsConfigured(
   const { policy, decision } = decidingRuling(rulings);
   const answer = rules.find((rule) => rule.policy.name === policy.name)?.refusal;
   if (answer) {
+    const exposed = c.res.headers.get(EXPOSE);
     try {
-      return withRefusalHeaders(await answer(c, decision), rulings);
+      const own = withRefusalHeaders(await answer(c, decision), rulings);
+      // Hono replaces what the function exposes by what is in `c.res`.
+      const others = own.headers.get(EXPOSE);
+      if (exposed && others && !others.includes(exposed)) {
+        c.res.headers.set(EXPOSE, `${others}, ${exposed}`);
+      }
+      return own;
     } catch (error) {
       logFailure("refusal", policy.name, error);
       return refuse(c, rulings);
