@@ -12,8 +12,12 @@ import { parseUrl } from "./url.ts";
 /** IPv4 as four decimal numbers, IPv6 as in RFC 5952. IPv4 that is mapped into IPv6 is IPv4. */
 export type Address = string;
 
-/** Networks, each with the length of its prefix in bits. All later bits are 0. */
-export type AddressList = readonly { words: readonly number[]; bits: number }[];
+/** A network with the length of its prefix in bits. All later bits are 0. */
+export interface Network {
+  words: readonly number[];
+  bits: number;
+}
+export type AddressList = readonly Network[];
 
 const WORD_BITS = 16;
 const IPV6_WORDS = 8;
@@ -30,7 +34,7 @@ export const addressListSchema = v.array(
   v.pipe(
     v.string(rule),
     v.check((text) => readNetwork(text) !== undefined, rule),
-    v.transform((text) => readNetwork(text) as AddressList[number]),
+    v.transform((text) => readNetwork(text) as Network),
   ),
   'must be a list such as ["192.0.2.0/24"]',
 );
@@ -65,15 +69,11 @@ export function networkOf(address: Address, bits: number): string {
 
 export function isListed(address: Address | undefined, list: AddressList): boolean {
   if (!address || list.length === 0) return false;
-  const words = wordsOf(address);
-  return list.some(
-    (network) =>
-      network.words.length === words.length &&
-      words.every((word, at) => cut(word, at, network.bits) === network.words[at]),
-  );
+  const client = { words: wordsOf(address), bits: Number.POSITIVE_INFINITY };
+  return list.some((network) => overlap(network, client));
 }
 
-export function readNetwork(text: string): AddressList[number] | undefined {
+export function readNetwork(text: string): Network | undefined {
   const [host = "", bits, more] = text.split("/");
   const address = readAddress(host);
   if (!address || more !== undefined) return undefined;
@@ -82,6 +82,15 @@ export function readNetwork(text: string): AddressList[number] | undefined {
   if (bits === undefined) return { words, bits: most };
   if (!/^\d{1,3}$/.test(bits) || Number(bits) > most) return undefined;
   return { words: words.map((word, at) => cut(word, at, Number(bits))), bits: Number(bits) };
+}
+
+/** Returns true if one of the networks is part of the other. */
+export function overlap(one: Network, other: Network): boolean {
+  const bits = Math.min(one.bits, other.bits);
+  return (
+    one.words.length === other.words.length &&
+    one.words.every((word, at) => !cut(word ^ (other.words[at] as number), at, bits))
+  );
 }
 
 function canonicalIpv6(text: string): string | undefined {

@@ -4,7 +4,7 @@
  * An exact key wins over a network, and a smaller network over a larger one. What an operator gives
  * a key while the Worker runs (`counters/overrides.ts`) wins over both.
  */
-import { isListed, readAddress, readNetwork } from "./address-list.ts";
+import { type Network, overlap, readNetwork } from "./address-list.ts";
 import { isAddressPart } from "./key-part.ts";
 import { fieldPath, MisuseError } from "./misuse.ts";
 import { type Policy, withQuota } from "./policy.ts";
@@ -33,7 +33,7 @@ export function policyFor(policy: Policy, key: readonly string[]): Policy {
   const { overrides } = policy;
   if (!overrides) return policy;
   const exact = key.length === 1 ? overrides.find((each) => each.key === key[0]) : undefined;
-  const limit = (exact ?? smallestNetwork(overrides, addressIn(policy, key)))?.limit;
+  const limit = (exact ?? smallestNetwork(overrides, networkIn(policy, key)))?.limit;
   if (limit === undefined || limit === policy.limit) return policy;
   const known = made.get(policy) ?? new Map<number, Policy>();
   made.set(policy, known);
@@ -50,19 +50,17 @@ function withLimit(policy: Policy, limit: number): Policy {
   return isShort ? withShortQueue(overridden) : overridden;
 }
 
-function smallestNetwork(overrides: NonNullable<Policy["overrides"]>, address?: string) {
-  let smallest: { limit: number; bits: number } | undefined;
-  for (const { key, limit } of address ? overrides : []) {
-    const network = readNetwork(key);
-    if (!network || !isListed(address, [network]) || network.bits <= (smallest?.bits ?? -1))
-      continue;
-    smallest = { limit, bits: network.bits };
-  }
-  return smallest;
+/** Of the overrides whose network has part of the client's, returns the one with most bits. */
+function smallestNetwork(overrides: NonNullable<Policy["overrides"]>, client?: Network) {
+  const met = overrides.flatMap(({ key, limit }) => {
+    const network = client && readNetwork(key);
+    // An IPv6 client is a network, and one of its addresses stands for it.
+    return network && overlap(network, client) ? { limit, bits: network.bits } : [];
+  });
+  return met.sort((one, other) => other.bits - one.bits)[0];
 }
 
-/** Returns the address in a key, or the first one of its network. */
-function addressIn({ key: parts }: Policy, key: readonly string[]): string | undefined {
-  const part = key[parts.findIndex(isAddressPart)] ?? "";
-  return readAddress(part.split("/")[0] ?? "");
+/** Returns the address in a key, or its network. */
+function networkIn({ key: parts }: Policy, key: readonly string[]): Network | undefined {
+  return readNetwork(key[parts.findIndex(isAddressPart)] ?? "");
 }

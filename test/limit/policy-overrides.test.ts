@@ -36,6 +36,19 @@ describe("an override of the configuration", () => {
     expect(policyFor(policy({ key: ["header:x-a"] }), ["192.0.2.8"]).limit).toBe(10);
   });
 
+  it("is met by the client that has the IPv6 address, or any part of the network", () => {
+    const made = policy({
+      overrides: [
+        { key: "2001:db8:0:1::7", limit: 1 },
+        { key: "2001:db8:0:2:3::/80", limit: 2 },
+        { key: "2001:db8::/32", limit: 3 },
+      ],
+    });
+    const limits = [1, 2, 3].map((n) => policyFor(made, [`2001:db8:0:${n}::/64`]).limit);
+    expect(limits).toEqual([1, 2, 3]);
+    expect(policyFor(made, ["2001:db8:0:1::8/128"]).limit).toBe(3);
+  });
+
   it("gives the same policy object each time, so that a batch has it once", () => {
     const own = policy();
     expect(policyFor(own, ["192.0.2.7"])).toBe(policyFor(own, ["192.0.2.7"]));
