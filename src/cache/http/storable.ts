@@ -76,6 +76,12 @@ const HOP_BY_HOP = [
   ...["upgrade", "proxy-authenticate", "proxy-authentication-info", "proxy-authorization"],
 ];
 
+/** What one client has left of its quota: fields that a limiter behind the cache has set. */
+const QUOTA_FIELDS = [
+  ...["ratelimit", "ratelimit-policy"],
+  ...["x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset"],
+];
+
 /** Returns how long a stored response may be used, or why it may not be stored. */
 export function storable(
   request: Headers,
@@ -128,6 +134,7 @@ function allowsAuthorized(directives: Directives): boolean {
 function omittedFields(response: Headers, directives: Directives): ReadonlySet<string> {
   return new Set([
     ...HOP_BY_HOP,
+    ...QUOTA_FIELDS,
     ...fieldsIn(response.get("Connection") ?? ""),
     ...fieldsIn(directives.get("private") ?? ""),
     ...fieldsIn(directives.get("no-cache") ?? ""),

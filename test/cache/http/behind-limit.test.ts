@@ -32,3 +32,20 @@ it("counts hits and misses alike, and lets a refusal neither be stored nor serve
   expect(other.headers.get("RateLimit")).toMatch(/r=2/);
   expect(searches).toBe(1);
 });
+
+it("tells nobody what another client has left, if the limit is behind the cache", async () => {
+  const store = new MemoryStore();
+  const app = new Hono();
+  app.get(
+    "/search",
+    cachedIn(() => store, { ttl: "1m" }),
+    rateLimit({ name: crypto.randomUUID(), limit: 3, window: "1h" }),
+    (c) => c.text("found", 200, { "X-RateLimit-Remaining": "7" }),
+  );
+  const search = () => app.request("https://site.example/search?q=bahn");
+  expect((await search()).headers.get("RateLimit")).toMatch(/r=2/);
+  const hit = await search();
+  expect(statusOf(hit).hit).toBe(true);
+  const names = [...hit.headers.keys()].filter((name) => name.includes("ratelimit"));
+  expect([await hit.text(), names]).toEqual(["found", []]);
+});
