@@ -1,10 +1,17 @@
 /** Checks an upload as the Worker would at its start, and also what only an upload shows. */
 
 import { gatewaySchema, parseConfig } from "../config.ts";
+import { isListed, type Network, readAddress, readNetwork } from "../limit/address-list.ts";
 import { unboundedPolicies } from "../limit/made-up-keys.ts";
 import { MisuseError } from "../limit/misuse.ts";
 import { limiterSchema } from "../limiter-config.ts";
-import { BINDINGS, type BindingName, bindingRule, requireRpc } from "../protocol/bindings.ts";
+import {
+  BINDINGS,
+  type BindingName,
+  bindingRule,
+  classRule,
+  requireRpc,
+} from "../protocol/bindings.ts";
 import { type Upload, type UploadedBinding, variablesOf } from "./upload.ts";
 
 /** The variables and secrets that Turnpike reads. Others may belong to an app. */
@@ -12,7 +19,35 @@ const KNOWN = [...Object.keys(gatewaySchema.entries), ...Object.keys(limiterSche
 
 const SECRETS = ["TOKEN", "HASH_SECRET"];
 
-const THIS_MACHINE = /^(?:(?:.*\.)?localhost|127\..*|\[::1\])$/;
+/** Types of bindings without the method `fetch`. Others, such as `assets`, may have it. */
+const NO_SERVICES = [
+  ...["plain_text", "json", "secret_text", "kv_namespace", "r2_bucket", "d1", "queue"],
+  ...["durable_object_namespace", "analytics_engine", "ratelimit"],
+];
+
+/** Bindings that a Worker may lack, and what each must be. */
+const OPTIONAL: Record<string, { isFit(binding: UploadedBinding): boolean; rule: string }> = {
+  TURNPIKE_EVENTS: {
+    isFit: ({ class_name }) => class_name === "Events",
+    rule: classRule("Events"),
+  },
+  TURNPIKE_ANALYTICS: {
+    isFit: ({ type }) => type === "analytics_engine",
+    rule: "must be a dataset of Analytics Engine",
+  },
+  ORIGIN_SERVICE: {
+    isFit: ({ type }) => !NO_SERVICES.includes(type),
+    rule: "must be a service binding",
+  },
+};
+
+/** Addresses that only a machine itself, or its own network, reaches (RFC 6890). */
+const PRIVATE = [
+  ...["0.0.0.0/8", "10.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12"],
+  ...["192.168.0.0/16", "::/127", "fc00::/7", "fe80::/10"],
+].map((text) => readNetwork(text) as Network);
+/** Names that have no public address (RFC 6761, RFC 6762), such as those of containers. */
+const PRIVATE_NAME = /(?:^|\.)(?:localhost|local|internal|test)\.?$|^[^.]+$/;
 
 /**
  * Returns a sentence for each thing that is worth a note.
@@ -23,12 +58,18 @@ export function checkUpload(upload: Omit<Upload, "worker">): string[] {
   const { bindings, compatibilityDate, compatibilityFlags } = upload;
   requireColons(bindings);
   const { origin, policies } = parseConfig(variablesOf(bindings));
-  if (URL.canParse(origin) && THIS_MACHINE.test(new URL(origin).hostname)) {
+  if (URL.canParse(origin) && isPrivate(new URL(origin).hostname.replace(/^\[|\]$/g, ""))) {
     const rule = "must be an address that Cloudflare reaches, such as a tunnel's to this machine";
     throw new MisuseError("ORIGIN", rule, origin);
   }
   requireBinding("TURNPIKE_OWNERS", bindings);
   requireBinding("TURNPIKE_MEMBERSHIP", bindings);
+  for (const binding of bindings) {
+    const { isFit, rule } = OPTIONAL[binding.name] ?? {};
+    if (isFit?.(binding) === false) {
+      throw new MisuseError(binding.name, rule as string, binding.class_name ?? binding.type);
+    }
+  }
   requireRpc(compatibilityFlags.includes("rpc"), compatibilityDate);
   const notes = Object.keys(variablesOf(bindings))
     .filter((name) => !KNOWN.includes(name))
@@ -49,6 +90,11 @@ export function checkUpload(upload: Omit<Upload, "worker">): string[] {
     notes.push(`without compatibility_flags = ["enable_request_signal"], ${effect}`);
   }
   return notes;
+}
+
+function isPrivate(host: string): boolean {
+  const address = readAddress(host);
+  return address ? isListed(address, PRIVATE) : PRIVATE_NAME.test(host);
 }
 
 /** `--var` takes `NAME:value`; of `NAME=a:b` it makes a variable called `NAME=a`. */

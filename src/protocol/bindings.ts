@@ -34,7 +34,7 @@ export function bindingRule(name: BindingName): string {
   return classRule(BINDINGS[name].className);
 }
 
-function classRule(className: string): string {
+export function classRule(className: string): string {
   return `must be a Durable Object binding with the class_name ${className}`;
 }
 

@@ -20,7 +20,14 @@ const GOOD = {
 describe("an upload", () => {
   it("passes with its own bindings, of its own Worker or of another, or without membership", () => {
     const elsewhere = BOUND.map((bound) => ({ ...bound, script_name: "limits" }));
-    const more = [...BOUND, object("RATE_LIMITER", "SomebodyElses"), { name: "KV", type: "kv" }];
+    const more = [
+      ...BOUND,
+      object("TURNPIKE_EVENTS", "Events"),
+      object("RATE_LIMITER", "SomebodyElses"),
+      { name: "TURNPIKE_ANALYTICS", type: "analytics_engine" },
+      { name: "ORIGIN_SERVICE", type: "service" },
+      { name: "KV", type: "kv" },
+    ];
     for (const bindings of [BOUND, BOUND.slice(0, 1), elsewhere, more]) {
       expect(checkUpload({ ...GOOD, bindings })).toEqual([]);
     }
@@ -36,17 +43,19 @@ describe("an upload", () => {
     expect(checkUpload({ ...GOOD, bindings: secret })).toEqual([]);
   });
 
-  it.each(["http://localhost:3000", "http://127.0.0.1", "http://[::1]:80/app"])(
-    "does not pass with ORIGIN %s, which Cloudflare does not reach",
-    (text) => {
-      const bindings = [...BOUND, { name: "ORIGIN", type: "plain_text", text }];
-      expect(() => checkUpload({ ...GOOD, bindings })).toThrow(
-        "ORIGIN must be an address that Cloudflare reaches",
-      );
-      const zone = [...BOUND, { name: "ORIGIN", type: "plain_text", text: "zone" }];
-      expect(checkUpload({ ...GOOD, bindings: zone })).toEqual([]);
-    },
-  );
+  it.each([
+    ...["http://localhost:3000", "http://127.0.0.1", "http://[::1]:80/app", "http://web:8080"],
+    ...["http://192.168.1.5", "http://[fd00::1]", "http://host.docker.internal", "http://0.0.0.0"],
+  ])("does not pass with ORIGIN %s, which Cloudflare does not reach", (text) => {
+    const bindings = [...BOUND, { name: "ORIGIN", type: "plain_text", text }];
+    expect(() => checkUpload({ ...GOOD, bindings })).toThrow(
+      "ORIGIN must be an address that Cloudflare reaches",
+    );
+    for (const reached of ["zone", "https://192.0.2.7", "https://local.example", "http://a.b"]) {
+      const other = [...BOUND, { name: "ORIGIN", type: "plain_text", text: reached }];
+      expect(checkUpload({ ...GOOD, bindings: other })).toEqual([]);
+    }
+  });
 
   it.each([
     ["ORIGIN=https", "//x.example", "--var ORIGIN:https://x.example,"],
@@ -88,6 +97,18 @@ describe("an upload", () => {
     [
       [...BOUND.slice(0, 1), object("MEMBERSHIP", "Membership")],
       "TURNPIKE_MEMBERSHIP is the new name of MEMBERSHIP: rename it",
+    ],
+    [
+      [...BOUND, object("TURNPIKE_EVENTS", "RateLimiter")],
+      'TURNPIKE_EVENTS must be a Durable Object binding with the class_name Events, got "RateLimiter"',
+    ],
+    [
+      [...BOUND, { name: "TURNPIKE_ANALYTICS", type: "kv_namespace" }],
+      'TURNPIKE_ANALYTICS must be a dataset of Analytics Engine, got "kv_namespace"',
+    ],
+    [
+      [...BOUND, { name: "ORIGIN_SERVICE", type: "plain_text", text: "https://a.example" }],
+      'ORIGIN_SERVICE must be a service binding, got "plain_text"',
     ],
     [[...BOUND, { name: "OWNERS", type: "json", json: 0 }], "OWNERS must be a whole number from 1"],
     [[...BOUND, { name: "TOKEN", type: "secret_text", text: "ä" }], "TOKEN must be tokens"],
