@@ -3,6 +3,7 @@
  * file with nothing but policies. Such a file is a list in JSON, `[[policies]]` in TOML, or an
  * object that has them under `policies`, as the API answers.
  */
+import { isUtf8 } from "node:buffer";
 import { existsSync, readFileSync, statSync } from "node:fs";
 import { UserError } from "./user-error.ts";
 
@@ -62,7 +63,7 @@ export async function readConfiguration(
   env: string | undefined,
 ): Promise<PolicyFile> {
   const file = configFile(given);
-  const text = readFileSync(file, "utf8").replace(/^\ufeff/, "");
+  const text = readText(file).replace(/^\ufeff/, "");
   const content = await contentOf(file, text);
   const { main, policies, POLICIES = policies } = Object(content) as Record<string, unknown>;
   const scope = env === undefined ? ["vars"] : ["env", env, "vars"];
@@ -73,6 +74,15 @@ export async function readConfiguration(
     return { ...read, variables: { POLICIES }, place };
   }
   return { ...read, variables: await variablesIn(file, env), place: [...scope, "POLICIES"] };
+}
+
+/** Reads a file in UTF-8. In another encoding, keys that differ would be read as one. */
+function readText(file: string): string {
+  const bytes = readFileSync(file);
+  const text = bytes.toString();
+  if (isUtf8(bytes)) return text;
+  const line = text.slice(0, text.indexOf("\ufffd")).split("\n").length;
+  throw new UserError(`${file}:${line}: not in UTF-8: save the file in that encoding`);
 }
 
 /** @throws {UserError} if the file does not exist, or its name does not end as it must */

@@ -211,6 +211,7 @@ describe("a mistake", () => {
   const binary = fileWith("binary", Buffer.from([1, 0, 2, 0]));
   // As an editor writes it that means UTF-16.
   const words = fileWith("utf16.toml", Buffer.from('\ufeffname = "w"\n', "utf16le"));
+  const latin = fileWith("latin.json", Buffer.from('[\n{"name":"é"}]', "latin1"));
   const toml = fileWith("wrangler.toml", 'name = "w"\n[env.staging.vars]\nOWNERS = 2\n');
   const cut = fileWith("cut.log.gz", gzipSync(LOG).subarray(0, 2_000));
   it.each([
@@ -226,8 +227,9 @@ describe("a mistake", () => {
     [["replay", log, "--config", "missing.toml"], "missing.toml: no such file"],
     [["replay", log, "--config", log], "is no configuration: its name must end in .toml"],
     [["replay", log, "--config", folder], "is a directory: name a file in it"],
-    [["replay", log, "--config", words], "UTF-16 LE byte order marker"],
-    [["validate", words], "UTF-16 LE byte order marker"],
+    [["replay", log, "--config", words], "utf16.toml:1: not in UTF-8"],
+    [["validate", words], "utf16.toml:1: not in UTF-8"],
+    [["validate", latin], "latin.json:2: not in UTF-8: save the file in that encoding"],
     [["policies", "diff", fileWith("bits.toml", "\u001b[31m\u0007=\r\n")], "Invalid TOML"],
     [["validate", toml, "--env", "stagign"], "No environment found"],
     [["validate", fileWith("wrangler.toml", ""), "--env", "staging"], "has no environment staging"],
