@@ -407,7 +407,7 @@ export interface paths {
         };
         /**
          * Tell the client that asks what it has left
-         * @description Where `QUOTA_ORIGINS` is set. Spends nothing. A client may ask 120 times a minute.
+         * @description Where `QUOTA_ORIGINS` is set. Spends nothing. A client may ask 120 times a minute. Other fields of the query are ignored.
          */
         get: operations["quota"];
         put?: never;
@@ -791,7 +791,12 @@ export interface components {
             allowed: boolean;
             /** @description False if the counts may be off. */
             exact: boolean;
-            /** @description Until a block ends; 0 if there is none. */
+            /**
+             * @description Why it comes out so; `listed` if a list refuses it.
+             * @enum {unknown}
+             */
+            reason: "ok" | "limited" | "blocked" | "listed" | "shadow" | "failed";
+            /** @description Until an operator's block ends; 0 if there is none. */
             blockedMs: number;
             /** @description One for each policy that counts it. */
             policies: {
