@@ -47,7 +47,7 @@ export interface Look {
 }
 
 interface Batch {
-  messages: Message[];
+  looks: Look[];
   sinceMs: number;
 }
 
@@ -84,18 +84,19 @@ export class Background {
   }
 
   /** Replies to a check that may pass, and has it counted in the background. */
-  pass({ message, nowMs, words }: Look): Reply {
+  pass(look: Look): Reply {
+    const { message, nowMs, words } = look;
     const { policies, question } = message;
     const leased = this.#options.local.leases.spend(message, nowMs);
     if (leased) return this.#told(replyOf(question, [leased], "lease", nowMs));
     const verdicts = policies.map((policy, at) => spend(words[at] as Word, policy, nowMs));
-    this.#gather(message, nowMs);
+    this.#gather(look);
     return this.#told(replyOf(question, verdicts, "local", nowMs));
   }
 
   /** Notes the decisions of an owner that was asked about a check. */
-  hear({ message }: Look, decisions: readonly Decision[]): void {
-    this.#hear(message, decisions, 0);
+  hear(look: Look, decisions: readonly Decision[]): void {
+    this.#hear(look, decisions, 0);
   }
 
   /** Notes that all of a request was decided here. */
@@ -108,24 +109,25 @@ export class Background {
     return reply;
   }
 
-  #gather(message: Message, nowMs: number): void {
+  #gather(look: Look): void {
     const { runtime } = this.#options;
+    const { message, nowMs } = look;
     const { owner, version } = message;
     let batch = this.#batches.get(owner);
     // An owner reads one version of the ring for a whole batch.
-    if (batch && batch.messages[0]?.version !== version) {
+    if (batch && batch.looks[0]?.message.version !== version) {
       this.#sendNow(owner, batch);
       batch = undefined;
     }
     if (!batch) {
-      const begun: Batch = { messages: [], sinceMs: nowMs };
+      const begun: Batch = { looks: [], sinceMs: nowMs };
       batch = begun;
       this.#batches.set(owner, begun);
       // The request that begins a batch stays alive until the owner has answered.
       runtime.keepAlive(runtime.wait(MAX_GATHER_MS).then(() => this.#send(owner, begun)));
     }
-    batch.messages.push(message);
-    const isDue = batch.messages.length >= MAX_CHECKS || nowMs - batch.sinceMs > OVERDUE_MS;
+    batch.looks.push(look);
+    const isDue = batch.looks.length >= MAX_CHECKS || nowMs - batch.sinceMs > OVERDUE_MS;
     if (isDue) this.#sendNow(owner, batch);
   }
 
@@ -136,24 +138,23 @@ export class Background {
   async #send(owner: string, batch: Batch): Promise<void> {
     if (this.#batches.get(owner) !== batch) return;
     this.#batches.delete(owner);
-    const { messages } = batch;
+    const messages = batch.looks.map(({ message }) => message);
     for (const [index, message] of messages.entries()) message.index = index;
     const replies = new Array<Reply | undefined>(messages.length);
     await this.#options.ask(messages, replies);
-    for (const [index, message] of messages.entries()) {
+    for (const [index, look] of batch.looks.entries()) {
       const reply = replies[index];
       // An owner that does not answer may have counted the check, so its units stay spent here.
-      if (reply) this.#hear(message, reply.decisions, 1);
+      if (reply) this.#hear(look, reply.decisions, 1);
       else this.#failedMs.set(owner, this.#options.runtime.now());
     }
   }
 
   /** @param times 1 if the check's cost was on its way to the owner, else 0 */
-  #hear({ key, policies }: Message, decisions: readonly Decision[], times: number): void {
+  #hear({ message, words }: Look, decisions: readonly Decision[], times: number): void {
     const nowMs = this.#options.runtime.now();
-    for (const [at, policy] of policies.entries()) {
-      const word = this.#words.of(key, policy, nowMs);
-      hear(word, times * policy.cost, decisions[at], nowMs);
+    for (const [at, { cost }] of message.policies.entries()) {
+      hear(words[at] as Word, times * cost, decisions[at], nowMs);
     }
   }
 

@@ -38,23 +38,23 @@ export class LastWords {
   of(key: KeyHash, policy: Policy, nowMs: number): Word {
     const id = first53Bits(key);
     const number = this.#policies.of(policy);
-    let words = this.#words.get(id);
-    if (!words) {
-      if (this.#policies.isFull) this.#forgetAll();
-      words = [];
-      this.#words.set(id, words);
+    const words = this.#words.get(id);
+    const known = words?.find((each) => each.policy === number);
+    if (known) {
+      if (nowMs >= known.wholeAtMs) known.remaining = undefined;
+      return known;
     }
-    let word = words.find((each) => each.policy === number);
-    if (!word) {
-      word = {
-        policy: number,
-        remaining: undefined,
-        limit: policy.limit,
-        wholeAtMs: 0,
-        onTheWay: 0,
-      };
-      words.push(word);
-    } else if (nowMs >= word.wholeAtMs) word.remaining = undefined;
+    if (!words && this.#policies.isFull) this.#forgetAll();
+    const word: Word = {
+      policy: number,
+      remaining: undefined,
+      limit: policy.limit,
+      wholeAtMs: 0,
+      onTheWay: 0,
+    };
+    // An array that begins empty would reserve room for 17 words.
+    if (words) words.push(word);
+    else this.#words.set(id, [word]);
     return word;
   }
 
