@@ -19,7 +19,7 @@ const near = fc.array(fc.constantFrom(..."0123456789abcdefG.:/%[] ,\0", "::", "f
 
 function keyOf(text: string, options = USUAL): string[] {
   const headers = new Headers({ "X-Address": text });
-  return clientKey(clientAddress(headers, options), headers, options);
+  return clientKey(clientAddress(headers, options), { headers }, options);
 }
 
 function bits(text: string): string {

@@ -5,7 +5,7 @@ const USUAL = { ipHeader: "CF-Connecting-IP", ipv6Prefix: 64 };
 
 function clientKey(headers: Headers, change: Partial<typeof USUAL> = {}) {
   const options = { ...USUAL, ...change };
-  return keyOfClient(clientAddress(headers, options), headers, options);
+  return keyOfClient(clientAddress(headers, options), { headers }, options);
 }
 
 function keyOf(address: string, headers: Record<string, string> = {}) {

@@ -152,7 +152,7 @@ export class Clients {
     const address = readAddress(text);
     // A log may have host names in place of addresses.
     const [name = text] = address
-      ? clientKey(address, new Headers(), { ipv6Prefix: this.#ipv6Prefix })
+      ? clientKey(address, { headers: new Headers() }, { ipv6Prefix: this.#ipv6Prefix })
       : [];
     return name === text ? number : this.clientOf(this.ofText(name));
   }

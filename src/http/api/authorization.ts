@@ -65,7 +65,7 @@ export function authorize(caller: Caller, config: LimiterConfig & Pick<Config, "
     const { headers, cf } = c.req.raw;
     const address = clientAddress(headers, config);
     if (!address && scope === undefined) warnNoAddress(headers, FAILURES.name, config);
-    const client = clientKey(address, headers, config);
+    const client = clientKey(address, { headers }, config);
     if (suspects.includes(client.join(), scope === undefined, Date.now())) {
       const region = nearestRegion(cf as IncomingRequestCfProperties, config.homeRegion);
       const question = wrongTokensOf(client, region);

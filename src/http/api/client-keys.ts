@@ -24,7 +24,7 @@ export interface ClientKeys {
 const AROUND_ADDRESS = /^\s*\[?|(?:%\w+)?\]?(?:(?<=\]|\.\d+):\d+)?(?:\/\d+)?\s*$/g;
 /** Leading zeros of a number in an IPv4 address. */
 const LEADING_ZEROS = /(?<![\w:])0+(?=\d+(?:\.|$))/g;
-const NO_HEADERS = new Headers();
+const NO_HEADERS = { headers: new Headers() };
 
 /**
  * Returns the keys of an address.

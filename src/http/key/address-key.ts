@@ -17,6 +17,6 @@ import { clientAddress, clientKey } from "./identity.ts";
  */
 export function addressKey(c: Context): string[] {
   const config = isolateConfig();
-  const { headers } = c.req.raw;
-  return clientKey(clientAddress(headers, config), headers, config);
+  const { raw } = c.req;
+  return clientKey(clientAddress(raw.headers, config), raw, config);
 }

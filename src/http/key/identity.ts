@@ -90,21 +90,25 @@ export function keyOf(
     const category = kind === "bot" ? botOf(c) : undefined;
     if (category !== undefined) return [MISSING, category];
     if (!client) warnNoAddress(c.req.raw.headers, policy.name, options);
-    return clientKey(client, c.req.raw.headers, { ipv6Prefix: Number(bits) });
+    return clientKey(client, c.req.raw, { ipv6Prefix: Number(bits) });
   });
 }
 
-/** Returns the client's part of a key: the address, or for IPv6 its network. */
+/**
+ * Returns the client's part of a key: the address, or for IPv6 its network.
+ *
+ * @param request its headers cost a call into the runtime, and few addresses need them
+ */
 export function clientKey(
   address: Address | undefined,
-  headers: Headers,
+  request: { readonly headers: Headers },
   { ipv6Prefix }: Pick<IdentityOptions, "ipv6Prefix">,
 ): string[] {
   if (!address) return [UNKNOWN];
   if (!isIpv6(address)) return [address];
   if (address === CROSS_ZONE_WORKER) {
     // The Workers of all zones have this address, so their zone tells them apart.
-    const worker = headers.get("CF-Worker");
+    const worker = request.headers.get("CF-Worker");
     if (worker !== null) return [CROSS_ZONE_WORKER, worker];
   }
   return [networkOf(address, ipv6Prefix)];
