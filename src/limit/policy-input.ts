@@ -21,7 +21,8 @@ export interface PolicyInput extends CountingFields, Omit<QuotaFields, "cost">, 
    * Default: nowhere. Not beside `lease`, nor with `"concurrency"`.
    *
    * `cost` is then an estimate that is reserved before the handler runs, and charged if the
-   * response tells nothing. Units beyond the limit delay the next requests.
+   * response tells nothing. Units beyond the limit delay the next requests. At most 1,000 requests
+   * of a key are under way at once.
    */
   actual?: string | undefined;
   /**
