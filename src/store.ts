@@ -26,7 +26,7 @@ export class TurnpikeStore {
     if (!isUrl(api)) throw new TypeError(`api must be a URL, got ${api}`);
     if (!token) throw new TypeError("token must not be empty: is its variable set?");
     if (!prefix) throw new TypeError("prefix must not be empty");
-    this.#api = api;
+    this.#api = api.replace(/\/+$/, "");
     this.#token = token;
     this.prefix = prefix;
   }
@@ -75,6 +75,9 @@ export class TurnpikeStore {
 
 async function hitsOf(response: Response) {
   const { remaining, resetMs } = (await response.json()) as { remaining: number; resetMs: number };
+  // Another server answers if the URL is not that of the API, and nothing would be counted.
+  if (typeof remaining !== "number")
+    throw new Error(`${response.url} is no call of Turnpike's API`);
   return { totalHits: LIMIT - remaining, resetTime: new Date(Date.now() + resetMs) };
 }
 

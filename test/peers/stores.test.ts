@@ -189,6 +189,17 @@ it("fails with what the API says", async () => {
   await expect(short.increment("ada")).rejects.toThrow("window must be a duration from 1s to 366d");
 });
 
+it("counts with a slash behind the API's address, and fails at another server's", async () => {
+  const slashed = new TurnpikeStore(`${api}/`, "secret-1", crypto.randomUUID());
+  expect(await slashed.increment("ada")).toMatchObject({ totalHits: 1 });
+  const server = createServer((_, response) => void response.end("{}")).listen(0, "127.0.0.1");
+  await once(server, "listening");
+  onTestFinished(() => void server.close());
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const other = new TurnpikeStore(url, "secret-1", "a");
+  await expect(other.increment("ada")).rejects.toThrow(`${url}/check is no call of Turnpike's API`);
+});
+
 it.each([
   [undefined, "secret-1", "a", "api must be a URL, got undefined"],
   ["https://limit.example.com/_turnpike/v1", undefined, "a", "token must not be empty"],
