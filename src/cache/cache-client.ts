@@ -189,7 +189,9 @@ export class CacheClient implements CacheStore {
     const { runtime, stubOf } = this.#options;
     if (!this.#breaker.admits(owner, runtime.now())) throw new Error(`${owner} is skipped`);
     try {
-      const reply = await withDeadline(deadlineMs, call(stubOf(owner)), runtime);
+      const calling = call(stubOf(owner));
+      const wait = (ms: number) => runtime.wait(ms, calling);
+      const reply = await withDeadline(deadlineMs, calling, { wait });
       this.#breaker.succeeded(owner);
       return reply;
     } catch (error) {

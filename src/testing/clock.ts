@@ -38,7 +38,7 @@ export class TestClock implements Clock {
 
   readonly runtime: Runtime = {
     now: () => this.#nowMs,
-    wait: (ms, signal) => this.#wait(ms, signal),
+    wait: (ms, end) => this.#wait(ms, end instanceof AbortSignal ? end : undefined),
     after: (ms, task) => void this.#wait(ms).then(task),
     keepAlive: () => {},
   };

@@ -7,7 +7,7 @@ import { describe, expect, it } from "vitest";
 import { bundleFile, bundleText } from "./contenders.ts";
 
 /** What `import … from "turnpike"` adds to somebody's Worker, as the README says. The aim is 45. */
-const MAX_LIBRARY_KIB = 60.25;
+const MAX_LIBRARY_KIB = 60.5;
 /** The same without the middleware. */
 const MAX_LIMITER_KIB = 45.5;
 /** The same in a Worker that others call by a service binding. */

@@ -5,6 +5,7 @@ import { CacheOwner, LEASE_MS } from "../../src/cache/cache-owner.ts";
 import type { CacheRpc } from "../../src/cache/rpc.ts";
 import type { Computed } from "../../src/cache/value.ts";
 import type { Stub } from "../../src/protocol/rpc.ts";
+import { runtimeWith } from "../../src/runtime.ts";
 import { FakeTime, turn } from "../fake-runtime.ts";
 
 const DEADLINE_MS = 250;
@@ -14,7 +15,11 @@ const LONGEST_MS = LEASE_MS + 2 * DEADLINE_MS;
 type Methods = { [Name in keyof CacheRpc]?: CacheRpc[Name] | Stub<CacheRpc>[Name] };
 
 /** @param methods those of the owner that the test needs */
-function clientOf(time: FakeTime, methods: Methods, ring = { version: 1 }): CacheClient {
+function clientOf(
+  time: Pick<FakeTime, "runtime">,
+  methods: Methods,
+  ring = { version: 1 },
+): CacheClient {
   const routeOf = (key: string) => ({ owner: "weur/0", version: ring.version, name: key });
   const stub = new Proxy(methods as Stub<CacheRpc>, {
     get:
@@ -198,6 +203,33 @@ describe("who misses a value", () => {
 });
 
 describe("a client", () => {
+  it("gives up by a timer of the runtime, and leaves none behind a call that has ended", async () => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    try {
+      const real = { runtime: runtimeWith(() => {}) };
+      const owner = new CacheOwner(real.runtime);
+      expect(await textOf(clientOf(real, owner), "a", "own")).toBe("own");
+      expect(vi.getTimerCount()).toBe(0);
+
+      const calls: (() => void)[] = [];
+      const late = clientOf(real, {
+        lookUp: () => new Promise((_, no) => calls.push(no as never)),
+      });
+      const found = textOf(late, "b", "mine");
+      await vi.advanceTimersByTimeAsync(DEADLINE_MS - 1);
+      expect(vi.getTimerCount()).toBe(1);
+      await vi.advanceTimersByTimeAsync(10);
+      expect(await found).toBe("mine");
+      const failed = textOf(late, "c", "mine");
+      await vi.advanceTimersByTimeAsync(10);
+      calls[1]?.();
+      expect(await failed).toBe("mine");
+      expect(vi.getTimerCount()).toBe(0);
+    } finally {
+      vi.useRealTimers();
+    }
+  });
+
   it("does not wait a third time for an owner that was late twice, until a second later", async () => {
     const time = new FakeTime();
     let calls = 0;
