@@ -45,6 +45,16 @@ const WORKER = `
     c.body(await cache().getOrCompute(c.req.param("key"), options, () => value)));
   app.get("/nothing", (c) => c.text("done"));
   app.get("/copy", cached(options), (c) => c.text("done"));
+  // What a hit answers, without a cache.
+  const fields = {
+    age: "1",
+    "cache-status": "turnpike; hit; ttl=3599",
+    "content-length": "4",
+    "content-type": "text/plain;charset=UTF-8",
+    date: new Date(0).toUTCString(),
+  };
+  const done = new TextEncoder().encode("done");
+  app.get("/fields", async () => new Response(done, { headers: fields }), (c) => c.text("done"));
   app.get("/slow", slow);
   app.get("/stampede", cached(options), slow);
   app.get("/busy", busy);
@@ -74,6 +84,7 @@ try {
   }
   await compare("owner", "bare", "hit from the owner ÷ bare RPC (aim 0.9)");
   await compare("copy", "nothing", "hit from the isolate's copy ÷ no cache (aim 0.9)");
+  await compare("fields", "nothing", "a middleware that answers with the same fields ÷ no cache");
   await compare("busy-stampede", "busy", "64 connections, 50 ms, 5 of CPU, ÷ no cache (aim 20)");
   // A handler that only waits answers 64 connections 1,280 times a second, cache or not.
   await compare("stampede", "slow", "64 connections, 50 ms of waiting, ÷ no cache");
