@@ -35,12 +35,7 @@ export function level(
 }
 
 /** Pours `cost` in if there is room. */
-export function pour(
-  state: State | undefined,
-  quota: Quota,
-  nowMs: number,
-  cost: number,
-): Omit<Outcome, "delayMs"> {
+export function pour(state: State | undefined, quota: Quota, nowMs: number, cost: number): Outcome {
   const { limit, windowMs, capacity } = quota;
   const before = level(state, quota, nowMs);
   const poured = before + cost * windowMs;
@@ -52,6 +47,7 @@ export function pour(
     remaining: Math.max(0, Math.floor((capacity * windowMs - after) / windowMs)),
     resetMs: Math.ceil(after / limit),
     retryAfterMs: allowed ? 0 : Math.ceil(overflow / limit),
+    delayMs: 0,
     state: allowed && cost > 0 ? write(after, quota, nowMs) : state,
   };
 }

@@ -13,8 +13,10 @@ export const leakyBucket: Algorithm = {
   decide(state, quota, nowMs, cost) {
     const outcome = pour(state, quota, nowMs, cost);
     // A request leaves when everything before it has left.
-    const delayMs = Math.ceil(level(state, quota, nowMs) / quota.limit);
-    return { ...outcome, delayMs: outcome.allowed && cost > 0 ? delayMs : 0 };
+    if (outcome.allowed && cost > 0) {
+      outcome.delayMs = Math.ceil(level(state, quota, nowMs) / quota.limit);
+    }
+    return outcome;
   },
 
   refund: scoop,

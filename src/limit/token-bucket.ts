@@ -9,7 +9,7 @@ import type { Algorithm } from "./algorithm.ts";
 import { level, overfill, pace, pour, scoop } from "./bucket.ts";
 
 export const tokenBucket: Algorithm = {
-  decide: (state, quota, nowMs, cost) => ({ ...pour(state, quota, nowMs, cost), delayMs: 0 }),
+  decide: pour,
 
   refund: scoop,
 
