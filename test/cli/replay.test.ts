@@ -162,6 +162,19 @@ describe("a replay", () => {
     expect(report()).toMatchObject({ denied: 1, deniedClients: 1, requests: 3 });
   });
 
+  it("gives a key the limit that an override names", () => {
+    const overrides = [{ key: "192.0.2.9", limit: 5 }];
+    const { take, report } = start([{ limit: 1, window: "1h", overrides }]);
+    const passes = (name: string) => Array.from({ length: 7 }, () => take(name, 0)).filter(Boolean);
+    expect([passes("192.0.2.1").length, passes("192.0.2.9").length]).toEqual([1, 5]);
+    // The limit that would deny nobody is that for the first client alone.
+    const limits = { "0.1%": 7, "1%": 7, "5%": 7 };
+    expect(report().policies).toMatchObject([
+      { requests: 14, denied: 8, deniedClients: 2, limits },
+    ]);
+    expect(passes("192.0.2.9")).toEqual([]);
+  });
+
   it("reports shadow without denying, and what it would deny", () => {
     const { take, report } = start([
       { name: "a", limit: 2, window: "1h", shadow: true },

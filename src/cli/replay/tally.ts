@@ -65,7 +65,8 @@ const POLICY_NUMBERS = DEMAND_NUMBERS + 1;
 export class Tally {
   requests = 0;
   readonly #clients: Clients;
-  readonly #byPolicy: Map<Policy, PolicyTally>;
+  /** By name, as some keys may have the policy with a limit of their own. */
+  readonly #byPolicy: Map<string, PolicyTally>;
   readonly #rows: NumberedRows;
   readonly #denials: Denials;
   readonly #inShadow: Denials;
@@ -81,7 +82,7 @@ export class Tally {
         const first = FIRST_OF_POLICIES + at * POLICY_NUMBERS;
         const demand = new Demand(policy, this.#rows, first);
         const deniedAt = first + DEMAND_NUMBERS;
-        return [policy, { policy, requests: 0, denied: 0, delayed: 0, demand, deniedAt }];
+        return [policy.name, { policy, requests: 0, denied: 0, delayed: 0, demand, deniedAt }];
       }),
     );
   }
@@ -100,9 +101,10 @@ export class Tally {
     verdict: Verdict,
     isCharged: boolean,
   ): void {
-    const tally = this.#byPolicy.get(policy) as PolicyTally;
+    const tally = this.#byPolicy.get(policy.name) as PolicyTally;
     tally.requests++;
-    tally.demand.add(key, client, atMs, isCharged);
+    // The policy's own limit does not touch a key that has another.
+    if (policy === tally.policy) tally.demand.add(key, client, atMs, isCharged);
     if (verdict.delayMs > 0) tally.delayed++;
     if (verdict.allowed && verdict.reason !== "shadow") return;
     tally.denied++;
