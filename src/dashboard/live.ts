@@ -52,6 +52,7 @@ export function livePage(
     pageResponse(page, { uplot: `\n${uplot}`, uplotStyle: inComment(uplotStyle) }),
   );
   app.all("/", () => wrongMethod("GET, HEAD"));
+  app.get("/session", async (c) => c.json({ active: await sessions.holds(c) }));
   app.use("/session", authorized, requireScope("admin"));
   app.post("/session", async (c) => {
     c.header("Set-Cookie", await sessions.begin(c.req.url));
@@ -61,7 +62,7 @@ export function livePage(
     c.header("Set-Cookie", sessions.end(c.req.url));
     return c.body(null, 204);
   });
-  app.all("/session", () => wrongMethod("POST, DELETE"));
+  app.all("/session", () => wrongMethod("GET, HEAD, POST, DELETE"));
   app.use("/live", authorized, requireScope("admin"));
   app.get("/live", (c) => {
     const range = parse(rangeSchema, queryOf(c).range ?? "10m", "range");

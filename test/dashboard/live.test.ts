@@ -45,6 +45,9 @@ async function open(): Promise<{ page: Page; errors: string[] }> {
   const page = await browser.newPage({ locale: "en-US" });
   const errors: string[] = [];
   page.on("pageerror", (error) => errors.push(String(error)));
+  page.on("console", (said) => {
+    if (said.type() === "error") errors.push(said.text());
+  });
   await page.goto(`${server.url}_turnpike/`);
   return { page, errors };
 }
@@ -90,13 +93,15 @@ async function sessionOf(token: string): Promise<string> {
 describe("the live page", () => {
   it("lets an admin in, and nobody else", async () => {
     const { page, errors } = await open();
+    await page.locator("#token").waitFor();
+    expect(errors).toEqual([]);
     await logIn(page, "wrong");
     await page.getByText("This token is not valid.").waitFor();
     await logIn(page, "narrow");
     await page.getByText('needs a token with the scope "admin"').waitFor();
     await logIn(page);
     await page.locator("#board").waitFor();
-    expect(errors).toEqual([]);
+    expect(errors).toEqual(["401", "403"].map((status) => expect.stringContaining(status)));
     await page.getByRole("button", { name: "Log out" }).click();
     await page.getByText("Logged out.").waitFor();
     await page.reload();
