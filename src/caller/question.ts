@@ -20,6 +20,8 @@ export interface Question {
   requestId?: number;
   /** The hold to make under the policies that are `held`. */
   reserve?: Reservation;
+  /** Whether it guards a call that spends nothing. Such a check is watched only if it is denied. */
+  isGuard?: boolean;
 }
 
 /** A question and what became of it. */

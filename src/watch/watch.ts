@@ -6,7 +6,7 @@
  * does not watch runs no line of this. Only what an owner evicts or writes is counted where the
  * owner is.
  */
-import type { Observer, Question, Reply } from "../caller/question.ts";
+import { isAllowed, type Observer, type Question, type Reply } from "../caller/question.ts";
 import { type Dimensions, keyOf } from "../events/tuple.ts";
 import type { Decision, Source } from "../limit/decision.ts";
 import { log } from "../log.ts";
@@ -117,7 +117,7 @@ export function watch(
 
   function noteRequest(replies: readonly Reply[]): void {
     const [first] = replies;
-    if (!first) return;
+    if (!first || isPassedGuard(first)) return;
     const all = replies.length > 1 ? replies.flatMap((reply) => reply.decisions) : first.decisions;
     const outcome = strictest(all);
     const isDeciding = (decision: Decision) => outcomeOf(decision) === outcome;
@@ -126,7 +126,9 @@ export function watch(
     count(first.question.region, REQUESTS, requestKey(outcome, source), 1);
   }
 
-  function note({ question, decisions }: Reply, nowMs: number, tookMs: number): void {
+  function note(reply: Reply, nowMs: number, tookMs: number): void {
+    if (isPassedGuard(reply)) return;
+    const { question, decisions } = reply;
     const { region } = question;
     for (const decision of decisions) {
       const outcome = outcomeOf(decision);
@@ -210,6 +212,10 @@ export function watch(
     clientKeys.clear();
     remembered = 1;
   }
+}
+
+function isPassedGuard(reply: Reply): boolean {
+  return reply.question.isGuard === true && isAllowed(reply);
 }
 
 function hexOf({ hi, lo }: KeyHash): string {

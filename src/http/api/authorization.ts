@@ -70,7 +70,8 @@ export function authorize(caller: Caller, config: LimiterConfig & Pick<Config, "
       const region = nearestRegion(cf as IncomingRequestCfProperties, config.homeRegion);
       const question = wrongTokensOf(client, region);
       // Right tokens are checked, too: a peek could overtake guesses on their way to the owner.
-      const asked = scope === undefined ? question : { ...question, policies: [RIGHT] };
+      const asked =
+        scope === undefined ? question : { ...question, policies: [RIGHT], isGuard: true };
       const { allowed, retryAfterMs } = decided(await caller.check([asked]));
       if (!allowed) return tooMany("This address has sent too many wrong tokens.", retryAfterMs);
     }

@@ -91,7 +91,7 @@ export function quotaApi(
     if (isListed(address, config.deny)) return refuseListed();
     const region = nearestRegion(cf as IncomingRequestCfProperties, config.homeRegion);
     const key = ["quota", ...clientKey(address, { headers }, config)];
-    const reads = await caller.check([{ key, policies: [READS], region }]);
+    const reads = await caller.check([{ key, policies: [READS], region, isGuard: true }]);
     const { allowed, retryAfterMs } = decided(reads);
     if (!allowed) return tooMany("A client may ask 120 times a minute.", retryAfterMs);
 
