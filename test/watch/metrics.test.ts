@@ -99,6 +99,9 @@ describe("the metrics", () => {
     const shown = JSON.stringify(grafana).match(/turnpike_\w+/g) ?? [];
     const names = shown.map((name) => name.replace(/_bucket$/, ""));
     expect(names.filter((name) => !families.has(name))).toEqual([]);
+    // A rate needs two samples. By default, Prometheus scrapes once a minute.
+    const windows = JSON.stringify(grafana).match(/\[\w+\]/g);
+    expect(new Set(windows)).toEqual(new Set(["[2m]", "[5m]"]));
   });
 });
 
