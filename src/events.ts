@@ -4,9 +4,10 @@
  * By itself, so that an app which only limits does not carry them.
  */
 import { env as environment, exports, waitUntil } from "cloudflare:workers";
-import { isolateRouter } from "./caller/router.ts";
+import { isolateRouter, Router } from "./caller/router.ts";
 import { EventReader } from "./events/event-reader.ts";
 import { EventSender } from "./events/event-sender.ts";
+import { EVER_PREFIX } from "./events/level.ts";
 import { directoryOf, eventsNamespace } from "./events/namespace.ts";
 import { type Dimensions, eventSchema, keyOf } from "./events/tuple.ts";
 import { parse } from "./limit/misuse.ts";
@@ -89,13 +90,19 @@ function newIsolate(env: object, onSend?: () => void) {
   const { hashSecret, homeRegion: home, ownersPerRegion } = parseLimiterConfig(env);
   const namespace = eventsNamespace(env, exports);
   const router = isolateRouter(ownersPerRegion);
+  // The limiter's own sums stay where they are through each change of the ring: what another owner
+  // counted before it was first scraped, Prometheus would not see as an increase.
+  const firstRings = new Router(ownersPerRegion);
   const hash = keyHasher(hashSecret);
   const stub = (name: string) => stubOf(namespace, name);
   const senderOf = perRegion(
     (region) =>
       new EventSender({
         runtime,
-        ownerOf: (name, by) => router.ownerOf(hash([name, by]), region).owner,
+        ownerOf: (name, by) => {
+          const rings = name.startsWith(EVER_PREFIX) ? firstRings : router;
+          return rings.ownerOf(hash([name, by]), region).owner;
+        },
         record: (owner, batch) => stub(owner).record(batch),
         newSender: () => crypto.randomUUID(),
         random: () => Math.random(),

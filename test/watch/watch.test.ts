@@ -7,6 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import parsePrometheus from "parse-prometheus-text-format";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import grafana from "../../src/watch/grafana.json" with { type: "json" };
 import type { WorkerdServer } from "../bench/workerd-server.ts";
 import { ALL_OBJECTS, startGate } from "../http/gate-server.ts";
 import { findPrometheus, Scraper } from "./prometheus.ts";
@@ -18,11 +19,16 @@ const POLICIES = [
 const NO_PROMETHEUS = "not run: there is no Prometheus, and apt-get could not fetch one";
 const folder = mkdtempSync(join(tmpdir(), "turnpike-watch-"));
 const programs = findPrometheus(folder);
+const panels = grafana.panels.flatMap(({ targets }) => targets);
 let server: WorkerdServer;
 
 async function start(): Promise<void> {
   server = await startGate(
-    { TOKEN: "metrics:reads admin:rules check:checks", POLICIES: JSON.stringify(POLICIES) },
+    {
+      TOKEN: "metrics:reads admin:rules check:checks",
+      POLICIES: JSON.stringify(POLICIES),
+      QUOTA_ORIGINS: '["https://app.example.com"]',
+    },
     { ...ALL_OBJECTS, folder },
   );
 }
@@ -107,7 +113,23 @@ describe("a Turnpike that watches itself", () => {
     }
   });
 
-  it("tells a real Prometheus what was sent, through a ring change", async () => {
+  it("leaves out reads of a quota, and calls with a right token after a wrong one", async () => {
+    const from = { "CF-Connecting-IP": "198.51.100.7" };
+    const ring = "/_turnpike/v1/ring";
+    const sums = async () => (await decisions()).sums;
+    const before = await sums();
+    expect((await get(ring, { ...from, ...authorized("guess") })).status).toBe(401);
+    for (let n = 0; n < 5; n++) {
+      expect((await get("/_turnpike/v1/quota", from)).status).toBe(200);
+      expect((await get(ring, { ...from, ...authorized("rules") })).status).toBe(200);
+    }
+    await load("192.0.2.9", 1);
+    const grown = { "wrong token allowed": 1, "site allowed": 1 };
+    for (const [id, by] of Object.entries(grown)) before[id] = (before[id] ?? 0) + by;
+    await expect.poll(sums, { timeout: 60_000 }).toEqual(before);
+  });
+
+  it("tells a real Prometheus what was sent, through a ring change, and fills each panel", async () => {
     if (!programs) return console.warn(NO_PROMETHEUS);
     const scraper = await Scraper.start(programs, folder, new URL(server.url), "reads");
     try {
@@ -115,7 +137,11 @@ describe("a Turnpike that watches itself", () => {
       const start = Object.values((await decisions()).sums).reduce((a, b) => a + b, 0);
       await expect.poll(decided, { timeout: 60_000 }).toBe(start);
       await load("192.0.2.3", 15);
-      const path = "/_turnpike/v1/ring/owners/weur%2F0";
+      // The owner of a series leaves, and goes on to count it.
+      const { series } = await decisions();
+      const [denied = ""] = [...series.keys()].filter((labels) => labels.includes("denial-cache"));
+      const owner = encodeURIComponent(JSON.parse(denied).owner);
+      const path = `/_turnpike/v1/ring/owners/${owner}`;
       await fetch(new URL(path, server.url), { method: "DELETE", headers: authorized("rules") });
       await load("192.0.2.3", 15);
       const grown =
@@ -123,10 +149,22 @@ describe("a Turnpike that watches itself", () => {
       await expect.poll(() => scraper.query(grown), { timeout: 60_000 }).toBe(30);
       const resets = "sum(resets(turnpike_decisions_total[5m]))";
       expect(await scraper.query(resets)).toBe(0);
+      expect([...(await decisions()).series.keys()].sort()).toEqual([...series.keys()].sort());
       // Prometheus extends the increase to the ends of the range, by one scrape at most.
       const increase = (await scraper.query("sum(increase(turnpike_decisions_total[5m]))")) ?? 0;
       expect(increase).toBeGreaterThanOrEqual(30);
       expect(increase).toBeLessThan(45);
+      // New clients, so that owners write, and tell it again: one value of a series is no rate.
+      let clients = 10;
+      const filled = async (expr: string) => {
+        for (let n = 0; n < 8; n++) await load(`192.0.2.${++clients}`, 1);
+        return scraper.query(expr);
+      };
+      for (const { expr } of panels) {
+        await expect
+          .poll(() => filled(expr), { timeout: 60_000, interval: 2_000 })
+          .toBeGreaterThanOrEqual(0);
+      }
     } finally {
       await scraper.stop();
     }

@@ -29,7 +29,7 @@ export function who(typed: string): Who {
 }
 
 export function isAddress(typed: string): boolean {
-  return typed.slice(0, ADDRESS.length).toLowerCase() === ADDRESS;
+  return typed.startsWith(ADDRESS);
 }
 
 /** Returns a command about one key. */
