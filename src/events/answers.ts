@@ -25,6 +25,8 @@ export interface Top {
   total: number;
   /** Units whose tuples are no longer known. */
   other: number;
+  /** Units of further names than a bin keeps apart: this name may be one. Absent if there are none. */
+  otherNames?: number;
   /** The heaviest first. What is not listed has at most the count of the last entry. */
   entries: TopEntry[];
   /** The dimensions of `by` that no event in the range has, perhaps by a typing error. */

@@ -16,7 +16,7 @@ import {
   type TopEntry,
   topOf,
 } from "./answers.ts";
-import { Bin } from "./bin.ts";
+import { Bin, OTHER_NAME } from "./bin.ts";
 import { EVER, startOf } from "./level.ts";
 import { distinctSchema, type Range, readQuery, seriesSchema, topSchema } from "./query.ts";
 import type { Bins, EventsRpc, HeaviestRead, Read, Said } from "./rpc.ts";
@@ -61,7 +61,9 @@ export class EventReader {
   /** Returns the heaviest. Like all methods, rejects with a `MisuseError` if a rule is broken. */
   async top(name: string, by: readonly string[] = [], n = 10, range: Range = {}): Promise<Top> {
     const { query, bins } = this.#read(topSchema, { ...range, name, by, n });
-    return topOf(await this.#tally(name, bins), query.by, query.n);
+    const [tally, otherNames] = await this.#tallyOf(name, bins);
+    const top = topOf(tally, query.by, query.n);
+    return otherNames > 0 ? { ...top, otherNames } : top;
   }
 
   /**
@@ -86,7 +88,9 @@ export class EventReader {
   /** Returns how many distinct values of a dimension were counted. */
   async distinct(name: string, dimension: string, range: Range = {}): Promise<Distinct> {
     const { bins } = this.#read(distinctSchema, { ...range, name, dimension });
-    return distinctOf(await this.#tally(name, bins), dimension);
+    const [tally, otherNames] = await this.#tallyOf(name, bins);
+    const distinct = distinctOf(tally, dimension);
+    return { ...distinct, exact: distinct.exact && otherNames === 0 };
   }
 
   /** Returns a point for each bin, even if it is 0. Counts events with all values of `filter`. */
@@ -124,6 +128,15 @@ export class EventReader {
 
   #read<const Schema extends Parameters<typeof readQuery>[0]>(schema: Schema, query: unknown) {
     return readQuery(schema, query, this.#options.runtime.now());
+  }
+
+  /** Returns a name's tally, and the units of names that were not kept apart: it may be one. */
+  async #tallyOf(name: string, bins: Bins): Promise<[tally: Tally, otherNames: number]> {
+    const [tally, other] = await Promise.all([
+      this.#tally(name, bins),
+      this.#tally(OTHER_NAME, bins),
+    ]);
+    return [tally, name === OTHER_NAME ? 0 : other.unknown];
   }
 
   async #tally(name: string, bins: Bins, heaviest?: HeaviestRead): Promise<Tally> {

@@ -1,4 +1,5 @@
 import { beforeEach, describe, expect, it } from "vitest";
+import { Bin, MAX_NAMES, OTHER_NAME } from "../../src/events/bin.ts";
 import { EventReader } from "../../src/events/event-reader.ts";
 import type { EventsRpc, Read } from "../../src/events/rpc.ts";
 import type { EncodedTally } from "../../src/events/tally.ts";
@@ -46,7 +47,11 @@ describe("what is asked in one turn", () => {
       reader.series("api", {}, { last: "1m" }),
       reader.sums("api"),
     ]);
-    expect(calls).toEqual([DIRECTORY, "weur/0 tally,series,tally", "weur/1 tally,series,tally"]);
+    expect(calls).toEqual([
+      DIRECTORY,
+      "weur/0 tally,tally,series,tally",
+      "weur/1 tally,tally,series,tally",
+    ]);
     expect(top.entries.map(({ dimensions }) => dimensions.customer)).toEqual(["weur/0", "weur/1"]);
     expect(points.length).toBeGreaterThanOrEqual(60);
     expect([...sums.keys()]).toEqual(["weur/0", "weur/1"]);
@@ -56,7 +61,7 @@ describe("what is asked in one turn", () => {
     const reader = readerOf(["weur/0"]);
     await reader.top("api");
     await reader.top("api");
-    expect(calls).toEqual([DIRECTORY, "weur/0 tally", DIRECTORY, "weur/0 tally"]);
+    expect(calls).toEqual([DIRECTORY, "weur/0 tally,tally", DIRECTORY, "weur/0 tally,tally"]);
   });
 
   it("rejects as a whole if one owner does not answer", async () => {
@@ -143,5 +148,22 @@ describe("a top list by a dimension that nothing has", () => {
     expect(twice.entries).toHaveLength(1);
     const nobody = await readerOf([]).top("api", ["custmer"]);
     expect(nobody).not.toHaveProperty("missing");
+  });
+});
+
+describe("a name that may not have been kept apart", () => {
+  const bin = new Bin(0, 1e6, hash);
+  for (let n = 0; n < MAX_NAMES + 2; n++) bin.add(`name${n}`, keyOf({ customer: "c" }), 2);
+  const read = async (reads: Read[]) =>
+    reads.map(({ name }) => bin.tallies.get(name)?.encode() ?? null);
+  const stub = { owners: async () => ["weur/0"], read } as unknown as Stub<EventsRpc>;
+  const stubOf = () => stub;
+  const reader = new EventReader({ runtime: STILL, stubOf, directory: DIRECTORY, hash });
+
+  it("has what may be of it beside its total, and is no exact number of values", async () => {
+    const last = `name${MAX_NAMES + 1}`;
+    expect(await reader.top(last)).toEqual({ total: 0, other: 0, entries: [], otherNames: 4 });
+    expect(await reader.distinct(last, "customer")).toMatchObject({ count: 0, exact: false });
+    expect(await reader.top(OTHER_NAME)).toEqual({ total: 4, other: 4, entries: [] });
   });
 });

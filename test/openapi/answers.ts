@@ -193,6 +193,7 @@ export const ANSWERS = {
     {
       total: whole("All units in the range, exact."),
       other: whole("Units whose tuple nobody knows any more."),
+      otherNames: whole("Units of names past the 64th, maybe of this one."),
       entries: list(
         object({
           dimensions: {
@@ -210,6 +211,7 @@ export const ANSWERS = {
       ),
     },
     "missing",
+    "otherNames",
   ),
   Series: object({
     points: list(
