@@ -26,8 +26,11 @@ const rows = await run({
   primingSeconds: 30,
   onStep: () => {},
 });
+const cpuOf = (name: string) =>
+  rows.find((row) => row.contender === name)?.requestsPerCpuSecond ?? Number.NaN;
 for (const { contender, requestsPerSecond, turnpikeToIt, errors } of rows) {
-  const ratio = contender === counting.name ? `, ${(1 / turnpikeToIt).toFixed(3)} of without` : "";
+  const cpu = (cpuOf(contender) / cpuOf(TURNPIKE)).toFixed(3);
+  const ratio = `, ${(1 / turnpikeToIt).toFixed(3)} of without; a CPU second ${cpu}`;
   console.log(
     `${contender}: ${Math.round(requestsPerSecond)} requests/s, ${errors} errors${ratio}`,
   );
