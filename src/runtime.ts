@@ -2,9 +2,13 @@
  * The only way to the runtime: clock, timers, and what outlives a request. It is passed in
  * everywhere, so that a test or the simulation can replace it.
  */
+import { Clock } from "./clock.ts";
 
 export interface Runtime {
-  /** Milliseconds since the epoch. Inside an object this is the time at which the event arrived. */
+  /**
+   * Milliseconds since the epoch; never runs backwards. Inside an object this is the time at which
+   * the event arrived.
+   */
   now(): number;
   /**
    * Resolves after `ms`.
@@ -31,9 +35,10 @@ export function runOn(runtime: Runtime): Runtime {
 
 /** @param keepAlive the `waitUntil` of the object or request that the runtime belongs to */
 export function runtimeWith(keepAlive: (task: Promise<unknown>) => void): Runtime {
+  // Read anew each time: a test may put another clock in its place.
+  const clock = new Clock({ now: () => Date.now() });
   return {
-    // Read anew each time: a test may put another clock in its place.
-    now: () => Date.now(),
+    now: () => clock.now(),
     wait: (ms, end) => {
       if (!end || end instanceof AbortSignal) return scheduler.wait(ms, end && { signal: end });
       // A wait that is left pending costs a call a sixth of its time. But it also keeps the runtime

@@ -27,11 +27,11 @@ const SERVERS = [
 ];
 /** Code that imports nothing of Cloudflare's. One process for all of them: each takes little. */
 const PURE = [
-  "test/{config,house,log}.test.ts",
+  "test/{clock,config,house,log}.test.ts",
   "test/http/json-values.test.ts",
   "test/watch/{analytics,counts,denial-log,metrics}.test.ts",
   "test/{cli,counters,dashboard,events,limit,membership,protocol,ring,testing}/**/*.test.ts",
-  "test/owner/{checkpoint,checkpoint-lives,clock,export,holds,inexact,late-writes,operated-ring-owner,owner,ring-owner}.test.ts",
+  "test/owner/{checkpoint,checkpoint-lives,export,holds,inexact,late-writes,operated-ring-owner,owner,ring-owner}.test.ts",
   "test/caller/{all-or-none,background,batcher,caller,denial-cache,denials,failing-owner,failure-report,fallback,giving-back,leases,policies-follower,ring-follower}.test.ts",
   "test/cache/simulation.test.ts",
   "test/fuzz/{checkpoint,config,ring}.test.ts",

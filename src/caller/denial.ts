@@ -123,9 +123,7 @@ export function trustedUntilMs(list: List, at: number, heard: Heard | undefined)
   return fromMs + (list[at + TRUST_MS] as number);
 }
 
-/** Returns false if the clock was set back since: nobody knows how long that was ago. */
 export function isTrusted(list: List, at: number, trustedUntilMs: number, nowMs: number): boolean {
-  if (nowMs < (list[at + SENT_MS] as number)) return false;
   return nowMs < trustedUntilMs && nowMs < (list[at + PASSES_AT_MS] as number);
 }
 

@@ -161,8 +161,6 @@ export class Leases {
   #get(key: KeyHash, policy: Policy, nowMs: number): Lease | undefined {
     const lease = this.#leases.get(first53Bits(key));
     if (!lease || !isSameKey(lease.key, key) || nowMs >= lease.untilMs) return undefined;
-    // The clock was set back, so the window may be over.
-    if (nowMs < lease.sentMs) return undefined;
     return isSame(lease.policy, policy) ? lease : undefined;
   }
 }

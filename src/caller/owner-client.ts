@@ -124,8 +124,7 @@ export class OwnerClient {
   }
 
   #reportOnce(owner: string, nowMs: number): void {
-    const agoMs = nowMs - (this.#reportedMs.get(owner) ?? 0);
-    if (agoMs >= 0 && agoMs < REPORT_INTERVAL_MS) return;
+    if (nowMs - (this.#reportedMs.get(owner) ?? 0) < REPORT_INTERVAL_MS) return;
     this.#reportedMs.set(owner, nowMs);
     this.#report(owner);
   }

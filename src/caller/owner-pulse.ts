@@ -44,8 +44,7 @@ export class OwnerPulse {
   hear(owner: string, epoch: number, sentMs: number): void {
     const last = this.#last.get(owner);
     if (!last) this.#last.set(owner, { sentMs, epoch });
-    // Answers may overtake each other, but not by that much: the clock was set back.
-    else if (sentMs >= last.sentMs || sentMs < last.sentMs - MAX_SILENCE_MS) {
+    else if (sentMs >= last.sentMs) {
       last.sentMs = sentMs;
       last.epoch = epoch;
     }

@@ -107,10 +107,7 @@ export class PoliciesFollower {
   /** Notes that an owner of a region knows this version. */
   hear(version: number, region: Region): void {
     const { runtime } = this.#options;
-    const leftMs = this.#askingUntilMs - runtime.now();
-    // More is left only if the clock was set back.
-    const isAsking = leftMs > 0 && leftMs <= LOST_MS;
-    if (version <= this.#version || isAsking) return;
+    if (version <= this.#version || runtime.now() < this.#askingUntilMs) return;
     runtime.keepAlive(this.#fetch(region, version));
   }
 

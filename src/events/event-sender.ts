@@ -75,8 +75,7 @@ export class EventSender {
     this.#add(name, key, amount, by);
     const { runtime } = this.#options;
     const nowMs = runtime.now();
-    // A clock that was set back must not keep a shift on that the runtime has ended.
-    if (nowMs >= this.#shiftMs && nowMs - this.#shiftMs < SHIFT_MS) return;
+    if (nowMs - this.#shiftMs < SHIFT_MS) return;
     this.#shiftMs = nowMs;
     runtime.keepAlive(this.#work(++this.#shift));
   }

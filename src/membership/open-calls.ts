@@ -19,9 +19,7 @@ export class OpenCalls {
    */
   begin<Reply>(name: string, nowMs: number, call: () => Promise<Reply>) {
     const { open, begunMs } = this.#calls.get(name) ?? { open: 0, begunMs: nowMs };
-    const sinceMs = nowMs - begunMs;
-    // Below 0, the clock was set back.
-    if (sinceMs >= 0 && sinceMs < (open - FREE_CALLS) * PAUSE_MS) return undefined;
+    if (nowMs - begunMs < (open - FREE_CALLS) * PAUSE_MS) return undefined;
     this.#calls.set(name, { open: open + 1, begunMs: nowMs });
     return call().finally(() => this.#end(name));
   }

@@ -5,6 +5,7 @@
  * simulation can run it. The trade-off: memory is the truth. A crash loses what was counted since
  * the last checkpoint, except under policies that are `durable`.
  */
+import { Clock } from "../clock.ts";
 import type { CounterTable } from "../counters/counter-table.ts";
 import { Counters } from "../counters/counters.ts";
 import { INEXACT } from "../counters/table-name.ts";
@@ -16,7 +17,6 @@ import type { DiskLosses } from "../protocol/rpc.ts";
 import type { KeyHash } from "../ring/key-hash.ts";
 import type { Runtime } from "../runtime.ts";
 import { Checkpoint, type CheckpointStorage, type Found } from "./checkpoint/checkpoint.ts";
-import { Clock } from "./clock.ts";
 import { DurableRows } from "./durable-rows.ts";
 import { InexactCounts, type Loss } from "./inexact.ts";
 import { Schedule, type ScheduleOptions, type ScheduleStorage } from "./schedule.ts";
@@ -25,7 +25,7 @@ import { Schedule, type ScheduleOptions, type ScheduleStorage } from "./schedule
 export type OwnerStorage = CheckpointStorage & ScheduleStorage;
 
 export interface StoredCountersOptions extends Pick<ScheduleOptions, "onEvicted"> {
-  /** Its clock may run backwards: the owner's own never does. */
+  /** After a restart, its clock may be behind that of the owner. */
   runtime: Runtime;
   storage: OwnerStorage;
   /** See `TablesOptions`. */

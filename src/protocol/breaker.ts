@@ -30,9 +30,7 @@ export class Breaker {
   admits(owner: string, nowMs: number): boolean {
     const streak = this.#streaks.get(owner);
     if (!streak || !isOpen(streak)) return true;
-    const leftMs = streak.openUntilMs - nowMs;
-    // More is left only if the clock was set back.
-    if (leftMs > 0 && leftMs <= OPEN_MS) return false;
+    if (nowMs < streak.openUntilMs) return false;
     streak.openUntilMs = nowMs + OPEN_MS;
     return true;
   }

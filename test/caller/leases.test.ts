@@ -91,14 +91,6 @@ describe("a lease", () => {
     expect(await drain([caller])).toBe(99);
   });
 
-  it("ends where the clock was set back, since its window may be over", async () => {
-    const caller = isolate();
-    for (let n = 0; n < 6; n++) await decide(caller);
-    expect(await decide(caller)).toMatchObject({ source: "lease" });
-    vi.setSystemTime(Date.now() - 3_600_000);
-    expect(await decide(caller)).toMatchObject({ source: "owner" });
-  });
-
   it("is never overspent in parallel", async () => {
     const caller = isolate();
     const replies = await Promise.all(Array.from({ length: 300 }, () => caller.check([ask()])));

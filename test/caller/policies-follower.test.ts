@@ -113,18 +113,6 @@ describe("an isolate", () => {
     expect(sent.map(({ live }) => live)).toEqual([undefined, 3, 3]);
   });
 
-  it("asks again after the clock was set back while it asked", async () => {
-    answer = { numbers: NUMBERS, live: 3 };
-    answers = { oc: "never" };
-    await owner.check(BATCH);
-    nowMs -= 3_600_000;
-    answers = { oc: documentOf(3) };
-    await owner.check(BATCH);
-    await tasks.at(-1);
-    expect(asked).toHaveLength(2);
-    expect(follower.version).toBe(3);
-  });
-
   it("keeps the same object for a policy that did not change", async () => {
     follower.follow(documentOf(1));
     expect(follower.policies[0]).toBe(DEPLOYED[0]);

@@ -52,19 +52,6 @@ describe("a sender of events", () => {
     expect(seconds).toEqual(seconds.map((_, at) => first + at));
   });
 
-  it("sends on after the clock was set back and the request that sent has ended", async () => {
-    const { time, batches, sender } = startSender();
-    const { wait } = time.runtime;
-    time.nowMs = 3_600_000;
-    time.runtime.wait = () => new Promise(() => {});
-    sender.count("api", "a", 1);
-    time.nowMs = 0;
-    time.runtime.wait = wait;
-    sender.count("api", "b", 1);
-    await time.pass(2_000);
-    expect(totalOf(batches)).toBe(2);
-  });
-
   it("keeps no more than its bound, and loses no unit of any name", async () => {
     const { time, batches, sender } = startSender();
     for (let n = 0; n < 60_000; n++) sender.count(`name${n % 30_000}`, `key${n}`, 1);

@@ -5,6 +5,7 @@ import type { Decision, Source } from "../../src/limit/decision.ts";
 import { parsePolicy } from "../../src/limit/policy.ts";
 import { DropWarning } from "../../src/owner/drop-warning.ts";
 import { keyHasher } from "../../src/ring/key-hash.ts";
+import { WORKERS } from "../../src/runtime.ts";
 import { watch } from "../../src/watch/watch.ts";
 
 const policies = [parsePolicy({ name: "site", limit: 1, window: "1m" })];
@@ -75,7 +76,7 @@ describe("what the limiter counts of itself", () => {
 
   it("has how long checks waited that an owner answered, and no others", () => {
     const { decided } = newWatch();
-    const askedMs = Date.now();
+    const askedMs = WORKERS.now();
     vi.setSystemTime(askedMs + 7);
     decided([replyBy("owner"), replyBy("denial-cache")], askedMs);
     expect(counts['weur turnpike.latency ["le","10"]']).toBe(1);

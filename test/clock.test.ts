@@ -1,6 +1,7 @@
-/** An owner's clock against a machine's that is set back, and another owner's that runs ahead. */
+/** A clock against a machine's that is set back, and an owner's against another that runs ahead. */
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { Clock } from "../../src/owner/clock.ts";
+import { Clock } from "../src/clock.ts";
+import { runtimeWith } from "../src/runtime.ts";
 
 let machineMs: number;
 let clock: Clock;
@@ -29,7 +30,7 @@ function timesAt(...atMs: number[]): number[] {
   });
 }
 
-describe("an owner's clock", () => {
+describe("a clock", () => {
   it("stands still while the machine's is up to 1 s behind, and tells nobody", () => {
     expect(timesAt(5_000, 4_000, 4_900, 5_100)).toEqual([5_000, 5_000, 5_000, 5_100]);
     expect(told).toEqual([]);
@@ -38,6 +39,15 @@ describe("an owner's clock", () => {
   it("runs on if the machine's is set back further, and says so", () => {
     expect(timesAt(90_000, 30_000, 31_000)).toEqual([90_000, 90_000, 91_000]);
     expect(told).toEqual([{ event: "clock-set-back", byMs: 60_000, times: 1 }]);
+  });
+
+  it("is that of every isolate and object", () => {
+    const runtime = runtimeWith(() => {});
+    const beforeMs = runtime.now();
+    vi.setSystemTime(beforeMs - 3_600_000);
+    expect(runtime.now()).toBe(beforeMs);
+    vi.advanceTimersByTime(5_000);
+    expect(runtime.now()).toBe(beforeMs + 5_000);
   });
 
   it("says so, too, if that happens while the owner is not in memory", () => {

@@ -1,29 +1,28 @@
 /**
- * An owner's clock, which never runs backwards. If the machine's clock is set back, this one runs
- * on from where it was: if it stood still, no window would end until the machine's has caught up.
+ * A clock that never runs backwards. If the machine's clock is set back, this one runs on from where
+ * it was: if it stood still, no window would end until the machine's has caught up.
  */
-import { logSeldom } from "../log.ts";
-import type { Runtime } from "../runtime.ts";
+import { logSeldom } from "./log.ts";
 
 /**
- * The most that the clocks of owners may differ. If a machine's clock is behind by less, the
- * owner's clock stands still until the machine's has caught up.
+ * The most that the clocks of owners may differ. If a machine's clock is behind by less, this one
+ * stands still until the machine's has caught up.
  */
 const MOST_SKEW_MS = 1_000;
 
 export class Clock {
-  readonly #runtime: Pick<Runtime, "now">;
+  readonly #machine: { now(): number };
   #nowMs = 0;
   /** How far this clock runs ahead of the machine's, after that was set back. */
   #aheadMs = 0;
 
-  constructor(runtime: Pick<Runtime, "now">) {
-    this.#runtime = runtime;
+  constructor(machine: { now(): number }) {
+    this.#machine = machine;
   }
 
   /** Returns the time. Logs if the machine's clock was set back since the last call. */
   now(): number {
-    const machineMs = this.#runtime.now();
+    const machineMs = this.#machine.now();
     const behindMs = this.#nowMs - machineMs;
     if (behindMs <= MOST_SKEW_MS) this.#aheadMs = 0;
     else if (behindMs - this.#aheadMs > MOST_SKEW_MS) {
@@ -34,7 +33,7 @@ export class Clock {
     return this.#nowMs;
   }
 
-  /** Goes on from where this clock was before a restart. Returns the time. */
+  /** Goes on from where an owner's clock was before a restart. Returns the time. */
   resume(lastMs: number): number {
     this.#nowMs = lastMs;
     return this.now();
@@ -43,6 +42,6 @@ export class Clock {
   /** Catches up with another owner's clock, which may run ahead: no clock was set back. */
   follow(otherMs: number): void {
     this.#nowMs = Math.max(this.now(), otherMs);
-    this.#aheadMs = this.#nowMs - this.#runtime.now();
+    this.#aheadMs = this.#nowMs - this.#machine.now();
   }
 }
