@@ -13,8 +13,8 @@ export interface Runtime {
   /**
    * Resolves after `ms`.
    *
-   * @param end a signal that makes it reject at once, or a call: once that has settled, nobody waits
-   *   any more, and it need not resolve
+   * @param end a signal that makes it reject at once, or a promise: once that has settled, nobody
+   *   waits any more, and it need not resolve
    */
   wait(ms: number, end?: AbortSignal | Promise<unknown>): Promise<void>;
   /** Runs a task once, `ms` milliseconds from now. Keeps an object in memory until then. */
@@ -41,8 +41,7 @@ export function runtimeWith(keepAlive: (task: Promise<unknown>) => void): Runtim
     now: () => clock.now(),
     wait: (ms, end) => {
       if (!end || end instanceof AbortSignal) return scheduler.wait(ms, end && { signal: end });
-      // A wait that is left pending costs a call a sixth of its time. But it also keeps the runtime
-      // from ending a request as hung, whose handler waits for nothing that the runtime knows of.
+      // The scheduler's wait would stay pending, and the runtime keep what belongs to it.
       return new Promise((resolve) => {
         const timer = setTimeout(resolve, ms);
         const clear = () => clearTimeout(timer);

@@ -189,9 +189,7 @@ export class CacheClient implements CacheStore {
     const { runtime, stubOf } = this.#options;
     if (!this.#breaker.admits(owner, runtime.now())) throw new Error(`${owner} is skipped`);
     try {
-      const calling = call(stubOf(owner));
-      const wait = (ms: number) => runtime.wait(ms, calling);
-      const reply = await withDeadline(deadlineMs, calling, { wait });
+      const reply = await withDeadline(deadlineMs, call(stubOf(owner)), runtime);
       this.#breaker.succeeded(owner);
       return reply;
     } catch (error) {

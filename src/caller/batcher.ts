@@ -108,7 +108,7 @@ export class Batcher {
     const { promise, resolve, reject } = Promise.withResolvers<Answer | undefined>();
     gathering.checks.push(check);
     gathering.waiters.push({ resolve, reject });
-    this.#runtime.wait(PATIENCE_CALLS * this.#callMs).then(() => resolve(undefined));
+    this.#runtime.wait(PATIENCE_CALLS * this.#callMs, promise).then(() => resolve(undefined));
     const answer = await promise;
     if (answer) return answer;
     // The sender is gone. Later checks must not join what it gathered.
@@ -148,7 +148,7 @@ export class Batcher {
   async #turn({ waiting }: OwnerQueue, ms: number): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>();
     waiting.push(resolve);
-    await Promise.race([promise, this.#runtime.wait(ms)]);
+    await Promise.race([promise, this.#runtime.wait(ms, promise)]);
     const place = waiting.indexOf(resolve);
     if (place >= 0) waiting.splice(place, 1);
   }

@@ -16,7 +16,7 @@ export function withDeadline<Reply>(
     const end = () => reject(new DeadlineError(`no answer within ${ms} ms`));
     // If the whole isolate has stalled, the answer may have arrived behind this timer.
     runtime
-      .wait(ms)
+      .wait(ms, call)
       .then(() => runtime.wait(0))
       .then(end, end);
   });

@@ -13,6 +13,11 @@ import { parsePolicy } from "../../src/limit/policy.ts";
 
 export { Membership } from "../../src/index.ts";
 
+/**
+ * How long a handler has nothing to send, longer than any client waits. It waits for something that
+ * the runtime knows of, since the runtime ends a request that waits for nothing.
+ */
+const IDLE_MS = 600_000;
 /** How long an owner takes to answer a check. */
 let ownerMs = 0;
 /** Requests whose handler was reached, by path. */
@@ -113,15 +118,17 @@ app.all("/:policy/events", (c) => {
 app.all("/:policy/idle-events", (c) =>
   streamSSE(c, async (stream) => {
     await stream.writeSSE({ data: "event" });
-    await stream.sleep(600_000);
+    await stream.sleep(IDLE_MS);
   }),
 );
 app.all("/:policy/silent", () => {
-  return new Response(new ReadableStream({ pull: () => new Promise(() => {}) }));
+  return new Response(new ReadableStream({ pull: () => scheduler.wait(IDLE_MS) }));
 });
-app.all("/:policy/idle-transform", () => {
+app.all("/:policy/idle-transform", (c) => {
   const { readable, writable } = new TransformStream();
-  writable.getWriter().write(new TextEncoder().encode("first"));
+  const writer = writable.getWriter();
+  writer.write(new TextEncoder().encode("first"));
+  c.executionCtx.waitUntil(scheduler.wait(IDLE_MS).then(() => writer.close()));
   return new Response(readable);
 });
 app.all("/:policy/large", () => new Response(new Uint8Array(16_000_000)));

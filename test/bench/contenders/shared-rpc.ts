@@ -47,8 +47,8 @@ class Line {
   #follow(waiters: ((total: number | undefined) => void)[]): Promise<number | undefined> {
     const { promise, resolve } = Promise.withResolvers<number | undefined>();
     waiters.push(resolve);
-    scheduler.wait(PATIENCE_MS).then(() => resolve(undefined));
-    return promise;
+    const timer = setTimeout(() => resolve(undefined), PATIENCE_MS);
+    return promise.finally(() => clearTimeout(timer));
   }
 
   async #gather(): Promise<number | undefined> {
