@@ -99,11 +99,16 @@ export class CounterTable {
   }
 
   delete(key: KeyHash): void {
+    this.deleteOnly(key);
+    this.#join();
+  }
+
+  /** Deletes a row, and does not shrink: for a table that is being read from disk. */
+  deleteOnly(key: KeyHash): void {
     const segment = this.#segmentOf(key);
     const { size, bytes } = segment;
     segment.delete(key);
     this.#resum(segment, size, bytes);
-    this.#join();
   }
 
   /**
@@ -135,20 +140,28 @@ export class CounterTable {
   }
 
   /**
-   * Replaces a segment by a copy that was read from disk.
+   * Replaces a segment by a copy that was read from disk. The table does not shrink to the size that
+   * it had when the copy was written, or rows that are read next would make it grow again.
    *
    * @param count how many segments the table had when the copy was written
    * @param copiedAt see `copiedAt`
    */
   place(segment: Segment, index: number, count: number, copiedAt: number): void {
     while (this.#segments.length < count) this.#split();
-    while (this.#segments.length > count) this.#joinLast();
-    const before = this.#segments[index] as Segment;
-    this.#segments[index] = segment;
-    this.#copiedAt[index] = copiedAt;
-    this.#size += segment.size - before.size;
-    this.#bytes += segment.bytes - before.bytes;
+    // If the table was split since, the copy's rows go to more than one segment.
+    const isWhole = this.#segments.length === count;
+    for (let at = index; at < this.#segments.length; at++) {
+      if (indexOf(at, count) !== index) continue;
+      const { size, bytes } = this.#segments[at] as Segment;
+      const placed = isWhole ? segment : this.#newSegment(segment.size / 2);
+      this.#segments[at] = placed;
+      this.#copiedAt[at] = copiedAt;
+      this.#size += placed.size - size;
+      this.#bytes += placed.bytes - bytes;
+      if (isWhole) break;
+    }
     this.#lastExpiryMs = Math.max(this.#lastExpiryMs, segment.lastExpiryMs);
+    if (!isWhole) segment.visit((key, state) => this.set(key, state));
   }
 
   /** Calls `each` with rows around a key's place, until it returns true. */

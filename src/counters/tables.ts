@@ -38,7 +38,7 @@ const SAMPLE_TABLES = 16;
 export interface TablesOptions {
   /** The most bytes that tables and rows take. Default {@link MAX_BYTES}. */
   maxBytes?: number | undefined;
-  /** Called after a key's row was set or deleted, but not after it was evicted or swept. */
+  /** Called after a key's row was set, deleted or evicted, but not after it was swept. */
   onChange?: (table: string, key: KeyHash) => void;
   /** Called after a table was dropped with all its rows. */
   onDrop?: (table: string) => void;
@@ -134,9 +134,12 @@ export class Tables {
   }
 
   delete(name: string, key: KeyHash): void {
-    const table = this.#remove(name, key);
-    // Reported even if there was no row: an evicted one may still be on disk.
-    if (table) this.#onChange(name, key);
+    const table = this.#byName.get(name);
+    if (!table) return;
+    const { size, bytes } = table;
+    table.delete(key);
+    this.#resum(table, size, bytes);
+    this.#onChange(name, key);
   }
 
   /**
@@ -201,19 +204,9 @@ export class Tables {
   }
 
   #evict({ table: name, key }: RowId, isLive: boolean): void {
-    const table = this.#remove(name, key);
-    if (!table) return;
+    this.delete(name, key);
     if (isLive) this.evicted++;
-    if (table.size === 0) this.dropTable(name);
-  }
-
-  #remove(name: string, key: KeyHash): CounterTable | undefined {
-    const table = this.#byName.get(name);
-    if (!table) return undefined;
-    const { size, bytes } = table;
-    table.delete(key);
-    this.#resum(table, size, bytes);
-    return table;
+    if (this.#byName.get(name)?.size === 0) this.dropTable(name);
   }
 
   /** Returns a sample of tables, the largest first, without those of what operators have set. */

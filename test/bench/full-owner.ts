@@ -4,7 +4,8 @@
  *
  *     npm run bench:owner
  *
- * `npm run bench:owner -- --keys 100000` does the same for fewer keys.
+ * `npm run bench:owner -- --keys 100000` does the same for fewer keys. With `--new`, no check repeats
+ * a key, so that most keys are evicted again.
  *
  * Its storage is SQLite on disk, so only what the owner holds is alive. It collects garbage at each
  * call and counts what is left.
@@ -24,6 +25,8 @@ const MOST_KEYS = "1666600";
 const CALL_CHECKS = 100;
 /** After the first round, keys change that are on disk. */
 const ROUNDS = 1.3;
+/** The same if all keys are new: all places are taken three times. */
+const NEW_ROUNDS = 3;
 
 class CountingStorage extends SqliteStorage {
   isCounting = false;
@@ -70,8 +73,9 @@ async function started(storage: CountingStorage): Promise<[Owner, run: () => Pro
 async function count(path: string): Promise<void> {
   const storage = new CountingStorage(path);
   const [owner, run] = await started(storage);
-  for (let n = 0; n < ROUNDS * keys; n += CALL_CHECKS) {
-    owner.check(Array.from({ length: CALL_CHECKS }, (_, at) => checkOf((n + at) % keys)));
+  const [rounds, different] = values.new ? [NEW_ROUNDS, Number.POSITIVE_INFINITY] : [ROUNDS, keys];
+  for (let n = 0; n < rounds * keys; n += CALL_CHECKS) {
+    owner.check(Array.from({ length: CALL_CHECKS }, (_, at) => checkOf((n + at) % different)));
     if (n % 2_000 === 0) await run();
   }
   console.log(`${owner.keys} keys: ${mb(alive())} in steady state`);
@@ -103,6 +107,7 @@ const { values } = parseArgs({
   options: {
     keys: { type: "string", default: MOST_KEYS },
     path: { type: "string" },
+    new: { type: "boolean", default: false },
     counting: { type: "boolean", default: false },
   },
 });

@@ -109,6 +109,27 @@ describe.each(["fixed-window/1/flat", "sliding-log/1/log"])("counter table %s", 
     expect(length).toBeGreaterThan(3);
     expect(table.segments.length).toBe(1);
   });
+
+  it("takes copies of a smaller table without a change of its size", () => {
+    const keys = keysUpTo(30_000);
+    const few = keys.slice(0, 10_000);
+    const small = newTable(name);
+    for (const each of few) small.set(each, [50, 2]);
+    const table = newTable(name);
+    for (const each of keys) table.set(each, [50, 1]);
+    const { length } = table.segments;
+    expect(small.segments.length).toBeLessThan(length);
+    for (const [index, each] of small.segments.entries()) {
+      const segment = newSegment(name, each.size);
+      segment.addRows(each.toRows());
+      table.place(segment, index, small.segments.length, 7);
+      expect(table.segments.length).toBe(length);
+    }
+    expect(table.copiedAt).toEqual(table.segments.map(() => 7));
+    expect(table.bytes).toBe(small.bytes);
+    expect(table.size).toBe(few.length);
+    for (const each of few) expect(table.get(each)).toEqual([50, 2]);
+  });
 });
 
 describe("flat counter table", () => {

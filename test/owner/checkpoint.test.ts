@@ -25,6 +25,16 @@ function spent(owner: Owner, keys: readonly KeyHash[], policy = POLICY): number[
   return verdicts.map((each) => LIMIT - (each?.[0]?.remaining ?? Number.NaN));
 }
 
+function allRows({ tables }: Owner): string[] {
+  const rows: string[] = [];
+  for (const [name, { segments }] of tables) {
+    for (const segment of segments) {
+      segment.visit(({ hi, lo }, state) => void rows.push(`${name} ${hi} ${lo} ${state}`));
+    }
+  }
+  return rows.sort();
+}
+
 /** Returns an owner that has counted one for each of `count` keys, all of it on disk. */
 async function written(count: number) {
   const rig = new OwnerRig();
@@ -62,6 +72,34 @@ describe("checkpoint", () => {
     const again = await rig.start();
     expect(spent(again, keys.slice(0, 3))).toEqual([7, 1, 1]);
     expect(new Set(spent(again, some.slice(1)))).toEqual(new Set([6]));
+  }, 60_000);
+
+  it("brings back the rows of a full owner, and none that it has evicted", async () => {
+    const maxBytes = 1_000_000;
+    const rig = new OwnerRig();
+    const owner = await rig.start(maxBytes);
+    for (const key of keysUpTo(120_000)) {
+      spend(owner, [key]);
+      if (key.lo % 500 === 0) await rig.wait(100);
+    }
+    await rig.wait(10_000);
+    const rows = allRows(owner);
+    expect(rows.length).toBeGreaterThan(0.9 * (maxBytes / 24));
+    expect(allRows(await rig.start(maxBytes))).toEqual(rows);
+  }, 60_000);
+
+  it("brings back none of the rows that have expired", async () => {
+    const { rig, owner, keys } = await written(10_000);
+    await rig.wait(POLICY.windowMs);
+    const others = keysUpTo(13_000).slice(keys.length);
+    for (let from = 0; from < others.length; from += 500) {
+      spend(owner, others.slice(from, from + 500));
+      await rig.wait(500);
+    }
+    await rig.wait(10_000);
+    const again = await rig.start();
+    expect(again.keys).toBe(others.length);
+    expect(new Set(spent(again, others))).toEqual(new Set([1]));
   }, 60_000);
 
   it("puts the same two values again and again while few keys change", async () => {

@@ -109,7 +109,7 @@ export class Checkpoint {
     const head = decodeHead(value);
     Object.assign(this.head, head);
     const { oldestLog, sequence, logs } = this.head;
-    const { isDamaged, bytes, unneeded } = await readLog(storage, tables, oldestLog);
+    const { isDamaged, bytes, unneeded } = await readLog(storage, tables, this.head);
     const isHeadLost = !head && (value !== undefined || bytes.size > 0);
     // Earlier releases appended values that the head did not count.
     const isMissing = [...bytes.keys()].filter((at) => at <= sequence).length < logs;

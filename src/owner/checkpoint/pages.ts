@@ -40,7 +40,7 @@ export async function replacePages(storage: WriteStorage): Promise<void> {
       for (; (pages[placed]?.sequence ?? sequence) < sequence; placed++) pages[placed]?.place();
     };
     // A page has all that was logged until it was written.
-    const log = await readLog(storage, tables, head.oldestLog, placeBefore);
+    const log = await readLog(storage, tables, head, placeBefore);
     placeBefore(Number.POSITIVE_INFINITY);
     const sequence = Math.max(
       head.sequence,

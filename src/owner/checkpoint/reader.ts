@@ -5,7 +5,7 @@
 import type { CounterTable } from "../../counters/counter-table.ts";
 import { type Segment, unpackRows } from "../../counters/segment.ts";
 import { newSegment, newTable, stateNumbersOf } from "../../counters/table-name.ts";
-import { COPIED, DROPPED, decodeSections, LOG, type Section } from "./format.ts";
+import { COPIED, DROPPED, decodeSections, type Head, LOG, type Section } from "./format.ts";
 
 export type ReadStorage = Pick<DurableObjectStorage, "get" | "list">;
 
@@ -21,21 +21,22 @@ export interface Log {
 }
 
 /**
- * Reads the log in order: a row replaces the key's earlier row, a copy the whole segment.
+ * Reads the log in order: a row replaces the key's earlier row, a copy the whole segment. Leaves out
+ * rows that expired before the head was written: the owner may have swept them, which no entry says,
+ * and a full one could not take them all.
  *
- * @param oldest the sequence of the first log entry that is needed
  * @param onValue called before each value is read, with its sequence
  */
 export async function readLog(
   storage: ReadStorage,
   tables: Map<string, CounterTable>,
-  oldest: number,
+  { oldestLog, clockMs }: Head,
   onValue = (_sequence: number) => {},
 ): Promise<Log> {
   const log: Log = { bytes: new Map(), unneeded: [], isDamaged: false };
   for await (const [key, value] of scan(storage, LOG)) {
     const sequence = Number(key.slice(LOG.length)) || 0;
-    const isNeeded = sequence >= oldest;
+    const isNeeded = sequence >= oldestLog;
     const sections = isNeeded ? decodeSections(value)?.sections : undefined;
     if (!sections) {
       log.isDamaged ||= isNeeded;
@@ -44,7 +45,7 @@ export async function readLog(
     }
     log.bytes.set(sequence, (value as Uint8Array).length);
     onValue(sequence);
-    for (const section of sections) readSection(section, tables, sequence);
+    for (const section of sections) readSection(section, tables, sequence, clockMs);
   }
   return log;
 }
@@ -64,11 +65,15 @@ export async function* scan(
   }
 }
 
-/** @param sequence that of the section's log value */
+/**
+ * @param sequence that of the section's log value
+ * @param nowMs when rows have expired that are left out
+ */
 function readSection(
   { table: name, index, count, rows }: Section,
   tables: Map<string, CounterTable>,
   sequence: number,
+  nowMs: number,
 ): void {
   if (index === DROPPED) {
     tables.delete(name);
@@ -76,12 +81,14 @@ function readSection(
   }
   const table = named(tables, name);
   if (index >= COPIED) {
-    table.place(segmentFrom(name, rows), index - COPIED, count, sequence);
+    const segment = segmentFrom(name, rows);
+    segment.sweep(nowMs, Number.POSITIVE_INFINITY);
+    table.place(segment, index - COPIED, count, sequence);
     return;
   }
   unpackRows(stateNumbersOf(name), rows, (key, state) => {
-    if (state) table.set(key, state);
-    else table.delete(key);
+    if (state && state[0] > nowMs) table.set(key, state);
+    else table.deleteOnly(key);
   });
 }
 
