@@ -17,14 +17,14 @@ import { demoAnswer, demoPage } from "./dashboard/demo.ts";
 import { livePage } from "./dashboard/live.ts";
 import { events, ownEvents } from "./events.ts";
 import { allowEveryPage } from "./http/answer/cors.ts";
-import { refusePath } from "./http/answer/refusal.ts";
+import { refusePathOf } from "./http/answer/refusal.ts";
 import { api } from "./http/api/api.ts";
 import { notFound } from "./http/api/api-error.ts";
 import { authorize } from "./http/api/authorization.ts";
 import type { EventsOf } from "./http/api/events-api.ts";
 import { metricsApi } from "./http/api/metrics-api.ts";
 import { quotaApi } from "./http/api/quota-api.ts";
-import { anyStatusToHead, internalError, newApp, passHead } from "./http/app.ts";
+import { anyStatusToHead, internalError, newApp, passAsterisk, passHead } from "./http/app.ts";
 import { decode } from "./http/cost/decoding.ts";
 import { gateway, routeTo, routeToService } from "./http/gateway/gateway.ts";
 import { headersBesideOrigin } from "./http/gateway/origin-limits.ts";
@@ -75,6 +75,7 @@ const { ORIGIN_SERVICE: service } = env as { ORIGIN_SERVICE?: Fetcher };
 
 const app = newApp();
 app.onError(internalError);
+app.notFound(passAsterisk(app));
 app.use((c, next) => {
   const begun = follower.begin(() =>
     nearestRegion(c.req.raw.cf as IncomingRequestCfProperties, config.homeRegion),
@@ -106,8 +107,7 @@ app.use((c, next) => {
   if (isReserved(c.req.url))
     return Promise.resolve(notFound(config.tokens.length === 0 && "TOKEN"));
   if (readingsOf(c.req.url)) return passHead(c, next);
-  allowEveryPage(c);
-  return Promise.resolve(refusePath());
+  return Promise.resolve(refusePathOf(c));
 });
 const gate = {
   allowReading: allowEveryPage,
@@ -115,8 +115,7 @@ const gate = {
   decode,
   resolvesDots: true,
 };
-const hasOrigin = config.origin !== "" || service !== undefined;
-if (!hasOrigin) {
+if (!config.origin && !service) {
   const hasLive = watching !== undefined;
   app.use(demoPage({ caller, config, rules: () => inForce.rules, hasLive }));
 }

@@ -3,8 +3,10 @@
 import type { Context, Next } from "hono";
 import { HonoBase } from "hono/hono-base";
 import { PatternRouter } from "hono/router/pattern-router";
+import { parseUrl } from "../limit/url.ts";
 import { logSeldom } from "../log.ts";
 import { problem } from "./answer/problem.ts";
+import { refusePathOf } from "./answer/refusal.ts";
 import { isCopyable, replaceResponse } from "./answer/response.ts";
 
 /** Responses to HEAD with a status that Hono cannot copy. */
@@ -19,6 +21,18 @@ export function newApp(): HonoBase {
 export function internalError(error: Error): Response {
   logSeldom("error", "request-failed", "", { detail: String(error) });
   return problem({ status: 500, title: "Internal error", detail: "This is a mistake of ours." });
+}
+
+/**
+ * Returns the handler for `OPTIONS *`, whose URL is the host and the asterisk, and so has no route. It
+ * goes to the root, so that policies count it.
+ */
+export function passAsterisk(app: HonoBase) {
+  return (c: Context): Response | Promise<Response> => {
+    const root = parseUrl(c.req.url.slice(0, -1));
+    if (!root) return refusePathOf(c);
+    return app.fetch(new Request(root, c.req.raw));
+  };
 }
 
 /** Runs the next handler. Keeps a response to HEAD that Hono cannot copy, for `anyStatusToHead`. */

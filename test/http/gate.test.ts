@@ -55,12 +55,17 @@ beforeEach(() => {
   received = [];
 });
 
-/** Sends a request line as it is, with the API's token, and returns all that comes back. */
+/**
+ * Sends a request line as it is, with the API's token, and returns all that comes back.
+ *
+ * @param target with a method in front, if it is not GET
+ */
 async function send(target: string, host = "gate.example", ...headers: string[]): Promise<string> {
   const socket = connect(Number(new URL(worker.url).port), "127.0.0.1");
   const fields = [`Host: ${host}`, "Authorization: Bearer secret", ...headers];
   if (!headers.some((header) => header.startsWith("Connection"))) fields.push("Connection: close");
-  socket.write(`GET ${target} HTTP/1.1\r\n${fields.join("\r\n")}\r\n\r\n`);
+  const line = /^[A-Z]+ /.test(target) ? target : `GET ${target}`;
+  socket.write(`${line} HTTP/1.1\r\n${fields.join("\r\n")}\r\n\r\n`);
   return text(socket);
 }
 
@@ -241,6 +246,16 @@ describe("a path that is refused", () => {
     expect(answer).not.toMatch(/^RateLimit/m);
     expect(await send(`/${"x;".repeat(2_000)}`)).toMatch(/^HTTP\/1.1 400 /);
     expect(received).toEqual([]);
+  });
+
+  it("is not the asterisk of OPTIONS, which counts as the root", async () => {
+    const answer = await send("OPTIONS *");
+    expect(answer).toMatch(/^HTTP\/1.1 200 /);
+    expect(metPolicies(answer)).toEqual(["default"]);
+    expect(received.map(({ method, url }) => [method, url])).toEqual([["OPTIONS", "/base/"]]);
+    const [{ headers }] = received as [IncomingMessage];
+    expect(headers["x-forwarded-host"]).toBe("gate.example");
+    expect(await send("OPTIONS *", "a^b")).toMatch(/^HTTP\/1.1 400 /);
   });
 
   it("is never one that is only long or odd", async () => {

@@ -4,7 +4,7 @@ import type { ContentfulStatusCode } from "hono/utils/http-status";
 import type { Decision } from "../../limit/decision.ts";
 import { formatDuration } from "../../limit/duration.ts";
 import type { Policy } from "../../limit/policy.ts";
-import { EXPOSE, LEGACY_FIELDS } from "./cors.ts";
+import { allowEveryPage, EXPOSE, LEGACY_FIELDS } from "./cors.ts";
 import { legacyFields, refusalFields, waitSeconds } from "./fields.ts";
 import { page, prefersHtml } from "./page.ts";
 import { problem, problemParts, type ResponseParts } from "./problem.ts";
@@ -31,6 +31,12 @@ export function refusePath(): Response {
   const detail =
     "The path hides dots or a NUL in an encoding, is too long and odd, or follows an odd host.";
   return problem({ status: 400, title: "Not a valid path", detail });
+}
+
+/** Refuses a path at the gate, where every page may read that. */
+export function refusePathOf(c: Context): Response {
+  allowEveryPage(c);
+  return refusePath();
 }
 
 /**

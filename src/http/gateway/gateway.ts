@@ -11,7 +11,7 @@ import { parseUrl } from "../../limit/url.ts";
 import { logSeldom } from "../../log.ts";
 import { allowEveryPage } from "../answer/cors.ts";
 import { problem } from "../answer/problem.ts";
-import { refusePath } from "../answer/refusal.ts";
+import { refusePathOf } from "../answer/refusal.ts";
 import { isCopyable } from "../answer/response.ts";
 import {
   connectionOptions,
@@ -74,10 +74,7 @@ export function gateway(route: Route, options: ForwardedOptions) {
     const { raw } = c.req;
     // Parsing resolves dots. Otherwise they could lead out of the path in `ORIGIN`.
     const url = parseUrl(raw.url);
-    if (!url) {
-      allowEveryPage(c);
-      return refusePath();
-    }
+    if (!url) return refusePathOf(c);
     try {
       const request = new Request(route.urlFor(url), raw);
       rewriteHeaders(request.headers, url);
