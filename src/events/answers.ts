@@ -33,7 +33,10 @@ export interface Top {
   missing?: string[];
 }
 
-/** An estimate of the number of distinct values: `error` is the standard error of `count`. */
+/**
+ * An estimate of the number of distinct values: `error` is the standard error of `count`, and how
+ * many more there may be among units without a tuple.
+ */
 export interface Distinct extends Count {
   /** Whether every value is known, so that the count has no error. */
   exact: boolean;
@@ -63,12 +66,15 @@ export function topOf(tally: Tally, by: readonly string[], n = Number.POSITIVE_I
   return missing.length > 0 ? { ...top, missing } : top;
 }
 
-export function distinctOf(tally: Tally, dimension: string): Distinct {
+/** @param otherNames units that may be of the tally's name, beside those in it */
+export function distinctOf(tally: Tally, dimension: string, otherNames: number): Distinct {
   const values = tally.dimensions().get(dimension);
-  const exact = !tally.isSplit && tally.unknown === 0;
-  if (exact || !values) return { count: values?.heaviest.size ?? 0, error: 0, exact };
-  const count = Math.round(values.distinct.estimate());
-  return { count, error: Math.ceil(count * DISTINCT_ERROR), exact };
+  // Each of these units may have a value of its own.
+  const unseen = tally.unknown + otherNames;
+  const isSketch = tally.isSplit && values !== undefined;
+  const count = isSketch ? Math.round(values.distinct.estimate()) : (values?.heaviest.size ?? 0);
+  const error = isSketch ? Math.ceil(count * DISTINCT_ERROR) : 0;
+  return { count, error: error + unseen, exact: !tally.isSplit && unseen === 0 };
 }
 
 /** Adds to the points of a series what bins counted. */

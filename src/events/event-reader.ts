@@ -89,8 +89,7 @@ export class EventReader {
   async distinct(name: string, dimension: string, range: Range = {}): Promise<Distinct> {
     const { bins } = this.#read(distinctSchema, { ...range, name, dimension });
     const [tally, otherNames] = await this.#tallyOf(name, bins);
-    const distinct = distinctOf(tally, dimension);
-    return { ...distinct, exact: distinct.exact && otherNames === 0 };
+    return distinctOf(tally, dimension, otherNames);
   }
 
   /** Returns a point for each bin, even if it is 0. Counts events with all values of `filter`. */

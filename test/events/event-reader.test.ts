@@ -4,7 +4,7 @@ import { EventReader } from "../../src/events/event-reader.ts";
 import type { EventsRpc, Read } from "../../src/events/rpc.ts";
 import type { EncodedTally } from "../../src/events/tally.ts";
 import { Tally } from "../../src/events/tally.ts";
-import { keyOf } from "../../src/events/tuple.ts";
+import { keyOf, UNKNOWN } from "../../src/events/tuple.ts";
 import type { Stub } from "../../src/protocol/rpc.ts";
 import { keyHasher } from "../../src/ring/key-hash.ts";
 import { STILL } from "../fake-runtime.ts";
@@ -163,7 +163,23 @@ describe("a name that may not have been kept apart", () => {
   it("has what may be of it beside its total, and is no exact number of values", async () => {
     const last = `name${MAX_NAMES + 1}`;
     expect(await reader.top(last)).toEqual({ total: 0, other: 0, entries: [], otherNames: 4 });
-    expect(await reader.distinct(last, "customer")).toMatchObject({ count: 0, exact: false });
+    expect(await reader.distinct(last, "customer")).toEqual({ count: 0, error: 4, exact: false });
     expect(await reader.top(OTHER_NAME)).toEqual({ total: 4, other: 4, entries: [] });
+  });
+});
+
+describe("a name of which an isolate has sent units without their tuples", () => {
+  it("may have that many more distinct values", async () => {
+    const tally = new Tally(hash);
+    for (let n = 0; n < 10; n++) tally.add(keyOf({ customer: `c${n}` }), 1);
+    tally.add(UNKNOWN, 7);
+    const read = async (reads: Read[]) =>
+      reads.map(({ name }) => (name === "api" ? tally.encode() : null));
+    const stub = { owners: async () => ["weur/0"], read } as unknown as Stub<EventsRpc>;
+    const reader = new EventReader({
+      ...{ runtime: STILL, stubOf: () => stub, directory: DIRECTORY, hash },
+    });
+    expect(await reader.distinct("api", "customer")).toEqual({ count: 10, error: 7, exact: false });
+    expect(await reader.distinct("api", "region")).toEqual({ count: 0, error: 7, exact: false });
   });
 });

@@ -221,7 +221,7 @@ export const ANSWERS = {
   }),
   Distinct: object({
     count: whole("How many distinct values, more or less."),
-    error: whole("The standard error of `count`."),
+    error: whole("The standard error of `count`, and units whose value nobody knows."),
     exact: flag("Whether the count has no error."),
   }),
   Quotas: object({
