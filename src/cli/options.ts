@@ -11,12 +11,8 @@ export interface PolicyOptions {
   burst?: number;
 }
 
-/** The options that set a field of a policy, or of a call of the API. */
-const OPTION_OF: Readonly<Record<string, string>> = {
-  ...{ limit: "--limit", window: "--window", algorithm: "--algorithm", burst: "--burst" },
-  ...{ path: "--path", policy: "--policy", cost: "--cost", duration: "--for", by: "--by" },
-  last: "--last",
-};
+/** Fields of a policy, or of a call of the API, that have an option. */
+const FIELDS = "limit window algorithm burst path policy cost duration by last".split(" ");
 
 export function withPolicyOptions(command: Command): Command {
   return command
@@ -41,8 +37,8 @@ export function whole(option: string, least = 0): (text: string) => number {
 
 /** Says what is wrong with a field: a text that begins with it begins with its option instead. */
 export function inOptions(text: string, field: string): string {
-  const option = OPTION_OF[field];
-  if (option === undefined) return text;
+  if (!FIELDS.includes(field)) return text;
+  const option = field === "duration" ? "--for" : `--${field}`;
   const start = `${field} `;
   return text.startsWith(start) ? text.replace(start, `${option} `) : `${option}: ${text}`;
 }
