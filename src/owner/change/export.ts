@@ -23,8 +23,8 @@ type Named = readonly [name: string, table: CounterTable];
 /** A key to export. */
 interface Sought {
   key: KeyHash;
-  /** The tables in which a chunk meets it; absent if it is sought by itself. */
-  metIn?: string[];
+  /** The tables in which a chunk meets it; absent if any may be its first. */
+  metIn?: string[] | undefined;
 }
 
 /**
@@ -126,16 +126,16 @@ export class Exporter {
  * @param sought by `hashText`
  */
 function rowsOf(sought: Map<string, Sought>, tables: readonly Named[], nowMs: number): TableRows[] {
-  const exported = new Set<string>();
   return tables.flatMap(([table, counters]) => {
     const rows: Row[] = [];
     const add = (id: string, key: KeyHash, state: State | undefined) => {
       const each = sought.get(id);
       if (!each || !isLive(state, nowMs)) return;
-      if (exported.has(id) || (each.metIn?.includes(table) ?? true)) {
-        exported.add(id);
+      if (each.metIn?.includes(table) === false) sought.delete(id);
+      else {
+        each.metIn = undefined;
         rows.push({ key, state });
-      } else sought.delete(id);
+      }
     };
     // With thousands of tables, most have fewer rows than there are keys.
     if (counters.size < sought.size) {
