@@ -65,9 +65,10 @@ export function checkUpload(upload: Omit<Upload, "worker">): string[] {
   requireBinding("TURNPIKE_OWNERS", bindings);
   requireBinding("TURNPIKE_MEMBERSHIP", bindings);
   for (const binding of bindings) {
-    const { isFit, rule } = OPTIONAL[binding.name] ?? {};
-    if (isFit?.(binding) === false) {
-      throw new MisuseError(binding.name, rule as string, binding.class_name ?? binding.type);
+    const { name, type, class_name } = binding;
+    const optional = OPTIONAL[name];
+    if (optional && !optional.isFit(binding)) {
+      throw new MisuseError(name, optional.rule, class_name ?? type);
     }
   }
   requireRpc(compatibilityFlags.includes("rpc"), compatibilityDate);
