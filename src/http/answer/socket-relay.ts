@@ -10,8 +10,8 @@
 import { WORKERS } from "../../runtime.ts";
 
 /**
- * How long the client may be without its socket: as long as the middlewares in front take. If its
- * handshake is not complete, the runtime never connects it, and tells nobody.
+ * How long it may take until the runtime connects the client: as long as the middlewares in front
+ * take. If the client's handshake is not complete, the runtime never does, and tells nobody.
  */
 const MAX_CONNECTING_MS = 4_096;
 const NO_STATUS = 1005;
