@@ -6,7 +6,7 @@ import { whole } from "../options.ts";
 import { print } from "../text.ts";
 import { UserError } from "../user-error.ts";
 import { type Call, call, made } from "./client.ts";
-import { type Explained, explanationOf, UNEXPLAINED } from "./explain.ts";
+import { type Explained, explanationOf, type Override } from "./explain.ts";
 import { isAddress, keyCommand, onKey, who } from "./typed.ts";
 import { answered, type WorkerOptions } from "./worker-command.ts";
 
@@ -48,7 +48,8 @@ async function block(key: string, options: BlockOptions): Promise<void> {
   }
   const { for: duration } = options;
   const what: Call = { method: "POST", path: "/block", body: { ...who(key), duration } };
-  await changed(key, options, what, ({ blockedMs }, whom) => {
+  await changed(key, options, what, (now, whom) => {
+    const blockedMs = now?.blockedMs ?? 0;
     // An earlier block that lasts longer stays.
     const isKept = blockedMs > (parseDuration(duration) ?? 0);
     return isKept
@@ -60,11 +61,10 @@ async function block(key: string, options: BlockOptions): Promise<void> {
 async function unblock(key: string, options: WorkerOptions): Promise<void> {
   const before = await explanationOf(who(key), options);
   const what: Call = { method: "POST", path: "/unblock", body: who(key) };
-  await changed(key, options, what, ({ summary }, whom) => {
-    const isFree = before.blockedMs === 0 && before.reason !== "blocked";
-    const wasFree = isFree && before !== UNEXPLAINED;
+  await changed(key, options, what, (now, whom) => {
+    const wasFree = before?.blockedMs === 0 && before.reason !== "blocked";
     const done = wasFree ? `${whom} was not blocked` : `unblocked ${whom}`;
-    return summary ? `${done}: ${summary}` : done;
+    return now ? `${done}: ${now.summary}` : done;
   });
 }
 
@@ -85,17 +85,14 @@ async function override(key: string, options: OverrideOptions): Promise<void> {
   const what: Call = clear
     ? { method: "DELETE", path }
     : { method: "PUT", path: "/overrides", body };
-  const text = ({ policies: [now], others: [uncounted] }: Explained, whom: string) => {
+  const text = (now: Explained | undefined, whom: string) => {
     const whose = `${whom} under "${policy}"`;
-    if (now?.override) return overrideText(whose, now.override);
-    return `${whose}: ${now ? `${now.limit}, as without an override` : uncounted?.state}`;
+    const [counting] = now?.policies ?? [];
+    if (counting?.override) return overrideText(whose, counting.override);
+    if (counting) return `${whose}: ${counting.limit}, as without an override`;
+    return `${whose}: ${now?.others[0]?.state}`;
   };
   await changed(key, options, what, text, policy);
-}
-
-interface Override {
-  limit: number | "unlimited";
-  leftMs: number;
 }
 
 function overrideText(whose: string, { limit, leftMs }: Override): string {
@@ -115,7 +112,7 @@ async function changed(
   key: string,
   options: WorkerOptions,
   what: Call,
-  text: (now: Explained, whom: string) => string,
+  text: (now: Explained | undefined, whom: string) => string,
   policy?: string,
 ): Promise<void> {
   const answer = await call(options.url, what);
@@ -127,8 +124,10 @@ async function changed(
   print(options, { ...(answer as object), now }, said + note);
 }
 
-function counted(key: string, { policies }: Explained): string {
-  if (!isAddress(key)) return key;
-  const networks = policies.flatMap(({ key: [first = ""] }) => (first.includes("/") ? first : []));
+function counted(key: string, now: Explained | undefined): string {
+  if (!now || !isAddress(key)) return key;
+  const networks = now.policies.flatMap(({ key: [first = ""] }) =>
+    first.includes("/") ? first : [],
+  );
   return networks.length > 0 ? `${key} (all of ${[...new Set(networks)].join(", ")})` : key;
 }

@@ -3,6 +3,11 @@ import { tableOf } from "../text.ts";
 import { BAD_REQUEST, type Call, call, RefusedError } from "./client.ts";
 import { answered, type WorkerOptions } from "./worker-command.ts";
 
+export interface Override {
+  limit: number | "unlimited";
+  leftMs: number;
+}
+
 export interface Explained {
   summary: string;
   /** Until an operator's block ends; 0 without one. */
@@ -17,28 +22,26 @@ export interface Explained {
     capacity: number;
     remaining: number;
     state: string;
-    override?: { limit: number | "unlimited"; leftMs: number };
+    override?: Override;
   }[];
   /** Policies that count nothing of it, and why. */
   others: { policy: string; state: string }[];
 }
-
-/** Stands for the answer about a key that no policy explains by itself. */
-export const UNEXPLAINED: Explained = {
-  ...{ summary: "", blockedMs: 0, reason: "", policies: [], others: [] },
-};
 
 /** @param body of the call: the key, and its policy if not all are meant */
 export async function explain(body: object, options: WorkerOptions): Promise<void> {
   await answered(options, asking(body), textOf);
 }
 
-/** Returns the answer, or `UNEXPLAINED`. */
-export async function explanationOf(body: object, { url }: WorkerOptions): Promise<Explained> {
+/** Returns the answer; undefined for a key that no policy explains by itself. */
+export async function explanationOf(
+  body: object,
+  { url }: WorkerOptions,
+): Promise<Explained | undefined> {
   try {
     return (await call(url, asking(body))) as Explained;
   } catch (error) {
-    if (error instanceof RefusedError && error.status === BAD_REQUEST) return UNEXPLAINED;
+    if (error instanceof RefusedError && error.status === BAD_REQUEST) return undefined;
     throw error;
   }
 }
