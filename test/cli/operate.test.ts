@@ -80,7 +80,7 @@ describe("turnpike", () => {
 
   it("explains a client under all policies, and refuses to block what top has shortened", async () => {
     await at("check", "ip:192.0.2.44", "--policy", "default");
-    expect((await at("explain", "ip:192.0.2.44")).out).toMatch(
+    expect((await at("explain", "IP:192.0.2.44")).out).toMatch(
       /^nothing denies it now in weur\n.*│ default +│ 9 of 10 +│/s,
     );
     expect((await at("explain", "ip:192.0.2.45")).out).toMatch(

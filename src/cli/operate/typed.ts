@@ -29,7 +29,7 @@ export function who(typed: string): Who {
 }
 
 export function isAddress(typed: string): boolean {
-  return typed.startsWith(ADDRESS);
+  return typed.slice(0, ADDRESS.length).toLowerCase() === ADDRESS;
 }
 
 /** Returns a command about one key. */
