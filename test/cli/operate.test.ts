@@ -45,7 +45,7 @@ describe("turnpike", () => {
     expect((await at("block", "ann", "--for", "1h")).out).toBe("blocked ann for 1h\n");
     expect((await at("peek", "ann", ...LIMIT)).code).toBe(1);
     expect((await at("explain", "ann", ...LIMIT)).out).toMatch(
-      /^blocked by an operator for 1h more\n.*ends in \d+[ms]\b/s,
+      /^blocked by an operator for 1h more\n.*ends in \d+[hms]\b/s,
     );
     expect((await at("block", "ann")).out).toMatch(
       /^ann was blocked already, for (1h|59m) more: that block is kept\n$/,
