@@ -71,11 +71,11 @@ export class Caller {
     this.#route = route;
     const owners = new OwnerAnswers({ client, router, runtime, local });
     this.#owners = owners;
-    const ask = owners.check.bind(owners);
-    const peek = (message: Message) => owners.look("peek", [message]);
+    const check = owners.check.bind(owners);
+    const peek = (message: Message) => owners.ask("peek", [message]);
     this.costly = new CostlyChecks({ runtime, denials, route, peek });
     this.headStarts = new HeadStarts({ runtime, denials, route });
-    this.background = new Background({ runtime, local, route, ask, observer });
+    this.background = new Background({ runtime, local, route, check, observer });
   }
 
   /** Answers a request's questions. Spends each one's cost under all of its policies or none. */
@@ -100,7 +100,7 @@ export class Caller {
 
   /** Answers as `check` would, spending nothing: `remaining` is what is left now. */
   peek(questions: readonly Question[]): Promise<Reply[]> {
-    return this.#owners.look("peek", this.#routeAll(questions));
+    return this.#owners.ask("peek", this.#routeAll(questions));
   }
 
   /** Gives back what checks spent; never rejects. If an owner is silent, the units stay spent. */
@@ -136,7 +136,7 @@ export class Caller {
   /** Gives costs back, never more than is spent, and then answers as `peek`. */
   refund(returned: readonly Returned[]): Promise<Reply[]> {
     const messages = returned.map((each, index) => this.#route(each.question, index, each));
-    return this.#owners.look("refund", messages);
+    return this.#owners.ask("refund", messages);
   }
 
   /**

@@ -62,7 +62,7 @@ export class OwnerAnswers {
   }
 
   /** Asks without looking at leases and denials here. */
-  async look(verb: "peek" | "refund", messages: readonly Message[]): Promise<Reply[]> {
+  async ask(verb: "peek" | "refund", messages: readonly Message[]): Promise<Reply[]> {
     const { local, runtime } = this.#options;
     const replies = new Array<Reply>(messages.length);
     for (const { message, answer, index } of await this.#send(verb, messages, runtime.now())) {

@@ -31,7 +31,7 @@ export interface BackgroundOptions {
   local: LocalAnswers;
   route: (question: Question) => Message;
   /** Asks the owners, and puts their replies in place. An owner that is silent leaves a gap. */
-  ask: (messages: readonly Message[], replies: (Reply | undefined)[]) => Promise<void>;
+  check: (messages: readonly Message[], replies: (Reply | undefined)[]) => Promise<void>;
   observer?: Omit<Observer, "called"> | undefined;
 }
 
@@ -141,7 +141,7 @@ export class Background {
     const messages = batch.looks.map(({ message }) => message);
     for (const [index, message] of messages.entries()) message.index = index;
     const replies = new Array<Reply | undefined>(messages.length);
-    await this.#options.ask(messages, replies);
+    await this.#options.check(messages, replies);
     for (const [index, look] of batch.looks.entries()) {
       const reply = replies[index];
       // An owner that does not answer may have counted the check, so its units stay spent here.
