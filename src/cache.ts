@@ -24,7 +24,7 @@ import { bindingsOf, extraNamespace } from "./protocol/bindings.ts";
 import { stubOf } from "./protocol/rpc.ts";
 import { keyHasher } from "./ring/key-hash.ts";
 import { nearestRegion, perRegion, type Region } from "./ring/region.ts";
-import { WORKERS } from "./runtime.ts";
+import { steady, WORKERS } from "./runtime.ts";
 
 export type { ComputeOptions } from "./cache/computed-values.ts";
 export type { CachedOptions } from "./cache/http/options.ts";
@@ -131,7 +131,7 @@ function newIsolate(env: object) {
   };
   const regionOf = perRegion((own) => {
     const client = new CacheClient({
-      runtime: WORKERS,
+      runtime: steady(WORKERS),
       deadlineMs,
       stubOf: (owner) => stubOf(namespace, owner),
       ready: () => follower.begin(own),

@@ -15,7 +15,7 @@ import { parseLimiterConfig } from "./limiter-config.ts";
 import { stubOf } from "./protocol/rpc.ts";
 import { keyHasher } from "./ring/key-hash.ts";
 import { perRegion, type Region } from "./ring/region.ts";
-import { runtimeWith } from "./runtime.ts";
+import { runtimeWith, steady } from "./runtime.ts";
 
 export type { Count, Distinct, Point, Top, TopEntry } from "./events/answers.ts";
 export type { Range } from "./events/query.ts";
@@ -98,7 +98,7 @@ function newIsolate(env: object, onSend?: () => void) {
   const senderOf = perRegion(
     (region) =>
       new EventSender({
-        runtime,
+        runtime: steady(runtime),
         ownerOf: (name, by) => {
           const rings = name.startsWith(EVER_PREFIX) ? firstRings : router;
           return rings.ownerOf(hash([name, by]), region).owner;

@@ -25,7 +25,7 @@ export type LogEvent =
    * names.
    */
   | "clients-not-told-apart"
-  /** A machine's clock was set back by over 1 s. Time goes on from where it was. */
+  /** A machine's clock was set back by over 1 s. Owners and isolates go on from where it was. */
   | "clock-set-back"
   /** A `cost` function threw or gave no cost; the request was answered with 500. */
   | "cost-function-failed"

@@ -5,10 +5,7 @@
 import { Clock } from "./clock.ts";
 
 export interface Runtime {
-  /**
-   * Milliseconds since the epoch; never runs backwards. Inside an object this is the time at which
-   * the event arrived.
-   */
+  /** Milliseconds since the epoch. Inside an object this is the time at which the event arrived. */
   now(): number;
   /**
    * Resolves after `ms`.
@@ -35,10 +32,9 @@ export function runOn(runtime: Runtime): Runtime {
 
 /** @param keepAlive the `waitUntil` of the object or request that the runtime belongs to */
 export function runtimeWith(keepAlive: (task: Promise<unknown>) => void): Runtime {
-  // Read anew each time: a test may put another clock in its place.
-  const clock = new Clock({ now: () => Date.now() });
   return {
-    now: () => clock.now(),
+    // Read anew each time: a test may put another clock in its place.
+    now: () => Date.now(),
     wait: (ms, end) => {
       if (!end || end instanceof AbortSignal) return scheduler.wait(ms, end && { signal: end });
       // The scheduler's wait would stay pending, and the runtime keep what belongs to it.
@@ -51,4 +47,13 @@ export function runtimeWith(keepAlive: (task: Promise<unknown>) => void): Runtim
     after: (ms, task) => void setTimeout(() => keepAlive(task()), ms),
     keepAlive,
   };
+}
+
+/**
+ * Returns the runtime with a clock that never runs backwards, for what measures how long ago
+ * something was. Dates and alarms go by the machine's clock.
+ */
+export function steady(runtime: Runtime): Runtime {
+  const clock = new Clock(runtime);
+  return { ...runtime, now: () => clock.now() };
 }

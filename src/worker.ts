@@ -35,7 +35,7 @@ import { OperatedRateLimiter } from "./objects/operated-rate-limiter.ts";
 import { RateLimiter } from "./objects/rate-limiter.ts";
 import { keyHasher } from "./ring/key-hash.ts";
 import { nearestRegion } from "./ring/region.ts";
-import { WORKERS } from "./runtime.ts";
+import { steady, WORKERS } from "./runtime.ts";
 import { analyticsPoints } from "./watch/analytics.ts";
 import { metricsText, READ } from "./watch/metrics.ts";
 import { watch } from "./watch/watch.ts";
@@ -53,7 +53,7 @@ const deployed = parseConfig(env);
 const follower = new PoliciesFollower({
   deployed: deployed.policies,
   ask: async (...asked) => memberships?.policies(...asked) ?? null,
-  runtime: WORKERS,
+  runtime: steady(WORKERS),
   homeRegion: deployed.homeRegion,
   // Without a token there is no API, so a new isolate has nothing to ask.
   deadlineMs: deployed.tokens.length > 0 ? deployed.deadlineMs : 0,

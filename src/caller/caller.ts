@@ -193,7 +193,7 @@ export class Caller {
       await this.#owners.check(open, replies);
       for (const message of open) replies[message.index] ??= this.#owners.standIn("check", message);
     }
-    this.#observer?.decided(replies, nowMs);
+    this.#observer?.decided(replies, this.#runtime.now() - nowMs);
     return replies;
   }
 

@@ -9,7 +9,7 @@ import type { Policy } from "../limit/policy.ts";
 import { type LimiterConfig, parseLimiterConfig } from "../limiter-config.ts";
 import { type Bindings, requireBindings, requireRpc } from "../protocol/bindings.ts";
 import type { CounterNamespace } from "../protocol/rpc.ts";
-import { WORKERS } from "../runtime.ts";
+import { steady, WORKERS } from "../runtime.ts";
 import { Caller } from "./caller.ts";
 import { reportFailure } from "./failure-report.ts";
 import { MembershipClient } from "./membership-client.ts";
@@ -174,7 +174,7 @@ function newCaller({ env }: Surroundings, observer?: Observer, through?: Through
   };
   return new Caller({
     owners: through?.(owners) ?? owners,
-    runtime: WORKERS,
+    runtime: steady(WORKERS),
     reportFailure: (owner) => {
       const { TURNPIKE_MEMBERSHIP: membership } = isolateBindings();
       if (membership) reportFailure(membership, WORKERS, owner);

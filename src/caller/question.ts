@@ -35,8 +35,8 @@ export interface Reply {
 
 /** Receives what an isolate's caller does. */
 export interface Observer {
-  /** Replies to checks, by an owner or by this isolate, and when the checks were asked. */
-  decided: (replies: readonly Reply[], askedMs: number) => void;
+  /** Replies to checks, by an owner or by this isolate, and how long the checks took. */
+  decided: (replies: readonly Reply[], tookMs: number) => void;
   /** All replies to a request, once, even if some were decided later than others. */
   requested: (replies: readonly Reply[]) => void;
   /** A call to an owner. */

@@ -19,7 +19,9 @@ export class OpenCalls {
    */
   begin<Reply>(name: string, nowMs: number, call: () => Promise<Reply>) {
     const { open, begunMs } = this.#calls.get(name) ?? { open: 0, begunMs: nowMs };
-    if (nowMs - begunMs < (open - FREE_CALLS) * PAUSE_MS) return undefined;
+    const sinceMs = nowMs - begunMs;
+    // Below 0, the clock was set back.
+    if (sinceMs >= 0 && sinceMs < (open - FREE_CALLS) * PAUSE_MS) return undefined;
     this.#calls.set(name, { open: open + 1, begunMs: nowMs });
     return call().finally(() => this.#end(name));
   }

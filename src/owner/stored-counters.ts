@@ -25,7 +25,7 @@ import { Schedule, type ScheduleOptions, type ScheduleStorage } from "./schedule
 export type OwnerStorage = CheckpointStorage & ScheduleStorage;
 
 export interface StoredCountersOptions extends Pick<ScheduleOptions, "onEvicted"> {
-  /** After a restart, its clock may be behind that of the owner. */
+  /** Its clock may run backwards: the owner's own never does. */
   runtime: Runtime;
   storage: OwnerStorage;
   /** See `TablesOptions`. */

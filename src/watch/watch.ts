@@ -94,9 +94,9 @@ export function watch(
   let fallbackSecond = 0;
 
   return {
-    decided(replies, askedMs) {
+    decided(replies, tookMs) {
       const nowMs = WORKERS.now();
-      for (const reply of replies) note(reply, nowMs, nowMs - askedMs);
+      for (const reply of replies) note(reply, nowMs, tookMs);
     },
     requested: noteRequest,
     called(owner) {

@@ -34,7 +34,7 @@ describe("points of Analytics Engine", () => {
     watching.called("weur/0");
     watching.decided(
       [reply({}), reply(denied), reply({ reason: "shadow" }), reply({ source: "fallback" })],
-      Date.now(),
+      0,
     );
     points?.flush();
     const [point, ...others] = written;
@@ -42,7 +42,7 @@ describe("points of Analytics Engine", () => {
     const { doubles = [] } = point ?? {};
     expect([...doubles.slice(0, 5), doubles[6]]).toEqual([2, 1, 1, 1, 2, 1]);
     expect(JSON.stringify(written)).not.toContain("192.0.2");
-    watching.decided([reply(denied)], Date.now());
+    watching.decided([reply(denied)], 0);
     points?.flush();
     expect(written[1]?.doubles).toEqual([0, 1, 0, 0, 0, 0, 0]);
   });

@@ -20,7 +20,7 @@ function deny(requests: number, label: LabelForm, loggedDenials: number): string
   const reply: Reply = { question, decisions: [DENIED], atMs: 0 };
   const { decided } = watch({ label, loggedDenials }, () => {}, keyHasher("a secret"));
   for (let n = 0; n < requests; n++) {
-    decided([reply], Date.now());
+    decided([reply], 0);
     vi.setSystemTime(Date.now() + 100);
   }
   return logged.mock.calls.map(([line]) => String(line));

@@ -105,7 +105,7 @@ export class Background {
   }
 
   #told(reply: Reply): Reply {
-    this.#options.observer?.decided([reply], reply.atMs);
+    this.#options.observer?.decided([reply], 0);
     return reply;
   }
 
