@@ -9,8 +9,8 @@ import type { CounterTable } from "./counter-table.ts";
 
 const SAMPLE_ROWS = 16;
 /**
- * If all of these are denied, more rows are sampled, with that many numbers in all: 256 rows of a
- * fixed window.
+ * If all of these are denied, more rows are sampled, until their states have that many numbers: 256
+ * rows of a fixed window.
  */
 const SAMPLE_DENIED_NUMBERS = 512;
 

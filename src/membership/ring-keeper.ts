@@ -120,7 +120,7 @@ export class RingKeeper {
     return withDeadlines(ownerStub(owner), runtime);
   }
 
-  /** Asks owners whether they know another ring, since somebody takes an outsider for one of it. */
+  /** Asks owners whether they know another ring, since somebody takes an outsider for an owner. */
   async #confirm(outsider: string, owners: readonly string[]): Promise<void> {
     const { pending, down } = this.state.current;
     const isDown = down.some(({ owner }) => owner === outsider);
