@@ -93,15 +93,16 @@ export function readCookie(text: string | null, name: string): RequestValue {
   let value: string | undefined;
   let isPlain = true;
   let at = 0;
+  const ended = `${text};`;
+  // Looked for once for all pairs in front of it, or a text without any would take squared time.
+  let most = -1;
   for (const [index, pair] of pairs.entries()) {
     const [match, found = ""] = pair;
     const start = pair.index + match.indexOf(found);
     if (start < at || !isSought(pair)) continue;
     const from = pair.index + match.length;
-    const semicolon = text.indexOf(";", from);
-    const most = semicolon < 0 ? text.length : semicolon;
-    const rest = pairs.slice(index + 1);
-    const { raw, end } = cookieValue(text.slice(0, most), from, rest, isSought);
+    if (most < from) most = ended.indexOf(";", from);
+    const { raw, end } = cookieValue(text.slice(0, most), from, pairs, index + 1, isSought);
     const before = text.slice(at, start);
     const isChosen = value === undefined && found === name;
     isPlain &&= isChosen && /^\s*$|;\s*$/.test(before) && !text.slice(end, most).trim();
@@ -122,7 +123,8 @@ export function readCookie(text: string | null, name: string): RequestValue {
 function cookieValue(
   text: string,
   from: number,
-  rest: readonly RegExpExecArray[],
+  pairs: readonly RegExpExecArray[],
+  following: number,
   isSought: (pair: readonly string[]) => boolean,
 ): { raw: string; end: number } {
   const start = from + text.slice(from).search(/\S|$/);
@@ -131,8 +133,9 @@ function cookieValue(
   if (quoted !== undefined) return { raw: quoted, end: start + quoted.length };
   // Text in JSON may look like a pair.
   const isJson = /^[{[]+"/.test(whole);
-  const next = (isJson ? rest.find(isSought) : rest[0])?.index;
-  const raw = trimEnd(text.slice(start, Math.max(start, next ?? text.length)), GAP);
+  let next = pairs[following];
+  for (let at = following; isJson && next && !isSought(next); ) next = pairs[++at];
+  const raw = trimEnd(text.slice(start, Math.max(start, next?.index ?? text.length)), GAP);
   return { raw, end: start + raw.length };
 }
 
