@@ -27,6 +27,7 @@ import { quotaApi } from "./http/api/quota-api.ts";
 import { anyStatusToHead, internalError, newApp, passAsterisk, passHead } from "./http/app.ts";
 import { decode } from "./http/cost/decoding.ts";
 import { gateway, routeTo, routeToService } from "./http/gateway/gateway.ts";
+import { removedByConnection } from "./http/gateway/origin-headers.ts";
 import { headersBesideOrigin } from "./http/gateway/origin-limits.ts";
 import { isOrdinary, isReserved, readingsOf } from "./http/match/path.ts";
 import { enforce } from "./http/rate-limit.ts";
@@ -114,6 +115,7 @@ const gate = {
   quotaHeaders: headersBesideOrigin,
   decode,
   resolvesDots: true,
+  removed: removedByConnection,
 };
 if (!config.origin && !service) {
   const hasLive = watching !== undefined;

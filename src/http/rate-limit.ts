@@ -99,6 +99,8 @@ export interface Placement {
   decode: Decode | undefined;
   /** Whether the handlers get the path with dots resolved. */
   resolvesDots: boolean;
+  /** Returns the headers of a request that the origin does not get, in lower case. Default none. */
+  removed?: (headers: Headers) => readonly string[];
 }
 
 const OWN_APP: Placement = {
@@ -118,12 +120,12 @@ export function enforce(
   callers: Caller | (() => Caller),
   config: Pick<LimiterConfig, "homeRegion" | "ipHeader" | "ipv6Prefix" | "allow" | "deny"> &
     Partial<Pick<LimiterConfig, "fields">>,
-  { allowReading, quotaHeaders, decode, resolvesDots }: Placement = OWN_APP,
+  { allowReading, quotaHeaders, decode, resolvesDots, removed }: Placement = OWN_APP,
 ): MiddlewareHandler<RateLimitEnv> {
   const rules = given.map(withCostInBody);
   const matcher = new RuleMatcher(rules, resolvesDots);
   const hasOwnRefusal = rules.some(({ policy, refusal }) => policy.refusal || refusal);
-  const normalizeHeaders = headerNormalizer(rules);
+  const normalizeHeaders = headerNormalizer(rules, removed);
   const rulesOfPreflight = preflightRules(rules);
   const callsFunctions = rules.some(isRead);
   const hasModes = rules.some(({ policy }) => policy.mode !== "before");

@@ -51,13 +51,16 @@ interface PolicyTally {
   denied: number;
   delayed: number;
   demand: Demand;
-  /** Denials of each client. */
-  byClient: NumberedRows;
+  /** Where its denials of a client stand in the client's row. */
+  deniedAt: number;
 }
 
-/** A client's row has its requests, and behind them what each policy's `Demand` keeps. */
+/** What stands in a client's row: its requests, its denials, and numbers of each policy. */
 const REQUESTS = 0;
-const FIRST_OF_POLICIES = 1;
+const DENIED = 1;
+const DENIED_IN_SHADOW = 2;
+const FIRST_OF_POLICIES = 3;
+const POLICY_NUMBERS = DEMAND_NUMBERS + 1;
 
 export class Tally {
   requests = 0;
@@ -65,25 +68,28 @@ export class Tally {
   /** By name, as some keys may have the policy with a limit of their own. */
   readonly #byPolicy: Map<string, PolicyTally>;
   readonly #rows: NumberedRows;
-  readonly #denials = new Denials();
-  readonly #inShadow = new Denials();
+  readonly #denials: Denials;
+  readonly #inShadow: Denials;
   readonly #timeline = new Timeline();
 
   constructor(policies: readonly Policy[], clients: Clients) {
     this.#clients = clients;
-    this.#rows = new NumberedRows(FIRST_OF_POLICIES + policies.length * DEMAND_NUMBERS);
+    this.#rows = new NumberedRows(FIRST_OF_POLICIES + policies.length * POLICY_NUMBERS);
+    this.#denials = new Denials(this.#rows, DENIED);
+    this.#inShadow = new Denials(this.#rows, DENIED_IN_SHADOW);
     this.#byPolicy = new Map(
       policies.map((policy, at) => {
-        const demand = new Demand(policy, this.#rows, FIRST_OF_POLICIES + at * DEMAND_NUMBERS);
-        const byClient = new NumberedRows(1);
-        return [policy.name, { policy, requests: 0, denied: 0, delayed: 0, demand, byClient }];
+        const first = FIRST_OF_POLICIES + at * POLICY_NUMBERS;
+        const demand = new Demand(policy, this.#rows, first);
+        const deniedAt = first + DEMAND_NUMBERS;
+        return [policy.name, { policy, requests: 0, denied: 0, delayed: 0, demand, deniedAt }];
       }),
     );
   }
 
   seen(client: number, atMs: number): void {
     this.requests++;
-    this.#rows.count(client);
+    this.#count(client, REQUESTS);
     this.#timeline.add(atMs);
   }
 
@@ -102,7 +108,7 @@ export class Tally {
     if (verdict.delayMs > 0) tally.delayed++;
     if (verdict.allowed && verdict.reason !== "shadow") return;
     tally.denied++;
-    tally.byClient.count(client);
+    this.#count(client, tally.deniedAt);
   }
 
   /** @returns false, as the request does not pass */
@@ -118,6 +124,11 @@ export class Tally {
     this.#timeline.count("shadow");
   }
 
+  #count(client: number, at: number): void {
+    const row = this.#rows.rowOf(client);
+    (this.#rows.numbers[row + at] as number)++;
+  }
+
   report(): Omit<Report, "omitted"> {
     const requests = this.#rows.column(REQUESTS);
     return {
@@ -125,7 +136,7 @@ export class Tally {
       clients: requests.positive(),
       ...this.#denials.report(this.#clients, requests),
       shadow: this.#inShadow.report(this.#clients, requests),
-      policies: [...this.#byPolicy.values()].map(reportOf),
+      policies: [...this.#byPolicy.values()].map((tally) => reportOf(tally, this.#rows)),
       busiestClients: requests
         .largest(MAX_LISTED)
         .map(({ number, count }) => ({ client: this.#clients.nameOf(number), requests: count })),
@@ -134,9 +145,12 @@ export class Tally {
   }
 }
 
-function reportOf({ policy, demand, byClient, ...counts }: PolicyTally): PolicyReport {
+function reportOf(
+  { policy, demand, deniedAt, ...counts }: PolicyTally,
+  rows: NumberedRows,
+): PolicyReport {
   const { name, limit, burst, windowMs, algorithm, shadow } = policy;
-  const deniedOf = byClient.column(0);
+  const deniedOf = rows.column(deniedAt);
   // The verdicts are certain, and what a client needs is close for some algorithms.
   const peaks = demand
     .peaks()

@@ -55,7 +55,7 @@ const HEADER_NAMES = /[\w!#$%&'*+.^`|~-]+/g;
  * Headers that proxies in front of the gate set. A client must not be able to remove them by
  * listing them in `Connection`.
  */
-const PROXY_HEADERS = /^(?:upgrade|host|cf-.*|x-forwarded-.*|x-real-ip|true-client-ip)$/i;
+const PROXY_HEADERS = /^(?:upgrade|host|cf-.*|x-forwarded-.*|x-real-ip|true-client-ip)$/;
 
 /**
  * Makes the function that changes the headers of a client's request for the origin.
@@ -79,8 +79,7 @@ export function headersForOrigin({ forwarded, ipHeader }: ForwardedOptions) {
       writesX || writesForwarded || isOtherHeader
         ? clientAddress(headers, { ipHeader })
         : undefined;
-    for (const name of connectionOptions(headers))
-      if (!PROXY_HEADERS.test(name)) headers.delete(name);
+    for (const name of removedByConnection(headers)) headers.delete(name);
     for (const name of [...headers.keys()]) if (dropped.test(name)) headers.delete(name);
     if (isOtherHeader) {
       if (address) headers.set(ipHeader, address);
@@ -98,9 +97,14 @@ export function headersForOrigin({ forwarded, ipHeader }: ForwardedOptions) {
   };
 }
 
-/** Returns the headers that `Connection` lists: they are hop-by-hop too. */
+/** Returns the headers that `Connection` lists, in lower case: they are hop-by-hop too. */
 export function connectionOptions(headers: Headers): string[] {
-  return headers.get("Connection")?.match(HEADER_NAMES) ?? [];
+  return headers.get("Connection")?.toLowerCase().match(HEADER_NAMES) ?? [];
+}
+
+/** Returns the headers of a request that its `Connection` keeps from the origin. */
+export function removedByConnection(headers: Headers): string[] {
+  return connectionOptions(headers).filter((name) => !PROXY_HEADERS.test(name));
 }
 
 /** Returns the address as RFC 7239, section 6, writes it. */

@@ -3,8 +3,8 @@
  * value that was counted.
  *
  * Otherwise a client could vary the counted value, and send its real key in a second place that
- * only the origin reads. Two header lines become one, and of two cookies with one name the first
- * stays.
+ * only the origin reads. Two header lines become one, of two cookies with one name the first
+ * stays, and a header that the gate keeps from the origin is not there for the key either.
  */
 import type { Context } from "hono";
 import type { Policy } from "../../limit/policy.ts";
@@ -14,9 +14,12 @@ import { readCookie, readHeader } from "./request-values.ts";
 /**
  * Returns the function that rewrites `c.req.raw`; undefined if no rule's key names a header or a
  * cookie. A shadow policy changes nothing.
+ *
+ * @param removed returns the headers that the origin does not get, in lower case
  */
 export function headerNormalizer(
   rules: readonly Rule[],
+  removed: (headers: Headers) => readonly string[] = () => [],
 ): ((c: Context, met: readonly Rule[]) => void) | undefined {
   const named = new Map<Policy, string[]>();
   for (const rule of rules) {
@@ -29,7 +32,7 @@ export function headerNormalizer(
     const { raw } = c.req;
     let { headers } = raw;
     for (const part of met.flatMap((rule) => named.get(rule.policy) ?? [])) {
-      for (const [name, text] of changesFor(headers, part)) {
+      for (const [name, text] of changesFor(headers, part, removed(raw.headers))) {
         if (headers === raw.headers) headers = new Headers(headers);
         if (text) headers.set(name, text);
         else headers.delete(name);
@@ -40,8 +43,14 @@ export function headerNormalizer(
 }
 
 /** Returns the headers to change, so that a key part can be read in one way only. */
-function changesFor(headers: Headers, part: string): [name: string, text: string][] {
+function changesFor(
+  headers: Headers,
+  part: string,
+  removed: readonly string[],
+): [name: string, text: string][] {
   const [kind, name = ""] = part.split(/:(.*)/s);
+  const field = (kind === "cookie" ? kind : name).toLowerCase();
+  if (removed.includes(field) && headers.has(field)) return [[field, ""]];
   if (kind === "cookie") {
     const { normalized } = readCookie(headers.get("Cookie"), name);
     return normalized === undefined ? [] : [["Cookie", normalized]];
