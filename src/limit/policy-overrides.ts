@@ -10,6 +10,11 @@ import { fieldPath, MisuseError } from "./misuse.ts";
 import { type Policy, withQuota } from "./policy.ts";
 import { withShortQueue } from "./waiting.ts";
 
+type Overrides = NonNullable<Policy["overrides"]>;
+type Limited = Network & { limit: number };
+
+/** The networks of lists of overrides: to read a thousand of them takes a millisecond. */
+const read = new WeakMap<Overrides, readonly Limited[]>();
 /** Policies with an overridden limit, by policy and limit, so that each is made only once. */
 const made = new WeakMap<Policy, Map<number, Policy>>();
 
@@ -33,7 +38,10 @@ export function policyFor(policy: Policy, key: readonly string[]): Policy {
   const { overrides } = policy;
   if (!overrides) return policy;
   const exact = key.length === 1 ? overrides.find((each) => each.key === key[0]) : undefined;
-  const limit = (exact ?? smallestNetwork(overrides, networkIn(policy, key)))?.limit;
+  const client = networkIn(policy, key);
+  // An IPv6 client is a network, and one of its addresses stands for it.
+  const isMet = (network: Network) => client && overlap(network, client);
+  const limit = (exact ?? networksOf(overrides).find(isMet))?.limit;
   if (limit === undefined || limit === policy.limit) return policy;
   const known = made.get(policy) ?? new Map<number, Policy>();
   made.set(policy, known);
@@ -50,14 +58,18 @@ function withLimit(policy: Policy, limit: number): Policy {
   return isShort ? withShortQueue(overridden) : overridden;
 }
 
-/** Of the overrides whose network has part of the client's, returns the one with most bits. */
-function smallestNetwork(overrides: NonNullable<Policy["overrides"]>, client?: Network) {
-  const met = overrides.flatMap(({ key, limit }) => {
-    const network = client && readNetwork(key);
-    // An IPv6 client is a network, and one of its addresses stands for it.
-    return network && overlap(network, client) ? { limit, bits: network.bits } : [];
-  });
-  return met.sort((one, other) => other.bits - one.bits)[0];
+/** Returns the networks of overrides with their limits, the smallest network first. */
+function networksOf(overrides: Overrides): readonly Limited[] {
+  const networks =
+    read.get(overrides) ??
+    overrides
+      .flatMap(({ key, limit }) => {
+        const network = readNetwork(key);
+        return network ? { ...network, limit } : [];
+      })
+      .sort((one, other) => other.bits - one.bits);
+  read.set(overrides, networks);
+  return networks;
 }
 
 /** Returns the address in a key, or its network. */
