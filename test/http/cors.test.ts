@@ -32,7 +32,13 @@ beforeAll(async () => {
     outgoing.setHeader("Access-Control-Allow-Headers", "X-Custom");
     outgoing.setHeader("Access-Control-Allow-Methods", "PUT").writeHead(204).end();
   });
-  pages = createServer((_, outgoing) => {
+  pages = createServer((incoming, outgoing) => {
+    if (incoming.url?.startsWith("/to/")) {
+      const origin = incoming.headers.origin ?? "";
+      outgoing.setHeader("Access-Control-Allow-Origin", origin);
+      outgoing.setHeader("Access-Control-Allow-Credentials", "true");
+      return void outgoing.writeHead(302, { Location: gate.url + incoming.url.slice(4) }).end();
+    }
     outgoing.setHeader("Content-Type", "text/html").end("<!doctype html><title>Page</title>");
   });
   for (const server of [api, pages]) {
@@ -129,6 +135,15 @@ describe("a page of another site", () => {
     }
   });
 
+  it("reads the refusal with credentials where another site redirects to the gate", async () => {
+    // The browser then sends `Origin: null`.
+    const redirecting = { ...gate, url: `${urlOf(pages)}/to/` };
+    const init = { credentials: "include" };
+    const seen = await fetchFromPage("three/redirected", init, 4, redirecting);
+    expect(seen.map(({ status }) => status)).toEqual([200, 200, 200, 429]);
+    expect(seen[3]?.retryAfter).toMatch(/^\d+$/);
+  });
+
   it("reads a 502 of the gate", async () => {
     const down = await startGate({ ORIGIN: "http://127.0.0.1:1" });
     const [seen] = await fetchFromPage("x", {}, 1, down);
@@ -202,9 +217,10 @@ describe("a refusal", () => {
         headers.get("Access-Control-Allow-Credentials"),
         headers.get("Vary"),
       ]);
-    const page = "https://app.example:8443";
-    expect(await refused(page)).toEqual([403, page, "true", "Accept, Origin"]);
-    for (const odd of ["null", "https://a.example/x", "a b", "https://a, https://b"]) {
+    for (const page of ["https://app.example:8443", "null"]) {
+      expect(await refused(page)).toEqual([403, page, "true", "Accept, Origin"]);
+    }
+    for (const odd of ["https://a.example/x", "a b", "https://a, https://b"]) {
       expect(await refused(odd)).toEqual([403, "*", null, "Accept, Origin"]);
     }
   });

@@ -932,6 +932,8 @@ export interface components {
             total: number;
             /** @description Units whose tuple nobody knows any more. */
             other: number;
+            /** @description Units of names past the 64th, maybe of this one. */
+            otherNames?: number;
             /** @description The heaviest first. */
             entries: {
                 /** @description The tuple, or what `by` names of it. */
@@ -963,7 +965,7 @@ export interface components {
         Distinct: {
             /** @description How many distinct values, more or less. */
             count: number;
-            /** @description The standard error of `count`. */
+            /** @description The standard error of `count`, and units whose value nobody knows. */
             error: number;
             /** @description Whether the count has no error. */
             exact: boolean;

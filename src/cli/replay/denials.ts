@@ -1,6 +1,6 @@
 /** Counts the requests that were denied, by client and by path. */
 import type { Clients } from "./clients.ts";
-import type { Column, NumberedRows } from "./numbered-rows.ts";
+import { type Column, NumberedRows } from "./numbered-rows.ts";
 import { pathOf } from "./record.ts";
 
 /** Paths whose denials are counted; others count together. */
@@ -16,24 +16,14 @@ export interface DenialsReport {
 }
 
 export class Denials {
-  readonly #rows: NumberedRows;
-  readonly #at: number;
+  /** Most clients have none: a place that nothing is written to takes no memory. */
+  readonly #byClient = new NumberedRows(1);
   readonly #byPath = new Map<string, number>();
   #denied = 0;
 
-  /**
-   * @param rows of the clients
-   * @param at where a client's denials stand in its row
-   */
-  constructor(rows: NumberedRows, at: number) {
-    this.#rows = rows;
-    this.#at = at;
-  }
-
   add(client: number, target: string): void {
     this.#denied++;
-    const row = this.#rows.rowOf(client);
-    (this.#rows.numbers[row + this.#at] as number)++;
+    this.#byClient.count(client);
     const path = pathOf(target);
     const name = this.#byPath.has(path) || this.#byPath.size < MAX_PATHS ? path : OTHER_PATHS;
     this.#byPath.set(name, (this.#byPath.get(name) ?? 0) + 1);
@@ -41,7 +31,7 @@ export class Denials {
 
   /** @param requests of each client */
   report(clients: Clients, requests: Column): DenialsReport {
-    const denied = this.#rows.column(this.#at);
+    const denied = this.#byClient.column(0);
     return {
       denied: this.#denied,
       deniedClients: denied.positive(),

@@ -43,6 +43,12 @@ export class NumberedRows<Kind extends Numbers = Int32Array> {
     return number * this.#width;
   }
 
+  /** Adds one to the first number of a row. */
+  count(number: number): void {
+    const row = this.rowOf(number);
+    (this.numbers[row] as number)++;
+  }
+
   /** Returns one number of each row, as it is now. */
   column(at: number): Column {
     return new Column(this.numbers, this.#width, at, this.#end);

@@ -51,16 +51,13 @@ interface PolicyTally {
   denied: number;
   delayed: number;
   demand: Demand;
-  /** Where its denials of a client stand in the client's row. */
-  deniedAt: number;
+  /** Denials of each client. */
+  byClient: NumberedRows;
 }
 
-/** What stands in a client's row: its requests, its denials, and numbers of each policy. */
+/** A client's row has its requests, and behind them what each policy's `Demand` keeps. */
 const REQUESTS = 0;
-const DENIED = 1;
-const DENIED_IN_SHADOW = 2;
-const FIRST_OF_POLICIES = 3;
-const POLICY_NUMBERS = DEMAND_NUMBERS + 1;
+const FIRST_OF_POLICIES = 1;
 
 export class Tally {
   requests = 0;
@@ -68,28 +65,25 @@ export class Tally {
   /** By name, as some keys may have the policy with a limit of their own. */
   readonly #byPolicy: Map<string, PolicyTally>;
   readonly #rows: NumberedRows;
-  readonly #denials: Denials;
-  readonly #inShadow: Denials;
+  readonly #denials = new Denials();
+  readonly #inShadow = new Denials();
   readonly #timeline = new Timeline();
 
   constructor(policies: readonly Policy[], clients: Clients) {
     this.#clients = clients;
-    this.#rows = new NumberedRows(FIRST_OF_POLICIES + policies.length * POLICY_NUMBERS);
-    this.#denials = new Denials(this.#rows, DENIED);
-    this.#inShadow = new Denials(this.#rows, DENIED_IN_SHADOW);
+    this.#rows = new NumberedRows(FIRST_OF_POLICIES + policies.length * DEMAND_NUMBERS);
     this.#byPolicy = new Map(
       policies.map((policy, at) => {
-        const first = FIRST_OF_POLICIES + at * POLICY_NUMBERS;
-        const demand = new Demand(policy, this.#rows, first);
-        const deniedAt = first + DEMAND_NUMBERS;
-        return [policy.name, { policy, requests: 0, denied: 0, delayed: 0, demand, deniedAt }];
+        const demand = new Demand(policy, this.#rows, FIRST_OF_POLICIES + at * DEMAND_NUMBERS);
+        const byClient = new NumberedRows(1);
+        return [policy.name, { policy, requests: 0, denied: 0, delayed: 0, demand, byClient }];
       }),
     );
   }
 
   seen(client: number, atMs: number): void {
     this.requests++;
-    this.#count(client, REQUESTS);
+    this.#rows.count(client);
     this.#timeline.add(atMs);
   }
 
@@ -108,7 +102,7 @@ export class Tally {
     if (verdict.delayMs > 0) tally.delayed++;
     if (verdict.allowed && verdict.reason !== "shadow") return;
     tally.denied++;
-    this.#count(client, tally.deniedAt);
+    tally.byClient.count(client);
   }
 
   /** @returns false, as the request does not pass */
@@ -124,11 +118,6 @@ export class Tally {
     this.#timeline.count("shadow");
   }
 
-  #count(client: number, at: number): void {
-    const row = this.#rows.rowOf(client);
-    (this.#rows.numbers[row + at] as number)++;
-  }
-
   report(): Omit<Report, "omitted"> {
     const requests = this.#rows.column(REQUESTS);
     return {
@@ -136,7 +125,7 @@ export class Tally {
       clients: requests.positive(),
       ...this.#denials.report(this.#clients, requests),
       shadow: this.#inShadow.report(this.#clients, requests),
-      policies: [...this.#byPolicy.values()].map((tally) => reportOf(tally, this.#rows)),
+      policies: [...this.#byPolicy.values()].map(reportOf),
       busiestClients: requests
         .largest(MAX_LISTED)
         .map(({ number, count }) => ({ client: this.#clients.nameOf(number), requests: count })),
@@ -145,12 +134,9 @@ export class Tally {
   }
 }
 
-function reportOf(
-  { policy, demand, deniedAt, ...counts }: PolicyTally,
-  rows: NumberedRows,
-): PolicyReport {
+function reportOf({ policy, demand, byClient, ...counts }: PolicyTally): PolicyReport {
   const { name, limit, burst, windowMs, algorithm, shadow } = policy;
-  const deniedOf = rows.column(deniedAt);
+  const deniedOf = byClient.column(0);
   // The verdicts are certain, and what a client needs is close for some algorithms.
   const peaks = demand
     .peaks()

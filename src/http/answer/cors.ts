@@ -18,8 +18,11 @@ export const EXPOSE = "Access-Control-Expose-Headers";
 const FIELDS = "RateLimit, RateLimit-Policy, Retry-After";
 export const LEGACY_FIELDS = "X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset";
 
-/** An origin as browsers write it. `null` and other text are answered with `*`. */
-const ORIGIN = /^[a-z][a-z\d+.-]*:\/\/[\w.:[\]-]{1,260}$/i;
+/**
+ * An origin as browsers write it: `null` in a sandboxed frame, or after a redirect to another site.
+ * Other text is answered with `*`.
+ */
+const ORIGIN = /^(?:null|[a-z][a-z\d+.-]*:\/\/[\w.:[\]-]{1,260})$/i;
 
 /** Headers that browsers never send with a preflight: credentials, and overrides of the method. */
 const NEVER_SENT = ["Cookie", "Authorization", ...METHOD_OVERRIDES];
