@@ -1,4 +1,4 @@
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, onTestFinished, vi } from "vitest";
 import { type LimiterOptions, limiter } from "../../src/index.ts";
 
 const fresh = () => crypto.randomUUID();
@@ -104,5 +104,19 @@ describe("limiter", () => {
     await expect(calls.block("ada", "soon")).rejects.toThrow(
       "duration must be a duration from 1ms to",
     );
+  });
+
+  it("trusts a denial for 5 s, also where the clock is set back meanwhile", async () => {
+    const startMs = Date.now();
+    vi.useFakeTimers({ toFake: ["Date"], now: startMs });
+    vi.spyOn(console, "warn").mockImplementation(() => {});
+    onTestFinished(() => void vi.useRealTimers().restoreAllMocks());
+    const calls = limiter({ name: fresh(), limit: 0, window: "1d" });
+    expect(await calls.check("ada")).toMatchObject({ source: "owner" });
+    expect(await calls.check("ada")).toMatchObject({ source: "denial-cache" });
+    vi.setSystemTime(startMs - 3_600_000);
+    expect(await calls.check("ada")).toMatchObject({ source: "denial-cache" });
+    vi.setSystemTime(startMs - 3_600_000 + 5_000);
+    expect(await calls.check("ada")).toMatchObject({ source: "owner" });
   });
 });
