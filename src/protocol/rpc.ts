@@ -71,7 +71,10 @@ export interface CounterRpc {
  * All methods of `RateLimiter`, the object of an owner: besides, those that a ring change needs.
  */
 export interface OwnerRpc extends CounterRpc {
-  /** Exports single keys to their owner at that version of the ring. */
+  /**
+   * Exports single keys to their owner at that version of the ring. Answers with the ring if that
+   * has settled, or is a later one.
+   */
   release(version: number, keys: KeyHash[]): Promise<Released<Rows>>;
   /**
    * Exports all keys that are `to`'s at that version, a chunk at a time.

@@ -247,6 +247,18 @@ describe("an owner in a ring", () => {
     expect((await check("weur/1", 2)).inexact).toBeUndefined();
   });
 
+  it("hears from the previous owner that the ring has settled, and has that on disk first", async () => {
+    const mine = held(THREE, "weur/2");
+    await adopt(DURING);
+    await region.of("weur/2").takeOver(2);
+    for (const name of TWO) await region.of(name).adopt(AFTER);
+    expect(await region.of("weur/0").release(2, mine)).toEqual({ moved: AFTER });
+    const { verdicts, inexact } = await check("weur/2", 2, 1, mine);
+    expect(verdicts.map((each) => each?.[0]?.remaining)).toEqual(mine.map(() => 9));
+    expect(inexact).toBeUndefined();
+    expect(region.storages.get("weur/2")?.entries.get("ring")).toEqual(AFTER);
+  });
+
   it("asks the membership object if a caller knows a later ring", async () => {
     region.ring = DURING;
     const { verdicts } = await check("weur/0", 2);
