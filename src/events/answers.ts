@@ -25,7 +25,7 @@ export interface Top {
   total: number;
   /** Units whose tuples are no longer known. */
   other: number;
-  /** Units of further names than a bin keeps apart: this name may be one. Absent if there are none. */
+  /** Units of names that bins did not keep apart. Some may be of this name. Absent if 0. */
   otherNames?: number;
   /** The heaviest first. What is not listed has at most the count of the last entry. */
   entries: TopEntry[];

@@ -1,6 +1,6 @@
 /**
- * The Durable Object of a region's ring and of the live policies, both of which an operator may
- * change. Only the deployed Worker has it.
+ * The Durable Object of a region's ring and of the live policies. An operator may change both. Only
+ * the deployed Worker has it.
  */
 import { exports } from "cloudflare:workers";
 import { parseLimiterConfig } from "../limiter-config.ts";

@@ -78,8 +78,11 @@ const HOP_BY_HOP = [
 
 /** What one client has left of its quota: fields that a limiter behind the cache has set. */
 const QUOTA_FIELDS = [
-  ...["ratelimit", "ratelimit-policy"],
-  ...["x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset"],
+  "ratelimit",
+  "ratelimit-policy",
+  "x-ratelimit-limit",
+  "x-ratelimit-remaining",
+  "x-ratelimit-reset",
 ];
 
 /** Returns how long a stored response may be used, or why it may not be stored. */

@@ -15,7 +15,7 @@ const ADDRESS = "ip:";
  * Reads a key: `ip:192.0.2.7` is a client's address, `["my-app", "192.0.2.7"]` a key of several
  * parts.
  *
- * @throws {UserError} if it begins as a list and is none
+ * @throws {UserError} if it begins with a bracket and is not a list of texts
  */
 export function who(typed: string): Who {
   if (isAddress(typed)) return { ip: typed.slice(ADDRESS.length) };

@@ -13,7 +13,7 @@ import { WORKERS } from "../../runtime.ts";
  * How long it may take until the runtime connects the client: as long as the middlewares in front
  * take. If the client's handshake is not complete, the runtime never does, and tells nobody.
  */
-const MAX_CONNECTING_MS = 4_096;
+const MAX_CONNECTING_MS = 4_000;
 const NO_STATUS = 1005;
 const GOING_AWAY = 1001;
 /** Codes that must not be sent in a close frame (RFC 6455, section 7.4.1). */
