@@ -245,7 +245,8 @@ export class RingOwner implements OwnerRpc {
     if (!(await view.catchUp(version))) throw new Error(`no ring has the version ${version}`);
     // In a settled ring the rows are gone. The other owner first has that ring on disk, so a life of
     // it that another has replaced ends there, and does not take its keys for new ones.
-    if (view.ring.version !== version || !view.previous) return { moved: view.record as RingRecord };
+    const isUnderWay = view.ring.version === version && view.previous;
+    if (!isUnderWay) return { moved: view.record as RingRecord };
     const { diskLosses: losses } = this.#owner;
     return { version, atMs: this.#owner.now(), what: give(change), ...(losses && { losses }) };
   }
