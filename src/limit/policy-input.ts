@@ -66,8 +66,8 @@ export interface RequestFields {
   /**
    * How long a denied request waits for its turn instead, from `"0s"` (default) to `"30s"`.
    *
-   * An isolate holds at most 1,000 requests, and knows only its own: of those that wait in several
-   * isolates, some are denied after all.
+   * Of a key, as many requests wait as can pass in that time. An isolate holds at most 1,000
+   * requests, and knows only its own: of those that wait in several isolates, some are denied.
    */
   maxWait?: string | undefined;
   /**
@@ -116,8 +116,10 @@ export interface QuotaFields {
   cost?: number | undefined;
   /**
    * Other limits for some keys, up to 1,000: an exact key of one part, or a network of addresses
-   * such as `"192.0.2.0/24"`. Default none. An exact key wins, then the smallest network. Refused
-   * where `limit` or `window` is a function.
+   * such as `"192.0.2.0/24"`. Default none. An exact key wins, then the smallest network. One IPv6
+   * address stands for its client's whole network. A token of `Authorization` is written without
+   * its scheme. `PUT overrides` of the API wins over these. Refused where `limit` or `window` is a
+   * function.
    */
   overrides?: readonly { key: string; limit: number }[] | undefined;
 }
@@ -161,8 +163,10 @@ export interface CountingFields {
    * How long a key stays blocked once it is denied: `"1s"` to `"366d"`, or the first and the
    * longest such block. Default none. Not beside `maxWait` or `lease`.
    *
-   * A key that is denied again within two blocks' length after its last one is blocked for twice as
-   * long. Clients that share a key share its block.
+   * A block lasts at least until the denied request could pass (not with `concurrency`). A key that
+   * is denied again within two blocks' length after its last one is blocked for twice as long.
+   * Clients that share a key share its block. With a `charge` that looks at the response, parallel
+   * requests count until they end, so leave room for them.
    */
   blockFor?: string | BlockForInput | undefined;
   /**
