@@ -87,7 +87,7 @@ export function newTable(name: string): CounterTable {
   return new CounterTable(kind, newSegments(stateNumbers));
 }
 
-/** Returns true for tables of what operators have set, which are never evicted. */
+/** Returns true for tables of operators' blocks and overrides, which are never evicted. */
 export function isOperators(tableName: string): boolean {
   return tableName === BLOCKED || kindOf(tableName)[0] === "override";
 }

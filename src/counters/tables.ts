@@ -12,8 +12,8 @@ import { BLOCKED, newTable, policyNameOf } from "./table-name.ts";
 
 /**
  * The most bytes that an owner's tables take: 1.6 M keys of a fixed window under one policy, or
- * 76,000 policies of one key each. In memory, that is up to 67 MB of the isolate's 128, and
- * 80 MB if evictions have thinned out tables that were larger.
+ * 76,000 policies of one key each. That is up to 67 MB of the isolate's 128. If evictions have
+ * thinned out larger tables, it is 80 MB.
  */
 export const MAX_BYTES = 40_000_000;
 /** About the bytes that a table takes besides its rows, its name and its policy included. */
@@ -192,9 +192,9 @@ export class Tables {
   }
 
   /**
-   * Evicts a row of the largest table; the new row only if there is no other, since each new key
-   * would pass uncounted once all others are denied. An operator's block or override is never
-   * evicted.
+   * Evicts a row of the largest table. The new row goes only if there is no other: otherwise, once
+   * all others are denied, each new key would pass uncounted. An operator's block or override is
+   * never evicted.
    */
   #makeRoom(newest: RowId, nowMs: number): void {
     const least = evictionCandidate(this.#largeTables(), newest, (table, state) =>
@@ -209,7 +209,7 @@ export class Tables {
     if (this.#byName.get(name)?.size === 0) this.dropTable(name);
   }
 
-  /** Returns a sample of tables, the largest first, without those of what operators have set. */
+  /** Returns a sample of tables, the largest first, without operators' blocks and overrides. */
   #largeTables(): NamedTable[] {
     const tables = this.#largest ? [this.#largest] : [];
     for (let n = Math.min(SAMPLE_TABLES, this.#byName.size); n > 0; n--) {

@@ -3,8 +3,9 @@
  * again too soon.
  *
  * A block ends no earlier than the wait that the denial told, so a client that waits as told
- * passes. Requests during a block change nothing. Its weakness: clients that share a key share its
- * block. So one client behind an address can have all others there blocked for a day.
+ * passes. (Not under `concurrency`, where a slot is free sooner.) Requests during a block change
+ * nothing. Its weakness: clients that share a key share its block. So one client behind an address
+ * can have all others there blocked for as long as `max` says.
  */
 import * as v from "valibot";
 import { MAX_WINDOW_MS, type State } from "./algorithm.ts";

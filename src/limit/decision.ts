@@ -11,7 +11,7 @@
  * - `blocked`: by an operator, or by the policy's `blockFor`.
  * - `shadow`: over a limit that is not enforced.
  * - `failed`: the owner did not answer, and `onFailure` decided.
- * - `listed`: not given today, since an address list refuses before any policy decides.
+ * - `listed`: by an address list. Only `explain` says so: a list refuses before a policy decides.
  */
 export type Reason = "ok" | "limited" | "blocked" | "listed" | "shadow" | "failed";
 

@@ -2,9 +2,9 @@
  * Leaky bucket: requests leave at a constant limit/window, and up to `burst` wait their turn.
  * `delayMs` tells each how long, as in nginx's `limit_req`.
  *
- * Protects what can't take a burst. Its weakness is the wait. At 10 a minute, the tenth of ten
- * requests that come at 0:00 is held until 0:54, and a client that gives up has still taken its
- * turn. The middleware holds no request for more than 60 s; see `waiting.ts`.
+ * Protects what can't take a burst. Its weakness is the wait. At 10 a minute, ten requests
+ * come at 0:00, and the tenth is held until 0:54. A client that gives up has still taken its turn.
+ * The middleware holds no request for more than 60 s; see `waiting.ts`.
  */
 import type { Algorithm } from "./algorithm.ts";
 import { level, overfill, pace, pour, scoop } from "./bucket.ts";

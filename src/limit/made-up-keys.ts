@@ -1,8 +1,8 @@
 /**
  * Finds the policies that limit nobody: a client gets past them by making up keys.
  *
- * A policy is fine if each of its requests also meets another one whose keys cannot be made up,
- * such as one by address.
+ * A policy is fine if each of its requests also meets another policy, whose keys clients cannot
+ * make up. One by address is such a policy.
  */
 import { isGiven, isMadeUp } from "./key-part.ts";
 import type { Policy } from "./policy.ts";
