@@ -1,6 +1,6 @@
 /**
- * Logs that counters were evicted, at most once a minute. What is left to log keeps the object in
- * memory until then, since the runtime would evict it, and the count with it.
+ * Logs that counters were evicted, at most once a minute. Until the next line is due, the object
+ * stays in memory: if the runtime evicted it, the count for that line would be lost.
  */
 import { log } from "../log.ts";
 

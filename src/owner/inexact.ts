@@ -1,10 +1,14 @@
 /**
  * Which counts may be off, and since when: the one place where an owner's answer gets `inexact`.
  *
- * Counts get lost with a previous owner that did not answer (one key) or that was given up (all its
- * keys), where the disk is damaged (any key), and in a crash (any key of a policy that is not
- * durable). A loss matters for as long as anything counted under a policy does: under a window of a
- * minute, two minutes later all is exact again.
+ * Counts get lost in four ways:
+ * - A previous owner does not answer: the counts of one key.
+ * - A previous owner is given up: those of all its keys.
+ * - The disk is damaged: those of any key.
+ * - The owner crashes: those of any key under policies that are not durable.
+ *
+ * A loss matters for as long as anything counted under a policy does. With a window of a minute,
+ * all is exact again two minutes later.
  */
 
 import type { Check, CounterPolicy } from "../counters/check.ts";

@@ -1,6 +1,6 @@
 /**
- * Which keys were reset lately, so that older leases on them end. After a reset, the counters no
- * longer count a lease's units, so those would pass in addition to a whole new quota.
+ * Which keys were reset lately, so that older leases on them end. After a reset the counters no
+ * longer have a lease's units, which would then pass on top of a whole new quota.
  *
  * Bounded: once a reset is forgotten, every key is taken to have been reset at that time.
  */

@@ -110,7 +110,7 @@ function wrongKind(binding: string, { className }: BoundClass, value: unknown): 
   return new MisuseError(binding, classRule(className), kind);
 }
 
-/** Returns the error for a class that is neither bound nor exported. It begins with the mending. */
+/** Returns the error for a class that is neither bound nor exported. It begins with what to do. */
 function missing(binding: string, bound: BoundClass, exports: object): MisuseError {
   const { className, entryPoint } = bound;
   const code = `export { ${className} } from "${entryPoint}"`;
@@ -173,8 +173,8 @@ const MEMBERSHIP_METHODS: Record<Exclude<keyof MembershipRpc, keyof OwnerRpc>, t
 };
 
 /**
- * Returns what is wrong with a binding, and logs it, if a call failed because the binding's objects
- * are of another class.
+ * Finds out whether a call failed because a binding's objects are of another class. If so, logs it
+ * and returns what is wrong.
  *
  * @param error what the call threw. An error that the object met in a call of its own looks the
  *   same.

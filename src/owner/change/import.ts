@@ -1,6 +1,6 @@
 /**
- * The new owner's side of a ring change: imports the counters of keys that are its own now, key by
- * key as checks ask for them, and the rest in the background.
+ * The new owner's side of a ring change: imports the counters of keys that are its own now. It
+ * imports a key when a check asks for it, and the rest in the background.
  *
  * It may ask again after any failure, since an export only reads. A key whose counters do not come
  * in time is counted anew, and its decisions say `exact: false`.

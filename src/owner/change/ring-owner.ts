@@ -2,8 +2,8 @@
  * An owner as a part of a ring: counts its own keys, and says of others that they have moved. All
  * that the owner's object offers is here, and the simulation runs it.
  *
- * While a change is under way, checks of a key wait here, in order, until its counters have come
- * from the previous owner. In a settled ring, a batch costs one comparison more. Without a
+ * While a change is under way, checks of a key wait here, in order, for its counters from the
+ * previous owner. In a settled ring, a batch costs one comparison more. Without a
  * membership object the ring never changes.
  */
 
@@ -243,8 +243,8 @@ export class RingOwner implements OwnerRpc {
     const change = this.#change as Change;
     const { view } = change;
     if (!(await view.catchUp(version))) throw new Error(`no ring has the version ${version}`);
-    // In a settled ring the rows are gone. The other owner first has that ring on disk, so a life of
-    // it that another has replaced ends there, and does not take its keys for new ones.
+    // In a settled ring the rows are gone. The other owner must first write that ring to disk. An
+    // object that another has replaced cannot, so it ends there and does not count its keys anew.
     const isUnderWay = view.ring.version === version && view.previous;
     if (!isUnderWay) return { moved: view.record as RingRecord };
     const { diskLosses: losses } = this.#owner;

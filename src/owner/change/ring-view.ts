@@ -79,7 +79,7 @@ export class RingView {
     const stored = await this.#options.storage.get(STORAGE_KEY);
     const record = stored === undefined ? undefined : this.#read(stored);
     if (record) this.#apply(record);
-    // Asks now, since a caller may take an owner outside the ring for one of it. If the membership
+    // Asks now: a caller may send checks to an owner that is not in the ring. If the membership
     // object does not answer, the first check asks again.
     if (!this.#record) await this.catchUp(1).catch(() => {});
   }
@@ -92,8 +92,7 @@ export class RingView {
    */
   async catchUp(version: number): Promise<boolean> {
     const isBehind = () => !this.#record || version > this.#record.version;
-    // Asks twice at most: the first answer may be one to an earlier question, from before there was
-    // such a ring.
+    // Asks twice at most: the first answer may be to an earlier question, from before that ring.
     for (let asked = 0; asked < 2 && isBehind(); asked++) await this.#ask();
     if (!isBehind()) return true;
     const { name: owner } = this.#options;

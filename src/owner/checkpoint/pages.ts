@@ -1,6 +1,6 @@
 /**
- * Replaces what an earlier release left on disk by a log. The first releases of version 5 wrote
- * segments of tables as pages, each in place of the one before, and a log of what changed since.
+ * Replaces what an earlier release left on disk with a log. The first releases of version 5 wrote
+ * each segment of a table as a page, over its earlier page, and a log of what changed since.
  */
 import type { CounterTable } from "../../counters/counter-table.ts";
 import {

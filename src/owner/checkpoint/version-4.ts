@@ -1,7 +1,7 @@
 /**
- * Replaces what version 4 left on disk: segments with free slots, in pieces; rows that changed
- * later; single rows in a journal; and a manifest that says which of these count. A version after 5
- * may delete this file.
+ * Replaces what version 4 left on disk with a log: segments with free slots, in pieces; rows that
+ * changed later; single rows in a journal; and a manifest that says which of these count. A version
+ * after 5 may delete this file.
  */
 import { type CounterTable, segmentOf } from "../../counters/counter-table.ts";
 import { decodeRows } from "../../counters/segment.ts";
