@@ -8,8 +8,8 @@
  * - If a remembered denial may be over, its key is asked first, and the others only if it passes.
  * - The same order holds while `MAX_AT_ONCE` requests of a client's own key are under way.
  *
- * So in each isolate, the doomed requests of one client hold at most `MAX_AT_ONCE` times their cost
- * of a shared quota at any moment, for one round trip.
+ * So a client over its own limit can take little of a shared quota: in each isolate at most
+ * `MAX_AT_ONCE` requests' cost at any moment, for one round trip.
  */
 import type { Policy } from "../limit/policy.ts";
 import { first53Bits } from "../ring/key-hash.ts";

@@ -165,7 +165,7 @@ export function isVerdict(verdict: Verdict, policy: CounterPolicy): boolean {
   return (
     reason !== "failed" &&
     allowed === (retryAfterMs === 0) &&
-    // A check that costs nothing is denied if one unit would be.
+    // A check without a cost is denied if a check of one unit would be.
     !(reason === "limited" && remaining >= (cost || 1)) &&
     isWhole(remaining, capacity) &&
     isWhole(limit ?? 0, MAX_UNITS) &&

@@ -1,11 +1,11 @@
 /**
  * Remembers denials in this isolate, so that a client over its limit costs no calls.
  *
- * A remembered denial is as exact as the owner's, with one exception. After a reset, a refund, an
- * unblock or an override elsewhere, this isolate goes on denying for at most `DENIAL_TRUST_MS`, or
- * `CHARGED_DENIAL_TRUST_MS` under a `charge` that looks at responses. A refund, reset, unblock or
- * override by this isolate ends its denial at once. A denial by `concurrency` is never trusted,
- * since a slot may be freed at any moment; it only decides which keys are asked first.
+ * A remembered denial is as exact as the owner's, with one exception: a refund, a reset, an unblock
+ * or an override by another isolate. This one then goes on denying for at most `DENIAL_TRUST_MS`,
+ * or `CHARGED_DENIAL_TRUST_MS` under a `charge` that looks at responses. One by this isolate ends
+ * the denial at once. A denial by `concurrency` is never trusted, since a slot may be freed at any
+ * moment; it only decides which keys are asked first.
  *
  * Denials are kept as numbers, in one list for each key, within a bound in bytes.
  */

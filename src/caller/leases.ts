@@ -3,8 +3,8 @@
  *
  * A request that a lease pays for costs no call. No more than the limit ever passes, since leased
  * units are spent as far as the owner knows. Units that an isolate leaves at the window's end are
- * lost. A lease pays only while its owner was heard of in the last 5 s, in the epoch of its last
- * decision on the key. So a block or a reset made elsewhere ends the lease within 5 s.
+ * lost. A lease pays only if its owner was heard of in the last 5 s and has begun no epoch since
+ * its last decision on the key. So a block or a reset made elsewhere ends the lease within 5 s.
  */
 import { type Verdict, verdictOf } from "../limit/decision.ts";
 import type { Policy } from "../limit/policy.ts";

@@ -91,8 +91,8 @@ export interface Limiter {
    */
   reserve(key: string, amount: number, options?: ReserveOptions): Promise<Reserved>;
   /**
-   * Replaces what a hold has spent by its actual cost, from 0 on: gives back what was too much, but
-   * never into a later window, or charges what was too little, above the limit if it must be. A
+   * Replaces what a hold has spent by its actual cost, from 0 on. What was too much comes back, but
+   * never into a later window. What was too little is charged, above the limit if it must be. A
    * hold is settled once; one that has ended is charged all of the cost. Rejects if the owner does
    * not answer, and may be called again.
    */
@@ -134,8 +134,8 @@ export const overrideDurationSchema = v.optional(blockSchema, formatDuration(MAX
  * another key. Normalize what people type as your own look-up does, for example with
  * `name.normalize("NFC").toLowerCase()`.
  *
- * @throws {MisuseError} naming the field, the rule and the value. The methods reject with it for a
- *   key that is empty or over 1,024 bytes, or a cost that could never pass.
+ * @throws {MisuseError} naming the field, the rule and the value. The methods reject with it if a
+ *   key is empty or over 1,024 bytes, or if a cost could never pass.
  * @example
  * const logins = limiter({ name: "logins", limit: 5, window: "15m" });
  * const { allowed, retryAfterMs } = await logins.check(userName);

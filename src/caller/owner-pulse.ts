@@ -3,9 +3,8 @@
  *
  * A memory (a denial or a lease) is trusted for `MAX_SILENCE_MS`. Each later answer of its owner,
  * about any key, extends the trust, as long as the owner's epoch stays the same. So one call renews
- * everything remembered of an owner. An owner begins an epoch with a block, an unblock, an
- * override, a reset, a new ring, a refund or settlement that may end a denial, and a hold that
- * ends.
+ * everything remembered of an owner. These begin an epoch: a block, an unblock, an override, a
+ * reset, a new ring, a hold that ends by itself, and a refund or settlement that may end a denial.
  */
 
 /** How long a memory is trusted after its owner was last heard of. */

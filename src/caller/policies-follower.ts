@@ -41,8 +41,8 @@ export interface PoliciesFollowerOptions {
 /** How long a membership object may take. Two are asked, one after the other. */
 const ASK_DEADLINE_MS = 1_500;
 /**
- * The pause after a question that fails. It doubles up to `MAX_FAILED_MS`, which is short enough to
- * follow within 5 s, and lets an object recover that a thousand isolates ask.
+ * The pause after a question that fails. It doubles up to `MAX_FAILED_MS`. That is short enough to
+ * follow within 5 s, and long enough for an object that a thousand isolates ask to recover.
  */
 const FAILED_MS = 1_000;
 const MAX_FAILED_MS = 3_000;

@@ -2,9 +2,9 @@
  * Remembers values by key, up to a bound. The values used last, as many as half the bound, are
  * always there.
  *
- * Two maps take turns: when the newer one is full, it becomes the older one, and the values of the
- * old one before it are forgotten at once. Deleting the oldest entry of a single `Map` at each
- * insertion takes a hundred times as long: to find it, a `Map` steps over all deleted entries.
+ * Two maps take turns. When the newer one is full, it becomes the older one, whose values are all
+ * forgotten at once. Deleting the oldest entry of a single `Map` at each insertion takes a hundred
+ * times as long: to find it, a `Map` steps over all deleted entries.
  */
 export class RecentMap<Key, Value> {
   readonly #half: number;
