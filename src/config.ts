@@ -43,7 +43,7 @@ export const gatewaySchema = v.strictObject({
   /**
    * How the origin learns the public host, the scheme and the client's address: in `X-Forwarded-*`,
    * in `Forwarded` (RFC 7239), in both, or in neither. A client's own headers of that kind are
-   * dropped, except with `"keep"`, for a Worker that only a trusted proxy can reach.
+   * dropped. `"keep"` passes them on: for a Worker that only a trusted proxy can reach.
    */
   FORWARDED: v.optional(oneOf(FORWARDED_FORMS), "x-forwarded"),
   /**

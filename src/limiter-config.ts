@@ -1,6 +1,6 @@
 /**
- * The configuration of a limiter: variables and secrets. The deployed Worker reads them, and so do
- * the library inside an app's Worker and the check before a deployment.
+ * The configuration of a limiter: variables and secrets. Three read it: the deployed Worker, the
+ * library in an app's Worker, and the check before a deployment.
  *
  * Other variables are not read.
  */

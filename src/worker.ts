@@ -1,8 +1,8 @@
 /**
  * The Worker that is deployed: every request is limited, then forwarded to the origin.
  *
- * Only wires the rooms together. The configuration is read as the module starts, so that a mistake
- * in it shows at once and not with the first request.
+ * Only wires the rooms together. The configuration is read as the module starts. So a mistake in it
+ * shows at once, and not with the first request.
  */
 import "./workers.ts";
 import { env } from "cloudflare:workers";

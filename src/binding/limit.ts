@@ -1,7 +1,7 @@
 /**
  * The interface of Cloudflare's rate limiting binding: what `limit` takes and what it answers.
  *
- * A call passes while the key has any unit left, and then takes `delta`, or what is left if that is
+ * A call passes while the key has any unit left. It then takes `delta`, or what is left if that is
  * less. A check of Turnpike's own passes only if all of its cost is left. A refused call takes
  * nothing under either rule.
  *

@@ -18,8 +18,8 @@ export function listPolicies(policies: () => readonly Policy[]): void {
  * Returns the policy with a name.
  *
  * @param at path of the name, for the error
- * @throws {MisuseError} for an unknown name, where the error lists the known ones, and for a policy whose
- *   quota or cost is a function of the request
+ * @throws {MisuseError} if the name is unknown, with the known ones, or if the policy's quota or
+ *   cost is a function of the request
  */
 export function policyNamed(name: unknown, env: object, at: string): Policy {
   const policies = known(env);

@@ -1,6 +1,6 @@
 /**
- * `npm run deploy`: checks the upload as the Worker would at its start, says which counts the
- * deployment forgets and which policies stay live, then deploys.
+ * `npm run deploy`: checks the upload as the Worker would at its start, and then deploys. It says
+ * which counts the deployment forgets, and which policies stay live.
  *
  * All arguments go to `wrangler deploy`. With `--dry-run` among them, nothing is uploaded.
  */

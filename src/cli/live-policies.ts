@@ -1,6 +1,6 @@
 /**
- * Says which live policies a deployment leaves in force. They stay until an operator ends them, so
- * that a deployment of something else does not undo what was changed at night.
+ * Says which live policies a deployment leaves in force. They stay until an operator ends them:
+ * otherwise a deployment of something else would undo what was changed at night.
  */
 import {
   differences,

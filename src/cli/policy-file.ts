@@ -1,7 +1,7 @@
 /**
  * Reads the policies of a file, for every command that takes one: a configuration of wrangler, or a
  * file with nothing but policies. Such a file is a list in JSON, `[[policies]]` in TOML, or an
- * object that has them under `policies`, as the API answers.
+ * answer of the API, with the list under `policies`.
  */
 import { isUtf8 } from "node:buffer";
 import { existsSync, readFileSync, statSync } from "node:fs";

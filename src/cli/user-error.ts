@@ -12,8 +12,8 @@ export class UserError extends Error {
 }
 
 /**
- * Makes one line of a text. What a file or a server says may hold anything, so nothing in the line
- * moves the cursor of a terminal or colours it.
+ * Makes one line of a text. A file or a server may have written anything into it. So the line keeps
+ * no character that moves a terminal's cursor, or colours its text.
  */
 export function oneLine(text: string): string {
   return text

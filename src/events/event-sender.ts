@@ -108,7 +108,8 @@ export class EventSender {
 
   /**
    * Returns how long to wait until this isolate's moment of a second. The moment is far from a
-   * second's end, so each second of an owner has one batch of it, and never two and then none.
+   * second's end. So an owner gets one batch of the isolate in each second, never two and then
+   * none.
    */
   #untilSendMs(): number {
     const { runtime, random } = this.#options;

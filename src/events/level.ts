@@ -1,4 +1,4 @@
-/** The three levels at which events are kept, and for how long. */
+/** The levels at which events are kept, and for how long: three, and one that is kept for ever. */
 const SECOND_MS = 1_000;
 const MINUTE_MS = 60_000;
 const HOUR_MS = 3_600_000;

@@ -64,14 +64,14 @@ export interface RateLimitOptions
   cost?: number | string | PerRequest<number>;
   /**
    * Where the response tells its actual cost: `"header:X-Cost"`, `"json:usage.total_tokens"` (its
-   * JSON, or the last event of a stream that has it), `"bytes"`, or a function that returns the
+   * JSON, or the last event of a stream that has it) or `"bytes"`. Or a function that returns the
    * cost of the response in `c.res`. `cost` is then an estimate, which stands if the function
    * fails.
    */
   actual?: string | PerRequest<number>;
   /**
    * Which responses are charged: `"always"` (default), `"failure"` (status 400 and above),
-   * `"success"` (below), a list of statuses, or a function that returns whether the response in
+   * `"success"` (below) or a list of statuses. Or a function that returns whether the response in
    * `c.res` is charged. The cost is taken before the handler runs and given back after. If the
    * function fails, the response is charged, and an error is logged.
    */

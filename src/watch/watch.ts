@@ -1,10 +1,9 @@
 /**
  * Counts what the limiter decides, as events: requests, decisions of policies, and clients.
  *
- * Everything is counted in the isolate where it was decided, denials from its cache and checks by
- * the fallback included, and reaches the owners of events within about a second. An isolate that
- * does not watch runs no line of this. Only what an owner evicts or writes is counted where the
- * owner is.
+ * A decision is counted in the isolate that made it, also by its denial cache or its fallback. It
+ * reaches the owners of events within about a second. An isolate that does not watch runs no line
+ * of this. What an owner evicts or writes is counted where the owner is.
  */
 import { isAllowed, type Observer, type Question, type Reply } from "../caller/question.ts";
 import { type Dimensions, keyOf } from "../events/tuple.ts";
@@ -25,8 +24,8 @@ export const DECISIONS = "turnpike.decisions";
 export const CLIENTS = "turnpike-clients";
 /**
  * Checks that an owner answered, by `le`: the lowest bound of `LATENCIES_MS` that is not exceeded.
- * Beside them, `sum` has the milliseconds that these checks took. One owner of events has all of a
- * region, as one histogram.
+ * `sum` has the milliseconds that these checks took. One owner of events has all checks of a
+ * region, so that they are one histogram.
  */
 export const LATENCY = "turnpike.latency";
 

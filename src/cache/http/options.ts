@@ -26,8 +26,8 @@ export interface CachedOptions {
   tags?: readonly string[] | ((c: Context, response: Response) => readonly string[]);
   /**
    * Returns the key that a response is stored under. Default the URL with its query. Requests with
-   * the same key get each other's responses, so the key must include everything that a response
-   * depends on and that `Vary` does not name.
+   * the same key get each other's responses. So the key must include whatever a response depends
+   * on, except what `Vary` names.
    */
   key?: (c: Context) => string;
   /**

@@ -46,8 +46,8 @@ export function exposeHeader(headers: Headers, isLegacy: boolean): Header | unde
 }
 
 /**
- * Lets a page read the fields of a refusal, if `cors()` in front of the limiter lets it read the
- * refusal. Call this before the refusal is made: Hono adds headers that were set before it.
+ * Lets a page read the fields of a refusal, if `cors()` lets it read the refusal itself. Call this
+ * before the refusal is made: Hono adds headers that were set before it.
  */
 export function exposeFields(c: Context): void {
   if (c.req.header("Origin") !== undefined) c.res.headers.append(EXPOSE, FIELDS);

@@ -3,8 +3,8 @@
  * and what is left.
  *
  * Seconds are rounded up, so a client that waits as told is never early. Quotas are in requests: at
- * a cost of 5, a fifth of the units. A client may send as many requests at once as the least `r`
- * says, since each `r` is cut to what the other policies let pass within its `t`.
+ * a cost of 5, a fifth of the units. Each `r` is cut to what the other policies let pass within its
+ * `t`. So a client may send as many requests at once as the least `r` says.
  */
 import type { Decision } from "../../limit/decision.ts";
 import type { Policy } from "../../limit/policy.ts";

@@ -2,8 +2,8 @@
  * Relays a WebSocket's messages, to see when it closes.
  *
  * The runtime connects the two ends of a forwarded socket and does not say when they close. So the
- * relay accepts both. The price: messages go through this isolate, which answers pings for both
- * ends and buffers without a bound what a slow reader has not taken. A message has at most 32 MiB.
+ * relay accepts both. The price: messages go through this isolate. It answers pings for both ends,
+ * and buffers what a slow reader has not taken, without a bound. A message has at most 32 MiB.
  * If one end vanishes without a close frame, the other sees 1001, "going away", instead of 1006.
  */
 

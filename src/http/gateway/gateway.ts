@@ -1,9 +1,10 @@
 /**
  * Forwards requests to the origin and its responses to the client, both as streams.
  *
- * Methods, bodies, upgrades and headers pass unchanged, but for the host, hop-by-hop headers, and
- * headers with which a client could pose as a proxy. The path passes as a URL parser writes it:
- * dots resolved, percent-encodings unchanged. If the client leaves, the request to the origin ends.
+ * Methods, bodies, upgrades and headers pass unchanged. Three kinds of headers do not: the host,
+ * hop-by-hop headers, and those by which a client could pose as a proxy. The path passes as a URL
+ * parser writes it: dots resolved, percent-encodings unchanged. If the client leaves, the request
+ * to the origin ends.
  */
 
 import type { Context } from "hono";

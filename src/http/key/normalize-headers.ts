@@ -2,9 +2,9 @@
  * Rewrites the headers and cookies that a key names, so that the handler and the origin read the
  * value that was counted.
  *
- * Otherwise a client could vary the counted value, and send its real key in a second place that
- * only the origin reads. Two header lines become one, of two cookies with one name the first
- * stays, and a header that the gate keeps from the origin is not there for the key either.
+ * Otherwise a client could vary the counted value, and send its real key where only the origin
+ * reads it. Two header lines become one. Of two cookies with one name, the first stays. A header
+ * that the gate keeps from the origin is not there for the key either.
  */
 import type { Context } from "hono";
 import type { Policy } from "../../limit/policy.ts";

@@ -1,10 +1,10 @@
 /**
  * The path of a request, in every way that an origin may read it.
  *
- * Origins differ. One cuts `;parameters` and then decodes, another decodes and then splits, a third
- * decodes after a proxy in front has done so. So an odd path has a set of readings: the results of
- * every chain of such steps, with up to three decodings. A request meets a policy if one reading
- * matches.
+ * Origins differ. One cuts `;parameters` and then decodes. Another decodes and then splits. A third
+ * decodes what a proxy in front has already decoded. So an odd path has a set of readings: the
+ * results of every chain of such steps, with up to three decodings. A request meets a policy if one
+ * reading matches.
  *
  * A path that hides dots or a NUL in an encoding is refused. Dots can remove any part of a path,
  * and only attackers encode them.
@@ -57,7 +57,7 @@ const STEPS: readonly ((path: string) => string)[] = [
   bestFit,
   // URL parsers drop tabs and line ends.
   (path) => path.replace(/[\t\n\r]/g, ""),
-  // Windows drops dots and blanks at the end of each name, URL parsers at the end of the path.
+  // Windows drops dots and blanks at the end of each name. URL parsers do at the end of the path.
   (path) => path.replace(/(?<![.\s\p{Cc}])[.\s\p{Cc}]+(?=\/|$)/gu, ""),
   // nginx merges slashes.
   (path) => path.replace(/\/\/+/g, "/"),
