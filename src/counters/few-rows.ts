@@ -6,7 +6,7 @@
  */
 import { type State, stateOf } from "../limit/algorithm.ts";
 import type { KeyHash } from "../ring/key-hash.ts";
-import { packRows, type Row, type Segment, unpackRows } from "./segment.ts";
+import { RowWriter, type Segment, unpackRows } from "./segment.ts";
 
 /** With more rows, looking at all of them takes longer than hashing into a buffer. */
 export const MAX_FEW_ROWS = 8;
@@ -68,9 +68,9 @@ export class FewRows implements Segment {
   }
 
   toRows(): Uint8Array<ArrayBuffer> {
-    const rows: Row[] = [];
-    this.visit((key, state) => rows.push({ key, state }));
-    return packRows(this.#rowNumbers - HASH_NUMBERS, rows);
+    const rows = new RowWriter(this.#rowNumbers - HASH_NUMBERS, this.size);
+    this.visit((key, state) => rows.add(key, state));
+    return rows.bytes;
   }
 
   addRows(bytes: Uint8Array<ArrayBuffer>): void {

@@ -31,44 +31,64 @@ export interface Segment {
   /** Calls `each` with every row, in no order but from around `near` on, until it returns true. */
   visit(each: (key: KeyHash, state: State) => unknown, near?: KeyHash): void;
 
-  /** Returns all rows as `packRows` writes them, in a buffer of their own. */
+  /** Returns all rows as a {@link RowWriter} writes them. */
   toRows(): Uint8Array<ArrayBuffer>;
   /** Adds the rows that `toRows` returned. The segment is empty and was made for that many rows. */
   addRows(bytes: Uint8Array<ArrayBuffer>): void;
 }
 
-/** A key and its state; no state if the row was deleted. */
-export interface Row {
-  key: KeyHash;
-  state: State | undefined;
-}
-
 /**
- * Encodes rows as they are on disk: the hash's halves as words, then the state's numbers. A state
- * whose length may vary has its length before it. A deleted row has zeros, or the length 0.
- *
- * @param stateNumbers numbers in each state; 0 if that varies
+ * Writes rows one after the other, as they are on disk: the hash's halves as words, then the
+ * state's numbers. A state whose length may vary has its length before it. A deleted row has zeros,
+ * or the length 0.
  */
-export function packRows(stateNumbers: number, rows: readonly Row[]): Uint8Array<ArrayBuffer> {
-  let length = 0;
-  for (const { state } of rows)
-    length += stateNumbers ? 1 + stateNumbers : 2 + (state?.length ?? 0);
-  const numbers = new Float64Array(length);
-  const words = new Uint32Array(numbers.buffer);
-  let at = 0;
-  for (const { key, state = [] } of rows) {
-    words[2 * at] = key.hi;
-    words[2 * at + 1] = key.lo;
-    at++;
-    if (!stateNumbers) numbers[at++] = state.length;
-    for (let index = 0; index < state.length; index++) numbers[at + index] = state[index] as number;
-    at += stateNumbers || state.length;
+export class RowWriter {
+  /** Rows written so far. */
+  size = 0;
+  readonly #stateNumbers: number;
+  #numbers: Float64Array<ArrayBuffer>;
+  #words: Uint32Array;
+  /** The number to write next. */
+  #at = 0;
+
+  /**
+   * @param stateNumbers numbers in each state; 0 if that varies
+   * @param rows how many to make room for
+   */
+  constructor(stateNumbers: number, rows: number) {
+    this.#stateNumbers = stateNumbers;
+    this.#numbers = new Float64Array(rows * (stateNumbers ? 1 + stateNumbers : 2));
+    this.#words = new Uint32Array(this.#numbers.buffer);
   }
-  return new Uint8Array(numbers.buffer);
+
+  get bytes(): Uint8Array<ArrayBuffer> {
+    return new Uint8Array(this.#numbers.buffer, 0, this.#at * Float64Array.BYTES_PER_ELEMENT);
+  }
+
+  /** @param state undefined if the row was deleted */
+  add({ hi, lo }: KeyHash, state: State | undefined): void {
+    const length = state?.length ?? 0;
+    const end = this.#at + (this.#stateNumbers ? 1 + this.#stateNumbers : 2 + length);
+    if (end > this.#numbers.length) this.#grow(end);
+    this.#words[2 * this.#at] = hi;
+    this.#words[2 * this.#at + 1] = lo;
+    this.#at++;
+    if (!this.#stateNumbers) this.#numbers[this.#at++] = length;
+    for (let at = 0; at < length; at++) this.#numbers[this.#at + at] = state?.[at] as number;
+    this.#at = end;
+    this.size++;
+  }
+
+  #grow(length: number): void {
+    const old = this.#words;
+    this.#numbers = new Float64Array(Math.max(length, 2 * this.#numbers.length));
+    this.#words = new Uint32Array(this.#numbers.buffer);
+    this.#words.set(old);
+  }
 }
 
 /**
- * Calls `visit` with each row that `packRows` wrote.
+ * Calls `visit` with each row that a {@link RowWriter} wrote; with no state if the row was deleted.
  *
  * @param bytes aligned to 8 bytes in their buffer
  */
@@ -93,12 +113,14 @@ export function unpackRows(
 }
 
 /** Encodes rows one after the other: the hash's halves, how many numbers follow, and these. */
-export function encodeRows(rows: readonly Row[]): Uint8Array<ArrayBuffer> {
+export function encodeRows(
+  rows: readonly { key: KeyHash; state: State }[],
+): Uint8Array<ArrayBuffer> {
   let length = 0;
-  for (const { state = [] } of rows) length += ROW_HEAD_NUMBERS + state.length;
+  for (const { state } of rows) length += ROW_HEAD_NUMBERS + state.length;
   const numbers = new Float64Array(length);
   let at = 0;
-  for (const { key, state = [] } of rows) {
+  for (const { key, state } of rows) {
     numbers[at++] = key.hi;
     numbers[at++] = key.lo;
     numbers[at++] = state.length;

@@ -6,7 +6,7 @@
  */
 import type { State } from "../limit/algorithm.ts";
 import { hashText, type KeyHash } from "../ring/key-hash.ts";
-import { packRows, type Segment, unpackRows } from "./segment.ts";
+import { RowWriter, type Segment, unpackRows } from "./segment.ts";
 
 /** Bytes that a row takes besides the numbers of its state, about. */
 const ROW_BYTES = 100;
@@ -73,7 +73,9 @@ export class VariableRows implements Segment {
   }
 
   toRows(): Uint8Array<ArrayBuffer> {
-    return packRows(0, [...this.#rows.values()]);
+    const rows = new RowWriter(0, this.size + this.#numbers / 2);
+    for (const { key, state } of this.#rows.values()) rows.add(key, state);
+    return rows.bytes;
   }
 
   addRows(bytes: Uint8Array<ArrayBuffer>): void {

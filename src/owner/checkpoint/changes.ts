@@ -1,7 +1,7 @@
 /** Which rows changed and which tables were dropped, and how a log entry holds them as sections. */
 import type { CounterTable } from "../../counters/counter-table.ts";
 import { FixedRows } from "../../counters/fixed-rows.ts";
-import { packRows, type Row } from "../../counters/segment.ts";
+import { RowWriter } from "../../counters/segment.ts";
 import { stateNumbersOf } from "../../counters/table-name.ts";
 import type { KeyHash } from "../../ring/key-hash.ts";
 import { CHANGED, DROPPED, type Section } from "./format.ts";
@@ -72,15 +72,18 @@ export class Changes {
     const sections = [...this.#dropped].map((table) => section(table, DROPPED, new Uint8Array()));
     for (const [name, keys] of this.#keys) {
       const table = tables.get(name);
-      const rows: Row[] = [];
-      keys.visit((key) => {
-        if (table) rows.push({ key, state: table.get(key) });
-      });
+      if (!table) continue;
       const numbers = stateNumbersOf(name);
-      const step = SECTION_ROWS[numbers ? 0 : 1];
-      for (let from = 0; from < rows.length; from += step) {
-        sections.push(section(name, CHANGED, packRows(numbers, rows.slice(from, from + step))));
-      }
+      const most = SECTION_ROWS[numbers ? 0 : 1];
+      let rows = new RowWriter(numbers, Math.min(most, keys.size));
+      let left = keys.size;
+      keys.visit((key) => {
+        rows.add(key, table.get(key));
+        left--;
+        if (left > 0 && rows.size < most) return;
+        sections.push(section(name, CHANGED, rows.bytes));
+        rows = new RowWriter(numbers, Math.min(most, left));
+      });
     }
     return sections;
   }

@@ -34,7 +34,7 @@ const SEQUENCE_DIGITS = 16;
 const FNV_OFFSET = 0x811c9dc5;
 const FNV_PRIME = 0x01000193;
 
-/** Rows of one table, as `packRows` writes them. */
+/** Rows of one table, as a `RowWriter` writes them. */
 export interface Section {
   table: string;
   /** `CHANGED`, `DROPPED`, or `COPIED` and which of the table's segments it is. */
