@@ -188,12 +188,18 @@ export class Schedule {
   }
 
   /**
-   * When the last counter expires. If there are only marks of imports and losses, the last mark.
+   * When the last counter expires. If there are only marks of imports and losses, the last mark. Or
+   * some time from the alarm on: then the alarm stays, and an owner may have 76,000 tables.
    */
   get #lastExpiryMs(): number {
-    const tables = [...this.#options.counters.tables.byName.values()];
-    const counters = tables.filter(({ kind }) => kind !== "imported" && kind !== "inexact");
-    const last = counters.length > 0 ? counters : tables;
-    return last.reduce((ms, { lastExpiryMs }) => Math.max(ms, lastExpiryMs), 0);
+    let lastMs = 0;
+    let lastMarkMs = 0;
+    for (const { kind, lastExpiryMs } of this.#options.counters.tables.byName.values()) {
+      if (kind === "imported" || kind === "inexact") {
+        lastMarkMs = Math.max(lastMarkMs, lastExpiryMs);
+      } else lastMs = Math.max(lastMs, lastExpiryMs);
+      if (lastMs >= this.#alarmMs) break;
+    }
+    return lastMs || lastMarkMs;
   }
 }
