@@ -68,9 +68,9 @@ export class FewRows implements Segment {
   }
 
   toRows(): Uint8Array<ArrayBuffer> {
-    const rows = new RowWriter(this.#rowNumbers - HASH_NUMBERS, this.size);
-    this.visit((key, state) => rows.add(key, state));
-    return rows.bytes;
+    const rows = new RowWriter(this.#numbers.length);
+    this.visit((key, state) => rows.add(this.#rowNumbers - HASH_NUMBERS, key, state));
+    return rows.take();
   }
 
   addRows(bytes: Uint8Array<ArrayBuffer>): void {

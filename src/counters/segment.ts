@@ -38,45 +38,48 @@ export interface Segment {
 }
 
 /**
- * Writes rows one after the other, as they are on disk: the hash's halves as words, then the
- * state's numbers. A state whose length may vary has its length before it. A deleted row has zeros,
- * or the length 0.
+ * Writes rows as they are on disk: the hash's halves as words, then the state's numbers. A state
+ * whose length may vary has its length before it. A deleted row has zeros, or the length 0.
  */
 export class RowWriter {
-  /** Rows written so far. */
+  /** Rows since the last call of `take`. */
   size = 0;
-  readonly #stateNumbers: number;
   #numbers: Float64Array<ArrayBuffer>;
   #words: Uint32Array;
-  /** The number to write next. */
-  #at = 0;
+  #begin = 0;
+  #end = 0;
 
-  /**
-   * @param stateNumbers numbers in each state; 0 if that varies
-   * @param rows how many to make room for
-   */
-  constructor(stateNumbers: number, rows: number) {
-    this.#stateNumbers = stateNumbers;
-    this.#numbers = new Float64Array(rows * (stateNumbers ? 1 + stateNumbers : 2));
+  /** @param numbers how many to make room for */
+  constructor(numbers: number) {
+    this.#numbers = new Float64Array(numbers);
     this.#words = new Uint32Array(this.#numbers.buffer);
   }
 
-  get bytes(): Uint8Array<ArrayBuffer> {
-    return new Uint8Array(this.#numbers.buffer, 0, this.#at * Float64Array.BYTES_PER_ELEMENT);
+  /**
+   * @param stateNumbers numbers in each state; 0 if that varies
+   * @param state undefined if the row was deleted
+   */
+  add(stateNumbers: number, { hi, lo }: KeyHash, state: State | undefined): void {
+    const length = state?.length ?? 0;
+    let at = this.#end;
+    const end = at + (stateNumbers ? 1 + stateNumbers : 2 + length);
+    if (end > this.#numbers.length) this.#grow(end);
+    this.#words[2 * at] = hi;
+    this.#words[2 * at + 1] = lo;
+    at++;
+    if (!stateNumbers) this.#numbers[at++] = length;
+    for (let nth = 0; nth < length; nth++) this.#numbers[at + nth] = state?.[nth] as number;
+    this.#end = end;
+    this.size++;
   }
 
-  /** @param state undefined if the row was deleted */
-  add({ hi, lo }: KeyHash, state: State | undefined): void {
-    const length = state?.length ?? 0;
-    const end = this.#at + (this.#stateNumbers ? 1 + this.#stateNumbers : 2 + length);
-    if (end > this.#numbers.length) this.#grow(end);
-    this.#words[2 * this.#at] = hi;
-    this.#words[2 * this.#at + 1] = lo;
-    this.#at++;
-    if (!this.#stateNumbers) this.#numbers[this.#at++] = length;
-    for (let at = 0; at < length; at++) this.#numbers[this.#at + at] = state?.[at] as number;
-    this.#at = end;
-    this.size++;
+  /** Returns the rows since the last call. */
+  take(): Uint8Array<ArrayBuffer> {
+    const begin = this.#begin * Float64Array.BYTES_PER_ELEMENT;
+    const end = this.#end * Float64Array.BYTES_PER_ELEMENT;
+    this.#begin = this.#end;
+    this.size = 0;
+    return new Uint8Array(this.#numbers.buffer, begin, end - begin);
   }
 
   #grow(length: number): void {

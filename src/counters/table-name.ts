@@ -43,6 +43,9 @@ const KINDS: Record<AlgorithmName, Kind> & Partial<Record<string, Kind>> = {
   [INEXACT]: ["inexact", 2],
 };
 
+/** Rows of any length, as for a table of a later release. */
+const OTHER: Kind = ["counter", 0];
+
 /**
  * Returns the name of a policy's table.
  *
@@ -102,9 +105,9 @@ export function stateNumbersOf(tableName: string): number {
   return kindOf(tableName)[1];
 }
 
-function kindOf(tableName: string): readonly [TableKind, stateNumbers: number] {
-  const [first = ""] = tableName.split("/", 1);
-  return KINDS[first] ?? ["counter", 0];
+function kindOf(tableName: string): Kind {
+  const end = tableName.indexOf("/");
+  return KINDS[end < 0 ? tableName : tableName.slice(0, end)] ?? OTHER;
 }
 
 /** The functions that make segments, by the numbers in a state. All tables share them. */

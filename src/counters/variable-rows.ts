@@ -73,9 +73,9 @@ export class VariableRows implements Segment {
   }
 
   toRows(): Uint8Array<ArrayBuffer> {
-    const rows = new RowWriter(0, this.size + this.#numbers / 2);
-    for (const { key, state } of this.#rows.values()) rows.add(key, state);
-    return rows.bytes;
+    const rows = new RowWriter(2 * this.size + this.#numbers);
+    for (const { key, state } of this.#rows.values()) rows.add(0, key, state);
+    return rows.take();
   }
 
   addRows(bytes: Uint8Array<ArrayBuffer>): void {

@@ -13,6 +13,7 @@ const ROW_HEAD_BYTES = 8;
  * sliding log's, would otherwise be due to be written with each.
  */
 const MOST_NUMBERS = 512;
+const NO_ROWS = new Uint8Array();
 /** The state of a key in a set of keys. */
 const PRESENT = [1] as const;
 /**
@@ -69,21 +70,18 @@ export class Changes {
 
   /** Returns the sections of a log entry. A row is written as it is now, or as deleted. */
   sections(tables: Tables): Section[] {
-    const sections = [...this.#dropped].map((table) => section(table, DROPPED, new Uint8Array()));
+    const sections = [...this.#dropped].map((table) => section(table, DROPPED, NO_ROWS));
+    const rows = new RowWriter(Math.ceil(this.bytes / Float64Array.BYTES_PER_ELEMENT));
     for (const [name, keys] of this.#keys) {
       const table = tables.get(name);
       if (!table) continue;
       const numbers = stateNumbersOf(name);
       const most = SECTION_ROWS[numbers ? 0 : 1];
-      let rows = new RowWriter(numbers, Math.min(most, keys.size));
-      let left = keys.size;
       keys.visit((key) => {
-        rows.add(key, table.get(key));
-        left--;
-        if (left > 0 && rows.size < most) return;
-        sections.push(section(name, CHANGED, rows.bytes));
-        rows = new RowWriter(numbers, Math.min(most, left));
+        rows.add(numbers, key, table.get(key));
+        if (rows.size === most) sections.push(section(name, CHANGED, rows.take()));
       });
+      if (rows.size > 0) sections.push(section(name, CHANGED, rows.take()));
     }
     return sections;
   }

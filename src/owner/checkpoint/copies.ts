@@ -84,11 +84,11 @@ export class Copies {
   #look(tables: Tables, from: number, last: number): number {
     let oldest = last + 1;
     for (const { copiedAt } of tables.values()) {
-      for (const [at, copied] of copiedAt.entries()) {
+      for (let at = 0; at < copiedAt.length; at++) {
         // A segment without a copy is of a new table, which was logged after the last look.
-        const copiedOnce = copied || this.#lookedAt;
-        copiedAt[at] = copiedOnce;
-        oldest = Math.min(oldest, copiedOnce);
+        const copied = copiedAt[at] || this.#lookedAt;
+        copiedAt[at] = copied;
+        if (copied < oldest) oldest = copied;
       }
     }
     this.oldest = Math.max(this.oldest, oldest);
@@ -96,8 +96,10 @@ export class Copies {
     const begin = Math.max(from, oldest);
     const before = begin + Math.ceil((last + 1 - begin) / LOOKS_A_ROUND);
     for (const [name, { copiedAt }] of tables) {
-      for (const [at, copied] of copiedAt.entries())
+      for (let at = 0; at < copiedAt.length; at++) {
+        const copied = copiedAt[at] as number;
         if (copied >= from && copied < before) this.#next.push([name, at]);
+      }
     }
     return before;
   }

@@ -31,6 +31,9 @@ const VALUE_BYTES = 500_000;
 const WORD_BYTES = Uint32Array.BYTES_PER_ELEMENT;
 const NUMBER_BYTES = Float64Array.BYTES_PER_ELEMENT;
 const SEQUENCE_DIGITS = 16;
+/** The most bytes that a character of a name takes. */
+const MOST_CHAR_BYTES = 3;
+const ENCODER = new TextEncoder();
 const FNV_OFFSET = 0x811c9dc5;
 const FNV_PRIME = 0x01000193;
 
@@ -76,8 +79,10 @@ export function logKey(sequence: number): string {
 }
 
 export function encodeHead(head: Head): Uint8Array<ArrayBuffer> {
-  const numbers = Float64Array.from(HEAD_FIELDS, (field) => head[field]);
-  return framed(head.sequence, [new Uint8Array(numbers.buffer)]);
+  const numbers = HEAD_FIELDS.map((field) => head[field]);
+  const bytes = new Uint8Array(FRAME_BYTES + numbers.length * NUMBER_BYTES);
+  new Float64Array(bytes.buffer).set(numbers, FRAME_BYTES / NUMBER_BYTES);
+  return framed(head.sequence, bytes);
 }
 
 /**
@@ -96,12 +101,25 @@ export function decodeHead(value: unknown): Head | undefined {
 }
 
 export function encodeSections({ sequence, sections }: Value): Uint8Array<ArrayBuffer> {
-  const parts = sections.flatMap(({ table, index, count, rows }) => {
-    const name = new TextEncoder().encode(table);
-    const words = Uint32Array.of(name.length, rows.length, index, count);
-    return [new Uint8Array(words.buffer), name, rows];
-  });
-  return framed(sequence, parts);
+  const lengths = sections.map(
+    ({ table, rows }) => SECTION_BYTES + padded(MOST_CHAR_BYTES * table.length) + rows.length,
+  );
+  const bytes = new Uint8Array(lengths.reduce((sum, length) => sum + length, FRAME_BYTES));
+  const words = new Uint32Array(bytes.buffer);
+  let at = FRAME_BYTES;
+  for (const { table, index, count, rows } of sections) {
+    const word = at / WORD_BYTES;
+    at += SECTION_BYTES;
+    const { written: nameBytes } = ENCODER.encodeInto(table, bytes.subarray(at));
+    words[word] = nameBytes;
+    words[word + 1] = rows.length;
+    words[word + 2] = index;
+    words[word + 3] = count;
+    at += padded(nameBytes);
+    bytes.set(rows, at);
+    at += rows.length;
+  }
+  return framed(sequence, bytes.slice(0, at));
 }
 
 /** Returns about the bytes that a section takes in a value. Most of a small one is the name. */
@@ -150,16 +168,9 @@ export function decodeSections(value: unknown): Value | undefined {
 
 const HEAD_FIELDS = Object.keys(NEW_HEAD) as (keyof Head)[];
 
-/** Puts parts together behind a frame, each padded to whole numbers. */
-function framed(sequence: number, parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
-  const length = parts.reduce((sum, part) => sum + padded(part.length), FRAME_BYTES);
-  const bytes = new Uint8Array(length);
+/** Writes the frame before what follows it. */
+function framed(sequence: number, bytes: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
   const words = new Uint32Array(bytes.buffer);
-  let at = FRAME_BYTES;
-  for (const part of parts) {
-    bytes.set(part, at);
-    at += padded(part.length);
-  }
   words[1] = VERSION;
   new Float64Array(bytes.buffer)[1] = sequence;
   words[0] = checksum(bytes.subarray(WORD_BYTES));
