@@ -128,6 +128,20 @@ describe("checkpoint", () => {
     expect(rig.storage.puts - puts).toBeLessThanOrEqual(10_000 / CHECKPOINT_INTERVAL_MS + 1);
   });
 
+  it("writes no more at once when many tables change than when many rows of one do", async () => {
+    const rig = new OwnerRig();
+    const owner = await rig.start();
+    const [key] = keysUpTo(1) as [KeyHash];
+    let most = 0;
+    for (let n = 0; n < 20_000; n++) {
+      const { bytes } = rig.storage;
+      spend(owner, [key], 1, { ...POLICY, name: `tenant-${n % 7_000}`.padEnd(60, "-") });
+      await rig.wait(0);
+      most = Math.max(most, rig.storage.bytes - bytes);
+    }
+    expect(most).toBeLessThan(80_000);
+  });
+
   it("puts the last log entry again for each durable count", async () => {
     const { rig, owner, keys } = await written(100);
     const durable = { ...POLICY, name: "durable", durable: true };

@@ -4,7 +4,7 @@ import { FixedRows } from "../../counters/fixed-rows.ts";
 import { RowWriter } from "../../counters/segment.ts";
 import { stateNumbersOf } from "../../counters/table-name.ts";
 import type { KeyHash } from "../../ring/key-hash.ts";
-import { CHANGED, DROPPED, type Section } from "./format.ts";
+import { bytesOf, CHANGED, DROPPED, type Section } from "./format.ts";
 
 /** About the bytes that a row takes in the log besides the numbers of its state. */
 const ROW_HEAD_BYTES = 8;
@@ -25,7 +25,7 @@ const SECTION_ROWS = [4_096, 8] as const;
 export type Tables = ReadonlyMap<string, CounterTable>;
 
 export class Changes {
-  /** About the bytes that the rows take in the log, if none is long. */
+  /** About the bytes that they take in the log, if no row is long. */
   bytes = 0;
   /** Changed keys by table: sets that take 16 bytes a key. */
   readonly #keys = new Map<string, FixedRows>();
@@ -46,6 +46,7 @@ export class Changes {
     if (!keys) {
       keys = new FixedRows(1);
       this.#keys.set(table, keys);
+      this.bytes += bytesOf(section(table, CHANGED, NO_ROWS));
     }
     const { size } = keys;
     keys.set(key, PRESENT);
@@ -58,6 +59,7 @@ export class Changes {
   drop(table: string): void {
     this.#keys.delete(table);
     this.#dropped.add(table);
+    this.bytes += bytesOf(section(table, DROPPED, NO_ROWS));
   }
 
   /** Returns these changes and later ones. Neither of the two may be used from then on. */
