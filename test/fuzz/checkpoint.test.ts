@@ -17,11 +17,20 @@ const KEYS = 60;
 const BLOCKED_KEY = { hi: 1_000, lo: 1_000 };
 
 let written: Map<string, unknown>;
+/** All that was ever put, in order. */
+let puts: (readonly [key: string, value: Uint8Array])[];
 let errors: string[];
 
 /** An owner's storage with all it ever holds: log entries and the head. */
 async function checkpointed(): Promise<Map<string, unknown>> {
   const rig = new OwnerRig();
+  const put = rig.storage.put.bind(rig.storage);
+  vi.spyOn(rig.storage, "put").mockImplementation((values) => {
+    for (const [key, value] of Object.entries(values)) {
+      if (value instanceof Uint8Array) puts.push([key, value.slice()]);
+    }
+    return put(values);
+  });
   const owner = await rig.start();
   const spend = (from: number, to: number, policies = POLICIES) =>
     owner.check(
@@ -55,6 +64,7 @@ function turned(value: unknown, place: number, bit: number): Uint8Array {
 
 beforeEach(async () => {
   errors = [];
+  puts = [];
   vi.spyOn(console, "error").mockImplementation((line) => void errors.push(line));
   written = await checkpointed();
 });
@@ -126,6 +136,31 @@ describe("what an owner has on disk", () => {
         },
       ),
     );
+  });
+
+  it("says that it is inexact if two log values are in each other's place", async () => {
+    const logKeys = [...written.keys()].filter((key) => key.startsWith(LOG));
+    expect(logKeys.length).toBeGreaterThan(1);
+    for (const [one, other] of logKeys.flatMap((key, at) =>
+      logKeys.slice(at + 1).map((later) => [key, later] as const),
+    )) {
+      const entries = new Map(written);
+      entries.set(one, written.get(other));
+      entries.set(other, written.get(one));
+      const { owner } = await startedOn(entries);
+      expect(found(owner).exact).toBe(false);
+    }
+  });
+
+  it("says that it is inexact if a value is an earlier one of its key", async () => {
+    const isLast = (key: string, value: Uint8Array) =>
+      `${value}` === `${written.get(key) as Uint8Array}`;
+    const earlier = puts.filter(([key, value]) => written.has(key) && !isLast(key, value));
+    expect(new Set(earlier.map(([key]) => key)).size).toBeGreaterThan(1);
+    for (const [key, value] of earlier) {
+      const { owner } = await startedOn(new Map(written).set(key, value));
+      expect(found(owner).exact).toBe(false);
+    }
   });
 
   it("keeps what operators set if any value without it is damaged", async () => {

@@ -21,6 +21,7 @@ import {
   logKey,
   NEW_HEAD,
   split,
+  sumOf,
 } from "./format.ts";
 import { replacePages } from "./pages.ts";
 import { type Log, type ReadStorage, readLog } from "./reader.ts";
@@ -78,8 +79,8 @@ export class Checkpoint {
   changes = new Changes();
   readonly #storage: CheckpointStorage;
   readonly #copies = new Copies();
-  /** Bytes of the log values that are needed, by sequence. */
-  #log: Log["bytes"] = new Map();
+  /** The log values that are needed. */
+  #log: Log["values"] = new Map();
   /** Sequences of values that are not needed once the next checkpoint is there. */
   #unneeded: number[] = [];
   #entry = new Entry();
@@ -108,17 +109,20 @@ export class Checkpoint {
     const value = await storage.get(HEAD);
     const head = decodeHead(value);
     Object.assign(this.head, head);
-    const { oldestLog, sequence, logs } = this.head;
-    const { isDamaged, bytes, unneeded } = await readLog(storage, tables, this.head);
-    const isHeadLost = !head && (value !== undefined || bytes.size > 0);
+    const { oldestLog, sequence, logs, sums } = this.head;
+    const { isDamaged, values, unneeded } = await readLog(storage, tables, this.head);
+    const isHeadLost = !head && (value !== undefined || values.size > 0);
     // Earlier releases appended values that the head did not count.
-    const isMissing = [...bytes.keys()].filter((at) => at <= sequence).length < logs;
-    this.#log = bytes;
+    const isMissing = [...values.keys()].filter((at) => at <= sequence).length < logs;
+    this.#log = values;
+    this.head.sums = 0;
+    for (const { sum } of values.values()) this.head.sums ^= sum;
+    const isReplaced = sums !== 0 && sums !== this.head.sums;
     this.#unneeded = unneeded;
     this.#copies.begin(oldestLog);
     // A new value must not take the key of one that is to be deleted.
-    this.head.sequence = Math.max(sequence, oldestLog, ...bytes.keys(), ...unneeded);
-    return { isDamaged: isDamaged || isHeadLost || isMissing, isCrash };
+    this.head.sequence = Math.max(sequence, oldestLog, ...values.keys(), ...unneeded);
+    return { isDamaged: isDamaged || isHeadLost || isMissing || isReplaced, isCrash };
   }
 
   /**
@@ -192,7 +196,9 @@ export class Checkpoint {
     while (entry.sequences.length < parts.length) entry.sequences.push(++head.sequence);
     for (const [nth, sequence] of entry.sequences.entries()) {
       const value = encodeSections({ sequence, sections: parts[nth] ?? [] });
-      this.#log.set(sequence, value.length);
+      const sum = sumOf(value);
+      head.sums ^= sum ^ (this.#log.get(sequence)?.sum ?? 0);
+      this.#log.set(sequence, { bytes: value.length, sum });
       values[logKey(sequence)] = value;
     }
     entry.bytes = bytes;
@@ -202,13 +208,14 @@ export class Checkpoint {
   }
 
   #free(sequence: number): void {
+    this.head.sums ^= this.#log.get(sequence)?.sum ?? 0;
     this.#log.delete(sequence);
     this.#unneeded.push(sequence);
   }
 
   get #isSmall(): boolean {
     let logBytes = 0;
-    for (const bytes of this.#log.values()) {
+    for (const { bytes } of this.#log.values()) {
       logBytes += Math.max(LEAST_VALUE_BYTES, bytes);
       if (logBytes >= SMALL_LOG_BYTES) return false;
     }

@@ -69,6 +69,11 @@ export const NEW_HEAD = {
   lostMs: 0,
   /** When counts of policies that are not durable were lost last; 0 if never. */
   crashedMs: 0,
+  /**
+   * The checksums of those log values, all xored, which finds one that an earlier one has replaced.
+   * 0 if not known: earlier releases write none.
+   */
+  sums: 0,
 };
 
 export type Head = typeof NEW_HEAD;
@@ -120,6 +125,11 @@ export function encodeSections({ sequence, sections }: Value): Uint8Array<ArrayB
     at += rows.length;
   }
   return framed(sequence, bytes.slice(0, at));
+}
+
+/** Returns the checksum that a value begins with. */
+export function sumOf({ buffer, byteOffset }: Uint8Array<ArrayBuffer>): number {
+  return new DataView(buffer, byteOffset).getUint32(0, true);
 }
 
 /** Returns about the bytes that a section takes in a value. Most of a small one is the name. */

@@ -45,7 +45,7 @@ export async function replacePages(storage: WriteStorage): Promise<void> {
     const sequence = Math.max(
       head.sequence,
       pages.at(-1)?.sequence ?? 0,
-      ...log.bytes.keys(),
+      ...log.values.keys(),
       ...log.unneeded,
     );
     const isDamaged = !found || isLess || log.isDamaged;
@@ -89,7 +89,7 @@ export async function replaceByLog(
   // After damage the head counts one value too many. So each start finds a loss until the first
   // checkpoint has noted it.
   const logs = sequence + 1 - first + (isDamaged ? 1 : 0);
-  await storage.put({ [HEAD]: encodeHead({ ...head, sequence, oldestLog: first, logs }) });
+  await storage.put({ [HEAD]: encodeHead({ ...head, sequence, oldestLog: first, logs, sums: 0 }) });
 }
 
 export async function removeAll(storage: WriteStorage, prefixes: readonly string[]): Promise<void> {

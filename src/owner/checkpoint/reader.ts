@@ -5,7 +5,7 @@
 import type { CounterTable } from "../../counters/counter-table.ts";
 import { type Segment, unpackRows } from "../../counters/segment.ts";
 import { newSegment, newTable, stateNumbersOf } from "../../counters/table-name.ts";
-import { COPIED, DROPPED, decodeSections, type Head, LOG, type Section } from "./format.ts";
+import { COPIED, DROPPED, decodeSections, type Head, LOG, type Section, sumOf } from "./format.ts";
 
 export type ReadStorage = Pick<DurableObjectStorage, "get" | "list">;
 
@@ -13,8 +13,8 @@ export type ReadStorage = Pick<DurableObjectStorage, "get" | "list">;
 const BATCH_VALUES = 16;
 
 export interface Log {
-  /** Bytes of each value, by sequence in order. */
-  bytes: Map<number, number>;
+  /** The bytes and the checksum of each value, by sequence in order. */
+  values: Map<number, { bytes: number; sum: number }>;
   /** Sequences of values that are damaged or no longer needed. */
   unneeded: number[];
   isDamaged: boolean;
@@ -33,19 +33,21 @@ export async function readLog(
   { oldestLog, clockMs }: Head,
   onValue = (_sequence: number) => {},
 ): Promise<Log> {
-  const log: Log = { bytes: new Map(), unneeded: [], isDamaged: false };
+  const log: Log = { values: new Map(), unneeded: [], isDamaged: false };
   for await (const [key, value] of scan(storage, LOG)) {
     const sequence = Number(key.slice(LOG.length)) || 0;
     const isNeeded = sequence >= oldestLog;
-    const sections = isNeeded ? decodeSections(value)?.sections : undefined;
-    if (!sections) {
+    const found = isNeeded ? decodeSections(value) : undefined;
+    // A value in the place of another one is damaged, too: its rows are older or newer.
+    if (found?.sequence !== sequence) {
       log.isDamaged ||= isNeeded;
       log.unneeded.push(sequence);
       continue;
     }
-    log.bytes.set(sequence, (value as Uint8Array).length);
+    const bytes = value as Uint8Array<ArrayBuffer>;
+    log.values.set(sequence, { bytes: bytes.length, sum: sumOf(bytes) });
     onValue(sequence);
-    for (const section of sections) readSection(section, tables, sequence, clockMs);
+    for (const section of found.sections) readSection(section, tables, sequence, clockMs);
   }
   return log;
 }
