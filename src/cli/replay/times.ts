@@ -13,6 +13,9 @@ const UNITS: readonly [digits: number, perMs: number][] = [
   [1, 1e-3],
 ];
 
+/** The last date that there is: 13 September 275760. */
+const MAX_DATE_MS = 8.64e15;
+
 /** Reads the time of the common log format as milliseconds since the epoch. */
 export function readCommonTime(text: string): number | undefined {
   const [, day, month = "", year, hours, minutes, seconds, sign, offsetHours, offsetMinutes] =
@@ -24,19 +27,22 @@ export function readCommonTime(text: string): number | undefined {
     Number(seconds),
   );
   const offset = (Number(offsetHours) * 60 + Number(offsetMinutes)) * 60_000;
-  return sign === "-" ? wall + offset : wall - offset;
+  return dated(sign === "-" ? wall + offset : wall - offset);
 }
 
 /** Reads a time from JSON: a number since the epoch in any unit, RFC 3339, or the common form. */
 export function readTime(value: unknown): number | undefined {
   const number = typeof value === "string" && /^\d+(\.\d+)?$/.test(value) ? Number(value) : value;
   if (typeof number === "number") {
-    if (!(number > 0) || !Number.isFinite(number)) return undefined;
     const digits = Math.floor(Math.log10(number)) + 1;
     const [, perMs = 1] = UNITS.find(([least]) => digits >= least) ?? [];
-    return number / perMs;
+    return number > 0 ? dated(number / perMs) : undefined;
   }
   if (typeof value !== "string") return undefined;
-  const parsed = readCommonTime(value) ?? Date.parse(value);
-  return Number.isNaN(parsed) ? undefined : parsed;
+  return value[2] === "/" ? readCommonTime(value) : dated(Date.parse(value));
+}
+
+/** Returns a time that has a date, from 1970 on; undefined for another. */
+function dated(atMs: number): number | undefined {
+  return atMs >= 0 && atMs <= MAX_DATE_MS ? atMs : undefined;
 }
