@@ -1,5 +1,6 @@
 /** The command line from outside: what it prints, what it refuses, and its exit codes. */
 import { spawn, spawnSync } from "node:child_process";
+import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { chmodSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -61,6 +62,35 @@ describe("turnpike replay", () => {
     ] as const;
     for (const [files, input] of all) {
       expect(await report([...files, ...LIMIT], input)).toEqual({ lines, ...whole });
+    }
+  });
+
+  it("reads a file that begins with a byte order mark", async () => {
+    const line = '{"ip":"192.0.2.7","time":"2026-05-17T10:00:00Z","path":"/"}';
+    const marked = fileWith("marked.jsonl", `\ufeff${line}`);
+    const { lines } = await report([log, marked, ...LIMIT, "--format", "json"]);
+    expect(lines).toMatchObject({ read: 2_001, unreadable: 2_000 });
+  });
+
+  it("reads pipes beside files, each once", async () => {
+    const file = fileWith("access.log", LOG);
+    const command = `node ${PROGRAM} replay ${file} <(cat ${file}) <(cat ${file}) --limit 10 --json`;
+    const { stdout } = spawnSync("bash", ["-c", command], { encoding: "utf8", timeout: 20_000 });
+    expect(JSON.parse(stdout).lines.read).toBe(6_000);
+  });
+
+  it("loses no frame of a packed file", async () => {
+    const frame = zstdCompressSync(LOG);
+    const small = fileWith("small.log.zst", Buffer.concat([frame, frame]));
+    // So much that the second frame comes when the first has ended.
+    const noise = zstdCompressSync(randomBytes(600_000).toString("hex"));
+    const large = fileWith("large.log.zst", Buffer.concat([frame, noise, frame, noise, frame]));
+    for (const file of [small, large]) {
+      const { code, error } = await turnpike(["replay", file, "--limit", "10"]);
+      expect(error).toBe(
+        `turnpike: ${file}: this Node cannot read all of it: write zstd -dc ${file} | turnpike …\n`,
+      );
+      expect(code).toBe(2);
     }
   });
 

@@ -1,7 +1,7 @@
 /** Reads the files of a log, packed or not, and standard input, line by line. */
 import { createReadStream, statSync } from "node:fs";
 import { open } from "node:fs/promises";
-import type { Transform } from "node:stream";
+import type { Readable, Transform } from "node:stream";
 import * as zlib from "node:zlib";
 import { named, UserError, whyFailed } from "../user-error.ts";
 
@@ -11,6 +11,8 @@ const CHUNK_BYTES = 512 * 1024;
 const MAX_LINE_BYTES = 1024 * 1024;
 const NEWLINE = 0x0a;
 const RETURN = 0x0d;
+/** Windows puts it in front of UTF-8. */
+const BYTE_ORDER_MARK = Buffer.from("\ufeff");
 
 /** Called for each line, which stands in `bytes` until the call returns. */
 export type OnLine = (bytes: Buffer, from: number, to: number) => void;
@@ -39,12 +41,13 @@ export async function readLines(
   }
 }
 
-/** Returns the first line of a file that is not blank; undefined for standard input. */
+/** Returns the first line of a file that is not blank; undefined for a pipe, which is read once. */
 export async function firstLine(file: string): Promise<Buffer | undefined> {
-  if (file === STDIN) return undefined;
+  if (totalBytes([file]) === undefined) return undefined;
   try {
     // One chunk is enough, and stands only as long as no other is asked for.
-    for await (const chunk of chunksOf(file, () => {})) {
+    for await (const marked of chunksOf(file, () => {})) {
+      const chunk = withoutMark(marked);
       const from = chunk.findIndex((byte) => byte !== NEWLINE && byte !== RETURN);
       if (from < 0) return undefined;
       const end = chunk.indexOf(NEWLINE, from);
@@ -85,7 +88,18 @@ function chunksOf(file: string, onRead: (bytes: number) => void): AsyncIterable<
   if (!unpack) return source;
   source.on("error", (error: Error) => unpack.destroy(error));
   unpack.on("close", () => source.destroy());
-  return source.pipe(unpack);
+  return unpacked(source, unpack, file);
+}
+
+/** Node reads the first frame of Zstandard alone, and then ends, or fails behind the end. */
+async function* unpacked(source: Readable, unpack: Transform & zlib.Zlib, file: string) {
+  let bytes = 0;
+  source.on("data", (chunk: Buffer) => {
+    bytes += chunk.length;
+  });
+  unpack.on("error", () => {});
+  yield* source.pipe(unpack);
+  if (isZstd(file) && unpack.bytesWritten < bytes) throw unreadZstd(file, "all of it");
 }
 
 /** A stream would make a new buffer for each chunk, and they pile up faster than they are let go. */
@@ -108,16 +122,21 @@ async function* plainChunks(file: string, onRead: (bytes: number) => void) {
   }
 }
 
-function unpacker(file: string): Transform | undefined {
+function unpacker(file: string): (Transform & zlib.Zlib) | undefined {
   if (file.endsWith(".gz")) return zlib.createGunzip({ chunkSize: CHUNK_BYTES });
-  return /\.zstd?$/.test(file) ? zstd(file) : undefined;
-}
-
-function zstd(file: string) {
+  if (!isZstd(file)) return undefined;
   // Since Node 22.15.
   if ("createZstdDecompress" in zlib) return zlib.createZstdDecompress({ chunkSize: CHUNK_BYTES });
-  throw new UserError(
-    `${file}: this Node cannot read Zstandard: write zstd -dc ${file} | turnpike …`,
+  throw unreadZstd(file, "Zstandard");
+}
+
+function isZstd(file: string): boolean {
+  return /\.zstd?$/.test(file);
+}
+
+function unreadZstd(file: string, what: string): UserError {
+  return new UserError(
+    `${file}: this Node cannot read ${what}: write zstd -dc ${file} | turnpike …`,
   );
 }
 
@@ -129,9 +148,14 @@ async function splitLines(
   /** The line that the chunks before have begun. */
   let begun = Buffer.alloc(0);
   let isFirst = true;
-  for await (const bytes of chunks) {
+  for await (const chunk of chunks) {
+    const bytes = isFirst ? withoutMark(chunk) : chunk;
     if (isFirst && bytes.subarray(0, 8_192).includes(0)) {
-      throw new UserError(`${file} is no text: packed logs must end in .gz or .zst`);
+      throw new UserError(
+        file === STDIN
+          ? "standard input is no text: send it in unpacked, as by zcat log.gz | turnpike …"
+          : `${file} is no text: packed logs must end in .gz or .zst`,
+      );
     }
     isFirst = false;
     let from = 0;
@@ -154,6 +178,11 @@ async function splitLines(
   function pass(bytes: Buffer, from: number, end: number): void {
     onLine(bytes, from, end > from && bytes[end - 1] === RETURN ? end - 1 : end);
   }
+}
+
+function withoutMark(chunk: Buffer): Buffer {
+  const { length } = BYTE_ORDER_MARK;
+  return chunk.subarray(0, length).equals(BYTE_ORDER_MARK) ? chunk.subarray(length) : chunk;
 }
 
 function isSystemError(error: unknown): error is NodeJS.ErrnoException {
