@@ -12,7 +12,7 @@ const COMMON = '192.0.2.7 - - [17/May/2015:10:05:03 +0000] "GET /a?b=1 HTTP/1.1"
 function read(lines: string[], options: Partial<FormatOptions> = {}) {
   const clients = new Clients(64);
   const found: (LogRecord | typeof NO_REQUEST | undefined)[] = [];
-  const reader = detectingReader(clients, { wantsHeaders: true, ...options }, (each) => {
+  const reader = detectingReader(clients, { wantsValues: true, ...options }, (each) => {
     found.push(each);
   });
   for (const line of lines) {

@@ -64,7 +64,7 @@ it.each(Object.entries(LISTS))("under %s", async (title, policies) => {
   app.use(rateLimit(...policies.map((each) => ({ ...each, name: each.name ?? name }))));
   app.all("*", () => new Response(null, { status }));
   const requests: { request: Request; atMs: number; status: number; replayed: boolean }[] = [];
-  await readRecords([log], clients, { wantsHeaders: false, onRead: () => {} }, (record) => {
+  await readRecords([log], clients, { wantsValues: false, onRead: () => {} }, (record) => {
     const { atMs, address, method, target } = record;
     const headers = { "CF-Connecting-IP": clients.textOf(address) };
     const request = new Request(`https://log.invalid${target}`, { method, headers });

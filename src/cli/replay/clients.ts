@@ -36,6 +36,8 @@ export class Clients {
   #texts = Buffer.alloc(8_192);
   #textsEnd = 0;
   readonly #keys = new Map<string, number>();
+  /** A text whose number is looked for. */
+  readonly #written = Buffer.alloc(MAX_BYTES);
 
   /** @param ipv6Prefix bits of an IPv6 address that tell clients apart */
   constructor(ipv6Prefix: number) {
@@ -43,8 +45,7 @@ export class Clients {
   }
 
   ofText(text: string): number {
-    const bytes = Buffer.from(text);
-    return this.ofBytes(bytes, 0, bytes.length);
+    return this.ofBytes(this.#written, 0, this.#written.write(text));
   }
 
   /**

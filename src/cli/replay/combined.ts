@@ -5,7 +5,7 @@
  * Read byte by byte: a regular expression over a million lines takes longer than all the rest.
  */
 import type { Clients } from "./clients.ts";
-import { type LineReader, type LoggedValues, NO_REQUEST } from "./record.ts";
+import { type LineReader, type LoggedValues, NO_REQUEST, NO_VALUES } from "./record.ts";
 import { readCommonTime } from "./times.ts";
 
 const SPACE = 0x20;
@@ -28,12 +28,12 @@ const METHOD = /^[A-Za-z-]{1,20}$/;
 
 /**
  * @param hasHost whether each line begins with the host, as Apache writes it for several hosts
- * @param wantsHeaders whether the referer and the user agent are read
+ * @param wantsValues whether the host, the referer and the user agent are read
  */
 export function combinedReader(
   clients: Clients,
   hasHost: boolean,
-  wantsHeaders: boolean,
+  wantsValues: boolean,
 ): LineReader {
   const day = Buffer.alloc(TIME_CHARS);
   let dayMs: number | undefined;
@@ -83,18 +83,15 @@ export function combinedReader(
       method,
       target: bytes.toString("latin1", methodEnd + 1, targetEnd),
       status: statusAt(bytes, status),
-      values:
-        hasHost || wantsHeaders
-          ? {
-              ...(wantsHeaders ? headersIn(bytes.toString("latin1", status + 3, to)) : {}),
-              ...(hasHost ? { host: bytes.toString("latin1", from, hostEnd) } : {}),
-            }
-          : NO_VALUES,
+      values: wantsValues
+        ? {
+            ...headersIn(bytes.toString("latin1", status + 3, to)),
+            ...(hasHost ? { host: bytes.toString("latin1", from, hostEnd) } : {}),
+          }
+        : NO_VALUES,
     };
   };
 }
-
-const NO_VALUES: LoggedValues = {};
 
 /** Returns a negative number if there are no two digits. */
 function twoDigits(bytes: Buffer, at: number): number {

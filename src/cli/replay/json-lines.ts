@@ -5,7 +5,7 @@
 import { parseJson } from "../../limit/json.ts";
 import { MisuseError } from "../../limit/misuse.ts";
 import type { Clients } from "./clients.ts";
-import { type LineReader, NO_REQUEST } from "./record.ts";
+import { type LineReader, type LoggedValues, NO_REQUEST, NO_VALUES } from "./record.ts";
 import { readTime } from "./times.ts";
 
 /**
@@ -63,7 +63,12 @@ export function parseFieldNames(text: string): FieldNames {
   );
 }
 
-export function jsonReader(clients: Clients, given: FieldNames = new Map()): LineReader {
+/** @param wantsValues whether more is read than every line must have */
+export function jsonReader(
+  clients: Clients,
+  given: FieldNames = new Map(),
+  wantsValues = true,
+): LineReader {
   const namesOf = (field: Field) => given.get(field) ?? NAMES[field];
   /** The name of each field in the line before: all lines have the same, as a rule. */
   const known = new Map<Field, string>();
@@ -85,33 +90,42 @@ export function jsonReader(clients: Clients, given: FieldNames = new Map()): Lin
     const line = parseJson(bytes.toString("utf8", from, to));
     if (typeof line !== "object" || line === null) return undefined;
     // A Worker's own fetches stand in the log beside the request that led to them.
-    if (Reflect.get(line, "WorkerSubrequest") === true) return NO_REQUEST;
+    if (at(line, "WorkerSubrequest") === true) return NO_REQUEST;
     const ip = textOf(fieldOf(line, "ip"));
     const atMs = readTime(fieldOf(line, "time"));
-    const requestLine = textOf(fieldOf(line, "request")) ?? "";
-    const [, loggedMethod = "GET", loggedTarget] = REQUEST_LINE.exec(requestLine) ?? [];
-    const target = textOf(fieldOf(line, "path")) ?? loggedTarget;
+    let method = textOf(fieldOf(line, "method"));
+    let target = textOf(fieldOf(line, "path"));
+    if (method === undefined || target === undefined) {
+      const requestLine = textOf(fieldOf(line, "request")) ?? "";
+      const [, loggedMethod = "GET", loggedTarget] = REQUEST_LINE.exec(requestLine) ?? [];
+      method ??= loggedMethod;
+      target ??= loggedTarget;
+    }
     if (!ip || atMs === undefined || !target) return undefined;
     return {
       atMs,
       address: clients.ofText(ip),
-      method: textOf(fieldOf(line, "method")) ?? loggedMethod,
+      method,
       target: target.replace(ORIGIN, "") || "/",
       status: Number(fieldOf(line, "status")) || 0,
-      values: {
-        host: textOf(fieldOf(line, "host")),
-        userAgent: textOf(fieldOf(line, "userAgent")),
-        referer: textOf(fieldOf(line, "referer")),
-        country: textOf(fieldOf(line, "country"))?.toUpperCase(),
-        asn: Number(fieldOf(line, "asn")) || undefined,
-      },
+      values: wantsValues ? valuesOf(line) : NO_VALUES,
     };
   };
+
+  function valuesOf(line: object): LoggedValues {
+    return {
+      host: textOf(fieldOf(line, "host")),
+      userAgent: textOf(fieldOf(line, "userAgent")),
+      referer: textOf(fieldOf(line, "referer")),
+      country: textOf(fieldOf(line, "country"))?.toUpperCase(),
+      asn: Number(fieldOf(line, "asn")) || undefined,
+    };
+  }
 }
 
 /** Returns the value under a name, or under a path such as `request.uri`. */
 function at(line: object, name: string): unknown {
-  const own: unknown = Reflect.get(line, name);
+  const own = (line as Record<string, unknown>)[name];
   if (own !== undefined || !name.includes(".")) return own ?? undefined;
   let value: unknown = line;
   for (const part of name.split(".")) {

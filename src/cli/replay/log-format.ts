@@ -18,13 +18,13 @@ export interface FormatOptions {
   /** Default: found out by the first lines. */
   format?: FormatName | undefined;
   fields?: FieldNames | undefined;
-  /** Whether the key of a policy names a header. */
-  wantsHeaders: boolean;
+  /** Whether the key of a policy may name another value than the address. */
+  wantsValues: boolean;
 }
 
 function readerOf(name: FormatName, clients: Clients, options: FormatOptions): LineReader {
-  if (name === "json") return jsonReader(clients, options.fields);
-  return combinedReader(clients, name === "vhost", options.wantsHeaders);
+  if (name === "json") return jsonReader(clients, options.fields, options.wantsValues);
+  return combinedReader(clients, name === "vhost", options.wantsValues);
 }
 
 /**

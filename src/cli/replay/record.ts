@@ -9,6 +9,9 @@ export interface LoggedValues {
   referer?: string | undefined;
 }
 
+/** Of a line whose values no key names. */
+export const NO_VALUES: LoggedValues = {};
+
 export interface LogRecord {
   /** Milliseconds since the epoch. */
   atMs: number;

@@ -221,7 +221,7 @@ function metOf(rules: readonly Rule[]): Met {
   return { rules, byAddress: isPlain ? rules.map(({ policy }) => policy) : undefined };
 }
 
-function isByAddress({ key }: Policy): boolean {
+export function isByAddress({ key }: Policy): boolean {
   return key.length === 1 && key[0] === "ip";
 }
 

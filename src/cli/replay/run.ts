@@ -5,7 +5,7 @@ import { named } from "../user-error.ts";
 import { Clients } from "./clients.ts";
 import type { LogRecord } from "./record.ts";
 import { type Lines, type ReadOptions, readRecords } from "./records.ts";
-import { Replay } from "./replay.ts";
+import { isByAddress, Replay } from "./replay.ts";
 import type { Report } from "./tally.ts";
 
 /** Characters of decisions that are gathered before they are written. */
@@ -17,7 +17,7 @@ export interface Result {
   reports: (Report & { source: string })[];
 }
 
-export interface RunOptions extends Omit<ReadOptions, "wantsHeaders"> {
+export interface RunOptions extends Omit<ReadOptions, "wantsValues"> {
   /** A file for the decision on each request, a line of JSON each. */
   decisions?: string | undefined;
 }
@@ -35,10 +35,8 @@ export async function replay(
   const clients = new Clients(config.ipv6Prefix);
   const replays = lists.map((each) => new Replay(each.policies, each.config, clients));
   const writer = decisions === undefined ? undefined : new Writer(decisions);
-  const wantsHeaders = lists.some(({ policies }) =>
-    policies.some(({ key }) => key.some((part) => part.startsWith("header:"))),
-  );
-  const lines = await readRecords(files, clients, { ...options, wantsHeaders }, (record) => {
+  const wantsValues = lists.some(({ policies }) => !policies.every(isByAddress));
+  const lines = await readRecords(files, clients, { ...options, wantsValues }, (record) => {
     const allowed = replays.map((each) => each.take(record));
     writer?.write(lineOf(record, clients, allowed));
   });

@@ -24,7 +24,7 @@ async function run(files: string[], { json, ...options }: LogOptions & { json?: 
   const clients = new Clients(parseLimiterConfig({}).ipv6Prefix);
   const survey = new Survey(clients);
   const lines = await withProgress(files, (onRead) =>
-    readRecords(files, clients, { ...options, wantsHeaders: false, onRead }, (record) =>
+    readRecords(files, clients, { ...options, wantsValues: false, onRead }, (record) =>
       survey.take(record),
     ),
   );
