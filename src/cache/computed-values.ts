@@ -13,6 +13,7 @@ import {
   type Found,
   MAX_KEPT_MS,
   MAX_VALUE_BYTES,
+  tagsSchema,
 } from "./value.ts";
 
 export interface ComputeOptions {
@@ -46,7 +47,7 @@ const optionsSchema = v.strictObject({
   ttl: durationSchema(1, MAX_KEPT_MS),
   staleFor: v.optional(durationSchema(0, MAX_KEPT_MS), "0s"),
   negativeFor: v.optional(durationSchema(0, HOUR_MS), "0s"),
-  tags: v.optional(v.array(v.string("must be text"), "must be a list of names"), []),
+  tags: v.optional(tagsSchema, []),
 });
 
 /** Prefix of this version's keys. Another version might not read what this one stores. */

@@ -1,10 +1,14 @@
 /** Values of the cache, and their bounds. */
+import * as v from "valibot";
 
 /** The longest that a value is kept. */
 export const MAX_KEPT_MS = 7 * 86_400_000;
 
 /** The most bytes of a value. */
 export const MAX_VALUE_BYTES = 1_048_576;
+
+/** A number among the tags would break the bound on an owner's bytes. */
+export const tagsSchema = v.array(v.string("must be text"), "must be a list of names");
 
 /** The result of a computation. */
 export interface Computed {

@@ -70,8 +70,13 @@ export function nameOfUrl(url: string): string {
   return `${KEY_PREFIX} ${parsed.href.replace(/#.*/s, "")}`;
 }
 
-/** Returns the name of the responses under a key that the options' `key` returned. */
+/**
+ * Returns the name of the responses under a key that the options' `key` returned.
+ *
+ * @throws {MisuseError} if it is no text: `undefined` or a promise would be one key for all requests
+ */
 export function nameOfOwnKey(key: string): string {
+  if (typeof key !== "string") throw new MisuseError("key", "must be text", key);
   return `${KEY_PREFIX} key ${key}`;
 }
 

@@ -3,7 +3,7 @@ import type { Context } from "hono";
 import * as v from "valibot";
 import { durationSchema } from "../../limit/duration.ts";
 import { parse } from "../../limit/misuse.ts";
-import { MAX_KEPT_MS } from "../value.ts";
+import { MAX_KEPT_MS, tagsSchema } from "../value.ts";
 
 export interface CachedOptions {
   /**
@@ -52,10 +52,7 @@ const aFunction = v.custom<(c: Context) => never>(
 const schema = v.strictObject({
   ttl: v.optional(durationSchema(0, MAX_KEPT_MS), "0s"),
   staleFor: v.optional(durationSchema(0, MAX_KEPT_MS), "0s"),
-  tags: v.optional(
-    v.union([v.array(v.string()), aFunction], "must be a list of names or a function"),
-    [],
-  ),
+  tags: v.optional(v.union([tagsSchema, aFunction], "must be a list of names or a function"), []),
   key: v.optional(aFunction),
   clientMayRefresh: v.optional(v.boolean("must be true or false"), false),
 });
@@ -63,12 +60,16 @@ const schema = v.strictObject({
 /** @throws {MisuseError} naming the field, the rule and the value */
 export function parseOptions(options: CachedOptions): CacheOptions {
   const { ttl, staleFor, tags, key, clientMayRefresh } = parse(schema, options);
-  const tagsOf = typeof tags === "function" ? (tags as CacheOptions["tags"]) : () => tags;
   return {
     ttlMs: ttl,
     staleForMs: staleFor,
-    tags: tagsOf,
+    tags: typeof tags === "function" ? checked(tags as CacheOptions["tags"]) : () => tags,
     key,
     clientMayRefresh,
   };
+}
+
+/** @throws {MisuseError} from the function that it returns, if that one returns no list of text */
+function checked(tagsOf: CacheOptions["tags"]): CacheOptions["tags"] {
+  return (c, response) => parse(tagsSchema, tagsOf(c, response), "tags");
 }

@@ -591,3 +591,20 @@ describe("options", () => {
     expect([...named.store.kept.values()].map(({ tags }) => tags)).toEqual([["/ n-1"]]);
   });
 });
+
+  it.each([
+    ["key must be text, got nothing", { key: () => undefined }],
+    ["key must be text, got {}", { key: async () => "k" }],
+    ['tags must be a list of names, got "search"', { tags: () => "search" }],
+    ["tags[0] must be text, got 7", { tags: () => [7] }],
+  ])("stores nothing under what a function should not return: %s", async (message, options) => {
+    const site = new CachedApp({ ttl: "1m", ...(options as object) });
+    const errors: string[] = [];
+    site.app.onError((error, c) => {
+      errors.push(error.message);
+      return c.text("broken", 500);
+    });
+    expect((await site.send()).status).toBe(500);
+    expect(errors).toEqual([message]);
+    expect(site.store.kept.size).toBe(0);
+  });
