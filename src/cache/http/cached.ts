@@ -22,6 +22,8 @@ const SAFE = ["GET", "HEAD", "OPTIONS", "TRACE"];
 const PASSING_FIELDS = ["range", "if-range", "if-match", "if-unmodified-since", "upgrade"];
 const MAX_KNOWN_URLS = 1_000;
 const MAX_KNOWN_CHARS = 500;
+/** The variable of a request that has the name which a `cached()` looks up. */
+const VISITED = "turnpike-cached";
 /** Prefix of this version's keys. Another version might not read what this one stores. */
 const KEY_PREFIX = "http-1";
 
@@ -56,8 +58,11 @@ export function cachedIn(
     }
     const store = storeFor(c);
     const name = nameOf(c, parsed);
+    // A `cached()` in front has the lease for this name, and waits for the handler.
+    if (c.get(VISITED) === name) return next();
     const copy = method === "GET" && !parsed.clientMayRefresh ? store.copyOf(name) : undefined;
     if (copy && serveCopy(c, headers, copy)) return;
+    c.set(VISITED, name);
     const visit = new Visit(c, next, store, parsed, refreshes);
     await visit.serve(name);
   };

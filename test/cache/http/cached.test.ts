@@ -1,5 +1,7 @@
 /** What the middleware stores and serves, upon a store within the test. */
+import { Hono } from "hono";
 import { describe, expect, it, vi } from "vitest";
+import { cachedIn } from "../../../src/cache/http/cached.ts";
 import { movingDate, settled } from "../moving-date.ts";
 import { CachedApp, statusOf } from "./cached-app.ts";
 
@@ -53,7 +55,6 @@ describe("a response that says how long it is fresh", () => {
 
   it("does not give one request's fields of a middleware in front to others", async () => {
     const site = new CachedApp();
-    const { Hono } = await import("hono");
     const outer = new Hono();
     let id = 0;
     outer.use(async (c, next) => {
@@ -297,7 +298,6 @@ describe("a stale response", () => {
   });
 
   it("lets later handlers see what the middlewares in front have set", async () => {
-    const { Hono } = await import("hono");
     const site = new CachedApp({ ttl: "10s", staleFor: "5s" });
     const outer = new Hono<{ Variables: { user: string } }>();
     outer.use(async (c, next) => {
@@ -547,6 +547,42 @@ describe("a body", () => {
     expect(await (await site.send()).text()).toBe("whole");
   });
 
+  it.each([
+    ["numbers of two bytes", Uint16Array.of(1, 513), [1, 0, 1, 2]],
+    ["a buffer", Uint8Array.of(1, 2).buffer, [1, 2]],
+  ])("of %s passes as it is, and is not stored", async (_, chunk, bytes) => {
+    const site = new CachedApp({ ttl: "1m" });
+    site.answer = () => {
+      const body = new ReadableStream({
+        start(controller) {
+          controller.enqueue(chunk);
+          controller.close();
+        },
+      });
+      return new Response(body);
+    };
+    for (let at = 0; at < 2; at++) {
+      expect([...new Uint8Array(await (await site.send()).arrayBuffer())]).toEqual(bytes);
+    }
+  });
+
+  it("ages the response while it comes", async () => {
+    const site = new CachedApp();
+    const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>();
+    site.answer = () => new Response(readable, { headers: { "Cache-Control": "max-age=10" } });
+    const writer = writable.getWriter();
+    void writer.write(new TextEncoder().encode("slow"));
+    const response = await site.send();
+    pass(4_000);
+    await writer.close();
+    await response.text();
+    await settled();
+    expect((await site.send()).headers.get("Age")).toBe("4");
+    pass(6_000);
+    site.says({}, "new");
+    expect(await (await site.send()).text()).toBe("new");
+  });
+
   it("of events passes at once", async () => {
     const site = new CachedApp({ ttl: "1m" });
     site.answer = () => {
@@ -557,6 +593,21 @@ describe("a body", () => {
     expect(statusOf(response)).toEqual({ fwd: "miss", detail: "stream" });
     await response.body?.cancel();
   });
+});
+
+it("does nothing behind another for the same responses, nor where that one makes them anew", async () => {
+  const site = new CachedApp({ ttl: "10s", staleFor: "5s" });
+  const outer = new Hono();
+  outer.use(cachedIn(() => site.store, { ttl: "10s", staleFor: "5s" }));
+  outer.route("/", site.app);
+  site.answer = (c) => c.text(`run ${site.handled.length}`);
+  const texts: string[] = [];
+  for (const ms of [0, 0, 12_000, 0]) {
+    pass(ms);
+    texts.push(await (await outer.request("https://site.example/")).text());
+    await settled();
+  }
+  expect(texts).toEqual(["run 1", "run 1", "run 1", "run 2"]);
 });
 
 describe("options", () => {
@@ -590,7 +641,6 @@ describe("options", () => {
     await named.send();
     expect([...named.store.kept.values()].map(({ tags }) => tags)).toEqual([["/ n-1"]]);
   });
-});
 
   it.each([
     ["key must be text, got nothing", { key: () => undefined }],
@@ -608,3 +658,4 @@ describe("options", () => {
     expect(errors).toEqual([message]);
     expect(site.store.kept.size).toBe(0);
   });
+});
