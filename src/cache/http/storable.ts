@@ -70,6 +70,9 @@ const UNDERSTOOD = [...CACHEABLE_BY_DEFAULT, 302, 303, 307, 400, 403, 500, 502, 
 /** Statuses about a part, or about the client's copy, of a representation. */
 const NEVER_STORED = [206, 304];
 
+/** Content codings of responses that may be stored. Gzip is stored decoded. */
+const STORED_CODINGS = [undefined, "gzip"];
+
 /** Fields that belong to one connection (RFC 9111, section 3.1; RFC 9110, section 7.6.1). */
 const HOP_BY_HOP = [
   ...["connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding"],
@@ -106,8 +109,9 @@ export function storable(
   // it.
   if (response.has("Set-Cookie") && !omitted.has("set-cookie")) return "set-cookie";
   if (fieldsIn(response.get("Vary") ?? "").includes("*")) return "vary";
-  // The runtime may or may not have decoded the body: nothing shows which.
-  if (response.get("Content-Encoding")?.toLowerCase().includes("br")) return "encoding";
+  // A client that can't read another coding would get it, too. And the runtime may or may not have
+  // decoded Brotli: nothing shows which.
+  if (!STORED_CODINGS.includes(response.get("Content-Encoding")?.toLowerCase())) return "encoding";
   if (response.get("Content-Type")?.startsWith("text/event-stream")) return "stream";
 
   const isDefault = CACHEABLE_BY_DEFAULT.includes(status) || directives.has("public");

@@ -122,6 +122,8 @@ describe("what may not be stored", () => {
     ["vary", { "Cache-Control": "max-age=60", Vary: "Accept, *" }],
     ["vary", { "Cache-Control": "max-age=60", Vary: ", *" }],
     ["encoding", { "Cache-Control": "max-age=60", "Content-Encoding": "br" }],
+    ["encoding", { "Cache-Control": "max-age=60", "Content-Encoding": "zstd" }],
+    ["encoding", { "Cache-Control": "max-age=60", "Content-Encoding": "deflate, gzip" }],
     ["stream", { "Cache-Control": "max-age=60", "Content-Type": "text/event-stream" }],
     ["no-freshness", { "Last-Modified": DATE }],
     ["no-freshness", { "Cache-Control": "no-cache" }],
