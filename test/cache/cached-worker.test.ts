@@ -1,6 +1,8 @@
 /** `cached()` in a Worker of a user, upon real owners. */
 
+import { once } from "node:events";
 import { readFileSync } from "node:fs";
+import { type IncomingMessage, request } from "node:http";
 import { join } from "node:path";
 import { build } from "esbuild";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -59,6 +61,21 @@ describe("cached() upon owners", () => {
     const responses = await Promise.all(Array.from({ length: 20 }, () => send(path)));
     const bodies = await Promise.all(responses.map((each) => each.text()));
     expect(new Set(bodies).size).toBe(20);
+  });
+
+  it("has a request with content pass, since the handler may go by it", async () => {
+    const status = async (content: string) => {
+      const headers = { "Content-Length": content.length };
+      const sending = request(`${worker.url}search/content`, { headers });
+      sending.end(content);
+      const [response] = (await once(sending, "response")) as [IncomingMessage];
+      response.resume();
+      return response.headers["cache-status"];
+    };
+    expect(await status("poison")).toBe("turnpike; fwd=bypass");
+    expect(await status("")).toBe("turnpike; fwd=miss; stored");
+    expect(await status("poison")).toBe("turnpike; fwd=bypass");
+    expect(await status("")).toMatch("turnpike; hit");
   });
 
   it("forgets a URL at once after an unsafe request, a purge, and the purge of a tag", async () => {

@@ -52,7 +52,7 @@ export function cachedIn(
       }
       return tell(c, { forward: "method" });
     }
-    if (PASSING_FIELDS.some((name) => headers.has(name))) {
+    if (PASSING_FIELDS.some((name) => headers.has(name)) || hasContent(c.req.raw)) {
       await next();
       return tell(c, { forward: "bypass" });
     }
@@ -66,6 +66,11 @@ export function cachedIn(
     const visit = new Visit(c, next, store, parsed, refreshes);
     await visit.serve(name);
   };
+}
+
+/** A handler may go by the content of a request, which no key includes. */
+function hasContent({ body, headers }: Request): boolean {
+  return body !== null && headers.get("Content-Length") !== "0";
 }
 
 /** Returns the name of a URL's responses, for options without a `key`. */
