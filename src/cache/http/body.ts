@@ -30,7 +30,8 @@ export class Body {
         isDone = done;
         if (value) {
           this.#chunks.push(value);
-          bytes += value.length;
+          // A handler may also stream text or other arrays: nothing is kept then.
+          bytes += value instanceof Uint8Array ? value.length : Number.POSITIVE_INFINITY;
         }
         this.#advance();
       }

@@ -24,14 +24,22 @@ export type Answer =
       headers: Headers;
       body: Body | null;
       toStore: ToStore;
+      atMs: number;
       tags: string[];
     }
   /** A response that may not be stored: it passes as the handler made it. */
   | { kind: "passing"; response: Response; reason: Reason }
   /** The stored response, confirmed by a 304, or in place of an error. */
-  | { kind: "known"; aged: Aged; forwardStatus: number; toStore: ToStore; tags: string[] };
+  | {
+      kind: "known";
+      aged: Aged;
+      forwardStatus: number;
+      toStore: ToStore;
+      atMs: number;
+      tags: string[];
+    };
 
-/** Undefined if there is nothing to store after all. */
+/** The response as it was `atMs`. Undefined if there is nothing to store after all. */
 type ToStore = Promise<StoredResponse | undefined>;
 
 export interface ExchangeOptions {
@@ -97,8 +105,10 @@ export class Exchange {
     if (answer.kind === "passing") {
       return LASTING.includes(answer.reason) ? marker(PASSING_MS, { kind: "passing" }) : undefined;
     }
-    const response = await answer.toStore;
-    if (!response) return marker(PASSING_MS, { kind: "passing" });
+    const told = await answer.toStore;
+    if (!told) return marker(PASSING_MS, { kind: "passing" });
+    // Its body may have taken a while.
+    const response = aged({ response: told, residentMs: WORKERS.now() - answer.atMs });
     const vary = new Headers(response.headers).get("Vary");
     const choosing = newNames(vary, names);
     if (choosing.length > 0) {
@@ -114,7 +124,8 @@ export class Exchange {
     const askedMs = WORKERS.now();
     const sent = unconditional(request, known && new Headers(known.response.headers));
     const { response, hasFailed } = await run(sent);
-    const times = { askedMs, receivedMs: WORKERS.now() };
+    const receivedMs = WORKERS.now();
+    const times = { askedMs, receivedMs };
     const { status, headers, body } = response;
     if (known && status === 304) return this.#confirmed(known, headers, times);
     if (
@@ -123,12 +134,12 @@ export class Exchange {
       isUsableOnError(known.response.life, known.residentMs)
     ) {
       await body?.cancel();
-      const toStore = Promise.resolve(aged(known));
       return {
         kind: "known",
         aged: known,
         forwardStatus: status,
-        toStore,
+        toStore: Promise.resolve(aged(known)),
+        atMs: askedMs,
         tags: this.#tags(known.response.status, known.response.headers),
       };
     }
@@ -139,7 +150,7 @@ export class Exchange {
     }
     const reading = body && new Body(body, MAX_BODY_BYTES);
     const isCoded = /gzip/i.test(headers.get("Content-Encoding") ?? "");
-    const stored = this.#fields(headers, life.omitted, times.receivedMs);
+    const stored = this.#fields(headers, life.omitted, receivedMs);
     if (isCoded) decoded(stored);
     const toStore = (reading?.whole ?? Promise.resolve(new Uint8Array())).then((whole) => {
       // A handler may code the body itself, and tells that only the runtime.
@@ -147,7 +158,7 @@ export class Exchange {
       return newResponse(life, status, stored, whole);
     });
     const tags = this.#tags(status, stored);
-    return { kind: "storable", status, headers, body: reading, toStore, tags };
+    return { kind: "storable", status, headers, body: reading, toStore, atMs: receivedMs, tags };
   }
 
   #confirmed(
@@ -167,6 +178,7 @@ export class Exchange {
       aged: { response: told, residentMs: 0 },
       forwardStatus: 304,
       toStore: Promise.resolve(isStorable ? told : undefined),
+      atMs: times.receivedMs,
       tags: this.#tags(status, fields),
     };
   }
