@@ -6,7 +6,7 @@
  * holder brings later is dropped. A value is also dropped if its key, or any tag, was purged
  * meanwhile.
  */
-import type { Runtime } from "../runtime.ts";
+import { type Runtime, steady } from "../runtime.ts";
 import type { CacheRpc, LookedUp, Waited } from "./rpc.ts";
 import { type Computed, type Held, MAX_VALUE_BYTES } from "./value.ts";
 import { CHAR_BYTES, Values } from "./values.ts";
@@ -34,7 +34,7 @@ export class CacheOwner implements CacheRpc {
   #lastFence = 0;
 
   constructor(runtime: Runtime, maxBytes = MAX_OWNER_BYTES) {
-    this.#runtime = runtime;
+    this.#runtime = steady(runtime);
     this.#values = new Values(maxBytes);
     this.#maxLeaseBytes = maxBytes / 2;
   }
@@ -70,7 +70,7 @@ export class CacheOwner implements CacheRpc {
     if (lease) {
       const { promise } = lease.ended;
       const leftMs = Math.max(0, lease.untilMs - this.#runtime.now());
-      const end = await Promise.race([promise, this.#runtime.wait(leftMs)]);
+      const end = await Promise.race([promise, this.#runtime.wait(leftMs, promise)]);
       if (end === "purged") return { kind: "purged" };
     }
     const held = this.find(key);

@@ -1,5 +1,5 @@
 /** The owner of cached values: leases, purges and bounds, by literal times. */
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { CacheOwner, LEASE_MS } from "../../src/cache/cache-owner.ts";
 import { FakeTime, turn } from "../fake-runtime.ts";
 
@@ -86,6 +86,32 @@ describe("an owner of cached values", () => {
     expect(await owner.put("a", next, bytes("new"))).toBe(true);
     expect(await owner.put("a", vanished, bytes("later"))).toBe(false);
     expect(await textAt(owner, "a")).toBe("new");
+  });
+
+  it("ends values and leases in their time though the machine's clock is set back", async () => {
+    const time = new FakeTime();
+    time.nowMs = 3_600_000;
+    const owner = new CacheOwner(time.runtime);
+    await owner.put("a", await leaseOf(owner, "a"), bytes("one", 1_000));
+    await leaseOf(owner, "b");
+    time.nowMs = 0;
+    expect(await textAt(owner, "a")).toBe("one");
+    await time.pass(LEASE_MS);
+    expect(await textAt(owner, "a")).toBeUndefined();
+    await leaseOf(owner, "b");
+  });
+
+  it("tells its timer when nobody waits any more", async () => {
+    const { runtime } = new FakeTime();
+    const wait = vi.fn(runtime.wait);
+    const owner = new CacheOwner({ ...runtime, wait });
+    const fence = await leaseOf(owner, "a");
+    const waiting = owner.wait("a", 0);
+    await owner.put("a", fence, bytes("one"));
+    await waiting;
+    const [ms, end] = wait.mock.calls[0] ?? [];
+    expect(ms).toBe(LEASE_MS);
+    expect(await end).toBe("computed");
   });
 
   it("has a newer value computed for those who ask for it, while others get the old one", async () => {

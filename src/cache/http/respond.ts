@@ -42,7 +42,8 @@ export async function sendOwn(
   { status, headers, body }: { status: number; headers: Headers; body: Body | null },
   told: CacheStatus,
 ): Promise<void> {
-  const whole = body && (await Promise.race([body.whole, WORKERS.wait(STREAMED_AFTER_MS)]));
+  const waiting = body && WORKERS.wait(STREAMED_AFTER_MS, body.whole);
+  const whole = body && (await Promise.race([body.whole, waiting]));
   const content = whole ?? body?.stream() ?? null;
   // A body that is not whole yet may turn out too large to be stored.
   const { stored, ...others } = told;
