@@ -103,7 +103,10 @@ export class ComputedValues {
         return { value: tagged(ERROR_TEXT, text), ttlMs: negativeFor, tags };
       }
     };
-    const found = await this.#store.lookUp(name, computed);
+    const found = await this.#store.lookUp(name, computed).catch((error) => {
+      // An error's text may be too large to be remembered; the caller gets the error itself.
+      if (!own) throw error;
+    });
     if (!own && !found) await computed();
     if (own) return result(own);
     const { value: bytes, ageMs } = found as Found;
@@ -135,7 +138,15 @@ function encode(value: unknown): Uint8Array | undefined {
   if (value instanceof Uint8Array) return prefixed(BYTES, value);
   if (value instanceof ArrayBuffer) return prefixed(BYTES, new Uint8Array(value));
   const text = JSON.stringify(value);
+  // A `Response`, a stream or a `Map` would be `{}` for all but the caller that computes.
+  if (text === "{}" && !isPlain(value)) {
+    throw new MisuseError("value", "must be bytes, or what JSON can hold", value);
+  }
   return text === undefined ? undefined : tagged(JSON_TEXT, text);
+}
+
+function isPlain(value: unknown): boolean {
+  return [Object.prototype, null].includes(Object.getPrototypeOf(value));
 }
 
 /** @throws {Error} if the bytes are a remembered error */

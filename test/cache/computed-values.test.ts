@@ -26,6 +26,14 @@ describe("a computed value", () => {
     await expect(getting).rejects.toThrow("value must have less than 1048576 bytes, got 1048576");
   });
 
+  it.each([
+    ["a response", () => new Response("text")],
+    ["a map", () => new Map([[1, 2]])],
+  ])("is not %s, which others would get as {}", async (_, compute) => {
+    const getting = newValues().getOrCompute("k", { ttl: "1s" }, compute as () => unknown);
+    await expect(getting).rejects.toThrow("value must be bytes, or what JSON can hold, got");
+  });
+
   it("is not kept if it is undefined", async () => {
     const values = newValues();
     const compute = vi.fn(() => undefined);
@@ -85,6 +93,15 @@ describe("an error", () => {
       await expect(values.getOrCompute("k", { ttl: "1s" }, compute)).rejects.toBe(error);
     }
     expect(compute).toHaveBeenCalledTimes(2);
+  });
+
+  it.each([
+    ["a message too large to be remembered", new Error("x".repeat(1_048_576))],
+    ["no text at all", Object.create(null)],
+  ])("is what compute threw, with %s", async (_, error) => {
+    const options = { ttl: "1s", negativeFor: "1s" };
+    const getting = newValues().getOrCompute("k", options, () => Promise.reject(error));
+    await expect(getting).rejects.toBe(error);
   });
 
   it("is thrown again for negativeFor, without a computation", async () => {
