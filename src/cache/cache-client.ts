@@ -102,7 +102,12 @@ export class CacheClient implements CacheStore {
       const found = this.#copies.reader(key, version);
       const first = await this.#call(owner, (stub) => stub.lookUp(name, newerThan));
       if (first.kind === "held") return found(first.held, "owner");
-      if (first.kind === "lease") return this.#compute(key, route, first.fence, compute);
+      if (first.kind === "lease") {
+        const computing = this.#compute(key, route, first.fence, compute);
+        // Others wait for it, so it goes on when this client leaves.
+        runtime.keepAlive(computing.catch(() => {}));
+        return computing;
+      }
       const wait = (stub: Stub<CacheRpc>) => stub.wait(name, newerThan);
       const waited = await this.#call(owner, wait, leftMs + deadlineMs);
       if (waited.kind === "held") return found(waited.held, "computed");

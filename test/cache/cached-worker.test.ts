@@ -21,7 +21,7 @@ beforeAll(async () => {
     const load = async (ms) => { const run = ++runs; await scheduler.wait(ms); return { run }; };
     app.get("/value/:key", async (c) => {
       const options = { ttl: c.req.query("ttl") ?? "1h", staleFor: "1m", tags: ["search"] };
-      return c.json(await cache(c.env).getOrCompute(c.req.param("key"), options, () => load(200)));
+      return c.json(await cache(c.env).getOrCompute(c.req.param("key"), options, () => load(300)));
     });
     app.delete("/value/:key", async (c) => { await cache().purge(c.req.param("key")); return c.text("ok"); });
     app.use("/search/*", cached({ ttl: "1m", tags: ["search"] }));
@@ -121,6 +121,16 @@ describe("getOrCompute() upon owners", () => {
     expect(await short()).toBe(before + 3);
     await expect.poll(short, { timeout: 20_000, interval: 100 }).toBe(before + 4);
   });
+});
+
+it("computes on for others though the client leaves whose call computes", async () => {
+  const before = await runs();
+  const first = request(`${worker.url}value/left`).on("error", () => {});
+  first.end();
+  await expect.poll(runs, { timeout: 20_000, interval: 10 }).toBe(before + 1);
+  first.socket?.resetAndDestroy();
+  expect(await (await send("value/left")).json()).toEqual({ run: before + 1 });
+  expect(await runs()).toBe(before + 1);
 });
 
 describe("a deployment", () => {
