@@ -9,7 +9,7 @@ import type { Context } from "hono";
 import type { Caller } from "../caller/caller.ts";
 import type { Question, Reply } from "../caller/question.ts";
 import type { Policy } from "../limit/policy.ts";
-import { turnMs } from "../limit/waiting.ts";
+import { MAX_DELAY_MS, turnMs } from "../limit/waiting.ts";
 import { WORKERS } from "../runtime.ts";
 import { giveAllBack } from "./after-response.ts";
 import { type Ruling, rulingsOf } from "./answer/ruling.ts";
@@ -41,7 +41,9 @@ export async function admit(
   const { signal } = c.req.raw;
   const delayMs = Math.max(...rulings.map(({ decision }) => decision.delayMs));
   if (delayMs > 0) {
-    const leave = room.enter(new Map(), WORKERS.now(), delayMs);
+    // An operator's override may lengthen the queue.
+    const mayWait = delayMs <= MAX_DELAY_MS;
+    const leave = mayWait ? room.enter(new Map(), WORKERS.now(), delayMs) : undefined;
     if (!leave) {
       await caller.undo(replies);
       return { replies, rulings: rulings.map(deniedForSpace), hasLeft: false };
@@ -108,12 +110,12 @@ function queue(replies: readonly Reply[], nowMs: number) {
   return { turns, awaited };
 }
 
-/** Turns a leaky bucket's delay into a denial, since no more requests can be held. */
+/** Turns a leaky bucket's delay into a denial, since the request cannot be held. */
 function deniedForSpace({ policy, decision }: Ruling): Ruling {
   const { delayMs } = decision;
   if (delayMs === 0) return { policy, decision };
-  const denial = { allowed: false, reason: "limited", retryAfterMs: delayMs, delayMs: 0 } as const;
-  return { policy, decision: { ...decision, ...denial } };
+  const denial = { allowed: false, reason: "limited", remaining: 0, delayMs: 0 } as const;
+  return { policy, decision: { ...decision, ...denial, retryAfterMs: delayMs } };
 }
 
 /** Waits, and leaves the waiting room. Returns false at once if the client leaves. */

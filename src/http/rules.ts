@@ -132,9 +132,9 @@ export function parseRule({
     cost: given.cost || (given.limit && typeof cost === "number") ? undefined : cost,
   });
   const fixed = given.limit && typeof cost === "number" ? withCost(parsed, cost) : parsed;
-  requireOverrides(fixed, "");
   const perRequest = (["limit", "window", "cost"] as const).find((field) => given[field]);
   const policy = given.limit || given.window ? fixed : withBoundedDelay(fixed);
+  requireOverrides(policy, "");
   return { policy: perRequest ? { ...policy, perRequest } : policy, ...given };
 }
 

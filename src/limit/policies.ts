@@ -14,9 +14,10 @@ export function parsePolicies(input: unknown, at: string): Policy[] {
     throw new MisuseError(at, "must be a list of at least one policy", input);
   }
   const policies = input.map((given, index) => {
-    const policy = parsePolicy(given, `${at}[${index}]`);
-    requireOverrides(policy, `${at}[${index}]`);
-    return withBoundedDelay(policy, `${at}[${index}]`);
+    const place = `${at}[${index}]`;
+    const policy = withBoundedDelay(parsePolicy(given, place), place);
+    requireOverrides(policy, place);
+    return policy;
   });
   const names = new Set<string>();
   for (const [index, { name }] of policies.entries()) {

@@ -20,10 +20,10 @@ const made = new WeakMap<Policy, Map<number, Policy>>();
 
 /** @throws {MisuseError} if the policy cannot have one of the limits */
 export function requireOverrides(policy: Policy, at: string): void {
-  const { cost, shadow, windowMs } = policy;
+  const { cost, shadow } = policy;
   for (const [index, { limit }] of (policy.overrides ?? []).entries()) {
     const path = fieldPath(fieldPath(at, "overrides"), index);
-    const { capacity } = withQuota(policy, limit, windowMs, path);
+    const { capacity } = withLimit(policy, limit, path);
     if (cost <= capacity || limit === 0 || shadow) continue;
     throw new MisuseError(fieldPath(path, "limit"), `must let the cost of ${cost} pass`, limit);
   }
@@ -50,12 +50,10 @@ export function policyFor(policy: Policy, key: readonly string[]): Policy {
   return overridden;
 }
 
-/** Returns the policy with another limit. A queue that was shortened is shortened again. */
-function withLimit(policy: Policy, limit: number): Policy {
-  const { windowMs, capacity } = policy;
-  const isShort = capacity < withQuota(policy, policy.limit, windowMs).capacity;
-  const overridden = withQuota(policy, limit, windowMs);
-  return isShort ? withShortQueue(overridden) : overridden;
+/** Returns the policy with another limit. Where requests are held, its queue is as short. */
+function withLimit(policy: Policy, limit: number, at = ""): Policy {
+  const overridden = withQuota(policy, limit, policy.windowMs, at);
+  return policy.isQueueShort ? withShortQueue(overridden) : overridden;
 }
 
 /** Returns the networks of overrides with their limits, the smallest network first. */

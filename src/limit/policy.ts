@@ -49,6 +49,8 @@ export interface Policy
   /** True if two requests may have different costs. */
   isPriced?: boolean;
   maxWaitMs: number;
+  /** True if requests are held in the leaky bucket, so that its queue is short at any limit. */
+  isQueueShort?: true;
   blockFor: BlockFor | undefined;
   refusal: Refusal | undefined;
   scope: "region" | "global";

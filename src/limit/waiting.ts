@@ -19,9 +19,10 @@ export const MAX_DELAY_MS = 60_000;
  * @throws {MisuseError} if the burst or the cost needs a longer queue
  */
 export function withBoundedDelay(policy: Policy, at = ""): Policy {
-  const bounded = withShortQueue(policy);
-  if (bounded === policy) return policy;
-  const { burst, cost } = policy;
+  const { algorithm, burst, capacity, cost } = policy;
+  if (algorithm !== "leaky-bucket") return policy;
+  const bounded: Policy = { ...withShortQueue(policy), isQueueShort: true };
+  if (bounded.capacity === capacity) return bounded;
   const forbid = (field: "burst" | "cost", most: number, value: number) => {
     const rule = `must be at most ${most} with this limit and window, so that no request is held for more than ${formatDuration(MAX_DELAY_MS)}`;
     throw new MisuseError(fieldPath(at, field), rule, value);

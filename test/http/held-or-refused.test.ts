@@ -2,6 +2,7 @@
 import { Hono } from "hono";
 import { describe, expect, it, vi } from "vitest";
 import { Caller } from "../../src/caller/caller.ts";
+import { isolateCaller } from "../../src/caller/isolate.ts";
 import { parseConfig } from "../../src/config.ts";
 import { enforce } from "../../src/http/rate-limit.ts";
 import type { Decision } from "../../src/index.ts";
@@ -81,6 +82,24 @@ describe("the leaky bucket", () => {
     const all = await Promise.all(Array.from({ length: 10 }, () => send()));
     expect(all.filter(({ status }) => status === 200)).toHaveLength(4);
     expect(held.sort((a, b) => a - b)).toEqual([1_000, 2_000, 3_000]);
+  });
+
+  it("holds no request for more than 60 s, whatever limit an operator gives its key", async () => {
+    const held: number[] = [];
+    vi.spyOn(scheduler, "wait").mockImplementation((ms) => {
+      if (ms === DEADLINE_MS || ms === 3 * DEADLINE_MS) return new Promise(() => {});
+      if (ms > 1) held.push(ms);
+      return Promise.resolve();
+    });
+    const fields = { name: "hourly", algorithm: "leaky-bucket", limit: 1, window: "1h" } as const;
+    const send = appWith(fields);
+    const policies = [parsePolicy(fields)];
+    const region = "weur";
+    await isolateCaller().override({ key: ["192.0.2.1"], policies, region }, 180, 3_600_000);
+    expect(await statuses(send, [{}, {}, {}, {}, {}, {}])).toEqual([200, 200, 200, 200, 429, 429]);
+    expect(held).toEqual([20_000, 40_000, 60_000]);
+    const { headers } = await send();
+    expect(headers.get("Retry-After")).toBe("80");
   });
 });
 

@@ -55,19 +55,17 @@ describe("an override of the configuration", () => {
     expect(policyFor(own, ["elsewhere"])).toBe(own);
   });
 
-  it("keeps the queue of a leaky bucket as short in time", () => {
-    const [leaky] = parsePolicies(
-      [
-        {
-          limit: 60,
-          window: "1h",
-          algorithm: "leaky-bucket",
-          overrides: [{ key: "a", limit: 600 }],
-        },
-      ],
-      "POLICIES",
-    ) as [Policy];
-    expect([leaky.capacity, policyFor(leaky, ["a"]).capacity]).toEqual([2, 11]);
+  it.each([
+    { own: 60, other: 600, capacities: [2, 11] },
+    { own: 1, other: 600, capacities: [1, 11] },
+    { own: 0, other: 600, capacities: [0, 11] },
+    { own: 600, burst: 9, other: 60, capacities: [10, 2] },
+  ])("keeps the queue of a leaky bucket as short in time: $own, $other", (given) => {
+    const { own: limit, burst, other, capacities } = given;
+    const override = [{ key: "a", limit: other }];
+    const fields = { limit, burst, window: "1h", algorithm: "leaky-bucket", overrides: override };
+    const [leaky] = parsePolicies([fields], "POLICIES") as [Policy];
+    expect([leaky.capacity, policyFor(leaky, ["a"]).capacity]).toEqual(capacities);
   });
 
   it.each([
@@ -77,6 +75,13 @@ describe("an override of the configuration", () => {
     [
       { overrides: [{ key: "a", limit: 1 }], cost: 2 },
       "overrides[0].limit must let the cost of 2 pass, got 1",
+    ],
+    [
+      {
+        ...{ limit: 600, window: "1h", algorithm: "leaky-bucket", cost: 3 },
+        overrides: [{ key: "a", limit: 60 }],
+      },
+      "overrides[0].limit must let the cost of 3 pass, got 60",
     ],
     [
       { overrides: [{ key: "a", limit: 10_001 }], algorithm: "sliding-log" },
