@@ -7,7 +7,7 @@
 
 import type { Context } from "hono";
 import type { Caller } from "../caller/caller.ts";
-import type { Question, Reply } from "../caller/question.ts";
+import { isAllowed, type Question, type Reply } from "../caller/question.ts";
 import type { Policy } from "../limit/policy.ts";
 import { MAX_DELAY_MS, turnMs } from "../limit/waiting.ts";
 import { WORKERS } from "../runtime.ts";
@@ -77,7 +77,7 @@ async function takeInTime(
     // The owner of a single question takes all or nothing, so there is nothing to give back.
     const replies =
       questions.length > 1
-        ? (await caller.checkAllOrNone([questions])).flat()
+        ? withCostBack((await caller.checkAllOrNone([questions])).flat())
         : await caller.check(questions);
     const rulings = rulingsOf(replies);
     const denials = rulings.filter(({ decision }) => !decision.allowed);
@@ -92,6 +92,19 @@ async function takeInTime(
     if (!(await pause(waitMs, c.req.raw.signal, leave))) return { replies, rulings };
     waitedMs += waitMs;
   }
+}
+
+/** Adds the cost to what is left where the caller has given it back, since another key denies. */
+function withCostBack(replies: Reply[]): Reply[] {
+  if (replies.every(isAllowed)) return replies;
+  return replies.map((reply) => {
+    if (!isAllowed(reply)) return reply;
+    const decisions = reply.decisions.map((decision, at) => {
+      const cost = decision.reason === "ok" ? (reply.question.policies[at] as Policy).cost : 0;
+      return { ...decision, remaining: decision.remaining + cost };
+    });
+    return { ...reply, decisions };
+  });
 }
 
 /** Returns the units that the request waits for, by quota, and rulings that tell its turn. */

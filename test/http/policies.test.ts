@@ -70,6 +70,21 @@ describe("several policies", () => {
     expect(left.headers.get("RateLimit")).toMatch(/"per-address";r=3;/);
   });
 
+  it.each([
+    { cost: 1, left: 4 },
+    { cost: 2, left: 1 },
+  ])("tells of another key what is left with its cost of $cost back", async ({ cost, left }) => {
+    const one = { name: `one-${cost}`, limit: cost, cost };
+    const other = { name: `other-${cost}`, limit: 5, cost, key: ["host"] };
+    const send = appWith(one, other);
+    await send();
+    const { status, headers } = await send();
+    expect([status, headers.get("RateLimit")]).toEqual([
+      429,
+      `"one-${cost}";r=0;t=3600, "other-${cost}";r=${left};t=3600`,
+    ]);
+  });
+
   it("does not spend the other policies' quota once one is known to deny", async () => {
     const send = appWith(
       { name: "u", limit: 1, key: ["header:x-user"] },
