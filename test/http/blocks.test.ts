@@ -130,6 +130,39 @@ describe("a block of an address", () => {
     expect(await met(ip)).toEqual([200, 200, 200]);
   });
 
+  it("takes the parts of a key as an operator writes them, in every call", async () => {
+    const [ip, other] = ["2001:db8:7::7", "2001:db8:7::8"];
+    const each = ["2001:DB8:7::7", "/Each/X/"];
+    for (const _ of [1, 2, 3]) expect((await visit(ip, "each/x")).status).toBe(200);
+    const asked = { key: each, policy: "each" };
+    expect((await call("peek", asked)).body).toMatchObject({ remaining: 997 });
+    expect((await call("check", asked)).body).toMatchObject({ remaining: 996 });
+    expect((await call("explain", asked)).body.policies[0].key).toEqual([
+      "2001:db8:7::/64",
+      "/each/x",
+    ]);
+    expect(await post("reset", asked)).toBe(204);
+    expect(await visit(ip, "each/x")).toEqual({ status: 200, left: "999" });
+    expect(await post("block", { key: each, duration: "1h" })).toBe(204);
+    expect([(await visit(ip, "each/x")).status, (await visit(other, "each/x")).status]).toEqual([
+      429, 429,
+    ]);
+    expect(await post("unblock", { key: each })).toBe(204);
+    expect((await visit(ip, "each/x")).status).toBe(200);
+    const method = ["203.0.113.78", "head"];
+    expect(await post("block", { key: method, duration: "1h" })).toBe(204);
+    expect((await visit(method[0] as string, "method/x")).status).toBe(429);
+    // A key that an app makes up is the text that was written.
+    expect(await post("block", { key: ["App", "/X"], duration: "1h" })).toBe(204);
+    const inline = { limit: 5, window: "1h" };
+    expect((await call("check", { key: ["App", "/X"], ...inline })).body).toMatchObject({
+      reason: "blocked",
+    });
+    expect((await call("check", { key: ["app", "/x"], ...inline })).body).toMatchObject({
+      reason: "ok",
+    });
+  });
+
   it("denies the address under each method if the method is part of the key", async () => {
     const ip = "203.0.113.77";
     const each = async () => {

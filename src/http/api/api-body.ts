@@ -30,6 +30,7 @@ import {
   keyOfText,
   keysOfAddress,
   keysUnder,
+  partsUnder,
   requireKnownKey,
   requireOneClient,
 } from "./client-keys.ts";
@@ -105,7 +106,8 @@ export function questionsIn(
   if (atMost && cost === undefined) {
     throw new MisuseError(fieldPath(at, "cost"), 'is required where "atMost" is true', cost);
   }
-  const keyOf = (policy: Policy) => (ip ? clientKeyOf(policy, ip, at) : [key ?? []].flat());
+  const keyOf = (policy: Policy) =>
+    ip ? clientKeyOf(policy, ip, at) : partsUnder(policy, [key ?? []].flat(), options);
   const charged = asked.map((general) => {
     const each = policyFor(general, keyOf(general));
     return atMost && cost ? upTo(each, cost) : { ...each, cost: cost ?? each.cost };
@@ -191,7 +193,10 @@ function keysOf(who: WhoBody, options: ClientKeyOptions): ClientKeys {
   const { key, ip } = who;
   if (ip !== undefined) return keysOfAddress(ip, options);
   if (typeof key === "string") return keyOfText(key, options);
-  return { keys: [key ?? []], unreached: [] };
+  const parts = key ?? [];
+  const spellings = options.policies.map((policy) => partsUnder(policy, parts, options));
+  const keys = new Map([parts, ...spellings].map((each) => [JSON.stringify(each), each]));
+  return { keys: [...keys.values()], unreached: [] };
 }
 
 /** @throws {MisuseError} unless the body names either a key or an address */

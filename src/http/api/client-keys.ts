@@ -9,7 +9,8 @@ import { type Address, isListed, readAddress } from "../../limit/address-list.ts
 import { hasAddress, isAddressPart } from "../../limit/key-part.ts";
 import { MisuseError } from "../../limit/misuse.ts";
 import type { Policy } from "../../limit/policy.ts";
-import { CROSS_ZONE_WORKER, clientKey, METHOD_PARTS } from "../key/identity.ts";
+import { CROSS_ZONE_WORKER, clientKey, METHOD_PARTS, methodOf } from "../key/identity.ts";
+import { fold, readingsOf } from "../match/path.ts";
 
 export type ClientKeyOptions = Pick<Config, "policies" | "ipv6Prefix" | "allow">;
 
@@ -50,6 +51,27 @@ export function keysOfAddress(address: Address, options: ClientKeyOptions): Clie
 }
 
 /**
+ * Returns the parts of a key as requests have them under a policy. An operator may write a path or
+ * a method in any case, and any address of an IPv6 client. A key of one part stays as it is, since
+ * a caller may count any text under a policy.
+ */
+export function partsUnder(
+  { key }: Pick<Policy, "key">,
+  parts: readonly string[],
+  { ipv6Prefix }: Pick<Config, "ipv6Prefix">,
+): string[] {
+  if (parts.length < 2 || parts.length !== key.length) return [...parts];
+  return key.map((part, at) => {
+    const text = parts[at] as string;
+    const address = isAddressPart(part) ? readAddress(text) : undefined;
+    if (address) return clientParts(address, part, ipv6Prefix)[0] as string;
+    if (part === "method") return methodOf(text.toUpperCase());
+    if (part === "path" && text[0] === "/") return readingsOf(`https://a${text}`)?.[0] || text;
+    return /^(?:host|param)/.test(part) ? fold(text) : text;
+  });
+}
+
+/**
  * Returns a text as a key. If the text is an address, it must be a key of some policy: otherwise no
  * request has that key, and a block of it would change nothing.
  *
@@ -71,15 +93,17 @@ export function keysUnder(
   if (!hasAddress(key)) return [];
   let keys: string[][] = [[]];
   for (const part of key) {
-    const [, bits = ipv6Prefix] = part.split("/");
     let values: string[][] = [];
     if (part === "method") values = METHOD_PARTS.map((method) => [method]);
-    else if (isAddressPart(part)) {
-      values = [clientKey(address, NO_HEADERS, { ipv6Prefix: Number(bits) })];
-    }
+    else if (isAddressPart(part)) values = [clientParts(address, part, ipv6Prefix)];
     keys = keys.flatMap((before) => values.map((value) => [...before, ...value]));
   }
   return keys;
+}
+
+function clientParts(address: Address, part: string, ipv6Prefix: number): string[] {
+  const [, bits = ipv6Prefix] = part.split("/");
+  return clientKey(address, NO_HEADERS, { ipv6Prefix: Number(bits) });
 }
 
 /** @throws {MisuseError} if a text is an address, and not the key of a policy */

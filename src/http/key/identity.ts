@@ -176,7 +176,8 @@ function hostOf(url: string): string {
   );
 }
 
-function methodOf(method: string): string {
+/** Returns the key part of a method in capitals. */
+export function methodOf(method: string): string {
   if (method === "HEAD") return "GET";
   return METHODS.includes(method) ? method : OTHER_METHOD;
 }
