@@ -68,7 +68,9 @@ export const gatewaySchema = v.strictObject({
   LOG_DENIALS: v.optional(
     v.pipe(
       v.unknown(),
-      v.transform((value) => (typeof value === "string" && value ? Number(value) : value)),
+      v.transform((value) =>
+        typeof value === "string" && /^\d*\.?\d+$/.test(value) ? Number(value) : value,
+      ),
       v.custom<number>(
         (share) => typeof share === "number" && share >= 0 && share <= 1,
         "must be a number from 0 to 1",

@@ -59,6 +59,10 @@ describe("config", () => {
     [{ OWNERS: 0 }, "OWNERS must be a whole number from 1 to 256, got 0"],
     [{ OWNERS: "many" }, 'OWNERS must be a whole number from 1 to 256, got "many"'],
     [{ OWNERS: 1.5 }, "OWNERS must be a whole number from 1 to 256, got 1.5"],
+    ...["many", " ", "0x1", "2"].map((LOG_DENIALS): [object, string] => [
+      { LOG_DENIALS },
+      `LOG_DENIALS must be a number from 0 to 1, got "${LOG_DENIALS}"`.replace('"2"', "2"),
+    ]),
     [{ IPV6_PREFIX: 16 }, "IPV6_PREFIX must be a whole number from 32 to 128, got 16"],
     [{ DEADLINE: "1m" }, 'DEADLINE must be a duration from 1ms to 10s such as "10s", got "1m"'],
     [
