@@ -13,9 +13,9 @@ import * as v from "valibot";
 import { reserve, type SettledDecision, settle, ttlSchema } from "../caller/holds.ts";
 import { isolateCaller } from "../caller/isolate.ts";
 import {
-  atMostSchema,
   blockSchema,
   type CheckOptions,
+  optionsSchema,
   overrideDurationSchema,
   questionOf,
   type ReserveOptions,
@@ -25,9 +25,7 @@ import type { Decision } from "../limit/decision.ts";
 import { fieldPath, parse } from "../limit/misuse.ts";
 import { readOverrideLimit } from "../limit/override.ts";
 import type { Policy } from "../limit/policy.ts";
-import { unitsSchema } from "../limit/policy-schema.ts";
-import { listOf, textSchema } from "../limit/schemas.ts";
-import { regionSchema } from "../ring/region.ts";
+import { isTable, listOf, textSchema } from "../limit/schemas.ts";
 import { type LimitOptions, type LimitOutcome, outcomeOf, readLimit } from "./limit.ts";
 import { policyNamed } from "./policies.ts";
 
@@ -55,13 +53,7 @@ const checksRule = `must be a list of 1 to ${MAX_CHECKS} checks`;
 const checksSchema = listOf(v.unknown(), MAX_CHECKS, checksRule);
 
 const checkSchema = v.strictObject(
-  {
-    key: textSchema,
-    policy: v.optional(textSchema),
-    cost: v.optional(unitsSchema),
-    atMost: v.optional(atMostSchema),
-    region: v.optional(regionSchema),
-  },
+  { key: textSchema, policy: v.optional(textSchema), ...optionsSchema.entries },
   "must be an object",
 );
 
@@ -190,7 +182,8 @@ export class Turnpike extends WorkerEntrypoint<unknown, TurnpikeProps> {
 
   #ask(check: unknown, options: KeyOptions = {}, at = ""): Question {
     const given = typeof check === "string" ? { key: check } : (check as object);
-    const { key, policy, ...rest } = parse(checkSchema, { ...options, ...given }, at);
+    const whole = isTable(options) ? { ...options, ...given } : options;
+    const { key, policy, ...rest } = parse(checkSchema, whole, at);
     return questionOf(this.#policy(policy, at), [key], rest);
   }
 

@@ -127,6 +127,17 @@ export const blockSchema = durationSchema(1, MAX_WINDOW_MS);
 /** How long an override holds. Default as long as it may. */
 export const overrideDurationSchema = v.optional(blockSchema, formatDuration(MAX_WINDOW_MS));
 
+/** What a call may say beside its key. */
+export const optionsSchema = v.strictObject(
+  {
+    cost: v.optional(unitsSchema),
+    atMost: v.optional(atMostSchema),
+    region: v.optional(regionSchema),
+    ttl: ttlSchema,
+  },
+  "must be an object",
+);
+
 /**
  * Makes a limiter for keys of your choice.
  *
@@ -135,7 +146,7 @@ export const overrideDurationSchema = v.optional(blockSchema, formatDuration(MAX
  * `name.normalize("NFC").toLowerCase()`.
  *
  * @throws {MisuseError} naming the field, the rule and the value. The methods reject with it if a
- *   key is empty or over 1,024 bytes, or if a cost could never pass.
+ *   key is empty or over 1,024 bytes, if a cost could never pass, or if an option is unknown.
  * @example
  * const logins = limiter({ name: "logins", limit: 5, window: "15m" });
  * const { allowed, retryAfterMs } = await logins.check(userName);
@@ -167,8 +178,8 @@ export function limiter(options: LimiterOptions): Limiter {
     settle(isolateCaller(), [ask(key)], hold, actual, isMade);
 
   return {
-    reserve: async (key, amount, { ttl, region } = {}) => {
-      const ttlMs = parse(ttlSchema, ttl, "ttl");
+    reserve: async (key, amount, options = {}) => {
+      const { ttl: ttlMs, region } = parse(optionsSchema, options);
       const { decision, hold } = await reserve(
         isolateCaller(),
         [ask(key, { region })],
@@ -214,12 +225,15 @@ export function limiter(options: LimiterOptions): Limiter {
 export function questionOf(
   policy: Policy,
   key: readonly string[],
-  { cost = policy.cost, atMost = false, region = isolateConfig().homeRegion }: CheckOptions = {},
+  options: CheckOptions = {},
 ): Question {
   const inForce = policyFor(policy, key);
-  parse(unitsSchema, cost, "cost");
-  parse(regionSchema, region, "region");
-  const asked = parse(atMostSchema, atMost, "atMost") ? upTo(inForce, cost) : { ...inForce, cost };
+  const {
+    cost = policy.cost,
+    atMost,
+    region = isolateConfig().homeRegion,
+  } = parse(optionsSchema, options);
+  const asked = atMost ? upTo(inForce, cost) : { ...inForce, cost };
   return { key, policies: [asked], region };
 }
 

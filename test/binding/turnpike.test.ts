@@ -160,9 +160,10 @@ describe("the service binding", () => {
     [
       "check",
       ["k", { period: 1 }],
-      "period is not one of the fields key, policy, cost, atMost, region, got 1",
+      "period is not one of the fields key, policy, cost, atMost, region, ttl, got 1",
     ],
     ["check", [], "key is required, got nothing"],
+    ["check", ["k", 5], "input must be an object, got 5"],
     [
       "checkMany",
       [["k", { key: "k", cost: 0 }]],

@@ -66,6 +66,20 @@ describe("limiter", () => {
     expect(await logins.peek("ada")).toMatchObject({ remaining: 5 });
   });
 
+  it.each<[unknown, string]>([
+    [3, "input must be an object, got 3"],
+    [null, "input must be an object, got null"],
+    [{ costs: 3 }, 'costs is not a known field (did you mean "cost"?), got 3'],
+    [{ cost: null }, "cost must be a whole number from 1 to 1000000000, got null"],
+  ])("rejects calls with the options %j, and counts nothing", async (options, message) => {
+    const logins = limiter({ name: fresh(), limit: 5, window: "1d" });
+    for (const call of ["check", "peek", "refund", "explain"] as const) {
+      await expect(logins[call]("ada", options as object)).rejects.toThrow(message);
+    }
+    expect(await logins.peek("ada")).toMatchObject({ remaining: 5 });
+    await expect(logins.reserve("ada", 1, options as object)).rejects.toThrow(message);
+  });
+
   it("refunds, blocks, unblocks, explains and overrides", async () => {
     const name = fresh();
     const calls = limiter({ name, limit: 5, window: "1d" });
