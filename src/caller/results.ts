@@ -24,7 +24,8 @@ export function replyOf(
       allowed,
       policy: name,
       limit: verdict.limit ?? limit,
-      remaining,
+      // A block ends before its counts do. Until then nothing of them can be spent.
+      remaining: reason === "blocked" ? 0 : remaining,
       resetMs,
       retryAfterMs,
       delayMs,
