@@ -77,7 +77,7 @@ export async function settle(
   let status: number | undefined;
   try {
     await handle();
-    status = c.res.status;
+    status = c.finalized ? c.res.status : INTERNAL_ERROR;
     Object.assign(outcome, { response: c.res, status });
     if ((slots.length > 0 || meter) && !signal.aborted) {
       meter?.begin(c.res, decode);

@@ -1,8 +1,10 @@
-import { Hono } from "hono";
+import { type Handler, Hono } from "hono";
 import { cors } from "hono/cors";
 import { parseItem, parseList } from "structured-headers";
 import { describe, expect, it, vi } from "vitest";
+import { isolateCaller } from "../../src/caller/isolate.ts";
 import { type RateLimitEnv, type RateLimitOptions, rateLimit } from "../../src/index.ts";
+import { parsePolicy } from "../../src/limit/policy.ts";
 import { useStoppedClock } from "../stopped-clock.ts";
 
 const now = useStoppedClock({ fromMs: Date.UTC(2036, 10, 22, 12, 0, 18) });
@@ -54,6 +56,29 @@ describe("rateLimit", () => {
     expect(await statuses(addresses.map((ip) => send(ip)))).toEqual([200, 200, 200, 200]);
     const again = ["::ffff:1.2.3.4", "2001:db8::2"];
     expect(await statuses(again.map((ip) => send(ip)))).toEqual([429, 429]);
+  });
+
+  it.each([
+    {},
+    { charge: "failure" },
+    { algorithm: "concurrency" },
+    { mode: "alongside" },
+  ] as const)("leaves Hono's error where a handler answers nothing, under %j", async (options) => {
+    const name = crypto.randomUUID();
+    const app = new Hono();
+    app.use(rateLimit({ name, limit: 10, window: "1m", ...options }));
+    app.get("*", (() => {}) as unknown as Handler);
+    app.onError(({ message }, c) => c.text(message, 500));
+    const response = await app.request("/", { headers: { "CF-Connecting-IP": "1.2.3.4" } });
+    expect([response.status, await response.text()]).toEqual([
+      500,
+      expect.stringContaining("Context is not finalized"),
+    ]);
+    const policies = [parsePolicy({ name, limit: 10, window: "1m", ...options })];
+    const asked = { key: ["1.2.3.4"], policies, region: "weur" } as const;
+    const [left] = await isolateCaller().peek([asked]);
+    const isSlot = "algorithm" in options;
+    expect(left?.decisions[0]?.remaining).toBe(isSlot ? 10 : 9);
   });
 
   it("ignores X-Forwarded-For", async () => {

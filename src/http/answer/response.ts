@@ -19,7 +19,9 @@ export function writeFields(c: Context, fields: readonly Header[]): void {
   if (!first) return;
   const { res } = c;
   // A handler may answer many requests with one response that has no body.
-  if (res.body === null && isCopyable(res)) replaceResponse(c, new Response(null, res));
+  // If the handler has answered nothing, Hono throws an error that says so.
+  if (c.finalized && res.body === null && isCopyable(res))
+    replaceResponse(c, new Response(null, res));
   try {
     c.res.headers.set(...first);
   } catch {
