@@ -183,7 +183,7 @@ export class Turnpike extends WorkerEntrypoint<unknown, TurnpikeProps> {
   #ask(check: unknown, options: KeyOptions = {}, at = ""): Question {
     const given = typeof check === "string" ? { key: check } : (check as object);
     const whole = isTable(options) ? { ...options, ...given } : options;
-    const { key, policy, ...rest } = parse(checkSchema, whole, at);
+    const { key, policy, ttl: _, ...rest } = parse(checkSchema, whole, at);
     return questionOf(this.#policy(policy, at), [key], rest);
   }
 
