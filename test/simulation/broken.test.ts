@@ -10,7 +10,7 @@ beforeAll(silence);
 
 describe("a protocol that", () => {
   test.for(Object.entries(VARIANTS))("%s is caught", async ([, variant]) => {
-    const [failure] = await simulate(seeds(ENOUGH_SEEDS), variant);
+    const failure = await simulate(seeds(ENOUGH_SEEDS), variant);
     expect(failure?.violation).toMatch(
       /counted|exact|passed|fallback|has left the ring|the live version/,
     );

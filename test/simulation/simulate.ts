@@ -1,12 +1,9 @@
-/** Runs several seeds side by side: each runs one event, then all microtasks that follow. */
+/** Runs seeds one after the other. A run goes event by event, each with all microtasks it causes. */
 import { setImmediate } from "node:timers/promises";
 import { vi } from "vitest";
 import { checkCalm, checkEmpty } from "./calm.ts";
 import { Story } from "./story.ts";
 import { type Variant, World } from "./world.ts";
-
-/** Waiting for microtasks takes as long for a few runs as for one. More would not fit the cache. */
-const SIDE_BY_SIDE = 4;
 
 /** After this, all counts have expired and all alarms have gone off. */
 const EXPIRY_MS = 3 * 86_400_000;
@@ -30,42 +27,37 @@ export function seeds(length: number, from = 0): number[] {
   return Array.from({ length }, (_, at) => from + at);
 }
 
-/** @returns the failures in the order in which they were found, about `most` */
+/** @returns the first seed that fails, if any does */
 export async function simulate(
   seeds: Iterable<number>,
   variant: Variant = {},
-  most = 1,
-): Promise<Failure[]> {
-  const failures: Failure[] = [];
-  const left = seeds[Symbol.iterator]();
-  const running = new Set<Run>();
-  for (;;) {
-    while (running.size < SIDE_BY_SIDE && failures.length < most) {
-      const { value: seed, done } = left.next();
-      if (done) break;
-      running.add(new Run(seed, variant));
-    }
-    if (running.size === 0) return failures;
-    for (const run of running) run.step();
+): Promise<Failure | undefined> {
+  for (const seed of seeds) {
+    const { violation } = (await runOf(new Run(seed, variant))).ledger;
+    if (violation !== undefined) return { seed, violation };
+    // Lets the test runner have its turn.
     await setImmediate();
-    for (const run of running) {
-      const { violation } = run.world.ledger;
-      if (violation !== undefined) failures.push({ seed: run.seed, violation });
-      if (violation !== undefined || run.isOver) running.delete(run);
-    }
-    if (failures.length >= most) return failures;
   }
+  return undefined;
 }
 
 /** Runs one seed. @returns what happened in it, the violation last if there is one */
 export async function replay(seed: number): Promise<readonly string[]> {
-  const run = new Run(seed, {}, true);
+  return (await runOf(new Run(seed, {}, true))).log;
+}
+
+async function runOf(run: Run): Promise<World> {
   const { world } = run;
   while (!run.isOver && world.ledger.violation === undefined) {
     run.step();
-    await setImmediate();
+    await quiet();
   }
-  return world.log;
+  return world;
+}
+
+/** Resolves once all microtasks have run, also those that others began: Node runs its ticks then. */
+function quiet(): Promise<void> {
+  return new Promise((resolve) => queueMicrotask(() => process.nextTick(resolve)));
 }
 
 class Run {

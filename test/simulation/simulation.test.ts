@@ -27,7 +27,7 @@ test.skipIf(SEED)("a seed tells the same story each time", async () => {
 });
 
 test.skipIf(SEED)(`${SEEDS} runs hold the invariants`, { timeout: LONGEST_MS }, async () => {
-  const [failure] = await simulate(seeds());
+  const failure = await simulate(seeds());
   expect(failure && described(failure)).toBeUndefined();
 });
 
