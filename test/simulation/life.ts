@@ -50,8 +50,8 @@ export class Life {
     task.then(ended, ended);
   }
 
-  async wait(ms: number): Promise<void> {
-    await this.#machine.wait(ms);
+  async wait(ms: number, end?: AbortSignal | Promise<unknown>): Promise<void> {
+    await this.#machine.wait(ms, end);
     if (!this.isAlive) await new Promise(() => {});
   }
 }

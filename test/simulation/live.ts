@@ -77,7 +77,7 @@ export class Live {
         const account = ledger.account(LIVE.hash, name);
         account.limit = Math.max(account.limit, limit);
       }
-      const policies = JSON.stringify(written(version));
+      const policies = JSON.stringify(writtenAs(version));
       return members.policies.change({ source: "live", policies, by: null, ifVersion });
     });
     changed.then(
@@ -103,12 +103,8 @@ export class Live {
     if (!machine.isAlive || !reply) return;
     ledger.decided(LIVE, reply, false);
     const limits = reply.decisions.map(({ limit }) => limit);
-    if (
-      limits.join() !==
-      policiesOf(version)
-        .map(({ limit }) => limit)
-        .join()
-    ) {
+    const written = writtenAs(version).map(({ limit }) => limit);
+    if (limits.join() !== written.join()) {
       ledger.violated(`decided by ${limits}, of more than one live version`);
     }
     if (version > versionOnDisk(world)) ledger.violated(`${version} is no live version`);
@@ -118,7 +114,8 @@ export class Live {
   }
 }
 
-function written(version: number) {
+/** Returns the policies of a version as an operator writes them; those deployed are version 0. */
+function writtenAs(version: number) {
   const limit = 4 + version;
   return [
     { name: "live", limit, window: "1d" },
@@ -127,7 +124,7 @@ function written(version: number) {
 }
 
 function policiesOf(version: number): Policy[] {
-  return version === 0 ? [...LIVE.policies] : parsePolicies(written(version), "policies");
+  return version === 0 ? [...LIVE.policies] : parsePolicies(writtenAs(version), "policies");
 }
 
 function versionOf([policy]: readonly Policy[]): number {

@@ -42,11 +42,13 @@ export class Machine implements Runtime {
     return this.#schedule.nowMs + this.#skewMs;
   }
 
-  wait(ms: number): Promise<void> {
+  wait(ms: number, end?: AbortSignal | Promise<unknown>): Promise<void> {
     return new Promise((resolve) => {
-      this.#schedule.after(ms, () => {
+      const callOff = this.#schedule.after(ms, () => {
         if (this.isAlive) resolve();
       });
+      // As in the runtime, where most deadlines are called off in time.
+      if (end instanceof Promise) end.then(callOff, callOff);
     });
   }
 

@@ -12,7 +12,8 @@ interface Event {
   atMs: number;
   /** Random: puts events of one moment in a random order. */
   tie: number;
-  run: () => void;
+  /** Undefined once it is called off. */
+  run: (() => void) | undefined;
 }
 
 export class Schedule {
@@ -39,8 +40,13 @@ export class Schedule {
     return items[this.int(0, items.length - 1)] as Item;
   }
 
-  after(ms: number, run: () => void): void {
-    this.#push({ atMs: this.nowMs + Math.max(0, ms), tie: this.#chance.next(), run });
+  /** @returns what calls it off */
+  after(ms: number, run: () => void): () => void {
+    const event: Event = { atMs: this.nowMs + Math.max(0, ms), tie: this.#chance.next(), run };
+    this.#push(event);
+    return () => {
+      event.run = undefined;
+    };
   }
 
   at(ms: number, run: () => void): void {
@@ -49,15 +55,17 @@ export class Schedule {
 
   /** Runs the next event; returns false if there is none until `untilMs`. */
   step(untilMs: number): boolean {
-    const [next] = this.#events;
-    if (!next || next.atMs > untilMs) {
-      this.nowMs = Math.max(this.nowMs, untilMs);
-      return false;
+    for (;;) {
+      const [next] = this.#events;
+      if (!next || next.atMs > untilMs) break;
+      this.#pop();
+      if (!next.run) continue;
+      this.nowMs = next.atMs;
+      next.run();
+      return true;
     }
-    this.#pop();
-    this.nowMs = next.atMs;
-    next.run();
-    return true;
+    this.nowMs = Math.max(this.nowMs, untilMs);
+    return false;
   }
 
   #push(event: Event): void {

@@ -116,7 +116,7 @@ export class World {
     const runtime: Runtime = {
       ...STILL,
       now: () => machine.now(),
-      wait: (ms) => (Life.present ?? machine).wait(ms),
+      wait: (ms, end) => (Life.present ?? machine).wait(ms, end),
       keepAlive: (task) => {
         if (this.variant.keepsAlive ?? true) Life.present?.keepAlive(task);
       },
