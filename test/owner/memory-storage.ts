@@ -1,5 +1,6 @@
 /** An owner's storage in memory, with the platform's bounds on one call and one value. */
 import type { OwnerStorage } from "../../src/owner/stored-counters.ts";
+import { copied } from "./copied.ts";
 import { listed } from "./listed.ts";
 
 const MAX_KEYS = 128;
@@ -13,16 +14,17 @@ export class MemoryStorage implements OwnerStorage {
   bytes = 0;
 
   async list<T>(options?: DurableObjectListOptions): Promise<Map<string, T>> {
-    return new Map(structuredClone(listed(this.entries, options))) as Map<string, T>;
+    const entries = listed(this.entries, options);
+    return new Map(entries.map(([key, value]) => [key, copied(value) as T]));
   }
   async get(key: string | string[]): Promise<never> {
-    return structuredClone(this.entries.get(String(key))) as never;
+    return copied(this.entries.get(String(key))) as never;
   }
   async put(entries: string | object): Promise<void> {
     this.puts++;
     requireFew(Object.keys(entries));
     for (const [key, value] of Object.entries(entries)) {
-      this.entries.set(key, structuredClone(value));
+      this.entries.set(key, copied(value));
       if (!(value instanceof Uint8Array)) continue;
       if (value.length > MAX_VALUE_BYTES) throw new Error(`a value has ${value.length} bytes`);
       this.bytes += value.length;

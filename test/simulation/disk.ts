@@ -8,6 +8,7 @@
 
 import type { RingStorage } from "../../src/membership/ring-state.ts";
 import type { OwnerStorage } from "../../src/owner/stored-counters.ts";
+import { copied } from "../owner/copied.ts";
 import { listed } from "../owner/listed.ts";
 import type { Schedule } from "./schedule.ts";
 
@@ -176,10 +177,4 @@ export class DiskView implements OwnerStorage, RingStorage {
       this.#waiting = this.#waiting.filter((each) => each.number > number);
     });
   }
-}
-
-/** Copies a value. Most are bytes or none, for which a structured clone would take long. */
-function copied(value: unknown): unknown {
-  if (value instanceof Uint8Array) return value.slice();
-  return typeof value === "object" ? structuredClone(value) : value;
 }
