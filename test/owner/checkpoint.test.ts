@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it, vi } from "vitest";
 import type { CounterPolicy } from "../../src/counters/check.ts";
+import { CounterTable } from "../../src/counters/counter-table.ts";
 import { tableName } from "../../src/counters/table-name.ts";
 import { CRASH_MARK, decodeHead, HEAD, LOG, logKey } from "../../src/owner/checkpoint/format.ts";
 import type { Owner } from "../../src/owner/owner.ts";
@@ -140,6 +141,37 @@ describe("checkpoint", () => {
       most = Math.max(most, rig.storage.bytes - bytes);
     }
     expect(most).toBeLessThan(80_000);
+  });
+
+  it("looks at some of many tables at once, and takes no more room on disk for that", async () => {
+    const rig = new OwnerRig();
+    const owner = await rig.start();
+    const [key] = keysUpTo(1) as [KeyHash];
+    const tables = 12_000;
+    let visits = 0;
+    const { get } = Object.getOwnPropertyDescriptor(CounterTable.prototype, "copiedAt") ?? {};
+    vi.spyOn(CounterTable.prototype, "copiedAt", "get").mockImplementation(function (
+      this: CounterTable,
+    ) {
+      visits++;
+      return get?.call(this);
+    });
+    let most = 0;
+    for (let n = 0; n < 3 * tables; n++) {
+      visits = 0;
+      spend(owner, [key], 1, { ...POLICY, name: `tenant-${n % tables}` });
+      await rig.wait(0);
+      most = Math.max(most, visits);
+    }
+    vi.restoreAllMocks();
+    expect(most).toBeGreaterThan(1_000);
+    expect(most).toBeLessThan(10_000);
+    const bytes = [...rig.storage.entries.values()].reduce<number>(
+      (sum, value) => sum + (value instanceof Uint8Array ? value.length : 0),
+      0,
+    );
+    expect(bytes / tables).toBeLessThan(250);
+    expect((await rig.copy().start()).keys).toBe(tables);
   });
 
   it("puts the last log entry again for each durable count", async () => {

@@ -14,6 +14,11 @@ const COPY_BYTES = 20_000;
 const FIRST = 1;
 /** How often segments are looked for while all are copied once. A look visits every segment. */
 const LOOKS_A_ROUND = 16;
+/**
+ * About the most segments that one call visits: it holds up the checks meanwhile. An owner may have
+ * 76,000 tables of one segment each, and 2,000 segments if they are large.
+ */
+const MOST_VISITED = 8_000;
 
 export interface Copy extends Section {
   segment: Segment;
@@ -26,13 +31,16 @@ export class Copies {
   #left = 0;
   /** The segments to copy next, by table and index; the last one first. */
   #next: (readonly [table: string, index: number])[] = [];
-  /** The last log entry when segments were last looked for; `FIRST` if there was none. */
+  /** The last log entry when the last look began; `FIRST` if there was none. */
   #lookedAt = FIRST;
+  /** A look that goes on with the next call. */
+  #looking: Generator<number, number> | undefined;
 
   /** @param oldest the sequence of the first log entry */
   begin(oldest: number): void {
     this.oldest = oldest;
     this.#lookedAt = Math.max(FIRST, oldest);
+    this.#looking = undefined;
   }
 
   /**
@@ -45,11 +53,17 @@ export class Copies {
     const copies: Copy[] = [];
     this.#left += COPY_SHARE * bytes;
     if (this.#left < COPY_BYTES) return copies;
+    let visited = 0;
     for (let from = 0; this.#left > 0; ) {
       const next = this.#next.pop();
-      if (!next && from > last) break;
       if (!next) {
-        from = this.#look(tables, from, last);
+        if (from > last || visited > MOST_VISITED) break;
+        this.#looking ??= this.#look(tables, from, last);
+        const { done, value } = this.#looking.next();
+        if (done) {
+          this.#looking = undefined;
+          from = value;
+        } else visited += value;
         continue;
       }
       const [table, at] = next;
@@ -61,7 +75,7 @@ export class Copies {
       copies.push(copy);
       this.#left -= bytesOf(copy);
     }
-    // Every segment is copied: what is left of the share is not carried over.
+    // Every segment is copied, or a look goes on: what is left of the share is not carried over.
     this.#left = Math.min(this.#left, 0);
     return copies;
   }
@@ -76,12 +90,13 @@ export class Copies {
   }
 
   /**
-   * Looks for the segments whose copies are oldest.
+   * Looks for the segments whose copies are oldest. Rows that change meanwhile are in later entries.
    *
    * @param from earlier looks have found the segments with older copies
+   * @yields how many segments it has visited, after each table
    * @returns `from` for the next look
    */
-  #look(tables: Tables, from: number, last: number): number {
+  *#look(tables: Tables, from: number, last: number): Generator<number, number> {
     let oldest = last + 1;
     for (const { copiedAt } of tables.values()) {
       for (let at = 0; at < copiedAt.length; at++) {
@@ -90,6 +105,7 @@ export class Copies {
         copiedAt[at] = copied;
         if (copied < oldest) oldest = copied;
       }
+      yield copiedAt.length;
     }
     this.oldest = Math.max(this.oldest, oldest);
     this.#lookedAt = Math.max(FIRST, last);
@@ -100,6 +116,7 @@ export class Copies {
         const copied = copiedAt[at] as number;
         if (copied >= from && copied < before) this.#next.push([name, at]);
       }
+      yield copiedAt.length;
     }
     return before;
   }
