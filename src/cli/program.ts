@@ -59,7 +59,7 @@ function failInOneLine(command: Command, path: string): void {
         .replace(/\.?\s*$/, "")
         .replaceAll("\n", " ")
         // As of `--for 1 hour`.
-        .replace(/^too many arguments.*/, "$& A duration is written as 1h, and a blank in quotes");
+        .replace(/^too many arguments.*/, "$&. A duration is written as 1h, and a blank in quotes");
       write(`turnpike: ${mistake}; say ${path} --help\n`);
     },
   });

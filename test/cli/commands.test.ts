@@ -266,6 +266,11 @@ describe("a mistake", () => {
     [["conformance", "--mapping", "missing.json"], "missing.json: no such file"],
     [["conformance", "--mapping", fileWith("map.json", "{\n]")], "--mapping"],
     [["replay", log, log, ...LIMIT], "is named twice"],
+    [
+      ["conformance", "--mapping", fileWith("get.json", '{"method":"GET","body":{}}')],
+      "--mapping: ",
+    ],
+    [["block", "user-1", "--for", "1", "hour"], "but got 2. A duration is written as 1h"],
     [["replay", cut, ...LIMIT], "is cut off or damaged"],
     [["suggest", folder], "is a directory: name the files in it"],
     [["replay", log, "--limit", "-1"], "--limit must be"],
@@ -335,6 +340,10 @@ describe("a mistake", () => {
     });
     process.stderr.isTTY = true;
     try {
+      vi.stubEnv("TERM", "dumb");
+      await withProgress([log], async (onRead) => onRead(1));
+      expect(shown).toBe("");
+      vi.stubEnv("TERM", "xterm");
       void withProgress([log], () => new Promise(() => {}));
       // Line wrapping off, and on.
       await expect.poll(() => shown).toContain("\u001b[?7l");
@@ -342,6 +351,7 @@ describe("a mistake", () => {
       for (const each of added) (each as () => void)();
       expect(shown.lastIndexOf("\u001b[?7h")).toBeGreaterThan(shown.lastIndexOf("\u001b[?7l"));
     } finally {
+      vi.unstubAllEnvs();
       process.stderr.isTTY = isTTY;
       write.mockRestore();
     }

@@ -45,16 +45,22 @@ export function readMapping(file: string): Mapping {
   return parse(mappingSchema, input, "mapping");
 }
 
-/** Returns the request for a check. */
+/**
+ * Returns the request for a check.
+ *
+ * @throws {UserError} if a mapping asks for what no request can have, such as a GET with a body
+ */
 export function requestFor(url: string, mapping: Mapping, check: VectorCheck): Request {
   const { method, path, headers, body } = mapping;
   const filled = body === undefined ? null : JSON.stringify(fill(body, check));
   const json = filled === null ? {} : { "Content-Type": "application/json" };
-  return new Request(url.replace(/\/$/, "") + String(fill(path, check)), {
+  const init = {
     method,
     headers: { ...json, ...(fill(headers, check) as Record<string, string>) },
     body: filled,
-  });
+  };
+  const target = url.replace(/\/$/, "") + String(fill(path, check));
+  return named("--mapping", () => new Request(target, init));
 }
 
 /** Returns true if a mapping reads the JSON of an answer. */
