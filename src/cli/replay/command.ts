@@ -83,13 +83,14 @@ async function run(files: string[], options: Options): Promise<void> {
   print(options, result, printed(result));
 }
 
-/** Shows how much of the files has been read, on a terminal. */
+/** Shows how much of the files has been read, on a terminal that can move its cursor. */
 export async function withProgress<Value>(
   files: readonly string[],
   work: (onRead: (bytes: number) => void) => Promise<Value>,
 ): Promise<Value> {
   const total = totalBytes(files);
-  if (total === undefined || !process.stderr.isTTY) return work(() => {});
+  const hasCursor = process.stderr.isTTY && process.env.TERM !== "dumb";
+  if (total === undefined || !hasCursor) return work(() => {});
   const { SingleBar } = await import("cli-progress");
   const bar = new SingleBar({
     format: "{bar} {percentage} % of {megabytes} MB, {eta_formatted} left",
