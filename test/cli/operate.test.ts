@@ -130,6 +130,14 @@ describe("turnpike", () => {
       );
     }
     expect((await override("--limit", "many")).code).toBe(2);
+    for (const args of [
+      ["--limit", "5", "--clear"],
+      ["--clear", "--for", "1h"],
+      ["--for", "1h"],
+    ]) {
+      const { code, error } = await override(...args);
+      expect([code, error]).toEqual([2, expect.stringContaining("or --clear alone")]);
+    }
   });
 
   it("takes a key of several parts, in all commands", async () => {

@@ -22,7 +22,7 @@ interface BlockOptions extends WorkerOptions {
 interface OverrideOptions extends WorkerOptions {
   policy: string;
   limit?: number | "unlimited";
-  for: string;
+  for?: string;
   clear?: true;
 }
 
@@ -35,7 +35,7 @@ export function changeCommands(): Command[] {
     keyCommand("override", "gives a key another limit under a policy, or shows which it has")
       .requiredOption("--policy <name>", "a policy of the Worker")
       .option("--limit <units>", 'the limit, or "unlimited"', limitOf)
-      .option("--for <duration>", "how long", LONGEST)
+      .option("--for <duration>", `how long (default: ${LONGEST})`)
       .option("--clear", "gives it the policy's own limit again")
       .action(onKey(override)),
   ];
@@ -70,6 +70,9 @@ async function unblock(key: string, options: WorkerOptions): Promise<void> {
 
 async function override(key: string, options: OverrideOptions): Promise<void> {
   const { policy, limit, clear } = options;
+  if (limit === undefined ? options.for !== undefined : clear) {
+    throw new UserError("write --limit, with --for or without, or --clear alone");
+  }
   const query = new URLSearchParams({ policy });
   for (const [name, values] of Object.entries(who(key))) {
     for (const value of [values].flat()) query.append(name, value);
