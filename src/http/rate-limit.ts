@@ -67,7 +67,8 @@ export interface RateLimitEnv {
  * Makes a middleware that limits the requests of a Hono app, under one policy or several.
  *
  * The policies of one middleware take their costs all or none. Two middlewares decide separately. A
- * policy counts a request once, even if the request passes several middlewares that have it.
+ * policy counts a request once, even if the request passes several middlewares that have it. A
+ * request that Hono makes anew, to override a method or for a mounted app, is another request.
  *
  * @throws {MisuseError} naming the field, the rule and the value
  * @example app.use("/api/*", rateLimit({ limit: 100, window: "1m" }));
