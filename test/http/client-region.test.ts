@@ -21,6 +21,13 @@ test("the region of an address is read once", () => {
   expect(reads.count).toBe(2);
 });
 
+test("the regions of thousands of clients are remembered at once", () => {
+  const { request, reads } = requestFrom("EU");
+  for (let n = 0; n < 40_000; n++) regionOf(request, addressOf(200_000 + (n % 20_000)), "enam");
+  // Two clients may have one place in memory, and are then read again.
+  expect(reads.count).toBeLessThan(25_000);
+});
+
 test("requests without an address are read each time", () => {
   expect(regionOf(requestFrom("EU").request, undefined, "enam")).toBe("weur");
   expect(regionOf(requestFrom("SA").request, undefined, "enam")).toBe("sam");
