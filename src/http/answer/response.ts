@@ -22,14 +22,16 @@ export function writeFields(c: Context, fields: readonly Header[]): void {
   // If the handler has answered nothing, Hono throws an error that says so.
   if (c.finalized && res.body === null && isCopyable(res))
     replaceResponse(c, new Response(null, res));
+  let { headers } = c.res;
   try {
-    c.res.headers.set(...first);
+    headers.set(...first);
   } catch {
     // The headers of a response from `fetch` are immutable. Hono makes a copy.
     if (!isCopyable(c.res)) return;
     c.header(...first);
+    headers = c.res.headers;
   }
-  for (const header of others) c.res.headers.set(...header);
+  for (const header of others) headers.set(...header);
 }
 
 /** Replaces the response. Hono would merge the headers as text, though they may be any bytes. */
