@@ -107,7 +107,7 @@ export class Leases {
     asked: Asked,
     verdicts: readonly Verdict[],
     { slice, leasedAtMs }: LeaseRequest,
-    { isEnded, ...answer }: LeaseAnswer,
+    answer: LeaseAnswer,
   ): void {
     const [verdict] = verdicts;
     const policy = leasable(asked);
@@ -115,7 +115,7 @@ export class Leases {
     if (!policy || !verdict || verdict.reason === "blocked") return;
     const id = first53Bits(asked.key);
     const before = this.#find({ ...asked, version: answer.version }, policy, answer.sentMs);
-    const kept = before && !isEnded ? before.units : 0;
+    const kept = before && !answer.isEnded ? before.units : 0;
     // A check confirms only the units that it told of. A later one confirms those leased meanwhile.
     const isConfirmed =
       kept === 0 || (leasedAtMs !== undefined && before !== undefined && leasedAtMs <= before.atMs);
