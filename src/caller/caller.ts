@@ -148,8 +148,10 @@ export class Caller {
   async reset(questions: readonly Question[]): Promise<void> {
     const messages = this.#routeAll(questions);
     await this.#operator.reset(messages);
-    for (const message of messages) this.#owners.fallback.reset(checkOf(message));
-    for (const { key } of messages) this.#local.forget(key);
+    for (const message of messages) {
+      this.#owners.fallback.reset(checkOf(message));
+      this.#local.forget(message.key);
+    }
   }
 
   /**

@@ -111,8 +111,13 @@ export function encodeAnswer(answer: Answer, wireVersion = WIRE_VERSION): WireAn
   const written = wireVersion === 1 ? numbers.slice(1) : numbers;
   const { was } = answer;
   if (!ring && !taken && !was && !limits) return written;
-  const rare = { ...(taken && { taken }), ...(was && { was }), ...(limits && { limits }) };
-  return { numbers: written, ...(ring && { ring }), ...rare };
+  return {
+    numbers: written,
+    ...(ring && { ring }),
+    ...(taken && { taken }),
+    ...(was && { was }),
+    ...(limits && { limits }),
+  };
 }
 
 /**

@@ -63,11 +63,12 @@ export function encodeBatch({ version, checks: batch }: Batch): WireBatch {
       words[at++] = index < 0 ? policies.push(policy) - 1 : index;
     }
   }
+  const spentOn = ({ spentAtMs = Number.NaN, resetMs = Number.NaN }: Refund) => [
+    spentAtMs,
+    resetMs,
+  ];
   const tells = batch.some(({ spentAtMs }) => spentAtMs !== undefined);
-  const spent = tells ? new Float64Array(batch.length * SPENT_NUMBERS) : null;
-  for (const [index, { spentAtMs, resetMs }] of spent ? batch.entries() : []) {
-    spent?.set([spentAtMs ?? Number.NaN, resetMs ?? Number.NaN], index * SPENT_NUMBERS);
-  }
+  const spent = tells ? Float64Array.from(batch.flatMap(spentOn)) : null;
   const wire: WireBatch = { wireVersion: WIRE_VERSION, version, policies, words, spent };
   if (batch.some(({ requestId }) => requestId !== undefined)) {
     wire.requestIds = Float64Array.from(batch, ({ requestId = Number.NaN }) => requestId);
