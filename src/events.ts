@@ -9,8 +9,7 @@ import { EventReader } from "./events/event-reader.ts";
 import { EventSender } from "./events/event-sender.ts";
 import { EVER_PREFIX } from "./events/level.ts";
 import { directoryOf, eventsNamespace } from "./events/namespace.ts";
-import { type Dimensions, eventSchema, keyOf } from "./events/tuple.ts";
-import { parse } from "./limit/misuse.ts";
+import { checkedKey, type Dimensions } from "./events/tuple.ts";
 import { parseLimiterConfig } from "./limiter-config.ts";
 import { stubOf } from "./protocol/rpc.ts";
 import { keyHasher } from "./ring/key-hash.ts";
@@ -60,9 +59,9 @@ export function events(env: object = environment, { region }: EventOptions = {})
   };
   return {
     count: (name, dimensions = {}, amount = 1) => {
-      const event = parse(eventSchema, { name, dimensions, amount });
+      const key = checkedKey({ name, dimensions, amount });
       const { senderOf, home } = here();
-      senderOf(region ?? home).count(event.name, keyOf(event.dimensions), event.amount);
+      senderOf(region ?? home).count(name, key, amount);
     },
     top: async (...query) => here().reader.top(...query),
     series: async (...query) => here().reader.series(...query),

@@ -5,6 +5,7 @@
  * The dimensions as text are the key. Equal dimensions have the same key, in whatever order.
  */
 import * as v from "valibot";
+import { parse } from "../limit/misuse.ts";
 import { textLike, wholeNumber } from "../limit/schemas.ts";
 
 /** The values of an event, by the names of their dimensions. */
@@ -20,8 +21,9 @@ const MAX_AMOUNT = 1_000_000_000;
 /** Stands for a key: these units' tuple was not kept. */
 export const UNKNOWN = "";
 
+const NAME = /^[A-Za-z][\w.-]{0,63}$/;
 export const nameSchema = textLike(
-  /^[A-Za-z][\w.-]{0,63}$/,
+  NAME,
   "must be a letter and at most 63 letters, digits, _, . and - behind it",
 );
 
@@ -80,11 +82,63 @@ export const eventsSchema = v.pipe(
   v.maxLength(MAX_EVENTS, eventsRule),
 );
 
+export interface Event {
+  name: string;
+  dimensions: Dimensions;
+  amount: number;
+}
+
+/**
+ * Checks an event, and returns the key of its dimensions.
+ *
+ * The schema takes twice as long as all the rest of a count. So only an event that may be wrong is
+ * given to the schema, which then says what is wrong.
+ *
+ * @throws {MisuseError} naming the field, the rule and the value
+ */
+export function checkedKey(event: Event): string {
+  return keyOf(isRight(event) ? event.dimensions : parse(eventSchema, event).dimensions);
+}
+
+function isRight({ name, dimensions, amount }: Event): boolean {
+  if (typeof dimensions !== "object" || dimensions === null || Array.isArray(dimensions)) {
+    return false;
+  }
+  const names = Object.keys(dimensions);
+  return (
+    isName(name) &&
+    !RESERVED.test(name) &&
+    names.length <= MAX_DIMENSIONS &&
+    names.every((each) => isName(each) && isValue(dimensions[each])) &&
+    Number.isInteger(amount) &&
+    amount >= 1 &&
+    amount <= MAX_AMOUNT
+  );
+}
+
+function isName(text: unknown): boolean {
+  return typeof text === "string" && NAME.test(text) && !FORBIDDEN.includes(text);
+}
+
+function isValue(value: unknown): boolean {
+  return typeof value === "string" && value.length <= MAX_VALUE_CHARS && value.isWellFormed();
+}
+
 /** Returns the dimensions as text, which is the same for equal dimensions. */
 export function keyOf(dimensions: Dimensions): string {
-  const pairs = Object.entries(dimensions);
-  if (pairs.length > 1) pairs.sort(([a], [b]) => (a < b ? -1 : 1));
-  return JSON.stringify(pairs.flat());
+  const names = Object.keys(dimensions);
+  // Most callers write them in order, and a sort would take longer than all else here.
+  if (!isSorted(names)) names.sort();
+  const flat: (string | undefined)[] = [];
+  for (const name of names) flat.push(name, dimensions[name]);
+  return JSON.stringify(flat);
+}
+
+function isSorted(texts: readonly string[]): boolean {
+  for (let at = 1; at < texts.length; at++) {
+    if ((texts[at - 1] as string) > (texts[at] as string)) return false;
+  }
+  return true;
 }
 
 /** Returns the dimensions that a key stands for, sorted by name. */
