@@ -42,7 +42,10 @@ export interface Distinct extends Count {
   exact: boolean;
 }
 
-/** A point of a series: when its bin begins, ms since the epoch, and the bin's count. */
+/**
+ * A point of a series: when its bin begins, ms since the epoch, and the bin's count. The error
+ * includes units of names that the bin did not keep apart, since some may be of this name.
+ */
 export interface Point extends Count {
   atMs: number;
 }
@@ -77,14 +80,18 @@ export function distinctOf(tally: Tally, dimension: string, otherNames: number):
   return { count, error: error + unseen, exact: !tally.isSplit && unseen === 0 };
 }
 
-/** Adds to the points of a series what bins counted. */
+/**
+ * Adds to the points of a series what bins counted: under its name, and of names that they did not
+ * keep apart, which is all error.
+ */
 export function addToSeries(
   points: Map<number, Point>,
   tallies: Iterable<TallyAt>,
-  { filter, level }: { filter: Dimensions; level: Level },
+  { name, filter, level }: { name: string; filter: Dimensions; level: Level },
 ): void {
-  for (const { startMs, tally } of tallies) {
-    const { count, error } = matching(tally, filter);
+  for (const { startMs, name: counted, tally } of tallies) {
+    const others = { count: tally.unknown, error: tally.unknown };
+    const { count, error } = counted === name ? matching(tally, filter) : others;
     const atMs = startOf(level, startMs);
     const known = points.get(atMs) ?? { atMs, count: 0, error: 0 };
     points.set(atMs, { atMs, count: known.count + count, error: known.error + error });

@@ -9,7 +9,7 @@ import { logSeldom } from "../log.ts";
 import { withDeadline } from "../protocol/deadline.ts";
 import type { Runtime } from "../runtime.ts";
 import { addToSeries, type Point } from "./answers.ts";
-import { Bin } from "./bin.ts";
+import { Bin, OTHER_NAME } from "./bin.ts";
 import { EventRows, type EventStorage } from "./event-rows.ts";
 import { type Batch, EventStore, type TallyAt } from "./event-store.ts";
 import { EVER, HOUR, LEVELS, type Level } from "./level.ts";
@@ -90,19 +90,20 @@ export class EventOwner {
 
   #sum(name: string, bins: Bins): Tally | undefined {
     const sum = new Bin(bins.fromMs, ANSWER_BYTES, this.#options.hash);
-    for (const { tally } of this.#tallies(name, bins)) sum.mergeTally(name, tally);
+    for (const { tally } of this.#tallies([name], bins)) sum.mergeTally(name, tally);
     return sum.tallies.get(name);
   }
 
   #series({ name, filter, bins }: SeriesRead): Point[] {
     const points = new Map<number, Point>();
-    addToSeries(points, this.#tallies(name, bins), { filter, level: levelNamed(bins.level) });
+    const tallies = this.#tallies(name === OTHER_NAME ? [name] : [name, OTHER_NAME], bins);
+    addToSeries(points, tallies, { name, filter, level: levelNamed(bins.level) });
     return [...points.values()];
   }
 
-  #tallies(name: string, { level, ...range }: Bins): Iterable<TallyAt> {
+  #tallies(names: readonly string[], { level, ...range }: Bins): Iterable<TallyAt> {
     const bins = { level: levelNamed(level), ...range };
-    return this.#store.tallies(name, bins, this.#options.runtime.now());
+    return this.#store.tallies(names, bins, this.#options.runtime.now());
   }
 
   #writeSoon(): void {

@@ -49,14 +49,19 @@ export class EventRows {
   /**
    * Yields the lines of the bins that begin in a range, in order, and reads few at a time.
    *
-   * @param name yields only lines that may have this name; all lines if left out
+   * @param names yields only lines that may have one of these names; all lines if left out
    */
-  *read(level: Level, fromMs: number, toMs = Number.MAX_SAFE_INTEGER, name = ""): Generator<Line> {
+  *read(
+    level: Level,
+    fromMs: number,
+    toMs = Number.MAX_SAFE_INTEGER,
+    names: readonly string[] = [],
+  ): Generator<Line> {
     let text = "";
-    const ofName = name && "AND name IN (?, ?)";
-    const names = name ? [name, SHARED] : [];
-    const query = `SELECT text FROM lines WHERE level = ? AND start >= ? AND start < ? ${ofName} ORDER BY start, id`;
-    for (const row of this.#storage.sql.exec(query, level.ms, fromMs, toMs, ...names)) {
+    const wanted = names.length > 0 ? [...names, SHARED] : [];
+    const ofNames = wanted.length > 0 ? `AND name IN (${wanted.map(() => "?")})` : "";
+    const query = `SELECT text FROM lines WHERE level = ? AND start >= ? AND start < ? ${ofNames} ORDER BY start, id`;
+    for (const row of this.#storage.sql.exec(query, level.ms, fromMs, toMs, ...wanted)) {
       text += String(row.text);
       if (!text.endsWith("\n")) continue;
       yield JSON.parse(text) as Line;

@@ -45,6 +45,7 @@ interface Unwritten {
 /** What was counted under a name in a bin, or in part of a bin. */
 export interface TallyAt {
   startMs: number;
+  name: string;
   tally: Tally;
 }
 
@@ -114,26 +115,31 @@ export class EventStore {
     return this.isWritten && this.#rows.isEmpty;
   }
 
-  /** Yields what the bins of a level counted under a name. An open bin comes in several parts. */
+  /** Yields what the bins of a level counted under some names. An open bin comes in several parts. */
   *tallies(
-    name: string,
+    names: readonly string[],
     { level, fromMs, toMs }: { level: Level; fromMs: number; toMs: number },
     nowMs: number,
   ): Generator<TallyAt> {
     this.#advance(nowMs);
     const firstMs = startOf(level, fromMs);
     if (level !== EVER) {
-      for (const { bin } of this.#rows.read(level, firstMs, toMs, name)) {
+      for (const { bin } of this.#rows.read(level, firstMs, toMs, names)) {
         const [startMs, ...tallies] = bin;
-        const [, encoded] = tallies.find(([each]) => each === name) ?? [];
-        if (encoded) yield { startMs, tally: Tally.decode(encoded, this.#hash) };
+        for (const [name, encoded] of tallies) {
+          if (!names.includes(name)) continue;
+          yield { startMs, name, tally: Tally.decode(encoded, this.#hash) };
+        }
       }
     }
     const waiting = this.#unwritten.filter((each) => each.level === level && level !== EVER);
     for (const bin of [...waiting.map((each) => each.bin), ...this.#open(level)]) {
       const startMs = startOf(level, bin.startMs);
-      const tally = bin.tallies.get(name);
-      if (tally && startMs >= firstMs && startMs < toMs) yield { startMs, tally };
+      if (startMs < firstMs || startMs >= toMs) continue;
+      for (const name of names) {
+        const tally = bin.tallies.get(name);
+        if (tally) yield { startMs, name, tally };
+      }
     }
   }
 

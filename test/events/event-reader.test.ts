@@ -1,5 +1,6 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import { Bin, MAX_NAMES, OTHER_NAME } from "../../src/events/bin.ts";
+import { EventOwner } from "../../src/events/event-owner.ts";
 import { EventReader } from "../../src/events/event-reader.ts";
 import type { EventsRpc, Read } from "../../src/events/rpc.ts";
 import type { EncodedTally } from "../../src/events/tally.ts";
@@ -7,7 +8,9 @@ import { Tally } from "../../src/events/tally.ts";
 import { keyOf, UNKNOWN } from "../../src/events/tuple.ts";
 import type { Stub } from "../../src/protocol/rpc.ts";
 import { keyHasher } from "../../src/ring/key-hash.ts";
+
 import { STILL } from "../fake-runtime.ts";
+import { sqliteStorage } from "./world.ts";
 
 const DIRECTORY = "weur/directory";
 const hash = (value: string) => keyHasher("secret")([value]);
@@ -165,6 +168,51 @@ describe("a name that may not have been kept apart", () => {
     expect(await reader.top(last)).toEqual({ total: 0, other: 0, entries: [], otherNames: 4 });
     expect(await reader.distinct(last, "customer")).toEqual({ count: 0, error: 4, exact: false });
     expect(await reader.top(OTHER_NAME)).toEqual({ total: 4, other: 4, entries: [] });
+  });
+
+  it("has that in the error of its series, from the open second and from the disk", async () => {
+    let nowMs = 1_700_000_000_000;
+    const runtime = { ...STILL, now: () => nowMs };
+    const announce = async () => {};
+    const storage = sqliteStorage();
+    const owner = new EventOwner({ name: "weur/0", runtime, storage, hash, announce });
+    const names = Array.from({ length: MAX_NAMES + 2 }, (_, n) => `name${n}`);
+    const counts = names.flatMap((name) => [name, keyOf({ customer: "c" }), 2]);
+    for (const number of [1, 2]) {
+      await owner.record({ sender: "isolate", number, counts });
+      nowMs += 1_000;
+    }
+    const read = async (reads: Read[]) => owner.read(reads);
+    const of = { owners: async () => ["weur/0"], read } as unknown as Stub<EventsRpc>;
+    const one = new EventReader({ runtime, stubOf: () => of, directory: DIRECTORY, hash });
+    const seen = async (name: string, filter = {}) => {
+      const points = await one.series(name, filter, { last: "1m", step: "second" });
+      return points.flatMap(({ count, error }) => (count > 0 ? [[count, error]] : []));
+    };
+    const last = `name${MAX_NAMES + 1}`;
+    expect(await seen(last)).toEqual([
+      [4, 4],
+      [4, 4],
+    ]);
+    expect(await seen(last, { customer: "c" })).toEqual([
+      [4, 4],
+      [4, 4],
+    ]);
+    expect(await seen("name0", { customer: "c" })).toEqual([
+      [6, 4],
+      [6, 4],
+    ]);
+    expect(await seen(OTHER_NAME)).toEqual([
+      [4, 0],
+      [4, 0],
+    ]);
+    owner.read([
+      { what: "tally", name: "turnpike.x", bins: { level: "ever", fromMs: 0, toMs: 1 } },
+    ]);
+    expect(await seen(last)).toEqual([
+      [4, 4],
+      [4, 4],
+    ]);
   });
 });
 

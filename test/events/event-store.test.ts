@@ -45,8 +45,8 @@ function expectedSeries(counted: Counted[], level: Level, fromMs: number, custom
 function series(store: EventStore, level: Level, fromMs: number, nowMs: number, customer?: string) {
   const points = new Map<number, Point>();
   const filter: Record<string, string> = customer === undefined ? {} : { customer };
-  const tallies = store.tallies("api", { level, fromMs, toMs: 1e15 }, nowMs);
-  addToSeries(points, tallies, { filter, level });
+  const tallies = store.tallies(["api"], { level, fromMs, toMs: 1e15 }, nowMs);
+  addToSeries(points, tallies, { name: "api", filter, level });
   const found = [...points.values()].filter(({ count }) => count > 0);
   return new Map(found.map(({ atMs, count }) => [atMs, count]));
 }
@@ -124,7 +124,7 @@ describe("an event store", () => {
     }
     let sum = 0;
     const ever = { level: EVER, fromMs: 0, toMs: EVER.ms };
-    for (const { tally } of store.tallies("turnpike.decisions", ever, nowMs)) sum += tally.total;
+    for (const { tally } of store.tallies(["turnpike.decisions"], ever, nowMs)) sum += tally.total;
     expect(sum).toBe(1_800);
   });
 
@@ -144,7 +144,10 @@ describe("an event store", () => {
     store.write(nowMs);
     const read = (name: string, level: Level) => {
       const bins = { level, fromMs: START_MS - 3_600_000, toMs: nowMs };
-      return [...store.tallies(name, bins, nowMs)].reduce((sum, { tally }) => sum + tally.total, 0);
+      return [...store.tallies([name], bins, nowMs)].reduce(
+        (sum, { tally }) => sum + tally.total,
+        0,
+      );
     };
     const totals = (level: Level) =>
       ["few", "many", "turnpike-clients", "none"].map((name) => read(name, level));
@@ -204,7 +207,7 @@ describe("an event store", () => {
 
     const sum = new Bin(0, 12_000_000, valueHash);
     const hours = { level: HOUR, fromMs: START_MS, toMs: nowMs };
-    for (const { tally } of store.tallies("api", hours, nowMs)) sum.mergeTally("api", tally);
+    for (const { tally } of store.tallies(["api"], hours, nowMs)) sum.mergeTally("api", tally);
     const tally = sum.tallies.get("api");
     if (!tally) throw new Error("nothing was counted");
     expect(tally.total).toBe(total);
