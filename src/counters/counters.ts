@@ -7,7 +7,7 @@
 import { algorithmOf } from "../limit/algorithms.ts";
 import { blockLeftMs } from "../limit/block-for.ts";
 import type { Verdict } from "../limit/decision.ts";
-import { rounded } from "../limit/duration.ts";
+import { spoken } from "../limit/duration.ts";
 import type { KeyHash } from "../ring/key-hash.ts";
 import type { Check, CounterPolicy, Explanation, Refund, Settlement } from "./check.ts";
 import { Decisions } from "./decisions.ts";
@@ -167,7 +167,7 @@ export class Counters {
       const { remaining } = this.#decisions.decide(key, policy, nowMs, 0);
       const blockedMs = blockLeftMs(this.#decisions.blockOf(policy, key), nowMs);
       const block =
-        policy.blockFor && blockedMs > 0 ? `; blocked for ${rounded(blockedMs)} more` : "";
+        policy.blockFor && blockedMs > 0 ? `; blocked for ${spoken(blockedMs)} more` : "";
       const { holds, words } = this.holds.describe(policy, key, nowMs);
       return {
         policy: name,

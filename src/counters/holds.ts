@@ -9,7 +9,7 @@
  */
 import type { State } from "../limit/algorithm.ts";
 import type { Verdict } from "../limit/decision.ts";
-import { rounded } from "../limit/duration.ts";
+import { spoken } from "../limit/duration.ts";
 import type { KeyHash } from "../ring/key-hash.ts";
 import type { Check, CounterPolicy, Refund, Settlement, WasHeld } from "./check.ts";
 import {
@@ -166,7 +166,7 @@ export class Holds {
     if (live.length === 0) return { words: "" };
     const units = live.reduce((sum, { amount }) => sum + amount, 0);
     const endsInMs = nextEndMs(this.#row(policy, key)) - nowMs;
-    const words = `; ${units} of that held by ${live.length} holds, the next ends in ${rounded(endsInMs)}`;
+    const words = `; ${units} of that held by ${live.length} holds, the next ends in ${spoken(endsInMs)}`;
     return { holds: { count: live.length, units }, words };
   }
 

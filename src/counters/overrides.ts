@@ -11,7 +11,7 @@
 import type { State } from "../limit/algorithm.ts";
 import { level, overfill } from "../limit/bucket.ts";
 import type { Verdict } from "../limit/decision.ts";
-import { rounded } from "../limit/duration.ts";
+import { spoken } from "../limit/duration.ts";
 import { UNLIMITED } from "../limit/override.ts";
 import { mostUnits } from "../limit/policy.ts";
 import { MAX_UNITS } from "../limit/policy-schema.ts";
@@ -89,7 +89,7 @@ export class Overrides {
     if (!found) return { words: "" };
     const leftMs = found[0] - nowMs;
     const limit = found[1] === UNLIMITED ? ("unlimited" as const) : found[1];
-    const words = `; limit ${limit} by an override for ${rounded(leftMs)} more`;
+    const words = `; limit ${limit} by an override for ${spoken(leftMs)} more`;
     return { limit: Math.min(found[1], MAX_UNITS), override: { limit, leftMs }, words };
   }
 

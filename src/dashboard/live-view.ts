@@ -8,6 +8,7 @@
  */
 import type { Config } from "../config.ts";
 import type { EventReader } from "../events/event-reader.ts";
+import { per } from "../limit/duration.ts";
 import type { Policy } from "../limit/policy.ts";
 import { logSeldom } from "../log.ts";
 import type { RingStatus } from "../protocol/rpc.ts";
@@ -46,7 +47,7 @@ const MAX_DECISIONS = 200;
 /** Part of the interval for which a chart is new enough: moments do not come on the millisecond. */
 const FRESH = 0.9;
 
-type ShownField = "name" | "limit" | "windowMs" | "algorithm" | "shadow";
+type ShownField = "name" | "limit" | "algorithm" | "shadow";
 
 /** A rate is the mean of this long. */
 const RATE_MS = 5_000;
@@ -73,8 +74,8 @@ interface Moment {
    * requests, and with most denials.
    */
   clients: TopClient[];
-  /** With the decisions of each in the last seconds that are over, a second. */
-  policies: (Pick<Policy, ShownField> & { perSecond: number })[];
+  /** With its window in words, and its decisions in the last seconds that are over, a second. */
+  policies: (Pick<Policy, ShownField> & { window: string; perSecond: number })[];
   rings: RingStatus[];
   /** Checks a second of an owner above which more join. */
   highWater: number;
@@ -185,8 +186,9 @@ export class LiveView {
       policies: config.policies.map((policy) => {
         const rate = rates.entries.find(({ dimensions }) => dimensions.policy === policy.name);
         const { name, limit, windowMs, algorithm, shadow } = policy;
+        const window = windowMs > 0 ? per(windowMs) : "at once";
         const perSecond = ((rate?.count ?? 0) * 1_000) / RATE_MS;
-        return { name, limit, windowMs, algorithm, shadow, perSecond };
+        return { name, limit, window, algorithm, shadow, perSecond };
       }),
       rings: this.#rings,
       highWater: config.highWater,
@@ -220,7 +222,8 @@ export class LiveView {
     );
     this.#readMs = nowMs;
     for (const [at, { atMs }] of (lines[0] ?? []).entries()) {
-      const units = lines.map((points) => points[at]?.count ?? 0);
+      // What is certain: names that were not kept apart may be other ones.
+      const units = lines.map((points) => (points[at]?.count ?? 0) - (points[at]?.error ?? 0));
       this.#points.set(atMs, units);
     }
     for (const atMs of this.#points.keys()) {

@@ -1,6 +1,10 @@
 /** A page with its own style and script, which loads nothing else. */
 import style from "./style.css.txt";
 
+/** What both pages have in their tab. */
+const ICON =
+  "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 24 24' fill='none' stroke='%2315803d' stroke-width='3' stroke-linecap='round'%3E%3Cpath d='M5 21V8m14 13v-8M5 9l16-5'/%3E%3C/svg%3E";
+
 /**
  * Fills in a page's places, such as `{{nonce}}`, and answers with it.
  *
@@ -12,7 +16,7 @@ export function pageResponse(
   { status = 200, headers: before = {} }: { status?: number; headers?: HeadersInit } = {},
 ): Response {
   const nonce = crypto.randomUUID();
-  const all: Record<string, string> = { ...values, nonce, style: inComment(style) };
+  const all: Record<string, string> = { ...values, nonce, icon: ICON, style: inComment(style) };
   const text = page.replace(/\{\{(\w+)\}\}/g, (_, name: string) => all[name] ?? "");
   const headers = new Headers(before);
   headers.delete("Content-Length");

@@ -6,7 +6,7 @@
  * rounded up, and how much that added, in `limit`ths of a millisecond. No rounding error adds up.
  */
 import { MAX_WINDOW_MS, type Outcome, type Quota, type State, stateOf } from "./algorithm.ts";
-import { formatDuration } from "./duration.ts";
+import { exactly } from "./duration.ts";
 
 /**
  * @param expiresAtMs the TAT, rounded up
@@ -86,7 +86,7 @@ export function overfill(state: State | undefined, quota: Quota, nowMs: number, 
 /** Writes how long one unit takes to drain, in three digits if it is below 1 ms: `"50ms"`. */
 export function pace({ limit, windowMs }: Quota): string {
   const ms = windowMs / limit;
-  return formatDuration(Number(ms < 1 ? ms.toPrecision(3) : ms.toFixed(3)));
+  return exactly(Number(ms < 1 ? ms.toPrecision(3) : ms.toFixed(3)));
 }
 
 function write(

@@ -42,14 +42,36 @@ export function formatDuration(ms: number): string {
   return `${ms / unitMs}${unit}`;
 }
 
-/** From that many of a unit on, a smaller one is left out. */
-const ENOUGH = 5;
+/** Units as a person says them, the largest first. */
+const SAID = Object.entries({ day: UNIT_MS.d, h: UNIT_MS.h, min: UNIT_MS.m, s: UNIT_MS.s });
 
-/** Writes a duration for a person, rounded up: `rounded(13_196) // "14s"`. */
-export function rounded(ms: number): string {
+/** Says a duration to a person, in two units at most, rounded up: `"4 h 29 min"`. */
+export function spoken(ms: number): string {
+  const leastMs = leastUnitMs(ms);
+  let leftMs = Math.ceil(ms / leastMs) * leastMs;
+  const words = SAID.flatMap(([unit, unitMs]) => {
+    const count = Math.floor(leftMs / unitMs);
+    leftMs %= unitMs;
+    return count > 0 ? `${count} ${unit}` : [];
+  });
+  // "366 days"
+  return words.join(" ").replace(/^(?!1 )\d+ day/, "$&s") || "0 s";
+}
+
+/** Says a duration as it is: in two units, or in one if these would not be exact, such as `"50ms"`. */
+export function exactly(ms: number): string {
+  return ms % leastUnitMs(ms) === 0 ? spoken(ms) : formatDuration(ms);
+}
+
+/** Returns the smaller of the two units. */
+function leastUnitMs(ms: number): number {
   const { d, h, m, s } = UNIT_MS;
-  const unitMs = [d, h, m].find((each) => ms >= ENOUGH * each) ?? s;
-  return formatDuration(Math.ceil(ms / unitMs) * unitMs);
+  return ms >= d ? h : ms >= h ? m : s;
+}
+
+/** Says a window behind a limit: `per(60_000) // "per min"`, or `"per 15 min"`. */
+export function per(windowMs: number): string {
+  return `per ${exactly(windowMs).replace(/^1 (?=\w+$)/, "")}`;
 }
 
 /** A schema for a duration within bounds, read as milliseconds. */

@@ -8,7 +8,7 @@
  * change from one to the other. A window that has begun ends when it would have.
  */
 import { type Algorithm, type State, stateOf } from "./algorithm.ts";
-import { formatDuration } from "./duration.ts";
+import { exactly } from "./duration.ts";
 import { fixedWindow } from "./fixed-window.ts";
 
 export const firstWindow: Algorithm = {
@@ -34,7 +34,7 @@ export const firstWindow: Algorithm = {
 
   describe(state, quota, nowMs) {
     if (hasBegun(state, nowMs)) return fixedWindow.describe(state, quota, nowMs);
-    return `0 of ${quota.limit} spent, and a window of ${formatDuration(quota.windowMs)} begins with the next`;
+    return `0 of ${quota.limit} spent, and a window of ${exactly(quota.windowMs)} begins with the next`;
   },
 };
 

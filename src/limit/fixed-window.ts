@@ -6,7 +6,7 @@
  * limit passes.
  */
 import { type Algorithm, type State, stateOf } from "./algorithm.ts";
-import { rounded } from "./duration.ts";
+import { spoken } from "./duration.ts";
 
 export const fixedWindow: Algorithm = {
   decide(state, { limit, windowMs }, nowMs, cost) {
@@ -40,7 +40,7 @@ export const fixedWindow: Algorithm = {
   describe(state, { limit, windowMs }, nowMs) {
     const windowEndMs = endOf(state, windowMs, nowMs);
     const spent = spentIn(state, nowMs);
-    return `${spent} of ${limit} spent in the window that ends in ${rounded(windowEndMs - nowMs)}`;
+    return `${spent} of ${limit} spent in the window that ends in ${spoken(windowEndMs - nowMs)}`;
   },
 };
 

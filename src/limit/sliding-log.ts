@@ -6,7 +6,7 @@
  * something was spent, so the limit is bounded.
  */
 import type { Algorithm, State } from "./algorithm.ts";
-import { rounded } from "./duration.ts";
+import { spoken } from "./duration.ts";
 
 /** Largest limit of an algorithm that keeps every entry. */
 export const MAX_LOG_LIMIT = 10_000;
@@ -47,7 +47,7 @@ export const slidingLog: Algorithm = {
 
   describe(state, { limit }, nowMs) {
     const log = readLog(state, nowMs);
-    const next = log[0] ? `, the oldest for another ${rounded(log[0].untilMs - nowMs)}` : "";
+    const next = log[0] ? `, the oldest for another ${spoken(log[0].untilMs - nowMs)}` : "";
     return `${sum(log)} of ${limit} spent within one window${next}`;
   },
 };

@@ -8,7 +8,7 @@
  * twice the limit passes.
  */
 import type { Algorithm, State } from "./algorithm.ts";
-import { formatDuration, rounded } from "./duration.ts";
+import { exactly, spoken } from "./duration.ts";
 
 /** A state expires at the end of the next window, since the present count weighs until then. */
 type SlidingWindowState = readonly [expiresAtMs: number, previous: number, current: number];
@@ -52,7 +52,7 @@ export const slidingWindow: Algorithm = {
     const overlapMs = expiresAtMs - windowMs - nowMs;
     return (
       `${current} spent in this window and ${previous} in the one before it, ` +
-      `weighed by the ${rounded(overlapMs)} of ${formatDuration(windowMs)} that still overlap, ` +
+      `weighed by the ${spoken(overlapMs)} of ${exactly(windowMs)} that still overlap, ` +
       `against ${limit}`
     );
   },

@@ -234,7 +234,7 @@ describe("the blocks of several policies", () => {
     expect(counters.explain(check, START_MS + 1_000)).toMatchObject([
       {
         remaining: 0,
-        state: "1 of 1 spent in the window that ends in 59s; blocked for 1h more",
+        state: "1 of 1 spent in the window that ends in 59 s; blocked for 59 min 59 s more",
         nextUnitMs: 3_599_000,
       },
     ]);

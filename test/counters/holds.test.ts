@@ -302,7 +302,9 @@ describe("a hold", () => {
     const wait = { allowed: false, reason: "limited", remaining: 0, retryAfterMs: 59_000 };
     expect(reserve(9_999, 1, atMs)[0]).toMatchObject(wait);
     expect(explain(atMs)?.holds).toEqual({ count: 1_000, units: 1_000 });
-    expect(explain(atMs)?.state).toContain("1000 of that held by 1000 holds, the next ends in 59s");
+    expect(explain(atMs)?.state).toContain(
+      "1000 of that held by 1000 holds, the next ends in 59 s",
+    );
     expect(reserve(9_999, 1, atMs + 59_000)[0]).toMatchObject({ allowed: true });
     const of500 = { id: 500, actual: 1, isMade: false };
     const { frees } = counters.settle({ key: KEY, policies: [many] }, of500, atMs + 59_000);

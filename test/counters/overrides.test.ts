@@ -162,7 +162,7 @@ describe("an override", () => {
     expect(explained()).toMatchObject({
       limit: 50,
       remaining: 50,
-      state: expect.stringMatching(/; limit 50 by an override for 1h more$/),
+      state: expect.stringMatching(/; limit 50 by an override for 1 h more$/),
       override: { limit: 50, leftMs: HOUR_MS },
     });
     rig.override(UNLIMITED);

@@ -1,7 +1,7 @@
 import type { Browser, Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import type { WorkerdServer } from "../bench/workerd-server.ts";
-import { graveViolations, startBrowser } from "../browser.ts";
+import { graveViolations, smallTargets, startBrowser } from "../browser.ts";
 import { ALL_OBJECTS, startGate } from "../http/gate-server.ts";
 
 /** How long a busy machine's browser may take to say what it refused. */
@@ -52,7 +52,9 @@ describe("the demo page", () => {
     await page.getByText("Send 20 at once").click();
     await page.locator("#log li").nth(19).waitFor({ state: "attached" });
     expect(await remaining.textContent()).toBe("0");
-    expect(await page.locator("#verdict").textContent()).toMatch(/^Denied. Try again in \d+ s.$/);
+    expect(await page.locator("#verdict").textContent()).toMatch(
+      /^Denied. Try again in (?:\d+ h )?(?:\d+ (?:h|min|s) ?)+\.$/,
+    );
     const lines = await page.locator("#log li").allTextContents();
     expect(lines.filter((line) => line.startsWith("200"))).toHaveLength(7);
     expect(errors).toEqual([]);
@@ -64,7 +66,9 @@ describe("the demo page", () => {
     const { page, errors } = await open(ip);
     expect(await page.locator("#limit").textContent()).toBe("10 requests a day");
     expect(await page.locator("#owner").textContent()).toMatch(/by the owner [a-z]+\/\d\. /);
-    expect(await page.locator("#verdict").textContent()).toMatch(/^Denied. Try again in \d+ s.$/);
+    expect(await page.locator("#verdict").textContent()).toMatch(
+      /^Denied. Try again in (?:\d+ h )?(?:\d+ (?:h|min|s) ?)+\.$/,
+    );
     expect(errors).toEqual([]);
   });
 
@@ -94,6 +98,10 @@ describe("the demo page", () => {
     await page.getByText("Send 20 at once").click();
     await page.locator("#log li").nth(19).waitFor({ state: "attached" });
     expect(await graveViolations(page)).toEqual([]);
+  });
+
+  it("has nothing on a phone that a finger misses", async () => {
+    expect(await smallTargets(browser, server.url, async () => {})).toEqual([]);
   });
 
   it("runs and loads nothing but its own, in nobody's frame", async () => {

@@ -4,7 +4,7 @@ import type { Browser, Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { WRITE_MS } from "../../src/events/event-owner.ts";
 import type { WorkerdServer } from "../bench/workerd-server.ts";
-import { graveViolations, startBrowser } from "../browser.ts";
+import { graveViolations, smallTargets, startBrowser } from "../browser.ts";
 import { stateFolder } from "../dev-server.ts";
 import { ALL_OBJECTS, startGate } from "../http/gate-server.ts";
 
@@ -118,7 +118,9 @@ describe("the live page", () => {
     const denied = statuses.filter((status) => status === 429).length;
     expect(denied).toBe(30);
     await expect.poll(() => decided(page), WAIT).toEqual(told());
-    expect(await row(page, "policies", "default", [0])).toEqual(["default30 a day, fixed-window"]);
+    expect(await row(page, "policies", "default", [0])).toEqual([
+      "default30 per day, fixed-window",
+    ]);
     await page.getByText("by requests", { exact: true }).click();
     const top = page.locator("#clients tbody tr").first();
     expect(await top.getAttribute("data-key")).toBe(ATTACKER);
@@ -137,9 +139,9 @@ describe("the live page", () => {
 
     await page.locator("#why-ip").fill(other);
     await page.getByRole("button", { name: "Explain" }).click();
-    await page.getByText(/^blocked by an operator for \d+[hms] more$/).waitFor();
+    await page.getByText(/^blocked by an operator for [\dhmins ]+ more$/).waitFor();
     expect(await page.locator("#why-answer").textContent()).toMatch(
-      /^default\d+ of 30 left[a-z]+\/\d: \d+ of 30 spent in the window that ends in \d+[hms]$/,
+      /^default\d+ of 30 left[a-z]+\/\d: \d+ of 30 spent in the window that ends in [\dhmins ]+$/,
     );
     expect(errors).toEqual([]);
   });
@@ -220,6 +222,16 @@ describe("the live page", () => {
     await page.locator("#board").waitFor();
     await page.locator("#clients tbody tr").first().waitFor();
     expect(await graveViolations(page)).toEqual([]);
+  });
+
+  it("has nothing on a phone that a finger misses", async () => {
+    await request("203.0.113.3", 1);
+    const small = await smallTargets(browser, `${server.url}_turnpike/`, async (page) => {
+      await logIn(page);
+      await page.getByRole("button", { name: "Why is 203.0.113.3 denied?" }).click(WAIT);
+      await page.locator("#why-answer li").first().waitFor();
+    });
+    expect(small).toEqual([]);
   });
 
   it("takes a session only from its own page, as long as it lasts", async () => {

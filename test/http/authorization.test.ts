@@ -129,7 +129,7 @@ describe("an address that sends wrong tokens", () => {
     expect(refused.status).toBe(429);
     expect(Number(refused.headers.get("Retry-After"))).toBeLessThanOrEqual(60);
     expect(((await refused.json()) as { detail: string }).detail).toMatch(
-      /^This address has sent too many wrong tokens\. Try again in \d+ s\.$/,
+      /^This address has sent too many wrong tokens\. Try again in [\dmins ]+\.$/,
     );
     expect(await statuses([here("Bearer rules"), there("Bearer rules")])).toEqual([429, 429]);
   });

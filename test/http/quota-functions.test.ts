@@ -113,7 +113,7 @@ describe("a limit of 0", () => {
         expect(response.headers.get("RateLimit-Policy")).toContain(`"none-${algorithm}";q=0;`);
         expect(response.headers.get("Retry-After")).toBe("60");
         expect(await response.json()).toMatchObject({
-          detail: "No such request passes for now. Try again in 60 s.",
+          detail: "No such request passes for now. Try again in 1 min.",
         });
       }
     },

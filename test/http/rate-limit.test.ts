@@ -179,7 +179,7 @@ describe("the refusal", () => {
       type: "https://iana.org/assignments/http-problem-types#quota-exceeded",
       title: "Too many requests",
       status: 429,
-      detail: "The quota is 1 per 1m. Try again in 42 s.",
+      detail: "The quota is 1 per min. Try again in 42 s.",
       "violated-policies": ["refusal"],
     });
   });

@@ -49,8 +49,8 @@ it("tells each client its own limit, one after the other", async () => {
     const { detail } = await response.json<{ detail: string }>();
     return [response.headers.get("RateLimit-Policy")?.split(";")[1], detail.split(".")[0]];
   };
-  expect(await denied("ada")).toEqual(["q=2", "The quota is 2 per 1h"]);
-  expect(await denied("bob")).toEqual(["q=3", "The quota is 3 per 1h"]);
+  expect(await denied("ada")).toEqual(["q=2", "The quota is 2 per h"]);
+  expect(await denied("bob")).toEqual(["q=3", "The quota is 3 per h"]);
 });
 
 describe("a refusal of a policy's own", () => {

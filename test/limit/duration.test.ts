@@ -4,7 +4,8 @@ import {
   durationSchema,
   formatDuration,
   parseDuration,
-  rounded,
+  per,
+  spoken,
 } from "../../src/limit/duration.ts";
 import { parse } from "../../src/limit/misuse.ts";
 
@@ -38,23 +39,39 @@ describe("duration", () => {
   });
 
   it.each([
-    [0, "0s"],
-    [400, "1s"],
-    [13_196, "14s"],
-    [298_001, "299s"],
-    [300_000, "5m"],
-    [559 * 60_000, "10h"],
-    [4.5 * 3_600_000, "270m"],
-    [36 * 3_600_000, "36h"],
-    [6.5 * 86_400_000, "7d"],
-  ])("writes %d ms for a person, rounded up, as a duration that is read again", (ms, text) => {
-    expect(rounded(ms)).toBe(text);
-    expect(parseDuration(text)).toBeGreaterThanOrEqual(ms);
-    expect(parseDuration(text)).toBeLessThanOrEqual(Math.max(1_000, ms * 1.2));
+    [0, "0 s"],
+    [1, "1 s"],
+    [13_196, "14 s"],
+    [59_999, "1 min"],
+    [60_001, "1 min 1 s"],
+    [754_000, "12 min 34 s"],
+    [3_599_001, "1 h"],
+    [16_093_000, "4 h 29 min"],
+    [86_399_999, "1 day"],
+    [90_000_000, "1 day 1 h"],
+    [172_799_999, "2 days"],
+    [31_622_400_000, "366 days"],
+  ])("says %d ms to a person in two units at most, rounded up: %s", (ms, text) => {
+    expect(spoken(ms)).toBe(text);
+  });
+
+  it.each([
+    [1_000, "per s"],
+    [1_500, "per 1500ms"],
+    [60_000, "per min"],
+    [90_000, "per 1 min 30 s"],
+    [900_000, "per 15 min"],
+    [3_600_000, "per h"],
+    [86_400_000, "per day"],
+    [90_060_000, "per 1501m"],
+    [2_592_000_000, "per 30 days"],
+  ])("says a window of %d ms behind a limit, exactly: %s", (windowMs, text) => {
+    expect(per(windowMs)).toBe(text);
   });
 
   it.each([
     [600, 60_000, "100ms"],
+    [1_000, 2_592_000_000, "43 min 12 s"],
     [7, 60_000, "8571.429ms"],
     [3_000, 1_000, "0.333ms"],
     [10_000_000, 1_000, "0.0001ms"],

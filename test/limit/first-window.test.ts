@@ -141,10 +141,10 @@ describe("a window that begins with the first request", () => {
     const quota = { limit: 10, windowMs: 60_000, capacity: 10 };
     const { state } = firstWindow.decide(undefined, quota, START_MS + 40_000, 4);
     expect(firstWindow.describe(state, quota, START_MS + 41_000)).toBe(
-      "4 of 10 spent in the window that ends in 59s",
+      "4 of 10 spent in the window that ends in 59 s",
     );
     expect(firstWindow.describe(state, quota, START_MS + 100_000)).toBe(
-      "0 of 10 spent, and a window of 1m begins with the next",
+      "0 of 10 spent, and a window of 1 min begins with the next",
     );
   });
 });

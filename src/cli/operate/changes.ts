@@ -1,7 +1,7 @@
 /** The commands that change what a running Worker decides of a key. Each says what holds then. */
 import type { Command } from "commander";
 import { MAX_WINDOW_MS } from "../../limit/algorithm.ts";
-import { formatDuration, parseDuration, rounded } from "../../limit/duration.ts";
+import { formatDuration, parseDuration, spoken } from "../../limit/duration.ts";
 import { whole } from "../options.ts";
 import { print } from "../text.ts";
 import { UserError } from "../user-error.ts";
@@ -53,7 +53,7 @@ async function block(key: string, options: BlockOptions): Promise<void> {
     // An earlier block that lasts longer stays.
     const isKept = blockedMs > (parseDuration(duration) ?? 0);
     return isKept
-      ? `${whom} was blocked already, for ${rounded(blockedMs)} more: that block is kept`
+      ? `${whom} was blocked already, for ${spoken(blockedMs)} more: that block is kept`
       : `blocked ${whom} for ${duration}`;
   });
 }
@@ -99,7 +99,7 @@ async function override(key: string, options: OverrideOptions): Promise<void> {
 }
 
 function overrideText(whose: string, { limit, leftMs }: Override): string {
-  return `${whose}: ${limit} for ${rounded(leftMs)} more`;
+  return `${whose}: ${limit} for ${spoken(leftMs)} more`;
 }
 
 function limitOf(text: string): number | "unlimited" {

@@ -2,7 +2,7 @@
 import { styleText } from "node:util";
 import type { Command } from "commander";
 import type { Decision } from "../../limit/decision.ts";
-import { rounded } from "../../limit/duration.ts";
+import { spoken } from "../../limit/duration.ts";
 import { type PolicyOptions, whole, withPolicyOptions } from "../options.ts";
 import { UserError } from "../user-error.ts";
 import type { Call } from "./client.ts";
@@ -74,8 +74,8 @@ function decisionText(decision: Decision): string {
   if (typeof allowed !== "boolean") throw new TypeError("no decision");
   const verdict = allowed ? styleText("green", "allowed") : styleText("red", "denied");
   const next = allowed
-    ? `whole again in ${rounded(resetMs)}`
-    : `may pass in ${rounded(retryAfterMs)}`;
+    ? `whole again in ${spoken(resetMs)}`
+    : `may pass in ${spoken(retryAfterMs)}`;
   const certainty = exact ? "exact" : "may be off";
   return `${verdict}: ${leftOf(remaining, limit)} left under "${policy}", ${next} (${reason}, by the ${source}, ${certainty})`;
 }

@@ -2,7 +2,7 @@
 import type { Context } from "hono";
 import type { ContentfulStatusCode } from "hono/utils/http-status";
 import type { Decision } from "../../limit/decision.ts";
-import { formatDuration } from "../../limit/duration.ts";
+import { per, spoken } from "../../limit/duration.ts";
 import type { Policy } from "../../limit/policy.ts";
 import { allowEveryPage, EXPOSE, LEGACY_FIELDS } from "./cors.ts";
 import { legacyFields, refusalFields, waitSeconds } from "./fields.ts";
@@ -95,7 +95,7 @@ function refusalOf(rulings: readonly Ruling[]) {
     type: `https://iana.org/assignments/http-problem-types#${type}`,
     title,
     status,
-    detail: `${cause} Try again in ${waitSeconds(decision)} s.`,
+    detail: `${cause} Try again in ${spoken(waitSeconds(decision) * 1_000)}.`,
     "violated-policies": rulings
       .filter((ruling) => !ruling.decision.allowed)
       .map((ruling) => ruling.policy.name),
@@ -114,5 +114,5 @@ function tooMany(policy: Policy, { reason, limit }: Decision) {
 function quotaText({ algorithm, windowMs }: Policy, limit: number): string {
   if (limit === 0) return "No such request passes for now.";
   if (algorithm === "concurrency") return `${limit} such requests may run at once.`;
-  return `The quota is ${limit} per ${formatDuration(windowMs)}.`;
+  return `The quota is ${limit} ${per(windowMs)}.`;
 }

@@ -1,6 +1,7 @@
 /** What the API answers to a call that fails, and to a path that is no call. */
 import { CallError } from "../../caller/call.ts";
 import { EventsUnreachable } from "../../events/event-reader.ts";
+import { spoken } from "../../limit/duration.ts";
 import { MisuseError } from "../../limit/misuse.ts";
 import { problem } from "../answer/problem.ts";
 import { internalError } from "../app.ts";
@@ -28,9 +29,8 @@ export function answerError(error: Error): Response {
 
 /** @param cause what the client has done */
 export function tooMany(cause: string, retryAfterMs: number): Response {
-  const seconds = String(Math.ceil(retryAfterMs / 1_000));
-  const detail = `${cause} Try again in ${seconds} s.`;
-  const headers = { "Retry-After": seconds };
+  const detail = `${cause} Try again in ${spoken(retryAfterMs)}.`;
+  const headers = { "Retry-After": String(Math.ceil(retryAfterMs / 1_000)) };
   return problem({ status: 429, title: "Too many requests", detail }, headers);
 }
 

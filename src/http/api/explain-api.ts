@@ -16,7 +16,7 @@ import {
 import type { Config } from "../../config.ts";
 import { isListed } from "../../limit/address-list.ts";
 import type { Decision } from "../../limit/decision.ts";
-import { rounded } from "../../limit/duration.ts";
+import { spoken } from "../../limit/duration.ts";
 import { MisuseError } from "../../limit/misuse.ts";
 import type { Policy } from "../../limit/policy.ts";
 import { regionOfOwner } from "../../protocol/ring-record.ts";
@@ -156,8 +156,8 @@ function summaryOf(
 ): string {
   if (!decision) return "nothing denies it now";
   const { allowed, policy, reason, retryAfterMs } = decision;
-  if (blockedMs > 0) return `blocked by an operator for ${rounded(blockedMs)} more`;
-  const leftMs = rounded(retryAfterMs);
+  if (blockedMs > 0) return `blocked by an operator for ${spoken(blockedMs)} more`;
+  const leftMs = spoken(retryAfterMs);
   if (reason === "blocked") return `blocked by ${policy} for ${leftMs} more`;
   if (!allowed) return `denied now by ${policy}, for ${leftMs}`;
   const regions = [...new Set(explained.map(({ owner }) => regionOfOwner(owner)))].join(", ");
