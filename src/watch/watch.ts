@@ -79,12 +79,12 @@ export function watch(
   points?: AnalyticsPoints,
 ): Watch {
   // Keys are made once, because making one takes longer than counting.
-  /** The keys of requests, by outcome and source. */
-  const requestKeys = new Map<string, string>();
+  /** The keys of requests, by outcome, then by source. */
+  const requestKeys = byOutcome<string>();
   /** The keys of decisions, by policy. */
   const kinds = new Map<string, Kind[]>();
-  /** The keys of clients, by outcome and policies, then by client. */
-  const clientKeys = new Map<string, Map<string, string>>();
+  /** The keys of clients, by outcome, then by policies, then by client. */
+  let clientKeys = byOutcome<Map<string, string>>();
   let remembered = 0;
   /** When a denial of each policy was last logged, ms since the epoch. */
   const loggedMs = new Map<string, number>();
@@ -173,9 +173,9 @@ export function watch(
   }
 
   function requestKey(outcome: Outcome, source: Source): string {
-    const kind = `${outcome} ${source}`;
-    const key = requestKeys.get(kind) ?? keyOf({ outcome, source });
-    requestKeys.set(kind, key);
+    const keys = requestKeys[outcome];
+    const key = keys.get(source) ?? keyOf({ outcome, source });
+    keys.set(source, key);
     return key;
   }
 
@@ -193,24 +193,34 @@ export function watch(
 
   function clientKey(decisions: readonly Decision[], client: string): string {
     const outcome = strictest(decisions);
-    const deciding = decisions.filter((decision) => outcomeOf(decision) === outcome);
-    const policy = deciding.map((decision) => decision.policy).join(", ");
-    const kind = `${outcome} ${policy}`;
-    const clients = clientKeys.get(kind) ?? new Map<string, string>();
+    const policy = policiesOf(decisions, outcome);
+    const clients = clientKeys[outcome].get(policy) ?? new Map<string, string>();
     const known = clients.get(client);
     if (known !== undefined) return known;
     makeRoom();
     const key = keyOf({ client, outcome, policy });
-    clientKeys.set(kind, clients.set(client, key));
+    clientKeys[outcome].set(policy, clients.set(client, key));
     return key;
   }
 
   function makeRoom(): void {
     if (++remembered <= MAX_KEYS) return;
     kinds.clear();
-    clientKeys.clear();
+    clientKeys = byOutcome();
     remembered = 1;
   }
+}
+
+function byOutcome<Value>(): Record<Outcome, Map<string, Value>> {
+  return { allowed: new Map(), denied: new Map(), shadow: new Map() };
+}
+
+/** Returns the names of the policies that decided so. */
+function policiesOf(decisions: readonly Decision[], outcome: Outcome): string {
+  const [only, ...others] = decisions;
+  if (only && others.length === 0) return only.policy;
+  const deciding = decisions.filter((decision) => outcomeOf(decision) === outcome);
+  return deciding.map(({ policy }) => policy).join(", ");
 }
 
 function isPassedGuard(reply: Reply): boolean {
