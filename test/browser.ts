@@ -46,6 +46,29 @@ export async function graveViolations(page: Page): Promise<string[]> {
   return grave;
 }
 
+/** Returns what a finger would miss: controls that are less than 44 px high, on a phone. */
+export async function smallTargets(
+  browser: Browser,
+  url: string,
+  before: (page: Page) => Promise<void>,
+): Promise<string[]> {
+  const viewport = { width: 390, height: 844 };
+  const context = await browser.newContext({ viewport, hasTouch: true, isMobile: true });
+  const page = await context.newPage();
+  await page.goto(url);
+  await before(page);
+  const heights = await page
+    .locator("button:visible, select:visible, summary:visible, label:has(input):visible")
+    .evaluateAll((all) =>
+      all.map((each) => [each.textContent, each.getBoundingClientRect().height]),
+    );
+  // Closing the context would end a browser that is one process.
+  await page.goto("about:blank");
+  return heights.flatMap(([text, height]) =>
+    Number(height) < 44 ? [`${text}: ${height} px`] : [],
+  );
+}
+
 /** Unpacks it once a run. Two files that did so at once would start one that is half written. */
 function unpacked(): Promise<string> {
   return alone(join(tmpdir(), "unpacking"), () => chromium.executablePath());
