@@ -8,8 +8,16 @@ export function print({ json }: { json?: true | undefined }, answer: unknown, te
 
 export function tableOf(head: string[], rows: readonly unknown[][]): string {
   const table = new Table({ head, style: { head: [], border: [], compact: true } });
-  table.push(...rows.map((row) => row.map((cell) => String(cell ?? ""))));
+  table.push(...rows.map((row) => row.map((cell) => visible(String(cell ?? "")))));
   return table.toString();
+}
+
+/** What clients write must not move a terminal's cursor, or turn a line round. */
+function visible(text: string): string {
+  return text.replace(
+    /[^\n\P{C}]/gu,
+    (sign) => `\\u${(sign.codePointAt(0) ?? 0).toString(16).padStart(4, "0")}`,
+  );
 }
 
 /** Writes a number with its noun: "1 line", "2 lines". */

@@ -224,6 +224,19 @@ describe("the live page", () => {
     expect(await graveViolations(page)).toEqual([]);
   });
 
+  it("shows what a client hides in its key", async () => {
+    const { page, errors } = await open();
+    await logIn(page);
+    await page.locator("#board").waitFor();
+    const key = "\u202e<b>\u0000evil";
+    const init = { method: "POST", headers: { Authorization: "Bearer dev" } };
+    const body = JSON.stringify({ key, policy: "default" });
+    await (await fetch(`${server.url}_turnpike/v1/check`, { ...init, body })).text();
+    sent.allowed++;
+    await page.getByText(String.raw`\u202e<b>\u0000evil`).first().waitFor(WAIT);
+    expect(errors).toEqual([]);
+  });
+
   it("has nothing on a phone that a finger misses", async () => {
     await request("203.0.113.3", 1);
     const small = await smallTargets(browser, `${server.url}_turnpike/`, async (page) => {
