@@ -7,16 +7,16 @@ import { describe, expect, it } from "vitest";
 import { bundleFile, bundleText } from "./contenders.ts";
 
 /** What `import … from "turnpike"` adds to somebody's Worker, as the README says. The aim is 45. */
-const MAX_LIBRARY_KIB = 60.9;
+const MAX_LIBRARY_KIB = 61.1;
 /** The same without the middleware. */
-const MAX_LIMITER_KIB = 46;
+const MAX_LIMITER_KIB = 46.1;
 /** The same in a Worker that others call by a service binding. */
-const MAX_CALLED_KIB = 62.1;
+const MAX_CALLED_KIB = 62.3;
 /**
  * The deployed Worker has the gateway, events, live policies, the API with its
  * document and both pages besides; the chart takes 22.
  */
-const MAX_GATEWAY_KIB = 145.7;
+const MAX_GATEWAY_KIB = 145.8;
 
 /** An app with all of the library but the entrypoint for other Workers. */
 const APP = `
