@@ -1,6 +1,6 @@
 /**
  * Checks that are counted after their requests, in some runs: how many pass above the limit while
- * several isolates spend one quota, each by the owner's last word to it.
+ * several isolates spend one quota, each by the owner's last answer to it.
  */
 import { MAX_GATHER_MS } from "../../src/caller/mode/background.ts";
 import { LaterChecks } from "../../src/caller/mode/later-checks.ts";

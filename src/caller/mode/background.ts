@@ -2,12 +2,12 @@
  * Answers checks whose mode is `after` from what this isolate knows, and has their owners count
  * them in the background.
  *
- * What it knows: denials, leases, and what keys had left by their owner's last word, less what is
- * on its way there. Where that leaves no room, the owner is asked first. So nobody is denied
- * without an owner's word. A batch is sent 50 ms after its first check, or with its 100th.
+ * What it knows: denials, leases, and what keys had left by their owner's last answer, less what is
+ * in flight to the owner. If that leaves no room, the owner is asked first. So nobody is denied
+ * unless an owner says so. A batch is sent 50 ms after its first check, or with its 100th.
  *
  * The bound: once a limit is spent, an isolate lets pass at most what arrives there between two
- * words of the owner, and never more than the last word had left.
+ * answers of the owner, and never more than the last answer had left.
  */
 import { algorithmOf } from "../../limit/algorithms.ts";
 import type { Decision, Verdict } from "../../limit/decision.ts";
@@ -17,7 +17,7 @@ import type { LocalAnswers } from "../local-answers.ts";
 import type { Message } from "../message.ts";
 import type { Observer, Question, Reply } from "../question.ts";
 import { replyOf } from "../results.ts";
-import { hear, LastWords, type Word } from "./last-words.ts";
+import { type KnownQuota, KnownQuotas, update } from "./known-quotas.ts";
 
 /** How long checks are gathered for one call to their owner. */
 export const MAX_GATHER_MS = 50;
@@ -36,24 +36,24 @@ export interface BackgroundOptions {
 }
 
 /** What is known about a check. If it is neither denied nor may pass, its owner must be asked. */
-export interface Look {
+export interface Assessment {
   message: Message;
-  /** When the look was taken, ms since the epoch. */
+  /** When the check was assessed, ms since the epoch. */
   nowMs: number;
   /** What is known under each policy; none after a denial. */
-  words: readonly Word[];
+  quotas: readonly KnownQuota[];
   denial: Reply | undefined;
   mayPass: boolean;
 }
 
 interface Batch {
-  looks: Look[];
+  assessments: Assessment[];
   sinceMs: number;
 }
 
 export class Background {
   readonly #options: BackgroundOptions;
-  readonly #words = new LastWords();
+  readonly #quotas = new KnownQuotas();
   /** The checks gathered for each owner. */
   readonly #batches = new Map<string, Batch>();
   /** When an owner failed, ms since the epoch; absent once it has been heard of again. */
@@ -63,40 +63,40 @@ export class Background {
     this.#options = options;
   }
 
-  look(question: Question): Look {
+  assess(question: Question): Assessment {
     const { runtime, local, route } = this.#options;
     const nowMs = runtime.now();
     const message = route(question);
     const denied = local.denials.find(message, nowMs);
     if (denied) {
       const denial = this.#told(replyOf(question, denied, "denial-cache", nowMs));
-      return { message, nowMs, words: [], denial, mayPass: false };
+      return { message, nowMs, quotas: [], denial, mayPass: false };
     }
     const { key, owner, policies } = message;
-    const words = policies.map((policy) => this.#words.of(key, policy, nowMs));
-    const mayPass = !this.#isSilent(owner) && leavesRoom(policies, words);
+    const quotas = policies.map((policy) => this.#quotas.of(key, policy, nowMs));
+    const mayPass = !this.#isSilent(owner) && leavesRoom(policies, quotas);
     if (!mayPass) {
       // The owner has to count what this isolate let pass before it is asked for more.
       const batch = this.#batches.get(owner);
       if (batch) this.#sendNow(owner, batch);
     }
-    return { message, nowMs, words, denial: undefined, mayPass };
+    return { message, nowMs, quotas, denial: undefined, mayPass };
   }
 
   /** Replies to a check that may pass, and has it counted in the background. */
-  pass(look: Look): Reply {
-    const { message, nowMs, words } = look;
+  pass(assessment: Assessment): Reply {
+    const { message, nowMs, quotas } = assessment;
     const { policies, question } = message;
     const leased = this.#options.local.leases.spend(message, nowMs);
     if (leased) return this.#told(replyOf(question, [leased], "lease", nowMs));
-    const verdicts = policies.map((policy, at) => spend(words[at] as Word, policy, nowMs));
-    this.#gather(look);
+    const verdicts = policies.map((policy, at) => spend(quotas[at] as KnownQuota, policy, nowMs));
+    this.#gather(assessment);
     return this.#told(replyOf(question, verdicts, "local", nowMs));
   }
 
   /** Notes the decisions of an owner that was asked about a check. */
-  hear(look: Look, decisions: readonly Decision[]): void {
-    this.#hear(look, decisions, 0);
+  learn(assessment: Assessment, decisions: readonly Decision[]): void {
+    this.#learn(assessment, decisions, 0);
   }
 
   /** Notes that all of a request was decided here. */
@@ -109,25 +109,25 @@ export class Background {
     return reply;
   }
 
-  #gather(look: Look): void {
+  #gather(assessment: Assessment): void {
     const { runtime } = this.#options;
-    const { message, nowMs } = look;
+    const { message, nowMs } = assessment;
     const { owner, version } = message;
     let batch = this.#batches.get(owner);
     // An owner reads one version of the ring for a whole batch.
-    if (batch && batch.looks[0]?.message.version !== version) {
+    if (batch && batch.assessments[0]?.message.version !== version) {
       this.#sendNow(owner, batch);
       batch = undefined;
     }
     if (!batch) {
-      const begun: Batch = { looks: [], sinceMs: nowMs };
+      const begun: Batch = { assessments: [], sinceMs: nowMs };
       batch = begun;
       this.#batches.set(owner, begun);
       // The request that begins a batch stays alive until the owner has answered.
       runtime.keepAlive(runtime.wait(MAX_GATHER_MS).then(() => this.#send(owner, begun)));
     }
-    batch.looks.push(look);
-    const isDue = batch.looks.length >= MAX_CHECKS || nowMs - batch.sinceMs > OVERDUE_MS;
+    batch.assessments.push(assessment);
+    const isDue = batch.assessments.length >= MAX_CHECKS || nowMs - batch.sinceMs > OVERDUE_MS;
     if (isDue) this.#sendNow(owner, batch);
   }
 
@@ -138,23 +138,23 @@ export class Background {
   async #send(owner: string, batch: Batch): Promise<void> {
     if (this.#batches.get(owner) !== batch) return;
     this.#batches.delete(owner);
-    const messages = batch.looks.map(({ message }) => message);
+    const messages = batch.assessments.map(({ message }) => message);
     for (const [index, message] of messages.entries()) message.index = index;
     const replies = new Array<Reply | undefined>(messages.length);
     await this.#options.check(messages, replies);
-    for (const [index, look] of batch.looks.entries()) {
+    for (const [index, assessment] of batch.assessments.entries()) {
       const reply = replies[index];
       // An owner that does not answer may have counted the check, so its units stay spent here.
-      if (reply) this.#hear(look, reply.decisions, 1);
+      if (reply) this.#learn(assessment, reply.decisions, 1);
       else this.#failedMs.set(owner, this.#options.runtime.now());
     }
   }
 
   /** @param times 1 if the check's cost was on its way to the owner, else 0 */
-  #hear({ message, words }: Look, decisions: readonly Decision[], times: number): void {
+  #learn({ message, quotas }: Assessment, decisions: readonly Decision[], times: number): void {
     const nowMs = this.#options.runtime.now();
     for (const [at, { cost }] of message.policies.entries()) {
-      hear(words[at] as Word, times * cost, decisions[at], nowMs);
+      update(quotas[at] as KnownQuota, times * cost, decisions[at], nowMs);
     }
   }
 
@@ -170,18 +170,18 @@ export class Background {
 }
 
 /** Returns true if all policies have room, as far as is known. A policy in shadow needs none. */
-function leavesRoom(policies: readonly Policy[], words: readonly Word[]): boolean {
+function leavesRoom(policies: readonly Policy[], quotas: readonly KnownQuota[]): boolean {
   return policies.every((policy, at) => {
-    const { remaining = policy.capacity, onTheWay } = words[at] as Word;
-    return policy.shadow || remaining - onTheWay >= policy.cost;
+    const { remaining = policy.capacity, inFlight } = quotas[at] as KnownQuota;
+    return policy.shadow || remaining - inFlight >= policy.cost;
   });
 }
 
 /** Notes that a cost is on its way to the owner, and returns the verdict. */
-function spend(word: Word, policy: Policy, nowMs: number): Verdict {
-  const { remaining, limit, wholeAtMs } = word;
-  const left = (remaining ?? policy.capacity) - word.onTheWay - policy.cost;
-  word.onTheWay += policy.cost;
+function spend(quota: KnownQuota, policy: Policy, nowMs: number): Verdict {
+  const { remaining, limit, wholeAtMs } = quota;
+  const left = (remaining ?? policy.capacity) - quota.inFlight - policy.cost;
+  quota.inFlight += policy.cost;
   return {
     allowed: true,
     remaining: Math.max(0, left),

@@ -3,18 +3,18 @@
  *
  * A denied request whose handler has started makes an origin work for nothing. So a handler starts
  * only if the verdict will most likely allow it: its key was not denied lately, and its owner's
- * last word leaves room for all that is on its way. Of a key without such a word, one handler
+ * last answer leaves room for all that is in flight. Of a key without such an answer, one handler
  * starts.
  *
  * The bound: if one isolate serves a key, at most one handler of a denied request starts in each
  * window. If several do, those handlers start that are under way when an isolate first hears of a
- * denial: at most as many as the owner's last word had left.
+ * denial: at most as many as the owner's last answer had left.
  */
 import { first53Bits, type KeyHash } from "../../ring/key-hash.ts";
 import type { Runtime } from "../../runtime.ts";
 import type { Asked, DenialCache } from "../denial-cache.ts";
 import type { Question, Reply } from "../question.ts";
-import { hear, LastWords } from "./last-words.ts";
+import { KnownQuotas, update } from "./known-quotas.ts";
 
 /** The most keys remembered as denied lately: 5 MB. While there are more, all handlers wait. */
 const MAX_DENIED = 100_000;
@@ -38,7 +38,7 @@ export interface HeadStart {
 
 export class HeadStarts {
   readonly #options: HeadStartOptions;
-  readonly #words = new LastWords();
+  readonly #quotas = new KnownQuotas();
   /** Until when the handlers of a denied key wait, ms since the epoch, by `first53Bits`. */
   readonly #deniedUntilMs = new Map<number, number>();
   #sweptMs = 0;
@@ -56,10 +56,10 @@ export class HeadStarts {
     for (const { key, policies } of asked) {
       mayStart &&= nowMs >= (this.#deniedUntilMs.get(first53Bits(key)) ?? 0);
       for (const policy of policies) {
-        const word = this.#words.of(key, policy, nowMs);
-        const { remaining, onTheWay } = word;
-        mayStart &&= remaining === undefined ? onTheWay === 0 : remaining - onTheWay >= policy.cost;
-        word.onTheWay += policy.cost;
+        const quota = this.#quotas.of(key, policy, nowMs);
+        const { remaining, inFlight } = quota;
+        mayStart &&= remaining === undefined ? inFlight === 0 : remaining - inFlight >= policy.cost;
+        quota.inFlight += policy.cost;
       }
     }
     const end = (replies: readonly Reply[]) => {
@@ -77,7 +77,7 @@ export class HeadStarts {
     const nowMs = this.#options.runtime.now();
     for (const [at, policy] of policies.entries()) {
       const decision = reply?.decisions[at];
-      hear(this.#words.of(key, policy, nowMs), policy.cost, decision, nowMs);
+      update(this.#quotas.of(key, policy, nowMs), policy.cost, decision, nowMs);
       if (decision && !decision.allowed) {
         this.#noteDenied(key, nowMs + Math.max(policy.windowMs, decision.retryAfterMs));
       }
