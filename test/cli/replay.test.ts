@@ -129,7 +129,7 @@ describe("a replay", () => {
   });
 
   it.each(["token-bucket", "leaky-bucket", "sliding-log", "fixed-window"])(
-    "names no higher limit for %s than one that denies nobody, and a higher one than one that does",
+    "names for %s at most a limit that denies nobody, and more than one that denies somebody",
     (algorithm) => {
       fc.assert(
         fc.property(fc.array(fc.integer({ min: 0, max: 40 }), { maxLength: 60 }), (waits) => {
