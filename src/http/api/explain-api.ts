@@ -21,7 +21,8 @@ import { MisuseError } from "../../limit/misuse.ts";
 import type { Policy } from "../../limit/policy.ts";
 import { regionOfOwner } from "../../protocol/ring-record.ts";
 import type { Region } from "../../ring/region.ts";
-import { checksIn, type PlacedCheck, questionsIn, type Reading } from "./api-body.ts";
+import { checksIn, type PlacedCheck } from "./api-body.ts";
+import { questionsIn, type Reading } from "./check-body.ts";
 import { jsonBody } from "./json-body.ts";
 
 /** A policy that counts nothing of the client. */
