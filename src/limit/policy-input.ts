@@ -157,7 +157,10 @@ export interface CountingFields {
    * 60 s: it shortens the default burst of a leaky bucket to that, and refuses a longer one.
    */
   burst?: number | undefined;
-  /** Counts and reports, but denies nothing: for a trial of a new limit. Default false. */
+  /**
+   * Counts and reports, but denies nothing: for a trial of a new limit. Default false. An operator's
+   * block still holds.
+   */
   shadow?: boolean | undefined;
   /**
    * How long a key stays blocked once it is denied: `"1s"` to `"366d"`, or the first and the
