@@ -55,17 +55,20 @@ export class Copies {
     if (this.#left < COPY_BYTES) return copies;
     let visited = 0;
     for (let from = 0; this.#left > 0; ) {
-      const next = this.#next.pop();
-      if (!next) {
-        if (from > last || visited > MOST_VISITED) break;
-        this.#looking ??= this.#look(tables, from, last);
-        const { done, value } = this.#looking.next();
-        if (done) {
-          this.#looking = undefined;
-          from = value;
-        } else visited += value;
-        continue;
+      if (visited < MOST_VISITED) {
+        if (this.#next.length === 0 && from <= last)
+          this.#looking ??= this.#look(tables, from, last);
+        if (this.#looking) {
+          const { done, value } = this.#looking.next();
+          if (done) {
+            this.#looking = undefined;
+            from = value;
+          } else visited += value;
+          continue;
+        }
       }
+      const next = this.#next.pop();
+      if (!next) break;
       const [table, at] = next;
       const { segments = [] } = tables.get(table) ?? {};
       const segment = segments[at];
