@@ -9,9 +9,11 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { bundleFile } from "../bench/contenders.ts";
 import { startWorkerd, type WorkerdServer } from "../bench/workerd-server.ts";
 
-const CONNECTIONS = 150;
+const CONNECTIONS = 50;
 const OTHERS = 20;
 const SITE = 60;
+/** Many more than the owners may be asked for. */
+const FLOOD = 600;
 const DAY = { window: "1d" } as const;
 
 let origin: Server;
@@ -124,12 +126,12 @@ describe("a flood of denied requests", () => {
   /** An owner is asked again once a second, or every five. So a slow machine may ask more. */
   const mostAsked = (startedMs: number) => 20 + (2 * (Date.now() - startedMs)) / 1_000;
 
-  async function flooded(requests: number, send: (n: number) => Promise<Answer>) {
+  async function flooded(send: (n: number) => Promise<Answer>) {
     const before = await denialsByOwners();
     const startedMs = Date.now();
     let sent = 0;
     const sending = Array.from({ length: 20 }, async () => {
-      while (sent++ < requests) expect((await send(sent)).status).toBe(429);
+      while (sent++ < FLOOD) expect((await send(sent)).status).toBe(429);
     });
     await Promise.all(sending);
     expect((await denialsByOwners()) - before).toBeLessThanOrEqual(mostAsked(startedMs));
@@ -141,13 +143,13 @@ describe("a flood of denied requests", () => {
       { name: "b", path: "/b", limit: 1, ...DAY },
     );
     for (const path of ["/a", "/b"]) expect((await ask("192.0.2.1", path)).status).toBe(401);
-    await flooded(1_500, (n) => ask("192.0.2.1", n % 2 ? "/a" : "/b"));
+    await flooded((n) => ask("192.0.2.1", n % 2 ? "/a" : "/b"));
   });
 
   it("costs owners next to nothing if the response decides on the charge", async () => {
     await start({ name: "login", limit: 1, ...DAY, charge: "failure" });
     expect((await ask("192.0.2.1")).status).toBe(401);
-    await flooded(1_500, () => ask("192.0.2.1"));
+    await flooded(() => ask("192.0.2.1"));
   });
 
   it("costs owners no more while others give back all the time", async () => {
@@ -158,9 +160,9 @@ describe("a flood of denied requests", () => {
       statuses.add((await ask(`198.51.100.${n % 50}`, "/", "right")).status);
     });
     try {
-      await flooded(1_500, () => ask("192.0.2.1"));
+      await flooded(() => ask("192.0.2.1"));
     } finally {
-      expect(await stop()).toBeGreaterThan(100);
+      expect(await stop()).toBeGreaterThan(FLOOD / 20);
     }
     expect([...statuses]).toEqual([200]);
   });
