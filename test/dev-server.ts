@@ -9,7 +9,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 const WRANGLER = join(import.meta.dirname, "../node_modules/wrangler/bin/wrangler.js");
-const START_MS = 30_000;
+/** Only one that hangs takes so long, on a machine that starts many. */
+const START_MS = 120_000;
 
 export interface DevServer {
   url: string;

@@ -14,7 +14,8 @@ import { readUsedBytes } from "./used-bytes.ts";
 
 /** The binary itself, whose pid is the one to read and to stop; the one that wrangler brings. */
 const { default: WORKERD } = createRequire(import.meta.url)("workerd") as { default: string };
-const START_MS = 20_000;
+/** Only one that hangs takes so long, on a machine that starts many. */
+const START_MS = 120_000;
 const STOP_MS = 5_000;
 /** What `/proc` counts in: USER_HZ, 100 on every Linux that Node runs on. */
 const TICKS_PER_SECOND = 100;
