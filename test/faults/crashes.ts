@@ -14,6 +14,8 @@ const READ_MS = 100;
 /** The runtime evicts an object that long after its last event. */
 const EVICTION_MS = 10_000;
 const EVICTIONS_TRIED = 4;
+/** So few that each is far above its limit before its owner is evicted. */
+const EVICTION_KEYS = 60;
 
 /** `kill -9` in mid-load and a restart, again and again. */
 export async function kill(scale: Scale): Promise<Row> {
@@ -75,7 +77,7 @@ export async function evict({ connections, atMostPerSecond = 500 }: Scale): Prom
   const site = await Site.open();
   const ledger = new Ledger(LIMIT);
   const idle = OWNERS[0];
-  const all = Array.from({ length: 200 }, (_, key) => key);
+  const all = Array.from({ length: EVICTION_KEYS }, (_, key) => key);
   const owners = await site.ownersOf(all);
   const busy = all.filter((key) => owners[key] !== idle);
   const send = async (keys: readonly number[], ms: number) => {

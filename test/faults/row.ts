@@ -51,7 +51,7 @@ export const QUICK: Scale = {
   isTimed: false,
   // Below the timeout of the traffic.
   deadline: "8s",
-  atMostPerSecond: 200,
+  atMostPerSecond: 100,
 };
 
 export interface Outcome {

@@ -128,7 +128,7 @@ export class Traffic {
  *
  * @param times how often a new key is asked for, about: well above its limit
  */
-export function comingKeys(times: number, window = 200): () => number {
+export function comingKeys(times: number, window = 50): () => number {
   let drawn = 0;
   return () => {
     const oldest = Math.floor(drawn++ / times);
