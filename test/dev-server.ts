@@ -18,6 +18,7 @@ export interface DevServer {
   stop(): Promise<void>;
   /** Ends it and the runtime below it without a chance to write anything. */
   kill(): Promise<void>;
+  [Symbol.asyncDispose](): Promise<void>;
 }
 
 /** A folder for `--persist-to`, and what removes it. */
@@ -62,11 +63,8 @@ export async function startDev(
     await end(child, "SIGKILL");
     throw error;
   });
-  return {
-    url,
-    stop: () => end(child, "SIGINT"),
-    kill: () => end(child, "SIGKILL"),
-  };
+  const kill = () => end(child, "SIGKILL");
+  return { url, stop: () => end(child, "SIGINT"), kill, [Symbol.asyncDispose]: kill };
 }
 
 /** Signals the whole process group, since the runtime is a process of its own. */

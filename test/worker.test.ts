@@ -4,7 +4,7 @@
  */
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { afterEach, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { CHECKPOINT_INTERVAL_MS } from "../src/owner/schedule.ts";
 import { bundleFile } from "./bench/contenders.ts";
 import { start, worker } from "./binding/cluster.ts";
@@ -14,49 +14,43 @@ const POLICIES = JSON.stringify([{ limit: 10, window: "1d" }]);
 /** Visits of each client in a small site's log: few come often, most come once. */
 const VISITS = [31, 17, 12, 11, 10, 10, 9, 5, 4, 3, 3, 2, 2, 2, ...Array<number>(40).fill(1)];
 
-let server: DevServer | undefined;
-
-afterEach(async () => {
-  await server?.kill();
-});
-
-async function send(ip: string): Promise<number> {
-  const response = await fetch(`${server?.url}/`, { headers: { "CF-Connecting-IP": ip } });
+async function send({ url }: DevServer, ip: string): Promise<number> {
+  const response = await fetch(`${url}/`, { headers: { "CF-Connecting-IP": ip } });
   await response.arrayBuffer();
   return response.status;
 }
 
-async function spendTen(ip: string): Promise<void> {
-  for (let n = 0; n < 10; n++) expect(await send(ip)).toBe(200);
-  expect(await send(ip)).toBe(429);
+async function spendTen(server: DevServer, ip: string): Promise<void> {
+  for (let n = 0; n < 10; n++) expect(await send(server, ip)).toBe(200);
+  expect(await send(server, ip)).toBe(429);
 }
 
-describe("wrangler dev", () => {
+describe.concurrent("wrangler dev", () => {
   it("still denies after 15 s without traffic, and after a restart", async () => {
     using state = stateFolder();
-    server = await startDev(state.path, { POLICIES });
-    await spendTen("203.0.113.1");
+    await using server = await startDev(state.path, { POLICIES });
+    await spendTen(server, "203.0.113.1");
     await sleep(15_000);
-    expect(await send("203.0.113.1")).toBe(429);
-    await spendTen("203.0.113.2");
+    expect(await send(server, "203.0.113.1")).toBe(429);
+    await spendTen(server, "203.0.113.2");
     await sleep(3_000);
     await server.stop();
-    server = await startDev(state.path, { POLICIES });
-    expect(await send("203.0.113.1")).toBe(429);
-    expect(await send("203.0.113.2")).toBe(429);
-    expect(await send("203.0.113.3")).toBe(200);
+    await using again = await startDev(state.path, { POLICIES });
+    expect(await send(again, "203.0.113.1")).toBe(429);
+    expect(await send(again, "203.0.113.2")).toBe(429);
+    expect(await send(again, "203.0.113.3")).toBe(200);
   });
 
   it("loses at most one checkpoint interval of counts to kill -9 in mid-load", async () => {
     using state = stateFolder();
     const policies = JSON.stringify([{ limit: 1_000_000, window: "1d" }]);
     const vars = { POLICIES: policies, OWNERS: "1" };
-    server = await startDev(state.path, vars);
+    await using server = await startDev(state.path, vars);
     const passedAtMs: number[] = [];
     let stopped = false;
     const load = Array.from({ length: 8 }, async () => {
       while (!stopped) {
-        const status = await send("203.0.113.4").catch(() => 0);
+        const status = await send(server, "203.0.113.4").catch(() => 0);
         if (status === 200) passedAtMs.push(Date.now());
       }
     });
@@ -67,8 +61,8 @@ describe("wrangler dev", () => {
     await server.kill();
     stopped = true;
     await Promise.all(load);
-    server = await startDev(state.path, vars);
-    const response = await fetch(server.url, { headers: { "CF-Connecting-IP": "203.0.113.4" } });
+    await using again = await startDev(state.path, vars);
+    const response = await fetch(again.url, { headers: { "CF-Connecting-IP": "203.0.113.4" } });
     const { decision } = (await response.json()) as { decision: { remaining: number } };
     const kept = 1_000_000 - decision.remaining - 1;
     // Half a second for a checkpoint on its way to the disk of a busy machine.
@@ -81,11 +75,11 @@ describe("wrangler dev", () => {
 
   it("lets exactly Σ min(10, visits) of a log's requests pass", async () => {
     using state = stateFolder();
-    server = await startDev(state.path, { POLICIES });
+    await using server = await startDev(state.path, { POLICIES });
     const log = VISITS.flatMap((visits, client) => Array<string>(visits).fill(`192.0.2.${client}`));
     const shuffled = log.map((ip, n) => ({ ip, at: (n * 7919) % log.length }));
     shuffled.sort((a, b) => a.at - b.at);
-    const statuses = await Promise.all(shuffled.map(({ ip }) => send(ip)));
+    const statuses = await Promise.all(shuffled.map(({ ip }) => send(server, ip)));
     const passed = statuses.filter((status) => status === 200).length;
     expect(passed).toBe(VISITS.reduce((sum, visits) => sum + Math.min(10, visits), 0));
     expect(statuses.filter((status) => status === 429).length).toBe(log.length - passed);
