@@ -1,4 +1,5 @@
 /** The API of a really running Turnpike, as the tests of ring changes use it. */
+import { setTimeout as sleep } from "node:timers/promises";
 import { expect } from "vitest";
 import type { RingStatus } from "../../src/protocol/rpc.ts";
 import type { WorkerdServer } from "../bench/workerd-server.ts";
@@ -63,6 +64,7 @@ export class RingClient {
     for (;;) {
       const status = await this.ring();
       if (!status.settling) return status;
+      await sleep(20);
     }
   }
 

@@ -11,7 +11,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { WorkerdServer } from "../bench/workerd-server.ts";
 import { ALL_OBJECTS, startGate } from "../http/gate-server.ts";
 
-const REQUESTS = Number(process.env.WATCHED_REQUESTS ?? 5_000);
+const REQUESTS = Number(process.env.WATCHED_REQUESTS ?? 2_000);
 /** Requests that are under way at once. */
 const AT_ONCE = 32;
 const CLIENTS = 50;
