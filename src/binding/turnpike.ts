@@ -10,7 +10,7 @@
  */
 import { WorkerEntrypoint } from "cloudflare:workers";
 import * as v from "valibot";
-import { reserve, type SettledDecision, settle, ttlSchema } from "../caller/holds.ts";
+import { reserve, type SettledDecision, settle } from "../caller/holds.ts";
 import { isolateCaller } from "../caller/isolate.ts";
 import {
   blockSchema,
@@ -109,11 +109,10 @@ export class Turnpike extends WorkerEntrypoint<unknown, TurnpikeProps> {
   async reserve(
     key: string | KeyCheck,
     amount: number,
-    { ttl, ...options }: KeyOptions & ReserveOptions = {},
+    options?: KeyOptions & ReserveOptions,
   ): Promise<Decision & { hold?: string | undefined }> {
-    const ttlMs = parse(ttlSchema, ttl, "ttl");
-    const asked = [this.#ask(key, options)];
-    const { decision, hold } = await reserve(isolateCaller(), asked, amount, ttlMs);
+    const { ttl, ...check } = parse(checkSchema, joined(key, options));
+    const { decision, hold } = await reserve(isolateCaller(), [this.#ask(check)], amount, ttl);
     return { ...decision, hold };
   }
 
@@ -180,10 +179,8 @@ export class Turnpike extends WorkerEntrypoint<unknown, TurnpikeProps> {
     return isolateCaller().override(this.#ask(key, options), null);
   }
 
-  #ask(check: unknown, options: KeyOptions = {}, at = ""): Question {
-    const given = typeof check === "string" ? { key: check } : (check as object);
-    const whole = isTable(options) ? { ...options, ...given } : options;
-    const { key, policy, ttl: _, ...rest } = parse(checkSchema, whole, at);
+  #ask(check: unknown, options?: KeyOptions, at = ""): Question {
+    const { key, policy, ttl: _, ...rest } = parse(checkSchema, joined(check, options), at);
     return questionOf(this.#policy(policy, at), [key], rest);
   }
 
@@ -197,4 +194,10 @@ export class Turnpike extends WorkerEntrypoint<unknown, TurnpikeProps> {
     if (name !== undefined) return policyNamed(name, this.env as object, fieldPath(at, "policy"));
     return policyNamed(this.ctx.props?.policy, this.env as object, "props.policy");
   }
+}
+
+/** Returns a check with its options as one value; the options alone if they are no object. */
+function joined(check: unknown, options: unknown = {}): unknown {
+  const given = typeof check === "string" ? { key: check } : (check as object);
+  return isTable(options) ? { ...options, ...given } : options;
 }

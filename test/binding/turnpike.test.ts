@@ -63,6 +63,15 @@ describe("the service binding", () => {
     expect(String(error)).toContain("hold must be of this key under these policies");
   });
 
+  it("reads the ttl of a reservation in whichever argument it stands", async () => {
+    for (const args of [[{ ttl: "1h" }], []]) {
+      const key = fresh();
+      await from("a", "reserve", args.length > 0 ? key : { key, ttl: "1h" }, 1, ...args);
+      const state = expect.stringMatching(/, the next ends in (?:1 h|59 min \d+ s)$/);
+      expect((await from("b", "explain", key)).answer).toMatchObject({ policies: [{ state }] });
+    }
+  });
+
   it("has the methods of a limiter, with whole decisions", async () => {
     const key = fresh();
     expect((await from("a", "check", key, { cost: 2 })).answer).toEqual({
@@ -162,6 +171,8 @@ describe("the service binding", () => {
       ["k", { period: 1 }],
       "period is not one of the fields key, policy, cost, atMost, region, ttl, got 1",
     ],
+    ["reserve", ["k", 1, null], "input must be an object, got null"],
+    ["reserve", ["k", 1, 5], "input must be an object, got 5"],
     ["check", [], "key is required, got nothing"],
     ["check", ["k", 5], "input must be an object, got 5"],
     [
