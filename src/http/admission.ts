@@ -8,6 +8,7 @@
 import type { Context } from "hono";
 import type { Caller } from "../caller/caller.ts";
 import { isAllowed, type Question, type Reply } from "../caller/question.ts";
+import type { Decision } from "../limit/decision.ts";
 import type { Policy } from "../limit/policy.ts";
 import { MAX_DELAY_MS, turnMs } from "../limit/waiting.ts";
 import { WORKERS } from "../runtime.ts";
@@ -77,7 +78,7 @@ async function takeInTime(
     // The owner of a single question takes all or nothing, so there is nothing to give back.
     const replies =
       questions.length > 1
-        ? withCostBack((await caller.checkAllOrNone([questions])).flat())
+        ? givenBack((await caller.checkAllOrNone([questions])).flat())
         : await caller.check(questions);
     const rulings = rulingsOf(replies);
     const denials = rulings.filter(({ decision }) => !decision.allowed);
@@ -94,17 +95,20 @@ async function takeInTime(
   }
 }
 
-/** Adds the cost to what is left where the caller has given it back, since another key denies. */
-function withCostBack(replies: Reply[]): Reply[] {
+/** Adds the cost to what is left of keys that pass, since the caller gave it back as another denies. */
+function givenBack(replies: Reply[]): Reply[] {
   if (replies.every(isAllowed)) return replies;
   return replies.map((reply) => {
     if (!isAllowed(reply)) return reply;
-    const decisions = reply.decisions.map((decision, at) => {
-      const cost = decision.reason === "ok" ? (reply.question.policies[at] as Policy).cost : 0;
-      return { ...decision, remaining: decision.remaining + cost };
-    });
+    const { policies } = reply.question;
+    const decisions = reply.decisions.map((each, at) => withCostBack(each, policies[at] as Policy));
     return { ...reply, decisions };
   });
+}
+
+function withCostBack(decision: Decision, { cost }: Policy): Decision {
+  const isCounted = decision.reason === "ok";
+  return { ...decision, remaining: decision.remaining + (isCounted ? cost : 0) };
 }
 
 /** Returns the units that the request waits for, by quota, and rulings that tell its turn. */
@@ -123,10 +127,10 @@ function queue(replies: readonly Reply[], nowMs: number) {
   return { turns, awaited };
 }
 
-/** Turns a leaky bucket's delay into a denial, since the request cannot be held. */
+/** Turns a leaky bucket's delay into a denial, since the request cannot be held. All is given back. */
 function deniedForSpace({ policy, decision }: Ruling): Ruling {
   const { delayMs } = decision;
-  if (delayMs === 0) return { policy, decision };
+  if (delayMs === 0) return { policy, decision: withCostBack(decision, policy) };
   const denial = { allowed: false, reason: "limited", remaining: 0, delayMs: 0 } as const;
   return { policy, decision: { ...decision, ...denial, retryAfterMs: delayMs } };
 }

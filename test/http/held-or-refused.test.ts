@@ -101,6 +101,23 @@ describe("the leaky bucket", () => {
     const { headers } = await send();
     expect(headers.get("Retry-After")).toBe("80");
   });
+
+  it("tells of other policies what is left with its cost back, where it can hold no more", async () => {
+    vi.spyOn(scheduler, "wait").mockImplementation((ms) =>
+      ms === DEADLINE_MS || ms === 3 * DEADLINE_MS ? new Promise(() => {}) : Promise.resolve(),
+    );
+    const slow = { name: "slow", algorithm: "leaky-bucket", limit: 1, window: "1h" } as const;
+    const daily = { name: "daily", limit: 10, window: "1d", cost: 2 } as const;
+    const send = appWith(slow, daily, { ...daily, name: "by-host", key: ["host"] });
+    const asked = { key: ["192.0.2.1"], policies: [parsePolicy(slow)], region: "weur" } as const;
+    await isolateCaller().override(asked, 40, 3_600_000);
+    expect((await send()).status).toBe(200);
+    const { status, headers } = await send();
+    expect(status).toBe(429);
+    expect(headers.get("RateLimit")).toBe(
+      '"slow";r=0;t=90, "daily";r=4;t=64800, "by-host";r=4;t=64800',
+    );
+  });
 });
 
 describe("address lists", () => {
