@@ -1,6 +1,6 @@
 /**
- * What each algorithm would make of some requests, and how durations are said. Runs in the demo page: `npm run page` bundles it
- * into `what-if.txt`.
+ * What each algorithm would make of some requests, and how durations are said. Runs in the demo
+ * page: `npm run page` bundles it into `what-if.txt`.
  */
 import type { State } from "../limit/algorithm.ts";
 import { ALGORITHMS, type AlgorithmName } from "../limit/algorithms.ts";
