@@ -107,8 +107,9 @@ export class Exchange {
     }
     const told = await answer.toStore;
     if (!told) return marker(PASSING_MS, { kind: "passing" });
-    // Its body may have taken a while.
-    const response = aged({ response: told, residentMs: WORKERS.now() - answer.atMs });
+    // Its body may have taken a while, and the clock may have been set back meanwhile.
+    const residentMs = Math.max(0, WORKERS.now() - answer.atMs);
+    const response = aged({ response: told, residentMs });
     const vary = new Headers(response.headers).get("Vary");
     const choosing = newNames(vary, names);
     if (choosing.length > 0) {

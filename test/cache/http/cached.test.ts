@@ -583,6 +583,23 @@ describe("a body", () => {
     expect(await (await site.send()).text()).toBe("new");
   });
 
+  it("makes no response younger if the clock is set back while it comes", async () => {
+    const site = new CachedApp();
+    const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>();
+    site.answer = () => new Response(readable, { headers: { "Cache-Control": "max-age=10" } });
+    const writer = writable.getWriter();
+    void writer.write(new TextEncoder().encode("slow"));
+    const response = await site.send();
+    pass(-3_600_000);
+    await writer.close();
+    await response.text();
+    await settled();
+    expect((await site.send()).headers.get("Age")).toBe("0");
+    pass(11_000);
+    site.says({}, "new");
+    expect(await (await site.send()).text()).toBe("new");
+  });
+
   it("of events passes at once", async () => {
     const site = new CachedApp({ ttl: "1m" });
     site.answer = () => {
