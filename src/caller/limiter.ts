@@ -189,7 +189,7 @@ export function limiter(options: LimiterOptions): Limiter {
       const settleIt = (actual: number) =>
         end(key, hold ?? "none: this reservation was denied", actual, true);
       const whole = { ...decision, settle: settleIt, release: () => settleIt(0) };
-      return { ...whole, ...(hold && { hold }) };
+      return hold === undefined ? whole : { ...whole, hold };
     },
     settle: end,
     release: async (key, hold) => end(key, hold, 0),

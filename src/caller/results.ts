@@ -24,8 +24,7 @@ export function replyOf(
       allowed,
       policy: name,
       limit: verdict.limit ?? limit,
-      // A block ends before its counts do. Until then nothing of them can be spent.
-      remaining: reason === "blocked" ? 0 : remaining,
+      remaining,
       resetMs,
       retryAfterMs,
       delayMs,

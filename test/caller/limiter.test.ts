@@ -91,7 +91,7 @@ describe("limiter", () => {
     expect(await calls.check("ada")).toMatchObject({
       allowed: false,
       reason: "blocked",
-      remaining: 0,
+      remaining: 3,
     });
     expect(await calls.explain("ada")).toMatchObject({
       owner: expect.stringMatching(/^weur\/[0-3]$/),

@@ -130,7 +130,7 @@ describe("the API", () => {
       { limit: 9, window: "1h", algorithm: "sliding-log" },
     ]) {
       const { retryAfterMs, ...denied } = await answer(post("/check", { key, ...policy }));
-      expect(denied).toMatchObject({ allowed: false, reason: "blocked", remaining: 0 });
+      expect(denied).toMatchObject({ allowed: false, reason: "blocked" });
       expect(retryAfterMs).toBeGreaterThan(590_000);
     }
     expect((await post("/unblock", { key })).status).toBe(204);

@@ -134,7 +134,7 @@ function stateOf(ruling: Ruling): QuotaState {
 
 /** Returns how many requests like this one could pass right now. */
 function left({ policy, decision }: Ruling): number {
-  return requests(policy, decision.remaining);
+  return decision.reason === "blocked" ? 0 : requests(policy, decision.remaining);
 }
 
 /** Converts units to requests. Units stay units if the next request may have another cost. */
