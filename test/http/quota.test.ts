@@ -10,6 +10,7 @@ const POLICIES = [
   { name: "trial", limit: 1, window: "1d", shadow: true },
 ];
 const APP = "https://app.example.com";
+const TOKEN = "token-of-the-quota-test";
 let server: WorkerdServer;
 let clients = 0;
 let ip: string;
@@ -17,6 +18,7 @@ let ip: string;
 beforeAll(async () => {
   server = await startGate({
     POLICIES: JSON.stringify(POLICIES),
+    TOKEN,
     QUOTA_ORIGINS: JSON.stringify([APP]),
     DENY: '["203.0.113.66"]',
     ALLOW: '["203.0.113.77"]',
@@ -74,6 +76,15 @@ describe("the quota of a browser", () => {
     expect(await left("?path=/search&method=POST&policy=search&_=1795802400000")).toEqual({
       search: 4,
     });
+  });
+
+  it("is nothing while an operator blocks it", async () => {
+    fresh();
+    const headers = { Authorization: `Bearer ${TOKEN}` };
+    const body = JSON.stringify({ ip, duration: "1h" });
+    const blocked = await send("/_turnpike/v1/block", { method: "POST", headers, body });
+    expect(blocked.status).toBe(204);
+    expect(await left()).toEqual({ day: 0 });
   });
 
   it("is never that of others: an address and a credential are read from the request only", async () => {

@@ -126,7 +126,9 @@ function askedAbout(c: Context, path: string, method: string): Context {
 }
 
 function quotaOf({ policy, decision }: Ruling): Quota {
-  const { limit, remaining, resetMs, exact } = decision;
+  const { limit, resetMs, exact, reason } = decision;
+  // What is left under an operator's block can't be spent.
+  const remaining = reason === "blocked" ? 0 : decision.remaining;
   return { policy: policy.name, limit, windowMs: policy.windowMs, remaining, resetMs, exact };
 }
 
