@@ -89,9 +89,8 @@ describe("attackers", () => {
       await fetch(server.url);
       const response = await fetch(server.url);
       const told = [...response.headers].filter(([name]) => name !== "date");
-      answers.push(
-        JSON.stringify([response.status, told, await response.text()]).replaceAll(/\d+/g, "0"),
-      );
+      const text = JSON.stringify([response.status, told, await response.text()]);
+      answers.push(text.replace(/in [^.]+\./, "in 0 s.").replaceAll(/\d+/g, "0"));
     }
     expect(answers[0]).toContain("quota-exceeded");
     expect(answers[1]).toBe(answers[0]);

@@ -94,7 +94,7 @@ describe("a policy that starts with the first request", () => {
     const logins = limiter({ name: "logins-first", limit: 5, window: "15m", start: "first" });
     expect((await logins.check("ada")).resetMs).toBe(900_000);
     expect(await logins.explain("ada")).toMatchObject({
-      policies: [{ algorithm: "fixed-window", state: expect.stringContaining("ends in 15m") }],
+      policies: [{ algorithm: "fixed-window", state: expect.stringContaining("ends in 15 min") }],
     });
     const inline = { key: crypto.randomUUID(), limit: 5, window: "15m", start: "first" };
     expect(await answer(post("/check", inline))).toMatchObject({ allowed: true, resetMs: 900_000 });

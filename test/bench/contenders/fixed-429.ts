@@ -1,13 +1,14 @@
 /** What no limiter can deny faster than: the answer that Turnpike denies with, and no limiter. */
 import { Hono } from "hono";
+import { per, spoken } from "../../../src/limit/duration.ts";
 import { counts, limit, windowSeconds } from "./settings.ts";
 
-const DAYS = windowSeconds / 86_400;
+const windowMs = 1_000 * windowSeconds;
 const BODY = JSON.stringify({
   type: "https://iana.org/assignments/http-problem-types#quota-exceeded",
   title: "Too many requests",
   status: 429,
-  detail: `The quota is ${limit} per ${DAYS}d. Try again in ${windowSeconds} s.`,
+  detail: `The quota is ${limit} ${per(windowMs)}. Try again in ${spoken(windowMs)}.`,
   "violated-policies": ["default"],
 });
 const headers = new Headers({
