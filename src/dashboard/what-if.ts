@@ -1,11 +1,9 @@
 /**
- * What each algorithm would make of some requests, and how durations are said. Runs in the demo
- * page: `npm run page` bundles it into `what-if.txt`.
+ * What each algorithm would make of some requests. Runs in the demo page: `npm run page` bundles
+ * it, and what says durations, into `what-if.txt`.
  */
 import type { State } from "../limit/algorithm.ts";
 import { ALGORITHMS, type AlgorithmName } from "../limit/algorithms.ts";
-
-export { spoken } from "../limit/duration.ts";
 
 /** What became of one request. */
 export interface Fate {

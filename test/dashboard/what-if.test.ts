@@ -10,7 +10,8 @@ it("is in the repository as the algorithms are", async () => {
     stdin: {
       // Shorter than what esbuild writes for a global name.
       contents: `
-        import { COMPARED, spoken, whatIf } from "./what-if.ts";
+        import { spoken } from "../limit/duration.ts";
+        import { COMPARED, whatIf } from "./what-if.ts";
         globalThis.whatIf = { COMPARED, spoken, whatIf };`,
       resolveDir: new URL("../../src/dashboard", import.meta.url).pathname,
     },
