@@ -69,7 +69,7 @@ export const gatewaySchema = v.strictObject({
     v.pipe(
       v.unknown(),
       v.transform((value) =>
-        typeof value === "string" && /^\d*\.?\d+$/.test(value) ? Number(value) : value,
+        typeof value === "string" && /^\d*\.?\d+(e-\d+)?$/.test(value) ? Number(value) : value,
       ),
       v.custom<number>(
         (share) => typeof share === "number" && share >= 0 && share <= 1,

@@ -27,6 +27,14 @@ describe("config", () => {
     });
   });
 
+  it.each([
+    ["0.01", 0.01],
+    [".5", 0.5],
+    ["1e-3", 0.001],
+  ])("reads the share of denials that are logged from text: %s", (text, loggedDenials) => {
+    expect(parseConfig({ LOG_DENIALS: text })).toMatchObject({ loggedDenials });
+  });
+
   it("does not mind variables and bindings that are not its own", () => {
     expect(() => parseConfig({ MY_KV: {}, SOME_VAR: "x" })).not.toThrow();
     expect(() => parseLimiterConfig({ ORIGIN: "cors.example", TOKEN: "any word" })).not.toThrow();
