@@ -8,14 +8,19 @@ export function print({ json }: { json?: true | undefined }, answer: unknown, te
 
 export function tableOf(head: string[], rows: readonly unknown[][]): string {
   const table = new Table({ head, style: { head: [], border: [], compact: true } });
-  table.push(...rows.map((row) => row.map((cell) => visible(String(cell ?? "")))));
+  table.push(...rows.map((row) => row.map((cell) => visible(String(cell ?? ""), /[^\n\P{C}]/gu))));
   return table.toString();
 }
 
-/** What clients write must not move a terminal's cursor, or turn a line round. */
-function visible(text: string): string {
+/**
+ * Shows hidden signs as numbers. What clients write must not move a terminal's cursor, turn a line
+ * round, or end a comment.
+ *
+ * @param signs those to show as numbers; default all that nobody sees
+ */
+export function visible(text: string, signs = /\p{C}/gu): string {
   return text.replace(
-    /[^\n\P{C}]/gu,
+    signs,
     (sign) => `\\u${(sign.codePointAt(0) ?? 0).toString(16).padStart(4, "0")}`,
   );
 }

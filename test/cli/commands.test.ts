@@ -194,6 +194,18 @@ describe("turnpike suggest", () => {
   });
 });
 
+it("writes no client's name as more than a part of a comment", async () => {
+  const lines = LOG.trim().split("\n");
+  const json = lines.map((line) => {
+    const [, ip, time, request, status] = /^(\S+) .*?\[(.*?)\] "(.*?)" (\d+)/.exec(line) ?? [];
+    const name = ip === "203.0.113.9" ? "evil\n[vars]\u001b[2J\u202e" : ip;
+    return JSON.stringify({ ip: name, time, request, status });
+  });
+  const { out } = await turnpikeHere("suggest", fileWith("names.jsonl", json.join("\n")));
+  expect(out).toContain(String.raw`the busiest evil\u000a[vars]\u001b[2J\u202e (`);
+  expect(Object.keys(parseToml(out).vars as object)).toEqual(["POLICIES"]);
+});
+
 describe("turnpike suggest and replay", () => {
   it("count the same requests, however odd their paths are", async () => {
     const odd = [

@@ -6,7 +6,7 @@ import { Clients } from "../replay/clients.ts";
 import { type LogOptions, withLogOptions, withProgress } from "../replay/command.ts";
 import { noteOn } from "../replay/print.ts";
 import { type Lines, readRecords } from "../replay/records.ts";
-import { count, print } from "../text.ts";
+import { count, print, visible } from "../text.ts";
 import { type Suggestion, Survey } from "./suggest.ts";
 
 export function suggestCommand(): Command {
@@ -75,5 +75,5 @@ function policyToml(suggestion: Suggestion): string {
 }
 
 function comment(lines: readonly string[]): string {
-  return lines.map((line) => `# ${line}`).join("\n");
+  return lines.map((line) => `# ${visible(line)}`).join("\n");
 }
