@@ -51,9 +51,9 @@ export function keysOfAddress(address: Address, options: ClientKeyOptions): Clie
 }
 
 /**
- * Returns the parts of a key as requests have them under a policy. An operator may write a path or
- * a method in any case, and any address of an IPv6 client. A key of one part stays as it is, since
- * a caller may count any text under a policy.
+ * Returns the parts of a key as requests have them under a policy. An operator may write a path, a
+ * method or a country in any case, and any address of an IPv6 client. A key of one part stays as it
+ * is, since a caller may count any text under a policy.
  */
 export function partsUnder(
   { key }: Pick<Policy, "key">,
@@ -66,6 +66,7 @@ export function partsUnder(
     const address = isAddressPart(part) ? readAddress(text) : undefined;
     if (address) return clientParts(address, part, ipv6Prefix)[0] as string;
     if (part === "method") return methodOf(text.toUpperCase());
+    if (part === "country") return text.toUpperCase();
     if (part === "path" && text[0] === "/") return readingsOf(`https://a${text}`)?.[0] || text;
     return /^(?:host|param)/.test(part) ? fold(text) : text;
   });
