@@ -101,9 +101,10 @@ describe.concurrent("maxWait", () => {
     );
     // One that came later could take the turn of the client that waits.
     await Promise.all(allSent);
-    const { status, retryAfterMs } = await ask("window", client);
-    // On a machine so busy that windows have ended meanwhile, it may have passed.
-    if (status === 429) await sleep(retryAfterMs);
+    let told = await ask("window", client);
+    // A busy machine may read it before some of the others, and then it passes.
+    while (told.status === 200) told = await ask("window", client);
+    await sleep(told.retryAfterMs);
     expect((await ask("window", client)).status).toBe(200);
     await Promise.all(asked);
   });
