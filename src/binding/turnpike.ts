@@ -10,12 +10,12 @@
  */
 import { WorkerEntrypoint } from "cloudflare:workers";
 import * as v from "valibot";
-import { reserve, type SettledDecision, settle } from "../caller/holds.ts";
+import { reserve, type SettledDecision, settle, ttlSchema } from "../caller/holds.ts";
 import { isolateCaller } from "../caller/isolate.ts";
 import {
   blockSchema,
   type CheckOptions,
-  optionsSchema,
+  checkOptionsSchema,
   overrideDurationSchema,
   questionOf,
   type ReserveOptions,
@@ -53,7 +53,11 @@ const checksRule = `must be a list of 1 to ${MAX_CHECKS} checks`;
 const checksSchema = listOf(v.unknown(), MAX_CHECKS, checksRule);
 
 const checkSchema = v.strictObject(
-  { key: textSchema, policy: v.optional(textSchema), ...optionsSchema.entries },
+  { key: textSchema, policy: v.optional(textSchema), ...checkOptionsSchema.entries },
+  "must be an object",
+);
+const reservationSchema = v.strictObject(
+  { ...checkSchema.entries, ttl: ttlSchema },
   "must be an object",
 );
 
@@ -111,7 +115,7 @@ export class Turnpike extends WorkerEntrypoint<unknown, TurnpikeProps> {
     amount: number,
     options?: KeyOptions & ReserveOptions,
   ): Promise<Decision & { hold?: string | undefined }> {
-    const { ttl, ...check } = parse(checkSchema, joined(key, options));
+    const { ttl, ...check } = parse(reservationSchema, joined(key, options));
     const { decision, hold } = await reserve(isolateCaller(), [this.#ask(check)], amount, ttl);
     return { ...decision, hold };
   }
@@ -180,7 +184,7 @@ export class Turnpike extends WorkerEntrypoint<unknown, TurnpikeProps> {
   }
 
   #ask(check: unknown, options?: KeyOptions, at = ""): Question {
-    const { key, policy, ttl: _, ...rest } = parse(checkSchema, joined(check, options), at);
+    const { key, policy, ...rest } = parse(checkSchema, joined(check, options), at);
     return questionOf(this.#policy(policy, at), [key], rest);
   }
 

@@ -127,14 +127,13 @@ export const blockSchema = durationSchema(1, MAX_WINDOW_MS);
 /** How long an override holds. Default as long as it may. */
 export const overrideDurationSchema = v.optional(blockSchema, formatDuration(MAX_WINDOW_MS));
 
-/** What a call may say beside its key. */
-export const optionsSchema = v.strictObject(
-  {
-    cost: v.optional(unitsSchema),
-    atMost: v.optional(atMostSchema),
-    region: v.optional(regionSchema),
-    ttl: ttlSchema,
-  },
+const optionalRegion = v.optional(regionSchema);
+export const checkOptionsSchema = v.strictObject(
+  { cost: v.optional(unitsSchema), atMost: v.optional(atMostSchema), region: optionalRegion },
+  "must be an object",
+);
+const reserveOptionsSchema = v.strictObject(
+  { region: optionalRegion, ttl: ttlSchema },
   "must be an object",
 );
 
@@ -179,7 +178,7 @@ export function limiter(options: LimiterOptions): Limiter {
 
   return {
     reserve: async (key, amount, options = {}) => {
-      const { ttl: ttlMs, region } = parse(optionsSchema, options);
+      const { ttl: ttlMs, region } = parse(reserveOptionsSchema, options);
       const { decision, hold } = await reserve(
         isolateCaller(),
         [ask(key, { region })],
@@ -232,7 +231,7 @@ export function questionOf(
     cost = policy.cost,
     atMost,
     region = isolateConfig().homeRegion,
-  } = parse(optionsSchema, options);
+  } = parse(checkOptionsSchema, options);
   const asked = atMost ? upTo(inForce, cost) : { ...inForce, cost };
   return { key, policies: [asked], region };
 }

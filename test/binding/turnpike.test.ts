@@ -169,7 +169,12 @@ describe("the service binding", () => {
     [
       "check",
       ["k", { period: 1 }],
-      "period is not one of the fields key, policy, cost, atMost, region, ttl, got 1",
+      "period is not one of the fields key, policy, cost, atMost, region, got 1",
+    ],
+    [
+      "check",
+      [{ key: "k", ttl: "1h" }],
+      'ttl is not one of the fields key, policy, cost, atMost, region, got "1h"',
     ],
     ["reserve", ["k", 1, null], "input must be an object, got null"],
     ["reserve", ["k", 1, 5], "input must be an object, got 5"],

@@ -71,13 +71,24 @@ describe("limiter", () => {
     [null, "input must be an object, got null"],
     [{ costs: 3 }, 'costs is not a known field (did you mean "cost"?), got 3'],
     [{ cost: null }, "cost must be a whole number from 1 to 1000000000, got null"],
+    [{ ttl: "1h" }, 'ttl is not one of the fields cost, atMost, region, got "1h"'],
   ])("rejects calls with the options %j, and counts nothing", async (options, message) => {
     const logins = limiter({ name: fresh(), limit: 5, window: "1d" });
     for (const call of ["check", "peek", "refund", "explain"] as const) {
       await expect(logins[call]("ada", options as object)).rejects.toThrow(message);
     }
     expect(await logins.peek("ada")).toMatchObject({ remaining: 5 });
-    await expect(logins.reserve("ada", 1, options as object)).rejects.toThrow(message);
+  });
+
+  it.each<[unknown, string]>([
+    [3, "input must be an object, got 3"],
+    [{ tll: "1h" }, 'tll is not one of the fields region, ttl, got "1h"'],
+    [{ cost: 3 }, "cost is not one of the fields region, ttl, got 3"],
+    [{ atMost: true }, "atMost is not one of the fields region, ttl, got true"],
+  ])("rejects a reservation with the options %j, and holds nothing", async (options, message) => {
+    const tokens = limiter({ name: fresh(), limit: 5, window: "1d" });
+    await expect(tokens.reserve("ada", 1, options as object)).rejects.toThrow(message);
+    expect(await tokens.peek("ada")).toMatchObject({ remaining: 5 });
   });
 
   it("refunds, blocks, unblocks, explains and overrides", async () => {
