@@ -23,13 +23,14 @@ const regions = new Array<Region | undefined>(SLOTS);
  * @param home the region if the place is unknown
  */
 export function regionOf(request: Request, client: Address | undefined, home: Region): Region {
-  const hash = sipHash(PUBLIC_SIP_KEY, client ?? "");
+  const nearest = () => nearestRegion(request.cf as IncomingRequestCfProperties, home);
+  if (!client) return nearest();
+  const hash = sipHash(PUBLIC_SIP_KEY, client);
   const slot = hash.lo % SLOTS;
   const id = first53Bits(hash);
   const known = clients[slot] === id && regions[slot];
-  if (client && known) return known;
-  const region = nearestRegion(request.cf as IncomingRequestCfProperties, home);
+  if (known) return known;
   clients[slot] = id;
-  regions[slot] = region;
-  return region;
+  regions[slot] = nearest();
+  return regions[slot];
 }
